@@ -1,0 +1,160 @@
+"""What the checks showed, folded so that only an explicit and complete pass is one.
+
+A check is one collected test. The inventory, fixed at collection, is the denominator of every score; what did
+not run, ran twice, was skipped or crashed is in it and is not a pass.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, unique
+from fractions import Fraction
+
+from pytest_deploygate.core.values import Phase
+
+
+@unique
+class CheckState(Enum):
+    """What one check came to. Only PASSED is a pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+    FLAKY = "flaky"
+    CRASHED = "crashed"
+    NOT_RUN = "not_run"
+
+
+@unique
+class ReportOutcome(Enum):
+    """Outcome of one report as the test runner words it; RERUN is what rerun plugins report of a failed attempt."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    RERUN = "rerun"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFact:
+    """One report about one check, stripped to what counts.
+
+    ``when`` is ``setup``, ``call`` or ``teardown``; anything else is what a runner says of a crashed worker.
+    ``is_xfail`` is set whenever an expected failure had a part in it, whatever the outcome.
+    """
+
+    when: str
+    outcome: ReportOutcome
+    is_xfail: bool = False
+    is_subtest: bool = False
+
+
+_WHENS = ("setup", "call", "teardown")
+
+
+def fold(facts: Iterable[ReportFact]) -> CheckState:
+    """State of a check from all its reports in the order of their arrival.
+
+    PASSED needs exactly one attempt with setup, call and teardown all passed, nothing expected to fail, and no
+    subtest that is anything but passed. Several attempts whose last one passed are FLAKY.
+    """
+    attempts: list[list[ReportFact]] = []
+    for fact in facts:
+        if fact.when not in _WHENS:
+            return CheckState.CRASHED
+        if fact.when == "setup" and not fact.is_subtest:
+            attempts.append([])
+        elif not attempts:
+            attempts.append([])
+        attempts[-1].append(fact)
+    if not attempts:
+        return CheckState.NOT_RUN
+    last = _fold_attempt(attempts[-1])
+    was_rerun = len(attempts) > 1 or any(
+        f.outcome is ReportOutcome.RERUN for a in attempts for f in a
+    )
+    if last is CheckState.PASSED and was_rerun:
+        return CheckState.FLAKY
+    return last
+
+
+def _fold_attempt(facts: list[ReportFact]) -> CheckState:
+    whole = [f for f in facts if not f.is_subtest]
+    bad = [f for f in facts if f.outcome in (ReportOutcome.FAILED, ReportOutcome.RERUN)]
+    if any(f.when != "call" for f in bad):
+        return CheckState.ERROR
+    if bad:
+        return CheckState.FAILED
+    if any(f.is_xfail for f in facts):
+        is_pass = all(f.outcome is ReportOutcome.PASSED for f in facts)
+        return CheckState.XPASSED if is_pass else CheckState.XFAILED
+    if any(f.outcome is ReportOutcome.SKIPPED for f in facts):
+        return CheckState.SKIPPED
+    if sorted(f.when for f in whole) != sorted(_WHENS):
+        return CheckState.NOT_RUN
+    return CheckState.PASSED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A number that a check measured. ``value`` is finite; ``unit`` is free text such as ``s`` or ``MB``.
+
+    Raises:
+        ValueError: NaN or infinity.
+        TypeError: not an int, float or Fraction (a bool is not a number here).
+    """
+
+    name: str
+    value: Fraction
+    unit: str = ""
+    check: str = ""
+
+    @classmethod
+    def of(cls, name: str, value: object, *, unit: str = "", check: str = "") -> "Measurement":
+        """A measurement from a plain number, exact to the number's shortest decimal text."""
+        if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)):
+            raise TypeError(
+                f"measurement {name!r} needs a number, got {type(value).__name__}: {value!r}"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"measurement {name!r} needs a finite number, got {value!r}")
+        exact = Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
+        return cls(name=name, value=exact, unit=unit, check=check)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Checks of one gate, ``0 <= passed <= counted``; ``counted`` is the inventory less allowed skips."""
+
+    passed: int
+    counted: int
+
+    @property
+    def ratio(self) -> Fraction:
+        """Passed over counted; 0 when nothing counts."""
+        return Fraction(self.passed, self.counted) if self.counted else Fraction(0)
+
+    def __str__(self) -> str:
+        return f"{self.passed}/{self.counted}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All that one phase showed: state of every check of every gate, measurements, and what makes it incomplete.
+
+    ``checks`` maps a gate's name to (check id, state) in collection order and has every gate of the phase, also
+    empty ones. ``doubts`` are sentences about the session (interrupted, collection error, ...): with any of
+    them no gate of the phase can pass.
+    """
+
+    phase: Phase
+    checks: Mapping[str, tuple[tuple[str, CheckState], ...]]
+    measurements: tuple[Measurement, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    def states(self, gate: str) -> tuple[CheckState, ...]:
+        """States of the gate's checks, in collection order."""
+        return tuple(state for _, state in self.checks.get(gate, ()))

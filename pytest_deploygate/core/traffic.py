@@ -1,0 +1,108 @@
+"""Traffic of a service as a value: who gets how many percent, and which tags lead where.
+
+Percentages are whole numbers that add up to 100. A tag gives a revision its own URL and no traffic.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pytest_deploygate.core.values import RevisionName
+
+LATEST = RevisionName("LATEST")
+"""Stands for "whatever was deployed last" in a traffic plan, as the platform's own LATEST target does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """A whole traffic plan: ``shares`` (revision, percent > 0) and ``tags`` (tag, revision), both sorted.
+
+    Raises:
+        ValueError: a share below 1, shares that do not add up to 100 (none at all is allowed: a service
+            that serves nothing yet), or a revision or tag named twice.
+    """
+
+    shares: tuple[tuple[RevisionName, int], ...]
+    tags: tuple[tuple[str, RevisionName], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.shares and sum(percent for _, percent in self.shares) != 100:
+            raise ValueError(f"traffic shares do not add up to 100: {self.shares}")
+        if any(percent < 1 for _, percent in self.shares):
+            raise ValueError(f"a traffic share is below 1 percent: {self.shares}")
+        for names in ([r for r, _ in self.shares], [t for t, _ in self.tags]):
+            if len(set(names)) != len(names):
+                raise ValueError(f"named twice in a traffic plan: {names}")
+        object.__setattr__(self, "shares", tuple(sorted(self.shares)))
+        object.__setattr__(self, "tags", tuple(sorted(self.tags)))
+
+    @classmethod
+    def of(
+        cls, shares: Mapping[RevisionName, int], tags: Mapping[str, RevisionName] | None = None
+    ) -> "Traffic":
+        """A plan from mappings; shares of 0 percent are dropped."""
+        return cls(
+            shares=tuple((r, p) for r, p in shares.items() if p),
+            tags=tuple((tags or {}).items()),
+        )
+
+    def percent(self, revision: RevisionName) -> int:
+        """Percent that ``revision`` gets, 0 if it is not named."""
+        return dict(self.shares).get(revision, 0)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether more than one revision gets traffic."""
+        return len(self.shares) > 1
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether no share follows LATEST."""
+        return LATEST not in dict(self.shares)
+
+    @property
+    def sole(self) -> RevisionName | None:
+        """The revision that gets all traffic, or None."""
+        return self.shares[0][0] if len(self.shares) == 1 else None
+
+    def with_shares(self, shares: Mapping[RevisionName, int]) -> "Traffic":
+        """The same tags with other shares."""
+        return Traffic.of(shares, dict(self.tags))
+
+    def with_tags(self, tags: Mapping[str, RevisionName], *, drop: Iterable[str] = ()) -> "Traffic":
+        """The same shares with ``tags`` set and the tags in ``drop`` removed; all other tags stay."""
+        gone = set(drop)
+        merged = {t: r for t, r in self.tags if t not in gone} | dict(tags)
+        return Traffic.of(dict(self.shares), merged)
+
+    def __str__(self) -> str:
+        """``rev-1=90,rev-2=10;dg-cand>rev-2``, as journalled; read back by :meth:`parse`."""
+        shares = ",".join(f"{r}={p}" for r, p in self.shares)
+        tags = ",".join(f"{t}>{r}" for t, r in self.tags)
+        return f"{shares};{tags}" if tags else shares
+
+    @classmethod
+    def parse(cls, text: str) -> "Traffic":
+        """Read what ``str`` wrote.
+
+        Raises:
+            ValueError: the text is not such a plan.
+        """
+        shares_text, _, tags_text = text.partition(";")
+        shares = [pair.partition("=") for pair in shares_text.split(",") if pair]
+        tags = [pair.partition(">") for pair in tags_text.split(",") if pair]
+        return cls(
+            shares=tuple((RevisionName(r), int(p)) for r, _, p in shares),
+            tags=tuple((t, RevisionName(r)) for t, _, r in tags),
+        )
+
+
+def steps_to(
+    candidate: RevisionName, baseline: RevisionName | None, steps: tuple[int, ...]
+) -> tuple[Traffic, ...]:
+    """Traffic plans that lead ``candidate`` through ``steps`` percent to 100, the rest staying at ``baseline``.
+
+    ``steps`` ascends within 1..100 and ends with 100; without a baseline only the last step exists.
+    """
+    if baseline is None:
+        return (Traffic.of({candidate: 100}),)
+    return tuple(Traffic.of({candidate: percent, baseline: 100 - percent}) for percent in steps)

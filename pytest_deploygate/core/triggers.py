@@ -1,0 +1,63 @@
+"""Rollback triggers: measurements that end a rollout whatever the gates say."""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+
+from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.policy import Condition, Trigger
+from pytest_deploygate.core.values import Phase
+
+
+@unique
+class Firing(Enum):
+    """What a trigger says: FIRED, QUIET, or UNKNOWN when a value that it needs was not measured."""
+
+    FIRED = "fired"
+    QUIET = "quiet"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerResult:
+    """One trigger evaluated; ``sentence`` names the condition and the worst value, or what is missing."""
+
+    trigger: Trigger
+    firing: Firing
+    sentence: str
+
+
+def evaluate(
+    triggers: tuple[Trigger, ...], phase: Phase, measurements: tuple[Measurement, ...]
+) -> tuple[TriggerResult, ...]:
+    """Every trigger held against every measurement, the most severe first, then in the order of the policy."""
+    results = [_evaluate_one(trigger, phase, measurements) for trigger in triggers]
+    return tuple(
+        sorted(results, key=lambda r: (r.firing is not Firing.FIRED, r.trigger.severity.rank))
+    )
+
+
+def _evaluate_one(
+    trigger: Trigger, phase: Phase, measurements: tuple[Measurement, ...]
+) -> TriggerResult:
+    missing: list[str] = []
+    for condition in trigger.conditions:
+        values = [m for m in measurements if m.name == condition.metric]
+        bad = [m for m in values if condition.comparison.holds(m.value, condition.bound)]
+        if bad:
+            return TriggerResult(
+                trigger=trigger, firing=Firing.FIRED, sentence=_describe(trigger, condition, bad)
+            )
+        if not values:
+            missing.append(condition.metric)
+    if missing and phase in trigger.needed_in:
+        sentence = f"trigger {trigger.name} needs {', '.join(missing)}, which no check of the {phase.value} phase measured"
+        return TriggerResult(trigger=trigger, firing=Firing.UNKNOWN, sentence=sentence)
+    return TriggerResult(
+        trigger=trigger, firing=Firing.QUIET, sentence=f"trigger {trigger.name} is quiet"
+    )
+
+
+def _describe(trigger: Trigger, condition: Condition, bad: list[Measurement]) -> str:
+    worst = max(bad, key=lambda m: abs(m.value - condition.bound))
+    value = f"{float(worst.value):g} {worst.unit}".strip()
+    return f"trigger {trigger.name} ({trigger.severity.value}) fired: {condition.metric} is {value}, and {condition.text}"

@@ -1,0 +1,78 @@
+"""Names and plain values shared by all parts: ids, secrets, severities, JSON text helpers."""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import NewType
+
+RolloutId = NewType("RolloutId", str)
+"""Identifies one rollout; also the correlation id of logs."""
+RevisionName = NewType("RevisionName", str)
+"""Short name of a revision as the platform gave it, e.g. ``process-invoice-00003-abc``."""
+EnvironmentName = NewType("EnvironmentName", str)
+BackupId = NewType("BackupId", str)
+Digest = NewType("Digest", str)
+"""Lower-case hexadecimal SHA-256."""
+
+
+@unique
+class Phase(Enum):
+    """The three times at which gates run, in order."""
+
+    READINESS = "readiness"
+    CANDIDATE = "candidate"
+    LIVE = "live"
+
+
+@unique
+class Severity(Enum):
+    """How grave a trigger is; lower ``rank`` is graver."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 for the gravest."""
+        return list(Severity).index(self)
+
+
+class Secret:
+    """A text that must not be shown: ``repr`` and ``str`` are ``***``; ``reveal()`` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one call that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts: a person or CI job on a host, and the process that does it for them."""
+
+    user: str
+    host: str
+    pid: int
+    boot_id: str = ""
+    """Identifies the process beyond its pid (host boot and start time), so that a reused pid is told apart."""
+    ci_url: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.user}@{self.host}, process {self.pid}"
+        return f"{where}, {self.ci_url}" if self.ci_url else where

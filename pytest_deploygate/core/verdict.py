@@ -1,0 +1,188 @@
+"""From evidence to a verdict: pure, exact, and never better than the evidence.
+
+A phase holds when every one of these rules holds; each broken rule is a reason, and the first decides:
+
+1. the evidence is complete (``evidence_incomplete``);
+2. no required gate is UNKNOWN (``gate_unknown``);
+3. no trigger fired (``trigger_fired``), and none lacks a value that it needs (``trigger_unknown``);
+4. every required gate PASSED (``gate_failed``);
+5. the weighted ratio over the phase's gates reaches the phase's threshold (``score_below_threshold``).
+"""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+from fractions import Fraction
+
+from pytest_deploygate.core.evidence import CheckState, Evidence, Score
+from pytest_deploygate.core.policy import Gate, Leniency, Policy
+from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate
+
+
+@unique
+class Outcome(Enum):
+    """What one gate showed. UNKNOWN: too few checks ran, or the evidence is incomplete."""
+
+    PASSED = "PASSED"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+
+
+@unique
+class ReasonCode(Enum):
+    """The rule that decided, for machines."""
+
+    HELD = "held"
+    NOTHING_TO_DEPLOY = "nothing_to_deploy"
+    EVIDENCE_INCOMPLETE = "evidence_incomplete"
+    GATE_UNKNOWN = "gate_unknown"
+    TRIGGER_FIRED = "trigger_fired"
+    TRIGGER_UNKNOWN = "trigger_unknown"
+    GATE_FAILED = "gate_failed"
+    SCORE_BELOW_THRESHOLD = "score_below_threshold"
+    CUSTOM = "custom"
+    OVERRIDDEN = "overridden"
+    INTERRUPTED = "interrupted"
+    STAGE_FAILED = "stage_failed"
+    PROMOTE_FAILED = "promote_failed"
+    DRIFTED = "drifted"
+    COULD_NOT_ACT = "could_not_act"
+    ROLLBACK_UNVERIFIED = "rollback_unverified"
+    PROCESS_LOST = "process_lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """A rule that was broken (or held): code for machines, gate or trigger it is about, sentence for people."""
+
+    code: ReasonCode
+    sentence: str
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """One gate judged; ``counts`` has how many checks came to each state."""
+
+    gate: Gate
+    outcome: Outcome
+    score: Score
+    counts: tuple[tuple[CheckState, int], ...]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseVerdict:
+    """Whether a phase holds; ``reasons`` has the deciding rule first and is never empty."""
+
+    evidence: Evidence
+    holds: bool
+    score: Fraction
+    threshold: Fraction
+    gates: tuple[GateResult, ...]
+    triggers: tuple[TriggerResult, ...]
+    reasons: tuple[Reason, ...]
+
+    @property
+    def reason(self) -> Reason:
+        """The deciding one."""
+        return self.reasons[0]
+
+
+def judge_gate(gate: Gate, evidence: Evidence) -> GateResult:
+    """Hold one gate against the evidence of its phase."""
+    states = evidence.states(gate.name)
+    counts = tuple((state, states.count(state)) for state in CheckState if state in states)
+    counted = len(states)
+    if gate.skips is Leniency.ALLOW:
+        counted -= states.count(CheckState.SKIPPED)
+    passed = states.count(CheckState.PASSED)
+    if gate.flaky is Leniency.ALLOW:
+        passed += states.count(CheckState.FLAKY)
+    score = Score(passed=passed, counted=counted)
+    ran = counted - states.count(CheckState.NOT_RUN)
+    if gate.skips is Leniency.FAIL:
+        ran -= states.count(CheckState.SKIPPED)
+    outcome, sentence = _outcome(gate, score, ran, evidence)
+    return GateResult(gate=gate, outcome=outcome, score=score, counts=counts, sentence=sentence)
+
+
+def _outcome(gate: Gate, score: Score, ran: int, evidence: Evidence) -> tuple[Outcome, str]:
+    need = f"needs {float(gate.threshold):g}"
+    if evidence.doubts:
+        return Outcome.UNKNOWN, f"gate {gate.name} is unknown: {evidence.doubts[0]}"
+    if ran < gate.least_checks:
+        return (
+            Outcome.UNKNOWN,
+            f"gate {gate.name} is unknown: {ran} checks ran, it needs at least {gate.least_checks}",
+        )
+    if score.ratio < gate.threshold:
+        return Outcome.FAILED, f"gate {gate.name} failed: {score} checks passed, it {need}"
+    return Outcome.PASSED, f"gate {gate.name} passed: {score} checks passed, it {need}"
+
+
+def weighted_ratio(results: tuple[GateResult, ...]) -> Fraction:
+    """Mean of the gates' ratios by weight; 0 without gates."""
+    total = sum((r.gate.weight for r in results), Fraction(0))
+    if not total:
+        return Fraction(0)
+    return sum((r.gate.weight * r.score.ratio for r in results), Fraction(0)) / total
+
+
+def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:
+    """Verdict of one phase by the rules of this module."""
+    phase = evidence.phase
+    results = tuple(judge_gate(gate, evidence) for gate in policy.gates_of(phase))
+    triggers = evaluate(policy.triggers, phase, evidence.measurements)
+    threshold = policy.phases[phase].threshold
+    score = weighted_ratio(results)
+    broken = [
+        Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=doubt) for doubt in evidence.doubts
+    ]
+    if not results:
+        broken.append(
+            Reason(
+                code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=f"the {phase.value} phase has no gate"
+            )
+        )
+    broken += _gate_reasons(results, Outcome.UNKNOWN, ReasonCode.GATE_UNKNOWN)
+    broken += _trigger_reasons(triggers, Firing.FIRED, ReasonCode.TRIGGER_FIRED)
+    broken += _trigger_reasons(triggers, Firing.UNKNOWN, ReasonCode.TRIGGER_UNKNOWN)
+    broken += _gate_reasons(results, Outcome.FAILED, ReasonCode.GATE_FAILED)
+    if score < threshold:
+        sentence = (
+            f"the {phase.value} phase scored {float(score):.4f}, it needs {float(threshold):g}"
+        )
+        broken.append(Reason(code=ReasonCode.SCORE_BELOW_THRESHOLD, sentence=sentence))
+    held = Reason(
+        code=ReasonCode.HELD,
+        sentence=f"the {phase.value} phase holds: {float(score):.4f} of {float(threshold):g}",
+    )
+    return PhaseVerdict(
+        evidence=evidence,
+        holds=not broken,
+        score=score,
+        threshold=threshold,
+        gates=results,
+        triggers=triggers,
+        reasons=tuple(broken) or (held,),
+    )
+
+
+def _gate_reasons(
+    results: tuple[GateResult, ...], outcome: Outcome, code: ReasonCode
+) -> list[Reason]:
+    return [
+        Reason(code=code, sentence=r.sentence, subject=r.gate.name)
+        for r in results
+        if r.gate.required and r.outcome is outcome
+    ]
+
+
+def _trigger_reasons(
+    results: tuple[TriggerResult, ...], firing: Firing, code: ReasonCode
+) -> list[Reason]:
+    return [
+        Reason(code=code, sentence=r.sentence, subject=r.trigger.name)
+        for r in results
+        if r.firing is firing
+    ]

@@ -1,0 +1,1 @@
+"""Hook functions of the pytest plugin: translate, delegate, report; no decision."""
