@@ -1,0 +1,83 @@
+"""What is kept of rollouts: journal entries (to resume one) and ledger entries (one line per ended rollout)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, unique
+
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import Actor, EnvironmentName, RevisionName, RolloutId
+
+
+@unique
+class EntryKind(Enum):
+    """INTENT is written before an effect, OBSERVED after it, MOVED when the rollout changes its state."""
+
+    INTENT = "intent"
+    OBSERVED = "observed"
+    MOVED = "moved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEntry:
+    """One durable record. ``name`` is the effect (or the event, for MOVED); ``facts`` are plain texts."""
+
+    sequence: int
+    at: datetime
+    kind: EntryKind
+    name: str
+    state: State
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRecord:
+    """One rollout: who, where, what, and how it stands or ended. ``purpose`` is deploy, rollback or recover.
+
+    ``inventory`` maps each gate to its check ids, ``checks`` each gate to ``passed/counted OUTCOME``; ``facts``
+    carries further plain texts (package digest, configuration digest, override, deploy reason).
+    """
+
+    rollout_id: RolloutId
+    environment: EnvironmentName
+    purpose: str
+    actor: Actor
+    began_at: datetime
+    state: State
+    ended_at: datetime | None = None
+    baseline: RevisionName | None = None
+    candidate: RevisionName | None = None
+    verify: RevisionName | None = None
+    serving: RevisionName | None = None
+    reason_code: str = ""
+    reason: str = ""
+    score: str = ""
+    digest: str = ""
+    backup: str = ""
+    inventory: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    gates: Mapping[str, str] = field(default_factory=dict)
+    measurements: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the rollout has not ended, or ended so that a person must look."""
+        return self.ended_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to act on one environment. ``token`` grows with every grant, so a stale holder is told apart.
+
+    ``beat`` grows with every heartbeat; whether a holder lives is told by watching it grow, never by clocks.
+    """
+
+    environment: EnvironmentName
+    token: int
+    actor: Actor
+    purpose: str
+    rollout_id: RolloutId
+    since: datetime
+    beat: int
+    ttl_s: int
+    beat_at: datetime

@@ -1,0 +1,169 @@
+"""What is deployed, as values: the function's settings, a packaged source, a snapshot of the service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, unique
+
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.values import BackupId, Digest, RevisionName, RolloutId
+
+TAG_CANDIDATE = "dg-cand"
+"""Tag of the revision that would be promoted (production configuration, no traffic)."""
+TAG_VERIFY = "dg-verify"
+"""Tag of the candidate's verification revision: the same build with ``verify-environment``."""
+TAG_LIVE_VERIFY = "dg-live"
+"""Tag of the verification revision of what serves."""
+TAG_PREVIOUS = "dg-prev"
+"""Tag that keeps the revision before addressable, so that the platform does not collect it."""
+OWN_TAGS = (TAG_CANDIDATE, TAG_VERIFY, TAG_LIVE_VERIFY, TAG_PREVIOUS)
+
+
+@unique
+class Variant(Enum):
+    """Which of the two revisions of one build: VERIFY has the ``verify-environment``, TWIN does not."""
+
+    VERIFY = "verify"
+    TWIN = "twin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRef:
+    """A secret of the platform's secret store; ``version`` is a number or ``latest``."""
+
+    name: str
+    version: str = "latest"
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSpec:
+    """Settings of one Cloud Functions (2nd gen) function in one environment.
+
+    ``memory`` is in the platform's words (``1Gi``), ``timeout_s`` 1..3600, ``source`` an absolute path.
+    """
+
+    function: str
+    project: str
+    region: str
+    runtime: str
+    entry_point: str
+    source: str
+    memory: str = "256Mi"
+    cpu: str = ""
+    timeout_s: int = 60
+    public: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, SecretRef] = field(default_factory=dict)
+    verify_variables: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    build_variables: Mapping[str, str] = field(default_factory=dict)
+    service_account: str = ""
+    build_service_account: str = ""
+    build_worker_pool: str = ""
+    docker_repository: str = ""
+    ingress: str = "ALLOW_ALL"
+    min_instances: int | None = None
+    max_instances: int | None = None
+    concurrency: int | None = None
+    vpc_connector: str = ""
+    vpc_egress: str = ""
+
+    def variables_of(self, variant: Variant) -> Mapping[str, str]:
+        """Environment variables of one of the two revisions."""
+        if variant is Variant.VERIFY:
+            return {**self.variables, **self.verify_variables}
+        return dict(self.variables)
+
+    @property
+    def has_verify(self) -> bool:
+        """Whether a verification revision is made at all."""
+        return bool(self.verify_variables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """The source as it will be uploaded. ``digest`` is that of the manifest (names and contents), and identifies
+    the build; ``left_out`` names each excluded path with the reason.
+    """
+
+    path: str
+    digest: Digest
+    size_bytes: int
+    files: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What the service itself remembers of rollouts (labels), so that a lost store can be made good.
+
+    ``rollout`` and ``baseline`` are set while a rollout is under way; ``digest`` and ``config`` identify what the
+    serving revision was made from.
+    """
+
+    rollout: RolloutId | None = None
+    baseline: RevisionName | None = None
+    digest: str = ""
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionInfo:
+    """One revision as the platform describes it. ``image`` identifies its build."""
+
+    name: RevisionName
+    is_ready: bool
+    image: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, SecretRef] = field(default_factory=dict)
+    created_at: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The service as observed at one moment. ``exists`` is False before the first release; then all else is empty.
+
+    ``traffic`` is the plan (it may follow LATEST), ``serving`` the same with LATEST resolved to a revision.
+    """
+
+    exists: bool
+    service: str = ""
+    url: str = ""
+    traffic: Traffic = field(default_factory=lambda: Traffic.of({}))
+    serving: Traffic = field(default_factory=lambda: Traffic.of({}))
+    tag_urls: Mapping[str, str] = field(default_factory=dict)
+    etag: str = ""
+    is_settled: bool = True
+    """Whether the platform has carried out everything that it was told (nothing reconciling, no deployment)."""
+    is_public: bool = False
+    latest_ready: RevisionName | None = None
+    latest_created: RevisionName | None = None
+    marks: Marks = field(default_factory=Marks)
+
+    @property
+    def baseline(self) -> RevisionName | None:
+        """The revision that has all traffic, or None (nothing serves, or traffic is split)."""
+        return self.serving.sole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """Source and configuration of what served, kept on this side. ``path`` holds the source archive."""
+
+    identifier: BackupId
+    revision: RevisionName
+    path: str
+    sha256: Digest
+    size_bytes: int
+    settings: str
+    """The function and the service as the platform described them: JSON text, no secret values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that preflight found; a blocking one ends the rollout before anything is touched."""
+
+    is_blocking: bool
+    sentence: str
+    hint: str = ""

@@ -1,0 +1,270 @@
+"""The protocols that adapters implement: Target, Store, Clock, Metrics.
+
+Errors are those of :mod:`pytest_deploygate.core.errors`; adapters translate every library exception.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.release import (
+    Backup,
+    Finding,
+    FunctionSpec,
+    Marks,
+    Package,
+    RevisionInfo,
+    Snapshot,
+    Variant,
+)
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.values import (
+    Actor,
+    BackupId,
+    EnvironmentName,
+    RevisionName,
+    RolloutId,
+    Secret,
+)
+
+
+class Clock(Protocol):
+    """Time as a port, so that tests own it."""
+
+    def now(self) -> datetime:
+        """Wall time, aware, UTC: for records only, never for decisions."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for budgets."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Target(Protocol):
+    """One function in one place. Writes are idempotent: made so, then read back.
+
+    Every write raises :class:`TargetRefused` (and its subclasses), :class:`TargetUnavailable` (certainly not
+    applied), :class:`OutcomeUnknown` (perhaps applied: observe) or :class:`Drifted` (somebody else changed it).
+    """
+
+    @property
+    def spec(self) -> FunctionSpec:
+        """What this target deploys."""
+        ...
+
+    def preflight(self) -> tuple[Finding, ...]:
+        """Everything that can be found wrong without changing anything."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """The service as it is now."""
+        ...
+
+    def revision(self, name: RevisionName) -> RevisionInfo | None:
+        """One revision, or None if the platform no longer has it."""
+        ...
+
+    def package(self) -> Package:
+        """The source as an archive; local, changes nothing. Raises ConfigError when it must not be shipped."""
+        ...
+
+    def backup(self, snapshot: Snapshot) -> Backup:
+        """Fetch source and settings of what serves to this side; must be called before anything is staged."""
+        ...
+
+    def pin(self, snapshot: Snapshot, marks: Marks) -> Snapshot:
+        """Give all traffic by name to what serves now and write ``marks`` on the service; verified by re-reading.
+
+        Needs ``snapshot.exists``. One write.
+        """
+        ...
+
+    def upload(self, package: Package) -> str:
+        """Hand the archive to the platform; returns the place as opaque text for :meth:`begin_release`."""
+        ...
+
+    def begin_release(self, variant: Variant, source: str | None, marks: Marks) -> str:
+        """Ask the platform for a new revision; returns the operation's name without waiting.
+
+        ``source`` None keeps the build of the revision before and changes only the variables. Creates the function
+        (closed to the public) when there is none. The new revision gets no traffic where one serves.
+        """
+        ...
+
+    def await_release(
+        self, operation: str, *, progress: Callable[[str], None], budget_s: float
+    ) -> RevisionName:
+        """Wait for :meth:`begin_release`; may be called again after a crash. Returns the new ready revision.
+
+        Raises:
+            BuildFailed: with the tail of the build log.
+            StartFailed: the revision never became ready.
+            OutcomeUnknown: not finished within ``budget_s`` seconds.
+        """
+        ...
+
+    def find_operation(self) -> str | None:
+        """Name of an unfinished deployment operation of the function, or None."""
+        ...
+
+    def shift_traffic(
+        self, to: Traffic, *, expect: Traffic, marks: Marks | None = None
+    ) -> Snapshot:
+        """Write the whole plan ``to`` (shares and our tags; foreign tags are kept) if ``expect`` still serves.
+
+        Compare-and-set on the service's etag; already so is success without a write; read back until the platform
+        shows it. ``marks`` None leaves the marks as they are.
+
+        Raises:
+            Drifted: the shares are neither ``expect`` nor ``to``.
+        """
+        ...
+
+    def set_public(self, is_public: bool) -> None:
+        """Let anyone call the service, or nobody without a token. Touches nothing else of the access policy."""
+        ...
+
+    def delete_function(self) -> None:
+        """Remove a function whose first release was not promoted. Refuses when the service is public."""
+        ...
+
+    def delete_revision(self, name: RevisionName) -> None:
+        """Remove one revision that has neither traffic nor tag; one that is gone is success."""
+        ...
+
+    def restore_from_backup(
+        self, backup: Backup, *, progress: Callable[[str], None], budget_s: float
+    ) -> RevisionName:
+        """Redeploy a backup at 0 % where its revision no longer exists; slow, the last resort."""
+        ...
+
+    def answering_revision(self, url: str) -> RevisionName | None:
+        """Which revision answered one harmless request to ``url``, or None if the answer does not say.
+
+        Raises:
+            TargetUnavailable: nobody answered, or with a server error.
+        """
+        ...
+
+    def call_token(self) -> Secret | None:
+        """Bearer token for calling a service that is not public, or None where none is needed."""
+        ...
+
+    def gcloud_commands(self, snapshot: Snapshot | None) -> tuple[str, ...]:
+        """The same rollout in gcloud's words, ready to paste into a shell."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class Store(Protocol):
+    """The record: lease, rollouts, journal, backups. All writes are durable when the call returns.
+
+    Raises:
+        StoreError: cannot be read or written.
+    """
+
+    def acquire_lease(
+        self,
+        environment: EnvironmentName,
+        actor: Actor,
+        purpose: str,
+        rollout_id: RolloutId,
+        ttl_s: int,
+    ) -> Lease:
+        """Take the lease if nobody holds it. Raises LockHeld with the holder's description."""
+        ...
+
+    def lease(self, environment: EnvironmentName) -> Lease | None:
+        """Who holds the lease."""
+        ...
+
+    def beat(self, lease: Lease) -> Lease:
+        """Heartbeat. Raises LeaseLost when the lease is no longer ours."""
+        ...
+
+    def release_lease(self, lease: Lease) -> None:
+        """Give the lease back; one that is no longer ours is left alone."""
+        ...
+
+    def take_over(
+        self, stale: Lease, actor: Actor, purpose: str, rollout_id: RolloutId, ttl_s: int
+    ) -> Lease:
+        """Replace a lease found dead, if it is still exactly ``stale``. Raises LockHeld otherwise."""
+        ...
+
+    def break_lease(self, environment: EnvironmentName, actor: Actor, reason: str) -> Lease | None:
+        """Remove whatever lease there is, recording who and why; returns it."""
+        ...
+
+    def begin(self, record: RolloutRecord, lease: Lease) -> None:
+        """Record a new rollout. Raises LeaseLost when the lease is not ours."""
+        ...
+
+    def append(self, rollout_id: RolloutId, entry: JournalEntry, lease: Lease) -> None:
+        """Add to the journal; ``entry.sequence`` must follow the last. Raises LeaseLost, JournalDamaged."""
+        ...
+
+    def journal(self, rollout_id: RolloutId) -> tuple[JournalEntry, ...]:
+        """All entries in order. Raises JournalDamaged when they are not whole."""
+        ...
+
+    def save(self, record: RolloutRecord, lease: Lease | None) -> None:
+        """Write the record's current state; ``lease`` None only for rollouts settled by an unlock."""
+        ...
+
+    def rollout(self, rollout_id: RolloutId) -> RolloutRecord | None:
+        """One rollout by its id."""
+        ...
+
+    def open_rollouts(self, environment: EnvironmentName) -> tuple[RolloutRecord, ...]:
+        """Rollouts that have not ended, oldest first (stranded ones too)."""
+        ...
+
+    def history(self, environment: EnvironmentName | None, limit: int) -> tuple[RolloutRecord, ...]:
+        """Latest rollouts, newest first."""
+        ...
+
+    def last_promoted(self, environment: EnvironmentName) -> RolloutRecord | None:
+        """The newest rollout whose candidate was promoted."""
+        ...
+
+    def is_known_good(self, environment: EnvironmentName, revision: RevisionName) -> bool:
+        """Whether a rollout finished on that revision or a person adopted it, and none rolled it back since."""
+        ...
+
+    def is_known_bad(self, environment: EnvironmentName, digest: str) -> RolloutRecord | None:
+        """The rollout that rolled this package digest back, if the latest word on the digest is bad."""
+        ...
+
+    def save_backup(self, environment: EnvironmentName, backup: Backup, at: datetime) -> None:
+        """Remember where a backup lies."""
+        ...
+
+    def backups(self, environment: EnvironmentName) -> tuple[tuple[datetime, Backup], ...]:
+        """Backups, newest first."""
+        ...
+
+    def backup(self, identifier: BackupId) -> Backup | None:
+        """One backup."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class Metrics(Protocol):
+    """The platform's own statistics of a revision."""
+
+    def sample(self, revision: RevisionName, window_s: int) -> Mapping[str, Measurement]:
+        """Measurements by name over the last ``window_s`` seconds; a value that is not known is not there."""
+        ...
