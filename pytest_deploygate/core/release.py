@@ -15,7 +15,11 @@ TAG_LIVE_VERIFY = "dg-live"
 """Tag of the verification revision of what serves."""
 TAG_PREVIOUS = "dg-prev"
 """Tag that keeps the revision before addressable, so that the platform does not collect it."""
-OWN_TAGS = (TAG_CANDIDATE, TAG_VERIFY, TAG_LIVE_VERIFY, TAG_PREVIOUS)
+TAG_PREVIOUS_VERIFY = "dg-pver"
+"""Tag of the verification revision of the revision before."""
+TAGS_OF_SERVING = (TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY)
+"""Those of our tags that describe what serves; they outlive a rollout that is rolled back."""
+OWN_TAGS = (TAG_CANDIDATE, TAG_VERIFY, TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY)
 
 
 @unique
@@ -97,8 +101,8 @@ class Package:
 class Marks:
     """What the service itself remembers of rollouts (labels), so that a lost store can be made good.
 
-    ``rollout`` and ``baseline`` are set while a rollout is under way; ``digest`` and ``config`` identify what the
-    serving revision was made from.
+    ``rollout`` is set while a rollout is under way. ``baseline`` is then the revision to return to, and afterwards
+    the revision that was judged good last. ``digest`` and ``config`` identify what ``baseline`` was made from.
     """
 
     rollout: RolloutId | None = None

@@ -48,6 +48,8 @@ class Event(Enum):
     UNCHANGED = "unchanged"
     """What would be staged already serves, and all gates held."""
     NOT_READY = "not_ready"
+    SERVING_BAD = "serving_bad"
+    """What serves was judged bad, or a person wants the revision before back."""
     STAGED = "staged"
     CANDIDATE_HELD = "candidate_held"
     SHIFTED = "shifted"
@@ -84,6 +86,7 @@ _TABLE: dict[tuple[State, Event], Step] = {
     (State.OPEN, Event.UNCHANGED): Step(State.PROMOTED, Effect.RECORD),
     (State.OPEN, Event.NOT_READY): Step(State.REFUSED, Effect.RECORD),
     (State.OPEN, Event.BROKE): Step(State.REFUSED, Effect.RECORD),
+    (State.OPEN, Event.SERVING_BAD): Step(State.ROLLING_BACK, Effect.RESTORE),
     (State.STAGING, Event.STAGED): Step(State.STAGED, Effect.NONE),
     (State.STAGING, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),
     (State.STAGED, Event.CANDIDATE_HELD): Step(State.PROMOTING, Effect.SHIFT),

@@ -1,0 +1,141 @@
+"""Settling what a dead process left behind: from the journal and the target, or from the target alone.
+
+Settling is idempotent: it observes first, and a second run finds nothing to do.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pytest_deploygate.core.errors import LockHeld
+from pytest_deploygate.core.record import Lease, RolloutRecord
+from pytest_deploygate.core.rollout import Event, State
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.values import Actor, RolloutId
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.finish import tidy_or_note
+from pytest_deploygate.engine.restore import restore
+from pytest_deploygate.engine.rollout import new_rollout_id
+from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """One rollout settled: how it stood when it was found, how it ended, and why."""
+
+    rollout_id: RolloutId
+    found: State
+    state: State
+    sentence: str
+
+
+def settle_environment(
+    ports: Ports,
+    *,
+    actor: Actor,
+    is_stale: Callable[[Lease], bool],
+    progress: Progress = silent,
+) -> tuple[Recovery, ...]:
+    """Settle every open rollout of the environment, also one that only the target remembers.
+
+    Raises:
+        LockHeld: a living process holds the lease; nothing was touched.
+    """
+    store = ports.store
+    held = store.lease(ports.environment)
+    if held is not None and not is_stale(held):
+        raise held_by(held)
+    found = store.open_rollouts(ports.environment)
+    marks = ports.target.snapshot().marks
+    is_orphan = marks.rollout is not None and marks.rollout not in {r.rollout_id for r in found}
+    if held is None and not found and not is_orphan:
+        return ()
+    lease = _lease_for(ports, held, actor)
+    settled = [settle(ports, record, lease, progress) for record in found]
+    if (
+        is_orphan
+        and marks.rollout is not None
+        and ports.target.snapshot().marks.rollout == marks.rollout
+    ):
+        settled.append(_settle_orphan(ports, lease, actor, progress))
+    if all(s.state is not State.STRANDED for s in settled):
+        store.release_lease(lease)
+    return tuple(settled)
+
+
+def held_by(lease: Lease) -> LockHeld:
+    """The error that says who holds the lease and what to do."""
+    return LockHeld(
+        f"environment {lease.environment} is held by {lease.actor} since "
+        f"{lease.since:%Y-%m-%d %H:%M:%S} UTC for {lease.purpose} (rollout {lease.rollout_id})",
+        hint=f"wait for it (--deploy-wait=SECONDS), or if it is dead and cannot be seen from here: "
+        f"deploygate unlock {lease.environment} --reason TEXT",
+    )
+
+
+def _lease_for(ports: Ports, held: Lease | None, actor: Actor) -> Lease:
+    ttl_s = ports.settings.lease_ttl_s
+    if held is not None:
+        return ports.store.take_over(held, actor, "recover", held.rollout_id, ttl_s)
+    rollout_id = new_rollout_id(ports.clock.now())
+    return ports.store.acquire_lease(ports.environment, actor, "recover", rollout_id, ttl_s)
+
+
+def settle(
+    ports: Ports, record: RolloutRecord, lease: Lease, progress: Progress = silent
+) -> Recovery:
+    """Bring one open rollout to its end under ``lease``, without giving the lease back."""
+    found = record.state
+    rollout = Ledgered(ports, record, lease, progress)
+    rollout.keeps_lease = True
+    reason = Reason(
+        code=ReasonCode.PROCESS_LOST,
+        sentence=f"the process that ran rollout {record.rollout_id} died while it was {found.value}",
+    )
+    progress("recovering", reason.sentence)
+    if found is State.FINALISING:
+        tidy_or_note(rollout, reason)
+    elif found is State.OPEN:
+        rollout.move(Event.BROKE, {"reason": reason.sentence})
+        rollout.close(reason)
+    elif found.is_final and found is not State.STRANDED:
+        rollout.close(
+            Reason(code=ReasonCode.PROCESS_LOST, sentence=record.reason or reason.sentence)
+        )
+    else:
+        restore(rollout, reason)
+    return Recovery(
+        rollout_id=record.rollout_id,
+        found=found,
+        state=rollout.state,
+        sentence=rollout.record.reason,
+    )
+
+
+def _settle_orphan(ports: Ports, lease: Lease, actor: Actor, progress: Progress) -> Recovery:
+    """A rollout of which the store knows nothing: the marks on the service say where to return to."""
+    snapshot = ports.target.snapshot()
+    marks = snapshot.marks
+    rollout_id = marks.rollout or new_rollout_id(ports.clock.now())
+    facts = {
+        "existed": str(marks.baseline is not None).lower(),
+        "traffic": str(snapshot.traffic),
+        "restore_to": str(Traffic.of({marks.baseline: 100} if marks.baseline else {})),
+        "baseline_digest": marks.digest,
+        "baseline_config": marks.config,
+    }
+    foreign = [r for r, _ in snapshot.serving.shares if r != marks.baseline]
+    tags = dict(snapshot.traffic.tags)
+    record = RolloutRecord(
+        rollout_id=rollout_id,
+        environment=ports.environment,
+        purpose="recover",
+        actor=actor,
+        began_at=ports.clock.now(),
+        state=State.SERVING,
+        baseline=marks.baseline,
+        candidate=tags.get("dg-cand") or (foreign[0] if len(foreign) == 1 else None),
+        verify=tags.get("dg-verify"),
+        facts=facts,
+    )
+    ports.store.begin(record, lease)
+    return settle(ports, record, lease, progress)

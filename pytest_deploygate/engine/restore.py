@@ -1,0 +1,227 @@
+"""The way back: all traffic to the baseline, verified. Needs nothing that the rollout created.
+
+No build, no upload and no store is needed: one write of traffic and readings. A service whose traffic somebody else
+moved to a revision that is neither baseline nor ours is left alone. What cannot be verified is STRANDED.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable
+
+from pytest_deploygate.core.errors import (
+    DeployGateError,
+    Drifted,
+    OutcomeUnknown,
+    TargetError,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.core.release import Marks, Snapshot
+from pytest_deploygate.core.rollout import Event, State
+from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.values import BackupId, RevisionName
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.session import Ledgered
+
+logger = logging.getLogger(__name__)
+
+CONFIRM_BUDGET_S = 30.0
+"""How long the public URL may go on answering from another revision after the platform shows the new traffic."""
+
+
+def restore(rollout: Ledgered, reason: Reason) -> None:
+    """Return to the baseline and end as ROLLED_BACK, or as STRANDED when it cannot be verified.
+
+    Raises:
+        LeaseLost: somebody else acts on this environment now.
+    """
+    rollout.is_lenient = True
+    clock = rollout.ports.clock
+    began = clock.monotonic()
+    deadline = began + rollout.ports.settings.rollback_budget_s
+    event = Event.SERVING_BAD if rollout.state is State.OPEN else Event.BROKE
+    rollout.move(event, {"reason": reason.sentence})
+    rollout.progress("rolling back", reason.sentence)
+    failure = _until(deadline, rollout, lambda: _return_traffic(rollout, deadline))
+    seconds = f"{clock.monotonic() - began:.3f}"
+    if failure is None:
+        rollout.note(rollback_seconds=seconds)
+        rollout.move(Event.RESTORED, {"seconds": seconds})
+        rollout.close(reason)
+        return
+    rollout.note(rollback_error=str(failure), broke_because=reason.sentence)
+    rollout.move(Event.NOT_RESTORED, {"error": failure.message})
+    code = ReasonCode.DRIFTED if isinstance(failure, Drifted) else ReasonCode.ROLLBACK_UNVERIFIED
+    rollout.close(
+        Reason(code=code, sentence=f"{failure.message} (rolling back because {reason.sentence})")
+    )
+
+
+def _until(deadline: float, rollout: Ledgered, attempt: Callable[[], None]) -> TargetError | None:
+    """Repeat ``attempt`` while it fails in a way that time may mend; the error that ended it, or None."""
+    clock, pause = rollout.ports.clock, rollout.ports.settings.pause_s
+    while True:
+        try:
+            attempt()
+        except (Drifted, TargetRefused) as error:
+            return error
+        except (TargetUnavailable, OutcomeUnknown) as error:
+            if clock.monotonic() + pause >= deadline:
+                return error
+            logger.warning(
+                "rollback.retry",
+                extra={"correlation_id": rollout.record.rollout_id, "reason": error.message},
+            )
+            rollout.progress("retrying", error.message)
+            clock.sleep(pause)
+            pause = min(pause * 2, 15.0)
+        else:
+            return None
+
+
+def _return_traffic(rollout: Ledgered, deadline: float) -> None:
+    facts = rollout.record.facts
+    if "restore_to" not in facts:
+        return  # nothing was observed, so nothing was touched
+    if facts.get("existed") == "false":
+        _remove_first_release(rollout, deadline)
+        return
+    wanted = Traffic.parse(facts["restore_to"])
+    now = rollout.ports.target.snapshot()
+    _refuse_if_foreign(rollout, now, wanted)
+    wanted = _with_living_baseline(rollout, wanted, deadline)
+    marks = Marks(
+        baseline=wanted.sole,
+        digest=facts.get("baseline_digest", ""),
+        config=facts.get("baseline_config", ""),
+    )
+    final = _unpinned_if_untouched(rollout, wanted, now)
+    rollout.act(
+        "shift_back",
+        lambda: rollout.ports.target.shift_traffic(
+            final, expect=Traffic.of(dict(now.serving.shares)), marks=marks
+        ),
+        intent={"from": str(now.serving), "to": str(final)},
+        observed=lambda s: {"traffic": str(s.traffic)},
+    )
+    if wanted.sole is not None:
+        confirm_answers(rollout, wanted.sole)
+
+
+def _refuse_if_foreign(rollout: Ledgered, now: Snapshot, wanted: Traffic) -> None:
+    record = rollout.record
+    ours = {record.candidate, record.verify, *dict(wanted.shares)}
+    foreign = [r for r, _ in now.serving.shares if r not in ours]
+    if not now.exists:
+        raise TargetRefused(
+            "the function no longer exists, so nothing can be returned to",
+            hint="find out who deleted it, then deploy again",
+        )
+    if foreign:
+        raise Drifted(
+            f"somebody else moved traffic during the rollout: {now.serving} serves now",
+            found=str(now.serving),
+            hint="nothing was overwritten; decide what should serve, then: deploygate rollback",
+        )
+
+
+def _with_living_baseline(rollout: Ledgered, wanted: Traffic, deadline: float) -> Traffic:
+    """``wanted``, or the same with the baseline redeployed from its backup when the platform lost the revision."""
+    baseline = wanted.sole
+    if baseline is None:
+        return wanted
+    info = rollout.ports.target.revision(baseline)
+    if info is not None and info.is_ready:
+        return wanted
+    backup = (
+        rollout.ports.store.backup(BackupId(rollout.record.backup))
+        if rollout.record.backup
+        else None
+    )
+    if backup is None or backup.revision != baseline:
+        raise TargetRefused(
+            f"baseline {baseline} is gone or not ready, and there is no backup of it",
+            hint="name another revision: deploygate rollback ENV --to REVISION --reason TEXT",
+        )
+    rollout.progress("redeploying", f"{baseline} is gone: restoring it from {backup.identifier}")
+    revision: RevisionName = rollout.act(
+        "redeploy",
+        lambda: rollout.ports.target.restore_from_backup(
+            backup,
+            progress=lambda text: rollout.progress("building", text),
+            budget_s=deadline - rollout.ports.clock.monotonic(),
+        ),
+        intent={"backup": backup.identifier},
+        observed=lambda name: {"revision": name},
+    )
+    rollout.note(restore_to=str(Traffic.of({revision: 100})))
+    return Traffic.of({revision: 100})
+
+
+def _unpinned_if_untouched(rollout: Ledgered, wanted: Traffic, now: Snapshot) -> Traffic:
+    """Follow LATEST again if it did before and nothing newer than the baseline exists or is being made."""
+    before = Traffic.parse(rollout.record.facts.get("traffic", ""))
+    baseline = wanted.sole
+    is_newest = baseline is not None and now.latest_created == baseline == now.latest_ready
+    if before.is_pinned or not is_newest or not now.is_settled:
+        return wanted
+    if rollout.ports.target.find_operation() is not None:
+        return wanted
+    return Traffic.of({LATEST: 100}, dict(wanted.tags))
+
+
+def _remove_first_release(rollout: Ledgered, deadline: float) -> None:
+    """Delete a function that this rollout created and that was not promoted."""
+    target, clock = rollout.ports.target, rollout.ports.clock
+    operation = target.find_operation()
+    if operation is not None:
+        with contextlib.suppress(TargetRefused):  # failed by itself; its remains are deleted below
+            target.await_release(
+                operation,
+                progress=lambda text: rollout.progress("waiting", text),
+                budget_s=deadline - clock.monotonic(),
+            )
+    now = target.snapshot()
+    if not now.exists:
+        return
+    if now.marks.rollout != rollout.record.rollout_id:
+        raise Drifted(
+            f"the function was made or changed by somebody else: {now.serving} serves",
+            found=str(now.serving),
+            hint="nothing was deleted; look at the function, then: deploygate unlock",
+        )
+    if now.is_public:
+        rollout.act("close", lambda: target.set_public(False))
+    rollout.act("delete", target.delete_function)
+
+
+def confirm_answers(rollout: Ledgered, revision: RevisionName) -> None:
+    """Ask the public URL until ``confirmations`` answers in a row came from ``revision``.
+
+    An answer that does not say where it came from counts, since the traffic map was read back before.
+
+    Raises:
+        OutcomeUnknown: it still answers from elsewhere when the time is up.
+        TargetUnavailable: it does not answer.
+    """
+    ports = rollout.ports
+    deadline = ports.clock.monotonic() + CONFIRM_BUDGET_S
+    url = ports.target.snapshot().url
+    in_a_row, pause = 0, 0.05
+    while in_a_row < ports.settings.confirmations:
+        problem: DeployGateError | None = None
+        try:
+            answered = ports.target.answering_revision(url)
+        except TargetUnavailable as error:
+            problem, answered = error, None
+        if problem is None and answered in (revision, None):
+            in_a_row += 1
+            continue
+        in_a_row = 0
+        if ports.clock.monotonic() >= deadline:
+            raise problem or OutcomeUnknown(
+                f"the public URL still answers from {answered}, not from {revision}"
+            )
+        ports.clock.sleep(pause)
+        pause = min(pause * 2, 1.0)
+    rollout.progress("confirmed", f"{in_a_row} answers in a row from {revision}")

@@ -1,0 +1,340 @@
+"""A rollout from the lease to its final state, one journalled effect at a time.
+
+The session calls :meth:`Rollout.stage`, :meth:`Rollout.promote`, :meth:`Rollout.finalise` as its gates hold, and
+:meth:`Rollout.break_off` as soon as anything does not. Each of them leaves the rollout in a state that says who serves.
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.release import (
+    TAG_CANDIDATE,
+    TAG_VERIFY,
+    TAGS_OF_SERVING,
+    Marks,
+    Package,
+    Snapshot,
+    Variant,
+)
+from pytest_deploygate.core.rollout import Event, State
+from pytest_deploygate.core.traffic import Traffic, steps_to
+from pytest_deploygate.core.values import Actor, RevisionName, RolloutId
+from pytest_deploygate.core.verdict import Reason
+from pytest_deploygate.engine.finish import named, tidy_or_note
+from pytest_deploygate.engine.restore import confirm_answers, restore
+from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
+
+
+def _resting(snapshot: Snapshot) -> Traffic:
+    """What serves, by name, with those of our tags that describe it and not a candidate."""
+    keep = {t: r for t, r in snapshot.traffic.tags if t in TAGS_OF_SERVING}
+    return Traffic.of(dict(snapshot.serving.shares), keep)
+
+
+def new_rollout_id(now: datetime) -> RolloutId:
+    """An id that sorts by time: ``20261123-074500-1a2b3c``."""
+    return RolloutId(f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What was staged: names and URLs. ``verify`` equals ``candidate`` where no verification revision is made."""
+
+    candidate: RevisionName
+    verify: RevisionName
+    candidate_url: str
+    verify_url: str
+
+
+class Rollout(Ledgered):
+    """One attempt to replace the baseline by a new release."""
+
+    snapshot: Snapshot
+    package: Package
+
+    @classmethod
+    def open(
+        cls,
+        ports: Ports,
+        *,
+        actor: Actor,
+        purpose: str,
+        facts: dict[str, str] | None = None,
+        progress: Progress = silent,
+    ) -> "Rollout":
+        """Take the lease and record the rollout; nothing of the target is touched.
+
+        Raises:
+            LockHeld: somebody else acts on this environment.
+            StoreError: the record cannot be written.
+        """
+        now = ports.clock.now()
+        rollout_id = new_rollout_id(now)
+        lease = ports.store.acquire_lease(
+            ports.environment, actor, purpose, rollout_id, ports.settings.lease_ttl_s
+        )
+        record = RolloutRecord(
+            rollout_id=rollout_id,
+            environment=ports.environment,
+            purpose=purpose,
+            actor=actor,
+            began_at=now,
+            state=State.OPEN,
+            facts=facts or {},
+        )
+        try:
+            ports.store.begin(record, lease)
+        except BaseException:
+            ports.store.release_lease(lease)
+            raise
+        return cls(ports, record, lease, progress)
+
+    # -- before anything is touched -------------------------------------------------------------
+
+    def observe(self, snapshot: Snapshot, package: Package, config_digest: str) -> None:
+        """Note what serves and what would be staged; this is what a rollback will return to."""
+        self.snapshot = snapshot
+        self.package = package
+        self.update(
+            replace(
+                self.record,
+                baseline=snapshot.baseline,
+                serving=snapshot.baseline,
+                digest=package.digest,
+                facts={
+                    **self.record.facts,
+                    "config": config_digest,
+                    "existed": str(snapshot.exists).lower(),
+                    "traffic": str(snapshot.traffic),
+                    "restore_to": str(_resting(snapshot)),
+                    "public": str(snapshot.is_public).lower(),
+                    "baseline_digest": snapshot.marks.digest,
+                    "baseline_config": snapshot.marks.config,
+                },
+            )
+        )
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether what would be staged is what already serves alone, by source and settings."""
+        marks = self.snapshot.marks
+        return (
+            self.snapshot.exists
+            and self.snapshot.baseline is not None
+            and marks.rollout is None
+            and marks.baseline == self.snapshot.baseline
+            and marks.digest == self.package.digest[:63]
+            and marks.config == self.record.facts["config"][:63]
+        )
+
+    # -- staging ---------------------------------------------------------------------------------
+
+    def stage(self) -> Staged:
+        """Put the candidate beside the baseline, without traffic.
+
+        Raises:
+            DeployGateError: it could not be staged; the rollout is still STAGING: call :meth:`break_off`.
+        """
+        self.move(Event.READY)
+        deadline = self.ports.clock.monotonic() + self.ports.settings.rollout_budget_s
+        snapshot = self.snapshot
+        if snapshot.exists:
+            self._back_up(snapshot)
+            snapshot = self._pin(snapshot)
+        self.progress(
+            "uploading", f"{self.package.size_bytes} bytes, {len(self.package.files)} files"
+        )
+        source: str | None = self.act("upload", lambda: self.ports.target.upload(self.package))
+        verify = None
+        if self.ports.target.spec.has_verify:
+            verify = self._release(Variant.VERIFY, source, deadline)
+            self.update(replace(self.record, verify=verify))
+            if not snapshot.exists:
+                snapshot = self._pin(self.ports.target.snapshot())
+            source = None
+        candidate = self._release(Variant.TWIN, source, deadline)
+        self.update(replace(self.record, candidate=candidate, verify=verify))
+        if verify is not None:
+            self._assert_same_build(verify, candidate)
+        staged = self._tag(candidate, verify)
+        self.move(Event.STAGED)
+        return staged
+
+    def _back_up(self, snapshot: Snapshot) -> None:
+        self.progress("backing up", str(snapshot.baseline))
+        backup = self.act(
+            "backup",
+            lambda: self.ports.target.backup(snapshot),
+            observed=lambda b: {"identifier": b.identifier, "sha256": b.sha256},
+        )
+        self.ports.store.save_backup(self.ports.environment, backup, self.ports.clock.now())
+        self.update(replace(self.record, backup=backup.identifier))
+
+    def _pin(self, snapshot: Snapshot) -> Snapshot:
+        marks = replace(
+            snapshot.marks, rollout=self.record.rollout_id, baseline=self.record.baseline
+        )
+        self.progress("pinning", f"traffic stays at {snapshot.baseline}")
+        return self.act(
+            "pin",
+            lambda: self.ports.target.pin(snapshot, marks),
+            intent={"serving": str(snapshot.serving)},
+            observed=lambda s: {"traffic": str(s.traffic)},
+        )
+
+    def _marks(self) -> Marks:
+        """Marks while the rollout is under way: they describe the baseline, not the candidate."""
+        facts = self.record.facts
+        return Marks(
+            rollout=self.record.rollout_id,
+            baseline=self.record.baseline,
+            digest=facts["baseline_digest"],
+            config=facts["baseline_config"],
+        )
+
+    def _release(self, variant: Variant, source: str | None, deadline: float) -> RevisionName:
+        target = self.ports.target
+        self.progress("building" if source is not None else "starting", f"{variant.value} revision")
+        operation = self.act(
+            f"begin_{variant.value}",
+            lambda: target.begin_release(variant, source, self._marks()),
+            observed=lambda name: {"operation": name},
+        )
+        revision = self.act(
+            f"await_{variant.value}",
+            lambda: target.await_release(
+                operation,
+                progress=lambda text: self.progress("building", text),
+                budget_s=deadline - self.ports.clock.monotonic(),
+            ),
+            intent={"operation": operation},
+            observed=lambda name: {"revision": name},
+        )
+        self.progress("started", f"{variant.value} revision {revision}")
+        return revision
+
+    def _assert_same_build(self, verify: RevisionName, candidate: RevisionName) -> None:
+        """Both revisions must have one build and differ in exactly the named variables."""
+        spec = self.ports.target.spec
+        one, other = self.ports.target.revision(verify), self.ports.target.revision(candidate)
+        if one is None or other is None:
+            raise TargetRefused(
+                f"a staged revision vanished: {verify if one is None else candidate}"
+            )
+        if not one.image or one.image != other.image:
+            raise TargetRefused(
+                f"{verify} and {candidate} are not of one build: {one.image!r}, {other.image!r}",
+                hint="nothing was promoted; deploy again, and report it if it happens again",
+            )
+        names = set(one.variables) | set(other.variables)
+        differing = {n for n in names if one.variables.get(n) != other.variables.get(n)}
+        expected = {n for n, v in spec.verify_variables.items() if spec.variables.get(n) != v}
+        if differing != expected:
+            raise TargetRefused(
+                f"{verify} and {candidate} differ in {sorted(differing)}, expected {sorted(expected)}"
+            )
+        self.note(build=one.image, verify_differs_in=",".join(sorted(differing)))
+
+    def _tag(self, candidate: RevisionName, verify: RevisionName | None) -> Staged:
+        base = self._resting_traffic(candidate, verify)
+        tags = {TAG_CANDIDATE: candidate}
+        if verify is not None:
+            tags[TAG_VERIFY] = verify
+        wanted = self._with_kept_tags(base).with_tags(tags)
+        after = self.act(
+            "tag",
+            lambda: self.ports.target.shift_traffic(wanted, expect=base),
+            intent={"traffic": str(wanted)},
+            observed=lambda s: {"traffic": str(s.traffic)},
+        )
+        candidate_url = after.tag_urls[TAG_CANDIDATE]
+        return Staged(
+            candidate=candidate,
+            verify=verify or candidate,
+            candidate_url=candidate_url,
+            verify_url=after.tag_urls[TAG_VERIFY] if verify is not None else candidate_url,
+        )
+
+    def _resting_traffic(self, candidate: RevisionName, verify: RevisionName | None) -> Traffic:
+        """Who has the traffic while the candidate is judged: the baseline, or on a first release its first revision."""
+        if self.snapshot.exists:
+            return Traffic.of(dict(self.snapshot.serving.shares))
+        return Traffic.of({verify or candidate: 100})
+
+    def _with_kept_tags(self, base: Traffic) -> Traffic:
+        """``base`` with those of our tags that describe what serves."""
+        return base.with_tags(dict(_resting(self.snapshot).tags))
+
+    # -- promotion -------------------------------------------------------------------------------
+
+    def promote(self) -> None:
+        """Give the candidate the traffic, step by step.
+
+        Raises:
+            DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`break_off`.
+        """
+        self.move(Event.CANDIDATE_HELD)
+        candidate, verify = self._candidate(), self.record.verify
+        tags = {TAG_CANDIDATE: candidate}
+        if verify is not None:
+            tags[TAG_VERIFY] = verify
+        expect = self._resting_traffic(candidate, verify)
+        for plan in steps_to(candidate, self.record.baseline, self.ports.settings.steps):
+            wanted = self._with_kept_tags(plan).with_tags(tags)
+            self.progress("shifting", f"{plan.percent(candidate)} % to {candidate}")
+            before = expect
+            self.act(
+                "shift",
+                lambda wanted=wanted, before=before: self.ports.target.shift_traffic(  # type: ignore[misc]
+                    wanted, expect=before
+                ),
+                intent={"from": str(before), "to": str(plan)},
+                observed=lambda s: {"traffic": str(s.traffic)},
+            )
+            expect = plan
+        if not self.snapshot.exists and self.ports.target.spec.public:
+            self.progress("opening", "anyone may call it now")
+            self.act("open", lambda: self.ports.target.set_public(True))
+        confirm_answers(self, candidate)
+        self.update(replace(self.record, serving=candidate))
+        self.move(Event.SHIFTED)
+
+    def finalise(self, reason: Reason) -> None:
+        """Judged good: put tags and marks in order. What fails here is noted and repeated by the next rollout."""
+        self.move(Event.LIVE_HELD)
+        tidy_or_note(self, reason)
+
+    def _candidate(self) -> RevisionName:
+        return named(self.record.candidate, "candidate")
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def refuse(self, reason: Reason) -> None:
+        """End before anything was staged."""
+        self.end(Event.NOT_READY, reason)
+
+    def keep(self, reason: Reason) -> None:
+        """End with nothing to deploy: what serves was judged good again."""
+        self.end(Event.UNCHANGED, reason)
+
+    def break_off(self, reason: Reason) -> None:
+        """Whatever was begun, return to the baseline, verify it and end; STRANDED when that cannot be verified.
+
+        Raises:
+            LeaseLost: somebody else acts on this environment now; nothing was done here.
+        """
+        if self.state is State.OPEN:
+            self.end(Event.BROKE, reason)
+            return
+        if self.state is State.FINALISING:
+            self.end(Event.BROKE, reason)
+            return
+        restore(self, reason)
+
+    def end(self, event: Event, reason: Reason) -> None:
+        """Take a row that ends the rollout, and give the lease back."""
+        self.move(event, {"reason": reason.sentence})
+        self.close(reason)
