@@ -1,0 +1,72 @@
+"""Words about leases that every store says alike."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+
+from pytest_deploygate.core.errors import LeaseLost, LockHeld
+from pytest_deploygate.core.record import Lease
+from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
+
+
+@unique
+class LeaseEventKind(Enum):
+    """What was done to a lease other than by its holder."""
+
+    TAKEN_OVER = "taken_over"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEvent:
+    """A lease that changed hands without its holder: who did it and why; ``token`` and ``rollout_id`` of the old."""
+
+    environment: EnvironmentName
+    at: datetime
+    kind: LeaseEventKind
+    actor: Actor
+    reason: str
+    token: int
+    rollout_id: RolloutId
+
+
+def held(lease: Lease) -> LockHeld:
+    """Why ``lease`` keeps others out, and what to do."""
+    return LockHeld(
+        f"the environment {lease.environment} is held by {lease.actor} since {_clock(lease.since)} for "
+        f"{lease.purpose} (rollout {lease.rollout_id}, last heartbeat {_clock(lease.beat_at)})",
+        hint="wait for it (--deploy-wait=SECONDS); if that process is dead: 'deploygate recover "
+        f"{lease.environment}'; to take its right away: 'deploygate unlock {lease.environment} "
+        "--reason TEXT'",
+    )
+
+
+def moved(environment: EnvironmentName, current: Lease | None) -> LockHeld:
+    """Why a takeover came too late."""
+    if current is not None:
+        return held(current)
+    return LockHeld(
+        f"the lease of the environment {environment} was given back while it was being taken over",
+        hint="try again",
+    )
+
+
+def lost(lease: Lease, current: Lease | None) -> LeaseLost:
+    """Why the holder of ``lease`` must stop."""
+    if current is None:
+        what = "was broken or given back"
+    else:
+        what = f"went to {current.actor} for {current.purpose} (rollout {current.rollout_id})"
+    return LeaseLost(
+        f"the lease of the environment {lease.environment} {what}; this process no longer acts",
+        hint=f"'deploygate status {lease.environment}' shows what serves and who holds the lease",
+    )
+
+
+def is_same(one: Lease, other: Lease) -> bool:
+    """Whether both are the same grant at the same heartbeat."""
+    return (one.environment, one.token, one.beat) == (other.environment, other.token, other.beat)
+
+
+def _clock(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,177 @@
+"""Rows of the tables as values and back, with the checks that a row must pass on the way."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, select
+
+from pytest_deploygate.core.errors import JournalDamaged, StoreError
+from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.release import Backup
+from pytest_deploygate.core.values import (
+    BackupId,
+    Digest,
+    EnvironmentName,
+    RevisionName,
+    RolloutId,
+)
+from pytest_deploygate.store import codec, leases
+from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind
+from pytest_deploygate.store.schema import JOURNAL, LEASES, ROLLOUTS
+
+Cells = tuple[object, ...]
+"""What a row holds, as far as the type checker is concerned."""
+
+
+def held_lease(connection: Connection, environment: EnvironmentName) -> Lease | None:
+    """The lease of ``environment`` if somebody holds it."""
+    row = connection.execute(
+        select(LEASES).where(LEASES.c.environment == environment, LEASES.c.is_held == 1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Lease(
+        environment=environment,
+        token=row.token,
+        actor=codec.actor_from(row.actor),
+        purpose=row.purpose,
+        rollout_id=RolloutId(row.rollout_id),
+        since=datetime.fromisoformat(row.since),
+        beat=row.beat,
+        ttl_s=row.ttl_s,
+        beat_at=datetime.fromisoformat(row.beat_at),
+    )
+
+
+def require_lease(connection: Connection, lease: Lease) -> Lease:
+    """The lease as it stands, if it is still the grant ``lease``; raises LeaseLost otherwise."""
+    current = held_lease(connection, lease.environment)
+    if current is None or current.token != lease.token:
+        raise leases.lost(lease, current)
+    return current
+
+
+def require_environment(environment: EnvironmentName, lease: Lease) -> None:
+    """Raise StoreError if ``lease`` is for another environment than the rollout."""
+    if environment != lease.environment:
+        raise StoreError(
+            f"a rollout of the environment {environment} cannot be written under the lease of "
+            f"{lease.environment}",
+            hint="this is a bug",
+        )
+
+
+def rollout_row(connection: Connection, rollout_id: RolloutId) -> Row[Cells] | None:
+    """The row of one rollout."""
+    return connection.execute(
+        select(ROLLOUTS).where(ROLLOUTS.c.rollout_id == rollout_id)
+    ).one_or_none()
+
+
+def rollout_cells(record: RolloutRecord) -> dict[str, str | int | None]:
+    """What of ``record`` goes into a row; ``entries`` and ``head`` belong to the journal."""
+    body = codec.record_body(record)
+    return {
+        "rollout_id": record.rollout_id,
+        "environment": record.environment,
+        "state": record.state.value,
+        "is_open": int(record.is_open),
+        "candidate": record.candidate,
+        "serving": record.serving,
+        "digest": record.digest,
+        "body": body,
+        "seal": codec.digest(body),
+    }
+
+
+def record_from(row: Row[Cells]) -> RolloutRecord:
+    """The record in a row.
+
+    Raises:
+        StoreError: the record does not match its seal, or the row was found by what the record does not say.
+    """
+    cells = row._mapping  # noqa: SLF001 # the documented name of a row as a mapping
+    if codec.digest(str(cells["body"])) == cells["seal"]:
+        record = codec.record_from(str(cells["body"]))
+        if all(cells[name] == value for name, value in rollout_cells(record).items()):
+            return record
+    raise StoreError(
+        f"the record of rollout {cells['rollout_id']} is damaged", hint=codec.HINT_DAMAGED
+    )
+
+
+def last_body(connection: Connection, rollout_id: RolloutId) -> str | None:
+    """Text of the newest journal entry."""
+    return connection.execute(
+        select(JOURNAL.c.body)
+        .where(JOURNAL.c.rollout_id == rollout_id)
+        .order_by(JOURNAL.c.sequence.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def chained(rollout_id: RolloutId, rows: Sequence[Row[Cells]]) -> tuple[JournalEntry, ...]:
+    """Entries from rows of (rollout's ``entries`` and ``head``, entry or NULLs), in order.
+
+    Raises:
+        JournalDamaged: an entry is missing, cut off, exchanged or changed.
+    """
+    first = rows[0]._mapping  # noqa: SLF001 # as above
+    entries: list[JournalEntry] = []
+    head = codec.CHAIN_START
+    for row in rows:
+        cells = row._mapping  # noqa: SLF001 # as above
+        if cells["sequence"] is None:
+            break
+        expected = len(entries) + 1
+        body = str(cells["body"])
+        head = codec.entry_hash(head, rollout_id, expected, body)
+        if cells["sequence"] != expected or cells["hash"] != head:
+            raise _damaged(rollout_id, f"entry {expected} is missing or was changed")
+        entries.append(codec.entry_from(expected, body))
+    if len(entries) != first["entries"] or head != first["head"]:
+        raise _damaged(
+            rollout_id, f"it has {len(entries)} entries where {first['entries']} were written"
+        )
+    return tuple(entries)
+
+
+def _damaged(rollout_id: RolloutId, what: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"the journal of rollout {rollout_id} is damaged: {what}", hint=codec.HINT_DAMAGED
+    )
+
+
+def unknown(rollout_id: RolloutId) -> StoreError:
+    """That a rollout is not in the record."""
+    return StoreError(
+        f"the rollout {rollout_id} is not in the record",
+        hint="'deploygate history' lists what is; the record may have been replaced",
+    )
+
+
+def backup_from(row: Row[Cells]) -> Backup:
+    """The backup in a row."""
+    cells = row._mapping  # noqa: SLF001 # as above
+    return Backup(
+        identifier=BackupId(str(cells["identifier"])),
+        revision=RevisionName(str(cells["revision"])),
+        path=str(cells["path"]),
+        sha256=Digest(str(cells["sha256"])),
+        size_bytes=int(str(cells["size_bytes"])),
+        settings=str(cells["settings"]),
+    )
+
+
+def event_from(row: Row[Cells]) -> LeaseEvent:
+    """The lease event in a row."""
+    cells = row._mapping  # noqa: SLF001 # as above
+    return LeaseEvent(
+        environment=EnvironmentName(str(cells["environment"])),
+        at=datetime.fromisoformat(str(cells["at"])),
+        kind=LeaseEventKind(cells["kind"]),
+        actor=codec.actor_from(str(cells["actor"])),
+        reason=str(cells["reason"]),
+        token=int(str(cells["token"])),
+        rollout_id=RolloutId(str(cells["rollout_id"])),
+    )
