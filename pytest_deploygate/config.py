@@ -1,0 +1,393 @@
+"""Settings from ``[tool.deploygate]`` of pyproject.toml, checked by a JSON Schema.
+
+Every error names the file, the key, what is wrong with it and what is allowed. Numbers are read as decimals, so that
+a threshold of 0.95 is exactly 19/20.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from difflib import get_close_matches
+from fractions import Fraction
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.policy import (
+    Condition,
+    Gate,
+    Leniency,
+    PhasePolicy,
+    Policy,
+    Trigger,
+)
+from pytest_deploygate.core.release import FunctionSpec, SecretRef
+from pytest_deploygate.core.values import Digest, EnvironmentName, Phase, Severity
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+Toml: TypeAlias = "str | int | bool | Decimal | list[Toml] | dict[str, Toml]"
+Table: TypeAlias = dict[str, Toml]
+
+FILE = "pyproject.toml"
+HEADER = "[tool.deploygate"
+
+_DEFAULT_PHASES = {
+    Phase.READINESS: PhasePolicy(threshold=Fraction("0.95"), budget_s=300),
+    Phase.CANDIDATE: PhasePolicy(threshold=Fraction("0.75"), budget_s=300),
+    Phase.LIVE: PhasePolicy(threshold=Fraction(1), budget_s=120),
+}
+_MAPS = ("environment-variables", "verify-environment", "secrets", "labels")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One place to deploy to. ``target`` is ``local``, ``google`` or the name of an entry point."""
+
+    name: EnvironmentName
+    target: str
+    spec: FunctionSpec
+    endpoint: str = ""
+    port: int = 0
+    steps: tuple[int, ...] = (100,)
+    rolls_back: bool = True
+    """Whether failing rollback-checks roll back, or only report."""
+    rollout_budget_s: int = 600
+    rollback_budget_s: int = 300
+    lease_ttl_s: int = 60
+    confirmations: int = 3
+    secrets_file: str = ""
+    services: Mapping[str, str] = field(default_factory=dict)
+    freeze: tuple[str, ...] = ()
+    approval: str = ""
+
+    @property
+    def config_digest(self) -> Digest:
+        """Digest of everything that makes a revision apart from its source."""
+        spec = self.spec
+        facts = {
+            name: getattr(spec, name)
+            for name in FunctionSpec.__dataclass_fields__
+            if name not in ("source", "secrets")
+        }
+        facts["secrets"] = {k: [s.project, s.name, s.version] for k, s in spec.secrets.items()}
+        text = json.dumps(facts, sort_keys=True, default=dict)
+        return Digest(hashlib.sha256(text.encode()).hexdigest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of ``[tool.deploygate]``. ``root`` is the directory of pyproject.toml; paths are relative to it."""
+
+    root: Path
+    policy: Policy
+    environments: Mapping[str, Environment]
+    default_environment: str
+    state: str = ""
+
+    def environment(self, name: str) -> Environment:
+        """The environment of that name.
+
+        Raises:
+            ConfigError: there is none; names those that exist.
+        """
+        try:
+            return self.environments[name]
+        except KeyError:
+            raise ConfigError(
+                f"unknown environment {name!r}",
+                hint=f"environments in {self.root / FILE}: {', '.join(self.environments)}",
+            ) from None
+
+    @property
+    def state_dir(self) -> Path:
+        """Where records, packages, backups and the local cloud live."""
+        return self.root / ".deploygate"
+
+
+def is_configured(root: Path) -> bool:
+    """Whether the project at ``root`` has a ``[tool.deploygate]``; cheap, for projects that have not."""
+    try:
+        return HEADER.encode() in (root / FILE).read_bytes()
+    except OSError:
+        return False
+
+
+def load(root: Path) -> Settings:
+    """Read and check the settings of the project at ``root``.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or does not fit the schema.
+    """
+    path = root / FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror}",
+            hint="run pytest in the directory of a pyproject.toml with a [tool.deploygate] table",
+        ) from error
+    try:
+        document = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    table = document.get("tool", {}).get("deploygate")
+    if table is None:
+        raise ConfigError(
+            f"{path}: there is no [tool.deploygate] table",
+            hint="the guide in docs/guide.md starts with a minimal one",
+        )
+    _validate(path, table)
+    return _build(path, table)
+
+
+# -- checking ------------------------------------------------------------------------------------
+
+
+def _validate(path: Path, table: Table) -> None:
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads(files("pytest_deploygate").joinpath("config.schema.json").read_text())
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(table), key=lambda e: list(map(str, e.path))
+    )
+    lines = [line for error in errors for line in _describe(error)]
+    if lines:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in lines))
+
+
+def _value_of(error: "ValidationError") -> Toml:
+    """The value that the schema refused."""
+    value: Toml = error.instance  # type: ignore[assignment]  # the validator was given nothing but TOML
+    return value
+
+
+def _describe(error: "ValidationError") -> Iterator[str]:
+    where = ".".join(["tool.deploygate", *map(str, error.path)])
+    value = json.dumps(_value_of(error), default=str)
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    rule = schema.get(str(error.validator))
+    match error.validator:
+        case "additionalProperties":
+            allowed = list(schema["properties"])
+            for key in sorted(set(_as_table(_value_of(error))) - set(allowed)):
+                near = get_close_matches(key, allowed, n=1)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                yield f"{where}.{key}: unknown key{meant} (allowed: {', '.join(allowed)})"
+        case "required":
+            missing = [key for key in schema["required"] if key not in _as_table(_value_of(error))]
+            yield f"{where}: the key {missing[0]} is missing"
+        case "enum":
+            yield f"{where}: {value} is not one of {', '.join(map(str, schema['enum']))}"
+        case "type":
+            yield f"{where}: {value} is not of type {rule}"
+        case "minimum" | "exclusiveMinimum" | "maximum":
+            yield f"{where}: {value} is out of range ({error.validator} {rule})"
+        case "pattern":
+            yield f"{where}: {value} does not have the form {rule}"
+        case "anyOf":
+            yield f"{where}: needs one of the keys: paths, marker"
+        case _:
+            yield f"{where}: {error.message}"
+
+
+# -- building ------------------------------------------------------------------------------------
+
+
+def _build(path: Path, table: Table) -> Settings:
+    root = path.parent
+    environments = {
+        name: _environment(path, EnvironmentName(name), _table(table, "function"), _as_table(raw))
+        for name, raw in _table(table, "environments").items()
+    }
+    default = str(table.get("default-environment", "local"))
+    if "default-environment" in table and default not in environments:
+        raise ConfigError(
+            f"{path}: tool.deploygate.default-environment: {default!r} is not an environment "
+            f"(there are: {', '.join(environments)})"
+        )
+    return Settings(
+        root=root,
+        policy=_policy(path, table),
+        environments=environments,
+        default_environment=default,
+        state=str(table.get("state", "")),
+    )
+
+
+def _policy(path: Path, table: Table) -> Policy:
+    phases = dict(_DEFAULT_PHASES)
+    for name, raw in _table(table, "phases").items():
+        phase, own = Phase(name), _as_table(raw)
+        default = phases[phase]
+        phases[phase] = PhasePolicy(
+            threshold=_fraction(own.get("threshold"), default.threshold),
+            budget_s=_int(own.get("budget-s"), default.budget_s),
+        )
+    gates = tuple(_gate(name, _as_table(raw)) for name, raw in _table(table, "gates").items())
+    _refuse_shared_paths(path, gates)
+    triggers = tuple(
+        _trigger(name, _as_table(raw)) for name, raw in _table(table, "triggers").items()
+    )
+    return Policy(gates=gates, phases=phases, triggers=triggers)
+
+
+def _gate(name: str, own: Table) -> Gate:
+    return Gate(
+        name=name,
+        phase=Phase(own["phase"]),
+        paths=tuple(str(p).rstrip("/") for p in _list(own.get("paths"))),
+        marker=str(own.get("marker", "")),
+        threshold=_fraction(own.get("threshold"), Fraction(1)),
+        weight=_fraction(own.get("weight"), Fraction(1)),
+        required=bool(own.get("required", True)),
+        least_checks=_int(own.get("least-checks"), 1),
+        skips=Leniency(own.get("skips", "fail")),
+        flaky=Leniency(own.get("flaky", "fail")),
+    )
+
+
+def _refuse_shared_paths(path: Path, gates: tuple[Gate, ...]) -> None:
+    seen: dict[str, str] = {}
+    for gate in gates:
+        for place in gate.paths:
+            if place in seen:
+                raise ConfigError(
+                    f"{path}: tool.deploygate.gates.{gate.name}.paths: {place} already belongs to "
+                    f"gate {seen[place]}; a check belongs to one gate"
+                )
+            seen[place] = gate.name
+
+
+def _trigger(name: str, own: Table) -> Trigger:
+    needed = own.get("needed-in")
+    return Trigger(
+        name=name,
+        conditions=tuple(Condition.parse(str(c)) for c in _list(own["fires-when"])),
+        severity=Severity(own["severity"]),
+        needed_in=(Phase.LIVE,) if needed is None else tuple(Phase(p) for p in _list(needed)),
+    )
+
+
+def _environment(path: Path, name: EnvironmentName, base: Table, own: Table) -> Environment:
+    merged: Table = {**base, **own}
+    for key in _MAPS:
+        if key in base or key in own:
+            merged[key] = {**_table(base, key), **_table(own, key)}
+    where = f"{path}: tool.deploygate.environments.{name}"
+    steps = tuple(_int(s, 0) for s in _list(merged.get("steps"))) or (100,)
+    if list(steps) != sorted(set(steps)) or steps[-1] != 100:
+        raise ConfigError(f"{where}.steps: must ascend and end with 100, got {list(steps)}")
+    return Environment(
+        name=name,
+        target=str(merged["target"]),
+        spec=_spec(path.parent, where, merged),
+        endpoint=str(merged.get("endpoint", "")),
+        port=_int(merged.get("port"), 0),
+        steps=steps,
+        rolls_back=merged.get("on-failure", "roll-back") == "roll-back",
+        rollout_budget_s=_int(merged.get("rollout-budget-s"), 600),
+        rollback_budget_s=_int(merged.get("rollback-budget-s"), 300),
+        lease_ttl_s=_int(merged.get("lease-ttl-s"), 60),
+        confirmations=_int(merged.get("confirmations"), 3),
+        secrets_file=str(merged.get("secrets-file", "")),
+        services=_texts(merged, "services"),
+        freeze=tuple(str(f) for f in _list(merged.get("freeze"))),
+        approval=str(merged.get("approval", "")),
+    )
+
+
+def _spec(root: Path, where: str, own: Table) -> FunctionSpec:
+    for key in ("function", "entry-point", "source", "runtime"):
+        if key not in own:
+            raise ConfigError(
+                f"{where}: the key {key} is missing (here or in [tool.deploygate.function])"
+            )
+    is_local = own["target"] == "local"
+    for key in ("project", "region"):
+        if key not in own and not is_local:
+            raise ConfigError(
+                f"{where}: the key {key} is missing (here or in [tool.deploygate.function])"
+            )
+    return FunctionSpec(
+        function=str(own["function"]),
+        project=str(own.get("project", "local-project")),
+        region=str(own.get("region", "us-central1")),
+        runtime=str(own["runtime"]),
+        entry_point=str(own["entry-point"]),
+        source=str((root / str(own["source"])).resolve()),
+        memory=_memory(str(own.get("memory", "256Mi"))),
+        cpu=str(own.get("cpu", "")),
+        timeout_s=_int(own.get("timeout-s"), 60),
+        public=bool(own.get("public", False)),
+        variables=_texts(own, "environment-variables"),
+        secrets={k: _secret(v) for k, v in _texts(own, "secrets").items()},
+        verify_variables=_texts(own, "verify-environment"),
+        labels=_texts(own, "labels"),
+        build_variables=_texts(own, "build-environment-variables"),
+        service_account=str(own.get("service-account", "")),
+        build_service_account=str(own.get("build-service-account", "")),
+        build_worker_pool=str(own.get("build-worker-pool", "")),
+        docker_repository=str(own.get("docker-repository", "")),
+        ingress={"all": "ALLOW_ALL", "internal-only": "ALLOW_INTERNAL_ONLY"}.get(
+            str(own.get("ingress", "all")), "ALLOW_INTERNAL_AND_GCLB"
+        ),
+        min_instances=_optional_int(own.get("min-instances")),
+        max_instances=_optional_int(own.get("max-instances")),
+        concurrency=_optional_int(own.get("concurrency")),
+        vpc_connector=str(own.get("vpc-connector", "")),
+        vpc_egress={"private-ranges-only": "PRIVATE_RANGES_ONLY", "all-traffic": "ALL_TRAFFIC"}.get(
+            str(own.get("vpc-egress", "")), ""
+        ),
+    )
+
+
+def _memory(text: str) -> str:
+    """Turn gcloud's ``1GiB`` into the API's word, ``1Gi``."""
+    return text.removesuffix("B") if text.endswith(("iB", "MB", "GB")) else text
+
+
+def _secret(text: str) -> SecretRef:
+    name, _, version = text.replace("/versions/", ":").rpartition(":")
+    project, _, short = name.removeprefix("projects/").rpartition("/secrets/")
+    return SecretRef(name=short, version=version, project=project)
+
+
+# -- reading TOML values whose types the schema has already checked --------------------------------
+
+
+def _as_table(value: Toml) -> Table:
+    assert isinstance(value, dict)
+    return value
+
+
+def _table(table: Table, key: str) -> Table:
+    return _as_table(table.get(key, {}))
+
+
+def _list(value: Toml | None) -> list[Toml]:
+    if value is None:
+        return []
+    assert isinstance(value, list)
+    return value
+
+
+def _texts(table: Table, key: str) -> dict[str, str]:
+    return {k: str(v) for k, v in _table(table, key).items()}
+
+
+def _fraction(value: Toml | None, default: Fraction) -> Fraction:
+    return default if value is None else Fraction(str(value))
+
+
+def _int(value: Toml | None, default: int) -> int:
+    return default if value is None else int(str(value))
+
+
+def _optional_int(value: Toml | None) -> int | None:
+    return None if value is None else int(str(value))

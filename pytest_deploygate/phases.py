@@ -1,0 +1,95 @@
+"""Running the checks of one phase in this process, and reporting those of a phase that does not run.
+
+Each phase ends with all its fixtures torn down, since its last item has no next one. Only public parts of pytest
+are used.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from types import FrameType
+
+import pytest
+
+from pytest_deploygate.recording import Check
+from pytest_deploygate.stash import GATE_PROPERTY
+
+
+class BudgetExceeded(BaseException):
+    """Raised into whatever runs when the time of a phase is up; not an Exception, so that no check swallows it."""
+
+
+class Budget:
+    """Ends a phase that takes longer than ``seconds``: raises :class:`BudgetExceeded` in the main thread."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.is_exceeded = False
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Watch the time while the block runs. Works in the main thread; elsewhere it watches nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = signal.signal(signal.SIGUSR2, self._raise)
+        timer = threading.Timer(self.seconds, self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            signal.signal(signal.SIGUSR2, previous)
+
+    def _expire(self) -> None:
+        self.is_exceeded = True
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+
+    def _raise(self, signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        raise BudgetExceeded(f"the phase took longer than its budget of {self.seconds:g} s")
+
+
+def run_items(session: pytest.Session, items: Sequence[pytest.Item], budget: Budget) -> None:
+    """Run ``items`` and tear all their fixtures down; ends early when the budget is spent.
+
+    Raises:
+        pytest.Session.Failed, pytest.Session.Interrupted: as pytest's own loop does.
+    """
+    with contextlib.suppress(BudgetExceeded), budget.running():
+        for index, item in enumerate(items):
+            nextitem = items[index + 1] if index + 1 < len(items) else None
+            if budget.is_exceeded:
+                nextitem = None
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+            if budget.is_exceeded:
+                return
+
+
+def report_not_run(config: pytest.Config, checks: Iterable[Check], reason: str) -> None:
+    """Report checks of a phase that does not run as skipped, at their own place, without touching a fixture."""
+    for check in checks:
+        config.hook.pytest_runtest_logstart(nodeid=check.nodeid, location=check.location)
+        for when in ("setup", "teardown"):
+            config.hook.pytest_runtest_logreport(report=_skip_report(check, when, reason))
+        config.hook.pytest_runtest_logfinish(nodeid=check.nodeid, location=check.location)
+
+
+def _skip_report(check: Check, when: str, reason: str) -> pytest.TestReport:
+    path, line, _ = check.location
+    is_setup = when == "setup"
+    return pytest.TestReport(
+        nodeid=check.nodeid,
+        location=check.location,
+        keywords={},
+        outcome="skipped" if is_setup else "passed",
+        longrepr=(path, (line or 0) + 1, f"Skipped: {reason}") if is_setup else None,
+        when="setup" if is_setup else "teardown",
+        user_properties=[(GATE_PROPERTY, check.gate)],
+    )

@@ -1,0 +1,185 @@
+"""What was collected and what was reported: the facts from which evidence is made. Judges nothing."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.core.evidence import (
+    Evidence,
+    Measurement,
+    ReportFact,
+    ReportOutcome,
+    fold,
+)
+from pytest_deploygate.core.policy import Gate, Policy
+from pytest_deploygate.core.values import Phase
+from pytest_deploygate.stash import MEASURE_PROPERTY
+
+_SUBTEST_REPORTS = ("SubtestReport", "SubTestReport")
+"""Class names in pytest 9 and in pytest-subtests for pytest 8."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One collected test of a gate. ``location`` is (file, line, name), as reports carry it."""
+
+    nodeid: str
+    gate: str
+    phase: Phase
+    location: tuple[str, int | None, str]
+
+
+class AmbiguousGate(Exception):
+    """A check belongs to two gates."""
+
+
+def gate_of(item: pytest.Item, policy: Policy, root: Path) -> Gate | None:
+    """The gate that ``item`` belongs to, or None.
+
+    Raises:
+        AmbiguousGate: it belongs to more than one.
+    """
+    gates = [gate for gate in policy.gates if _belongs(item, gate, root)]
+    if len(gates) > 1:
+        names = ", ".join(gate.name for gate in gates)
+        raise AmbiguousGate(f"{item.nodeid} belongs to several gates: {names}")
+    return gates[0] if gates else None
+
+
+def _belongs(item: pytest.Item, gate: Gate, root: Path) -> bool:
+    if gate.marker and item.get_closest_marker(gate.marker) is None:
+        return False
+    return not gate.paths or any(item.path.is_relative_to(root / path) for path in gate.paths)
+
+
+class Recorder:
+    """Collects facts about the checks of a policy's gates; also a pytest plugin, for its report hooks."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._checks: dict[str, Check] = {}
+        self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
+        self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
+        self._doubts: dict[str, None] = {}
+        self._extra: list[Measurement] = []
+
+    # -- inventory -------------------------------------------------------------------------------
+
+    def take_inventory(self, checks: Iterable[Check]) -> None:
+        """Fix the checks that will be counted; a check that is listed twice is a doubt."""
+        for check in checks:
+            if check.nodeid in self._checks:
+                self.doubt(f"{check.nodeid} was collected twice")
+            self._checks[check.nodeid] = check
+
+    def checks_of(self, phase: Phase) -> tuple[Check, ...]:
+        """Checks of a phase in the order of collection."""
+        return tuple(c for c in self._checks.values() if c.phase is phase)
+
+    @property
+    def inventory(self) -> dict[str, tuple[str, ...]]:
+        """Check ids of every gate of the policy, also of empty ones."""
+        return {
+            gate.name: tuple(c.nodeid for c in self._checks.values() if c.gate == gate.name)
+            for gate in self._policy.gates
+        }
+
+    def has_run(self, check: Check) -> bool:
+        """Whether anything was reported about the check."""
+        return check.nodeid in self._facts
+
+    # -- doubts ----------------------------------------------------------------------------------
+
+    def doubt(self, sentence: str) -> None:
+        """Note something that makes the evidence of the whole session incomplete."""
+        self._doubts[sentence] = None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """All doubts, oldest first."""
+        return tuple(self._doubts)
+
+    # -- evidence --------------------------------------------------------------------------------
+
+    def add_measurements(self, measurements: Iterable[Measurement]) -> None:
+        """Add what the platform itself measured."""
+        self._extra.extend(measurements)
+
+    def evidence(self, phase: Phase) -> Evidence:
+        """The evidence of one phase as it stands now."""
+        checks = {
+            gate.name: tuple(
+                (c.nodeid, fold(self._facts[c.nodeid]) if self.has_run(c) else fold(()))
+                for c in self.checks_of(phase)
+                if c.gate == gate.name
+            )
+            for gate in self._policy.gates_of(phase)
+        }
+        measured = [m for c in self.checks_of(phase) for m in self._measured[c.nodeid]]
+        extra = [m for m in self._extra if m.check == phase.value]
+        return Evidence(
+            phase=phase,
+            checks=checks,
+            measurements=(*measured, *extra),
+            doubts=self.doubts,
+        )
+
+    # -- hooks -----------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note one report; those of other tests are passed over."""
+        if report.nodeid not in self._checks:
+            return
+        is_subtest = type(report).__name__ in _SUBTEST_REPORTS
+        outcome = ReportOutcome(report.outcome)
+        self._facts[report.nodeid].append(
+            ReportFact(
+                when=str(report.when),
+                outcome=outcome,
+                is_xfail=hasattr(report, "wasxfail"),
+                is_subtest=is_subtest,
+            )
+        )
+        if report.when == "teardown" and not is_subtest:
+            self._note_measurements(report)
+
+    def _note_measurements(self, report: pytest.TestReport) -> None:
+        for name, value in report.user_properties:
+            if name == MEASURE_PROPERTY:
+                measured = json.loads(str(value))
+                self._measured[report.nodeid].append(
+                    Measurement.of(
+                        measured["name"],
+                        measured["value"],
+                        unit=measured["unit"],
+                        check=report.nodeid,
+                    )
+                )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A module that could not be collected, or skipped itself, may have held any number of checks."""
+        if report.failed:
+            self.doubt(f"{report.nodeid or 'the session'} could not be collected")
+        elif report.skipped:
+            self.doubt(f"{report.nodeid} skipped itself as a whole")
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """The session ended before its time."""
+        self.doubt(f"the session was interrupted: {excinfo.typename}: {excinfo.value}".rstrip(": "))
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Something in pytest or in a plugin broke."""
+        self.doubt(f"internal error: {excinfo.typename}: {excinfo.value}")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object, error: object | None) -> None:
+        """A worker of pytest-xdist ended in a way that may have lost reports."""
+        if error is not None:
+            gateway = getattr(node, "gateway", None)
+            self.doubt(f"worker {getattr(gateway, 'id', '?')} died: {error}")

@@ -1,0 +1,236 @@
+"""Builds the adapters that the settings ask for; the only module that knows them all.
+
+Heavy libraries are loaded here, when a target is really used, and never in a worker of pytest-xdist.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_deploygate.config import Environment, Settings, load
+from pytest_deploygate.core.errors import ConfigError, LockHeld
+from pytest_deploygate.core.record import Lease
+from pytest_deploygate.engine import EngineSettings, Ports, Progress, Recovery, settle_environment
+from pytest_deploygate.engine.session import silent
+from pytest_deploygate.ports import Clock, Metrics, Store, Target
+
+if TYPE_CHECKING:
+    from pytest_deploygate.emulator.process import LocalCloud
+
+STATE_VARIABLE = "DEPLOYGATE_STATE"
+"""Environment variable that says where the record is kept; wins over ``state`` of the settings."""
+TARGET_GROUP = "pytest_deploygate.targets"
+"""Entry points ``(Environment, Settings, Clock) -> Target`` by the name that ``target`` gives."""
+STORE_GROUP = "pytest_deploygate.stores"
+"""Entry points ``(url, Clock) -> Store`` by the scheme of the URL."""
+LOCAL, GOOGLE = "local", "google"
+GOOGLE_SERVICES = {"sheets": "https://sheets.googleapis.com"}
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> datetime:
+        """Wall time."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> Environment:
+    """The environment of that name, or the default one; with ``endpoint="local"`` rehearsed on the local cloud.
+
+    Raises:
+        ConfigError: unknown environment.
+    """
+    environment = settings.environment(name or settings.default_environment)
+    if endpoint == LOCAL and environment.target != LOCAL:
+        rehearsal = f"{environment.name}-rehearsal"
+        return replace(environment, name=type(environment.name)(rehearsal), target=LOCAL)
+    return environment
+
+
+@contextlib.contextmanager
+def open_ports(settings: Settings, environment: Environment) -> Iterator[Ports]:
+    """Everything that a rollout in ``environment`` works with; closed when the block ends.
+
+    Raises:
+        ConfigError: credentials or a library are missing, or the local cloud cannot be started.
+        StoreError: the record cannot be opened.
+    """
+    clock = SystemClock()
+    store = open_store(settings, clock)
+    try:
+        target = open_target(settings, environment, clock)
+    except BaseException:
+        store.close()
+        raise
+    try:
+        yield Ports(
+            environment=environment.name,
+            target=target,
+            store=store,
+            clock=clock,
+            settings=EngineSettings(
+                steps=environment.steps,
+                rollout_budget_s=environment.rollout_budget_s,
+                rollback_budget_s=environment.rollback_budget_s,
+                lease_ttl_s=environment.lease_ttl_s,
+                confirmations=environment.confirmations,
+            ),
+        )
+    finally:
+        target.close()
+        store.close()
+
+
+def open_store(settings: Settings, clock: Clock) -> Store:
+    """The record of this project."""
+    url = os.environ.get(STATE_VARIABLE) or settings.state
+    scheme = url.partition(":")[0]
+    for entry in importlib.metadata.entry_points(group=STORE_GROUP, name=scheme):
+        store: Store = entry.load()(url, clock)
+        return store
+    from pytest_deploygate.store.sql import open_store as open_sql_store
+
+    return open_sql_store(url or f"sqlite:///{settings.state_dir / 'state.db'}", clock)
+
+
+def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
+    """The target of ``environment``; starts the local cloud where that is the target."""
+    for entry in importlib.metadata.entry_points(group=TARGET_GROUP, name=environment.target):
+        target: Target = entry.load()(environment, settings, clock)
+        return target
+    if environment.target not in (LOCAL, GOOGLE):
+        raise ConfigError(
+            f"environment {environment.name}: unknown target {environment.target!r}",
+            hint=f"targets are: {LOCAL}, {GOOGLE}, and those that other packages bring",
+        )
+    from pytest_deploygate.targets.auth import credentials_for
+    from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+
+    is_local = environment.target == LOCAL
+    endpoint = local_cloud(settings, environment).endpoint if is_local else environment.endpoint
+    return CloudFunctionsTarget(
+        spec=environment.spec,
+        endpoint=endpoint,
+        credentials=None if is_local else credentials_for(environment.spec.project),
+        home=settings.state_dir / environment.name,
+        clock=clock,
+        is_local=is_local,
+    )
+
+
+def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> Metrics:
+    """The platform's own statistics for ``environment``."""
+    from pytest_deploygate.targets.monitoring import open_metrics as open_platform_metrics
+
+    is_local = environment.target == LOCAL
+    endpoint = local_cloud(settings, environment).endpoint if is_local else ""
+    return open_platform_metrics(environment.spec, endpoint=endpoint, clock=clock)
+
+
+def cloud_home(settings: Settings) -> Path:
+    """Where the local cloud of this project keeps its state."""
+    return settings.state_dir / "local"
+
+
+def local_cloud(settings: Settings, environment: Environment) -> "LocalCloud":
+    """The running local cloud, started if it is not running."""
+    from pytest_deploygate.emulator.process import ensure_running
+
+    home = cloud_home(settings)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if environment.secrets_file:
+        _link_secrets(settings.root / environment.secrets_file, home / "secrets.toml")
+    return ensure_running(home, port=environment.port)
+
+
+def _link_secrets(source: Path, place: Path) -> None:
+    """The local cloud reads its secrets from its home; the settings may name a file elsewhere."""
+    if not source.is_file():
+        raise ConfigError(
+            f"the secrets file {source} does not exist",
+            hint='make it with a line like: gemini-api-key = "any text"',
+        )
+    if place.is_symlink() or not place.exists():
+        place.unlink(missing_ok=True)
+        place.symlink_to(source.resolve())
+
+
+# -- who holds the lease, and whether they live ----------------------------------------------------
+
+
+def is_stale(lease: Lease, store: Store, clock: Clock) -> bool:
+    """Whether the holder of ``lease`` is dead: seen from the same host at once, else by its silent heartbeat.
+
+    Watching a silent heartbeat takes the lease's time to live, by this process' own monotonic clock.
+    """
+    from pytest_deploygate.store.liveness import is_gone
+
+    gone = is_gone(lease.actor)
+    if gone is not None:
+        return gone
+    deadline = clock.monotonic() + lease.ttl_s
+    while clock.monotonic() < deadline:
+        clock.sleep(min(1.0, lease.ttl_s / 10))
+        now = store.lease(lease.environment)
+        if now is None or (now.token, now.beat) != (lease.token, lease.beat):
+            return False
+    return True
+
+
+def recover(
+    ports: Ports, *, wait_s: float = 0, progress: Progress = silent
+) -> tuple[Recovery, ...]:
+    """Settle what dead processes left in the environment; waits up to ``wait_s`` for a living one to end.
+
+    Raises:
+        LockHeld: a living process still holds the lease.
+    """
+    from pytest_deploygate.store.liveness import this_process
+
+    deadline = ports.clock.monotonic() + wait_s
+    while True:
+        try:
+            return settle_environment(
+                ports,
+                actor=this_process(),
+                is_stale=lambda lease: is_stale(lease, ports.store, ports.clock),
+                progress=progress,
+            )
+        except LockHeld:
+            if ports.clock.monotonic() >= deadline:
+                raise
+            ports.clock.sleep(0.5)
+
+
+def prepare_recovery(root: Path, environment: str, rollout_id: str) -> Callable[[], str]:
+    """Load everything that restoring needs, for the watchdog; the result restores and says what it did."""
+    settings = load(root)
+    name = environment.removesuffix("-rehearsal")
+    endpoint = LOCAL if name != environment else ""
+    chosen = select_environment(settings, name, endpoint=endpoint)
+    stack = contextlib.ExitStack()
+    ports = stack.enter_context(open_ports(settings, chosen))
+
+    def run() -> str:
+        with stack:
+            settled = recover(ports)
+        return "; ".join(f"{r.rollout_id} {r.state.value}: {r.sentence}" for r in settled) or (
+            f"nothing to settle for {rollout_id}"
+        )
+
+    return run
