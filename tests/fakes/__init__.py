@@ -1,0 +1,27 @@
+"""Clock, store and target in memory, with named faults, for tests of what stands on the ports.
+
+Every call of store and target is one numbered point of :class:`Faults`, at which a test can make something go wrong.
+"""
+
+from tests.fakes.cloud import BUILD_S, FOREIGN, Change, Cloud, digest_of, image_of
+from tests.fakes.faults import KILLS, SLOW_S, FakeClock, Fault, Faults, Killed
+from tests.fakes.store import FakeStore
+from tests.fakes.target import FakeTarget, a_spec
+
+__all__ = [
+    "BUILD_S",
+    "FOREIGN",
+    "KILLS",
+    "SLOW_S",
+    "Change",
+    "Cloud",
+    "FakeClock",
+    "FakeStore",
+    "FakeTarget",
+    "Fault",
+    "Faults",
+    "Killed",
+    "a_spec",
+    "digest_of",
+    "image_of",
+]
