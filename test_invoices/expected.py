@@ -7,6 +7,7 @@ Nothing here reads a PDF, so golden results and any function that reads the docu
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def documents(load: Callable[[str], Data]) -> dict[str, str]:
     """Return the golden results by file name, as JSON text."""
-    golden = {name: make(load(name)) for name, make in READABLE.items()}
+    golden = {name: make(load(name)) for name, make in READABLE.items()} | UNREADABLE
     return {f"{name}.json": _text({"document": f"{name}.pdf", **it}) for name, it in golden.items()}
 
 
@@ -110,8 +111,82 @@ def _harpercollins(data: Data) -> Data:
     return _success(data, profile="harpercollins", vendor="HarperCollins", date_text=day, lines=rows)
 
 
+def _onehundred80(data: Data) -> Data:
+    rows = [
+        {
+            "code": item["code"],
+            "upc": item["upc"],
+            "description": item["description"],
+            "quantity": item["quantity"],
+            "unit_price": item["unit_price"],
+            "text": f"{item['code']} - UPC: 0{item['upc']} - {item['description']}",
+            "price": f"${item['unit_price']}",
+        }
+        for item in _items(data)
+    ]
+    return _success(
+        data,
+        profile="onehundred80",
+        vendor="One Hundred 80 Degrees",
+        answer_vendor="OneHundred80",
+        date_text=f"{data['date']:%m/%d/%Y}",
+        lines=rows,
+    )
+
+
+def _line(code: str, item: Item, price: str) -> Item:
+    price = price.replace(",", "")
+    return {
+        "code": code,
+        "upc": item.get("upc"),
+        "description": item.get("description", item.get("title")),
+        "quantity": item["quantity"],
+        "unit_price": price,
+        "text": f"{code} - {item.get('description', item.get('title'))}",
+        "price": f"${price}",
+    }
+
+
+def _other(data: Data, profile: str, vendor: str) -> Data:
+    """A vendor without a format of its own: rows as in the document."""
+    lines = [_line(item["code"], item, item["unit_price"]) for item in _items(data)]
+    return _success(data, profile=profile, vendor=vendor, date_text=_plain(data["date"]), lines=lines)
+
+
+def _summary(data: Data) -> Data:
+    """Several invoices in one document: each row has the number of its section, the price is amount / quantity."""
+    lines = []
+    for number in data["numbers"]:
+        for item in _items(data | {"items": data[f"items_{number}"]}):
+            price = Decimal(item["amount"]) / item["quantity"]
+            lines.append(_line(item["isbn"], item, f"{price:.2f}") | {"invoice_number": number})
+    both = data | {"number": ", ".join(data["numbers"])}
+    day = _plain(data["date"])
+    return _success(both, profile="unknown", vendor="Larkspur Book Services", date_text=day, lines=lines)
+
+
+def _nothing(kind: str, statuses: list[int], note: str) -> Data:
+    outcome = {"kind": kind, "statuses": statuses, "rows": 0}
+    return {"profile": "unreadable", "note": note, "outcome": outcome}
+
+
+UNREADABLE: dict[str, Data] = {
+    "scanned": _nothing("warning", [200], "a picture of an invoice, without text"),
+    "blank": _nothing("warning", [200], "one empty page"),
+    "encrypted": _nothing("error", [400, 500], "needs a password"),
+    "truncated": _nothing("error", [400, 500], "most pages are there; some of the rows would be wrong"),
+    "empty": _nothing("error", [400], "no bytes"),
+    "text_file": _nothing("error", [400, 500], "no PDF but by name"),
+}
+
 READABLE: dict[str, Callable[[Data], Data]] = {
     "creative_coop_CS003837319": _creative_coop_order,
     "creative_coop_CI004848705": _creative_coop_invoice,
     "harpercollins_NS4435067": _harpercollins,
+    "onehundred80_1T25194476NCHR": _onehundred80,
+    "rifle_paper_3363053": lambda data: _other(data, "rifle_paper", "Rifle Paper Co."),
+    "rifle_paper_J7XM9XQ3HB": lambda data: _other(data, "rifle_paper", "Rifle Paper Co."),
+    "unknown_vendor": lambda data: _other(data, "unknown", "Marlow & Finch Mercantile"),
+    "long_200_pages": lambda data: _other(data, "unknown", "Harbor Lane Wholesale"),
+    "summary_77389954": _summary,
 }

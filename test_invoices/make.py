@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import creative_coop
 import expected
 import harpercollins
+import others
+import spoilt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,12 @@ DRAWN: dict[str, Callable[[dict[str, object]], bytes]] = {
     "creative_coop_CS003837319": lambda data: creative_coop.OrderConfirmation(data).draw(),
     "creative_coop_CI004848705": lambda data: creative_coop.Invoice(data).draw(),
     "harpercollins_NS4435067": harpercollins.draw,
+    "onehundred80_1T25194476NCHR": others.onehundred80,
+    "rifle_paper_3363053": others.rifle,
+    "rifle_paper_J7XM9XQ3HB": others.rifle_split,
+    "unknown_vendor": others.unknown,
+    "summary_77389954": others.summary,
+    "long_200_pages": others.long,
 }
 
 
@@ -35,7 +43,15 @@ def load(name: str) -> dict[str, object]:
 
 def documents() -> dict[str, bytes]:
     """Return every document by file name."""
-    return {f"{name}.pdf": draw(load(name)) for name, draw in DRAWN.items()}
+    made = {f"{name}.pdf": draw(load(name)) for name, draw in DRAWN.items()}
+    return made | {
+        "scanned.pdf": spoilt.scanned(),
+        "encrypted.pdf": spoilt.encrypted(),
+        "truncated.pdf": spoilt.truncated(made["creative_coop_CS003837319.pdf"]),
+        "blank.pdf": spoilt.blank(),
+        "empty.pdf": b"",
+        "text_file.pdf": spoilt.text(),
+    }
 
 
 def main() -> None:
