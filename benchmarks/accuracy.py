@@ -1,0 +1,103 @@
+"""How long it takes to align and score line items: ``python benchmarks/accuracy.py [RECORDS]``.
+
+The extraction is shuffled; besides a perfect one there is one with 3 % of the codes misread and 2 % of the prices wrong
+(the ordinary case), one whose prices are shifted by a row, and one with every code misread (the worst for pairing).
+"""
+
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from decimal import Decimal
+
+from pytest_deploygate.checks.accuracy import Record, compare
+
+_SEED = 20250117
+_WORDS = (
+    *("Metal", "Ballerina", "Ornament", "Stoneware", "Jug", "Cotton", "Pillow", "Pleats", "Floral"),
+    *("Photo", "Frame", "Embossed", "Glass", "Green", "Round", "Square", "Set", "Candle", "Wreath"),
+    *(
+        "Paper",
+        "Wood",
+        "Tray",
+        "Bunny",
+        "Angel",
+        "Velvet",
+        "Garland",
+        "Tin",
+        "Ivory",
+        "Brass",
+        "Hook",
+    ),
+)
+
+
+def golden(count: int) -> list[Record]:
+    """``count`` invoice lines with distinct codes and UPCs."""
+    chance = random.Random(_SEED)
+    return [
+        {
+            "code": f"XS{n:05d}A",
+            "upc": f"1910{n:08d}",
+            "description": f'{n % 90}"H ' + " ".join(chance.choices(_WORDS, k=5)),
+            "price": str(Decimal(chance.randrange(100, 9000)) / 100),
+            "quantity": chance.randrange(1, 48),
+        }
+        for n in range(count)
+    ]
+
+
+def misread(records: list[Record], codes: float, prices: float) -> list[Record]:
+    """A shuffled copy with that share of codes (one letter) and prices read wrongly."""
+    chance = random.Random(_SEED + 1)
+    copy = [dict(record) for record in records]
+    for record in copy:
+        if chance.random() < codes:
+            code = str(record["code"])
+            place = chance.randrange(2, 7)
+            record["code"] = code[:place] + "B" + code[place + 1 :]
+        if chance.random() < prices:
+            record["price"] = "1.60"
+    chance.shuffle(copy)
+    return list(copy)
+
+
+def shifted(records: list[Record]) -> list[Record]:
+    """Every line with the price of the next."""
+    prices = [record["price"] for record in records]
+    return [
+        {**record, "price": price}
+        for record, price in zip(records, prices[1:] + prices[:1], strict=True)
+    ]
+
+
+def _measure(work: Callable[[], object], runs: int) -> float:
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times)
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    truth = golden(count)
+    cases = {
+        "perfect": misread(truth, 0, 0),
+        "3 % codes, 2 % prices": misread(truth, 0.03, 0.02),
+        "prices shifted": shifted(truth),
+        "every code misread": misread(truth, 1, 0),
+    }
+    print(f"{'case':24} {'records':>8} {'median ms':>10} {'overall':>8} {'missing':>8}")
+    for name, extracted in cases.items():
+        report = compare(truth, extracted)
+        took = _measure(lambda data=extracted: compare(truth, data), runs=5)  # type: ignore[misc]
+        print(
+            f"{name:24} {count:8} {took:10.1f} {float(report.overall):8.4f} {len(report.missing):8}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Accuracy of extracted records, held against golden ones, cell by cell.
+
+**The definition, so that it can be counted with a pencil.** Lay the golden list beside the extracted one and pair
+each golden record with at most one extracted record (below). Then count *cells*, one for each field:
+
+* a golden cell with something in it is one cell; it is *right* when its partner's cell agrees, else wrong;
+* an extracted cell with something in it where golden has nothing (blank cell, or a record that is in golden
+  nowhere, or a second copy of one that is) is one more cell, and wrong.
+
+Accuracy of a field is its right cells over its cells; overall accuracy is all right cells over all cells. So a missing
+record costs one wrong cell for each field that it has, and so does an extra or a duplicate record; nothing that an
+extraction gets worse can raise any of these numbers. Agreement of two cells is stated by :class:`Measure`.
+
+**Pairing.** (1) equal key and at least one more equal field, the most equal fields first; (2) what is left, where the
+key was misread: similar key (or an equal text) and at least one more equal field, looked for only among the few
+records that share a rare value, so that the cost stays near-linear; (3) what is left with an equal key and nothing
+else. Which pairs arise depends on the records alone, never on their order.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from operator import itemgetter
+from typing import TypeAlias
+
+from pytest_deploygate.checks.measures import FieldRule, Measure, canonical_column, is_right
+from pytest_deploygate.checks.pairing import Cells, Row, pair_rest
+
+Value: TypeAlias = str | int | float | Decimal | None
+"""What a cell may hold; ``None`` and blank text are nothing."""
+Record: TypeAlias = Mapping[str, Value]
+"""One line: field name to value. Fields without a rule are ignored, absent fields are nothing."""
+
+LINE_ITEM = (
+    FieldRule(name="code", measure=Measure.EXACT, is_key=True),
+    FieldRule(name="upc", measure=Measure.EXACT),
+    FieldRule(name="description", measure=Measure.TEXT),
+    FieldRule(name="price", measure=Measure.CENTS),
+    FieldRule(name="quantity", measure=Measure.NUMBER),
+)
+"""Rules for the line items of an invoice; ``price`` is the unit price."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldScore:
+    """Cells of one field: ``0 <= right <= cells``."""
+
+    name: str
+    right: int
+    cells: int
+    ratio: Fraction
+    """Right over cells. Without any cell: 1 if there are golden records (every blank was left blank), else 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A golden record whose partner disagrees. ``line`` counts golden records from 1; ``fields`` names what differs."""
+
+    line: int
+    key: str
+    fields: tuple[tuple[str, str, str], ...]
+    """(field, expected, found) as text; nothing is the empty text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyReport:
+    """What a comparison showed; the module says how it is counted.
+
+    ``missing`` holds keys of golden records without partner in golden order, ``extra`` keys of extracted records that
+    answer to none, ``duplicates`` keys of further copies of a golden record; the last two are disjoint.
+    """
+
+    golden: int
+    extracted: int
+    fields: tuple[FieldScore, ...]
+    overall: Fraction
+    """All right cells over all cells. 0 without golden records: what was compared with nothing shows nothing."""
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    duplicates: tuple[str, ...]
+    differing: tuple[Difference, ...]
+
+    def accuracy(self, field: str) -> Fraction:
+        """Accuracy of one field; KeyError if no rule has that name."""
+        return {score.name: score.ratio for score in self.fields}[field]
+
+    @property
+    def is_perfect(self) -> bool:
+        """Whether there are golden records and every cell is right."""
+        return self.overall == 1
+
+    def explain(self, limit: int = 10) -> str:
+        """The figures, then a table of the first ``limit`` records that differ, are missing or too many."""
+        scores = ", ".join(
+            f"{s.name} {_percent(s.ratio)} ({s.right} of {s.cells})" for s in self.fields
+        )
+        head = (
+            f"accuracy {_percent(self.overall)} of {self.golden} golden records, {self.extracted} extracted: {scores}; "
+            f"{len(self.missing)} missing, {len(self.extra)} extra, {len(self.duplicates)} duplicate"
+        )
+        groups = [[(str(d.line), d.key, *cell) for cell in d.fields] for d in self.differing]
+        groups += [[("", key, "(record)", "present", "missing")] for key in self.missing]
+        groups += [[("", key, "(record)", "absent", "extra")] for key in self.extra]
+        groups += [[("", key, "(record)", "once", "again")] for key in self.duplicates]
+        if not groups:
+            return head
+        rows = [("line", "key", "field", "expected", "found")]
+        rows += [row for group in groups[:limit] for row in group]
+        more = len(groups) - limit
+        tail = f"\n  and {more} more records" if more > 0 else ""
+        return f"{head}\n{_table(rows)}{tail}"
+
+
+def compare(
+    golden: Sequence[Record], extracted: Sequence[Record], rules: tuple[FieldRule, ...] = LINE_ITEM
+) -> AccuracyReport:
+    """Hold ``extracted`` against ``golden`` by ``rules``; the order of the records does not matter.
+
+    Raises:
+        ValueError: no rule is a key, or two rules have one name.
+    """
+    names = tuple(rule.name for rule in rules)
+    if len(set(names)) != len(names) or not any(rule.is_key for rule in rules):
+        raise ValueError("rules need distinct names and at least one key field")
+    rows = _rows([*golden, *extracted], rules)
+    truth, found = rows[: len(golden)], rows[len(golden) :]
+    equal, golden_rest, found_rest = _take_equal(truth, found)
+    pairs, missing, unpaired = pair_rest(golden_rest, found_rest, rules)
+    right = [0] * len(rules)
+    cells = [0] * len(rules)
+    for place, column in enumerate(zip(*equal, strict=True)):
+        right[place] = cells[place] = len(column) - column.count(None)
+    differing = []
+    for one, other in pairs:
+        agree = _count(one.cells, other.cells, rules, right, cells)
+        if not all(agree):
+            differing.append(_difference(one, other, rules, agree))
+    for row in (*missing, *unpaired):
+        for place, cell in enumerate(row.cells):
+            cells[place] += cell is not None
+    known = {_key(cells_of_one, rules) for cells_of_one in truth} if unpaired else set()
+    doubles = [row for row in unpaired if _key(row.cells, rules) in known]
+    others = [row for row in unpaired if _key(row.cells, rules) not in known]
+    blank = Fraction(1 if golden else 0)
+    total = sum(cells)
+    return AccuracyReport(
+        golden=len(golden),
+        extracted=len(extracted),
+        fields=tuple(
+            FieldScore(name=n, right=r, cells=c, ratio=Fraction(r, c) if c else blank)
+            for n, r, c in zip(names, right, cells, strict=True)
+        ),
+        overall=Fraction(sum(right), total) if total else Fraction(0),
+        missing=_keys(missing, rules),
+        extra=_keys(others, rules),
+        duplicates=_keys(doubles, rules),
+        differing=tuple(sorted(differing, key=lambda d: d.line)),
+    )
+
+
+def _rows(records: Sequence[Record], rules: tuple[FieldRule, ...]) -> list[Cells]:
+    """Canonical cells of every record, in the order of the rules; ``None`` is nothing."""
+    if not records:
+        return []
+    columns = []
+    for rule in rules:
+        try:
+            column = list(map(itemgetter(rule.name), records))
+        except KeyError:
+            column = [record.get(rule.name) for record in records]
+        columns.append(canonical_column(column, rule.measure))
+    return list(zip(*columns, strict=True))
+
+
+def _take_equal(truth: list[Cells], found: list[Cells]) -> tuple[list[Cells], list[Row], list[Row]]:
+    """Pair records that are equal in every field; what is left of both sides follows, with line numbers from 1."""
+    left: dict[Cells, int] = dict(Counter(found))
+    if left == dict(Counter(truth)):
+        return truth, [], []
+    equal: list[Cells] = []
+    golden_rest = []
+    for line, cells in enumerate(truth, start=1):
+        if left.get(cells):
+            left[cells] -= 1
+            equal.append(cells)
+        else:
+            golden_rest.append(Row(line=line, cells=cells))
+    found_rest = []
+    for line, cells in enumerate(found, start=1):
+        if left[cells]:
+            left[cells] -= 1
+            found_rest.append(Row(line=line, cells=cells))
+    return equal, golden_rest, found_rest
+
+
+def _count(
+    one: Cells,
+    other: Cells,
+    rules: tuple[FieldRule, ...],
+    right: list[int],
+    cells: list[int],
+) -> list[bool]:
+    """Add the cells of a pair to ``right`` and ``cells``; say which fields agree."""
+    agree = []
+    for place, rule in enumerate(rules):
+        golden, found = one[place], other[place]
+        is_cell = golden is not None or found is not None
+        is_same = is_right(rule, golden, found)
+        cells[place] += is_cell
+        right[place] += is_cell and is_same
+        agree.append(is_same)
+    return agree
+
+
+def _difference(
+    one: Row, other: Row, rules: tuple[FieldRule, ...], agree: list[bool]
+) -> Difference:
+    return Difference(
+        line=one.line,
+        key=_key(one.cells, rules),
+        fields=tuple(
+            (rule.name, one.cells[place] or "", other.cells[place] or "")
+            for place, rule in enumerate(rules)
+            if not agree[place]
+        ),
+    )
+
+
+def _keys(rows: Iterable[Row], rules: tuple[FieldRule, ...]) -> tuple[str, ...]:
+    return tuple(_key(row.cells, rules) for row in sorted(rows, key=lambda row: row.line))
+
+
+def _key(cells: Cells, rules: tuple[FieldRule, ...]) -> str:
+    return " / ".join(cell or "" for cell, rule in zip(cells, rules, strict=True) if rule.is_key)
+
+
+def _percent(ratio: Fraction) -> str:
+    return f"{float(ratio):.1%}"
+
+
+def _table(rows: Sequence[tuple[str, ...]], widest: int = 44) -> str:
+    cut = [tuple(c if len(c) <= widest else c[: widest - 1] + "…" for c in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
+    return "\n".join(
+        "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+        for row in cut
+    )

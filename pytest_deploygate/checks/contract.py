@@ -1,0 +1,96 @@
+"""Holds answers against JSON Schemas and says briefly where they break them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+from jsonschema.validators import validator_for
+
+from pytest_deploygate.checks.probe import Json
+from pytest_deploygate.core.errors import ConfigError
+
+_MOST_VIOLATIONS = 10
+_MOST_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One breach: ``path`` such as ``line_items[3].price`` (``(whole)`` for the document), and what is wrong there."""
+
+    path: str
+    wrong: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.wrong}"
+
+
+def load_schema(path: Path) -> Mapping[str, Json]:
+    """The JSON Schema in a file.
+
+    Raises:
+        ConfigError: the file cannot be read or holds no valid schema.
+    """
+    import json
+
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8"))
+        validator_for(schema).check_schema(schema)
+    except (OSError, ValueError, jsonschema.SchemaError) as error:
+        raise ConfigError(f"no JSON Schema in {path}: {error}", hint="correct the file") from error
+    if not isinstance(schema, dict):
+        raise ConfigError(f"the schema in {path} allows everything or nothing", hint="name fields")
+    return schema
+
+
+def violations(document: Json, schema: Mapping[str, Json]) -> tuple[Violation, ...]:
+    """Breaches of ``schema`` in ``document``, in the order of their paths, at most 10; empty when it holds.
+
+    ``format`` is checked for the formats that need no further library (date, email, ipv4, ...).
+    """
+    kind = validator_for(schema)
+    errors = kind(schema, format_checker=kind.FORMAT_CHECKER).iter_errors(document)
+    found = {Violation(_path(error), _wrong(error)) for error in map(_deepest, errors)}
+    return tuple(sorted(found, key=str)[:_MOST_VIOLATIONS])
+
+
+def _deepest(error: jsonschema.ValidationError) -> jsonschema.ValidationError:
+    """What is really wrong where alternatives (``oneOf``) failed: the one that came furthest."""
+    best = jsonschema.exceptions.best_match([error])
+    return error if best is None else best
+
+
+def _path(error: jsonschema.ValidationError) -> str:
+    steps = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path]
+    return "".join(steps).removeprefix(".") or "(whole)"
+
+
+def _wrong(error: jsonschema.ValidationError) -> str:
+    rule: object = error.validator_value
+    held = error.instance if isinstance(error.instance, dict) else {}
+    match error.validator:
+        case "required" if isinstance(rule, list):
+            return f"lacks {', '.join(name for name in rule if name not in held)}"
+        case "additionalProperties" if isinstance(error.schema, Mapping):
+            unknown = set(held) - set(error.schema.get("properties", {}))
+            return f"has {', '.join(sorted(unknown))}, which the contract does not know"
+        case "type":
+            return f"{_show(error.instance)} is not of type {_one_of(rule)}"
+        case "const" | "enum":
+            return f"{_show(error.instance)} is not {_show(rule)}"
+        case "pattern":
+            return f"{_show(error.instance)} does not look like {rule}"
+        case _:
+            return _cut(error.message)
+
+
+def _one_of(types: object) -> str:
+    return " or ".join(types) if isinstance(types, list) else str(types)
+
+
+def _show(value: object) -> str:
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"

@@ -1,0 +1,338 @@
+"""HTTP client of the checks: times out always, repeats no POST ever, and writes nothing where it must not.
+
+What a request may do is decided by its bytes just before they leave: on an endpoint that must not be written to, only
+GET, HEAD and OPTIONS go out, and POST with an empty body, an empty JSON object or a body named harmless beforehand.
+Neither the token nor the query string of a URL ever shows in a message, a ``repr`` or a traceback's last line.
+"""
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from ipaddress import ip_address
+from typing import TypeAlias, assert_never
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
+
+from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.values import Secret
+
+Json: TypeAlias = "Mapping[str, Json] | list[Json] | str | int | float | bool | None"
+"""A JSON document."""
+Files: TypeAlias = Mapping[str, tuple[str, bytes, str]]
+"""Parts of a multipart form: field name to (file name, content, content type)."""
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 125.0
+"""Longest wait for the next bytes of an answer, and for the whole of it: just over the limit for an invoice (120 s)."""
+_MOST_BYTES = 8 * 1024 * 1024
+_MOST_TEXT = 64 * 1024
+_CONNECT_ATTEMPTS = 3
+_REVISION_HEADERS = ("K-Revision", "X-Deploygate-Revision")
+_READS = ("GET", "HEAD", "OPTIONS")
+
+
+class WouldWrite(DeployGateError):
+    """The request might write, and the endpoint must not be written to; nothing was sent."""
+
+
+@unique
+class Trouble(Enum):
+    """Why there is no answer."""
+
+    NOT_REACHED = "could not be reached"
+    TIMEOUT = "did not answer in time"
+    CUT = "broke the connection"
+    TLS = "has no valid TLS"
+    TOO_LONG = "answered more than can be read"
+    OTHER = "could not be asked"
+
+
+class ProbeFailed(DeployGateError):
+    """There is no answer; ``trouble`` says why. But for NOT_REACHED and TLS a POST may have been carried out."""
+
+    def __init__(self, message: str, *, trouble: Trouble, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.trouble = trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a revision answers: ``url`` (http or https), the revision's expected name or ``""``, what is allowed."""
+
+    url: str
+    revision: str = ""
+    token: Secret | None = None
+    """Identity token for the ``Authorization`` header."""
+    may_write: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An HTTP answer, read to its end. A 4xx or 5xx is an answer like any other."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in any case."""
+    text: str
+    """The body, at most 64 Ki characters of it."""
+    json: Json
+    """The body as JSON, ``None`` if it is none (or is ``null``)."""
+    elapsed_s: float
+    """From sending until the last byte of the answer."""
+    revision: str
+    """Revision that the answer names in ``K-Revision`` or ``X-Deploygate-Revision``, else ``""``."""
+    is_json: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """Media type without parameters, in lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def value(self, name: str) -> Json:
+        """Member ``name`` of the JSON object, ``None`` where there is none."""
+        return self.json.get(name) if isinstance(self.json, Mapping) else None
+
+
+class _Bearer(AuthBase):
+    """Adds the token without keeping it in any variable that a traceback with locals would show."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        return request
+
+
+@dataclass(slots=True, kw_only=True)
+class Probe:
+    """Asks one endpoint. Threads may share it.
+
+    ``harmless`` names POST bodies that are known to write nothing, for endpoints that must not be written to.
+    """
+
+    endpoint: Endpoint
+    harmless: Collection[bytes] = ()
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    read_timeout_s: float = READ_TIMEOUT_S
+    clock: Callable[[], float] = time.perf_counter
+    _pooled: requests.Session = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._pooled = self._session()
+
+    def get(self, path: str = "", *, headers: Mapping[str, str] | None = None) -> Answer:
+        """GET the endpoint, or ``path`` below it."""
+        return self.request("GET", path, headers=headers)
+
+    def post(
+        self,
+        path: str = "",
+        *,
+        body: bytes | None = None,
+        json_body: Json = None,
+        form: Mapping[str, str] | None = None,
+        files: Files | None = None,
+        headers: Mapping[str, str] | None = None,
+        follow_redirects: bool = False,
+    ) -> Answer:
+        """POST once: raw bytes, a JSON document, a form, or a form with files. It is never repeated."""
+        return self.request(
+            "POST",
+            path,
+            body=body,
+            json_body=json_body,
+            form=form,
+            files=files,
+            headers=headers,
+            follow_redirects=follow_redirects,
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        body: bytes | None = None,
+        json_body: Json = None,
+        form: Mapping[str, str] | None = None,
+        files: Files | None = None,
+        headers: Mapping[str, str] | None = None,
+        follow_redirects: bool = False,
+    ) -> Answer:
+        """Send one request and read its answer; redirects are answers unless ``follow_redirects``.
+
+        Raises:
+            WouldWrite: the endpoint must not be written to and this might; nothing was sent.
+            ProbeFailed: there is no answer. A GET is tried again where no connection came about, a POST never.
+        """
+        outgoing = requests.Request(
+            method,
+            self.endpoint.url.rstrip("/") + path if path else self.endpoint.url,
+            headers=dict(headers or {}),
+            data=body if body is not None else dict(form) if form is not None else None,
+            json=json_body,
+            files=dict(files) if files is not None else None,
+            auth=_Bearer(self.endpoint.token) if self.endpoint.token is not None else None,
+        )
+        try:
+            prepared = self._pooled.prepare_request(outgoing)
+        except (requests.RequestException, ValueError):
+            raise self._failed(Trouble.OTHER, str(outgoing.url), method) from None
+        is_harmless = self._is_harmless(prepared)
+        if not self.endpoint.may_write and not is_harmless:
+            raise WouldWrite(
+                f"refused {method} {redacted(str(prepared.url))}: it may write, and this endpoint must not be",
+                hint="use the candidate that may write, or name the body in harmless= if it is known to write nothing",
+            )
+        if is_harmless:
+            return self._send(self._pooled, prepared, follow_redirects=follow_redirects)
+        # A kept connection may be closed by the other side just as an invoice is sent, and nobody could tell
+        # whether it was received. So what writes gets a connection of its own.
+        with self._session() as fresh:
+            return self._send(fresh, prepared, follow_redirects=follow_redirects)
+
+    def close(self) -> None:
+        """Give back the kept connections."""
+        self._pooled.close()
+
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = not is_loopback(self.endpoint.url)
+        adapter = HTTPAdapter(max_retries=0, pool_maxsize=32)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        session.headers["User-Agent"] = "pytest-deploygate"
+        return session
+
+    def _is_harmless(self, prepared: requests.PreparedRequest) -> bool:
+        if prepared.method in _READS:
+            return not prepared.body
+        if prepared.method != "POST" or urlsplit(str(prepared.url)).query:
+            return False
+        sent = prepared.body
+        raw = sent.encode() if isinstance(sent, str) else sent
+        if raw is not None and not isinstance(raw, bytes):
+            return False
+        return not raw or raw.strip() in (b"", b"{}") or raw in self.harmless
+
+    def _send(
+        self,
+        session: requests.Session,
+        prepared: requests.PreparedRequest,
+        *,
+        follow_redirects: bool,
+    ) -> Answer:
+        method, url = str(prepared.method), str(prepared.url)
+        attempts = _CONNECT_ATTEMPTS if method in _READS else 1
+        settings = session.merge_environment_settings(url, {}, True, None, None)
+        while True:
+            attempts -= 1
+            start = self.clock()
+            try:
+                with session.send(
+                    prepared,
+                    timeout=(self.connect_timeout_s, self.read_timeout_s),
+                    allow_redirects=follow_redirects,
+                    **settings,
+                ) as response:
+                    raw = self._read(response, start)
+                    return _answer(response, raw, self.clock() - start)
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                trouble = _trouble(error)
+                if trouble is not Trouble.NOT_REACHED or attempts <= 0:
+                    # The library's message holds the whole URL, so it is left out of the chain.
+                    raise self._failed(trouble, url, method) from None
+
+    def _read(self, response: requests.Response, start: float) -> bytes:
+        raw = bytearray()
+        for chunk in response.iter_content(64 * 1024):
+            raw += chunk
+            if len(raw) > _MOST_BYTES:
+                raise self._failed(Trouble.TOO_LONG, response.url, str(response.request.method))
+            if self.clock() - start > self.read_timeout_s:
+                raise self._failed(Trouble.TIMEOUT, response.url, str(response.request.method))
+        return bytes(raw)
+
+    def _failed(self, trouble: Trouble, url: str, method: str) -> ProbeFailed:
+        match trouble:
+            case Trouble.NOT_REACHED:
+                hint = "is the revision running, and the address right?"
+            case Trouble.TIMEOUT:
+                hint = f"it was given {self.read_timeout_s:g} s; look into the log of the revision"
+            case Trouble.CUT:
+                hint = "the process may have died or been killed for memory; look into the log of the revision"
+            case Trouble.TLS:
+                hint = "check the certificate and the clock"
+            case Trouble.TOO_LONG | Trouble.OTHER:
+                hint = ""
+            case _:
+                assert_never(trouble)
+        return ProbeFailed(
+            f"{method} {redacted(url)}: the endpoint {trouble.value}", trouble=trouble, hint=hint
+        )
+
+
+def _answer(response: requests.Response, raw: bytes, elapsed_s: float) -> Answer:
+    text = raw.decode(response.encoding or "utf-8", errors="replace")
+    try:
+        document, is_json = json.loads(text), True
+    except ValueError:
+        document, is_json = None, False
+    headers = CaseInsensitiveDict(response.headers)
+    return Answer(
+        status=response.status_code,
+        headers=headers,
+        text=text[:_MOST_TEXT],
+        json=document,
+        is_json=is_json,
+        elapsed_s=elapsed_s,
+        revision=next((headers[name] for name in _REVISION_HEADERS if headers.get(name)), ""),
+    )
+
+
+def _trouble(error: Exception) -> Trouble:
+    match error:
+        case requests.exceptions.SSLError():
+            return Trouble.TLS
+        case requests.exceptions.ConnectTimeout():
+            return Trouble.NOT_REACHED
+        case requests.exceptions.Timeout() | urllib3.exceptions.ReadTimeoutError():
+            return Trouble.TIMEOUT
+        case requests.exceptions.ConnectionError():
+            inner = error.args[0] if error.args else None
+            reason = getattr(inner, "reason", inner)
+            if isinstance(reason, urllib3.exceptions.NewConnectionError):
+                return Trouble.NOT_REACHED
+            # A read that times out amid the body arrives as a ConnectionError too.
+            is_timeout = isinstance(reason, urllib3.exceptions.ReadTimeoutError)
+            return Trouble.TIMEOUT if is_timeout else Trouble.CUT
+        case requests.exceptions.ChunkedEncodingError() | urllib3.exceptions.ProtocolError():
+            return Trouble.CUT
+        case _:
+            return Trouble.OTHER
+
+
+def redacted(url: str) -> str:
+    """The URL without user, password, query and fragment, all of which may hold secrets."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine's loopback."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,256 @@
+"""The probe asks once, in time, says nothing secret, and does not write where it must not."""
+
+import socket
+import threading
+import traceback
+
+import pytest
+
+from pytest_deploygate.checks.probe import (
+    Endpoint,
+    Json,
+    Probe,
+    ProbeFailed,
+    Trouble,
+    WouldWrite,
+    is_loopback,
+    redacted,
+)
+from pytest_deploygate.core.values import Secret
+from tests.checks.loopback import Reply, ServerMaker
+
+TOKEN = "eyJ-planted-token"
+
+
+def test_answer_holds_status_body_headers_and_revision(http_server: ServerMaker) -> None:
+    server = http_server(
+        lambda _: Reply(
+            status=405,
+            body=b'{"error": "Method Not Allowed"}',
+            headers={
+                "Content-Type": "Application/JSON; charset=utf-8",
+                "K-Revision": "f-00002-abc",
+            },
+        )
+    )
+    answer = Probe(endpoint=Endpoint(url=server.url)).get()
+    assert (answer.status, answer.value("error")) == (405, "Method Not Allowed")
+    assert answer.content_type == "application/json"
+    assert answer.headers["content-TYPE"].startswith("Application")
+    assert answer.revision == "f-00002-abc"
+    assert answer.is_json
+    assert answer.elapsed_s > 0
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b'{"a": NaN', b"\xff\xfe\x00"])
+def test_answer_that_is_no_json_is_still_an_answer(http_server: ServerMaker, body: bytes) -> None:
+    server = http_server(lambda _: Reply(body=body))
+    answer = Probe(endpoint=Endpoint(url=server.url)).get()
+    assert not answer.is_json
+    assert answer.json is None
+    assert answer.value("error") is None
+
+
+def test_text_is_bounded_and_an_endless_answer_is_refused(http_server: ServerMaker) -> None:
+    long = http_server(lambda _: Reply(body=b"x" * 200_000))
+    assert len(Probe(endpoint=Endpoint(url=long.url)).get().text) == 64 * 1024
+    endless = http_server(lambda _: Reply(body=b"x" * (9 * 1024 * 1024)))
+    with pytest.raises(ProbeFailed) as caught:
+        Probe(endpoint=Endpoint(url=endless.url)).get()
+    assert caught.value.trouble is Trouble.TOO_LONG
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_read_only_endpoint_lets_reading_methods_through(
+    http_server: ServerMaker, method: str
+) -> None:
+    server = http_server(lambda _: Reply())
+    Probe(endpoint=Endpoint(url=server.url)).request(method)
+    assert [asked.method for asked in server.asked] == [method]
+
+
+def test_read_only_endpoint_lets_empty_and_named_bodies_through(http_server: ServerMaker) -> None:
+    server = http_server(lambda _: Reply())
+    probe = Probe(endpoint=Endpoint(url=server.url), harmless=[b"not json"])
+    probe.post()
+    probe.post(body=b"")
+    probe.post(json_body={})
+    probe.post(body=b"not json")
+    assert [asked.body for asked in server.asked] == [b"", b"", b"{}", b"not json"]
+
+
+def test_read_only_endpoint_refuses_whatever_might_write(http_server: ServerMaker) -> None:
+    server = http_server(lambda _: Reply())
+    probe = Probe(endpoint=Endpoint(url=server.url), harmless=[b"not json"])
+    bodies: list[Json] = [{"file_url": "http://x/"}, [], [1], "x"]
+    for document in bodies:
+        with pytest.raises(WouldWrite):
+            probe.post(json_body=document)
+    with pytest.raises(WouldWrite):
+        probe.post(form={"file_url": "http://x/"})
+    with pytest.raises(WouldWrite):
+        probe.post(files={"invoice_file": ("a.pdf", b"%PDF", "application/pdf")})
+    with pytest.raises(WouldWrite):
+        probe.post(body=b"not json ")
+    with pytest.raises(WouldWrite):
+        probe.post("?file_url=http://x/")
+    for method in ("PUT", "DELETE", "PATCH", "BREW"):
+        with pytest.raises(WouldWrite):
+            probe.request(method)
+    with pytest.raises(WouldWrite):
+        probe.request("GET", body=b"%PDF")
+    assert server.asked == []
+
+
+def test_writing_endpoint_is_posted_to(http_server: ServerMaker) -> None:
+    server = http_server(lambda _: Reply(status=200))
+    probe = Probe(endpoint=Endpoint(url=server.url, may_write=True))
+    probe.post(files={"invoice_file": ("a.pdf", b"%PDF-1.4", "application/pdf")})
+    probe.post(form={"file_url": "http://x/"})
+    probe.request("PUT", body=b"x")
+    first, second, third = server.asked
+    assert b'filename="a.pdf"' in first.body
+    assert second.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert third.method == "PUT"
+
+
+@pytest.mark.parametrize("cut", [0, 3])
+def test_post_is_never_repeated_when_the_connection_breaks(
+    http_server: ServerMaker, cut: int
+) -> None:
+    server = http_server(lambda _: Reply(body=b'{"rows": 1}', cut=cut))
+    for may_write in (True, False):
+        with pytest.raises(ProbeFailed) as caught:
+            Probe(endpoint=Endpoint(url=server.url, may_write=may_write)).post(json_body={})
+        assert caught.value.trouble is Trouble.CUT
+    assert len(server.asked) == 2
+
+
+def test_post_is_not_repeated_on_a_server_error(http_server: ServerMaker) -> None:
+    server = http_server(lambda _: Reply(status=503, headers={"Retry-After": "0"}))
+    answer = Probe(endpoint=Endpoint(url=server.url, may_write=True)).post(form={"file_url": "x"})
+    assert answer.status == 503
+    assert len(server.asked) == 1
+
+
+def test_timeout_says_so_and_nothing_is_repeated(http_server: ServerMaker) -> None:
+    release = threading.Event()
+    server = http_server(lambda _: Reply(wait=release))
+    probe = Probe(endpoint=Endpoint(url=server.url, may_write=True), read_timeout_s=0.2)
+    with pytest.raises(ProbeFailed) as caught:
+        probe.post(body=b"invoice")
+    release.set()
+    assert caught.value.trouble is Trouble.TIMEOUT
+    assert len(server.asked) == 1
+
+
+def test_answer_that_trickles_ends_with_the_timeout(http_server: ServerMaker) -> None:
+    ticks = iter([0.0, 10.0, 20.0, 30.0])
+    server = http_server(lambda _: Reply(body=b"x" * 100))
+    probe = Probe(endpoint=Endpoint(url=server.url), read_timeout_s=5, clock=lambda: next(ticks))
+    with pytest.raises(ProbeFailed) as caught:
+        probe.get()
+    assert caught.value.trouble is Trouble.TIMEOUT
+
+
+def test_nobody_listening_is_told_apart(unused_url: str) -> None:
+    for ask in (
+        Probe(endpoint=Endpoint(url=unused_url)).get,
+        Probe(endpoint=Endpoint(url=unused_url, may_write=True)).post,
+    ):
+        with pytest.raises(ProbeFailed) as caught:
+            ask()
+        assert caught.value.trouble is Trouble.NOT_REACHED
+        assert "running" in caught.value.hint
+
+
+def test_get_is_tried_again_until_the_listener_is_there() -> None:
+    """The first connection is refused, then somebody listens: the clock is read before each attempt."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+        started = []
+
+        def clock() -> float:
+            started.append(0.0)
+            if len(started) == 2:
+                place.listen()
+                threading.Thread(target=_answer_once, args=(place,), daemon=True).start()
+            return 0.0
+
+        probe = Probe(endpoint=Endpoint(url=f"http://127.0.0.1:{port}"), clock=clock)
+        assert probe.get().status == 204
+        assert len(started) >= 2
+
+
+def _answer_once(place: socket.socket) -> None:
+    connection, _ = place.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(
+            b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+
+
+def test_plain_http_behind_https_is_a_tls_failure(http_server: ServerMaker) -> None:
+    server = http_server(lambda _: Reply())
+    with pytest.raises(ProbeFailed) as caught:
+        Probe(endpoint=Endpoint(url=server.url.replace("http:", "https:"))).get()
+    assert caught.value.trouble is Trouble.TLS
+
+
+def test_redirects_are_answers_unless_followed(http_server: ServerMaker) -> None:
+    other = http_server(lambda _: Reply(body=b'"there"'))
+    server = http_server(lambda _: Reply(status=307, headers={"Location": other.url}))
+    probe = Probe(endpoint=Endpoint(url=server.url))
+    assert probe.get().status == 307
+    assert other.asked == []
+    assert probe.post(json_body={}, follow_redirects=True).json == "there"
+
+
+def test_token_is_sent_and_shown_nowhere(http_server: ServerMaker, unused_url: str) -> None:
+    server = http_server(lambda _: Reply())
+    endpoint = Endpoint(url=server.url, token=Secret(TOKEN))
+    probe = Probe(endpoint=endpoint)
+    probe.get()
+    assert server.asked[0].headers["authorization"] == f"Bearer {TOKEN}"
+    assert TOKEN not in repr(endpoint) + str(endpoint) + repr(probe)
+    with pytest.raises(WouldWrite) as refused:
+        probe.post(body=b"x")
+    lost = Probe(endpoint=Endpoint(url=f"{unused_url}/f?sig=hidden", token=Secret(TOKEN)))
+    with pytest.raises(ProbeFailed) as failed:
+        lost.get()
+    for caught in (refused.value, failed.value):
+        told = "".join(traceback.format_exception(caught)) + repr(caught)
+        assert TOKEN not in told
+        assert "hidden" not in told
+    server.asked.clear()
+    shown = failed.getrepr(showlocals=True, style="long")
+    assert TOKEN not in str(shown)
+
+
+def test_proxies_of_the_environment_are_not_asked_for_loopback(
+    http_server: ServerMaker, monkeypatch: pytest.MonkeyPatch, unused_url: str
+) -> None:
+    server = http_server(lambda _: Reply())
+    monkeypatch.setenv("HTTP_PROXY", unused_url)
+    monkeypatch.setenv("http_proxy", unused_url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert Probe(endpoint=Endpoint(url=server.url)).get().status == 200
+
+
+def test_urls_are_redacted_and_loopback_is_known() -> None:
+    assert redacted("https://u:p@h.example:8/f/x.pdf?sig=1#part") == "https://h.example:8/f/x.pdf?…"
+    assert is_loopback("http://127.0.0.1:80/")
+    assert is_loopback("http://[::1]/")
+    assert is_loopback("http://abc---f.localhost:8080")
+    assert not is_loopback("https://f.a.run.app")
+    assert not is_loopback("http://localhost.example")
+
+
+def test_impossible_url_is_a_clear_failure() -> None:
+    for url in ("ftp://127.0.0.1/x", "http://"):
+        with pytest.raises(ProbeFailed) as caught:
+            Probe(endpoint=Endpoint(url=url)).get()
+        assert caught.value.trouble is Trouble.OTHER
