@@ -1,0 +1,86 @@
+"""``python -m pytest_deploygate.emulator --home DIRECTORY``: runs the local cloud, in the foreground or detached."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.emulator.process import ERROR_FILE, LOG_FILE
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line: the event and its facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        at = datetime.fromtimestamp(record.created, UTC).isoformat()
+        line = {"at": at, "level": record.levelname, "event": record.getMessage()} | facts
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def main() -> int:
+    """Run; the exit status is 1 if it could not start."""
+    parser = argparse.ArgumentParser(prog="python -m pytest_deploygate.emulator")
+    parser.add_argument("--home", type=Path, required=True, help="directory that keeps everything")
+    parser.add_argument(
+        "--port", type=int, default=0, help="port of the admin API on 127.0.0.1; 0 for any"
+    )
+    parser.add_argument(
+        "--detach", action="store_true", help="go on as a process of its own and return at once"
+    )
+    options = parser.parse_args()
+    home: Path = options.home.absolute()
+    if options.detach and not _detach(home):
+        return 0
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    try:
+        from pytest_deploygate.emulator.server import serve
+
+        asyncio.run(serve(home, options.port))
+    except ConfigError as error:
+        text = json.dumps({"message": error.message, "hint": error.hint})
+        (home / ERROR_FILE).write_text(text, encoding="utf-8")
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except Exception as error:
+        text = json.dumps(
+            {
+                "message": f"the local cloud did not start: {error!r}",
+                "hint": f"see {home / LOG_FILE}",
+            }
+        )
+        (home / ERROR_FILE).write_text(text, encoding="utf-8")
+        raise
+    return 0
+
+
+def _detach(home: Path) -> bool:
+    """Leave the caller's process group and terminal; True in the process that goes on.
+
+    The process forks before it loads anything heavy, so that the caller waits for its parent only a moment and has no
+    child to look after.
+    """
+    if os.fork() != 0:
+        return False
+    os.setsid()
+    log = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.chdir(home)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

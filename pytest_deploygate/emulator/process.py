@@ -1,0 +1,239 @@
+"""Starts, finds and stops the local cloud of a home directory; what the wiring and the command line use.
+
+Needs nothing but the standard library and requests, so that it can say what is not installed. All calls wait for what
+they ask for. Two callers at once start one local cloud: a file lock in the home directory decides.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import requests
+
+from pytest_deploygate import __version__
+from pytest_deploygate.core.errors import ConfigError
+
+RUN_FILE = "local-cloud.json"
+"""Written by the local cloud when it is ready: process, port, version."""
+ERROR_FILE = "start-error.json"
+"""Written by a local cloud that could not start: message and hint."""
+LOG_FILE = "local-cloud.log"
+_LOCK_FILE = "local-cloud.lock"
+_NEEDED = ("aiohttp", "functions_framework", "psutil")
+_POLL_S = 0.02
+_STOP_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalCloud:
+    """A local cloud that runs: ``endpoint`` is the URL of its admin API."""
+
+    endpoint: str
+    pid: int
+    version: str
+    home: Path
+
+
+def ensure_running(home: Path, *, port: int = 0, timeout_s: float = 20) -> LocalCloud:
+    """The local cloud of ``home``, started if none runs; it goes on after the caller has ended.
+
+    Args:
+        home: directory that keeps functions, traffic and sheets; made if missing.
+        port: of the admin API on 127.0.0.1; 0 takes the one it had before, or any.
+        timeout_s: how long a start may take.
+
+    Raises:
+        ConfigError: the port is taken, another version or another port runs under this home, the home cannot be
+            written, the extra ``local`` is not installed, or it did not become ready in time.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"the local cloud needs {', '.join(missing)}",
+            hint="pip install pytest-deploygate[local]",
+        )
+    home = home.absolute()
+    with _locked(home):
+        found = find(home)
+        if found is None:
+            found = _start(home, port, timeout_s)
+        elif port and not found.endpoint.endswith(f":{port}"):
+            raise ConfigError(
+                f"the local cloud under {home} listens at {found.endpoint}, not at port {port}",
+                hint="stop it with `deploygate local down`, or ask for the port it has",
+            )
+    if found.version != __version__:
+        raise ConfigError(
+            f"a local cloud of version {found.version} runs under {home} (process {found.pid}), this is {__version__}",
+            hint="stop it with `deploygate local down`; its functions and sheets are kept",
+        )
+    return found
+
+
+def find(home: Path) -> LocalCloud | None:
+    """The local cloud that runs under ``home`` and answers, or None; a file that a dead one left is not enough."""
+    home = home.absolute()
+    try:
+        run = json.loads((home / RUN_FILE).read_text(encoding="utf-8"))
+        endpoint = f"http://127.0.0.1:{int(run['port'])}"
+        answer = _get(f"{endpoint}/_local/health")
+        health = answer.json()
+        is_ours = answer.ok and health["pid"] == run["pid"] and _is_same(Path(health["home"]), home)
+        version = str(health["version"])
+    except (OSError, ValueError, KeyError, TypeError, requests.RequestException):
+        return None
+    return (
+        LocalCloud(endpoint=endpoint, pid=int(run["pid"]), version=version, home=home)
+        if is_ours
+        else None
+    )
+
+
+def stop(home: Path) -> bool:
+    """Stop the local cloud of ``home`` with all function processes and wait for that; False if none ran.
+
+    Raises:
+        ConfigError: it does not stop.
+    """
+    home = home.absolute()
+    if not home.is_dir():
+        return False
+    with _locked(home):
+        found = find(home)
+        if found is None:
+            return False
+        os.kill(found.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while ((home / RUN_FILE).exists() and find(home) is not None) or _is_alive(found.pid):
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"the local cloud (process {found.pid}) does not stop",
+                    hint=f"see {home / LOG_FILE}",
+                )
+            time.sleep(_POLL_S)
+    return True
+
+
+def logs(home: Path, revision: str | None = None, tail: int = 100) -> str:
+    """The last ``tail`` lines of the log of the local cloud, or of what a revision wrote; empty if there is none.
+
+    Raises:
+        ConfigError: ``revision`` is not the name of one that has a log.
+    """
+    directory = home.absolute() / "logs"
+    path = home.absolute() / LOG_FILE
+    if revision is not None:
+        known = {
+            found.stem: found
+            for found in directory.glob("*.log")
+            if not found.name.startswith("build-")
+        }
+        if revision not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise ConfigError(f"there is no log of a revision {revision!r}", hint=f"known: {names}")
+        path = known[revision]
+    if not path.exists():
+        return ""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-tail:])
+
+
+def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
+    for name in (RUN_FILE, ERROR_FILE):
+        with contextlib.suppress(FileNotFoundError):
+            (home / name).unlink()
+    command = [
+        sys.executable,
+        "-m",
+        "pytest_deploygate.emulator",
+        "--detach",
+        "--home",
+        str(home),
+        "--port",
+        str(port),
+    ]
+    deadline = time.monotonic() + timeout_s
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode != 0:
+        raise ConfigError(
+            f"the local cloud did not start: {done.stderr.strip()}", hint=f"see {home / LOG_FILE}"
+        )
+    while time.monotonic() < deadline:
+        if (home / ERROR_FILE).exists():
+            _raise_start_error(home)
+        if (home / RUN_FILE).exists() and (found := find(home)) is not None:
+            return found
+        time.sleep(_POLL_S)
+    raise ConfigError(
+        f"the local cloud was not ready within {timeout_s:g} s",
+        hint=f"see {home / LOG_FILE}: {logs(home, tail=3)}",
+    )
+
+
+def _raise_start_error(home: Path) -> None:
+    deadline = time.monotonic() + 1.0
+    while True:
+        try:
+            error = json.loads((home / ERROR_FILE).read_text(encoding="utf-8"))
+            break
+        except ValueError:  # it is being written
+            if time.monotonic() > deadline:
+                raise
+    raise ConfigError(error["message"], hint=error["hint"])
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold the lock of ``home``; released by the system when this process dies.
+
+    Raises:
+        ConfigError: the home cannot be written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        file = (home / _LOCK_FILE).open("w")
+    except OSError as error:
+        raise ConfigError(
+            f"{home} cannot be written: {error}", hint="choose another home for the local cloud"
+        ) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _get(url: str) -> requests.Response:
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy of the environment is not for loopback
+        return session.get(url, timeout=(1, 5))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one == other or one.resolve() == other.resolve()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie that nobody reaps, as in a container without an init, is dead for us.
+    status = Path(f"/proc/{pid}/stat")
+    with contextlib.suppress(OSError, IndexError):
+        return status.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    return True

@@ -1,0 +1,194 @@
+"""The process of the local cloud: puts the parts together, listens, and stops them in the right order."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from pytest_deploygate import __version__
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.emulator import admin_functions, admin_run, local_api
+from pytest_deploygate.emulator.admin_log import AdminLog
+from pytest_deploygate.emulator.cloud import CLOUD, Cloud, make_cloud
+from pytest_deploygate.emulator.faults import Rule, keep_rule
+from pytest_deploygate.emulator.process import RUN_FILE
+from pytest_deploygate.emulator.runner import StartFailed
+from pytest_deploygate.emulator.settings import load_settings
+from pytest_deploygate.emulator.sources import MAX_UPLOAD_BYTES
+from pytest_deploygate.emulator.wire import ApiError
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def serve(home: Path, port: int) -> None:
+    """Run the local cloud of ``home`` on ``port`` (0: any free one) until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: bad settings or state, or the port is taken.
+    """
+    cloud = make_cloud(home, load_settings(home))
+    cloud.runner.kill_leftovers()
+    cloud.operations.settle_interrupted()
+    cloud.deployments.settle_interrupted()
+    app = make_app(cloud)
+    listener = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await listener.setup()
+    known = cloud.state.ports.get("admin")
+    wanted = port or (int(str(known["port"])) if known else 0)
+    actual = await _listen(listener, wanted, is_asked=port != 0)
+    cloud.state.ports.put("admin", {"port": actual})
+    cloud.listens_at(f"http://127.0.0.1:{actual}")
+    await cloud.router.begin()
+    await cloud.services.restore()
+    cloud.runner.begin()
+    starting = [
+        asyncio.create_task(_start(cloud, revision)) for revision in sorted(cloud.services.kept())
+    ]
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    _announce(home, actual)
+    logger.info("cloud.ready", extra={"port": actual, "home": str(home)})
+    await stopped.wait()
+    logger.info("cloud.stopping")
+    for task in starting:
+        task.cancel()
+    cloud.faults.clear()
+    await cloud.router.close()
+    await cloud.operations.close()
+    await cloud.runner.close()
+    await listener.cleanup()
+    cloud.state.close()
+    with contextlib.suppress(FileNotFoundError):
+        (home / RUN_FILE).unlink()
+
+
+def make_app(cloud: Cloud) -> web.Application:
+    """The admin port: both admin APIs, the Sheets API and the side endpoints."""
+    app = web.Application(
+        middlewares=[_log_and_errors, _faults], client_max_size=MAX_UPLOAD_BYTES + 1024
+    )
+    app[CLOUD] = cloud
+    app[local_api.ADMIN_LOG] = AdminLog()
+    for module in (admin_functions, admin_run, local_api):
+        app.add_routes(module.routes())
+    return app
+
+
+async def _listen(listener: web.AppRunner, port: int, *, is_asked: bool) -> int:
+    try:
+        await web.TCPSite(listener, "127.0.0.1", port).start()
+    except OSError as error:
+        if error.errno not in {errno.EADDRINUSE, errno.EACCES} or port == 0:
+            raise
+        if is_asked:
+            raise ConfigError(
+                f"port {port} is taken{_holder(port)}",
+                hint="choose another port, or stop what listens there",
+            ) from error
+        await web.TCPSite(listener, "127.0.0.1", 0).start()
+    return int(listener.addresses[0][1])
+
+
+def _holder(port: int) -> str:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp4"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.laddr.port == port
+                and connection.pid
+            ):
+                process = psutil.Process(connection.pid)
+                return f" by {process.name()} (process {connection.pid})"
+    return ""
+
+
+async def _start(cloud: Cloud, revision: str) -> None:
+    try:
+        await cloud.runner.start(revision)
+    except (
+        StartFailed,
+        Exception,
+    ):  # what is wrong with one revision must not keep the others from starting
+        logger.exception("revision.not_started", extra={"revision": revision})
+
+
+def _announce(home: Path, port: int) -> None:
+    partial = home / f"{RUN_FILE}.partial"
+    text = json.dumps({"pid": os.getpid(), "port": port, "version": __version__})
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(home / RUN_FILE)
+
+
+@web.middleware
+async def _log_and_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer errors in Google's form, and write down every admin call with its answer."""
+    log = request.app[local_api.ADMIN_LOG]
+    is_own = request.path.startswith("/_local/")
+    call = (
+        None
+        if is_own
+        else log.begin(request.method, request.path, request.query_string, await request.read())
+    )
+    try:
+        response = await handler(request)
+    except ApiError as error:
+        response = error.response()
+    except web.HTTPException as error:
+        response = ApiError(error.status, error.reason).response()
+    except Exception:
+        logger.exception("call.crashed", extra={"path": request.path})
+        response = ApiError(500, "The local cloud has a defect; see its log.").response()
+    if call is not None and request.transport is not None and not request.transport.is_closing():
+        body = response.body if isinstance(response, web.Response) else b""
+        log.end(call, response.status, body if isinstance(body, bytes) else b"")
+    return response
+
+
+@web.middleware
+async def _faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let go wrong what the rules ask for."""
+    if request.path.startswith("/_local/") and not request.path.startswith("/_local/storage/"):
+        return await handler(request)
+    faults = request.app[CLOUD].faults
+    rule = faults.take(request.method, request.path)
+    if rule is None:
+        return await handler(request)
+    keep_rule(request, rule)
+    await asyncio.sleep(rule.delay_s)
+    if rule.drop == "before":
+        _cut(request)
+    is_before = (rule.http is not None or rule.hang) and not rule.is_applied
+    response: web.StreamResponse = web.Response()
+    if not is_before and rule.drop != "before":
+        response = await handler(request)
+    if rule.drop == "after":
+        _cut(request)
+    if rule.hang:
+        await faults.until_cleared()
+        _cut(request)
+    if rule.http is not None:
+        raise _error(rule, rule.http)
+    return response
+
+
+def _error(rule: Rule, http: int) -> ApiError:
+    return ApiError(http, rule.message, status=rule.status, retry_after_s=rule.retry_after_s)
+
+
+def _cut(request: web.Request) -> None:
+    """Reset the connection, so that the client never gets an answer."""
+    if isinstance(request.transport, asyncio.Transport):
+        request.transport.abort()

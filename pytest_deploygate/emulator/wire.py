@@ -1,0 +1,133 @@
+"""The JSON of Google's REST APIs: messages in and out, field masks, error answers.
+
+Bodies are read into the official protobuf messages, so that unknown fields and wrong types are refused as the platform
+refuses them, and masks have the platform's meaning.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+
+from aiohttp import web
+from google.protobuf import field_mask_pb2, json_format
+from google.protobuf.message import Message
+
+Json = dict[str, object]
+
+_STATUS_OF = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    412: "FAILED_PRECONDITION",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""``google.rpc.Code`` names for HTTP codes (google/rpc/code.proto); 409 and 400 have others as well."""
+
+
+class ApiError(Exception):
+    """An error answer: HTTP code, ``google.rpc`` status name and message."""
+
+    def __init__(
+        self, http: int, message: str, *, status: str = "", retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.http = http
+        self.status = status or _STATUS_OF.get(http, "UNKNOWN")
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+    def response(self) -> web.Response:
+        """The answer as Google's APIs give it."""
+        error = {"code": self.http, "message": self.message, "status": self.status}
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        return web.json_response({"error": error}, status=self.http, headers=headers)
+
+
+def not_found(name: str) -> ApiError:
+    """404 for the resource called ``name``."""
+    return ApiError(404, f"Resource '{name}' was not found")
+
+
+def as_json(message: Message, *, enums_as_ints: bool = False) -> Json:
+    """``message`` in the JSON form of protobuf, without fields that have their default value."""
+    found: Json = json_format.MessageToDict(message, use_integers_for_enums=enums_as_ints)
+    return found
+
+
+def answer(request: web.Request, message: Message) -> web.Response:
+    """Answer with ``message``; enums as numbers when the client asks so, as the official ones do."""
+    as_ints = "enum-encoding=int" in request.query.get("$alt", "")
+    return web.json_response(as_json(message, enums_as_ints=as_ints))
+
+
+async def read_json(request: web.Request) -> Json:
+    """The body as a JSON object; an empty body is an empty object.
+
+    Raises:
+        ApiError: 400 if it is not.
+    """
+    body = await request.read()
+    try:
+        found = json.loads(body) if body else {}
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ApiError(400, f"Invalid JSON payload received. {error}") from error
+    if not isinstance(found, dict):
+        raise ApiError(400, "Invalid JSON payload received. An object is expected.")
+    return found
+
+
+async def read_message(request: web.Request, cls: Callable[[], Message]) -> Message:
+    """The body as a message of class ``cls``.
+
+    Raises:
+        ApiError: 400 for no JSON, an unknown field or a value of the wrong type.
+    """
+    body = await read_json(request)
+    message = cls()
+    try:
+        json_format.ParseDict(body, message)
+    except json_format.ParseError as error:
+        raise ApiError(400, f"Invalid JSON payload received. {error}") from error
+    return message
+
+
+def read_mask(request: web.Request, message: Message) -> tuple[str, ...]:
+    """Paths of ``updateMask`` in snake case; empty if the request has none or ``*``.
+
+    Raises:
+        ApiError: 400 for a path that ``message`` does not have.
+    """
+    text = request.query.get("updateMask", "")
+    if text in {"", "*"}:
+        return ()
+    mask = field_mask_pb2.FieldMask()
+    try:
+        mask.FromJsonString(text)
+        valid = mask.IsValidForDescriptor(message.DESCRIPTOR)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ApiError(
+            400, f"Invalid value at 'update_mask': {text!r} names a field that does not exist"
+        )
+    return tuple(mask.paths)
+
+
+def merge(source: Message, target: Message, paths: Iterable[str]) -> None:
+    """Set the fields ``paths`` of ``target`` to what ``source`` has; a field that it lacks is cleared."""
+    mask = field_mask_pb2.FieldMask(paths=list(paths))
+    mask.MergeMessage(source, target, replace_message_field=True, replace_repeated_field=True)
+
+
+def touches(paths: Iterable[str], field: str) -> bool:
+    """Whether one of ``paths`` is ``field``, or lies in or around it."""
+    return any(
+        path == field or path.startswith(f"{field}.") or field.startswith(f"{path}.")
+        for path in paths
+    )
