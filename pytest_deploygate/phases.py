@@ -12,7 +12,7 @@ from types import FrameType
 
 import pytest
 
-from pytest_deploygate.recording import Check
+from pytest_deploygate.inventory import Check
 from pytest_deploygate.stash import GATE_PROPERTY
 
 

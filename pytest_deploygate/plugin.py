@@ -1,1 +1,75 @@
-"""Hook functions of the pytest plugin: translate, delegate, report; no decision."""
+"""Hook functions of the pytest plugin: translate, delegate, report; no decision.
+
+Everything else is imported when a project or an option asks for it: an idle plugin costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_deploygate import hookspecs, options
+from pytest_deploygate.stash import ROLLBACK_CHECKS
+
+if TYPE_CHECKING:
+    from pytest_deploygate.core.evidence import Evidence
+    from pytest_deploygate.core.policy import Policy
+    from pytest_deploygate.core.verdict import PhaseVerdict
+    from pytest_deploygate.engine import Rollout
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    options.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks."""
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Let the deciding process of a real deployment run no test code."""
+    if config.getoption("--deploy-to", None) or config.getoption("--deploy-env", None):
+        from pytest_deploygate.activation import isolate
+
+        isolate(config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what this session needs; nothing where the project has no settings and no option asks."""
+    config.addinivalue_line(
+        "markers",
+        f"{ROLLBACK_CHECKS}: judges what serves; applied to the checks of live gates by itself",
+    )
+    from pytest_deploygate.config import is_configured
+
+    asks = config.getoption("--deploy-to") or config.getoption("--deploy-env")
+    if asks or is_configured(config.rootpath):
+        from pytest_deploygate.activation import activate
+
+        activate(config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_deploygate_decide(
+    config: pytest.Config, policy: "Policy", evidence: "Evidence"
+) -> "PhaseVerdict":
+    """The policy decides."""
+    del config
+    from pytest_deploygate.core.verdict import judge_phase
+
+    return judge_phase(policy, evidence)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_deploygate_act(
+    config: pytest.Config, rollout: "Rollout", verdict: "PhaseVerdict"
+) -> bool:
+    """Stage, promote, keep or go back, as the verdict says."""
+    del config
+    from pytest_deploygate.action import act
+
+    act(rollout, verdict)
+    return True

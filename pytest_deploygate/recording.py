@@ -1,10 +1,9 @@
 """What was collected and what was reported: the facts from which evidence is made. Judges nothing."""
 
+import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -15,45 +14,13 @@ from pytest_deploygate.core.evidence import (
     ReportOutcome,
     fold,
 )
-from pytest_deploygate.core.policy import Gate, Policy
+from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.core.values import Phase
+from pytest_deploygate.inventory import Check
 from pytest_deploygate.stash import MEASURE_PROPERTY
 
 _SUBTEST_REPORTS = ("SubtestReport", "SubTestReport")
 """Class names in pytest 9 and in pytest-subtests for pytest 8."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One collected test of a gate. ``location`` is (file, line, name), as reports carry it."""
-
-    nodeid: str
-    gate: str
-    phase: Phase
-    location: tuple[str, int | None, str]
-
-
-class AmbiguousGate(Exception):
-    """A check belongs to two gates."""
-
-
-def gate_of(item: pytest.Item, policy: Policy, root: Path) -> Gate | None:
-    """The gate that ``item`` belongs to, or None.
-
-    Raises:
-        AmbiguousGate: it belongs to more than one.
-    """
-    gates = [gate for gate in policy.gates if _belongs(item, gate, root)]
-    if len(gates) > 1:
-        names = ", ".join(gate.name for gate in gates)
-        raise AmbiguousGate(f"{item.nodeid} belongs to several gates: {names}")
-    return gates[0] if gates else None
-
-
-def _belongs(item: pytest.Item, gate: Gate, root: Path) -> bool:
-    if gate.marker and item.get_closest_marker(gate.marker) is None:
-        return False
-    return not gate.paths or any(item.path.is_relative_to(root / path) for path in gate.paths)
 
 
 class Recorder:
@@ -66,6 +33,7 @@ class Recorder:
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         self._doubts: dict[str, None] = {}
         self._extra: list[Measurement] = []
+        self._is_muted = False
 
     # -- inventory -------------------------------------------------------------------------------
 
@@ -91,6 +59,15 @@ class Recorder:
     def has_run(self, check: Check) -> bool:
         """Whether anything was reported about the check."""
         return check.nodeid in self._facts
+
+    @contextlib.contextmanager
+    def muted(self) -> Iterator[None]:
+        """Reports made while the block runs are for people only: those checks did not run."""
+        self._is_muted = True
+        try:
+            yield
+        finally:
+            self._is_muted = False
 
     # -- doubts ----------------------------------------------------------------------------------
 
@@ -133,7 +110,7 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note one report; those of other tests are passed over."""
-        if report.nodeid not in self._checks:
+        if self._is_muted or report.nodeid not in self._checks:
             return
         is_subtest = type(report).__name__ in _SUBTEST_REPORTS
         outcome = ReportOutcome(report.outcome)

@@ -1,10 +1,12 @@
 """What the parts of the plugin share through ``config.stash``, and the modes that a session can be in."""
 
 from enum import Enum, unique
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_deploygate.checks.deployment import Deployment
+if TYPE_CHECKING:
+    from pytest_deploygate.checks.deployment import Deployment
 
 WORKER_INPUT = "deploygate"
 """Key of what the controller tells a worker of pytest-xdist."""
@@ -35,5 +37,5 @@ class Mode(Enum):
 
 
 MODE: pytest.StashKey[Mode] = pytest.StashKey()
-DEPLOYMENT: pytest.StashKey[Deployment] = pytest.StashKey()
+DEPLOYMENT: pytest.StashKey["Deployment"] = pytest.StashKey()
 """The deployment that the running phase judges; absent where there is none."""

@@ -1,0 +1,139 @@
+"""Decides which parts of the plugin a session needs, and registers them."""
+
+import pytest
+
+from pytest_deploygate import fixtures
+from pytest_deploygate.config import Environment, Settings, is_configured, load
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.values import Phase
+from pytest_deploygate.desk import Desk, configuration_of
+from pytest_deploygate.gated import GatedItems, Skipping
+from pytest_deploygate.inventory import paths_to_collect
+from pytest_deploygate.local_runner import InProcessRunner
+from pytest_deploygate.options import DeployOptions, read_options
+from pytest_deploygate.recording import Recorder
+from pytest_deploygate.refusals import refusals
+from pytest_deploygate.reporting import Terminal
+from pytest_deploygate.signals import SignalGuard
+from pytest_deploygate.stash import DEPLOYMENT, MODE, WORKER_INPUT, Mode
+from pytest_deploygate.wiring import LOCAL, select_environment
+
+_STRICT_WARNINGS = (
+    "error::pytest.PytestReturnNotNoneWarning",
+    "error::pytest.PytestUnhandledThreadExceptionWarning",
+    "error::pytest.PytestUnraisableExceptionWarning",
+    "error::pytest.PytestAssertRewriteWarning",
+)
+"""Warnings that hide a check which did not hold."""
+
+
+def isolate(config: pytest.Config) -> None:
+    """Run the checks of a real target in a worker, unless the user chose otherwise.
+
+    Test code that ends the process, or blocks it for ever, then costs one check and not the verdict.
+    """
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return
+    if config.getoption("numprocesses", None) is not None or config.getoption("collectonly", False):
+        return
+    try:
+        options, _, environment = _read(config)
+    except ConfigError:
+        return  # said where it can be said well: in pytest_configure
+    if options.mode is Mode.DEPLOY and environment.target != LOCAL:
+        config.option.numprocesses = 1
+        config.option.dist = "load"
+        config.option.tx = ["popen"]
+
+
+def _read(config: pytest.Config) -> tuple[DeployOptions, Settings, Environment]:
+    root = config.rootpath
+    options = read_options(config, is_configured=is_configured(root))
+    settings = load(root)
+    name = options.environment
+    if options.mode is Mode.PASSIVE and settings.default_environment not in settings.environments:
+        name = next(iter(settings.environments))
+    return options, settings, select_environment(settings, name, endpoint=options.endpoint)
+
+
+def activate(config: pytest.Config) -> None:
+    """Register the parts that this session needs.
+
+    Raises:
+        pytest.UsageError: the settings or the options are wrong.
+    """
+    try:
+        _activate(config)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _activate(config: pytest.Config) -> None:
+    options, settings, environment = _read(config)
+    config.stash[MODE] = options.mode
+    for gate in settings.policy.gates:
+        if gate.marker:
+            config.addinivalue_line("markers", f"{gate.marker}: checks of the gate {gate.name}")
+    register = config.pluginmanager.register
+    register(fixtures, "deploygate-fixtures")
+    register(GatedItems(settings), "deploygate-gated")
+    told = getattr(config, "workerinput", {})
+    if WORKER_INPUT in told:
+        _choose_paths(config, settings, options)
+        from pytest_deploygate.distributed import Worker
+
+        register(Worker(config, settings, told), "deploygate-worker")
+        return
+    memory = environment.spec.memory
+    config.stash[DEPLOYMENT] = configuration_of(environment, Phase.READINESS, memory)
+    if options.mode is Mode.PASSIVE:
+        register(Skipping(settings), "deploygate-passive")
+        return
+    if options.mode is Mode.DEPLOY:
+        found = list(refusals(config, settings.root))
+        if found:
+            raise ConfigError(
+                "this session cannot decide a deployment:\n"
+                + "\n".join(f"  {text}" for text in found)
+            )
+    _choose_paths(config, settings, options)
+    _register_controller(config, options, settings, environment)
+
+
+def _choose_paths(config: pytest.Config, settings: Settings, options: DeployOptions) -> None:
+    """Collect exactly the gates where no path was given, and let no check hide behind a warning."""
+    if not options.mode.touches_target:
+        return
+    for warning in _STRICT_WARNINGS:
+        config.addinivalue_line("filterwarnings", warning)
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        testpaths = [str(path) for path in config.getini("testpaths")]
+        config.args = paths_to_collect(settings.policy, settings.root, testpaths)
+
+
+def _register_controller(
+    config: pytest.Config, options: DeployOptions, settings: Settings, environment: Environment
+) -> None:
+    from pytest_deploygate.controller import Controller
+
+    recorder = Recorder(settings.policy)
+    is_distributed = bool(config.getoption("numprocesses", None))
+    if is_distributed:
+        from pytest_deploygate.distributed import DistributedRunner
+
+        runner: DistributedRunner | InProcessRunner = DistributedRunner(config, recorder, settings)
+        config.pluginmanager.register(runner, "deploygate-distributed")
+    else:
+        runner = InProcessRunner(config, recorder)
+    desk = Desk(
+        config=config,
+        options=options,
+        settings=settings,
+        environment=environment,
+        recorder=recorder,
+        runner=runner,
+        terminal=Terminal(config),
+        signals=SignalGuard(),
+    )
+    config.pluginmanager.register(recorder, "deploygate-recorder")
+    config.pluginmanager.register(Controller(desk), "deploygate-controller")

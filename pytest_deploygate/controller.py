@@ -1,0 +1,181 @@
+"""A session that touches a target: takes the inventory, drives the flow, and settles it at session end."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Generator
+
+import pytest
+
+from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
+from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.desk import Desk
+from pytest_deploygate.flows import DeployFlow, Flow, JudgeFlow, PlanFlow, ending_for
+from pytest_deploygate.inventory import check_of
+from pytest_deploygate.reporting import Ending, JUnit, properties
+from pytest_deploygate.stash import Mode
+
+logger = logging.getLogger(__name__)
+
+
+def flow_for(desk: Desk) -> Flow:
+    """The flow of the session's mode."""
+    match desk.options.mode:
+        case Mode.DEPLOY:
+            return DeployFlow(desk)
+        case Mode.PLAN:
+            return PlanFlow(desk)
+        case Mode.ROLLBACK_CHECKS:
+            return JudgeFlow(desk, phases=(Phase.LIVE,), may_act=True)
+        case _:
+            return JudgeFlow(
+                desk, phases=(Phase.READINESS, Phase.CANDIDATE, Phase.LIVE), may_act=False
+            )
+
+
+class Controller:
+    """Hooks of the deciding process; registered only when the session touches a target."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._flow = flow_for(desk)
+        self._junit = JUnit(desk.config)
+        self._began = time.monotonic()
+        self._ending: Ending | None = None
+        self._has_run = False
+
+    # -- collection ------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None]:
+        """Fix the inventory before anybody can take a check out of it, and see who did."""
+        root, policy = self._desk.settings.root, self._desk.settings.policy
+        checks = [c for c in (check_of(item, policy, root) for item in items) if c is not None]
+        self._desk.recorder.take_inventory(checks)
+        yield
+        left = {item.nodeid for item in items}
+        phases = (Phase.LIVE,) if self._desk.options.mode is Mode.ROLLBACK_CHECKS else tuple(Phase)
+        for check in checks:
+            if check.phase in phases and check.nodeid not in left:
+                self._desk.recorder.doubt(
+                    f"{check.nodeid} was taken out of the run after collection"
+                )
+        gated = {check.nodeid for check in checks}
+        others = [item for item in items if item.nodeid not in gated]
+        if others:
+            config.hook.pytest_deselected(items=others)
+            items[:] = [item for item in items if item.nodeid in gated]
+
+    # -- running ---------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run the phases instead of pytest's own loop."""
+        if session.config.getoption("collectonly", False):
+            return None
+        self._has_run = True
+        desk = self._desk
+        self._junit.check_writable()
+        desk.signals.install()
+        desk.runner.collect(session)
+        if session.testsfailed or desk.recorder.doubts:
+            why = "; ".join(desk.recorder.doubts[:3]) or "collection failed"
+            reason = Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=why)
+            self._ending = Ending(
+                verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.NOT_PROMOTED
+            )
+            desk.skip_rest(reason)
+            return True
+        self._flow.run(session)
+        return True
+
+    # -- session end -----------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None]:
+        """Settle the rollout before other plugins write their files, and have the last word on the exit status."""
+        if not self._has_run:
+            return (yield)
+        with self._desk.signals.shield():
+            try:
+                self._settle(session, int(exitstatus))
+            except Exception:
+                logger.exception("rollout.settle_failed")
+                self._ending = self._broken()
+            try:
+                result = yield
+            finally:
+                self._show()
+                session.exitstatus = self._status(int(session.exitstatus))
+        return result
+
+    def _settle(self, session: pytest.Session, exitstatus: int) -> None:
+        desk = self._desk
+        desk.runner.stop()
+        is_complete = (
+            exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+            and not session.shouldstop
+            and not session.shouldfail
+        )
+        pending = Ending(
+            verdict="PENDING",
+            state="PENDING",
+            reason=Reason(code=ReasonCode.INTERRUPTED, sentence="the session died while it acted"),
+            status=None,
+        )
+        self._junit.write_pending(self._properties(pending))
+        if self._ending is None:
+            try:
+                self._ending = self._flow.settle(is_complete=is_complete)
+            except DeployGateError as error:
+                self._ending = ending_for(error)
+        self._junit.set_properties(self._properties(self._ending))
+
+    def _broken(self) -> Ending:
+        return Ending(
+            verdict="ROLL_BACK",
+            state="STRANDED",
+            reason=Reason(
+                code=ReasonCode.ROLLBACK_UNVERIFIED,
+                sentence="settling the rollout failed with an internal error (see the log)",
+            ),
+            status=ExitStatus.STRANDED,
+            lines=(f"a person must look: deploygate recover {self._desk.environment.name}",),
+        )
+
+    def _properties(self, ending: Ending) -> dict[str, str]:
+        return properties(self._desk.environment.name, self._desk.verdicts, ending)
+
+    def _status(self, theirs: int) -> int:
+        ending = self._ending
+        if ending is None or ending.status is None:
+            return theirs
+        is_theirs_plain = theirs in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if ending.status in (ExitStatus.STRANDED, ExitStatus.COULD_NOT_ACT, ExitStatus.USAGE):
+            return int(ending.status)
+        if is_theirs_plain or (ending.status is ExitStatus.PROMOTED and ending.state == "PROMOTED"):
+            return int(ending.status)
+        return theirs
+
+    # -- what people see -------------------------------------------------------------------------
+
+    def pytest_report_header(self) -> str:
+        """Which environment, in which mode."""
+        return f"deploygate: {self._desk.options.mode.value} {self._desk.environment.name}"
+
+    def pytest_terminal_summary(self) -> None:
+        """The table and the verdict."""
+        self._show()
+
+    def _show(self) -> None:
+        if self._ending is not None:
+            seconds = time.monotonic() - self._began
+            self._desk.terminal.summary(self._desk.verdicts, self._ending, seconds)
+
+    def pytest_unconfigure(self) -> None:
+        """Give the signals back."""
+        with contextlib.suppress(ConfigError):
+            self._desk.signals.remove()

@@ -1,0 +1,66 @@
+"""Fixtures that suites are offered. They work in this process and in workers of pytest-xdist alike."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.probe import Endpoint, Probe
+from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.stash import DEPLOYMENT, MEASURE_PROPERTY
+
+
+@pytest.fixture(scope="session")
+def deployment(pytestconfig: pytest.Config) -> Deployment:
+    """What is judged: environment, configuration, endpoints. In the readiness phase it has no endpoint."""
+    found = pytestconfig.stash.get(DEPLOYMENT, None)
+    if found is None:
+        pytest.fail("there is no deployment in this session", pytrace=False)
+    return found
+
+
+def _probe(endpoint: Endpoint | None, what: str) -> Iterator[Probe]:
+    if endpoint is None:
+        pytest.fail(f"there is no {what} in this deployment", pytrace=False)
+    probe = Probe(endpoint)
+    try:
+        yield probe
+    finally:
+        probe.close()
+
+
+@pytest.fixture(scope="session")
+def candidate(deployment: Deployment) -> Iterator[Probe]:
+    """HTTP client of what is judged, on its verification revision: it may write."""
+    yield from _probe(deployment.candidate, "verification revision")
+
+
+@pytest.fixture(scope="session")
+def twin(deployment: Deployment) -> Iterator[Probe]:
+    """HTTP client of the revision that would be promoted: refuses any request that might write."""
+    yield from _probe(deployment.twin, "candidate with the production configuration")
+
+
+@pytest.fixture(scope="session")
+def live(deployment: Deployment) -> Iterator[Probe]:
+    """HTTP client of the public URL: refuses any request that might write."""
+    yield from _probe(deployment.live, "public URL")
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Record a number: ``measure("accuracy_score", 0.93, unit="")``.
+
+    Raises:
+        TypeError, ValueError: the value is not a finite number (a bool is none).
+    """
+    item = request.node
+
+    def record(name: str, value: float, *, unit: str = "") -> None:
+        measured = Measurement.of(name, value, unit=unit, check=item.nodeid)
+        number = value if isinstance(value, (int, float)) else float(measured.value)
+        text = json.dumps({"name": name, "value": number, "unit": unit})
+        item.user_properties.append((MEASURE_PROPERTY, text))
+
+    return record
