@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     ForeignKey,
@@ -115,7 +116,7 @@ BACKUPS = Table(
     Column("revision", Text, nullable=False),
     Column("path", Text, nullable=False),
     Column("sha256", String(64), nullable=False),
-    Column("size_bytes", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
     Column("settings", Text, nullable=False),
     Index("deploygate_backups_by_environment", "environment", "number"),
 )
