@@ -8,7 +8,7 @@ Neither the token nor the query string of a URL ever shows in a message, a ``rep
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, unique
 from ipaddress import ip_address
 from typing import TypeAlias, assert_never
@@ -34,7 +34,7 @@ READ_TIMEOUT_S = 125.0
 _MOST_BYTES = 8 * 1024 * 1024
 _MOST_TEXT = 64 * 1024
 _CONNECT_ATTEMPTS = 3
-_REVISION_HEADERS = ("K-Revision", "X-Deploygate-Revision")
+_REVISION_HEADERS = ("K-Revision", "X-Revision")
 _READS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -87,7 +87,7 @@ class Answer:
     elapsed_s: float
     """From sending until the last byte of the answer."""
     revision: str
-    """Revision that the answer names in ``K-Revision`` or ``X-Deploygate-Revision``, else ``""``."""
+    """Revision that the answer names in ``K-Revision`` or ``X-Revision``, else ``""``."""
     is_json: bool = False
 
     @property
@@ -111,7 +111,7 @@ class _Bearer(AuthBase):
         return request
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Probe:
     """Asks one endpoint. Threads may share it.
 
@@ -119,6 +119,7 @@ class Probe:
     """
 
     endpoint: Endpoint
+    _: KW_ONLY
     harmless: Collection[bytes] = ()
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     read_timeout_s: float = READ_TIMEOUT_S

@@ -33,7 +33,7 @@ def test_answer_holds_status_body_headers_and_revision(http_server: ServerMaker)
             },
         )
     )
-    answer = Probe(endpoint=Endpoint(url=server.url)).get()
+    answer = Probe(Endpoint(url=server.url)).get()
     assert (answer.status, answer.value("error")) == (405, "Method Not Allowed")
     assert answer.content_type == "application/json"
     assert answer.headers["content-TYPE"].startswith("Application")
@@ -45,7 +45,7 @@ def test_answer_holds_status_body_headers_and_revision(http_server: ServerMaker)
 @pytest.mark.parametrize("body", [b"<html>", b"", b'{"a": NaN', b"\xff\xfe\x00"])
 def test_answer_that_is_no_json_is_still_an_answer(http_server: ServerMaker, body: bytes) -> None:
     server = http_server(lambda _: Reply(body=body))
-    answer = Probe(endpoint=Endpoint(url=server.url)).get()
+    answer = Probe(Endpoint(url=server.url)).get()
     assert not answer.is_json
     assert answer.json is None
     assert answer.value("error") is None
@@ -53,10 +53,10 @@ def test_answer_that_is_no_json_is_still_an_answer(http_server: ServerMaker, bod
 
 def test_text_is_bounded_and_an_endless_answer_is_refused(http_server: ServerMaker) -> None:
     long = http_server(lambda _: Reply(body=b"x" * 200_000))
-    assert len(Probe(endpoint=Endpoint(url=long.url)).get().text) == 64 * 1024
+    assert len(Probe(Endpoint(url=long.url)).get().text) == 64 * 1024
     endless = http_server(lambda _: Reply(body=b"x" * (9 * 1024 * 1024)))
     with pytest.raises(ProbeFailed) as caught:
-        Probe(endpoint=Endpoint(url=endless.url)).get()
+        Probe(Endpoint(url=endless.url)).get()
     assert caught.value.trouble is Trouble.TOO_LONG
 
 
@@ -65,13 +65,13 @@ def test_read_only_endpoint_lets_reading_methods_through(
     http_server: ServerMaker, method: str
 ) -> None:
     server = http_server(lambda _: Reply())
-    Probe(endpoint=Endpoint(url=server.url)).request(method)
+    Probe(Endpoint(url=server.url)).request(method)
     assert [asked.method for asked in server.asked] == [method]
 
 
 def test_read_only_endpoint_lets_empty_and_named_bodies_through(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply())
-    probe = Probe(endpoint=Endpoint(url=server.url), harmless=[b"not json"])
+    probe = Probe(Endpoint(url=server.url), harmless=[b"not json"])
     probe.post()
     probe.post(body=b"")
     probe.post(json_body={})
@@ -81,7 +81,7 @@ def test_read_only_endpoint_lets_empty_and_named_bodies_through(http_server: Ser
 
 def test_read_only_endpoint_refuses_whatever_might_write(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply())
-    probe = Probe(endpoint=Endpoint(url=server.url), harmless=[b"not json"])
+    probe = Probe(Endpoint(url=server.url), harmless=[b"not json"])
     bodies: list[Json] = [{"file_url": "http://x/"}, [], [1], "x"]
     for document in bodies:
         with pytest.raises(WouldWrite):
@@ -104,7 +104,7 @@ def test_read_only_endpoint_refuses_whatever_might_write(http_server: ServerMake
 
 def test_writing_endpoint_is_posted_to(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply(status=200))
-    probe = Probe(endpoint=Endpoint(url=server.url, may_write=True))
+    probe = Probe(Endpoint(url=server.url, may_write=True))
     probe.post(files={"invoice_file": ("a.pdf", b"%PDF-1.4", "application/pdf")})
     probe.post(form={"file_url": "http://x/"})
     probe.request("PUT", body=b"x")
@@ -121,14 +121,14 @@ def test_post_is_never_repeated_when_the_connection_breaks(
     server = http_server(lambda _: Reply(body=b'{"rows": 1}', cut=cut))
     for may_write in (True, False):
         with pytest.raises(ProbeFailed) as caught:
-            Probe(endpoint=Endpoint(url=server.url, may_write=may_write)).post(json_body={})
+            Probe(Endpoint(url=server.url, may_write=may_write)).post(json_body={})
         assert caught.value.trouble is Trouble.CUT
     assert len(server.asked) == 2
 
 
 def test_post_is_not_repeated_on_a_server_error(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply(status=503, headers={"Retry-After": "0"}))
-    answer = Probe(endpoint=Endpoint(url=server.url, may_write=True)).post(form={"file_url": "x"})
+    answer = Probe(Endpoint(url=server.url, may_write=True)).post(form={"file_url": "x"})
     assert answer.status == 503
     assert len(server.asked) == 1
 
@@ -136,7 +136,7 @@ def test_post_is_not_repeated_on_a_server_error(http_server: ServerMaker) -> Non
 def test_timeout_says_so_and_nothing_is_repeated(http_server: ServerMaker) -> None:
     release = threading.Event()
     server = http_server(lambda _: Reply(wait=release))
-    probe = Probe(endpoint=Endpoint(url=server.url, may_write=True), read_timeout_s=0.2)
+    probe = Probe(Endpoint(url=server.url, may_write=True), read_timeout_s=0.2)
     with pytest.raises(ProbeFailed) as caught:
         probe.post(body=b"invoice")
     release.set()
@@ -147,7 +147,7 @@ def test_timeout_says_so_and_nothing_is_repeated(http_server: ServerMaker) -> No
 def test_answer_that_trickles_ends_with_the_timeout(http_server: ServerMaker) -> None:
     ticks = iter([0.0, 10.0, 20.0, 30.0])
     server = http_server(lambda _: Reply(body=b"x" * 100))
-    probe = Probe(endpoint=Endpoint(url=server.url), read_timeout_s=5, clock=lambda: next(ticks))
+    probe = Probe(Endpoint(url=server.url), read_timeout_s=5, clock=lambda: next(ticks))
     with pytest.raises(ProbeFailed) as caught:
         probe.get()
     assert caught.value.trouble is Trouble.TIMEOUT
@@ -155,8 +155,8 @@ def test_answer_that_trickles_ends_with_the_timeout(http_server: ServerMaker) ->
 
 def test_nobody_listening_is_told_apart(unused_url: str) -> None:
     for ask in (
-        Probe(endpoint=Endpoint(url=unused_url)).get,
-        Probe(endpoint=Endpoint(url=unused_url, may_write=True)).post,
+        Probe(Endpoint(url=unused_url)).get,
+        Probe(Endpoint(url=unused_url, may_write=True)).post,
     ):
         with pytest.raises(ProbeFailed) as caught:
             ask()
@@ -178,7 +178,7 @@ def test_get_is_tried_again_until_the_listener_is_there() -> None:
                 threading.Thread(target=_answer_once, args=(place,), daemon=True).start()
             return 0.0
 
-        probe = Probe(endpoint=Endpoint(url=f"http://127.0.0.1:{port}"), clock=clock)
+        probe = Probe(Endpoint(url=f"http://127.0.0.1:{port}"), clock=clock)
         assert probe.get().status == 204
         assert len(started) >= 2
 
@@ -195,14 +195,14 @@ def _answer_once(place: socket.socket) -> None:
 def test_plain_http_behind_https_is_a_tls_failure(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply())
     with pytest.raises(ProbeFailed) as caught:
-        Probe(endpoint=Endpoint(url=server.url.replace("http:", "https:"))).get()
+        Probe(Endpoint(url=server.url.replace("http:", "https:"))).get()
     assert caught.value.trouble is Trouble.TLS
 
 
 def test_redirects_are_answers_unless_followed(http_server: ServerMaker) -> None:
     other = http_server(lambda _: Reply(body=b'"there"'))
     server = http_server(lambda _: Reply(status=307, headers={"Location": other.url}))
-    probe = Probe(endpoint=Endpoint(url=server.url))
+    probe = Probe(Endpoint(url=server.url))
     assert probe.get().status == 307
     assert other.asked == []
     assert probe.post(json_body={}, follow_redirects=True).json == "there"
@@ -211,13 +211,13 @@ def test_redirects_are_answers_unless_followed(http_server: ServerMaker) -> None
 def test_token_is_sent_and_shown_nowhere(http_server: ServerMaker, unused_url: str) -> None:
     server = http_server(lambda _: Reply())
     endpoint = Endpoint(url=server.url, token=Secret(TOKEN))
-    probe = Probe(endpoint=endpoint)
+    probe = Probe(endpoint)
     probe.get()
     assert server.asked[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert TOKEN not in repr(endpoint) + str(endpoint) + repr(probe)
     with pytest.raises(WouldWrite) as refused:
         probe.post(body=b"x")
-    lost = Probe(endpoint=Endpoint(url=f"{unused_url}/f?sig=hidden", token=Secret(TOKEN)))
+    lost = Probe(Endpoint(url=f"{unused_url}/f?sig=hidden", token=Secret(TOKEN)))
     with pytest.raises(ProbeFailed) as failed:
         lost.get()
     for caught in (refused.value, failed.value):
@@ -237,7 +237,7 @@ def test_proxies_of_the_environment_are_not_asked_for_loopback(
     monkeypatch.setenv("http_proxy", unused_url)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    assert Probe(endpoint=Endpoint(url=server.url)).get().status == 200
+    assert Probe(Endpoint(url=server.url)).get().status == 200
 
 
 def test_urls_are_redacted_and_loopback_is_known() -> None:
@@ -252,5 +252,5 @@ def test_urls_are_redacted_and_loopback_is_known() -> None:
 def test_impossible_url_is_a_clear_failure() -> None:
     for url in ("ftp://127.0.0.1/x", "http://"):
         with pytest.raises(ProbeFailed) as caught:
-            Probe(endpoint=Endpoint(url=url)).get()
+            Probe(Endpoint(url=url)).get()
         assert caught.value.trouble is Trouble.OTHER

@@ -1,0 +1,126 @@
+"""What checks are told about what they judge: configuration, endpoints, services."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pytest_deploygate.checks.probe import Endpoint, Json
+from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.values import Phase, Secret
+
+
+class DeploymentDamaged(DeployGateError):
+    """The JSON is not that of a deployment: a bug, or the two sides are of different versions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One deployment as the checks of one phase see it. In the readiness phase it has no endpoint.
+
+    ``candidate`` may be written to, ``twin`` and ``live`` may not; each is None where there is none.
+    """
+
+    environment: str
+    phase: Phase
+    function: str
+    region: str = ""
+    project: str = ""
+    source: str = ""
+    """Path of the function's source, relative to the project's root or absolute."""
+    candidate: Endpoint | None = None
+    """Verification revision of what is judged."""
+    twin: Endpoint | None = None
+    """The revision that would be promoted, with the production configuration."""
+    live: Endpoint | None = None
+    """The public URL."""
+    candidate_revision: str = ""
+    twin_revision: str = ""
+    live_revision: str = ""
+    verify_variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of ``candidate``."""
+    production_variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of ``twin``."""
+    memory_mb: int = 0
+    """Memory that the function is given, in MB; 0 if not known."""
+    timeout_s: int = 0
+    """Longest time that the platform lets a request take; 0 if not known."""
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Base URL of services that the function and the checks use, such as ``sheets``."""
+    statistics_url: str = ""
+    """Where the local cloud tells what a revision did; empty elsewhere."""
+    access_token: Secret | None = None
+    """Token for ``services``."""
+
+    def to_json(self) -> str:
+        """As JSON text **with the tokens in the clear**: for workers of this session only, never for a record."""
+        document: dict[str, Json] = {
+            name: value for name in _TEXTS if isinstance(value := getattr(self, name), (str, int))
+        }
+        for name in _ENDPOINTS:
+            document[name] = _endpoint_json(getattr(self, name))
+        for name in _MAPPINGS:
+            document[name] = dict(getattr(self, name))
+        document["phase"] = self.phase.value
+        document["access_token"] = self.access_token and self.access_token.reveal()
+        return json.dumps(document)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Deployment":
+        """The deployment that :meth:`to_json` wrote.
+
+        Raises:
+            DeploymentDamaged: the text is not of that form.
+        """
+        try:
+            document = json.loads(text)
+            known = {name: document[name] for name in _TEXTS}
+            known |= {name: _endpoint_of(document[name]) for name in _ENDPOINTS}
+            known |= {name: dict(document[name]) for name in _MAPPINGS}
+            return cls(
+                **known,
+                phase=Phase(document["phase"]),
+                access_token=_secret_of(document["access_token"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # The text may hold tokens, so neither it nor the library's message is shown.
+            raise DeploymentDamaged(
+                "a worker was given no readable deployment",
+                hint="use one version of pytest-deploygate for the session and its workers",
+            ) from None
+
+
+_TEXTS = (
+    *("environment", "function", "region", "project", "source", "statistics_url"),
+    *("candidate_revision", "twin_revision", "live_revision", "memory_mb", "timeout_s"),
+)
+_ENDPOINTS = ("candidate", "twin", "live")
+_MAPPINGS = ("verify_variables", "production_variables", "services")
+
+
+def _endpoint_json(endpoint: Endpoint | None) -> Json:
+    if endpoint is None:
+        return None
+    return {
+        "url": endpoint.url,
+        "revision": endpoint.revision,
+        "token": endpoint.token and endpoint.token.reveal(),
+        "may_write": endpoint.may_write,
+    }
+
+
+def _endpoint_of(document: Mapping[str, object] | None) -> Endpoint | None:
+    if document is None:
+        return None
+    may_write = document["may_write"]
+    if not isinstance(may_write, bool):
+        raise TypeError(may_write)
+    return Endpoint(
+        url=str(document["url"]),
+        revision=str(document["revision"]),
+        token=_secret_of(document["token"]),
+        may_write=may_write,
+    )
+
+
+def _secret_of(text: object) -> Secret | None:
+    return Secret(text) if isinstance(text, str) else None

@@ -1,0 +1,62 @@
+"""A deployment reaches workers whole, and shows its tokens nowhere else."""
+
+import json
+
+import pytest
+
+from pytest_deploygate.checks.deployment import Deployment, DeploymentDamaged
+from pytest_deploygate.checks.probe import Endpoint
+from pytest_deploygate.core.values import Phase, Secret
+
+FULL = Deployment(
+    environment="production",
+    phase=Phase.CANDIDATE,
+    function="process_invoice",
+    region="us-central1",
+    project="p",
+    source="fixtures/process_invoice",
+    candidate=Endpoint(
+        url="https://v---f.a.run.app", revision="f-2-v", token=Secret("planted-1"), may_write=True
+    ),
+    twin=Endpoint(url="https://c---f.a.run.app", revision="f-3-c", token=Secret("planted-1")),
+    live=Endpoint(url="https://f.a.run.app"),
+    candidate_revision="f-2-v",
+    twin_revision="f-3-c",
+    live_revision="f-1-a",
+    verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "TEST"},
+    production_variables={"GOOGLE_SHEETS_SHEET_NAME": "Update 20230525"},
+    memory_mb=1024,
+    timeout_s=540,
+    services={"sheets": "https://sheets.googleapis.com"},
+    statistics_url="http://127.0.0.1:1",
+    access_token=Secret("planted-2"),
+)
+
+
+@pytest.mark.parametrize(
+    "deployment",
+    [FULL, Deployment(environment="local", phase=Phase.READINESS, function="f")],
+)
+def test_deployment_survives_json(deployment: Deployment) -> None:
+    assert Deployment.from_json(deployment.to_json()) == deployment
+
+
+def test_tokens_are_in_the_json_and_nowhere_else() -> None:
+    assert "planted" not in repr(FULL) + str(FULL)
+    assert FULL.to_json().count("planted-1") == 2
+
+
+@pytest.mark.parametrize("change", [{"phase": "later"}, {"candidate": "x"}, {"services": None}])
+def test_damaged_json_is_refused_without_showing_it(change: dict[str, object]) -> None:
+    broken = json.dumps(json.loads(FULL.to_json()) | change)
+    for text in (broken, "{", "[]", "{}"):
+        with pytest.raises(DeploymentDamaged) as caught:
+            Deployment.from_json(text)
+        assert "planted" not in str(caught.value)
+
+
+def test_permission_to_write_is_a_boolean_or_nothing() -> None:
+    document = json.loads(FULL.to_json())
+    document["live"]["may_write"] = "false"
+    with pytest.raises(DeploymentDamaged):
+        Deployment.from_json(json.dumps(document))
