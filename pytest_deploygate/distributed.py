@@ -21,7 +21,7 @@ from pytest_deploygate.core.values import Phase
 from pytest_deploygate.inventory import Check, check_of
 from pytest_deploygate.phases import Budget, BudgetExceeded
 from pytest_deploygate.recording import Recorder
-from pytest_deploygate.stash import DEPLOYMENT, WORKER_INPUT
+from pytest_deploygate.stash import DEPLOYMENT, MODE, WORKER_INPUT, Mode
 
 _CHANNEL: Final = "deploygate_channel"
 _GONE: Final = None
@@ -220,6 +220,8 @@ class Worker:
     def __init__(self, config: pytest.Config, settings: Settings, workerinput: WorkerInput) -> None:
         told = json.loads(str(workerinput[WORKER_INPUT]))
         self._phase = Phase(told["phase"])
+        is_checks_only = config.stash[MODE] is Mode.ROLLBACK_CHECKS
+        self._is_counted = self._phase is Phase.LIVE or not is_checks_only
         self._settings = settings
         self._channel: _Channel = workerinput[_CHANNEL]  # type: ignore[assignment]  # execnet made it
         self._inventory: list[Check] = []

@@ -4,6 +4,7 @@ Heavy libraries are loaded here, when a target is really used, and never in a wo
 """
 
 import contextlib
+import importlib
 import importlib.metadata
 import os
 import time
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 STATE_VARIABLE = "DEPLOYGATE_STATE"
 """Environment variable that says where the record is kept; wins over ``state`` of the settings."""
 TARGET_GROUP = "pytest_deploygate.targets"
-"""Entry points ``(Environment, Settings, Clock) -> Target`` by the name that ``target`` gives."""
+"""Entry points ``(Environment, Settings, Clock) -> Target`` by the name that ``target`` gives; ``module:callable``
+does without an entry point."""
 STORE_GROUP = "pytest_deploygate.stores"
 """Entry points ``(url, Clock) -> Store`` by the scheme of the URL."""
 LOCAL, GOOGLE = "local", "google"
@@ -113,6 +115,16 @@ def open_target(settings: Settings, environment: Environment, clock: Clock) -> T
     for entry in importlib.metadata.entry_points(group=TARGET_GROUP, name=environment.target):
         target: Target = entry.load()(environment, settings, clock)
         return target
+    if ":" in environment.target:
+        module, _, name = environment.target.partition(":")
+        try:
+            make = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"environment {environment.name}: the target {environment.target} cannot be loaded: {error}"
+            ) from error
+        loaded: Target = make(environment, settings, clock)
+        return loaded
     if environment.target not in (LOCAL, GOOGLE):
         raise ConfigError(
             f"environment {environment.name}: unknown target {environment.target!r}",
