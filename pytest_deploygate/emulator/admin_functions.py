@@ -242,14 +242,15 @@ def _validate(cloud: Cloud, function: Message, *, with_source: bool) -> None:
         memory_mib(config.available_memory)
     except ValueError as error:
         problems.append(f"service_config.available_memory: {error}")
-    for name in [
+    names = [
         *config.environment_variables,
         *(secret.key for secret in config.secret_environment_variables),
-    ]:
-        if not name or "=" in name or name in _RESERVED or name.startswith("X_GOOGLE_"):
-            problems.append(
-                f"service_config.environment_variables: {name!r} is reserved or not a name"
-            )
+    ]
+    problems += [
+        f"service_config.environment_variables: {name!r} is reserved or not a name"
+        for name in names
+        if not name or "=" in name or name in _RESERVED or name.startswith("X_GOOGLE_")
+    ]
     problems += [
         f"labels: {k}={v} is not a label" for k, v in function.labels.items() if not _is_label(k, v)
     ]

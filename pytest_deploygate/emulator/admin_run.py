@@ -5,6 +5,7 @@ is 409 ABORTED, and a body that carries ``template.revision`` of an existing rev
 """
 
 import secrets
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from google.cloud import run_v2
@@ -131,10 +132,12 @@ async def update_service(request: web.Request) -> web.Response:
     return answer(request, cloud.operations.start(job))
 
 
-def _work(request: web.Request, template: Message | None, before: Message):  # type: ignore[no-untyped-def]
+def _work(
+    request: web.Request, template: Message | None, before: Message
+) -> Callable[[Progress], Awaitable[Message]]:
     cloud, name, rule = request.app[CLOUD], before.name, rule_of(request)
 
-    async def work(progress: Progress) -> Message:
+    async def work(_progress: Progress) -> Message:
         if template is not None:
             labels = dict(cloud.state.services[name].labels)
             revision = cloud.services.declare(
@@ -236,7 +239,7 @@ async def delete_revision(request: web.Request) -> web.Response:
     if request.query.get("validateOnly") == "true":
         return answer(request, _done(parent_of(request), revision, revision))
 
-    async def work(progress: Progress) -> Message:
+    async def work(_progress: Progress) -> Message:
         await cloud.services.delete_revision(name)
         return revision
 

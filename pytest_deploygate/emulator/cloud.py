@@ -66,8 +66,7 @@ def make_cloud(home: Path, settings: Settings) -> Cloud:
         return spec
 
     def ballast_mb(revision: str) -> float:
-        found = router.misbehaviours.get(revision)
-        return found.memory_mb if found is not None else 0.0
+        return router.ballast_mb(revision)
 
     runner = Runner(state, statistics, settings, spec_of=spec_of, ballast_mb=ballast_mb)
     router = Router(state, runner, statistics)

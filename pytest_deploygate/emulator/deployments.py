@@ -10,6 +10,7 @@ import logging
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from google.cloud import functions_v2
 from google.protobuf import empty_pb2
@@ -111,7 +112,7 @@ class Deployments:
         function.state = _State.DELETING
         self._state.functions.put(name, function)
 
-        async def work(progress: Progress) -> Message:
+        async def work(_progress: Progress) -> Message:
             if function.service_config.service in self._state.services:
                 await self._services.delete(function.service_config.service)
             self._state.functions.delete(name)
@@ -152,7 +153,8 @@ class Deployments:
             await self._services.start(revision, fail=_fault_text(progress) if fails else None)
         except OperationFailed as error:
             short = service.rsplit("/", 1)[-1]
-            text = f"Could not create or update Cloud Run service {short}, Container Healthcheck failed. {error.message}"
+            text = f"Could not create or update Cloud Run service {short}, Container Healthcheck failed."
+            text = f"{text} {error.message}"
             raise OperationFailed(error.code, text) from error
         stage.state = _Stage.State.COMPLETE
         self._describe(function, service, revision)
@@ -179,26 +181,17 @@ class Deployments:
         progress.publish()
         log = self._home / "logs" / f"build-{run}.log"
         try:
-            if progress.fault is not None and progress.fault.kind == "build_failed":
-                log.parent.mkdir(parents=True, exist_ok=True)
-                log.write_text(_fault_text(progress), encoding="utf-8")
-                raise BuildFailed(_fault_text(progress))
-            if digest is None:
-                raise BuildFailed(
-                    f"The source object {source.bucket}/{source.object_} does not exist."
-                )
+            if digest is None or (
+                progress.fault is not None and progress.fault.kind == "build_failed"
+            ):
+                text = f"The source object {source.bucket}/{source.object_} does not exist."
+                _refuse_build(log, text if digest is None else _fault_text(progress))
             build = await self._builder.build(
-                BuildRequest(
-                    archive=self._sources.path(digest),
-                    archive_digest=digest,
-                    runtime=config.runtime,
-                    entry_point=config.entry_point,
-                    variables=dict(config.environment_variables),
-                ),
-                log,
+                _request_of(config, self._sources.path(digest), digest), log
             )
         except BuildFailed as error:
-            text = f"Build failed with status: FAILURE and message: {error}. For more details see the logs at {log_url}."
+            text = f"Build failed with status: FAILURE and message: {error}."
+            text = f"{text} For more details see the logs at {log_url}."
             raise OperationFailed(INVALID_ARGUMENT, text) from error
         stage.state, stage.message = _Stage.State.COMPLETE, build.message
         self._keep_source(function, digest, parent)
@@ -263,6 +256,22 @@ class Deployments:
         del function.state_messages[:]
         function.state_messages.add(severity=_ERROR, type_="CloudRunServiceNotReady", message=text)
         self._state.functions.put(name, function)
+
+
+def _request_of(config: Message, archive: Path, digest: str) -> BuildRequest:
+    return BuildRequest(
+        archive=archive,
+        archive_digest=digest,
+        runtime=config.runtime,
+        entry_point=config.entry_point,
+        variables=dict(config.environment_variables),
+    )
+
+
+def _refuse_build(log: Path, text: str) -> NoReturn:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(f"{text}\n", encoding="utf-8")
+    raise BuildFailed(text)
 
 
 def follows_latest(service: Message) -> bool:

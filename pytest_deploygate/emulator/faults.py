@@ -196,7 +196,8 @@ def _operation(value: object) -> OperationFault | None:
     if not isinstance(value, dict) or set(value) - {"kind", "message", "slow_s", "applied"}:
         raise ValueError("operation is an object of kind, message, slow_s, applied")
     kinds = get_args(FaultKind)
-    kind = cast("FaultKind", _one_of({"kind": "slow"} | value, "kind", kinds))
+    given: Json = {"kind": "slow", **value}
+    kind = cast("FaultKind", _one_of(given, "kind", kinds))
     return OperationFault(
         kind=kind,
         message=_text(value, "message"),

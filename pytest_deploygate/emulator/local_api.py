@@ -149,7 +149,7 @@ async def misbehave(request: web.Request) -> web.Response:
     """Make a revision misbehave from now on; replaces what was asked for before."""
     cloud, name = _revision(request)
     wanted, kill = parse_misbehaviour(await read_json(request))
-    cloud.router.misbehaviours[name] = wanted
+    cloud.router.misbehave(name, wanted)
     instance = cloud.runner.ready(name)
     if kill and instance is not None:
         instance.kill(signal.SIGKILL)
@@ -161,7 +161,7 @@ async def misbehave(request: web.Request) -> web.Response:
 async def behave(request: web.Request) -> web.Response:
     """Let a revision do as it does."""
     cloud, name = _revision(request)
-    cloud.router.misbehaviours.pop(name, None)
+    cloud.router.misbehave(name, None)
     return web.json_response({})
 
 

@@ -187,15 +187,10 @@ def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
 
 
 def _raise_start_error(home: Path) -> None:
-    deadline = time.monotonic() + 1.0
-    while True:
-        try:
-            error = json.loads((home / ERROR_FILE).read_text(encoding="utf-8"))
-            break
-        except ValueError:  # it is being written
-            if time.monotonic() > deadline:
-                raise
-    raise ConfigError(error["message"], hint=error["hint"])
+    """Raise what the local cloud wrote; returns if it is still writing."""
+    with contextlib.suppress(ValueError):
+        error = json.loads((home / ERROR_FILE).read_text(encoding="utf-8"))
+        raise ConfigError(error["message"], hint=error["hint"])
 
 
 @contextlib.contextmanager

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import aiohttp
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -71,7 +74,7 @@ class Router:
         self._routes: dict[str, Routes] = {}
         self._sites: dict[tuple[str, str], web.ServerRunner] = {}
         self._client: aiohttp.ClientSession | None = None
-        self.misbehaviours: dict[str, Misbehaviour] = {}
+        self._misbehaviours = dict[str, Misbehaviour]()
 
     async def begin(self) -> None:
         """Open the client that speaks to the functions."""
@@ -122,6 +125,17 @@ class Router:
     def replace(self, service: str, routes: Routes) -> None:
         """From the next request on, ``routes`` hold; requests in flight end where they are."""
         self._routes[service] = routes
+
+    def misbehave(self, revision: str, how: Misbehaviour | None) -> None:
+        """From the next request to ``revision`` (full name) on, it misbehaves so, or not at all."""
+        self._misbehaviours.pop(revision, None)
+        if how is not None:
+            self._misbehaviours[revision] = how
+
+    def ballast_mb(self, revision: str) -> float:
+        """What is to be added to the memory that ``revision`` uses."""
+        how = self._misbehaviours.get(revision)
+        return how.memory_mb if how is not None else 0.0
 
     async def forget(self, service: str) -> None:
         """Close the ports of a deleted service."""
@@ -207,7 +221,7 @@ class Router:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await request.read() if request.body_exists else None
-        misbehaviour = self.misbehaviours.get(revision)
+        misbehaviour = self._misbehaviours.get(revision)
         if misbehaviour is not None:
             await asyncio.sleep(misbehaviour.latency_s)
             if misbehaviour.errs_now():
@@ -274,9 +288,14 @@ def _plain(status: HTTPStatus, text: str) -> web.Response:
     )
 
 
-def _request(*args: object) -> web.BaseRequest:
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: "asyncio.Task[None]",
+) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
-    message, payload, protocol, writer, task = args[:5]
-    return web.BaseRequest(  # type: ignore[no-untyped-call, unused-ignore]
+    return web.BaseRequest(
         message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES + 1
-    )  # type: ignore[arg-type]  # what the server hands over, in its order
+    )

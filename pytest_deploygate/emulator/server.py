@@ -14,13 +14,14 @@ from aiohttp import web
 
 from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.emulator import admin_functions, admin_run, local_api
+from pytest_deploygate.emulator import admin_functions, admin_run, local_api, sheets
 from pytest_deploygate.emulator.admin_log import AdminLog
 from pytest_deploygate.emulator.cloud import CLOUD, Cloud, make_cloud
 from pytest_deploygate.emulator.faults import Rule, keep_rule
 from pytest_deploygate.emulator.process import RUN_FILE
 from pytest_deploygate.emulator.runner import StartFailed
 from pytest_deploygate.emulator.settings import load_settings
+from pytest_deploygate.emulator.sheets_store import SheetsStore
 from pytest_deploygate.emulator.sources import MAX_UPLOAD_BYTES
 from pytest_deploygate.emulator.wire import ApiError
 
@@ -80,7 +81,8 @@ def make_app(cloud: Cloud) -> web.Application:
     )
     app[CLOUD] = cloud
     app[local_api.ADMIN_LOG] = AdminLog()
-    for module in (admin_functions, admin_run, local_api):
+    app[sheets.SHEETS] = SheetsStore(cloud.state, create_tabs=cloud.settings.create_tabs)
+    for module in (admin_functions, admin_run, sheets, local_api):
         app.add_routes(module.routes())
     return app
 
@@ -107,7 +109,7 @@ def _holder(port: int) -> str:
         for connection in psutil.net_connections("tcp4"):
             if (
                 connection.status == psutil.CONN_LISTEN
-                and connection.laddr.port == port
+                and connection.laddr[1:2] == (port,)
                 and connection.pid
             ):
                 process = psutil.Process(connection.pid)

@@ -7,6 +7,7 @@ latest *ready* revision where its traffic says LATEST, and nothing else moves tr
 import logging
 import secrets
 from dataclasses import dataclass
+from typing import NoReturn
 
 from google.cloud import run_v2
 from google.iam.v1 import policy_pb2
@@ -122,9 +123,7 @@ class Services:
         short = name.rsplit("/", 1)[-1]
         parent = name.rsplit("/", 2)[0]
         try:
-            if fail is not None:
-                raise StartFailed(fail)
-            await self._runner.start(name)
+            await (self._runner.start(name) if fail is None else _refuse_start(fail))
         except (StartFailed, SecretMissing) as error:
             message = (
                 f"Revision '{short}' is not ready and cannot serve traffic. The user-provided container failed to "
@@ -345,6 +344,10 @@ class Services:
         self._runner.keep(self.kept())
         for revision in revisions:
             await self.delete_revision(revision)
+
+
+async def _refuse_start(text: str) -> NoReturn:
+    raise StartFailed(text)
 
 
 def bump(service: Message) -> None:
