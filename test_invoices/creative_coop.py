@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from layout import Column, Page, wrap
 from reportlab.lib.pagesizes import landscape, letter
+
+if TYPE_CHECKING:
+    from datetime import date
 
 ADDRESS = ["6000 Freeport Avenue, Suite 101", "Memphis, TN 38141", "901-555-0144"]
 SHIP_TO = ["NORTH STAR GIFT & BOOK", "418 WATER STREET", "STILLWATER, MN 55082"]
@@ -78,8 +81,15 @@ class OrderConfirmation:
             y = 130.0
         of = f"{page.number} of {self.PAGES}"
         cells = [("ORDER NO:", data["number"], 120.0), ("ORDER DATE:", short(data["date"]), 100.0)]
-        cells += [("CUSTOMER NO:", data["customer_no"], 90.0), ("CUSTOMER PO:", data["customer_po"], 120.0)]
-        cells += [("TERMS:", data["terms"], 80.0), ("SHIP VIA:", data["ship_via"], 110.0), ("PAGE:", of, 100.0)]
+        cells += [
+            ("CUSTOMER NO:", data["customer_no"], 90.0),
+            ("CUSTOMER PO:", data["customer_po"], 120.0),
+        ]
+        cells += [
+            ("TERMS:", data["terms"], 80.0),
+            ("SHIP VIA:", data["ship_via"], 110.0),
+            ("PAGE:", of, 100.0),
+        ]
         page.grid(36, y, cells)
         page.labels(y + 42, ORDER_COLUMNS)
         self.y = y + 49
@@ -87,7 +97,12 @@ class OrderConfirmation:
     def _foot(self) -> None:
         page = self.page
         page.rule(566)
-        page.text(36, 576, "Prices and availability are subject to change. Back orders ship when received.", size=6.5)
+        page.text(
+            36,
+            576,
+            "Prices and availability are subject to change. Back orders ship when received.",
+            size=6.5,
+        )
         page.text(36, 585, f"{self.data['number']}   Rep {self.data['sales_rep']}", size=6.5)
         page.text(756, 576, f"Page {page.number} of {self.PAGES}", size=6.5, right=True)
         page.text(756, 585, "1 800 555 0144", size=6.5, right=True)
@@ -167,10 +182,15 @@ class Invoice:
             page.text(36, 96, "SHIP TO", size=6.5, bold=True)
             page.block(36, 106, SHIP_TO, size=8)
             page.text(330, 96, "REMIT TO", size=6.5, bold=True)
-            page.block(330, 106, ["CREATIVE CO-OP, INC.", "DEPT 2417", "BIRMINGHAM, AL 35246"], size=8)
+            page.block(
+                330, 106, ["CREATIVE CO-OP, INC.", "DEPT 2417", "BIRMINGHAM, AL 35246"], size=8
+            )
             y = 138.0
         cells = [("INVOICE NO", data["number"], 110.0), ("INVOICE DATE", short(data["date"]), 80.0)]
-        cells += [("ORDER NO", data["order_number"], 100.0), ("CUSTOMER PO", data["customer_po"], 110.0)]
+        cells += [
+            ("ORDER NO", data["order_number"], 100.0),
+            ("CUSTOMER PO", data["customer_po"], 110.0),
+        ]
         cells += [("TERMS", data["terms"], 60.0), ("PAGE", str(page.number), 80.0)]
         page.grid(36, y, cells)
         page.labels(y + 42, INVOICE_COLUMNS, size=6.5)
@@ -182,8 +202,19 @@ class Invoice:
             page.row(y, INVOICE_COLUMNS, numbers)
         self.late.clear()
         page.rule(724)
-        page.text(36, 734, "Claims must be made within 5 days of receipt. Returns need authorization.", size=6.5)
-        page.text(576, 734, f"Page {page.number}" if last else "Continued on next page", size=6.5, right=True)
+        page.text(
+            36,
+            734,
+            "Claims must be made within 5 days of receipt. Returns need authorization.",
+            size=6.5,
+        )
+        page.text(
+            576,
+            734,
+            f"Page {page.number}" if last else "Continued on next page",
+            size=6.5,
+            right=True,
+        )
 
     def _totals(self, items: list[dict[str, object]]) -> None:
         tariff = sum(Decimal(i["extended"]) for i in items if i["code"] == "TRF-CCOI")

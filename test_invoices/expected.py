@@ -37,7 +37,13 @@ def _plain(day: date) -> str:
 
 
 def _success(
-    data: Data, *, profile: str, vendor: str, date_text: str, lines: list[Item], answer_vendor: str = ""
+    data: Data,
+    *,
+    profile: str,
+    vendor: str,
+    date_text: str,
+    lines: list[Item],
+    answer_vendor: str = "",
 ) -> Data:
     """Put a result together; ``lines`` hold the fields of a line item plus its ``text`` and ``price``."""
     for line in lines:
@@ -108,7 +114,9 @@ def _harpercollins(data: Data) -> Data:
     ]
     rows.sort(key=lambda row: row["code"])
     day = f"{data['date']:%m/%d/%y}"
-    return _success(data, profile="harpercollins", vendor="HarperCollins", date_text=day, lines=rows)
+    return _success(
+        data, profile="harpercollins", vendor="HarperCollins", date_text=day, lines=rows
+    )
 
 
 def _onehundred80(data: Data) -> Data:
@@ -150,7 +158,9 @@ def _line(code: str, item: Item, price: str) -> Item:
 def _other(data: Data, profile: str, vendor: str) -> Data:
     """A vendor without a format of its own: rows as in the document."""
     lines = [_line(item["code"], item, item["unit_price"]) for item in _items(data)]
-    return _success(data, profile=profile, vendor=vendor, date_text=_plain(data["date"]), lines=lines)
+    return _success(
+        data, profile=profile, vendor=vendor, date_text=_plain(data["date"]), lines=lines
+    )
 
 
 def _summary(data: Data) -> Data:
@@ -162,7 +172,9 @@ def _summary(data: Data) -> Data:
             lines.append(_line(item["isbn"], item, f"{price:.2f}") | {"invoice_number": number})
     both = data | {"number": ", ".join(data["numbers"])}
     day = _plain(data["date"])
-    return _success(both, profile="unknown", vendor="Larkspur Book Services", date_text=day, lines=lines)
+    return _success(
+        both, profile="unknown", vendor="Larkspur Book Services", date_text=day, lines=lines
+    )
 
 
 def _nothing(kind: str, statuses: list[int], note: str) -> Data:
@@ -174,7 +186,9 @@ UNREADABLE: dict[str, Data] = {
     "scanned": _nothing("warning", [200], "a picture of an invoice, without text"),
     "blank": _nothing("warning", [200], "one empty page"),
     "encrypted": _nothing("error", [400, 500], "needs a password"),
-    "truncated": _nothing("error", [400, 500], "most pages are there; some of the rows would be wrong"),
+    "truncated": _nothing(
+        "error", [400, 500], "most pages are there; some of the rows would be wrong"
+    ),
     "empty": _nothing("error", [400], "no bytes"),
     "text_file": _nothing("error", [400, 500], "no PDF but by name"),
 }

@@ -23,15 +23,24 @@ def draw(data: dict[str, object]) -> bytes:
     page = Page(size=letter, title=f"Purchase order {data['number']}")
     discount = Decimal(data["discount_percent"])
     page.text(36, 50, "Anne McGilvray & Company", size=18, bold=True)
-    page.block(36, 64, ["Minneapolis Showroom", "Minneapolis Mart, Suite 220", "Minnetonka, MN 55343"])
+    page.block(
+        36, 64, ["Minneapolis Showroom", "Minneapolis Mart, Suite 220", "Minnetonka, MN 55343"]
+    )
     page.text(576, 50, "PURCHASE ORDER", size=14, bold=True, right=True)
-    page.block(400, 70, [f"Order #: {data['number']}", f"Order Date: {data['date']:%m/%d/%Y}"], size=9)
+    page.block(
+        400, 70, [f"Order #: {data['number']}", f"Order Date: {data['date']:%m/%d/%Y}"], size=9
+    )
     page.text(400, 94, "Page 1", size=9)
     page.rule(112)
     page.text(36, 126, "BILL TO / SHIP TO", size=6.5, bold=True)
     page.block(36, 137, ["North Star Gift & Book", "418 Water Street", "Stillwater, MN 55082"])
     page.text(330, 126, "MFR: HarperCollins", size=10, bold=True)
-    page.block(330, 139, ["Children's and gift list", "Ship: When ready", f"Discount: {discount}% OFF"], size=8.5)
+    page.block(
+        330,
+        139,
+        ["Children's and gift list", "Ship: When ready", f"Discount: {discount}% OFF"],
+        size=8.5,
+    )
     page.labels(190, COLUMNS, size=8)
     y, total = 198.0, Decimal(0)
     for number, values in enumerate(data["items"], start=1):
@@ -46,7 +55,9 @@ def draw(data: dict[str, object]) -> bytes:
     pieces = sum(values[2] for values in data["items"])
     page.text(412, y, f"{pieces}", size=9, bold=True, right=True)
     page.text(572, y, f"Total  {_cents(total):,}", size=9, bold=True, right=True)
-    page.text(36, y + 26, "Orders are subject to approval by the manufacturer. Thank you!", size=7.5)
+    page.text(
+        36, y + 26, "Orders are subject to approval by the manufacturer. Thank you!", size=7.5
+    )
     page.text(36, 760, "Anne McGilvray & Company  800 555 0199", size=7)
     page.text(576, 760, f"{data['number']}  1 of 1", size=7, right=True)
     return page.finish()

@@ -65,7 +65,9 @@ class Page:
         for row, line in enumerate(lines):
             self.text(x, y + row * size * 1.3, line, size=size, **how)
 
-    def rule(self, y: float, *, x0: float = 36, x1: float | None = None, width: float = 0.6) -> None:
+    def rule(
+        self, y: float, *, x0: float = 36, x1: float | None = None, width: float = 0.6
+    ) -> None:
         """Draw a horizontal line."""
         self.canvas.setLineWidth(width)
         self.canvas.setStrokeColor(BLACK)

@@ -42,8 +42,12 @@ def onehundred80(data: dict[str, object]) -> bytes:
     """Return the invoice of OneHundred80; a line of its letterhead mentions another vendor."""
     page = Page(size=letter, title=f"Invoice {data['invoice_no']}")
     page.text(36, 52, "One Hundred 80 Degrees", size=18, bold=True)
-    page.text(36, 66, "2425 W. 23rd Street, Los Angeles, CA 90018   onehundred80degrees.com", size=7.5)
-    page.text(36, 76, "Visit us next to Creative Co-op at the Atlanta market, showroom 1180.", size=7.5)
+    page.text(
+        36, 66, "2425 W. 23rd Street, Los Angeles, CA 90018   onehundred80degrees.com", size=7.5
+    )
+    page.text(
+        36, 76, "Visit us next to Creative Co-op at the Atlanta market, showroom 1180.", size=7.5
+    )
     page.text(576, 52, "INVOICE", size=16, bold=True, right=True)
     page.text(36, 102, "Ship To:", size=8, bold=True)
     page.block(36, 114, SHIP_TO)
@@ -58,7 +62,9 @@ def onehundred80(data: dict[str, object]) -> bytes:
         extended = _amount(item)
         total += extended
         first, *more = wrap(item["description"], 205, size=7.5)
-        page.row(y, ONEHUNDRED80_COLUMNS, item | {"description": first, "extended": f"{extended:,.2f}"})
+        page.row(
+            y, ONEHUNDRED80_COLUMNS, item | {"description": first, "extended": f"{extended:,.2f}"}
+        )
         for line in more:
             y += 10
             page.text(246, y, line, size=7.5)
@@ -81,7 +87,12 @@ RIFLE_COLUMNS = {
 
 def _rifle_head(page: Page) -> None:
     page.text(36, 54, "Rifle Paper Co.", size=20, bold=True)
-    page.block(36, 68, ["558 W New England Ave, Suite 150", "Winter Park, FL 32789", "wholesale@riflepaperco.com"], size=7.5)
+    page.block(
+        36,
+        68,
+        ["558 W New England Ave, Suite 150", "Winter Park, FL 32789", "wholesale@riflepaperco.com"],
+        size=7.5,
+    )
 
 
 def rifle(data: dict[str, object]) -> bytes:
@@ -92,7 +103,11 @@ def rifle(data: dict[str, object]) -> bytes:
     page.text(36, 116, "Bill To", size=8, bold=True)
     page.block(36, 128, SHIP_TO)
     day = f"{data['date'].month}/{data['date'].day}/{data['date'].year}"
-    page.grid(346, 104, [("Invoice #", data["number"], 80.0), ("Date", day, 70.0), ("PO #", data["po"], 80.0)])
+    page.grid(
+        346,
+        104,
+        [("Invoice #", data["number"], 80.0), ("Date", day, 70.0), ("PO #", data["po"], 80.0)],
+    )
     page.labels(184, RIFLE_COLUMNS, size=7.5)
     y, total = 190.0, Decimal(0)
     for number, item in enumerate(items_of(data)):
@@ -104,7 +119,12 @@ def rifle(data: dict[str, object]) -> bytes:
             y += 18
             page.row(y, RIFLE_COLUMNS, {"code": data["not_in_stock"]}, size=8)
     y += 18
-    shipping = {"code": data["ship"], "quantity": 1, "unit_price": data["shipping"], "amount": data["shipping"]}
+    shipping = {
+        "code": data["ship"],
+        "quantity": 1,
+        "unit_price": data["shipping"],
+        "amount": data["shipping"],
+    }
     page.row(y, RIFLE_COLUMNS, shipping, size=8)
     _total(page, y + 12, [("Total", total + Decimal(data["shipping"]))])
     page.text(36, 756, f"Invoice {data['number']}   2026 collections ship from June", size=7)
@@ -117,7 +137,13 @@ def rifle_split(data: dict[str, object]) -> bytes:
     _rifle_head(page)
     page.text(576, 54, f"Invoice {data['number']}", size=13, bold=True, right=True)
     day = data["date"]
-    page.text(576, 68, f"Order #{data['order']} placed on {day:%B} {day.day}, {day.year}", size=8, right=True)
+    page.text(
+        576,
+        68,
+        f"Order #{data['order']} placed on {day:%B} {day.day}, {day.year}",
+        size=8,
+        right=True,
+    )
     page.text(36, 116, "Ship To", size=8, bold=True)
     page.block(36, 128, SHIP_TO)
     page.band(168, 14)
@@ -135,7 +161,11 @@ def rifle_split(data: dict[str, object]) -> bytes:
             words = f"{item['code']} {item['upc']} ${item['unit_price']} {item['quantity']} ${amount:.2f}"
             page.text(52 + place * 176, y, words, size=7.5)
         y += 10
-    _total(page, y + 12, [("Subtotal", total), ("Shipping", Decimal("21.60")), ("Total", total + Decimal("21.60"))])
+    _total(
+        page,
+        y + 12,
+        [("Subtotal", total), ("Shipping", Decimal("21.60")), ("Total", total + Decimal("21.60"))],
+    )
     return page.finish()
 
 
@@ -153,9 +183,19 @@ def unknown(data: dict[str, object]) -> bytes:
     page = Page(size=letter, title=f"Invoice {data['number']}")
     page.text(36, 54, "Marlow & Finch Mercantile", size=18, bold=True)
     page.text(36, 68, "11 Quay Lane, Portland, ME 04101", size=8)
-    page.text(36, 79, "Reordering? Find our line beside Rifle Paper and HarperCollins at the winter market.", size=8)
+    page.text(
+        36,
+        79,
+        "Reordering? Find our line beside Rifle Paper and HarperCollins at the winter market.",
+        size=8,
+    )
     day = data["date"]
-    page.block(410, 96, [f"Invoice No: {data['number']}", f"Invoice Date: {day:%B} {day.day}, {day.year}"], size=9)
+    page.block(
+        410,
+        96,
+        [f"Invoice No: {data['number']}", f"Invoice Date: {day:%B} {day.day}, {day.year}"],
+        size=9,
+    )
     page.text(36, 104, "Sold To", size=8, bold=True)
     page.block(36, 116, SHIP_TO)
     page.labels(170, UNKNOWN_COLUMNS, size=8)

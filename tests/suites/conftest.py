@@ -1,0 +1,35 @@
+"""One running function for all tests of this folder, with its sheet and its file host."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.suites.support import FUNCTION, Function, Sheet, file_server, running, sheet_server
+
+
+@pytest.fixture(scope="session")
+def sheet_of_session() -> Iterator[Sheet]:
+    """A sheet that lives as long as the session."""
+    with sheet_server() as sheet:
+        yield sheet
+
+
+@pytest.fixture
+def sheet(sheet_of_session: Sheet) -> Iterator[Sheet]:
+    """The sheet, whose faults are undone after the test."""
+    yield sheet_of_session
+    sheet_of_session.answer, sheet_of_session.drop = None, False
+
+
+@pytest.fixture(scope="session")
+def files() -> Iterator[str]:
+    """URL of a server of files."""
+    with file_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def function(sheet_of_session: Sheet, files: str) -> Iterator[Function]:
+    """The function of this repository, running."""
+    with running(FUNCTION, sheet_of_session, files) as function:
+        yield function

@@ -1,0 +1,215 @@
+"""What has gone wrong before, with real documents: each case would be red with the function of that day."""
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Protocol
+
+import pytest
+
+from tests.suites.support import INVOICES, Append, Function, Sheet, golden, golden_rows, pdf
+
+ORDER, DELIVERED = "creative_coop_CS003837319", "creative_coop_CI004848705"
+
+Data = dict[str, object]
+
+
+class Redraw(Protocol):
+    """Draws a document again with other data."""
+
+    def __call__(self, name: str, change: Callable[[Data], object]) -> bytes:
+        """Return the PDF of ``name`` after ``change`` of what it prints."""
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script that makes the test invoices."""
+    monkeypatch.syspath_prepend(str(INVOICES))
+    return importlib.import_module("make")
+
+
+@pytest.fixture
+def redraw(make: ModuleType) -> Redraw:
+    """Draws documents with changed data."""
+
+    def draw(name: str, change: Callable[[Data], object]) -> bytes:
+        data = make.load(name)
+        change(data)
+        document = make.DRAWN[name](data)
+        assert isinstance(document, bytes)
+        return document
+
+    return draw
+
+
+def rows_of(function: Function, sheet: Sheet, content: bytes) -> list[list[str]]:
+    """Post a document and return the rows of its one append."""
+    with sheet.watched() as appends:
+        response = function.upload(content)
+    assert response.status_code == 200, response.text
+    (append,) = appends
+    return append.text
+
+
+@pytest.mark.parametrize("name", [ORDER, "harpercollins_NS4435067", "onehundred80_1T25194476NCHR"])
+def test_error_answer_means_that_nothing_was_written(
+    function: Function, sheet: Sheet, name: str
+) -> None:
+    """HTTP 500 after the rows had been written: Zapier sent the invoice again."""
+    with sheet.watched() as appends:
+        response = function.upload(pdf(name))
+    assert (response.status_code, len(appends)) == (200, 1)
+
+
+def test_order_without_a_number_keeps_its_rows(
+    function: Function, sheet: Sheet, redraw: Redraw
+) -> None:
+    """The fix failed where the document has no number."""
+    content = redraw(ORDER, lambda data: data.update(number=""))
+    assert [row[3:] for row in rows_of(function, sheet, content)] == [
+        row[3:] for row in golden_rows(ORDER)
+    ]
+
+
+def test_order_confirmation_fills_the_sheet(function: Function, sheet: Sheet) -> None:
+    """A confirmation, of which nothing was shipped yet, ended in a warning."""
+    assert len(rows_of(function, sheet, pdf(ORDER))) == 135
+
+
+def test_number_and_date_stand_in_every_row(function: Function, sheet: Sheet) -> None:
+    """Rows said Unknown."""
+    heads = {tuple(row[:3]) for row in rows_of(function, sheet, pdf(ORDER))}
+    assert heads == {("1/17/2025", "Creative Co-op", "CS003837319")}
+
+
+def test_date_that_is_a_serial_number_becomes_a_date(
+    function: Function,
+    sheet: Sheet,
+    redraw: Redraw,
+    monkeypatch: pytest.MonkeyPatch,
+    make: ModuleType,
+) -> None:
+    """The sheet showed 45674 instead of 1/17/2025."""
+    monkeypatch.setattr(make.creative_coop, "short", lambda _: "45674")
+    rows = rows_of(function, sheet, redraw(ORDER, lambda _: None))
+    assert rows == golden_rows(ORDER)
+
+
+def test_rows_have_six_values_and_the_range_leaves_column_a_alone(
+    function: Function, sheet: Sheet
+) -> None:
+    """For nine days all rows landed in column A."""
+    seen: list[Append] = []
+    for name in (ORDER, "rifle_paper_3363053"):
+        with sheet.watched() as appends:
+            function.upload(pdf(name))
+        seen += appends
+    assert {append.range.rpartition("!")[2] for append in seen} == {"B:G"}
+    assert {len(row) for append in seen for row in append.rows} == {6}
+    assert "" not in {row[0] for append in seen for row in append.rows}
+
+
+def test_prices_are_dollars_and_cents(function: Function, sheet: Sheet) -> None:
+    """Prices had three decimals, quantities were text."""
+    prices = [row[4] for row in rows_of(function, sheet, pdf("harpercollins_NS4435067"))]
+    assert all(price == f"{float(price):.2f}" for price in prices)
+
+
+def test_rows_are_no_copies_of_the_first_product(function: Function, sheet: Sheet) -> None:
+    """Rows 44 to 130 had the first product's price and quantity, and a text that no document has."""
+    rows = rows_of(function, sheet, pdf(ORDER))
+    assert max(map([tuple(row[4:]) for row in rows].count, {tuple(row[4:]) for row in rows})) < 10
+    assert not any("Traditional D-code format" in row[3] for row in rows)
+
+
+def test_codes_like_those_of_another_vendor_do_not_change_the_vendor(
+    function: Function, sheet: Sheet
+) -> None:
+    """SKUs of two letters and four digits made an invoice of OneHundred80 one of Creative-Coop."""
+    rows = rows_of(function, sheet, pdf("onehundred80_1T25194476NCHR"))
+    assert sum(row[3][:2].isalpha() and row[3][2:6].isdigit() for row in rows) >= 10
+    assert {row[1] for row in rows} == {"One Hundred 80 Degrees"}
+
+
+def test_year_in_a_title_is_no_quantity(function: Function, sheet: Sheet) -> None:
+    """2026 Flora Wall Calendar was ordered 2026 times; notes and shipping became products."""
+    rows = rows_of(function, sheet, pdf("rifle_paper_3363053"))
+    assert rows[0][3:] == ["CAL094 - 2026 Flora Wall Calendar", "$13.50", "6"]
+    assert not [row for row in rows if "SHIP" in row[3] or "Not In Stock" in row[3]]
+
+
+def test_products_on_back_order_are_not_in_an_invoice(function: Function, sheet: Sheet) -> None:
+    """Products that were not shipped entered the sheet with the count on back order."""
+    codes = [row[3].split(" ")[0] for row in rows_of(function, sheet, pdf(DELIVERED))]
+    assert len(codes) == 28
+    assert not {"DF0716", "DF4987", "DG1407A", "TRF-CCOI"} & set(codes)
+
+
+def test_last_product_takes_nothing_from_the_foot_of_the_page(
+    function: Function, sheet: Sheet
+) -> None:
+    """The last product had a number of the page's foot as its quantity."""
+    for name in (ORDER, DELIVERED):
+        last = golden_rows(name)[-1]
+        assert last in rows_of(function, sheet, pdf(name))
+
+
+def test_purchase_order_with_other_titles_is_read(
+    function: Function, sheet: Sheet, redraw: Redraw
+) -> None:
+    """Only the 23 ISBNs of one purchase order were known."""
+    book = ["9780064400558", "Charlotte's Web", 7, "9.99"]
+    content = redraw("harpercollins_NS4435067", lambda data: data.update(items=[book]))
+    title = "9780064400558 - Charlotte's Web"
+    assert rows_of(function, sheet, content) == [
+        ["04/29/25", "HarperCollins", "NS4435067", title, "5.00", "7"]
+    ]
+
+
+def test_discount_is_the_one_that_the_purchase_order_names(
+    function: Function, sheet: Sheet, redraw: Redraw
+) -> None:
+    """Half price was taken for granted."""
+    change = {"discount_percent": "46.00"}
+    content = redraw("harpercollins_NS4435067", lambda data: data.update(change))
+    prices = [row[4] for row in rows_of(function, sheet, content)]
+    lists = {"9780062883124": "16.99", "9781911641100": "45.00"}
+    codes = [str(row[3]).split(" ")[0] for row in golden_rows("harpercollins_NS4435067")]
+    assert [prices[codes.index(code)] for code in lists] == ["9.17", "24.30"]
+
+
+@pytest.mark.parametrize("cut", range(1, 10))
+def test_document_that_is_cut_off_never_gives_rows(
+    function: Function, sheet: Sheet, cut: int
+) -> None:
+    """A part of a document would be taken for the whole."""
+    content = pdf(ORDER)
+    with sheet.watched() as appends:
+        response = function.upload(content[: len(content) * cut // 10])
+    assert (response.status_code, appends) == (500, [])
+
+
+def test_product_whose_numbers_cannot_be_read_stops_the_invoice(
+    function: Function, sheet: Sheet, redraw: Redraw
+) -> None:
+    """Better no rows than some."""
+
+    def smudge(data: Data) -> None:
+        items = data["items"]
+        assert isinstance(items, list)
+        items[40][3] = "2?"
+
+    content = redraw(DELIVERED, smudge)
+    with sheet.watched() as appends:
+        response = function.upload(content)
+    assert (response.status_code, appends) == (500, [])
+    assert "cannot be read" in response.json()["error"]
+
+
+def test_summary_gives_each_row_the_number_of_its_own_invoice(
+    function: Function, sheet: Sheet
+) -> None:
+    """A document with two invoices."""
+    rows = rows_of(function, sheet, pdf("summary_77389954"))
+    assert [row[2] for row in rows] == ["77389954"] * 4 + ["77390022"] * 5
+    assert golden("summary_77389954")["invoice_number"] == "77389954, 77390022"
