@@ -308,9 +308,8 @@ def _spec(root: Path, where: str, own: Table) -> FunctionSpec:
             raise ConfigError(
                 f"{where}: the key {key} is missing (here or in [tool.deploygate.function])"
             )
-    is_local = own["target"] == "local"
     for key in ("project", "region"):
-        if key not in own and not is_local:
+        if key not in own and own["target"] == "google":
             raise ConfigError(
                 f"{where}: the key {key} is missing (here or in [tool.deploygate.function])"
             )
@@ -370,7 +369,7 @@ def _table(table: Table, key: str) -> Table:
     return _as_table(table.get(key, {}))
 
 
-def _list(value: Toml | None) -> list[Toml]:
+def _list(value: "Toml | None") -> list[Toml]:
     if value is None:
         return []
     assert isinstance(value, list)
@@ -381,13 +380,13 @@ def _texts(table: Table, key: str) -> dict[str, str]:
     return {k: str(v) for k, v in _table(table, key).items()}
 
 
-def _fraction(value: Toml | None, default: Fraction) -> Fraction:
+def _fraction(value: "Toml | None", default: Fraction) -> Fraction:
     return default if value is None else Fraction(str(value))
 
 
-def _int(value: Toml | None, default: int) -> int:
+def _int(value: "Toml | None", default: int) -> int:
     return default if value is None else int(str(value))
 
 
-def _optional_int(value: Toml | None) -> int | None:
+def _optional_int(value: "Toml | None") -> int | None:
     return None if value is None else int(str(value))

@@ -237,9 +237,10 @@ class Worker:
         yield
         left = {item.nodeid for item in items}
         mine = {check.nodeid for check in self._inventory if check.phase is self._phase}
-        self._doubts = [
-            f"{n} was taken out of the run after collection" for n in sorted(mine - left)
-        ]
+        if self._is_counted:
+            self._doubts = [
+                f"{n} was taken out of the run after collection" for n in sorted(mine - left)
+            ]
         items[:] = [item for item in items if item.nodeid in mine]
 
     @pytest.hookimpl(tryfirst=True)

@@ -58,9 +58,8 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
     item = request.node
 
     def record(name: str, value: float, *, unit: str = "") -> None:
-        measured = Measurement.of(name, value, unit=unit, check=item.nodeid)
-        number = value if isinstance(value, (int, float)) else float(measured.value)
-        text = json.dumps({"name": name, "value": number, "unit": unit})
+        Measurement.of(name, value, unit=unit, check=item.nodeid)
+        text = json.dumps({"name": name, "value": value, "unit": unit})
         item.user_properties.append((MEASURE_PROPERTY, text))
 
     return record

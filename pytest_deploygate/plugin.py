@@ -31,7 +31,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Let the deciding process of a real deployment run no test code."""
     if config.getoption("--deploy-to", None) or config.getoption("--deploy-env", None):
-        from pytest_deploygate.activation import isolate
+        from pytest_deploygate.session.activation import isolate
 
         isolate(config)
 
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     asks = config.getoption("--deploy-to") or config.getoption("--deploy-env")
     if asks or is_configured(config.rootpath):
-        from pytest_deploygate.activation import activate
+        from pytest_deploygate.session.activation import activate
 
         activate(config)
 
@@ -69,7 +69,7 @@ def pytest_deploygate_act(
 ) -> bool:
     """Stage, promote, keep or go back, as the verdict says."""
     del config
-    from pytest_deploygate.action import act
+    from pytest_deploygate.session.action import act
 
     act(rollout, verdict)
     return True

@@ -52,7 +52,9 @@ class Terminal:
         if reporter is None:
             return
         with contextlib.suppress(OSError, ValueError):
-            reporter.ensure_newline()
+            # under xdist the letters of finished checks leave a line open that only the writer knows of
+            if reporter._tw.width_of_current_line:  # noqa: SLF001 - the public ensure_newline does not see it
+                reporter.write("\n")
             reporter.write_line(text, **markup)
             reporter.flush()
 

@@ -7,6 +7,7 @@ moved to a revision that is neither baseline nor ours is left alone. What cannot
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from pytest_deploygate.core.errors import (
     DeployGateError,
@@ -45,6 +46,8 @@ def restore(rollout: Ledgered, reason: Reason) -> None:
     failure = _until(deadline, rollout, lambda: _return_traffic(rollout, deadline))
     seconds = f"{clock.monotonic() - began:.3f}"
     if failure is None:
+        serving = Traffic.parse(rollout.record.facts.get("restore_to", "")).sole
+        rollout.record = replace(rollout.record, serving=serving)
         rollout.note(rollback_seconds=seconds)
         rollout.move(Event.RESTORED, {"seconds": seconds})
         rollout.close(reason)

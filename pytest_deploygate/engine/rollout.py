@@ -54,6 +54,7 @@ class Rollout(Ledgered):
 
     snapshot: Snapshot
     package: Package
+    staged: Staged | None = None
 
     @classmethod
     def open(
@@ -159,9 +160,9 @@ class Rollout(Ledgered):
         self.update(replace(self.record, candidate=candidate, verify=verify))
         if verify is not None:
             self._assert_same_build(verify, candidate)
-        staged = self._tag(candidate, verify)
+        self.staged = self._tag(candidate, verify)
         self.move(Event.STAGED)
-        return staged
+        return self.staged
 
     def _back_up(self, snapshot: Snapshot) -> None:
         self.progress("backing up", str(snapshot.baseline))

@@ -10,10 +10,10 @@ import pytest
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.desk import Desk
-from pytest_deploygate.flows import DeployFlow, Flow, JudgeFlow, PlanFlow, ending_for
 from pytest_deploygate.inventory import check_of
 from pytest_deploygate.reporting import Ending, JUnit, properties
+from pytest_deploygate.session.desk import Desk
+from pytest_deploygate.session.flows import DeployFlow, Flow, JudgeFlow, PlanFlow, ending_for
 from pytest_deploygate.stash import Mode
 
 logger = logging.getLogger(__name__)

@@ -6,15 +6,15 @@ from pytest_deploygate import fixtures
 from pytest_deploygate.config import Environment, Settings, is_configured, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
-from pytest_deploygate.desk import Desk, configuration_of
 from pytest_deploygate.gated import GatedItems, Skipping
 from pytest_deploygate.inventory import paths_to_collect
-from pytest_deploygate.local_runner import InProcessRunner
 from pytest_deploygate.options import DeployOptions, read_options
+from pytest_deploygate.phases import InProcessRunner
 from pytest_deploygate.recording import Recorder
-from pytest_deploygate.refusals import refusals
 from pytest_deploygate.reporting import Terminal
-from pytest_deploygate.signals import SignalGuard
+from pytest_deploygate.session.desk import Desk, configuration_of
+from pytest_deploygate.session.refusals import refusals
+from pytest_deploygate.session.signals import SignalGuard
 from pytest_deploygate.stash import DEPLOYMENT, MODE, WORKER_INPUT, Mode
 from pytest_deploygate.wiring import LOCAL, select_environment
 
@@ -114,7 +114,7 @@ def _choose_paths(config: pytest.Config, settings: Settings, options: DeployOpti
 def _register_controller(
     config: pytest.Config, options: DeployOptions, settings: Settings, environment: Environment
 ) -> None:
-    from pytest_deploygate.controller import Controller
+    from pytest_deploygate.session.controller import Controller
 
     recorder = Recorder(settings.policy)
     is_distributed = bool(config.getoption("numprocesses", None))

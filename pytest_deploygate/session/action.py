@@ -1,0 +1,27 @@
+"""From a phase's verdict to the rollout's next effect: the default of ``pytest_deploygate_act``."""
+
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.verdict import PhaseVerdict
+from pytest_deploygate.engine import Rollout
+
+
+def act(rollout: Rollout, verdict: PhaseVerdict) -> None:
+    """Take the action that follows from ``verdict``.
+
+    Raises:
+        DeployGateError: the action failed; the rollout is in the state that it was in and is to be broken off.
+    """
+    if not verdict.holds:
+        if rollout.state is State.OPEN:
+            rollout.refuse(verdict.reason)
+        else:
+            rollout.break_off(verdict.reason)
+        return
+    match verdict.evidence.phase:
+        case Phase.READINESS:
+            rollout.stage()
+        case Phase.CANDIDATE:
+            rollout.promote()
+        case Phase.LIVE:
+            rollout.finalise(verdict.reason)

@@ -1,0 +1,195 @@
+"""What every flow of a session works with: settings, recorder, runner of phases, terminal; and judging a phase."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import pytest
+
+from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.probe import Endpoint
+from pytest_deploygate.config import Environment, Settings
+from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot, Variant
+from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.verdict import PhaseVerdict, Reason, judge_phase, reconcile
+from pytest_deploygate.engine import Staged
+from pytest_deploygate.options import DeployOptions
+from pytest_deploygate.phases import Budget, report_not_run
+from pytest_deploygate.ports import Target
+from pytest_deploygate.recording import Recorder
+from pytest_deploygate.reporting import Terminal
+from pytest_deploygate.session.signals import SignalGuard
+from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
+
+PHASES = (Phase.READINESS, Phase.CANDIDATE, Phase.LIVE)
+
+
+class PhaseRunner(Protocol):
+    """Runs the checks of one phase, in this process or in workers."""
+
+    def collect(self, session: pytest.Session) -> None:
+        """Make sure that the recorder has the inventory of all phases."""
+        ...
+
+    def run(
+        self, session: pytest.Session, phase: Phase, deployment: Deployment, budget: Budget
+    ) -> None:
+        """Run the checks of ``phase`` against ``deployment``, and tear all fixtures down."""
+        ...
+
+    def stop(self) -> None:
+        """Nothing of a check may run any more when this returns."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """One session's shared tools. ``verdicts`` has the phases that were judged, in order."""
+
+    config: pytest.Config
+    options: DeployOptions
+    settings: Settings
+    environment: Environment
+    recorder: Recorder
+    runner: PhaseRunner
+    terminal: Terminal
+    signals: SignalGuard
+    verdicts: dict[Phase, PhaseVerdict] = field(default_factory=dict)
+
+    def run_phase(
+        self, session: pytest.Session, phase: Phase, deployment: Deployment
+    ) -> PhaseVerdict:
+        """Run one phase and judge it."""
+        count = len(self.recorder.checks_of(phase))
+        self.terminal.step(phase.value, f"{count} checks")
+        budget = Budget(self.settings.policy.phases[phase].budget_s)
+        self.runner.run(session, phase, deployment, budget)
+        if budget.is_exceeded:
+            self.recorder.doubt(
+                f"the {phase.value} phase took longer than its budget of {budget.seconds:g} s"
+            )
+        verdict = self.judge(phase)
+        self.terminal.phase(verdict)
+        return verdict
+
+    def judge(self, phase: Phase) -> PhaseVerdict:
+        """The verdict of one phase on the evidence as it stands now."""
+        policy, evidence = self.settings.policy, self.recorder.evidence(phase)
+        custom = self.config.hook.pytest_deploygate_decide(
+            config=self.config, policy=policy, evidence=evidence
+        )
+        own = judge_phase(policy, evidence)
+        verdict = reconcile(policy, own, custom, dict(self.options.overrides))
+        self.verdicts[phase] = verdict
+        return verdict
+
+    def skip_rest(self, reason: Reason) -> None:
+        """Report every check that has not run as skipped, with the reason."""
+        with self.recorder.muted():
+            for phase in PHASES:
+                waiting = [
+                    c for c in self.recorder.checks_of(phase) if not self.recorder.has_run(c)
+                ]
+                report_not_run(self.config, waiting, f"not run: {reason.sentence}")
+
+    # -- what the checks are given ---------------------------------------------------------------
+
+    def configuration_only(self, phase: Phase = Phase.READINESS) -> Deployment:
+        """A deployment without any endpoint."""
+        spec = self.environment.spec
+        return configuration_of(self.environment, phase, spec.memory)
+
+    def staged(
+        self, target: Target, staged: Staged, snapshot: Snapshot, phase: Phase
+    ) -> Deployment:
+        """The deployment that checks of a candidate are given; in the live phase the candidate serves."""
+        token = None if self._is_open(snapshot, phase) else target.call_token()
+        serving = staged.candidate if phase is Phase.LIVE else snapshot.baseline
+        base = self.configuration_only(phase)
+        return self._connected(
+            replace(
+                base,
+                candidate=Endpoint(
+                    url=staged.verify_url, revision=staged.verify, token=token, may_write=True
+                ),
+                twin=Endpoint(
+                    url=staged.candidate_url,
+                    revision=staged.candidate,
+                    token=token,
+                    may_write=False,
+                ),
+                live=Endpoint(
+                    url=snapshot.url, revision=serving or "", token=token, may_write=False
+                )
+                if snapshot.exists or phase is Phase.LIVE
+                else None,
+            )
+        )
+
+    def _is_open(self, snapshot: Snapshot, phase: Phase) -> bool:
+        return snapshot.is_public or (phase is Phase.LIVE and self.environment.spec.public)
+
+    def serving(self, target: Target, snapshot: Snapshot, phase: Phase) -> Deployment:
+        """The deployment that checks of what serves now are given."""
+        token = None if snapshot.is_public else target.call_token()
+        revision = snapshot.baseline or ""
+        live = Endpoint(url=snapshot.url, revision=revision, token=token, may_write=False)
+        verify = dict(snapshot.traffic.tags).get(TAG_LIVE_VERIFY)
+        candidate: Endpoint | None = None
+        if verify is not None:
+            candidate = Endpoint(
+                url=snapshot.tag_urls[TAG_LIVE_VERIFY], revision=verify, token=token, may_write=True
+            )
+        elif not self.environment.spec.has_verify:
+            candidate = replace(live, may_write=True)
+        return self._connected(
+            replace(self.configuration_only(phase), candidate=candidate, twin=live, live=live)
+        )
+
+    def _connected(self, deployment: Deployment) -> Deployment:
+        """Add where the platform's services and statistics are."""
+        from pytest_deploygate.wiring import local_cloud
+
+        if self.environment.target == LOCAL:
+            endpoint = local_cloud(self.settings, self.environment).endpoint
+            services: Mapping[str, str] = {"sheets": endpoint}
+            statistics = endpoint
+        else:
+            services, statistics = GOOGLE_SERVICES, ""
+        return replace(
+            deployment,
+            services={**services, **self.environment.services},
+            statistics_url=statistics,
+        )
+
+
+def configuration_of(environment: Environment, phase: Phase, memory: str) -> Deployment:
+    """What is known of an environment without asking it."""
+    spec = environment.spec
+    return Deployment(
+        environment=environment.name,
+        phase=phase,
+        function=spec.function,
+        region=spec.region,
+        project=spec.project,
+        candidate=None,
+        twin=None,
+        live=None,
+        verify_variables=spec.variables_of(Variant.VERIFY),
+        production_variables=spec.variables_of(Variant.TWIN),
+        memory_mb=memory_mb(memory),
+        timeout_s=spec.timeout_s,
+        services=dict(environment.services),
+        statistics_url="",
+        access_token=None,
+        source=spec.source,
+    )
+
+
+_UNITS = {"Ki": 1 / 1024, "Mi": 1, "Gi": 1024, "k": 1e3 / 2**20, "M": 1e6 / 2**20, "G": 1e9 / 2**20}
+
+
+def memory_mb(text: str) -> int:
+    """Mebibytes that the platform's memory text (``512Mi``, ``1G``) stands for."""
+    unit = text.lstrip("0123456789.")
+    return round(float(text[: len(text) - len(unit)]) * _UNITS[unit])

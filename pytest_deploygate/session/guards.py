@@ -1,0 +1,96 @@
+"""What must be right before a rollout touches anything; each guard says what to do when it is not."""
+
+from pytest_deploygate.core.errors import ConfigError, PolicyRefused, TargetRefused
+from pytest_deploygate.core.release import Snapshot
+from pytest_deploygate.core.verdict import ReasonCode
+from pytest_deploygate.engine import Ports, Rollout
+from pytest_deploygate.session.desk import Desk
+
+_JUDGED_BAD = frozenset(
+    code.value
+    for code in (ReasonCode.GATE_FAILED, ReasonCode.TRIGGER_FIRED, ReasonCode.SCORE_BELOW_THRESHOLD)
+)
+"""Reasons that speak of the release itself, and not of the circumstances of its rollout."""
+
+
+def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
+    """Raise for whatever makes this rollout unfit to begin.
+
+    Raises:
+        ConfigError: an override names no gate.
+        TargetRefused: the platform is not in a state to deploy to.
+        PolicyRefused: a rule of evidence is broken (fewer checks, a release known to be bad).
+    """
+    _overrides(desk)
+    blocking = [f for f in ports.target.preflight() if f.is_blocking]
+    if blocking:
+        raise TargetRefused(
+            "; ".join(f.sentence for f in blocking),
+            hint="; ".join(f.hint for f in blocking if f.hint),
+        )
+    if rollout.snapshot.exists:
+        _baseline(ports, rollout.snapshot)
+    _known_bad(desk, ports, rollout)
+    _smaller_inventory(desk, ports)
+
+
+def _overrides(desk: Desk) -> None:
+    names = {gate.name for gate in desk.settings.policy.gates}
+    for gate, _ in desk.options.overrides:
+        if gate not in names:
+            raise ConfigError(
+                f"--deploy-override={gate}: there is no such gate",
+                hint=f"gates: {', '.join(sorted(names))}",
+            )
+
+
+def _baseline(ports: Ports, snapshot: Snapshot) -> None:
+    environment = ports.environment
+    if not snapshot.is_settled:
+        raise TargetRefused(
+            "the platform is still carrying out another deployment of this function",
+            hint="wait until it has ended, then run this again",
+        )
+    baseline = snapshot.baseline
+    if baseline is None:
+        raise TargetRefused(
+            f"traffic is split: {snapshot.serving}, so there is no single baseline to return to",
+            hint="give all traffic to the revision that is good: "
+            f"deploygate rollback {environment} --to REVISION --reason TEXT",
+        )
+    is_marked = snapshot.marks.rollout is None and snapshot.marks.baseline == baseline
+    if not is_marked and not ports.store.is_known_good(environment, baseline):
+        raise TargetRefused(
+            f"revision {baseline} serves, but no rollout ever judged it, so it is no baseline to return to",
+            hint=f"if it is good, adopt it: deploygate adopt {environment} {baseline} --reason TEXT",
+        )
+
+
+def _known_bad(desk: Desk, ports: Ports, rollout: Rollout) -> None:
+    if desk.options.reason or rollout.is_unchanged:
+        return
+    bad = ports.store.is_known_bad(ports.environment, rollout.package.digest)
+    if (
+        bad is not None
+        and bad.reason_code in _JUDGED_BAD
+        and bad.facts.get("config") == rollout.record.facts["config"]
+    ):
+        raise PolicyRefused(
+            f"this very release was rolled back before (rollout {bad.rollout_id}): {bad.reason}",
+            hint="change it, or say why it may be tried again: --deploy-reason=TEXT",
+        )
+
+
+def _smaller_inventory(desk: Desk, ports: Ports) -> None:
+    last = ports.store.last_promoted(ports.environment)
+    if last is None or desk.options.reason:
+        return
+    now = desk.recorder.inventory
+    for gate, before in last.inventory.items():
+        missing = sorted(set(before) - set(now.get(gate, ())))
+        if len(now.get(gate, ())) < len(before):
+            raise PolicyRefused(
+                f"gate {gate} has {len(now.get(gate, ()))} checks, at the last promotion it had {len(before)}; "
+                f"gone: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}",
+                hint="bring them back, or say why fewer are enough: --deploy-reason=TEXT",
+            )

@@ -1,0 +1,126 @@
+"""Options that narrow or falsify a run: refused before anything is touched.
+
+A deployment is decided by all checks of all gates, run once, as written. Each rule names the option and what to do
+instead. ``--deploy-plan`` and sessions without ``--deploy-to`` may use all of them.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_HARMLESS_INI = (
+    "log_", "junit_", "console_output_style", "cache_dir", "tmp_path_retention", "faulthandler_timeout",
+    "truncation_limit", "verbosity_",
+)  # fmt: skip
+"""Prefixes of ini options that ``-o`` may set: they change what is printed or kept, never what runs."""
+
+_SWITCHES = {
+    "collectonly": ("--collect-only", "it runs no check"),
+    "setuponly": ("--setup-only", "it runs no check"),
+    "setupplan": ("--setup-plan", "it runs no check"),
+    "setupshow": ("--setup-show", "it is for debugging fixtures"),
+    "showfixtures": ("--fixtures", "it runs no check"),
+    "show_fixtures_per_test": ("--fixtures-per-test", "it runs no check"),
+    "cacheshow": ("--cache-show", "it runs no check"),
+    "runxfail": ("--runxfail", "it turns an expected failure into a pass"),
+    "keepduplicates": ("--keep-duplicates", "it counts a check twice"),
+    "noconftest": ("--noconftest", "it leaves out the conftest files that belong to the checks"),
+    "continue_on_collection_errors": (
+        "--continue-on-collection-errors",
+        "a module that cannot be collected is missing evidence",
+    ),
+    "lf": ("--lf", "it leaves out the checks that passed last time"),
+    "failedfirst": ("--ff", "it reorders checks by an earlier run"),
+    "newfirst": ("--nf", "it reorders checks by an earlier run"),
+    "stepwise": ("--sw", "it stops at the first failure"),
+    "stepwise_skip": ("--sw-skip", "it passes over a failure"),
+    "usepdb": ("--pdb", "a deployment cannot wait at a prompt"),
+    "trace": ("--trace", "a deployment cannot wait at a prompt"),
+    "doctestmodules": ("--doctest-modules", "doctests are no checks"),
+    "pyargs": ("--pyargs", "the gates of the policy say what is collected"),
+}
+_LISTS = {
+    "keyword": ("-k", "it leaves out checks"),
+    "markexpr": ("-m", "it leaves out checks"),
+    "deselect": ("--deselect", "it leaves out checks"),
+    "ignore": ("--ignore", "it leaves out checks"),
+    "ignore_glob": ("--ignore-glob", "it leaves out checks"),
+    "confcutdir": ("--confcutdir", "it leaves out the conftest files that belong to the checks"),
+}
+
+
+def refusals(config: pytest.Config, root: Path) -> Iterator[str]:
+    """A sentence for each option of this session that a deployment cannot use, with what to do instead."""
+    yield from _switches(config)
+    yield from _collection(config, root)
+    yield from _interpreter(config)
+    yield from _runners(config)
+
+
+def _switches(config: pytest.Config) -> Iterator[str]:
+    for dest, (option, why) in _SWITCHES.items():
+        if config.getoption(dest, False):
+            yield f"{option}: {why}; leave it out"
+    for dest, (option, why) in _LISTS.items():
+        if config.getoption(dest, None) and not _is_default_confcutdir(config, dest):
+            yield f"{option}: {why}; leave it out, or judge without deploying: --deploy-env"
+    if config.getoption("maxfail", 0):
+        yield "-x or --maxfail: it leaves out the checks behind the first failures; leave it out"
+
+
+def _is_default_confcutdir(config: pytest.Config, dest: str) -> bool:
+    """Pytest sets confcutdir itself to the directory of its configuration file."""
+    if dest != "confcutdir":
+        return False
+    value = Path(str(config.getoption("confcutdir"))).resolve()
+    return config.rootpath.resolve().is_relative_to(value)
+
+
+def _collection(config: pytest.Config, root: Path) -> Iterator[str]:
+    if config.args_source is pytest.Config.ArgsSource.ARGS:
+        paths = " ".join(config.args)
+        yield f"{paths}: the gates of the policy say what is collected; leave paths and node ids out"
+    for override in config.getoption("override_ini") or ():
+        key = override.partition("=")[0].strip()
+        if not key.startswith(_HARMLESS_INI):
+            yield f"-o {key}: it may change what is collected or how it is judged; set it in pyproject.toml"
+    ini = config.inipath
+    if config.getoption("inifilename", None) and (
+        ini is None or ini.parent.resolve() != root.resolve()
+    ):
+        yield "-c: the settings of the project decide; run without it"
+
+
+def _interpreter(config: pytest.Config) -> Iterator[str]:
+    if sys.flags.optimize:
+        yield "PYTHONOPTIMIZE or -O: assert statements do not run; unset it"
+    if config.getoption("assertmode", "rewrite") == "plain":
+        yield "--assert=plain: assertions in helper modules lose their meaning; leave it out"
+    for warning in config.getoption("pythonwarnings", None) or ():
+        if not warning.startswith(("error", "e")):
+            yield f"-W {warning}: it may hide a check that returns instead of asserting; leave it out"
+    if not config.pluginmanager.hasplugin("warnings"):
+        yield "-p no:warnings: it hides checks that return instead of asserting; leave it out"
+
+
+def _runners(config: pytest.Config) -> Iterator[str]:
+    if config.getoption("numprocesses", None):
+        dist = config.getoption("dist", "no")
+        if dist not in ("no", "load", "worksteal"):
+            yield f"--dist={dist}: with it a crash can hang or repeat checks; use load or worksteal"
+        if any(
+            not str(tx).split("*")[-1].startswith("popen")
+            for tx in config.getoption("tx", None) or ()
+        ):
+            yield "--tx: workers must run on this machine; use -n"
+    elif config.getoption("tx", None) or config.getoption("dist", "no") not in ("no", "load"):
+        yield "--dist and --tx need -n N; use -n"
+    is_in_process = not config.getoption("numprocesses", None)
+    if is_in_process and config.getoption("timeout_method", None) == "thread":
+        yield "--timeout-method=thread: it ends pytest without a verdict; use signal, or run with -n 1"
+    if config.getoption("reruns", None):
+        yield "--reruns: a check that passes the second time is flaky, not passed; leave it out"
+    if config.getoption("force_flaky", False):
+        yield "--force-flaky: a check that passes the second time is flaky, not passed; leave it out"
