@@ -1,0 +1,107 @@
+"""Credentials: those of the machine for the APIs, ID tokens for calling a service that is not public.
+
+Found as Google's libraries find them (Application Default Credentials): a key file, a workload
+identity federation file, what ``gcloud auth application-default login`` left, or the metadata
+server. Never stored, never logged.
+"""
+
+import os
+from typing import Final
+
+import requests
+from google.auth import default, external_account, impersonated_credentials
+from google.auth.credentials import Credentials
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.transport.requests import AuthorizedSession, Request
+from google.oauth2 import id_token
+
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.values import Secret
+from pytest_deploygate.ports import Clock
+
+SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+IAM_CREDENTIALS: Final = "https://iamcredentials.googleapis.com/v1"
+_TOKEN_LIFE_S: Final = 2700.0
+"""ID tokens live for an hour; a new one is fetched well before."""
+_TIMEOUT_S: Final = 30.0
+_HOW: Final = (
+    "On a person's machine: gcloud auth application-default login. In CI: google-github-actions/auth "
+    "with workload identity federation, or GOOGLE_APPLICATION_CREDENTIALS naming a key file."
+)
+
+
+def credentials_for(project: str) -> Credentials:
+    """The machine's own credentials, for deploying to ``project``.
+
+    Raises:
+        ConfigError: there are none, or the file that names them is unusable.
+    """
+    try:
+        credentials, _ = default(scopes=[SCOPE], quota_project_id=None)
+    except DefaultCredentialsError as error:
+        named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+        where = f" (GOOGLE_APPLICATION_CREDENTIALS is {named})" if named else ""
+        raise ConfigError(
+            f"no usable Google credentials for the project {project}{where}: "
+            f"{str(error).splitlines()[0]}",
+            hint=_HOW,
+        ) from error
+    return credentials
+
+
+class CallTokens:
+    """ID tokens for one audience, kept while they live."""
+
+    def __init__(self, credentials: Credentials, clock: Clock) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._kept: tuple[str, float, Secret] | None = None
+
+    def token(self, audience: str) -> Secret:
+        """A bearer token for calling the service whose address is ``audience``.
+
+        Raises:
+            ConfigError: these credentials cannot make one.
+        """
+        now = self._clock.monotonic()
+        if self._kept is not None and self._kept[0] == audience and now < self._kept[1]:
+            return self._kept[2]
+        try:
+            made = Secret(self._make(audience))
+        except (GoogleAuthError, requests.RequestException, KeyError, ValueError) as error:
+            raise ConfigError(
+                f"these credentials cannot make an ID token for {audience}: {type(error).__name__}",
+                hint="Calling a private service takes a service account. Use one, or act as one: "
+                "gcloud auth application-default login --impersonate-service-account=EMAIL; with "
+                "workload identity federation, name the service account and give it "
+                "roles/iam.serviceAccountTokenCreator on itself.",
+            ) from error
+        self._kept = (audience, now + _TOKEN_LIFE_S, made)
+        return made
+
+    def _make(self, audience: str) -> str:
+        credentials = self._credentials
+        if isinstance(credentials, impersonated_credentials.Credentials):
+            token = impersonated_credentials.IDTokenCredentials(  # type: ignore[no-untyped-call]
+                credentials, target_audience=audience, include_email=True
+            )
+            token.refresh(Request())
+            return str(token.token)
+        if isinstance(credentials, external_account.Credentials):
+            email = credentials.service_account_email
+            if not email:
+                raise ValueError("a federated identity without a service account")
+            return self._from_iam(str(email), audience)
+        return str(id_token.fetch_id_token(Request(), audience))  # type: ignore[no-untyped-call]
+
+    def _from_iam(self, email: str, audience: str) -> str:
+        """For workload identity federation, whose credentials sign nothing themselves."""
+        session = AuthorizedSession(self._credentials)  # type: ignore[no-untyped-call]
+        with session:
+            response = session.post(
+                f"{IAM_CREDENTIALS}/projects/-/serviceAccounts/{email}:generateIdToken",
+                json={"audience": audience, "includeEmail": True},
+                timeout=_TIMEOUT_S,
+            )
+            response.raise_for_status()
+            return str(response.json()["token"])

@@ -1,0 +1,409 @@
+"""The target: one Cloud Functions (2nd gen) function, at Google or in the local cloud.
+
+Both run this code through the official clients over REST; only endpoint and credentials differ. The
+platform's libraries are loaded when a target is made, not when this module is.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pytest_deploygate.core.errors import (
+    ConfigError,
+    OutcomeUnknown,
+    StartFailed,
+    TargetError,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.core.release import (
+    Backup,
+    Finding,
+    FunctionSpec,
+    Marks,
+    Package,
+    RevisionInfo,
+    Snapshot,
+    Variant,
+)
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.values import RevisionName, Secret
+from pytest_deploygate.ports import Clock
+from pytest_deploygate.targets import archive, gcloud, secretscan
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+    from google.cloud import functions_v2, run_v2
+
+logger = logging.getLogger(__name__)
+
+REVISION_HEADER: Final = "X-Revision"
+"""Response header by which a function may say which revision it is (its variable ``K_REVISION``)."""
+_CALL_S: Final = 30.0
+_DELETE_S: Final = 300.0
+_ADOPT_ATTEMPTS: Final = 3
+_SERVER_ERROR: Final = 500
+
+
+class CloudFunctionsTarget:
+    """Implements :class:`pytest_deploygate.ports.Target`.
+
+    Args:
+        spec: what is deployed.
+        endpoint: address of the APIs with its scheme; empty for Google's own.
+        credentials: of google-auth; None for the local cloud, which asks for none.
+        home: directory for packages and backups, made when needed.
+        clock: time.
+        is_local: the local cloud: its own tokens, secrets and addresses.
+        timeout_s: how long one answer of an API may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: FunctionSpec,
+        endpoint: str = "",
+        credentials: "Credentials | None",
+        home: Path,
+        clock: Clock,
+        is_local: bool,
+        timeout_s: float = _CALL_S,
+    ) -> None:
+        from pytest_deploygate.targets.auth import CallTokens
+        from pytest_deploygate.targets.calls import Caller
+        from pytest_deploygate.targets.clients import connect
+        from pytest_deploygate.targets.functions import Functions
+        from pytest_deploygate.targets.secret_versions import SecretVersions
+        from pytest_deploygate.targets.services import Services
+
+        self._spec = spec
+        self._home = home
+        self._clock = clock
+        self._is_local = is_local
+        self._clients = connect(endpoint, credentials)
+        self._caller = Caller(clock, timeout_s=timeout_s)
+        self._functions = Functions(self._clients, self._caller, spec, is_local=is_local)
+        self._services = Services(self._clients, self._caller)
+        self._tokens = CallTokens(credentials, clock) if credentials is not None else None
+        self._secrets = None if is_local else SecretVersions(self._clients.session, self._caller)
+        self._is_public: bool | None = None
+
+    @property
+    def spec(self) -> FunctionSpec:
+        """What this target deploys."""
+        return self._spec
+
+    def close(self) -> None:
+        """Release connections."""
+        self._clients.close()
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def preflight(self) -> tuple[Finding, ...]:
+        """See :func:`pytest_deploygate.targets.preflight.look`."""
+        from pytest_deploygate.targets.preflight import look
+
+        return look(self._spec, self._functions, self._services, self._secrets)
+
+    def snapshot(self) -> Snapshot:
+        """The service as it is now."""
+        from pytest_deploygate.targets import wire
+
+        function = self._functions.get()
+        service = None if function is None else self._services.get(self._service_name(function))
+        if function is None:
+            return Snapshot(exists=False)
+        if service is None:
+            return Snapshot(exists=False, marks=wire.marks_of(function.labels))
+        return self._snapshot(function, service)
+
+    def _snapshot(self, function: "functions_v2.Function", service: "run_v2.Service") -> Snapshot:
+        from pytest_deploygate.targets import wire
+
+        self._is_public = self._services.is_public(service)
+        return wire.snapshot_of(function, service, is_public=self._is_public)
+
+    def _service_name(self, function: "functions_v2.Function | None" = None) -> str:
+        """Full name of the service: as the function says, or by the platform's rule before it does."""
+        if function is None:
+            function = self._functions.need()
+        slug = self._spec.function.lower().replace("_", "-")
+        return function.service_config.service or f"{self._functions.parent}/services/{slug}"
+
+    def revision(self, name: RevisionName) -> RevisionInfo | None:
+        """One revision, or None if the platform no longer has it."""
+        from pytest_deploygate.targets import wire
+
+        found = self._services.revision(self._service_name(), name)
+        return None if found is None else wire.revision_info(found)
+
+    def find_operation(self) -> str | None:
+        """Name of an unfinished deployment operation of the function, or None."""
+        for operation, _ in self._functions.operations():
+            if not operation.done:
+                return str(operation.name)
+        return None
+
+    def answering_revision(self, url: str) -> RevisionName | None:
+        """Which revision answered one GET of ``url``, or None if the answer does not say.
+
+        Raises:
+            TargetUnavailable: nobody answered, or with a server error.
+        """
+        import requests
+
+        from pytest_deploygate.targets.redaction import bare
+
+        headers = {}
+        is_public = self._is_public if self._is_public is not None else self.snapshot().is_public
+        if not is_public and (token := self._token()) is not None:
+            headers["Authorization"] = f"Bearer {token.reveal()}"
+        try:
+            response = self._clients.plain.get(
+                url, headers=headers, timeout=(5, self._caller.timeout_s), allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise TargetUnavailable(
+                f"{bare(url)} did not answer: {type(error).__name__}",
+                hint="Is the service up? deploygate status",
+            ) from error
+        if response.status_code >= _SERVER_ERROR:
+            raise TargetUnavailable(
+                f"{bare(url)} answered {response.status_code} {response.reason}",
+                hint="Look at the function's log.",
+            )
+        named = response.headers.get(REVISION_HEADER)
+        return RevisionName(named) if named else None
+
+    def call_token(self) -> Secret | None:
+        """Bearer token for calling a service that is not public, or None where none is needed."""
+        return None if self.snapshot().is_public else self._token()
+
+    def _token(self) -> Secret | None:
+        if self._tokens is None:
+            return Secret("local") if self._is_local else None
+        service = self._services.need(self._service_name())
+        return self._tokens.token(service.uri)
+
+    def gcloud_commands(self, snapshot: Snapshot | None) -> tuple[str, ...]:
+        """The same rollout in gcloud's words, ready to paste into a shell."""
+        return gcloud.commands(self._spec, snapshot, cwd=Path.cwd())
+
+    # -- before staging --------------------------------------------------------------------------
+
+    def package(self) -> Package:
+        """The source as an archive; local, changes nothing.
+
+        Raises:
+            ConfigError: it must not be shipped, or a plain variable looks like a secret.
+        """
+        finds = [
+            *secretscan.scan_variables(self._spec.variables, where="variables"),
+            *secretscan.scan_variables(self._spec.verify_variables, where="verify-environment"),
+            *secretscan.scan_variables(self._spec.build_variables, where="build-variables"),
+        ]
+        if finds:
+            raise ConfigError(
+                "; ".join(str(find) for find in finds),
+                hint="Put it into Secret Manager and name it under `secrets`.",
+            )
+        return archive.make_package(
+            Path(self._spec.source),
+            home=self._home,
+            entry_point=self._spec.entry_point,
+            runtime=self._spec.runtime,
+        )
+
+    def backup(self, snapshot: Snapshot) -> Backup:
+        """Fetch source and settings of what serves to this side."""
+        from pytest_deploygate.targets import backups
+
+        if snapshot.baseline is None:
+            raise TargetRefused(
+                "traffic is split or nothing serves, so there is no one revision to back up",
+                hint="Give one revision all the traffic first.",
+            )
+        function = self._functions.need()
+        service = self._services.need(self._service_name(function))
+        return backups.make(
+            self._functions, function, service, snapshot.baseline, self._home / "backups"
+        )
+
+    def upload(self, package: Package) -> str:
+        """Hand the archive to the platform; returns the place for :meth:`begin_release`."""
+        return self._functions.upload(Path(package.path))
+
+    # -- releasing -------------------------------------------------------------------------------
+
+    def begin_release(self, variant: Variant, source: str | None, marks: Marks) -> str:
+        """Ask for a new revision; returns the operation's name without waiting."""
+        from pytest_deploygate.targets import wire
+        from pytest_deploygate.targets.failures import Conflict
+        from pytest_deploygate.targets.releases import release
+
+        function = self._functions.get()
+        if function is None and source is None:
+            raise TargetRefused(
+                f"the function {self._functions.name} is gone, so its build cannot be used again",
+                hint="Find out who deleted it, then deploy again.",
+            )
+        known = dict(function.labels) if function is not None else {}
+        wanted, paths = release(
+            self._spec,
+            variables=wire.kept_variables(function) | dict(self._spec.variables_of(variant)),
+            secrets=self._secrets.resolve(self._spec) if self._secrets else self._spec.secrets,
+            labels=wire.marked(known | dict(self._spec.labels), marks),
+            source=None if source is None else wire.storage_source(source),
+        )
+        try:
+            if function is None:
+                return self._functions.create(wanted)
+            return self._functions.update(wanted, paths)
+        except (Conflict, OutcomeUnknown) as error:
+            adopted = self._adopt(wanted)
+            if adopted is None:
+                raise
+            logger.warning(
+                "target.operation_adopted", extra={"operation": adopted, "reason": error.message}
+            )
+            return adopted
+
+    def _adopt(self, wanted: "functions_v2.Function") -> str | None:
+        """The operation that our own request began although its answer was lost, or None.
+
+        Ours is the one that asks for the same labels (with the rollout's id) and variables.
+        """
+        for attempt in range(_ADOPT_ATTEMPTS):
+            if attempt:
+                self._clock.sleep(0.5)
+            try:
+                found = self._functions.operations()
+            except TargetError as error:
+                logger.warning("target.adopt_failed", extra={"reason": error.message})
+                continue
+            for operation, metadata in found:
+                if _asks_for(metadata, wanted):
+                    return str(operation.name)
+        return None
+
+    def await_release(
+        self, operation: str, *, progress: Callable[[str], None], budget_s: float
+    ) -> RevisionName:
+        """Wait for :meth:`begin_release`; may be called again after a crash."""
+        from pytest_deploygate.targets import deployments, wire
+
+        ended = deployments.wait(
+            self._functions, operation, clock=self._clock, progress=progress, budget_s=budget_s
+        )
+        config = ended.function.service_config
+        if not config.revision:
+            raise OutcomeUnknown(
+                f"the operation {operation} has ended and names no revision",
+                hint="Look at the function: deploygate status",
+            )
+        name = wire.short(config.revision)
+        found = self._services.revision(self._service_name(ended.function), name)
+        info = None if found is None else wire.revision_info(found)
+        if info is None or not info.is_ready:
+            note = "it is gone" if info is None else info.note or "it is not ready"
+            raise StartFailed(
+                f"the deployment succeeded, but its revision {name} cannot serve: {note}",
+                hint="What served before still does.",
+            )
+        return name
+
+    def restore_from_backup(
+        self, backup: Backup, *, progress: Callable[[str], None], budget_s: float
+    ) -> RevisionName:
+        """Redeploy a backup at 0 % where its revision no longer exists; slow, the last resort."""
+        from pytest_deploygate.targets import backups, wire
+        from pytest_deploygate.targets.releases import restoration
+
+        path, before = backups.read(backup)
+        begun = self._clock.monotonic()
+        name = self._service_name()
+        service = self._services.need(name)
+        plan = wire.plan_of(service)
+        if not plan.is_pinned:
+            pinned = wire.resolved(plan, wire.latest_ready(service))
+            self._services.shift(name, pinned, expect=plan, marks=None)
+        progress("uploading the backup")
+        source = wire.storage_source(self._functions.upload(path))
+        wanted, paths = restoration(before, source)
+        operation = self._functions.update(wanted, paths)
+        left = budget_s - (self._clock.monotonic() - begun)
+        return self.await_release(operation, progress=progress, budget_s=left)
+
+    # -- traffic and access ----------------------------------------------------------------------
+
+    def pin(self, snapshot: Snapshot, marks: Marks) -> Snapshot:
+        """Give all traffic by name to what serves now and write ``marks``, in one write."""
+        if not snapshot.exists:
+            raise TargetRefused("there is no service yet whose traffic could be pinned")
+        pinned = snapshot.traffic.with_shares(dict(snapshot.serving.shares))
+        return self.shift_traffic(pinned, expect=snapshot.serving, marks=marks)
+
+    def shift_traffic(
+        self, to: Traffic, *, expect: Traffic, marks: Marks | None = None
+    ) -> Snapshot:
+        """Write the whole plan ``to`` if ``expect`` still serves; foreign tags are kept."""
+        function = self._functions.need()
+        service = self._services.shift(self._service_name(function), to, expect=expect, marks=marks)
+        return self._snapshot(function, service)
+
+    def set_public(self, is_public: bool) -> None:
+        """Let anyone call the service, or nobody without a token."""
+        self._services.set_public(self._service_name(), is_public=is_public)
+        self._is_public = is_public
+
+    def delete_function(self) -> None:
+        """Remove a function whose first release was not promoted. Refuses when the service is public."""
+        from pytest_deploygate.targets import deployments
+
+        function = self._functions.get()
+        if function is None:
+            return
+        service = self._services.get(self._service_name(function))
+        if service is not None and self._services.is_public(service):
+            raise TargetRefused(
+                f"{self._functions.name} is open to the public and was not deleted",
+                hint="Close it first, if nobody uses it.",
+            )
+        operation = self._functions.delete()
+        if operation is not None:
+            deployments.wait(
+                self._functions,
+                operation,
+                clock=self._clock,
+                progress=lambda _: None,
+                budget_s=_DELETE_S,
+            )
+
+    def delete_revision(self, name: RevisionName) -> None:
+        """Remove one revision that has neither traffic nor tag; one that is gone is success."""
+        from pytest_deploygate.targets import wire
+
+        service_name = self._service_name()
+        service = self._services.need(service_name)
+        plan = wire.resolved(wire.plan_of(service), wire.latest_ready(service))
+        if plan.percent(name) or name in dict(plan.tags).values():
+            raise TargetRefused(
+                f"the revision {name} has traffic or a tag and was not deleted: {plan}",
+                hint="Take both away first.",
+            )
+        self._services.delete_revision(service_name, name)
+
+
+def _asks_for(metadata: "functions_v2.OperationMetadata", wanted: "functions_v2.Function") -> bool:
+    from google.cloud import functions_v2
+
+    asked = functions_v2.Function()
+    message = functions_v2.Function.pb(asked)
+    packed = functions_v2.OperationMetadata.pb(metadata).request_resource
+    if not packed.Is(message.DESCRIPTOR):
+        return False
+    packed.Unpack(message)
+    ours = dict(wanted.service_config.environment_variables)
+    theirs = dict(asked.service_config.environment_variables)
+    return dict(asked.labels) == dict(wanted.labels) and theirs == ours

@@ -1,0 +1,58 @@
+"""What is sent to deploy: the function's message and the mask of what it changes."""
+
+from collections.abc import Mapping
+
+from google.cloud import functions_v2
+
+from pytest_deploygate.core.release import FunctionSpec, SecretRef
+from pytest_deploygate.targets import wire
+
+_RESTORED = (
+    "build_config.runtime",
+    "build_config.entry_point",
+    "build_config.source",
+    "build_config.environment_variables",
+    "service_config.available_memory",
+    "service_config.timeout_seconds",
+    "service_config.environment_variables",
+    "service_config.secret_environment_variables",
+    "service_config.max_instance_request_concurrency",
+)
+"""What makes a revision behave as it did; labels, scaling and network stay as they are now."""
+
+
+def release(
+    spec: FunctionSpec,
+    *,
+    variables: Mapping[str, str],
+    secrets: Mapping[str, SecretRef],
+    labels: Mapping[str, str],
+    source: functions_v2.StorageSource | None,
+) -> tuple[functions_v2.Function, list[str]]:
+    """A release of ``spec``.
+
+    Without ``source`` only the variables and labels change: the build and the versions of the
+    secrets stay those of the revision before, so that both differ in nothing else.
+    """
+    service, service_paths = wire.service_config(spec, variables, secrets)
+    function = functions_v2.Function(
+        environment=functions_v2.Environment.GEN_2, labels=dict(labels), service_config=service
+    )
+    if source is None:
+        return function, ["service_config.environment_variables", "labels"]
+    build, build_paths = wire.build_config(spec, source)
+    function.build_config = build
+    return function, [*build_paths, *service_paths, "labels"]
+
+
+def restoration(
+    before: functions_v2.Function, source: functions_v2.StorageSource
+) -> tuple[functions_v2.Function, list[str]]:
+    """The function as it was ``before``, built from ``source``."""
+    function = functions_v2.Function(
+        environment=functions_v2.Environment.GEN_2,
+        build_config=before.build_config,
+        service_config=before.service_config,
+    )
+    function.build_config.source = functions_v2.Source(storage_source=source)
+    return function, list(_RESTORED)
