@@ -1,6 +1,6 @@
 """The phases under pytest-xdist: fresh workers for each phase, in one session. Only the controller acts.
 
-The only module that touches what pytest-xdist does not promise: ``DSession.nodemanager``, ``.shuttingdown``,
+The only module that touches what pytest-xdist does not promise: ``DSession.nodemanager``, ``.shuttingdown``, ``.queue``,
 ``.pytest_sessionstart`` and ``.pytest_runtestloop``, which have kept their names since xdist 2.0. A worker learns its
 phase and what it judges from ``workerinput``, also when it replaces one that crashed, and answers with the inventory
 over a channel of its own.
@@ -8,6 +8,7 @@ over a channel of its own.
 
 import contextlib
 import json
+import queue
 import threading
 from collections.abc import Generator
 from typing import Final, Protocol, TypeAlias
@@ -44,6 +45,9 @@ class _Gateway(Protocol):
 class _Node(Protocol):
     workerinput: WorkerInput
     gateway: _Gateway
+    shutting_down: bool
+
+    def shutdown(self) -> None: ...
 
 
 class _NodeManager(Protocol):
@@ -53,6 +57,7 @@ class _NodeManager(Protocol):
 class _DSession(Protocol):
     nodemanager: _NodeManager | None
     shuttingdown: bool
+    queue: "queue.Queue[object]"
 
     def pytest_sessionstart(self, session: pytest.Session) -> None: ...
     def pytest_runtestloop(self) -> bool: ...
@@ -86,6 +91,7 @@ class DistributedRunner:
         self._deployment = config.stash[DEPLOYMENT]
         self._change = threading.Condition()
         self._mail: list[_Mail] = []
+        self._nodes: list[_Node] = []
         self._is_fresh = True
         self._total = 0
         if config.getoption("maxworkerrestart", None) is None:
@@ -108,6 +114,7 @@ class DistributedRunner:
             {"phase": self._phase.value, "deployment": self._deployment.to_json()}
         )
         self._mail.append(mail)
+        self._nodes.append(node)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self) -> None:
@@ -150,6 +157,10 @@ class DistributedRunner:
     def stop(self) -> None:
         """End all workers; returns when they are gone."""
         ds = self._dsession()
+        for node in self._nodes:
+            if not node.shutting_down:
+                node.shutdown()  # one that waits for checks would otherwise be waited for until it is killed
+        self._nodes.clear()
         if ds.nodemanager is not None:
             ds.nodemanager.teardown_nodes()
 
@@ -162,6 +173,8 @@ class DistributedRunner:
         self._phase, self._deployment = phase, deployment
         self._mail.clear()
         ds.shuttingdown = False
+        while not ds.queue.empty():
+            ds.queue.get_nowait()  # what the workers before said while they ended
         for name in ("_active_nodes", "_failed_collection_errors"):
             getattr(ds, name).clear()
         ds.pytest_sessionstart(session)
@@ -189,7 +202,13 @@ class DistributedRunner:
 
     def _dsession(self) -> _DSession:
         found = self._config.pluginmanager.get_plugin("dsession")
-        names = ("nodemanager", "shuttingdown", "pytest_sessionstart", "pytest_runtestloop")
+        names = (
+            "nodemanager",
+            "shuttingdown",
+            "queue",
+            "pytest_sessionstart",
+            "pytest_runtestloop",
+        )
         if found is None or not all(hasattr(found, name) for name in names):
             raise ConfigError(
                 "this version of pytest-xdist is not supported for deployments",
