@@ -12,9 +12,10 @@ record costs one wrong cell for each field that it has, and so does an extra or 
 extraction gets worse can raise any of these numbers. Agreement of two cells is stated by :class:`Measure`.
 
 **Pairing.** (1) equal key and at least one more equal field, the most equal fields first; (2) what is left, where the
-key was misread: similar key (or an equal text) and at least one more equal field, looked for only among the few
-records that share a rare value, so that the cost stays near-linear; (3) what is left with an equal key and nothing
-else. Which pairs arise depends on the records alone, never on their order.
+key was misread: similar key (or an equal text) and at least one more equal field, and more of them than with the golden
+record whose key it bears, so that a copy stays a copy; looked for only among the few records that share a rare value,
+so that the cost stays near-linear; (3) what is left with an equal key and nothing else. Which pairs arise depends on the
+records alone, never on their order.
 """
 
 from collections import Counter
@@ -127,7 +128,7 @@ def compare(
     rows = _rows([*golden, *extracted], rules)
     truth, found = rows[: len(golden)], rows[len(golden) :]
     equal, golden_rest, found_rest = _take_equal(truth, found)
-    pairs, missing, unpaired = pair_rest(golden_rest, found_rest, rules)
+    pairs, missing, unpaired = pair_rest(golden_rest, found_rest, rules, truth)
     right = [0] * len(rules)
     cells = [0] * len(rules)
     for place, column in enumerate(zip(*equal, strict=True)):

@@ -61,7 +61,7 @@ class Deployment:
         for name in _MAPPINGS:
             document[name] = dict(getattr(self, name))
         document["phase"] = self.phase.value
-        document["access_token"] = self.access_token and self.access_token.reveal()
+        document["access_token"] = _revealed(self.access_token)
         return json.dumps(document)
 
     @classmethod
@@ -103,7 +103,7 @@ def _endpoint_json(endpoint: Endpoint | None) -> Json:
     return {
         "url": endpoint.url,
         "revision": endpoint.revision,
-        "token": endpoint.token and endpoint.token.reveal(),
+        "token": _revealed(endpoint.token),
         "may_write": endpoint.may_write,
     }
 
@@ -120,6 +120,10 @@ def _endpoint_of(document: Mapping[str, object] | None) -> Endpoint | None:
         token=_secret_of(document["token"]),
         may_write=may_write,
     )
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()
 
 
 def _secret_of(text: object) -> Secret | None:

@@ -31,10 +31,15 @@ class Row:
 
 
 def pair_rest(
-    golden: list[Row], found: list[Row], rules: tuple[FieldRule, ...]
+    golden: list[Row], found: list[Row], rules: tuple[FieldRule, ...], truth: list[Cells]
 ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
-    """Pairs (golden, extracted), golden records without partner, extracted records without partner."""
-    work = _Pairing(golden, found, rules)
+    """Pairs (golden, extracted), golden records without partner, extracted records without partner.
+
+    ``truth`` are all golden records, also those that are paired already.
+    """
+    if not golden or not found:
+        return [], golden, found
+    work = _Pairing(golden, found, rules, truth)
     work.take(work.same_key(least_equal=1))
     work.take(work.similar())
     work.take(work.same_key(least_equal=0))
@@ -49,13 +54,18 @@ def pair_rest(
 class _Pairing:
     """Both lists with what is taken replaced by None, in an order that depends on the records' contents only."""
 
-    def __init__(self, golden: list[Row], found: list[Row], rules: tuple[FieldRule, ...]) -> None:
+    def __init__(
+        self, golden: list[Row], found: list[Row], rules: tuple[FieldRule, ...], truth: list[Cells]
+    ) -> None:
         self.golden: list[Row | None] = [*sorted(golden, key=_content)]
         self.found: list[Row | None] = [*sorted(found, key=_content)]
         self.rules = rules
         self.key_places = tuple(i for i, rule in enumerate(rules) if rule.is_key)
         self.other_places = tuple(i for i, rule in enumerate(rules) if not rule.is_key)
         self.pairs: list[tuple[Row, Row]] = []
+        self.truth: dict[Cells, list[Cells]] = defaultdict(list)
+        for cells in truth:
+            self.truth[tuple([cells[place] for place in self.key_places])].append(cells)
 
     def take(self, scored: Iterator[tuple[float, float, int, int]]) -> None:
         """Take pairs (equal fields, similarity, golden place, extracted place), the best first."""
@@ -97,7 +107,8 @@ class _Pairing:
             for j in list(candidates)[:_MOST_CANDIDATES]:
                 equal = self._equal_fields(i, j)
                 likeness = self._key_similarity(i, j) if equal else 0.0
-                if equal and (likeness >= _LEAST_KEY_SIMILARITY or self._is_told_by_text(i, j)):
+                is_like = likeness >= _LEAST_KEY_SIMILARITY or self._is_told_by_text(i, j)
+                if equal > self._equal_to_its_own(j) and is_like:
                     yield equal, likeness, i, j
                 if equal == len(self.other_places):
                     break  # no other record can be more like it
@@ -152,10 +163,21 @@ class _Pairing:
     def _equal_fields(self, i: int, j: int) -> int:
         """Fields besides the key that hold something and agree."""
         one, other = self._pair(i, j)
+        return self._agreeing(one.cells, other.cells)
+
+    def _agreeing(self, one: Cells, other: Cells) -> int:
         return sum(
-            one.cells[place] is not None
-            and is_right(self.rules[place], one.cells[place], other.cells[place])
+            one[place] is not None and is_right(self.rules[place], one[place], other[place])
             for place in self.other_places
+        )
+
+    def _equal_to_its_own(self, j: int) -> int:
+        """Equal fields of an extracted record and the golden one whose key it bears: a copy is of that, of no other."""
+        other = self.found[j]
+        assert other is not None
+        return max(
+            (self._agreeing(cells, other.cells) for cells in self.truth.get(self._key(other), ())),
+            default=0,
         )
 
     def _key_similarity(self, i: int, j: int) -> float:

@@ -183,6 +183,14 @@ def test_a_key_misread_as_another_does_not_steal_its_record() -> None:
     assert report.overall == Fraction(9, 10)
 
 
+def test_a_copy_of_one_line_does_not_stand_in_for_a_missing_one_that_is_like_it() -> None:
+    golden = lines(10)
+    found = [record for record in golden if record["code"] not in ("XS0000A", "XS0001A")]
+    report = compare(golden, [*found, golden[9]])
+    assert report.duplicates == ("XS0009A",)
+    assert report.missing == ("XS0000A", "XS0001A")
+
+
 def test_unlike_records_are_not_paired_for_a_common_price() -> None:
     golden = [line(1, price="6.40", quantity=12)]
     found = [line(1, price="6.40", quantity=12, code="ZZ99", upc="5", description="Brass hook")]

@@ -1,0 +1,173 @@
+"""Serves documents by URL from loopback, in every way in which a document's server can behave.
+
+``with serve_files({"a.pdf": content}) as host: ...`` starts a real HTTP server; ``host`` makes the URLs and remembers
+what was asked, so that a check can prove that an address was never visited.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+PDF = "application/pdf"
+_LONGEST_HOLD_S = 60.0
+"""A held request ends by itself after this, so that a failed check leaves nothing hanging."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """A URL whose answer waits: ``arrived`` is set when somebody asks, ``release`` lets the answer go."""
+
+    url: str
+    arrived: threading.Event
+    release: threading.Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    status: int = 200
+    content: bytes = b""
+    content_type: str = PDF
+    location: str = ""
+    held: Held | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class FileHost:
+    """A running server; every URL that it makes is answered until the context ends."""
+
+    base: str
+    """``http://address:port`` without a slash."""
+    files: Mapping[str, bytes]
+    _pages: dict[str, _Page] = field(default_factory=dict)
+    _asked: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Paths (with query) in the order in which they were asked for."""
+        with self._lock:
+            return tuple(self._asked)
+
+    def url(self, name: str, *, query: str = "") -> str:
+        """The document ``name`` as PDF; any query is accepted."""
+        return self._add(name, _Page(content=self.files[name])) + (f"?{query}" if query else "")
+
+    def typed(self, name: str, content_type: str, *, called: str = "") -> str:
+        """The document ``name`` under another content type, with the URL ending in ``called`` (or ``name``)."""
+        page = _Page(content=self.files[name], content_type=content_type)
+        return self._add(called or name, page)
+
+    def page(self, called: str, content: bytes, content_type: str) -> str:
+        """Any content."""
+        return self._add(called, _Page(content=content, content_type=content_type))
+
+    def missing(self, called: str = "missing.pdf") -> str:
+        """A URL that is answered with 404 and a page of HTML."""
+        page = _Page(status=404, content=b"<html>Not Found</html>", content_type="text/html")
+        return self._add(called, page)
+
+    def redirect(self, target: str, *, called: str = "moved.pdf") -> str:
+        """A URL that leads to ``target`` with 302."""
+        return self._add(called, _Page(status=302, location=target))
+
+    def held(self, name: str) -> Held:
+        """The document ``name``, answered when the caller says so."""
+        held = Held(url="", arrived=threading.Event(), release=threading.Event())
+        held.url = self._add(name, _Page(content=self.files[name], held=held))
+        return held
+
+    def _add(self, called: str, page: _Page) -> str:
+        with self._lock:
+            path = f"/{len(self._pages)}/{called}"
+            self._pages[path] = page
+        return f"{self.base}{quote(path)}"
+
+    def find(self, target: str) -> _Page | None:
+        """What is answered to a request target, which is noted down."""
+        with self._lock:
+            self._asked.append(target)
+            return self._pages.get(unquote(urlsplit(target).path))
+
+    def let_go(self) -> None:
+        """Release whatever is still held."""
+        with self._lock:
+            pages = list(self._pages.values())
+        for page in pages:
+            if page.held is not None:
+                page.held.release.set()
+
+
+@contextmanager
+def serve_files(
+    files: Mapping[str, bytes] | Path, *, address: str = "127.0.0.1"
+) -> Iterator[FileHost]:
+    """Serve ``files`` (name to content, or a directory) on ``address`` until the context ends.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    contents = _contents_of(files) if isinstance(files, Path) else files
+    pages: list[FileHost] = []
+    handler = type("_BoundHandler", (_Handler,), {"host_of": staticmethod(lambda: pages[0])})
+    server = ThreadingHTTPServer((address, 0), handler)
+    server.daemon_threads = True
+    host = FileHost(base=f"http://{address}:{server.server_port}", files=contents)
+    pages.append(host)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield host
+    finally:
+        host.let_go()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Directory(dict[str, bytes]):
+    """Reads a file when it is first asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._directory = directory
+
+    def __missing__(self, name: str) -> bytes:
+        content = self[name] = (self._directory / name).read_bytes()
+        return content
+
+
+def _contents_of(directory: Path) -> Mapping[str, bytes]:
+    return _Directory(directory)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    host_of: Callable[[], FileHost]
+
+    def _answer(self) -> None:
+        page = type(self).host_of().find(self.path)
+        if page is None:
+            page = _Page(status=404, content=b"not served here", content_type="text/plain")
+        if page.held is not None:
+            page.held.arrived.set()
+            page.held.release.wait(_LONGEST_HOLD_S)
+        try:
+            self.send_response(page.status)
+            self.send_header("Content-Type", page.content_type)
+            self.send_header("Content-Length", str(len(page.content)))
+            if page.location:
+                self.send_header("Location", page.location)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(page.content)
+        except OSError:  # who asked did not wait for the answer
+            self.close_connection = True
+
+    do_GET = do_HEAD = _answer  # noqa: N815  # the base class names them
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base names it
+        """Say nothing."""

@@ -1,0 +1,125 @@
+"""Rows of an invoice sheet as values: what a person reads in columns A to H, told as a record.
+
+Layout: B date, C vendor, D invoice or order number, E item, F unit price, G quantity; A and H stay empty.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import TypeAlias
+
+from pytest_deploygate.checks.accuracy import Record
+from pytest_deploygate.checks.measures import as_number, as_text
+
+Cell: TypeAlias = str | int | float | bool
+"""A cell as the values API gives it; an empty one is ``""``."""
+WIDTH = 8
+"""Columns A to H."""
+
+_SERIAL_EPOCH = date(1899, 12, 30)
+_SERIALS = range(25_569, 73_051)
+"""Serial days 1970-01-01 to 2099-12-31; other numbers are no date of an invoice."""
+_DAY = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})", re.ASCII)
+_ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
+_ITEM = re.compile(
+    r"(?P<code>\S.*?)\s+-\s+(?:UPC:\s*0?(?P<upc>\d{12})\s+-\s+)?(?P<description>\S.*)",
+    re.ASCII | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetRow:
+    """One row: ``number`` counts from 1 as in the sheet, ``cells`` are exactly those of columns A to H."""
+
+    number: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether B to G are filled and A and H are empty."""
+        first, *middle, last = self.cells
+        return first == "" and last == "" and all(cell != "" for cell in middle)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceLine:
+    """One row read as an invoice line; what cannot be read is ``None`` (or ``""``), never guessed."""
+
+    day: date | None
+    vendor: str
+    invoice_number: str
+    code: str
+    upc: str | None
+    """12 digits, without the leading 0 of the sheet."""
+    description: str
+    price: Decimal | None
+    quantity: Decimal | None
+
+    def as_record(self) -> Record:
+        """As :data:`~pytest_deploygate.checks.accuracy.LINE_ITEM` compares it."""
+        return {
+            "code": self.code,
+            "upc": self.upc,
+            "description": self.description,
+            "price": self.price,
+            "quantity": self.quantity,
+        }
+
+
+def padded(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Exactly :data:`WIDTH` cells; the API leaves out empty ones at the end."""
+    return (*cells, *[""] * (WIDTH - len(cells)))[:WIDTH]
+
+
+def parse_line(row: SheetRow) -> InvoiceLine:
+    """Read columns B to G; a row that was written beside its place gives a line that agrees with nothing."""
+    _, day, vendor, number, item, price, quantity, _ = row.cells
+    code, upc, description = parse_item(as_text(item) or "")
+    return InvoiceLine(
+        day=parse_day(day),
+        vendor=as_text(vendor) or "",
+        invoice_number=as_text(number) or "",
+        code=code,
+        upc=upc,
+        description=description,
+        price=_amount(price),
+        quantity=_amount(quantity),
+    )
+
+
+def parse_item(text: str) -> tuple[str, str | None, str]:
+    """Code, UPC (12 digits or None) and description of ``CODE - UPC: 0<12 digits> - text`` or ``CODE - text``.
+
+    Text of another form is a description without code.
+    """
+    found = _ITEM.fullmatch(text.strip())
+    if found is None:
+        return "", None, text.strip()
+    return found["code"], found["upc"], found["description"].strip()
+
+
+def parse_day(cell: Cell) -> date | None:
+    """The day in ``1/17/2025``, ``04/29/25``, ``2025-01-17`` or the serial 45674 (day 0 is 1899-12-30).
+
+    Two-digit years are of this century. A number as text (``"45674"``) is no date: that is what a person would see.
+    """
+    if isinstance(cell, bool):
+        return None
+    if isinstance(cell, (int, float)):
+        is_day = int(cell) == cell and int(cell) in _SERIALS
+        return _SERIAL_EPOCH + timedelta(days=int(cell)) if is_day else None
+    try:
+        if found := _DAY.fullmatch(cell.strip()):
+            year = int(found[3])
+            return date(year if year > 99 else 2000 + year, int(found[1]), int(found[2]))
+        if found := _ISO.fullmatch(cell.strip()):
+            return date(int(found[1]), int(found[2]), int(found[3]))
+    except ValueError:
+        return None
+    return None
+
+
+def _amount(cell: Cell) -> Decimal | None:
+    return None if isinstance(cell, bool) else as_number(cell)
