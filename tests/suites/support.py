@@ -222,7 +222,8 @@ def running(source: Path, sheet: Sheet, files: str, **env: str | None) -> Iterat
         "GOOGLE_SHEETS_API_ENDPOINT": sheet.url,
         "INVOICE_FILE_HOSTS": urlsplit(files).netloc,
         "K_REVISION": "process-invoice-00007-abc",
-    } | env
+        **env,
+    }
     inherited = {name: value for name, value in os.environ.items() if name not in settings}
     given = {name: value for name, value in settings.items() if value is not None}
     command = [sys.executable, "-m", "functions_framework", "--target=process_invoice"]
