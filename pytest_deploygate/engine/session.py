@@ -100,7 +100,7 @@ class Ledgered:
                 "correlation_id": self.record.rollout_id,
                 "from_state": before.value,
                 "to_state": step.state.value,
-                "event": event.value,
+                "rollout_event": event.value,
             },
         )
         return step

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import pytest
 
+from pytest_deploygate import watchdog
 from pytest_deploygate.core.errors import (
     BuildFailed,
     ConfigError,
@@ -158,12 +159,29 @@ class DeployFlow:
         self._rollout = rollout
         self._keeper = LeaseKeeper(rollout, desk.recorder.doubt)
         self._keeper.start()
+        self._watch(rollout)
         rollout.observe(snapshot, package, desk.environment.config_digest)
         rollout.update(replace(rollout.record, inventory=desk.recorder.inventory))
         desk.terminal.step("rollout", f"{rollout.record.rollout_id} to {ports.environment}")
         desk.terminal.step("packaging", f"{len(package.files)} files, digest {package.digest[:12]}")
         refuse_unfit(desk, ports, rollout)
         return rollout
+
+    def _watch(self, rollout: Rollout) -> None:
+        """From here on the death of this process does not go unnoticed."""
+        if not self._desk.options.watchdog:
+            rollout.note(watchdog="off")
+            return
+        settings = self._desk.settings
+        settings.state_dir.mkdir(mode=0o700, exist_ok=True)
+        dog = watchdog.start(
+            root=settings.root,
+            environment=rollout.ports.environment,
+            rollout_id=rollout.record.rollout_id,
+            state_dir=settings.state_dir,
+        )
+        self._stack.callback(dog.stand_down)
+        rollout.note(watchdog=str(dog.pid))
 
     def _phase(self, session: pytest.Session, phase: Phase, rollout: Rollout) -> bool:
         """Run one phase, and have its verdict turned into an action; whether it holds."""
