@@ -57,7 +57,7 @@ def connect(endpoint: str, credentials: Credentials | None) -> Clients:
         if parts.hostname in LOOPBACK:
             bypass_proxies()
     who = credentials or AnonymousCredentials()  # type: ignore[no-untyped-call]
-    session = _authorized(credentials) if credentials else requests.Session()
+    session = authorized(credentials) if credentials else requests.Session()
     return Clients(
         functions=functions_v2.FunctionServiceClient(
             credentials=who, transport="rest", client_options=options
@@ -69,7 +69,8 @@ def connect(endpoint: str, credentials: Credentials | None) -> Clients:
     )
 
 
-def _authorized(credentials: Credentials) -> requests.Session:
+def authorized(credentials: Credentials) -> requests.Session:
+    """A session that sends ``credentials`` along."""
     session: requests.Session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
     return session
 

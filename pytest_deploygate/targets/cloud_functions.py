@@ -13,7 +13,6 @@ from pytest_deploygate.core.errors import (
     ConfigError,
     OutcomeUnknown,
     StartFailed,
-    TargetError,
     TargetRefused,
     TargetUnavailable,
 )
@@ -42,7 +41,6 @@ REVISION_HEADER: Final = "X-Revision"
 """Response header by which a function may say which revision it is (its variable ``K_REVISION``)."""
 _CALL_S: Final = 30.0
 _DELETE_S: Final = 300.0
-_ADOPT_ATTEMPTS: Final = 3
 _SERVER_ERROR: Final = 500
 
 
@@ -101,10 +99,17 @@ class CloudFunctionsTarget:
     # -- looking ---------------------------------------------------------------------------------
 
     def preflight(self) -> tuple[Finding, ...]:
-        """See :func:`pytest_deploygate.targets.preflight.look`."""
-        from pytest_deploygate.targets.preflight import look
+        """Everything that can be found wrong without changing anything."""
+        from pytest_deploygate.targets.preflight import Preflight
 
-        return look(self._spec, self._functions, self._services, self._secrets)
+        return Preflight(
+            spec=self._spec,
+            functions=self._functions,
+            services=self._services,
+            secrets=self._secrets,
+            session=None if self._is_local else self._clients.session,
+            caller=self._caller,
+        ).look()
 
     def snapshot(self) -> Snapshot:
         """The service as it is now."""
@@ -240,7 +245,7 @@ class CloudFunctionsTarget:
         """Ask for a new revision; returns the operation's name without waiting."""
         from pytest_deploygate.targets import wire
         from pytest_deploygate.targets.failures import Conflict
-        from pytest_deploygate.targets.releases import release
+        from pytest_deploygate.targets.releases import adopt, release
 
         function = self._functions.get()
         if function is None and source is None:
@@ -261,31 +266,13 @@ class CloudFunctionsTarget:
                 return self._functions.create(wanted)
             return self._functions.update(wanted, paths)
         except (Conflict, OutcomeUnknown) as error:
-            adopted = self._adopt(wanted)
+            adopted = adopt(self._functions, wanted, self._clock)
             if adopted is None:
                 raise
             logger.warning(
                 "target.operation_adopted", extra={"operation": adopted, "reason": error.message}
             )
             return adopted
-
-    def _adopt(self, wanted: "functions_v2.Function") -> str | None:
-        """The operation that our own request began although its answer was lost, or None.
-
-        Ours is the one that asks for the same labels (with the rollout's id) and variables.
-        """
-        for attempt in range(_ADOPT_ATTEMPTS):
-            if attempt:
-                self._clock.sleep(0.5)
-            try:
-                found = self._functions.operations()
-            except TargetError as error:
-                logger.warning("target.adopt_failed", extra={"reason": error.message})
-                continue
-            for operation, metadata in found:
-                if _asks_for(metadata, wanted):
-                    return str(operation.name)
-        return None
 
     def await_release(
         self, operation: str, *, progress: Callable[[str], None], budget_s: float
@@ -393,17 +380,3 @@ class CloudFunctionsTarget:
                 hint="Take both away first.",
             )
         self._services.delete_revision(service_name, name)
-
-
-def _asks_for(metadata: "functions_v2.OperationMetadata", wanted: "functions_v2.Function") -> bool:
-    from google.cloud import functions_v2
-
-    asked = functions_v2.Function()
-    message = functions_v2.Function.pb(asked)
-    packed = functions_v2.OperationMetadata.pb(metadata).request_resource
-    if not packed.Is(message.DESCRIPTOR):
-        return False
-    packed.Unpack(message)
-    ours = dict(wanted.service_config.environment_variables)
-    theirs = dict(asked.service_config.environment_variables)
-    return dict(asked.labels) == dict(wanted.labels) and theirs == ours

@@ -1,11 +1,20 @@
 """What is sent to deploy: the function's message and the mask of what it changes."""
 
+import logging
 from collections.abc import Mapping
+from typing import Final
 
 from google.cloud import functions_v2
 
+from pytest_deploygate.core.errors import TargetError
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
+from pytest_deploygate.ports import Clock
 from pytest_deploygate.targets import wire
+from pytest_deploygate.targets.functions import Functions
+
+logger = logging.getLogger(__name__)
+
+_ADOPT_ATTEMPTS: Final = 3
 
 _RESTORED = (
     "build_config.runtime",
@@ -56,3 +65,34 @@ def restoration(
     )
     function.build_config.source = functions_v2.Source(storage_source=source)
     return function, list(_RESTORED)
+
+
+def adopt(functions: Functions, wanted: functions_v2.Function, clock: Clock) -> str | None:
+    """The operation that our own request began although its answer was lost, or None.
+
+    Ours is the newest that asks for the same labels (they carry the rollout's id) and variables.
+    """
+    for attempt in range(_ADOPT_ATTEMPTS):
+        if attempt:
+            clock.sleep(0.5)
+        try:
+            found = functions.operations()
+        except TargetError as error:
+            logger.warning("target.adopt_failed", extra={"reason": error.message})
+            continue
+        for operation, metadata in found:
+            if _asks_for(metadata, wanted):
+                return str(operation.name)
+    return None
+
+
+def _asks_for(metadata: functions_v2.OperationMetadata, wanted: functions_v2.Function) -> bool:
+    asked = functions_v2.Function()
+    message = functions_v2.Function.pb(asked)
+    packed = functions_v2.OperationMetadata.pb(metadata).request_resource
+    if not packed.Is(message.DESCRIPTOR):
+        return False
+    packed.Unpack(message)
+    ours = dict(wanted.service_config.environment_variables)
+    theirs = dict(asked.service_config.environment_variables)
+    return dict(asked.labels) == dict(wanted.labels) and theirs == ours
