@@ -34,6 +34,10 @@ class ConfigError(DeployGateError):
     """An option, a setting, a file or a credential is wrong; nothing was touched."""
 
 
+class PolicyRefused(DeployGateError):
+    """A rule of evidence forbids this rollout; nothing was touched."""
+
+
 class TargetError(DeployGateError):
     """The target did not do what was asked; ``log_url`` leads to the platform's own log if there is one."""
 

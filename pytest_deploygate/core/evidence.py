@@ -65,9 +65,7 @@ def fold(facts: Iterable[ReportFact]) -> CheckState:
     for fact in facts:
         if fact.when not in _WHENS:
             return CheckState.CRASHED
-        if fact.when == "setup" and not fact.is_subtest:
-            attempts.append([])
-        elif not attempts:
+        if (fact.when == "setup" and not fact.is_subtest) or not attempts:
             attempts.append([])
         attempts[-1].append(fact)
     if not attempts:

@@ -9,7 +9,8 @@ A phase holds when every one of these rules holds; each broken rule is a reason,
 5. the weighted ratio over the phase's gates reaches the phase's threshold (``score_below_threshold``).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum, unique
 from fractions import Fraction
 
@@ -186,3 +187,49 @@ def _trigger_reasons(
         for r in results
         if r.firing is firing
     ]
+
+
+def reconcile(
+    policy: Policy,
+    own: PhaseVerdict,
+    custom: PhaseVerdict | None,
+    overrides: Mapping[str, str],
+) -> PhaseVerdict:
+    """The verdict that counts, of the policy's ``own`` and a ``custom`` one.
+
+    A custom verdict can be stricter. Where the policy's rules are broken, only ``overrides`` (gate to reason) can
+    still let a phase hold, and only if what is left holds without those gates: triggers and the completeness of the
+    evidence cannot be overridden.
+    """
+    if custom is not None and not custom.holds:
+        return custom
+    if own.holds:
+        return own if custom is None else custom
+    kept = tuple(g for g in policy.gates if g.name not in overrides)
+    waived = [r for r in own.gates if r.gate.name in overrides and r.outcome is not Outcome.PASSED]
+    if waived and _holds_without(policy, own, kept):
+        reasons = tuple(
+            Reason(
+                code=ReasonCode.OVERRIDDEN,
+                sentence=f"gate {r.gate.name} was overridden: {overrides[r.gate.name]} ({r.sentence})",
+                subject=r.gate.name,
+            )
+            for r in waived
+        )
+        return replace(own, holds=True, reasons=(*reasons, *own.reasons))
+    if custom is None:
+        return own
+    note = Reason(
+        code=ReasonCode.CUSTOM,
+        sentence="a custom decision would have let it pass, which needs --deploy-override=GATE:REASON",
+    )
+    return replace(own, reasons=(*own.reasons, note))
+
+
+def _holds_without(policy: Policy, own: PhaseVerdict, kept: tuple[Gate, ...]) -> bool:
+    rest = judge_phase(replace(policy, gates=kept), own.evidence)
+    only_gates = all(
+        r.code is ReasonCode.EVIDENCE_INCOMPLETE and not own.evidence.doubts for r in rest.reasons
+    )
+    has_gates = bool(rest.gates)
+    return rest.holds or (not has_gates and only_gates)
