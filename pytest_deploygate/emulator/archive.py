@@ -1,9 +1,13 @@
 """Unpacks uploaded source archives without trusting them."""
 
+import contextlib
+import hashlib
 import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024
@@ -18,6 +22,22 @@ class BadArchive(Exception):
     """The archive cannot be unpacked safely; the text says why."""
 
 
+def content_digest(archive: Path) -> str:
+    """SHA-256 over names and contents of the files in ``archive``, the same however and whenever it was packed.
+
+    Raises:
+        BadArchive: as :func:`unpack`.
+    """
+    found = []
+    with _opened(archive) as bundle:
+        for member in bundle.infolist():
+            digest = hashlib.sha256()
+            for chunk in _chunks(bundle, member):
+                digest.update(chunk)
+            found.append(f"{member.filename}\0{digest.hexdigest()}")
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
+
+
 def unpack(archive: Path, into: Path) -> None:
     """Unpack the zip file ``archive`` to the directory ``into``, which appears complete or not at all.
 
@@ -28,18 +48,13 @@ def unpack(archive: Path, into: Path) -> None:
     into.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f"{into.name}.", dir=into.parent))
     try:
-        with zipfile.ZipFile(archive) as bundle:
-            members = bundle.infolist()
-            _check(members)
-            budget = MAX_UNPACKED_BYTES
-            for member in members:
-                budget -= _extract(bundle, member, staging, budget)
+        with _opened(archive) as bundle:
+            for member in bundle.infolist():
+                _extract(bundle, member, staging)
         staging.chmod(0o755)
         if into.exists():
             shutil.rmtree(into)
         staging.rename(into)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
-        raise BadArchive(f"the uploaded source is not a readable zip file: {error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -63,19 +78,39 @@ def _check(members: list[zipfile.ZipInfo]) -> None:
             raise BadArchive(f"the archive holds a link or device: {member.filename!r}")
 
 
-def _extract(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, into: Path, budget: int) -> int:
+@contextlib.contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            _check(bundle.infolist())
+            yield bundle
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        UnicodeError,
+    ) as error:
+        raise BadArchive(f"the uploaded source is not a readable zip file: {error}") from error
+
+
+def _chunks(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    written = 0
+    with bundle.open(member) as source:
+        while chunk := source.read(1 << 20):
+            written += len(chunk)
+            if written > member.file_size:  # the directory of the archive may lie about sizes
+                raise BadArchive("the archive unpacks to more than it says")
+            yield chunk
+
+
+def _extract(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, into: Path) -> None:
     path = into / PurePosixPath(member.filename.replace("\\", "/"))
     if member.is_dir():
         path.mkdir(parents=True, exist_ok=True)
-        return 0
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with bundle.open(member) as source, path.open("wb") as target:
-        while chunk := source.read(1 << 20):
-            written += len(chunk)
-            if written > min(
-                budget, member.file_size
-            ):  # the directory of the archive may lie about sizes
-                raise BadArchive("the archive unpacks to more than it says")
+    with path.open("wb") as target:
+        for chunk in _chunks(bundle, member):
             target.write(chunk)
-    return written

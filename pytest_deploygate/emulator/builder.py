@@ -18,8 +18,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
-from pytest_deploygate.emulator.archive import BadArchive, unpack
+from pytest_deploygate.emulator.archive import BadArchive, content_digest, unpack
 from pytest_deploygate.emulator.interpreters import find_interpreter
 
 BUILD_TIMEOUT_S = 600.0
@@ -40,7 +41,6 @@ class BuildRequest:
     """What to build: the archive, the runtime's name, the entry point and the build's environment variables."""
 
     archive: Path
-    archive_digest: str
     runtime: str
     entry_point: str
     variables: dict[str, str]
@@ -88,18 +88,20 @@ class Builder:
             BuildFailed: bad archive, no ``main.py``, a syntax error, or requirements that cannot be installed.
         """
         interpreter = await asyncio.to_thread(find_interpreter, wanted.runtime)
-        identity = [
-            wanted.archive_digest, wanted.runtime, wanted.entry_point, sorted(wanted.variables.items()),
-            interpreter.version,
-        ]  # fmt: skip
-        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         message = interpreter.describe(wanted.runtime)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(f"{message}\n", encoding="utf-8")
+        try:
+            content = await asyncio.to_thread(content_digest, wanted.archive)
+        except BadArchive as error:
+            _fail(log, str(error))
+        variables = sorted(wanted.variables.items())
+        identity = [content, wanted.runtime, wanted.entry_point, variables, interpreter.version]
+        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         async with self._locks.setdefault(digest, asyncio.Lock()):
             source = self._builds / digest / "source"
             if not source.exists():
-                await self._unpack(wanted.archive, source, log)
+                await asyncio.to_thread(unpack, wanted.archive, source)
             environment = await self._environment(
                 source, interpreter.path, interpreter.version, log
             )
@@ -112,12 +114,6 @@ class Builder:
                 _fail(log, f"{source_file} is missing from the root of the source")
             await _run([str(build.python), "-m", "compileall", "-q", "-f", "."], source, log)
         return build
-
-    async def _unpack(self, archive: Path, source: Path, log: Path) -> None:
-        try:
-            await asyncio.to_thread(unpack, archive, source)
-        except BadArchive as error:
-            _fail(log, str(error))
 
     async def _environment(self, source: Path, python: str, version: str, log: Path) -> Path:
         requirements = source / "requirements.txt"
@@ -213,7 +209,7 @@ def _append(log: Path, text: str) -> None:
         file.write(text)
 
 
-def _fail(log: Path, text: str) -> None:
+def _fail(log: Path, text: str) -> NoReturn:
     _append(log, f"ERROR: {text}\n")
     raise BuildFailed(tail(log))
 

@@ -186,9 +186,7 @@ class Deployments:
             ):
                 text = f"The source object {source.bucket}/{source.object_} does not exist."
                 _refuse_build(log, text if digest is None else _fault_text(progress))
-            build = await self._builder.build(
-                _request_of(config, self._sources.path(digest), digest), log
-            )
+            build = await self._builder.build(_request_of(config, self._sources.path(digest)), log)
         except BuildFailed as error:
             text = f"Build failed with status: FAILURE and message: {error}."
             text = f"{text} For more details see the logs at {log_url}."
@@ -258,10 +256,9 @@ class Deployments:
         self._state.functions.put(name, function)
 
 
-def _request_of(config: Message, archive: Path, digest: str) -> BuildRequest:
+def _request_of(config: Message, archive: Path) -> BuildRequest:
     return BuildRequest(
         archive=archive,
-        archive_digest=digest,
         runtime=config.runtime,
         entry_point=config.entry_point,
         variables=dict(config.environment_variables),

@@ -122,7 +122,16 @@ def read_mask(request: web.Request, message: Message) -> tuple[str, ...]:
 def merge(source: Message, target: Message, paths: Iterable[str]) -> None:
     """Set the fields ``paths`` of ``target`` to what ``source`` has; a field that it lacks is cleared."""
     mask = field_mask_pb2.FieldMask(paths=list(paths))
-    mask.MergeMessage(source, target, replace_message_field=True, replace_repeated_field=True)
+    whole = type(source)()
+    whole.CopyFrom(source)
+    for path in (
+        mask.paths
+    ):  # a parent that the source lacks would otherwise keep its fields from being cleared
+        parent = whole
+        for name in path.split(".")[:-1]:
+            parent = getattr(parent, name)
+            parent.SetInParent()
+    mask.MergeMessage(whole, target, replace_message_field=True, replace_repeated_field=True)
 
 
 def touches(paths: Iterable[str], field: str) -> bool:

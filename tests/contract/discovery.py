@@ -1,0 +1,205 @@
+"""Holds what goes over the wire to Google's own discovery documents, which ship with google-api-python-client.
+
+A call is a record of method, path, query, request, http and response, as the local cloud's admin log gives it.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+from urllib.parse import parse_qsl
+
+import jsonschema
+from jsonschema.protocols import Validator
+
+Api = Literal["cloudfunctions.v2", "run.v2", "sheets.v4"]
+APIS: tuple[Api, ...] = ("cloudfunctions.v2", "run.v2", "sheets.v4")
+Json = dict[str, object]
+
+_PACKED = {
+    "type.googleapis.com/google.cloud.functions.v2.Function": ("cloudfunctions.v2", "Function"),
+    "type.googleapis.com/google.cloud.functions.v2.OperationMetadata": (
+        "cloudfunctions.v2",
+        "OperationMetadata",
+    ),
+    "type.googleapis.com/google.cloud.run.v2.Service": ("run.v2", "GoogleCloudRunV2Service"),
+    "type.googleapis.com/google.cloud.run.v2.Revision": ("run.v2", "GoogleCloudRunV2Revision"),
+}
+"""Schemas of the messages that operations carry as ``Any``."""
+_FORMATS = {
+    "int64": r"^-?\d+$",
+    "uint64": r"^\d+$",
+    "google-datetime": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
+    "google-duration": r"^-?\d+(\.\d+)?s$",
+    "byte": r"^[A-Za-z0-9+/_-]*={0,2}$",
+}
+_ANY_PARAMETERS = {"$alt", "alt", "fields", "key", "prettyPrint", "$.xgafv"}
+_ERROR: Json = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "status"],
+            "properties": {
+                "code": {"type": "integer"},
+                "message": {"type": "string"},
+                "status": {"type": "string", "pattern": "^[A-Z_]+$"},
+            },
+        }
+    },
+}
+"""Error answers of Google's APIs (google.rpc.Status in JSON, "Errors" in the Cloud APIs design guide)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One call of an API as its document describes it; schemas are names, empty if there is no body."""
+
+    api: Api
+    http_method: str
+    path: re.Pattern[str]
+    parameters: frozenset[str]
+    request: str
+    response: str
+
+
+@cache
+def document(api: Api) -> Json:
+    """The discovery document of ``api``."""
+    path = files("googleapiclient").joinpath("discovery_cache", "documents", f"{api}.json")
+    found: Json = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def methods(api: Api) -> tuple[Method, ...]:
+    """All calls of ``api``."""
+    found: list[Method] = []
+
+    def walk(resource: Json) -> None:
+        for method in _object(resource.get("methods")).values():
+            found.append(_method(api, _object(method)))
+        for child in _object(resource.get("resources")).values():
+            walk(_object(child))
+
+    walk(document(api))
+    return tuple(found)
+
+
+def _method(api: Api, described: Json) -> Method:
+    path = str(described.get("flatPath", described["path"]))
+    pattern = "".join(
+        # A range of a sheet may hold a colon, an id may not.
+        (r"(.+)" if part == "{range}" else r"([^/:]+)") if part.startswith("{") else re.escape(part)
+        for part in re.split(r"(\{[^}]+\})", path)
+    )
+    parameters = _object(described.get("parameters"))
+    return Method(
+        api=api,
+        http_method=str(described["httpMethod"]),
+        path=re.compile(f"/{pattern}"),
+        parameters=frozenset(
+            k for k, v in parameters.items() if _object(v).get("location") == "query"
+        ),
+        request=str(_object(described.get("request")).get("$ref", "")),
+        response=str(_object(described.get("response")).get("$ref", "")),
+    )
+
+
+def method_for(http_method: str, path: str) -> Method | None:
+    """The documented call that a request is, of whichever API; None if no document has it."""
+    known = (method for api in APIS for method in methods(api))
+    return next((m for m in known if m.http_method == http_method and m.path.fullmatch(path)), None)
+
+
+@cache
+def validator(api: Api, schema: str, *, enums_as_ints: bool = False) -> Validator:
+    """A validator for one schema of ``api``: unknown fields, wrong types and unknown enum names are errors.
+
+    Args:
+        api: whose document.
+        schema: a name under ``schemas`` of the document.
+        enums_as_ints: also allow numbers for enums, as ``$alt=json;enum-encoding=int`` answers them.
+    """
+    schemas = _object(document(api)["schemas"])
+    definitions = {
+        name: _converted(_object(found), enums_as_ints) for name, found in schemas.items()
+    }
+    root: Json = {"$ref": f"#/$defs/{schema}", "$defs": definitions}
+    return jsonschema.Draft202012Validator(root)
+
+
+def _converted(described: Json, enums_as_ints: bool) -> Json | bool:
+    if "$ref" in described:
+        return {"$ref": f"#/$defs/{described['$ref']}"}
+    kind = described.get("type")
+    if kind == "any":
+        return True
+    if kind == "array":
+        return {"type": "array", "items": _converted(_object(described["items"]), enums_as_ints)}
+    if kind == "object":
+        properties = {
+            k: _converted(_object(v), enums_as_ints)
+            for k, v in _object(described.get("properties")).items()
+        }
+        more = described.get("additionalProperties")
+        rest = _converted(_object(more), enums_as_ints) if more is not None else False
+        return {"type": "object", "properties": properties, "additionalProperties": rest}
+    if "enum" in described:
+        named: Json = {"enum": described["enum"]}
+        return {"anyOf": [named, {"type": "integer"}]} if enums_as_ints else named
+    converted: Json = {"type": kind}
+    if kind == "string" and (pattern := _FORMATS.get(str(described.get("format")))) is not None:
+        converted["pattern"] = pattern
+    return converted
+
+
+def problems(api: Api, schema: str, value: object, *, enums_as_ints: bool = False) -> list[str]:
+    """What is wrong with ``value`` as ``schema``, one line each; operations are looked into."""
+    errors = validator(api, schema, enums_as_ints=enums_as_ints).iter_errors(value)
+    found = [f"{schema}{error.json_path[1:]}: {error.message}" for error in errors]
+    if schema in {"Operation", "GoogleLongrunningOperation"}:
+        for part in ("metadata", "response"):
+            packed = dict(_object(_object(value).get(part)))
+            known = _PACKED.get(str(packed.pop("@type", "")))
+            if known is not None:
+                inner_api: Api = next(name for name in APIS if name == known[0])
+                packed.pop("requestResource", None)  # an Any of its own
+                found += problems(inner_api, known[1], packed, enums_as_ints=enums_as_ints)
+    return found
+
+
+def call_problems(call: Json) -> list[str]:
+    """What is wrong with one recorded call: path, query, request body and answer."""
+    where = f"{call['method']} {call['path']}"
+    method = method_for(str(call["method"]), str(call["path"]))
+    if method is None:
+        return [f"{where}: no discovery document has this call"]
+    query = dict(parse_qsl(str(call["query"])))
+    found = [
+        f"parameter {name!r} is unknown"
+        for name in query
+        if name not in method.parameters | _ANY_PARAMETERS
+    ]
+    as_ints = "enum-encoding=int" in query.get("$alt", "")
+    if method.request:
+        found += problems(method.api, method.request, call["request"] or {}, enums_as_ints=True)
+    elif call["request"] is not None:
+        found.append("has a body and must not have one")
+    if call["response"] is not None:
+        http = int(str(call["http"]))
+        if http >= 400:
+            found += [
+                e.message
+                for e in jsonschema.Draft202012Validator(_ERROR).iter_errors(call["response"])
+            ]
+        elif method.response:
+            found += problems(method.api, method.response, call["response"], enums_as_ints=as_ints)
+    return [f"{where}: {problem}" for problem in found]
+
+
+def _object(value: object) -> Json:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,73 @@
+"""A local cloud for the tests of this folder: a real process on loopback, shared by the session."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.emulator.process import ensure_running, stop
+from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
+from tests.emulator.driving import Driver
+
+
+@pytest.fixture(scope="session", autouse=True)
+def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Environments are built once; a cache that the caller names is used again next time."""
+    if BUILD_CACHE_VARIABLE in os.environ:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        base = tmp_path_factory.getbasetemp()
+        shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+        patch.setenv(BUILD_CACHE_VARIABLE, str(shared / "environments"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """The local cloud of the session; use ``driver``."""
+    home = tmp_path_factory.mktemp("cloud")
+    (home / "settings.toml").write_text("idle_s = 0.5\nstart_timeout_s = 10\n", encoding="utf-8")
+    with Driver(ensure_running(home)) as driver:
+        yield driver
+    stop(home)
+
+
+@pytest.fixture
+def driver(shared_driver: Driver) -> Iterator[Driver]:
+    """The local cloud without any fault in force, neither before nor after the test."""
+    shared_driver.local("DELETE", "faults")
+    yield shared_driver
+    shared_driver.local("DELETE", "faults")
+
+
+@pytest.fixture
+def function_id(request: pytest.FixtureRequest) -> str:
+    """Name of a function that no other test has."""
+    name = "".join(c if c.isalnum() else "_" for c in request.node.name.lower())
+    return f"{name.removeprefix('test_')[:28].strip('_')}_{abs(hash(request.node.nodeid)) % 10_000}"
+
+
+@pytest.fixture
+def own_home(tmp_path: Path) -> Iterator[Path]:
+    """A home directory whose local cloud, if any, is stopped after the test."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "settings.toml").write_text("idle_s = 0.5\nstart_timeout_s = 10\n", encoding="utf-8")
+    yield home
+    stop(home)
+
+
+@pytest.fixture
+def running(own_home: Path) -> Iterator[Callable[[], Driver]]:
+    """Opens drivers of the local cloud in ``own_home``, started if need be."""
+    opened: list[Driver] = []
+
+    def start() -> Driver:
+        opened.append(Driver(ensure_running(own_home)))
+        return opened[-1]
+
+    yield start
+    for driver in opened:
+        driver.__exit__()
