@@ -34,7 +34,7 @@ from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.guards import refuse_unfit
 from pytest_deploygate.session.keeper import LeaseKeeper
-from pytest_deploygate.wiring import open_ports, recover
+from pytest_deploygate.wiring import LOCAL, open_ports, recover
 
 _FINAL_VERDICT = {
     State.PROMOTED: "PROMOTE",
@@ -255,12 +255,21 @@ class DeployFlow:
             self._last_word(rollout, interrupted)
         if self._keeper is not None:
             self._keeper.stop()
-        for phase in list(desk.verdicts):
-            rollout.record = _with_verdict(rollout.record, desk.verdicts[phase])
-        with contextlib.suppress(DeployGateError):
-            rollout.update(rollout.record)
+        self._complete_record(rollout)
         desk.config.hook.pytest_deploygate_finished(config=desk.config, rollout=rollout.record)
         return self._ending(rollout)
+
+    def _complete_record(self, rollout: Rollout) -> None:
+        """Add the evidence and the URL; the rollout has ended, so what cannot be written is left out."""
+        record = rollout.record
+        for verdict in self._desk.verdicts.values():
+            record = _with_verdict(record, verdict)
+        with contextlib.suppress(DeployGateError):
+            url = rollout.ports.target.snapshot().url
+            record = replace(record, facts={**record.facts, "url": url})
+        rollout.record = record
+        with contextlib.suppress(DeployGateError):
+            rollout.update(record)
 
     def _interruption(self, *, is_complete: bool) -> Reason | None:
         doubts = self._desk.recorder.doubts
@@ -329,9 +338,10 @@ class DeployFlow:
 
     def _lines(self, rollout: Rollout) -> tuple[str, ...]:
         lines = [f"serving: {rollout.record.serving or 'nothing'}"]
+        if url := rollout.record.facts.get("url"):
+            lines.append(f"url: {url}")
         with contextlib.suppress(DeployGateError):
             now = rollout.ports.target.snapshot()
-            lines.append(f"url: {now.url}")
             if rollout.state is State.ROLLED_BACK and now.exists and now.traffic.is_pinned:
                 lines.append(
                     "traffic is pinned to the baseline: what is deployed by other means gets none "
@@ -339,6 +349,8 @@ class DeployFlow:
                 )
         if self._error is not None and self._error.hint:
             lines.append(f"hint: {self._error.hint}")
+        if self._desk.environment.target == LOCAL and rollout.record.serving:
+            lines.append("stop the local cloud: deploygate local down")
         if rollout.state is State.STRANDED:
             lines.append(
                 f"a person must look: deploygate status {rollout.ports.environment}; "
