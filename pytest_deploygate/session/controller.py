@@ -12,8 +12,11 @@ from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.inventory import check_of
 from pytest_deploygate.reporting import Ending, JUnit, properties
+from pytest_deploygate.session.deploying import DeployFlow
 from pytest_deploygate.session.desk import Desk
-from pytest_deploygate.session.flows import DeployFlow, Flow, JudgeFlow, PlanFlow, ending_for
+from pytest_deploygate.session.flow import Flow, ending_for
+from pytest_deploygate.session.judging import JudgeFlow
+from pytest_deploygate.session.planning import PlanFlow
 from pytest_deploygate.stash import Mode
 
 logger = logging.getLogger(__name__)

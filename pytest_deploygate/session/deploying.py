@@ -1,8 +1,7 @@
-"""What a session does with its phases: one flow a mode. The controller runs it, and settles it at session end."""
+"""``--deploy-to``: readiness, stage, candidate, promote, live; keep or roll back at session end."""
 
 import contextlib
 from dataclasses import replace
-from typing import Protocol
 
 import pytest
 
@@ -17,8 +16,6 @@ from pytest_deploygate.core.errors import (
     StartFailed,
     TargetRefused,
 )
-from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
@@ -26,12 +23,11 @@ from pytest_deploygate.engine import (
     Ports,
     Rollout,
     Staged,
-    plan_rollback,
     reason_for,
-    roll_back,
 )
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
+from pytest_deploygate.session.flow import ending_for, with_verdict
 from pytest_deploygate.session.guards import refuse_unfit
 from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.wiring import LOCAL, open_ports, recover
@@ -42,31 +38,6 @@ _FINAL_VERDICT = {
     State.REFUSED: "REFUSE",
     State.STRANDED: "ROLL_BACK",
 }
-
-
-class Flow(Protocol):
-    """A session's plot: :meth:`run` between collection and session end, :meth:`settle` at session end."""
-
-    def run(self, session: pytest.Session) -> None:
-        """Run the phases; errors of the package are kept for the ending."""
-        ...
-
-    def settle(self, *, is_complete: bool) -> Ending:
-        """Bring everything to an end that says who serves. ``is_complete`` is False for a session cut short."""
-        ...
-
-
-def ending_for(error: DeployGateError) -> Ending:
-    """How a session ends that could not act."""
-    status = ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.COULD_NOT_ACT
-    lines = (f"hint: {error.hint}",) if error.hint else ()
-    return Ending(
-        verdict="REFUSE",
-        state=State.REFUSED.value,
-        reason=reason_for(error, ReasonCode.COULD_NOT_ACT),
-        status=status,
-        lines=lines,
-    )
 
 
 class DeployFlow:
@@ -192,7 +163,7 @@ class DeployFlow:
             assert self._staged is not None
             deployment = desk.staged(ports.target, self._staged, rollout.snapshot, phase)
         verdict = self._deciding = desk.run_phase(session, phase, deployment)
-        rollout.update(_with_verdict(rollout.record, verdict))
+        rollout.update(with_verdict(rollout.record, verdict))
         desk.config.hook.pytest_deploygate_verdict(
             config=desk.config, rollout=rollout.record, verdict=verdict
         )
@@ -263,7 +234,7 @@ class DeployFlow:
         """Add the evidence and the URL; the rollout has ended, so what cannot be written is left out."""
         record = rollout.record
         for verdict in self._desk.verdicts.values():
-            record = _with_verdict(record, verdict)
+            record = with_verdict(record, verdict)
         with contextlib.suppress(DeployGateError):
             url = rollout.ports.target.snapshot().url
             record = replace(record, facts={**record.facts, "url": url})
@@ -374,198 +345,4 @@ def _end_unchanged(rollout: Rollout, verdict: PhaseVerdict) -> None:
                 verdict.reason,
                 sentence=f"nothing to deploy, and what serves does not hold: {verdict.reason.sentence}",
             )
-        )
-
-
-def _with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
-    gates = {r.gate.name: f"{r.score} {r.outcome.value}" for r in verdict.gates}
-    measured = {
-        f"{verdict.evidence.phase.value}.{m.name}": f"{float(m.value):g} {m.unit}".strip()
-        for m in verdict.evidence.measurements
-    }
-    states = {
-        f"check.{check}": state.value
-        for checks in verdict.evidence.checks.values()
-        for check, state in checks
-        if state.value != "passed"
-    }
-    return replace(
-        record,
-        score=f"{float(verdict.score):.6f}",
-        gates={**record.gates, **gates},
-        measurements={**record.measurements, **measured},
-        facts={**record.facts, **states},
-    )
-
-
-class PlanFlow:
-    """``--deploy-plan``: readiness, then what would be done; changes nothing."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._error: DeployGateError | None = None
-        self._lines: tuple[str, ...] = ()
-
-    def run(self, session: pytest.Session) -> None:
-        """Run the readiness gates and render the plan."""
-        desk = self._desk
-        try:
-            with open_ports(desk.settings, desk.environment) as ports:
-                snapshot = ports.target.snapshot()
-                desk.run_phase(session, Phase.READINESS, desk.configuration_only())
-                findings = ports.target.preflight()
-                package = ports.target.package()
-                self._lines = (
-                    *(f"preflight: {f.sentence}" for f in findings),
-                    f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}",
-                    *ports.target.gcloud_commands(snapshot),
-                )
-        except DeployGateError as error:
-            self._error = error
-        desk.skip_rest(Reason(code=ReasonCode.HELD, sentence="--deploy-plan changes nothing"))
-
-    def settle(self, *, is_complete: bool) -> Ending:
-        """The readiness verdict and the plan."""
-        del is_complete
-        if self._error is not None:
-            return ending_for(self._error)
-        verdict = self._desk.verdicts[Phase.READINESS]
-        return Ending(
-            verdict="PLAN" if verdict.holds else "REFUSE",
-            state="PLANNED",
-            reason=verdict.reason,
-            status=ExitStatus.PROMOTED if verdict.holds else ExitStatus.NOT_PROMOTED,
-            lines=self._lines,
-        )
-
-
-class JudgeFlow:
-    """``--deploy-env`` and ``-m rollback-checks``: judge what serves; the latter may roll back."""
-
-    def __init__(self, desk: Desk, *, phases: tuple[Phase, ...], may_act: bool) -> None:
-        self._desk = desk
-        self._phases = phases
-        self._may_act = may_act and desk.environment.rolls_back
-        self._stack = contextlib.ExitStack()
-        self._ports: Ports | None = None
-        self._snapshot: Snapshot | None = None
-        self._error: DeployGateError | None = None
-
-    def run(self, session: pytest.Session) -> None:
-        """Judge each phase against what serves."""
-        desk = self._desk
-        try:
-            ports = self._stack.enter_context(open_ports(desk.settings, desk.environment))
-            self._ports = ports
-            snapshot = self._snapshot = ports.target.snapshot()
-            if not snapshot.exists:
-                raise TargetRefused(
-                    f"nothing is deployed in {ports.environment}",
-                    hint=f"deploy it: pytest --deploy-to={ports.environment}",
-                )
-            for phase in self._phases:
-                is_offline = phase is Phase.READINESS
-                deployment = (
-                    desk.configuration_only()
-                    if is_offline
-                    else desk.serving(ports.target, snapshot, phase)
-                )
-                desk.run_phase(session, phase, deployment)
-        except DeployGateError as error:
-            self._error = error
-            desk.skip_rest(reason_for(error, ReasonCode.COULD_NOT_ACT))
-
-    def settle(self, *, is_complete: bool) -> Ending:
-        """Judge once more with every report in; roll back where that is asked for and the evidence is explicit."""
-        with self._stack:
-            if self._error is not None:
-                return ending_for(self._error)
-            verdicts = [self._desk.judge(phase) for phase in self._desk.verdicts]
-            broken = [v for v in verdicts if not v.holds]
-            if not is_complete or not verdicts:
-                doubt = (*self._desk.recorder.doubts, "the session ended before its time")[0]
-                reason = Reason(code=ReasonCode.INTERRUPTED, sentence=doubt)
-                return Ending(
-                    verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.NOT_PROMOTED
-                )
-            if not broken:
-                held = verdicts[-1].reason
-                return Ending(
-                    verdict="KEEP", state="JUDGED", reason=held, status=ExitStatus.PROMOTED
-                )
-            return self._bad(broken[0])
-
-    def _bad(self, verdict: PhaseVerdict) -> Ending:
-        is_explicit = (
-            any(
-                r.code
-                in (
-                    ReasonCode.GATE_FAILED,
-                    ReasonCode.TRIGGER_FIRED,
-                    ReasonCode.SCORE_BELOW_THRESHOLD,
-                )
-                for r in verdict.reasons
-            )
-            and not self._desk.recorder.doubts
-        )
-        if not (self._may_act and is_explicit):
-            why = (
-                "judged only"
-                if is_explicit
-                else "nothing was done, since the evidence is not complete"
-            )
-            return Ending(
-                verdict="ROLL_BACK" if is_explicit else "UNKNOWN",
-                state="JUDGED",
-                reason=verdict.reason,
-                others=verdict.reasons[1:],
-                status=ExitStatus.NOT_PROMOTED,
-                lines=(why,),
-            )
-        return self._roll_back(verdict)
-
-    def _roll_back(self, verdict: PhaseVerdict) -> Ending:
-        from pytest_deploygate.store.liveness import this_process
-
-        desk, ports, snapshot = self._desk, self._ports, self._snapshot
-        assert ports is not None
-        assert snapshot is not None
-        try:
-            recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
-            plan = plan_rollback(ports, ports.target.snapshot())
-            rollout = roll_back(
-                ports,
-                plan,
-                actor=this_process(),
-                purpose="rollback-checks",
-                reason=verdict.reason,
-                progress=desk.terminal.step,
-            )
-        except DeployGateError as error:
-            ending = ending_for(error)
-            return replace(
-                ending,
-                verdict="ROLL_BACK",
-                state="JUDGED",
-                others=verdict.reasons,
-                reason=replace(ending.reason, sentence=f"could not roll back: {error.message}"),
-            )
-        rollout.record = _with_verdict(rollout.record, verdict)
-        with contextlib.suppress(DeployGateError):
-            rollout.update(rollout.record)
-        desk.config.hook.pytest_deploygate_finished(config=desk.config, rollout=rollout.record)
-        is_stranded = rollout.state is State.STRANDED
-        return Ending(
-            verdict="ROLL_BACK",
-            state=rollout.state.value,
-            reason=verdict.reason,
-            others=verdict.reasons[1:],
-            status=ExitStatus.STRANDED if is_stranded else ExitStatus.NOT_PROMOTED,
-            record=rollout.record,
-            lines=(
-                rollout.record.reason
-                if is_stranded
-                else f"rolled back from {plan.serving} to {plan.to}",
-                f"url: {snapshot.url}",
-            ),
         )

@@ -1,0 +1,65 @@
+"""What all flows of a session share: their protocol, endings of errors, evidence in the record."""
+
+from dataclasses import replace
+from typing import Protocol
+
+import pytest
+
+from pytest_deploygate.core.errors import (
+    ConfigError,
+    DeployGateError,
+    ExitStatus,
+)
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.verdict import PhaseVerdict, ReasonCode
+from pytest_deploygate.engine import (
+    reason_for,
+)
+from pytest_deploygate.reporting import Ending
+
+
+class Flow(Protocol):
+    """A session's plot: :meth:`run` between collection and session end, :meth:`settle` at session end."""
+
+    def run(self, session: pytest.Session) -> None:
+        """Run the phases; errors of the package are kept for the ending."""
+        ...
+
+    def settle(self, *, is_complete: bool) -> Ending:
+        """Bring everything to an end that says who serves. ``is_complete`` is False for a session cut short."""
+        ...
+
+
+def ending_for(error: DeployGateError) -> Ending:
+    """How a session ends that could not act."""
+    status = ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.COULD_NOT_ACT
+    lines = (f"hint: {error.hint}",) if error.hint else ()
+    return Ending(
+        verdict="REFUSE",
+        state=State.REFUSED.value,
+        reason=reason_for(error, ReasonCode.COULD_NOT_ACT),
+        status=status,
+        lines=lines,
+    )
+
+
+def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
+    gates = {r.gate.name: f"{r.score} {r.outcome.value}" for r in verdict.gates}
+    measured = {
+        f"{verdict.evidence.phase.value}.{m.name}": f"{float(m.value):g} {m.unit}".strip()
+        for m in verdict.evidence.measurements
+    }
+    states = {
+        f"check.{check}": state.value
+        for checks in verdict.evidence.checks.values()
+        for check, state in checks
+        if state.value != "passed"
+    }
+    return replace(
+        record,
+        score=f"{float(verdict.score):.6f}",
+        gates={**record.gates, **gates},
+        measurements={**record.measurements, **measured},
+        facts={**record.facts, **states},
+    )

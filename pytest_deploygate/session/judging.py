@@ -1,0 +1,158 @@
+"""``--deploy-env`` and ``-m rollback-checks``: judging what serves; the latter may roll back."""
+
+import contextlib
+from dataclasses import replace
+
+import pytest
+
+from pytest_deploygate.core.errors import (
+    DeployGateError,
+    ExitStatus,
+    TargetRefused,
+)
+from pytest_deploygate.core.release import Snapshot
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
+from pytest_deploygate.engine import (
+    Ports,
+    plan_rollback,
+    reason_for,
+    roll_back,
+)
+from pytest_deploygate.reporting import Ending
+from pytest_deploygate.session.desk import Desk
+from pytest_deploygate.session.flow import ending_for, with_verdict
+from pytest_deploygate.wiring import open_ports, recover
+
+
+class JudgeFlow:
+    """``--deploy-env`` and ``-m rollback-checks``: judge what serves; the latter may roll back."""
+
+    def __init__(self, desk: Desk, *, phases: tuple[Phase, ...], may_act: bool) -> None:
+        self._desk = desk
+        self._phases = phases
+        self._may_act = may_act and desk.environment.rolls_back
+        self._stack = contextlib.ExitStack()
+        self._ports: Ports | None = None
+        self._snapshot: Snapshot | None = None
+        self._error: DeployGateError | None = None
+
+    def run(self, session: pytest.Session) -> None:
+        """Judge each phase against what serves."""
+        desk = self._desk
+        try:
+            ports = self._stack.enter_context(open_ports(desk.settings, desk.environment))
+            self._ports = ports
+            snapshot = self._snapshot = ports.target.snapshot()
+            if not snapshot.exists:
+                raise TargetRefused(
+                    f"nothing is deployed in {ports.environment}",
+                    hint=f"deploy it: pytest --deploy-to={ports.environment}",
+                )
+            for phase in self._phases:
+                is_offline = phase is Phase.READINESS
+                deployment = (
+                    desk.configuration_only()
+                    if is_offline
+                    else desk.serving(ports.target, snapshot, phase)
+                )
+                desk.run_phase(session, phase, deployment)
+        except DeployGateError as error:
+            self._error = error
+            desk.skip_rest(reason_for(error, ReasonCode.COULD_NOT_ACT))
+
+    def settle(self, *, is_complete: bool) -> Ending:
+        """Judge once more with every report in; roll back where that is asked for and the evidence is explicit."""
+        with self._stack:
+            if self._error is not None:
+                return ending_for(self._error)
+            verdicts = [self._desk.judge(phase) for phase in self._desk.verdicts]
+            broken = [v for v in verdicts if not v.holds]
+            if not is_complete or not verdicts:
+                doubt = (*self._desk.recorder.doubts, "the session ended before its time")[0]
+                reason = Reason(code=ReasonCode.INTERRUPTED, sentence=doubt)
+                return Ending(
+                    verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.NOT_PROMOTED
+                )
+            if not broken:
+                held = verdicts[-1].reason
+                return Ending(
+                    verdict="KEEP", state="JUDGED", reason=held, status=ExitStatus.PROMOTED
+                )
+            return self._bad(broken[0])
+
+    def _bad(self, verdict: PhaseVerdict) -> Ending:
+        is_explicit = (
+            any(
+                r.code
+                in (
+                    ReasonCode.GATE_FAILED,
+                    ReasonCode.TRIGGER_FIRED,
+                    ReasonCode.SCORE_BELOW_THRESHOLD,
+                )
+                for r in verdict.reasons
+            )
+            and not self._desk.recorder.doubts
+        )
+        if not (self._may_act and is_explicit):
+            why = (
+                "judged only"
+                if is_explicit
+                else "nothing was done, since the evidence is not complete"
+            )
+            return Ending(
+                verdict="ROLL_BACK" if is_explicit else "UNKNOWN",
+                state="JUDGED",
+                reason=verdict.reason,
+                others=verdict.reasons[1:],
+                status=ExitStatus.NOT_PROMOTED,
+                lines=(why,),
+            )
+        return self._roll_back(verdict)
+
+    def _roll_back(self, verdict: PhaseVerdict) -> Ending:
+        from pytest_deploygate.store.liveness import this_process
+
+        desk, ports, snapshot = self._desk, self._ports, self._snapshot
+        assert ports is not None
+        assert snapshot is not None
+        try:
+            recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
+            plan = plan_rollback(ports, ports.target.snapshot())
+            rollout = roll_back(
+                ports,
+                plan,
+                actor=this_process(),
+                purpose="rollback-checks",
+                reason=verdict.reason,
+                progress=desk.terminal.step,
+            )
+        except DeployGateError as error:
+            ending = ending_for(error)
+            return replace(
+                ending,
+                verdict="ROLL_BACK",
+                state="JUDGED",
+                others=verdict.reasons,
+                reason=replace(ending.reason, sentence=f"could not roll back: {error.message}"),
+            )
+        rollout.record = with_verdict(rollout.record, verdict)
+        with contextlib.suppress(DeployGateError):
+            rollout.update(rollout.record)
+        desk.config.hook.pytest_deploygate_finished(config=desk.config, rollout=rollout.record)
+        is_stranded = rollout.state is State.STRANDED
+        return Ending(
+            verdict="ROLL_BACK",
+            state=rollout.state.value,
+            reason=verdict.reason,
+            others=verdict.reasons[1:],
+            status=ExitStatus.STRANDED if is_stranded else ExitStatus.NOT_PROMOTED,
+            record=rollout.record,
+            lines=(
+                rollout.record.reason
+                if is_stranded
+                else f"rolled back from {plan.serving} to {plan.to}",
+                f"url: {snapshot.url}",
+            ),
+        )

@@ -1,0 +1,55 @@
+"""``--deploy-plan``: what would be done, and nothing else."""
+
+import pytest
+
+from pytest_deploygate.core.errors import (
+    DeployGateError,
+    ExitStatus,
+)
+from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.reporting import Ending
+from pytest_deploygate.session.desk import Desk
+from pytest_deploygate.session.flow import ending_for
+from pytest_deploygate.wiring import open_ports
+
+
+class PlanFlow:
+    """``--deploy-plan``: readiness, then what would be done; changes nothing."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._error: DeployGateError | None = None
+        self._lines: tuple[str, ...] = ()
+
+    def run(self, session: pytest.Session) -> None:
+        """Run the readiness gates and render the plan."""
+        desk = self._desk
+        try:
+            with open_ports(desk.settings, desk.environment) as ports:
+                snapshot = ports.target.snapshot()
+                desk.run_phase(session, Phase.READINESS, desk.configuration_only())
+                findings = ports.target.preflight()
+                package = ports.target.package()
+                self._lines = (
+                    *(f"preflight: {f.sentence}" for f in findings),
+                    f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}",
+                    *ports.target.gcloud_commands(snapshot),
+                )
+        except DeployGateError as error:
+            self._error = error
+        desk.skip_rest(Reason(code=ReasonCode.HELD, sentence="--deploy-plan changes nothing"))
+
+    def settle(self, *, is_complete: bool) -> Ending:
+        """The readiness verdict and the plan."""
+        del is_complete
+        if self._error is not None:
+            return ending_for(self._error)
+        verdict = self._desk.verdicts[Phase.READINESS]
+        return Ending(
+            verdict="PLAN" if verdict.holds else "REFUSE",
+            state="PLANNED",
+            reason=verdict.reason,
+            status=ExitStatus.PROMOTED if verdict.holds else ExitStatus.NOT_PROMOTED,
+            lines=self._lines,
+        )
