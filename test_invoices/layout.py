@@ -7,6 +7,7 @@ writes differs between builds of it), and only the 14 standard fonts are used.
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 
 from reportlab.lib.colors import Color
@@ -113,7 +114,22 @@ class Page:
         """Close the document and return its bytes."""
         self.canvas.showPage()
         self.canvas.save()
-        return self._buffer.getvalue()
+        return _without_banners(self._buffer.getvalue())
+
+
+def _without_banners(pdf: bytes) -> bytes:
+    """Replace the comments that differ between releases of reportlab, and move the cross references along."""
+    body, table = pdf.rsplit(b"\nxref\n", 1)
+    shorter = re.sub(rb"(%\x93\x8c\x8b\x9e) ReportLab [^\n]*", rb"\1", body, count=1)
+    moved = len(shorter) - len(body)
+
+    def move(found: re.Match[bytes]) -> bytes:
+        return b"%010d" % (int(found[1]) + moved) + found[2]
+
+    table = re.sub(rb"(\d{10})( 00000 n)", move, table)
+    table = re.sub(rb"% ReportLab [^\n]*", b"% digest", table)
+    start = b"startxref\n%d\n" % (len(shorter) + 1)
+    return shorter + b"\nxref\n" + re.sub(rb"startxref\n\d+\n", start, table)
 
 
 def wrap(words: str, width: float, *, size: float) -> list[str]:
