@@ -5,17 +5,11 @@ from typing import Protocol
 
 import pytest
 
-from pytest_deploygate.core.errors import (
-    ConfigError,
-    DeployGateError,
-    ExitStatus,
-)
+from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.verdict import PhaseVerdict, ReasonCode
-from pytest_deploygate.engine import (
-    reason_for,
-)
+from pytest_deploygate.engine import reason_for
 from pytest_deploygate.reporting import Ending
 
 
@@ -45,6 +39,7 @@ def ending_for(error: DeployGateError) -> Ending:
 
 
 def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
+    """The record with what one phase showed: gates, measurements, and every check that did not pass."""
     gates = {r.gate.name: f"{r.score} {r.outcome.value}" for r in verdict.gates}
     measured = {
         f"{verdict.evidence.phase.value}.{m.name}": f"{float(m.value):g} {m.unit}".strip()
