@@ -28,7 +28,7 @@ from pytest_deploygate.engine import (
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.flow import ending_for, with_verdict
-from pytest_deploygate.session.guards import refuse_unfit
+from pytest_deploygate.session.guards import refuse_unfit, require_whole_gates
 from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.wiring import LOCAL, open_ports, recover
 
@@ -68,6 +68,7 @@ class DeployFlow:
 
     def _run(self, session: pytest.Session) -> None:
         desk = self._desk
+        require_whole_gates(desk)
         ports = self._stack.enter_context(open_ports(desk.settings, desk.environment))
         self._recover(ports)
         rollout = self._open(ports)

@@ -34,6 +34,24 @@ def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
     _smaller_inventory(desk, ports)
 
 
+def require_whole_gates(desk: Desk) -> None:
+    """Every required gate must have been collected with at least as many checks as it needs.
+
+    Raises:
+        ConfigError: names each gate that was not, and where its checks were looked for.
+    """
+    inventory = desk.recorder.inventory
+    for gate in desk.settings.policy.gates:
+        count = len(inventory[gate.name])
+        if gate.required and count < gate.least_checks:
+            where = " ".join(gate.paths) or f"marker {gate.marker}"
+            raise ConfigError(
+                f"gate {gate.name} needs at least {gate.least_checks} checks, {count} were collected ({where})",
+                hint="pytest --collect-only shows what is collected; the gate's settings are in "
+                f"[tool.deploygate.gates.{gate.name}]",
+            )
+
+
 def _overrides(desk: Desk) -> None:
     names = {gate.name for gate in desk.settings.policy.gates}
     for gate, _ in desk.options.overrides:
