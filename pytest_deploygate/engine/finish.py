@@ -6,8 +6,9 @@ from pytest_deploygate.core.release import (
     TAG_PREVIOUS,
     TAG_PREVIOUS_VERIFY,
     Marks,
+    Snapshot,
 )
-from pytest_deploygate.core.rollout import Event
+from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import RevisionName
 from pytest_deploygate.core.verdict import Reason
@@ -36,6 +37,28 @@ def tidy_or_note(rollout: Ledgered, reason: Reason) -> None:
     rollout.close(reason)
 
 
+def clear_marks(rollout: Ledgered, snapshot: Snapshot) -> None:
+    """Put a service in order that still carries the marks of a rollout that has ended.
+
+    The tidying up after a promotion failed, or a build ended after the rollback and brought its marks along. Where
+    neither side of the rollout serves alone, somebody else acted since, and nothing is touched.
+    """
+    record = rollout.record
+    resting = Traffic.parse(record.facts.get("restore_to", ""))
+    if record.state is State.PROMOTED and snapshot.serving.sole == record.candidate:
+        rollout.act("finalise", lambda: _tidy(rollout))
+    elif record.state is not State.PROMOTED and snapshot.serving.shares == resting.shares:
+        marks = Marks(
+            baseline=resting.sole,
+            digest=record.facts.get("baseline_digest", ""),
+            config=record.facts.get("baseline_config", ""),
+        )
+        rollout.act(
+            "clear_marks",
+            lambda: rollout.ports.target.shift_traffic(resting, expect=resting, marks=marks),
+        )
+
+
 def _tidy(rollout: Ledgered) -> None:
     record, target = rollout.record, rollout.ports.target
     candidate = named(record.candidate, "candidate")
@@ -52,6 +75,8 @@ def _tidy(rollout: Ledgered) -> None:
         previous_verify = dict(before.tags).get(TAG_LIVE_VERIFY)
         if previous_verify is not None:
             tags[TAG_PREVIOUS_VERIFY] = previous_verify
+    # A revision that is gone cannot be tagged, and is no reason to leave the rest undone.
+    tags = {tag: revision for tag, revision in tags.items() if target.revision(revision)}
     target.shift_traffic(
         Traffic.of({LATEST if follows_latest and is_latest else candidate: 100}, tags),
         expect=Traffic.of({candidate: 100}),

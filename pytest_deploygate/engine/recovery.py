@@ -6,13 +6,14 @@ Settling is idempotent: it observes first, and a second run finds nothing to do.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_deploygate.core.errors import LockHeld
+from pytest_deploygate.core.errors import LockHeld, TargetError
 from pytest_deploygate.core.record import Lease, RolloutRecord
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import Actor, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.finish import tidy_or_note
+from pytest_deploygate.engine.finish import clear_marks, tidy_or_note
 from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.rollout import new_rollout_id
 from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
@@ -45,18 +46,14 @@ def settle_environment(
     if held is not None and not is_stale(held):
         raise held_by(held)
     found = store.open_rollouts(ports.environment)
-    marks = ports.target.snapshot().marks
-    is_orphan = marks.rollout is not None and marks.rollout not in {r.rollout_id for r in found}
-    if held is None and not found and not is_orphan:
+    marked = ports.target.snapshot().marks.rollout
+    is_left_over = marked is not None and marked not in {r.rollout_id for r in found}
+    if held is None and not found and not is_left_over:
         return ()
     lease = _lease_for(ports, held, actor)
     settled = [settle(ports, record, lease, progress) for record in found]
-    if (
-        is_orphan
-        and marks.rollout is not None
-        and ports.target.snapshot().marks.rollout == marks.rollout
-    ):
-        settled.append(_settle_orphan(ports, lease, actor, progress))
+    if all(s.state is not State.STRANDED for s in settled):
+        settled += _settle_marked(ports, lease, actor, progress)
     if all(s.state is not State.STRANDED for s in settled):
         store.release_lease(lease)
     return tuple(settled)
@@ -111,11 +108,34 @@ def settle(
     )
 
 
-def _settle_orphan(ports: Ports, lease: Lease, actor: Actor, progress: Progress) -> Recovery:
-    """A rollout of which the store knows nothing: the marks on the service say where to return to."""
+def _settle_marked(
+    ports: Ports, lease: Lease, actor: Actor, progress: Progress
+) -> tuple[Recovery, ...]:
+    """The rollout whose marks are still on the service although none is open, if there is one."""
     snapshot = ports.target.snapshot()
+    if snapshot.marks.rollout is None:
+        return ()
+    record = ports.store.rollout(snapshot.marks.rollout)
+    if record is None:
+        return (_settle_orphan(ports, snapshot, snapshot.marks.rollout, lease, actor, progress),)
+    try:
+        clear_marks(Ledgered(ports, record, lease, progress), snapshot)
+    except TargetError as error:
+        # What serves is right; the next rollout writes its own marks over these.
+        progress("untidy", error.message)
+    return ()
+
+
+def _settle_orphan(
+    ports: Ports,
+    snapshot: Snapshot,
+    rollout_id: RolloutId,
+    lease: Lease,
+    actor: Actor,
+    progress: Progress,
+) -> Recovery:
+    """A rollout of which the store knows nothing: the marks on the service say where to return to."""
     marks = snapshot.marks
-    rollout_id = marks.rollout or new_rollout_id(ports.clock.now())
     facts = {
         "existed": str(marks.baseline is not None).lower(),
         "traffic": str(snapshot.traffic),

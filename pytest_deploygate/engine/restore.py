@@ -184,18 +184,26 @@ def _remove_first_release(rollout: Ledgered, deadline: float) -> None:
                 progress=lambda text: rollout.progress("waiting", text),
                 budget_s=deadline - clock.monotonic(),
             )
-    now = target.snapshot()
-    if not now.exists:
-        return
-    if now.marks.rollout != rollout.record.rollout_id:
+    now = _own_first_release(rollout)
+    if now.is_public:
+        rollout.act("close", lambda: target.set_public(False))
+        now = _own_first_release(rollout)
+    if now.exists:
+        rollout.act("delete", target.delete_function)
+
+
+def _own_first_release(rollout: Ledgered) -> Snapshot:
+    """The service as it is; raises Drifted when it is not, or no longer, only what this rollout made of it."""
+    now, record = rollout.ports.target.snapshot(), rollout.record
+    ours = {record.candidate, record.verify} - {None}
+    foreign = [r for r, _ in now.serving.shares if ours and r not in ours]
+    if now.exists and (now.marks.rollout != record.rollout_id or foreign):
         raise Drifted(
             f"the function was made or changed by somebody else: {now.serving} serves",
             found=str(now.serving),
             hint="nothing was deleted; look at the function, then: deploygate unlock",
         )
-    if now.is_public:
-        rollout.act("close", lambda: target.set_public(False))
-    rollout.act("delete", target.delete_function)
+    return now
 
 
 def confirm_answers(rollout: Ledgered, revision: RevisionName) -> None:

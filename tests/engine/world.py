@@ -1,0 +1,289 @@
+"""One cloud, one record, and deployers that come, act and die; with the invariants that must hold at every moment."""
+
+from dataclasses import dataclass
+
+from pytest_deploygate.core.errors import DeployGateError, LeaseLost
+from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
+from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import Actor, EnvironmentName, RevisionName
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine import (
+    EngineSettings,
+    Ports,
+    Recovery,
+    Rollout,
+    reason_for,
+    settle_environment,
+)
+from tests.fakes import (
+    FOREIGN,
+    Change,
+    Cloud,
+    FakeClock,
+    FakeStore,
+    FakeTarget,
+    Faults,
+    Killed,
+    a_spec,
+)
+
+PROD = EnvironmentName("production")
+CONFIG = "c" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What a deployer finds, and what the gates will say."""
+
+    name: str
+    has_baseline: bool = True
+    by_hand: bool = False
+    """The baseline was deployed by other means, so the service carries no marks."""
+    is_pinned: bool = False
+    """A rollout of ours has promoted the baseline before, following which traffic is pinned by name."""
+    verify: bool = False
+    public: bool = True
+    steps: tuple[int, ...] = (100,)
+    candidate_holds: bool = True
+    live_holds: bool = True
+
+    @property
+    def holds(self) -> bool:
+        """Whether the gates hold to the end."""
+        return self.candidate_holds and self.live_holds
+
+    @property
+    def spec(self) -> FunctionSpec:
+        """Settings of the function."""
+        return a_spec(public=self.public, **({"SHEET": "test"} if self.verify else {}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a deployer ended by itself: its record if it had come so far, and the error that stopped it."""
+
+    record: RolloutRecord | None
+    error: DeployGateError | None = None
+
+
+def _reason(code: ReasonCode, sentence: str) -> Reason:
+    return Reason(code=code, sentence=sentence)
+
+
+class World:
+    """Everything that outlives a process."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.clock = FakeClock()
+        self.cloud = Cloud(self.clock)
+        self.faults = Faults()
+        self.store = FakeStore(self.clock, self.faults)
+        self.living: set[int] = set()
+        self.is_observed = False
+        """Whether a deployer has read the service, so that what people do from now on is drift."""
+        self.is_drifted = False
+        self._pids = 100
+        if scenario.has_baseline:
+            self.cloud.deployed("v1", by_hand=scenario.by_hand)
+            if scenario.is_pinned:
+                self.deploy("v1b", is_judged=False)
+                plan = self.cloud.serving()
+                self.cloud.write("before", plan, None)
+        self.before = self.cloud.serving()
+        self.before_images = self.cloud.images_serving()
+        self.was_public = self.cloud.peek().is_public
+        self.cloud.changes.clear()
+        self.faults.calls.clear()
+        self.is_observed = False
+        self.cloud.watchers.append(self._watch)
+
+    # What processes do
+
+    def new_actor(self) -> Actor:
+        """A process that begins to live."""
+        self._pids += 1
+        self.living.add(self._pids)
+        return Actor(user="ada", host="ci", pid=self._pids)
+
+    def ports(self, source: str = "v2") -> Ports:
+        """What a process works with."""
+        target = FakeTarget(self.cloud, self.faults, self.scenario.spec)
+        target.source = source
+        return Ports(
+            environment=PROD,
+            target=target,
+            store=self.store,
+            clock=self.clock,
+            settings=EngineSettings(steps=self.scenario.steps),
+        )
+
+    def is_stale(self, lease: Lease) -> bool:
+        """Whether the holder is dead; an unlocked test world sees every process."""
+        return lease.actor.pid not in self.living
+
+    def recover(self) -> tuple[Recovery, ...]:
+        """A process that only settles what is open."""
+        actor = self.new_actor()
+        try:
+            return settle_environment(self.ports(), actor=actor, is_stale=self.is_stale)
+        finally:
+            self.living.discard(actor.pid)
+
+    def deploy(self, source: str = "v2", *, is_judged: bool = True) -> Ended:
+        """A process that carries a rollout through, as a session does; all gates hold if not ``is_judged``."""
+        actor, ports = self.new_actor(), self.ports(source)
+        try:
+            return self._deploy(actor, ports, is_judged=is_judged)
+        finally:
+            self.living.discard(actor.pid)
+
+    def _deploy(self, actor: Actor, ports: Ports, *, is_judged: bool) -> Ended:
+        rollout: Rollout | None = None
+        try:
+            settled = settle_environment(ports, actor=actor, is_stale=self.is_stale)
+            if any(s.state is State.STRANDED for s in settled):
+                return Ended(record=None)
+            snapshot = ports.target.snapshot()
+            self.is_observed = True
+            package = ports.target.package()
+            rollout = Rollout.open(ports, actor=actor, purpose="deploy")
+            rollout.observe(snapshot, package, CONFIG)
+            if rollout.is_unchanged:
+                rollout.keep(_reason(ReasonCode.HELD, "nothing changed"))
+            else:
+                self._judge(rollout, is_judged=is_judged)
+        except DeployGateError as error:
+            if rollout is None:
+                return Ended(record=None, error=error)
+            return self._break_off(rollout, error)
+        return Ended(record=rollout.record)
+
+    def _judge(self, rollout: Rollout, *, is_judged: bool) -> None:
+        failed = _reason(ReasonCode.GATE_FAILED, "a gate failed")
+        rollout.stage()
+        if is_judged and not self.scenario.candidate_holds:
+            rollout.break_off(failed)
+            return
+        rollout.promote()
+        if is_judged and not self.scenario.live_holds:
+            rollout.break_off(failed)
+            return
+        rollout.finalise(_reason(ReasonCode.HELD, "all gates held"))
+
+    def _break_off(self, rollout: Rollout, error: DeployGateError) -> Ended:
+        if isinstance(error, LeaseLost) or rollout.state.is_final:
+            return Ended(record=rollout.record, error=error)
+        try:
+            rollout.break_off(reason_for(error, ReasonCode.COULD_NOT_ACT))
+        except DeployGateError as another:
+            return Ended(record=rollout.record, error=another)
+        return Ended(record=rollout.record, error=error)
+
+    def deploy_until_it_ends_or_dies(self) -> Ended | None:
+        """None if it died."""
+        try:
+            return self.deploy()
+        except Killed:
+            return None
+
+    # Invariants
+
+    def _watch(self, change: Change) -> None:
+        """Holds at every change of traffic."""
+        service = self.cloud.service
+        if change.cause == "human" and not self.is_observed:
+            self.before, self.before_images = change.serving, self.cloud.images_serving()
+        elif change.cause == "human":
+            self.is_drifted = True
+        elif self.is_drifted:
+            assert change.serving.percent(FOREIGN) == 100, f"drift was overwritten by {change}"
+        if service is None:
+            assert not self.scenario.has_baseline, "a function that existed was deleted"
+            return
+        for revision, _ in change.serving.shares:
+            assert revision in service.revisions, f"{revision} serves and does not exist"
+            assert service.revisions[revision].is_ready, f"{revision} serves and is not ready"
+            if change.is_public and revision != FOREIGN:
+                self._may_serve(revision)
+
+    def _may_serve(self, revision: RevisionName) -> None:
+        """What the public reaches served before, is a copy of that, or was judged good beforehand."""
+        service = self.cloud.existing()
+        info = service.revisions[revision]
+        assert info.variables.get("SHEET") == "production", f"{revision} writes elsewhere"
+        if self.before.percent(revision) or info.image in self.before_images:
+            return
+        assert any(
+            entry.kind is EntryKind.MOVED and entry.name == "candidate_held"
+            for record in self.store.peek_all()
+            if record.candidate == revision
+            for entry in self.store.peek_journal(record.rollout_id)
+        ), f"{revision} serves, and nobody recorded that it was judged good"
+
+    def serves_baseline(self) -> bool:
+        """Whether what the public reaches is what it reached before."""
+        if not self.scenario.has_baseline:
+            return self.cloud.service is None
+        return (
+            self.cloud.serving().shares == self.before.shares
+            or self.cloud.images_serving() == self.before_images
+        ) and self.cloud.peek().is_public == self.was_public
+
+    def serves_candidate(self, record: RolloutRecord) -> bool:
+        """Whether the public reaches the rollout's candidate and nothing else."""
+        is_open = self.cloud.peek().is_public == (self.scenario.public or self.was_public)
+        return record.candidate is not None and (
+            self.cloud.serving().sole == record.candidate and is_open
+        )
+
+    def check_told_truth(self, record: RolloutRecord) -> None:
+        """A final state tells who serves, and only a stranded rollout keeps the lease."""
+        assert record.state.is_final, f"ended as {record.state}"
+        if self.is_drifted:
+            assert self.cloud.serving().percent(FOREIGN) == 100
+        elif record.state is State.PROMOTED:
+            assert self.serves_candidate(record), self._scene(record)
+            assert record.serving == record.candidate
+        elif record.state in (State.ROLLED_BACK, State.REFUSED):
+            assert self.serves_baseline(), self._scene(record)
+
+    def check_settled(self) -> None:
+        """Nothing is open, nobody holds the lease, and the service carries no mark of a rollout under way."""
+        stranded = [r for r in self.store.peek_all() if r.state is State.STRANDED]
+        if stranded:
+            return
+        assert [r for r in self.store.peek_all() if r.is_open] == []
+        assert self.store.peek_lease(PROD) is None, "the lease was kept"
+        if not self.is_drifted:
+            assert self.cloud.peek().marks.rollout is None, "the service is marked as under way"
+
+    def check_recovery_is_idempotent(self) -> None:
+        """A second recovery finds nothing to do."""
+        seen = (self.cloud.peek(), self.store.peek_all(), self.store.peek_lease(PROD))
+        changes = len(self.cloud.changes)
+        if any(r.state is State.STRANDED for r in self.store.peek_all()):
+            return
+        assert self.recover() == ()
+        assert (self.cloud.peek(), self.store.peek_all(), self.store.peek_lease(PROD)) == seen
+        assert len(self.cloud.changes) == changes
+
+    def check_next_rollout_works(self) -> None:
+        """Whatever happened, the next deployer succeeds, unless a person must look first."""
+        if self.is_drifted or any(r.state is State.STRANDED for r in self.store.peek_all()):
+            return
+        self.cloud.finish_operations()
+        ended = self.deploy("v9", is_judged=False)
+        assert ended.error is None, str(ended.error)
+        assert ended.record is not None
+        assert ended.record.state is State.PROMOTED
+        assert self.serves_candidate(ended.record)
+        self.check_settled()
+
+    def _scene(self, record: RolloutRecord) -> str:
+        peek = self.cloud.peek()
+        return (
+            f"{record.state}: serves {peek.serving}, public {peek.is_public}, before {self.before}, "
+            f"candidate {record.candidate}, fired {self.faults.fired}"
+        )
