@@ -30,7 +30,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Let the deciding process of a real deployment run no test code."""
-    if config.getoption("--deploy-to", None) or config.getoption("--deploy-env", None):
+    is_checks = config.getoption("markexpr", "") == ROLLBACK_CHECKS
+    if is_checks or config.getoption("--deploy-to", None):
         from pytest_deploygate.session.activation import isolate
 
         isolate(config)

@@ -40,7 +40,7 @@ def isolate(config: pytest.Config) -> None:
         options, _, environment = _read(config)
     except ConfigError:
         return  # said where it can be said well: in pytest_configure
-    if options.mode is Mode.DEPLOY and environment.target != LOCAL:
+    if options.mode in (Mode.DEPLOY, Mode.ROLLBACK_CHECKS) and environment.target != LOCAL:
         config.option.numprocesses = 1
         config.option.dist = "load"
         config.option.tx = ["popen"]

@@ -117,12 +117,13 @@ class Controller:
 
     def _settle(self, session: pytest.Session, exitstatus: int) -> None:
         desk = self._desk
-        desk.runner.stop()
         is_complete = (
             exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
             and not session.shouldstop
             and not session.shouldfail
         )
+        if is_complete:
+            desk.runner.stop()  # what workers say while they end still counts
         pending = Ending(
             verdict="PENDING",
             state="PENDING",
@@ -135,6 +136,8 @@ class Controller:
                 self._ending = self._flow.settle(is_complete=is_complete)
             except DeployGateError as error:
                 self._ending = ending_for(error)
+        if not is_complete:
+            desk.runner.stop()  # after the way back: serving the baseline does not wait for a worker to end
         self._junit.set_properties(self._properties(self._ending))
 
     def _broken(self) -> Ending:
