@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.freeze import FreezeWindow
+from pytest_deploygate.core.freeze import parse as parse_freeze
 from pytest_deploygate.core.policy import (
     Condition,
     Gate,
@@ -63,8 +65,8 @@ class Environment:
     confirmations: int = 3
     secrets_file: str = ""
     services: Mapping[str, str] = field(default_factory=dict)
-    freeze: tuple[str, ...] = ()
-    approval: str = ""
+    freeze: tuple[FreezeWindow, ...] = ()
+    approval: str = "none"
 
     @property
     def config_digest(self) -> Digest:
@@ -89,6 +91,8 @@ class Settings:
     environments: Mapping[str, Environment]
     default_environment: str
     state: str = ""
+    prometheus_textfile: str = ""
+    """Where metrics are left for node_exporter's textfile collector; empty for nowhere."""
 
     def environment(self, name: str) -> Environment:
         """The environment of that name.
@@ -217,6 +221,7 @@ def _build(path: Path, table: Table) -> Settings:
         environments=environments,
         default_environment=default,
         state=str(table.get("state", "")),
+        prometheus_textfile=str(table.get("prometheus-textfile", "")),
     )
 
 
@@ -297,9 +302,16 @@ def _environment(path: Path, name: EnvironmentName, base: Table, own: Table) -> 
         confirmations=_int(merged.get("confirmations"), 3),
         secrets_file=str(merged.get("secrets-file", "")),
         services=_texts(merged, "services"),
-        freeze=tuple(str(f) for f in _list(merged.get("freeze"))),
-        approval=str(merged.get("approval", "")),
+        freeze=_freeze(where, merged),
+        approval=str(merged.get("approval", "none")),
     )
+
+
+def _freeze(where: str, own: Table) -> tuple[FreezeWindow, ...]:
+    try:
+        return tuple(parse_freeze(str(text)) for text in _list(own.get("freeze")))
+    except ConfigError as error:
+        raise ConfigError(f"{where}.freeze: {error.message}", hint=error.hint) from error
 
 
 def _spec(root: Path, where: str, own: Table) -> FunctionSpec:

@@ -60,7 +60,13 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
     environment = settings.environment(name or settings.default_environment)
     if endpoint == LOCAL and environment.target != LOCAL:
         rehearsal = f"{environment.name}-rehearsal"
-        return replace(environment, name=type(environment.name)(rehearsal), target=LOCAL)
+        return replace(
+            environment,
+            name=type(environment.name)(rehearsal),
+            target=LOCAL,
+            freeze=(),
+            approval="none",
+        )
     return environment
 
 

@@ -41,6 +41,7 @@ class ReasonCode(Enum):
     GATE_FAILED = "gate_failed"
     SCORE_BELOW_THRESHOLD = "score_below_threshold"
     CUSTOM = "custom"
+    REQUESTED = "requested"
     OVERRIDDEN = "overridden"
     INTERRUPTED = "interrupted"
     STAGE_FAILED = "stage_failed"

@@ -28,7 +28,7 @@ from pytest_deploygate.engine import (
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.flow import ending_for, with_verdict
-from pytest_deploygate.session.guards import refuse_unfit, require_whole_gates
+from pytest_deploygate.session.guards import refuse_frozen, refuse_unfit, require_whole_gates
 from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.wiring import LOCAL, open_ports, recover
 
@@ -175,6 +175,10 @@ class DeployFlow:
 
     def _act(self, rollout: Rollout, verdict: PhaseVerdict) -> None:
         desk = self._desk
+        if rollout.state is State.STAGED and verdict.holds:
+            refuse_frozen(
+                desk.environment, rollout.ports.clock.now()
+            )  # it may have begun meanwhile
         desk.config.hook.pytest_deploygate_act(config=desk.config, rollout=rollout, verdict=verdict)
         if rollout.state is State.STAGED and rollout.staged is not None:
             self._staged = rollout.staged

@@ -51,10 +51,11 @@ def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
         for check, state in checks
         if state.value != "passed"
     }
+    score = f"{float(verdict.score):.6f}"
     return replace(
         record,
-        score=f"{float(verdict.score):.6f}",
+        score=score,
         gates={**record.gates, **gates},
         measurements={**record.measurements, **measured},
-        facts={**record.facts, **states},
+        facts={**record.facts, **states, f"score.{verdict.evidence.phase.value}": score},
     )

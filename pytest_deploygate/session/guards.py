@@ -1,14 +1,25 @@
 """What must be right before a rollout touches anything; each guard says what to do when it is not."""
 
+from datetime import datetime
+
+from pytest_deploygate.config import Environment
+from pytest_deploygate.core.approval import plan_digest
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused, TargetRefused
+from pytest_deploygate.core.freeze import frozen_until
 from pytest_deploygate.core.release import Snapshot
+from pytest_deploygate.core.values import Digest
 from pytest_deploygate.core.verdict import ReasonCode
 from pytest_deploygate.engine import Ports, Rollout
 from pytest_deploygate.session.desk import Desk
 
 _JUDGED_BAD = frozenset(
     code.value
-    for code in (ReasonCode.GATE_FAILED, ReasonCode.TRIGGER_FIRED, ReasonCode.SCORE_BELOW_THRESHOLD)
+    for code in (
+        ReasonCode.GATE_FAILED,
+        ReasonCode.TRIGGER_FIRED,
+        ReasonCode.SCORE_BELOW_THRESHOLD,
+        ReasonCode.REQUESTED,
+    )
 )
 """Reasons that speak of the release itself, and not of the circumstances of its rollout."""
 
@@ -19,7 +30,8 @@ def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
     Raises:
         ConfigError: an override names no gate.
         TargetRefused: the platform is not in a state to deploy to.
-        PolicyRefused: a rule of evidence is broken (fewer checks, a release known to be bad).
+        PolicyRefused: a rule of evidence is broken (fewer checks, a release known to be bad), the environment is
+            frozen, or the plan is not approved.
     """
     _overrides(desk)
     blocking = [f for f in ports.target.preflight() if f.is_blocking]
@@ -32,6 +44,38 @@ def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
         _baseline(ports, rollout.snapshot)
     _known_bad(desk, ports, rollout)
     _smaller_inventory(desk, ports)
+    if not rollout.is_unchanged:
+        refuse_frozen(desk.environment, ports.clock.now())
+        digest = plan_digest(
+            package=rollout.package.digest,
+            config=desk.environment.config_digest,
+            policy=desk.settings.policy,
+            baseline=rollout.snapshot.baseline,
+        )
+        refuse_unapproved(desk.environment, digest, desk.options.approval)
+
+
+def refuse_frozen(environment: Environment, now: datetime) -> None:
+    """Raise PolicyRefused, saying until when, where a freeze window of ``environment`` holds at ``now`` (aware)."""
+    frozen = frozen_until(environment.freeze, now)
+    if frozen is not None:
+        window, end = frozen
+        raise PolicyRefused(
+            f"environment {environment.name} is frozen until {end:%Y-%m-%d %H:%M} UTC ({window.text})",
+            hint="deploy after that, or change tool.deploygate.environments."
+            f"{environment.name}.freeze; going back is never frozen: deploygate rollback {environment.name}",
+        )
+
+
+def refuse_unapproved(environment: Environment, digest: Digest, approval: str) -> None:
+    """Raise PolicyRefused where ``environment`` asks for an approval and ``approval`` is not that of ``digest``."""
+    if environment.approval != "required" or approval.strip().lower() == digest:
+        return
+    wrong = f"the approval {approval} is of another plan" if approval else "nobody approved it"
+    raise PolicyRefused(
+        f"environment {environment.name} needs an approval of this plan, and {wrong}; the plan is {digest}",
+        hint=f"look at it with: deploygate plan {environment.name}; then add --deploy-approval={digest}",
+    )
 
 
 def require_whole_gates(desk: Desk) -> None:

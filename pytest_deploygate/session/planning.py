@@ -2,6 +2,7 @@
 
 import pytest
 
+from pytest_deploygate.core.approval import plan_digest
 from pytest_deploygate.core.errors import (
     DeployGateError,
     ExitStatus,
@@ -31,8 +32,15 @@ class PlanFlow:
                 desk.run_phase(session, Phase.READINESS, desk.configuration_only())
                 findings = ports.target.preflight()
                 package = ports.target.package()
+                plan = plan_digest(
+                    package=package.digest,
+                    config=desk.environment.config_digest,
+                    policy=desk.settings.policy,
+                    baseline=snapshot.baseline,
+                )
                 self._lines = (
                     *(f"preflight: {f.sentence}" for f in findings),
+                    f"plan: digest {plan}",
                     f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}",
                     *ports.target.gcloud_commands(snapshot),
                 )

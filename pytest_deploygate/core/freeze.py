@@ -1,0 +1,124 @@
+"""Freeze windows: spans of time in which nothing is promoted. Going back is never frozen.
+
+Two forms, each with an IANA time zone; a time that is left out is 00:00; starts are included, ends are not:
+
+* every week: ``fri 15:00 - mon 07:00 Europe/Berlin``
+* once: ``2026-12-20 - 2027-01-03 Europe/Berlin`` (the third of January is free again)
+
+Wall times count in the zone of the window, so a weekend begins at 15:00 in summer and in winter.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from pytest_deploygate.core.errors import ConfigError
+
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_WEEK: Final = timedelta(days=7)
+_TIME: Final = r"(?:\s+(\d{1,2}:\d{2}))?"
+_FORM: Final = re.compile(
+    rf"(?P<from>\S+?{_TIME})\s+-\s+(?P<to>\S+?{_TIME})\s+(?P<zone>[A-Za-z]\S*)"
+)
+_HINT: Final = (
+    "write 'fri 15:00 - mon 07:00 Europe/Berlin' for every week, or "
+    "'2026-12-20 - 2027-01-03 Europe/Berlin' for once; a zone is needed"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weekly:
+    """A span of every week. ``start`` and ``end`` count from Monday 00:00 of the wall clock in ``zone``."""
+
+    text: str
+    start: timedelta
+    end: timedelta
+    zone: ZoneInfo
+
+    def ends_at(self, now: datetime) -> datetime | None:
+        """When the span that holds at ``now`` (aware) ends, in UTC; None if none holds."""
+        wall = now.astimezone(self.zone).replace(tzinfo=None)
+        monday = datetime(wall.year, wall.month, wall.day) - timedelta(days=wall.weekday())  # noqa: DTZ001 # wall clock
+        length = (self.end - self.start) % _WEEK
+        since = (wall - monday - self.start) % _WEEK
+        if since >= length:
+            return None
+        return (wall - since + length).replace(tzinfo=self.zone).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """One span, ``start <= now < end``, both in UTC."""
+
+    text: str
+    start: datetime
+    end: datetime
+
+    def ends_at(self, now: datetime) -> datetime | None:
+        """When the span ends if it holds at ``now`` (aware), in UTC; else None."""
+        return self.end if self.start <= now < self.end else None
+
+
+FreezeWindow = Weekly | Once
+
+
+def parse(text: str) -> FreezeWindow:
+    """Read one window.
+
+    Raises:
+        ConfigError: it has neither form, an unknown zone, or no length.
+    """
+    found = _FORM.fullmatch(text.strip())
+    if found is None:
+        raise _wrong(text, "it has neither of the two forms")
+    try:
+        zone = ZoneInfo(found["zone"])
+    except (KeyError, ValueError, OSError) as error:
+        raise _wrong(text, f"{found['zone']!r} is no time zone of the IANA database") from error
+    first, last = found["from"].lower(), found["to"].lower()
+    if first[:3] in _DAYS and last[:3] in _DAYS:
+        start, end = _of_week(text, first), _of_week(text, last)
+        if start == end:
+            raise _wrong(text, "it begins where it ends")
+        return Weekly(text=text, start=start, end=end, zone=zone)
+    begins, ends = _moment(text, first, zone), _moment(text, last, zone)
+    if ends <= begins:
+        raise _wrong(text, "it does not end after it begins")
+    return Once(text=text, start=begins, end=ends)
+
+
+def frozen_until(
+    windows: tuple[FreezeWindow, ...], now: datetime
+) -> tuple[FreezeWindow, datetime] | None:
+    """The window that holds at ``now`` (aware) longest and when it ends, in UTC; None if none holds."""
+    holding = [(w, end) for w in windows if (end := w.ends_at(now)) is not None]
+    return max(holding, key=lambda pair: pair[1], default=None)
+
+
+def _wrong(text: str, why: str) -> ConfigError:
+    return ConfigError(f"freeze window {text!r}: {why}", hint=_HINT)
+
+
+def _of_week(text: str, spot: str) -> timedelta:
+    day, _, clock = spot.partition(" ")
+    if day not in _DAYS:
+        raise _wrong(text, f"{day!r} is no day (days: {', '.join(_DAYS)})")
+    return timedelta(days=_DAYS.index(day)) + _clock(text, clock.strip())
+
+
+def _clock(text: str, clock: str) -> timedelta:
+    hour, _, minute = (clock or "0:00").partition(":")
+    if int(hour) > 23 or int(minute) > 59:
+        raise _wrong(text, f"{clock!r} is no time of day (00:00 to 23:59)")
+    return timedelta(hours=int(hour), minutes=int(minute))
+
+
+def _moment(text: str, spot: str, zone: ZoneInfo) -> datetime:
+    day, _, clock = spot.partition(" ")
+    try:
+        midnight = datetime.strptime(day, "%Y-%m-%d")  # noqa: DTZ007 # the zone follows
+    except ValueError as error:
+        raise _wrong(text, f"{day!r} is neither a day of the week nor a date") from error
+    return (midnight + _clock(text, clock.strip())).replace(tzinfo=zone).astimezone(UTC)

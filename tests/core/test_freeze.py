@@ -1,0 +1,103 @@
+"""Freeze windows: what holds when, in which zone, and what cannot be read."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.freeze import frozen_until, parse
+
+WEEKEND = "fri 15:00 - mon 07:00 Europe/Berlin"
+CHRISTMAS = "2026-12-20 - 2027-01-03 Europe/Berlin"
+
+
+def at(text: str, zone: str = "Europe/Berlin") -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
+
+
+@pytest.mark.parametrize(
+    ("moment", "end"),
+    [
+        ("2026-11-20 14:59:59", None),
+        ("2026-11-20 15:00:00", "2026-11-23 07:00"),
+        ("2026-11-22 03:00:00", "2026-11-23 07:00"),
+        ("2026-11-23 06:59:59", "2026-11-23 07:00"),
+        ("2026-11-23 07:00:00", None),
+        ("2026-11-25 12:00:00", None),
+    ],
+)
+def test_weekly_window_includes_its_start_and_not_its_end(moment: str, end: str | None) -> None:
+    assert parse(WEEKEND).ends_at(at(moment)) == (at(end).astimezone(UTC) if end else None)
+
+
+@pytest.mark.parametrize("day", ["2026-07-03", "2026-11-20"])
+def test_weekly_window_follows_the_wall_clock_in_summer_and_winter(day: str) -> None:
+    window = parse(WEEKEND)
+    assert window.ends_at(at(f"{day} 15:00").astimezone(UTC)) is not None
+    assert window.ends_at(at(f"{day} 14:59").astimezone(UTC)) is None
+
+
+def test_weekly_window_ends_by_the_wall_clock_when_the_clocks_change_inside_it() -> None:
+    # In the night to 2026-10-25 Berlin goes back from UTC+2 to UTC+1.
+    end = parse(WEEKEND).ends_at(at("2026-10-24 12:00"))
+    assert end == datetime(2026, 10, 26, 6, 0, tzinfo=UTC)
+
+
+def test_weekly_window_inside_one_week_holds_only_there() -> None:
+    window = parse("tue 09:00 - wed America/New_York")
+    assert window.ends_at(at("2026-11-24 09:00", "America/New_York")) == datetime(
+        2026, 11, 25, 5, tzinfo=UTC
+    )
+    assert window.ends_at(at("2026-11-25 00:00", "America/New_York")) is None
+    assert window.ends_at(at("2026-11-24 08:59", "America/New_York")) is None
+
+
+@pytest.mark.parametrize(
+    ("moment", "holds"),
+    [
+        ("2026-12-19 23:59:59", False),
+        ("2026-12-20 00:00:00", True),
+        ("2027-01-02 23:59:59", True),
+        ("2027-01-03 00:00:00", False),
+    ],
+)
+def test_window_of_dates_includes_its_start_and_not_its_end(moment: str, holds: bool) -> None:
+    end = parse(CHRISTMAS).ends_at(at(moment))
+    assert end == (at("2027-01-03").astimezone(UTC) if holds else None)
+
+
+def test_window_of_dates_may_have_times() -> None:
+    window = parse("2026-12-23 18:30 - 2026-12-24 06:00 UTC")
+    assert window.ends_at(datetime(2026, 12, 23, 18, 29, tzinfo=UTC)) is None
+    assert window.ends_at(datetime(2026, 12, 23, 18, 30, tzinfo=UTC)) is not None
+
+
+def test_the_window_that_ends_last_is_named() -> None:
+    windows = (parse(WEEKEND), parse(CHRISTMAS))
+    found = frozen_until(windows, at("2026-12-26 12:00"))
+    assert found is not None
+    assert (found[0].text, found[1]) == (CHRISTMAS, at("2027-01-03").astimezone(UTC))
+    assert frozen_until(windows, at("2026-12-16 12:00")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "neither of the two forms"),
+        ("always", "neither of the two forms"),
+        ("fri 15:00 - mon 07:00", "neither of the two forms"),
+        ("fri 15:00 - mon 07:00 Europe/Berlim", "'Europe/Berlim' is no time zone"),
+        ("fri 15:00 - mon 07:00 Europe/../x", "is no time zone"),
+        ("fri 25:00 - mon 07:00 UTC", "'25:00' is no time of day"),
+        ("friday 15:00 - mon 07:00 UTC", "'friday' is no day"),
+        ("fri 15:00 - 2026-12-24 UTC", "'fri' is neither a day of the week nor a date"),
+        ("fri 15:00 - fri 15:00 UTC", "begins where it ends"),
+        ("2026-12-24 - 2026-12-24 UTC", "does not end after it begins"),
+        ("2026-02-30 - 2026-03-01 UTC", "'2026-02-30' is neither"),
+    ],
+)
+def test_window_that_cannot_be_read_is_explained(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as caught:
+        parse(text)
+    assert "fri 15:00 - mon 07:00 Europe/Berlin" in caught.value.hint
