@@ -1,0 +1,209 @@
+"""The equivalent gcloud commands: word by word as people know them, and safe to paste into a shell."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_deploygate.core.release import FunctionSpec, SecretRef, Snapshot, Variant
+from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.targets import gcloud
+
+HERE = Path("/srv/checkout")
+SPEC = FunctionSpec(
+    function="process_invoice",
+    project="freckled-hen-analytics",
+    region="us-central1",
+    runtime="python312",
+    entry_point="process_invoice",
+    source=str(HERE),
+    memory="1Gi",
+    timeout_s=540,
+    public=True,
+    variables={
+        "GOOGLE_CLOUD_PROJECT_ID": "freckled-hen-analytics",
+        "DOCUMENT_AI_PROCESSOR_ID": "be53c6e3a199a473",
+        "GOOGLE_CLOUD_LOCATION": "us",
+        "GOOGLE_SHEETS_SPREADSHEET_ID": "1PdnZGPZwAV6AHXEeByhOlaEeGObxYWppwLcq0gdvs0E",
+        "GOOGLE_SHEETS_SHEET_NAME": "Update 20230525",
+    },
+    secrets={"GEMINI_API_KEY": SecretRef(name="gemini-api-key")},
+)
+
+AS_TYPED_BY_HAND = r"""
+gcloud functions deploy process_invoice \
+            --gen2 \
+            --runtime python312 \
+            --trigger-http \
+            --allow-unauthenticated \
+            --memory=1GiB \
+            --timeout=540s \
+            --region=us-central1 \
+            --entry-point=process_invoice \
+            --source=. \
+            --set-env-vars="GOOGLE_CLOUD_PROJECT_ID=freckled-hen-analytics,DOCUMENT_AI_PROCESSOR_ID=be53c6e3a199a473,GOOGLE_CLOUD_LOCATION=us,GOOGLE_SHEETS_SPREADSHEET_ID=1PdnZGPZwAV6AHXEeByhOlaEeGObxYWppwLcq0gdvs0E,GOOGLE_SHEETS_SHEET_NAME=Update 20230525" \
+            --set-secrets="GEMINI_API_KEY=gemini-api-key:latest"
+"""  # noqa: E501 - as people have it in their notes
+
+
+def words(command: str) -> list[list[str]]:
+    """The arguments of each call of gcloud, as a real shell passes them."""
+    bash = shutil.which("bash")
+    assert bash is not None
+    script = f"gcloud() {{ printf '%s\\0' \"$@\" CALL; }}\n{command}\n"
+    shown = subprocess.run(
+        [bash, "-euc", script], check=True, capture_output=True, text=True
+    ).stdout
+    calls = [call.split("\0")[:-1] for call in shown.split("CALL\0")]
+    return [call for call in calls if call]
+
+
+def served(traffic: Traffic) -> Snapshot:
+    serving = Traffic.of({RevisionName("process-invoice-00001-abc"): 100})
+    return Snapshot(
+        exists=True,
+        service="projects/p/locations/us-central1/services/process-invoice",
+        traffic=traffic,
+        serving=serving,
+    )
+
+
+def test_deploy_is_the_command_that_was_typed_by_hand() -> None:
+    made = gcloud.deploy(SPEC, Variant.TWIN, cwd=HERE)
+    assert words(made) == words(AS_TYPED_BY_HAND)
+
+
+def test_deploy_names_everything_that_the_settings_name() -> None:
+    spec = replace(
+        SPEC,
+        public=False,
+        cpu="2",
+        service_account="runner@p.iam.gserviceaccount.com",
+        ingress="ALLOW_INTERNAL_ONLY",
+        min_instances=0,
+        max_instances=7,
+        concurrency=3,
+        vpc_connector="projects/p/locations/r/connectors/c",
+        vpc_egress="PRIVATE_RANGES_ONLY",
+        labels={"team": "billing"},
+        build_variables={"GOOGLE_PYTHON_VERSION": "3.12"},
+        build_service_account="build@p.iam.gserviceaccount.com",
+        build_worker_pool="projects/p/locations/r/workerPools/w",
+        docker_repository="projects/p/locations/r/repositories/x",
+        secrets={
+            "A": SecretRef(name="a", version="3"),
+            "B": SecretRef(name="b", project="other"),
+        },
+    )
+    account = "projects/freckled-hen-analytics/serviceAccounts/build@p.iam.gserviceaccount.com"
+    [made] = words(gcloud.deploy(spec, Variant.TWIN, cwd=HERE))
+    assert made[-14:] == [
+        "--set-secrets=A=a:3,B=projects/other/secrets/b:latest",
+        "--cpu=2",
+        "--service-account=runner@p.iam.gserviceaccount.com",
+        "--ingress-settings=internal-only",
+        "--min-instances=0",
+        "--max-instances=7",
+        "--concurrency=3",
+        "--vpc-connector=projects/p/locations/r/connectors/c",
+        "--egress-settings=private-ranges-only",
+        "--update-labels=team=billing",
+        "--set-build-env-vars=GOOGLE_PYTHON_VERSION=3.12",
+        f"--build-service-account={account}",
+        "--build-worker-pool=projects/p/locations/r/workerPools/w",
+        "--docker-repository=projects/p/locations/r/repositories/x",
+    ]
+    assert "--no-allow-unauthenticated" in made
+
+
+@pytest.mark.parametrize(
+    ("memory", "shown"), [("1Gi", "1GiB"), ("256M", "256MB"), ("512Mi", "512MiB"), ("2G", "2GB")]
+)
+def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
+    [made] = words(gcloud.deploy(replace(SPEC, memory=memory), Variant.TWIN, cwd=HERE))
+    assert f"--memory={shown}" in made
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [(HERE, "."), (HERE / "a b", "a b"), (Path("/elsewhere/x"), "/elsewhere/x")],
+)
+def test_source_is_relative_to_where_it_is_pasted(source: Path, shown: str) -> None:
+    [made] = words(gcloud.deploy(replace(SPEC, source=str(source)), Variant.TWIN, cwd=HERE))
+    assert f"--source={shown}" in made
+
+
+def read_as_gcloud(text: str) -> dict[str, str]:
+    """What gcloud makes of a list of pairs (``gcloud topic escaping``)."""
+    delimiter = ","
+    if text.startswith("^"):
+        _, delimiter, text = text.split("^", 2)
+    return dict(pair.split("=", 1) for pair in text.split(delimiter)) if text else {}
+
+
+keys = st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True)
+values = st.text(st.sampled_from("ab ,^:;#@%~|+='\"$`\\!*\n"), max_size=12)
+
+
+@given(st.dictionaries(keys, values, max_size=4))
+def test_pairs_are_read_back_as_they_were(pairs: dict[str, str]) -> None:
+    assert read_as_gcloud(gcloud.joined(pairs)) == pairs
+
+
+@pytest.mark.parametrize(
+    "value", ["a,b", "it's", 'say "x"', "$HOME `id` $(id)", "a\nb", "back\\slash", "!!", "~/x"]
+)
+def test_values_survive_the_shell(value: str) -> None:
+    spec = replace(SPEC, variables={"A": value, "B": "2"})
+    [made] = words(gcloud.deploy(spec, Variant.TWIN, cwd=HERE))
+    [given_to_gcloud] = [w.partition("=")[2] for w in made if w.startswith("--set-env-vars=")]
+    assert read_as_gcloud(given_to_gcloud) == {"A": value, "B": "2"}
+
+
+def test_the_rollout_pins_first_and_ends_with_the_way_back() -> None:
+    spec = replace(SPEC, verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "Staging"})
+    made = gcloud.commands(spec, served(Traffic.of({LATEST: 100})), cwd=HERE)
+    calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))
+    kinds = [" ".join(call[:3]) for call in calls]
+    assert kinds == [
+        "run services update-traffic",
+        "functions deploy process_invoice",
+        "run services update-traffic",
+        "functions deploy process_invoice",
+        "run services update-traffic",
+        "run services update-traffic",
+        "run services update-traffic",
+        "run services update-traffic",
+    ]
+    assert "--to-revisions=process-invoice-00001-abc=100" in calls[0]
+    assert any("SHEET_NAME=Staging" in word for word in calls[1])
+    assert "--update-tags=dg-verify=NEW" in calls[2]
+    assert calls[3] == words(AS_TYPED_BY_HAND)[0]
+    assert "--update-tags=dg-cand=NEW" in calls[4]
+    assert "--to-revisions=NEW=100" in calls[5]
+    assert "--to-latest" in calls[6]
+    assert "--to-revisions=process-invoice-00001-abc=100" in calls[7]
+
+
+def test_a_first_release_is_private_until_it_is_opened() -> None:
+    made = gcloud.commands(SPEC, Snapshot(exists=False), cwd=HERE)
+    calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))
+    assert "--no-allow-unauthenticated" in calls[0]
+    assert calls[-2][2] == "add-iam-policy-binding"
+    assert calls[-1][:3] == ["functions", "delete", "process_invoice"]
+
+
+def test_the_project_is_set_for_all_commands() -> None:
+    assert gcloud.commands(SPEC, None, cwd=HERE)[0] == (
+        "export CLOUDSDK_CORE_PROJECT=freckled-hen-analytics"
+    )
+
+
+def test_a_pinned_service_stays_pinned() -> None:
+    pinned = served(Traffic.of({RevisionName("process-invoice-00001-abc"): 100}))
+    assert "--to-latest" not in "\n".join(gcloud.commands(SPEC, pinned, cwd=HERE))
