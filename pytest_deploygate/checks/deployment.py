@@ -50,6 +50,8 @@ class Deployment:
     """Where the local cloud tells what a revision did; empty elsewhere."""
     access_token: Secret | None = None
     """Token for ``services``."""
+    baseline: Mapping[str, float] = field(default_factory=dict)
+    """What the last promoted rollout measured, by name of the measurement; empty before the first one."""
 
     def to_json(self) -> str:
         """As JSON text **with the tokens in the clear**: for workers of this session only, never for a record."""
@@ -94,7 +96,7 @@ _TEXTS = (
     *("candidate_revision", "twin_revision", "live_revision", "memory_mb", "timeout_s"),
 )
 _ENDPOINTS = ("candidate", "twin", "live")
-_MAPPINGS = ("verify_variables", "production_variables", "services")
+_MAPPINGS = ("verify_variables", "production_variables", "services", "baseline")
 
 
 def _endpoint_json(endpoint: Endpoint | None) -> Json:

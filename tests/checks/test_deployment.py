@@ -30,6 +30,7 @@ FULL = Deployment(
     services={"sheets": "https://sheets.googleapis.com"},
     statistics_url="http://127.0.0.1:1",
     access_token=Secret("planted-2"),
+    baseline={"accuracy_score": 0.97},
 )
 
 

@@ -1,0 +1,58 @@
+"""What the suites share: the sheet that is judged, one posting of the big order, and served documents."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.filehost import FileHost, serve_files
+from pytest_deploygate.checks.probe import Probe, is_loopback
+from pytest_deploygate.checks.sheet import SheetReader
+from suites.invoices import DELIVERY, DOCUMENTS, ORDER, Poster, Posting, sheet_of
+
+Measure = Callable[..., None]
+"""``measure(name, value, unit="s")``."""
+
+
+@pytest.fixture(scope="session")
+def sink(deployment: Deployment) -> SheetReader:
+    """The tab that the verification revision writes to."""
+    return sheet_of(deployment, deployment.verify_variables, may_write=True)
+
+
+@pytest.fixture(scope="session")
+def production_sheet(deployment: Deployment) -> SheetReader:
+    """The tab that production writes to; it can only be read."""
+    return sheet_of(deployment, deployment.production_variables, may_write=False)
+
+
+@pytest.fixture(scope="session")
+def poster(
+    candidate: Probe, sink: SheetReader, tmp_path_factory: pytest.TempPathFactory
+) -> Poster:
+    """Posts documents to the verification revision; workers of pytest-xdist take turns."""
+    base = tmp_path_factory.getbasetemp()
+    shared: Path = base.parent if base.name.startswith("popen-") else base
+    return Poster(candidate, sink, shared / "deploygate-sheet.lock")
+
+
+@pytest.fixture(scope="session")
+def order(poster: Poster) -> Posting:
+    """Creative-Coop CS003837319, posted once for all checks of this process."""
+    return poster.post(ORDER)
+
+
+@pytest.fixture(scope="session")
+def delivery(poster: Poster) -> Posting:
+    """Creative-Coop CI004848705, posted once for all checks of this process."""
+    return poster.post(DELIVERY)
+
+
+@pytest.fixture(scope="session")
+def documents(deployment: Deployment) -> Iterator[FileHost]:
+    """Serves the test invoices by URL, where the function can reach this machine."""
+    if deployment.candidate is None or not is_loopback(deployment.candidate.url):
+        pytest.skip("a function in the cloud cannot fetch documents from this machine")
+    with serve_files(DOCUMENTS) as host:
+        yield host

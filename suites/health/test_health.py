@@ -1,0 +1,135 @@
+"""The revision answers, keeps the contract, shows nothing of its inside, and is the one that is to be judged.
+
+Everything here writes nothing. It is asked of the verification revision and of its twin, which would be promoted.
+"""
+
+import statistics
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.platform import LocalStatistics
+from pytest_deploygate.checks.probe import Answer, Endpoint, Probe
+from suites.invoices import contract_violations
+
+LONGEST_ANSWER_S = 5.0
+BROKEN_BODIES = (b'{"file_url": ', b"[]", b'["http://x.example/a.pdf"]', b'"text"', b"null", b"\xff\x00garbage")
+JSON_HEADERS = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(params=["candidate", "twin"])
+def endpoint(request: pytest.FixtureRequest, deployment: Deployment) -> Endpoint:
+    found: Endpoint | None = getattr(deployment, request.param)
+    assert found is not None, f"there is no {request.param}"
+    return found
+
+
+@pytest.fixture
+def probe(endpoint: Endpoint) -> Probe:
+    """Nothing that these checks send can write, so that is all that this one lets through."""
+    harmless = Endpoint(url=endpoint.url, revision=endpoint.revision, token=endpoint.token)
+    return Probe(harmless, harmless=BROKEN_BODIES)
+
+
+def is_contract_error(answer: Answer, status: int, error: str) -> bool:
+    return (answer.status, answer.json) == (status, {"error": error})
+
+
+def test_first_answer_comes_in_time(probe: Probe, measure: Callable[..., None]) -> None:
+    answer = probe.get()
+    measure("health_response_s", answer.elapsed_s, unit="s")
+    assert answer.elapsed_s < LONGEST_ANSWER_S
+    assert answer.status in (200, 400, 405)
+
+
+def test_get_is_not_allowed(probe: Probe) -> None:
+    answer = probe.get()
+    assert is_contract_error(answer, 405, "Method Not Allowed"), answer
+
+
+def test_head_is_not_allowed(probe: Probe) -> None:
+    assert probe.request("HEAD").status == 405
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+def test_other_methods_are_not_allowed(candidate: Probe, method: str) -> None:
+    answer = candidate.request(method)
+    assert is_contract_error(answer, 405, "Method Not Allowed"), answer
+
+
+def test_empty_post_says_what_is_missing(probe: Probe) -> None:
+    for answer in (probe.post(), probe.post(json_body={})):
+        assert is_contract_error(answer, 400, "Missing invoice_file or file_url"), answer
+
+
+def test_garbage_is_the_callers_fault(probe: Probe, subtests: pytest.Subtests) -> None:
+    for body in BROKEN_BODIES:
+        with subtests.test(body=body):
+            answer = probe.post(body=body, headers=JSON_HEADERS)
+            assert 400 <= answer.status < 500, answer
+            assert contract_violations(answer) == ()
+
+
+def test_answers_are_json_and_keep_the_contract(probe: Probe) -> None:
+    for answer in (probe.get(), probe.post(), probe.post(json_body={})):
+        assert answer.content_type == "application/json"
+        assert contract_violations(answer) == ()
+
+
+def test_empty_upload_is_refused(candidate: Probe) -> None:
+    empty = candidate.post(files={"invoice_file": ("empty.pdf", b"", "application/pdf")})
+    assert is_contract_error(empty, 400, "Empty file received"), empty
+
+
+def test_upload_under_another_name_is_refused(candidate: Probe) -> None:
+    other = candidate.post(files={"document": ("a.pdf", b"%PDF-1.4", "application/pdf")})
+    assert is_contract_error(other, 400, "Missing invoice_file or file_url"), other
+
+
+def test_errors_show_nothing_of_the_inside(probe: Probe, deployment: Deployment) -> None:
+    values = {*deployment.verify_variables.values(), *deployment.production_variables.values()}
+    hidden = {value for value in values if len(value) > 8} | {"Traceback", 'File "', "/workspace"}
+    for body in (b"", *BROKEN_BODIES):
+        answer = probe.post(body=body, headers=JSON_HEADERS)
+        told = answer.text + str(dict(answer.headers))
+        assert not [text for text in hidden if text in told]
+
+
+def test_the_revision_to_be_judged_answers(
+    probe: Probe, endpoint: Endpoint, deployment: Deployment
+) -> None:
+    assert endpoint.revision, "the deployment does not say which revision this is"
+    named = {probe.get().revision for _ in range(3)} | {probe.post().revision}
+    if named != {""}:
+        assert named == {endpoint.revision}
+        return
+    assert deployment.statistics_url, (
+        "nothing tells which revision answers: let the function send X-Revision with the value of K_REVISION"
+    )
+    reader = LocalStatistics(deployment.statistics_url, endpoint.revision)
+    before = reader.read().requests
+    probe.get()
+    after = reader.read().requests
+    assert before is not None
+    assert after is not None
+    assert after > before, f"the platform did not count the request for {endpoint.revision}"
+
+
+def test_ten_answers_in_a_row_are_the_same(probe: Probe, measure: Callable[..., None]) -> None:
+    answers = [probe.post(json_body={}) for _ in range(10)]
+    assert len({(answer.status, answer.text, answer.revision) for answer in answers}) == 1
+    typical = statistics.median(answer.elapsed_s for answer in answers)
+    measure("health_median_s", typical, unit="s")
+    assert max(answer.elapsed_s for answer in answers) < LONGEST_ANSWER_S
+
+
+def test_concurrent_requests_get_their_own_answers(probe: Probe) -> None:
+    def ask(number: int) -> tuple[bool, int]:
+        answer = probe.post(json_body={}) if number % 2 else probe.get()
+        return bool(number % 2), answer.status
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(16)))
+    assert set(answers) == {(True, 400), (False, 405)}

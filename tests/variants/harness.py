@@ -1,0 +1,171 @@
+"""Runs the suites against any function without a rollout: a pytest plugin, used by the tests of this folder.
+
+``JUDGED_SOURCE`` names the function's folder, ``JUDGED_SHEETS`` the Sheets API. It offers the fixtures that the plugin
+offers (``deployment``, ``candidate``, ``twin``, ``live``, ``measure``), with one process of the function that writes
+to a tab for tests and one that is configured as production is.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.probe import Endpoint, Probe
+from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.values import Phase
+from tests.checks.loopback import Asked, Reply, serving
+
+ROOT = Path(__file__).resolve().parents[2]
+VERIFY, TWIN = "process-invoice-00002-ver", "process-invoice-00003-can"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer ``--judged-phase``."""
+    parser.addoption("--judged-phase", default="candidate")
+    parser.addoption("--judged-baseline", default="{}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the marker of live checks, as the plugin does."""
+    config.addinivalue_line("markers", "rollback-checks: judges what serves")
+
+
+@contextmanager
+def running(source: Path, variables: dict[str, str]) -> Iterator[tuple[str, psutil.Process]]:
+    """One process of the function; gives its URL once it listens."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "functions_framework", "--target=process_invoice"),
+            *(f"--source={source / 'main.py'}", "--host=127.0.0.1", f"--port={port}"),
+        ],
+        env={k: v for k, v in os.environ.items() if not k.startswith("GOOGLE_")} | variables,
+        cwd=source,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                requests.get(f"http://127.0.0.1:{port}", timeout=60)
+                break
+            except requests.ConnectionError:
+                assert process.poll() is None, "the function did not start"
+                assert time.monotonic() < deadline, "the function does not listen"
+                time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def _memory_mb(process: psutil.Process) -> float:
+    family = [process, *process.children(recursive=True)]
+    return float(sum(p.memory_info().rss for p in family)) / 2**20
+
+
+@pytest.fixture(scope="session")
+def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """The function of ``JUDGED_SOURCE``; without endpoints for ``--judged-phase=readiness``."""
+    source, sheets = Path(os.environ["JUDGED_SOURCE"]), os.environ.get("JUDGED_SHEETS", "")
+    phase = Phase(request.config.getoption("--judged-phase"))
+    production = {
+        "GOOGLE_CLOUD_PROJECT_ID": "a-project",
+        "DOCUMENT_AI_PROCESSOR_ID": "a-processor",
+        "GOOGLE_SHEETS_SPREADSHEET_ID": f"spreadsheet-{uuid.uuid4().hex}",
+        "GOOGLE_SHEETS_SHEET_NAME": "Update 20230525",
+        "INVOICE_FILE_HOSTS": "127.0.0.1",
+    }
+    verify = production | {"GOOGLE_SHEETS_SHEET_NAME": "TEST"}
+    known = Deployment(
+        environment="harness",
+        phase=phase,
+        function="process_invoice",
+        region="us-central1",
+        project="a-project",
+        source=str(source),
+        verify_variables=verify,
+        production_variables=production,
+        memory_mb=1024,
+        timeout_s=540,
+        baseline=json.loads(request.config.getoption("--judged-baseline")),
+    )
+    if phase is Phase.READINESS:
+        yield known
+        return
+    extra = {"GOOGLE_SHEETS_API_ENDPOINT": sheets}
+    with ExitStack() as stack:
+        judged, process = stack.enter_context(
+            running(source, verify | extra | {"K_REVISION": VERIFY})
+        )
+        twin, twin_process = stack.enter_context(
+            running(source, production | extra | {"K_REVISION": TWIN})
+        )
+        start = stack.enter_context(serving())
+
+        def statistics(asked: Asked) -> Reply:
+            of = process if VERIFY in asked.path else twin_process
+            document = {"memory_mb": {"peak": _memory_mb(of)}, "memory_kills": 0}
+            return Reply(body=json.dumps(document).encode())
+
+        yield Deployment(
+            **{
+                name: getattr(known, name)
+                for name in Deployment.__dataclass_fields__
+                if name not in ("candidate", "twin", "live", "services", "statistics_url")
+            },
+            candidate=Endpoint(url=judged, revision=VERIFY, may_write=True),
+            twin=Endpoint(url=twin, revision=TWIN),
+            live=Endpoint(url=twin, revision=TWIN),
+            services={"sheets": sheets},
+            statistics_url=start(statistics).url,
+        )
+
+
+def _probe(endpoint: Endpoint | None) -> Probe:
+    assert endpoint is not None
+    return Probe(endpoint)
+
+
+@pytest.fixture(scope="session")
+def candidate(deployment: Deployment) -> Probe:
+    """As the plugin's."""
+    return _probe(deployment.candidate)
+
+
+@pytest.fixture(scope="session")
+def twin(deployment: Deployment) -> Probe:
+    """As the plugin's."""
+    return _probe(deployment.twin)
+
+
+@pytest.fixture(scope="session")
+def live(deployment: Deployment) -> Probe:
+    """As the plugin's."""
+    return _probe(deployment.live)
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """As the plugin's; what was measured is printed."""
+
+    def record(name: str, value: float, *, unit: str = "") -> None:
+        measured = Measurement.of(name, value, unit=unit, check=request.node.nodeid)
+        sys.stderr.write(f"measured {measured.name}={float(measured.value):g}{unit}\n")
+
+    return record
