@@ -1,0 +1,125 @@
+"""The wheel in somebody else's project: an own function, two gates of its own, nothing of this checkout."""
+
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from pytest_deploygate.emulator.process import stop
+from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
+
+from tests.e2e.project import REPOSITORY
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = """
+[tool.deploygate.gates.greeting]
+phase = "candidate"
+paths = ["checks/greeting"]
+
+[tool.deploygate.gates.alive]
+phase = "live"
+paths = ["checks/alive"]
+
+[tool.deploygate.gates.source]
+phase = "readiness"
+paths = ["checks/source"]
+
+[tool.deploygate.environments.local]
+target = "local"
+function = "hello-world"
+runtime = "python312"
+entry-point = "hello"
+source = "function"
+public = true
+"""
+FUNCTION = '''
+"""Says hello."""
+
+
+def hello(request):
+    return f"hello, {request.args.get('name', 'world')}\\n"
+'''
+FILES = {
+    "pyproject.toml": SETTINGS,
+    "function/main.py": FUNCTION,
+    "function/requirements.txt": "functions-framework\n",
+    "checks/source/test_source.py": (
+        "def test_it_has_a_name(deployment):\n    assert deployment.function == 'hello-world'\n"
+    ),
+    "checks/greeting/test_greeting.py": (
+        "def test_it_greets(candidate):\n    assert candidate.get('?name=Ada').text == 'hello, Ada\\n'\n"
+    ),
+    "checks/alive/test_alive.py": "def test_it_answers(live):\n    assert live.get('').status == 200\n",
+}
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter with the wheel installed, and nothing else of this checkout."""
+    folder = tmp_path_factory.mktemp("stranger")
+    pip = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "-w", str(folder)]
+    subprocess.run([*pip, str(REPOSITORY)], check=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "venv", with_pip=True)
+    found = folder / "venv" / "bin" / "python"
+    subprocess.run(
+        [found, "-m", "pip", "--quiet", "install", "--no-compile", f"{wheel}[local]"], check=True
+    )
+    return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    """The stranger's checkout."""
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    try:
+        yield tmp_path
+    finally:
+        stop(tmp_path / ".deploygate" / "local")
+
+
+def _pytest(python: Path, project: Path, cache: Path) -> "subprocess.CompletedProcess[str]":
+    hidden = {
+        n: v for n, v in os.environ.items() if not n.startswith(("PYTEST", "COVERAGE", "COV_"))
+    }
+    return subprocess.run(
+        [python, "-m", "pytest", "--deploy-to=local"],
+        cwd=project,
+        env={**hidden, BUILD_CACHE_VARIABLE: str(cache)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def _url(output: str) -> str:
+    (line,) = [text for text in output.splitlines() if text.startswith("url: ")]
+    return line.removeprefix("url: ")
+
+
+def test_wheel_deploys_a_strangers_function_and_keeps_it_when_a_gate_breaks(
+    python: Path, project: Path, build_cache: Path
+) -> None:
+    first = _pytest(python, project, build_cache)
+    assert first.returncode == 0, first.stdout
+    url = _url(first.stdout)
+    assert requests.get(url, timeout=30).text == "hello, world\n"
+
+    main = project / "function" / "main.py"
+    main.write_text(FUNCTION.replace("hello, {", "goodbye, {"), encoding="utf-8")
+    second = _pytest(python, project, build_cache)
+    assert second.returncode == 1, second.stdout
+    assert "ROLL_BACK: gate greeting failed: 0/1 checks passed" in second.stdout
+    assert requests.get(url, timeout=30).text == "hello, world\n"
