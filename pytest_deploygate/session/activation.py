@@ -13,10 +13,11 @@ from pytest_deploygate.phases import InProcessRunner
 from pytest_deploygate.recording import Recorder
 from pytest_deploygate.reporting import Terminal
 from pytest_deploygate.session.desk import Desk, configuration_of
+from pytest_deploygate.session.redacting import Redacting
 from pytest_deploygate.session.refusals import refusals
 from pytest_deploygate.session.signals import SignalGuard
-from pytest_deploygate.stash import DEPLOYMENT, MODE, WORKER_INPUT, Mode
-from pytest_deploygate.wiring import LOCAL, select_environment
+from pytest_deploygate.stash import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
+from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment
 
 _STRICT_WARNINGS = (
     "error::pytest.PytestReturnNotNoneWarning",
@@ -77,6 +78,8 @@ def _activate(config: pytest.Config) -> None:
     register = config.pluginmanager.register
     register(fixtures, "deploygate-fixtures")
     register(GatedItems(settings), "deploygate-gated")
+    redactor = config.stash[REDACTOR] = redactor_for(settings)
+    register(Redacting(redactor), "deploygate-redacting")
     told = getattr(config, "workerinput", {})
     if WORKER_INPUT in told:
         _choose_paths(config, settings, options)

@@ -71,6 +71,7 @@ class DeployFlow:
         require_whole_gates(desk)
         ports = self._stack.enter_context(open_ports(desk.settings, desk.environment))
         self._recover(ports)
+        desk.remember(ports.store.last_promoted(ports.environment))
         rollout = self._open(ports)
         snapshot = rollout.snapshot
         self._is_unchanged = rollout.is_unchanged

@@ -9,6 +9,7 @@ import pytest
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.probe import Endpoint
 from pytest_deploygate.config import Environment, Settings
+from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot, Variant
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, judge_phase, reconcile
@@ -19,6 +20,7 @@ from pytest_deploygate.ports import Target
 from pytest_deploygate.recording import Recorder
 from pytest_deploygate.reporting import Terminal
 from pytest_deploygate.session.signals import SignalGuard
+from pytest_deploygate.stash import REDACTOR
 from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
 
 PHASES = (Phase.READINESS, Phase.CANDIDATE, Phase.LIVE)
@@ -55,6 +57,8 @@ class Desk:
     terminal: Terminal
     signals: SignalGuard
     verdicts: dict[Phase, PhaseVerdict] = field(default_factory=dict)
+    baseline: dict[str, float] = field(default_factory=dict)
+    """What the candidate phase of the last promoted rollout measured, by name."""
 
     def run_phase(
         self, session: pytest.Session, phase: Phase, deployment: Deployment
@@ -62,6 +66,7 @@ class Desk:
         """Run one phase and judge it."""
         count = len(self.recorder.checks_of(phase))
         self.terminal.step(phase.value, f"{count} checks")
+        self.config.stash[REDACTOR].learn(_tokens_of(deployment))
         budget = Budget(self.settings.policy.phases[phase].budget_s)
         self.runner.run(session, phase, deployment, budget)
         if budget.is_exceeded:
@@ -92,12 +97,19 @@ class Desk:
                 ]
                 report_not_run(self.config, waiting, f"not run: {reason.sentence}")
 
+    def remember(self, last: RolloutRecord | None) -> None:
+        """Take what the last promoted rollout measured, for checks that compare with it."""
+        prefix = f"{Phase.CANDIDATE.value}."
+        for name, text in (last.measurements if last is not None else {}).items():
+            if name.startswith(prefix):
+                self.baseline[name.removeprefix(prefix)] = float(text.split(" ")[0])
+
     # -- what the checks are given ---------------------------------------------------------------
 
     def configuration_only(self, phase: Phase = Phase.READINESS) -> Deployment:
         """A deployment without any endpoint."""
-        spec = self.environment.spec
-        return configuration_of(self.environment, phase, spec.memory)
+        known = configuration_of(self.environment, phase, self.environment.spec.memory)
+        return replace(known, baseline=dict(self.baseline))
 
     def staged(
         self, target: Target, staged: Staged, snapshot: Snapshot, phase: Phase
@@ -161,6 +173,13 @@ class Desk:
             services={**services, **self.environment.services},
             statistics_url=statistics,
         )
+
+
+def _tokens_of(deployment: Deployment) -> list[str]:
+    """What checks could show by mistake."""
+    endpoints = (deployment.candidate, deployment.twin, deployment.live)
+    tokens = [deployment.access_token, *(e.token for e in endpoints if e is not None)]
+    return [token.reveal() for token in tokens if token is not None]
 
 
 def configuration_of(environment: Environment, phase: Phase, memory: str) -> Deployment:

@@ -42,7 +42,7 @@ def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
     """The record with what one phase showed: gates, measurements, and every check that did not pass."""
     gates = {r.gate.name: f"{r.score} {r.outcome.value}" for r in verdict.gates}
     measured = {
-        f"{verdict.evidence.phase.value}.{m.name}": f"{float(m.value):g} {m.unit}".strip()
+        f"{verdict.evidence.phase.value}.{m.name}": f"{float(m.value):.9g} {m.unit}".strip()
         for m in verdict.evidence.measurements
     }
     states = {

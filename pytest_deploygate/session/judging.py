@@ -44,6 +44,7 @@ class JudgeFlow:
         try:
             ports = self._stack.enter_context(open_ports(desk.settings, desk.environment))
             self._ports = ports
+            desk.remember(ports.store.last_promoted(ports.environment))
             snapshot = self._snapshot = ports.target.snapshot()
             if not snapshot.exists:
                 raise TargetRefused(
