@@ -14,8 +14,10 @@ from _pytest.junitxml import LogXML, xml_key
 
 from pytest_deploygate.core.errors import ConfigError, ExitStatus
 from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict, Reason
+from pytest_deploygate.stash import REDACTOR
 
 SCHEMA = "1"
 """Version of the ``deploygate.*`` properties."""
@@ -40,6 +42,7 @@ class Terminal:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._clean = config.stash.get(REDACTOR, Redactor())
         self.has_summary = False
 
     def _reporter(self) -> pytest.TerminalReporter | None:
@@ -55,7 +58,7 @@ class Terminal:
             # under xdist the letters of finished checks leave a line open that only the writer knows of
             if reporter._tw.width_of_current_line:  # noqa: SLF001 - the public ensure_newline does not see it
                 reporter.write("\n")
-            reporter.write_line(text, **markup)
+            reporter.write_line(self._clean(text), **markup)
             reporter.flush()
 
     def step(self, step: str, detail: str) -> None:
@@ -94,12 +97,15 @@ class Terminal:
                 reporter.write_line(text)
             good = ending.status in (None, ExitStatus.PROMOTED)
             reporter.write_line(
-                f"{ending.verdict}: {ending.reason.sentence}", bold=True, green=good, red=not good
+                self._clean(f"{ending.verdict}: {ending.reason.sentence}"),
+                bold=True,
+                green=good,
+                red=not good,
             )
             for reason in ending.others:
-                reporter.write_line(f"  also: {reason.sentence}")
+                reporter.write_line(self._clean(f"  also: {reason.sentence}"))
             for text in ending.lines:
-                reporter.write_line(text)
+                reporter.write_line(self._clean(text))
             reporter.write_line(f"state {ending.state}, {seconds:.1f} s")
 
 
@@ -132,6 +138,7 @@ class JUnit:
 
     def __init__(self, config: pytest.Config) -> None:
         self._xml: LogXML | None = config.stash.get(xml_key, None)
+        self._clean = config.stash.get(REDACTOR, Redactor())
 
     def check_writable(self) -> None:
         """Make sure that the file can be written before anything else is touched.
@@ -164,10 +171,12 @@ class JUnit:
         if self._xml is None:
             return
         self._xml.global_properties[:] = [
-            (name, value) for name, value in self._xml.global_properties if name not in properties
+            (name, self._clean(value))
+            for name, value in self._xml.global_properties
+            if name not in properties
         ]
         for name, value in properties.items():
-            self._xml.add_global_property(name, value)
+            self._xml.add_global_property(name, self._clean(value))
 
 
 def properties(

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_deploygate.core.redaction import Redactor
+
 if TYPE_CHECKING:
     from pytest_deploygate.checks.deployment import Deployment
 
@@ -39,3 +41,5 @@ class Mode(Enum):
 MODE: pytest.StashKey[Mode] = pytest.StashKey()
 DEPLOYMENT: pytest.StashKey["Deployment"] = pytest.StashKey()
 """The deployment that the running phase judges; absent where there is none."""
+REDACTOR: pytest.StashKey[Redactor] = pytest.StashKey()
+"""Takes secrets out of what this session shows; in deciding processes only."""

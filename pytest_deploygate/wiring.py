@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import os
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from pytest_deploygate.config import Environment, Settings, load
 from pytest_deploygate.core.errors import ConfigError, LockHeld
 from pytest_deploygate.core.record import Lease
+from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.engine import EngineSettings, Ports, Progress, Recovery, settle_environment
 from pytest_deploygate.engine.session import silent
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
@@ -113,7 +115,25 @@ def open_store(settings: Settings, clock: Clock) -> Store:
         return store
     from pytest_deploygate.store.sql import open_store as open_sql_store
 
-    return open_sql_store(url or f"sqlite:///{settings.state_dir / 'state.db'}", clock)
+    place = url or f"sqlite:///{settings.state_dir / 'state.db'}"
+    return open_sql_store(place, clock, redactor_for(settings))
+
+
+def redactor_for(settings: Settings) -> Redactor:
+    """Knows the secrets of this project: local secrets, and variables here and there whose name says so."""
+    redactor = Redactor(secrets_among(os.environ))
+    places = {cloud_home(settings) / "secrets.toml"}
+    for environment in settings.environments.values():
+        spec = environment.spec
+        for variables in (spec.variables, spec.verify_variables, spec.build_variables):
+            redactor.learn(secrets_among(variables))
+        if environment.secrets_file:
+            places.add(settings.root / environment.secrets_file)
+    for place in places:
+        with contextlib.suppress(OSError, ValueError):  # whoever needs the file says what is wrong
+            known = tomllib.loads(place.read_text(encoding="utf-8"))
+            redactor.learn(text for text in known.values() if isinstance(text, str))
+    return redactor
 
 
 def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import Pool, StaticPool
 
 from pytest_deploygate.core.errors import ConfigError, StoreError
 from pytest_deploygate.store import schema
@@ -69,6 +70,14 @@ def open_engine(url: URL) -> Engine:
     return _open_sqlite(url) if url.drivername == "sqlite" else _open_postgresql(url)
 
 
+def open_memory_engine() -> Engine:
+    """A database in memory, one connection for all threads, gone when it is disposed of."""
+    engine = _sqlite_engine(URL.create("sqlite"), poolclass=StaticPool)
+    with engine.execution_options(deploygate_writes=True).begin() as connection:
+        schema.migrate(connection)
+    return engine
+
+
 def _open_postgresql(url: URL) -> Engine:
     try:
         engine = create_engine(
@@ -106,7 +115,7 @@ def _open_sqlite(url: URL) -> Engine:
         if not path.exists():
             _create_sqlite(path)
         _check_file(path)
-        engine = _sqlite_engine(path)
+        engine = _sqlite_engine(URL.create("sqlite", database=str(path)))
         with engine.connect() as connection:
             is_current = schema.is_current(connection)
             if path.stat().st_size <= CHECKED_BYTES:
@@ -117,10 +126,11 @@ def _open_sqlite(url: URL) -> Engine:
     return engine
 
 
-def _sqlite_engine(path: Path) -> Engine:
+def _sqlite_engine(url: URL, poolclass: type[Pool] | None = None) -> Engine:
     engine = create_engine(
-        URL.create("sqlite", database=str(path)),
+        url,
         connect_args={"timeout": WAIT_MS / 1000, "check_same_thread": False},
+        poolclass=poolclass,
     )
 
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -152,7 +162,7 @@ def _create_sqlite(path: Path) -> None:
     draft.unlink(missing_ok=True)
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
-        engine = _sqlite_engine(draft)
+        engine = _sqlite_engine(URL.create("sqlite", database=str(draft)))
         try:
             with engine.execution_options(deploygate_writes=True).begin() as connection:
                 schema.migrate(connection)

@@ -5,7 +5,7 @@ and a lease checked inside a transaction stays ours until it is committed. Reads
 one moment.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +27,7 @@ from pytest_deploygate.core.values import (
 )
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import codec, leases, rows
-from pytest_deploygate.store.engines import open_engine, parse_url, place_of
+from pytest_deploygate.store.engines import open_engine, open_memory_engine, parse_url, place_of
 from pytest_deploygate.store.failures import explained
 from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind
 from pytest_deploygate.store.schema import (
@@ -39,11 +39,15 @@ from pytest_deploygate.store.schema import (
     ROLLOUTS,
 )
 
+Cleaner = Callable[[str], str]
+"""Takes out of a text what must not be kept."""
 
-def open_store(url: str, clock: Clock) -> "SqlStore":
+
+def open_store(url: str, clock: Clock, clean: Cleaner = str) -> "SqlStore":
     """The store behind ``url``: ``""`` (``.deploygate/state.db``), ``sqlite:///...`` or ``postgresql+psycopg://...``.
 
-    A missing SQLite file or missing PostgreSQL tables are made; older ones are migrated.
+    A missing SQLite file or missing PostgreSQL tables are made; older ones are migrated. ``clean`` takes known
+    secrets out of every text that is free (reasons, facts); what URLs may carry is taken out in any case.
 
     Raises:
         ConfigError: ``url`` is not one of these, or the driver is not installed.
@@ -51,16 +55,24 @@ def open_store(url: str, clock: Clock) -> "SqlStore":
     """
     parsed = parse_url(url)
     path = Path(str(parsed.database)).absolute() if parsed.drivername == "sqlite" else None
-    return SqlStore(open_engine(parsed), clock, place=place_of(parsed), path=path)
+    return SqlStore(open_engine(parsed), clock, place=place_of(parsed), path=path, clean=clean)
+
+
+def open_memory_store(clock: Clock, clean: Cleaner = str) -> "SqlStore":
+    """A store that ends with this process, for the emergency in which no other one can be had."""
+    return SqlStore(open_memory_engine(), clock, place="memory", path=None, clean=clean)
 
 
 class SqlStore:
     """Implements :class:`pytest_deploygate.ports.Store`; safe to use from several threads."""
 
-    def __init__(self, engine: Engine, clock: Clock, *, place: str, path: Path | None) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, *, place: str, path: Path | None, clean: Cleaner = str
+    ) -> None:
         self._engine = engine
         self._writing = engine.execution_options(deploygate_writes=True)
         self._clock = clock
+        self._clean = clean
         self._place = place
         self._path = path
         self._file = _identity(path)
@@ -178,7 +190,7 @@ class SqlStore:
                 )
             connection.execute(
                 insert(ROLLOUTS).values(
-                    entries=0, head=codec.CHAIN_START, **rows.rollout_cells(record)
+                    entries=0, head=codec.CHAIN_START, **rows.rollout_cells(self._kept(record))
                 )
             )
 
@@ -193,7 +205,7 @@ class SqlStore:
             if row is None:
                 raise rows.unknown(rollout_id)
             rows.require_environment(EnvironmentName(row.environment), lease)
-            body = codec.entry_body(entry)
+            body = codec.entry_body(replace(entry, facts=self._cleaned(entry.facts)))
             if entry.sequence == row.entries and rows.last_body(connection, rollout_id) == body:
                 return
             if entry.sequence != row.entries + 1:
@@ -248,7 +260,7 @@ class SqlStore:
             connection.execute(
                 update(ROLLOUTS)
                 .where(ROLLOUTS.c.rollout_id == record.rollout_id)
-                .values(**rows.rollout_cells(record))
+                .values(**rows.rollout_cells(self._kept(record)))
             )
 
     # The ledger
@@ -427,11 +439,22 @@ class SqlStore:
                 at=codec.time_text(self._clock.now()),
                 kind=kind.value,
                 actor=codec.actor_text(actor),
-                reason=codec.redact(reason),
+                reason=codec.redact(self._clean(reason)),
                 token=old.token,
                 rollout_id=old.rollout_id,
             )
         )
+
+    def _kept(self, record: RolloutRecord) -> RolloutRecord:
+        return replace(
+            record,
+            reason=self._clean(record.reason),
+            measurements=self._cleaned(record.measurements),
+            facts=self._cleaned(record.facts),
+        )
+
+    def _cleaned(self, texts: Mapping[str, str]) -> dict[str, str]:
+        return {key: self._clean(text) for key, text in texts.items()}
 
     def _all(self, query: Select[rows.Cells]) -> tuple[RolloutRecord, ...]:
         with self._read() as connection:
