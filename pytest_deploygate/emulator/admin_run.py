@@ -115,9 +115,9 @@ async def update_service(request: web.Request) -> web.Response:
     if request.query.get("validateOnly") == "true":
         return answer(request, _done(parent_of(request), before, service))
     new_template = touches(paths, "template") and service.template != before.template
-    template = service.template
-    if new_template:
-        service.template.CopyFrom(before.template)
+    template = type(service.template)()
+    template.CopyFrom(service.template)
+    service.template.CopyFrom(before.template)  # a new one is declared with its revision, by the operation
     bump(service)
     service.reconciling = True
     cloud.state.services.put(name, service)

@@ -22,7 +22,7 @@ _PACKED = {
     "type.googleapis.com/google.cloud.functions.v2.Function": ("cloudfunctions.v2", "Function"),
     "type.googleapis.com/google.cloud.functions.v2.OperationMetadata": (
         "cloudfunctions.v2",
-        "OperationMetadata",
+        "GoogleCloudFunctionsV2OperationMetadata",
     ),
     "type.googleapis.com/google.cloud.run.v2.Service": ("run.v2", "GoogleCloudRunV2Service"),
     "type.googleapis.com/google.cloud.run.v2.Revision": ("run.v2", "GoogleCloudRunV2Revision"),
@@ -80,8 +80,7 @@ def methods(api: Api) -> tuple[Method, ...]:
     found: list[Method] = []
 
     def walk(resource: Json) -> None:
-        for method in _object(resource.get("methods")).values():
-            found.append(_method(api, _object(method)))
+        found.extend(_method(api, _object(m)) for m in _object(resource.get("methods")).values())
         for child in _object(resource.get("resources")).values():
             walk(_object(child))
 
@@ -173,25 +172,19 @@ def problems(api: Api, schema: str, value: object, *, enums_as_ints: bool = Fals
 
 
 def call_problems(call: Json) -> list[str]:
-    """What is wrong with one recorded call: path, query, request body and answer."""
+    """What is wrong with one recorded call: path, query, request body and answer.
+
+    A request that was refused as malformed (400) is not held to the document, its answer is.
+    """
     where = f"{call['method']} {call['path']}"
     method = method_for(str(call["method"]), str(call["path"]))
     if method is None:
         return [f"{where}: no discovery document has this call"]
     query = dict(parse_qsl(str(call["query"])))
-    found = [
-        f"parameter {name!r} is unknown"
-        for name in query
-        if name not in method.parameters | _ANY_PARAMETERS
-    ]
+    found = [] if call["http"] == 400 else _request_problems(method, call, query)
     as_ints = "enum-encoding=int" in query.get("$alt", "")
-    if method.request:
-        found += problems(method.api, method.request, call["request"] or {}, enums_as_ints=True)
-    elif call["request"] is not None:
-        found.append("has a body and must not have one")
     if call["response"] is not None:
-        http = int(str(call["http"]))
-        if http >= 400:
+        if int(str(call["http"])) >= 400:
             found += [
                 e.message
                 for e in jsonschema.Draft202012Validator(_ERROR).iter_errors(call["response"])
@@ -199,6 +192,19 @@ def call_problems(call: Json) -> list[str]:
         elif method.response:
             found += problems(method.api, method.response, call["response"], enums_as_ints=as_ints)
     return [f"{where}: {problem}" for problem in found]
+
+
+def _request_problems(method: Method, call: Json, query: dict[str, str]) -> list[str]:
+    found = [
+        f"parameter {name!r} is unknown"
+        for name in query
+        if name not in method.parameters | _ANY_PARAMETERS
+    ]
+    if method.request:
+        found += problems(method.api, method.request, call["request"] or {}, enums_as_ints=True)
+    elif call["request"] is not None:
+        found.append("has a body and must not have one")
+    return found
 
 
 def _object(value: object) -> Json:

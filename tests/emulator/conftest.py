@@ -8,7 +8,8 @@ import pytest
 
 from pytest_deploygate.emulator.process import ensure_running, stop
 from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
-from tests.emulator.driving import Driver
+from tests.contract.discovery import call_problems
+from tests.emulator.driving import Driver, Pair, make_pair, to
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,10 +37,16 @@ def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
 
 @pytest.fixture
 def driver(shared_driver: Driver) -> Iterator[Driver]:
-    """The local cloud without any fault in force, neither before nor after the test."""
+    """The local cloud without any fault in force, neither before nor after the test.
+
+    Every call that the test made is held to Google's discovery documents, request and answer.
+    """
     shared_driver.local("DELETE", "faults")
+    before = shared_driver.calls()
     yield shared_driver
     shared_driver.local("DELETE", "faults")
+    calls = shared_driver.calls(after=max((int(str(call["seq"])) for call in before), default=0))
+    assert [problem for call in calls for problem in call_problems(call)] == []
 
 
 @pytest.fixture
@@ -47,6 +54,22 @@ def function_id(request: pytest.FixtureRequest) -> str:
     """Name of a function that no other test has."""
     name = "".join(c if c.isalnum() else "_" for c in request.node.name.lower())
     return f"{name.removeprefix('test_')[:28].strip('_')}_{abs(hash(request.node.nodeid)) % 10_000}"
+
+
+@pytest.fixture(scope="session")
+def shared_pair(shared_driver: Driver) -> Pair:
+    """Two revisions that many tests use; use ``pair``."""
+    return make_pair(shared_driver, "pair")
+
+
+@pytest.fixture
+def pair(driver: Driver, shared_pair: Pair) -> Pair:
+    """Two revisions of a service, all traffic at the first, no tags, no misbehaviour."""
+    service, first, second = shared_pair
+    for revision in (first, second):
+        driver.local("DELETE", f"revisions/{revision}/misbehave")
+    driver.traffic(service.name, to(first, 100))
+    return Pair(driver.service(service.name), first, second)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import io
 import time
 import zipfile
 from collections.abc import Callable
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import requests
 from google.api_core.future.polling import DEFAULT_POLLING
@@ -87,6 +87,12 @@ class Driver:
         found: dict[str, object] = answer.json()
         return found
 
+    def calls(self, after: int = 0) -> list[dict[str, object]]:
+        """Admin calls that the local cloud saw."""
+        found = self.local("GET", f"admin-log?after={after}")["calls"]
+        assert isinstance(found, list)
+        return found
+
     def fault(self, **rule: object) -> None:
         """Put one fault in force."""
         self.local("POST", "faults", [rule])
@@ -134,20 +140,22 @@ class Driver:
         operation = self.functions.create_function(
             parent=PARENT, function=function, function_id=short(function.name), timeout=20
         )
-        return operation.result(polling=POLLING)
+        return finished_function(operation)
 
     def update(self, function: functions_v2.Function, *paths: str) -> functions_v2.Function:
         """Update the masked fields and wait."""
         request = functions_v2.UpdateFunctionRequest(
             function=function, update_mask={"paths": list(paths)}
         )
-        return self.functions.update_function(request, timeout=20).result(polling=POLLING)
+        return finished_function(self.functions.update_function(request, timeout=20))
 
     def deploy(
         self, function_id: str, source: str, *, public: bool = True, **variables: str
     ) -> run_v2.Service:
         """Create a function, open it, and give its service."""
-        function = self.create(self.function(function_id, source, **variables))
+        wanted = self.function(function_id, source)
+        wanted.service_config.environment_variables = variables
+        function = self.create(wanted)
         if public:
             self.open(function.service_config.service)
         return self.service(function.service_config.service)
@@ -169,7 +177,7 @@ class Driver:
         etag = etag or self.service(service).etag
         message = run_v2.Service(name=service, etag=etag, traffic=list(targets))
         request = run_v2.UpdateServiceRequest(service=message, update_mask={"paths": ["traffic"]})
-        return self.services.update_service(request, timeout=20).result(polling=POLLING)
+        return finished_service(self.services.update_service(request, timeout=20))
 
     def get(self, url: str, **headers: str) -> requests.Response:
         """GET from a function."""
@@ -180,6 +188,49 @@ class Driver:
         answer = self.get(url)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["revision"])
+
+
+def finished(operation: object) -> object:
+    """Wait for an operation and give its result."""
+    return operation.result(polling=POLLING)  # type: ignore[attr-defined]
+
+
+def finished_function(operation: object) -> functions_v2.Function:
+    """Wait for an operation whose result is a function."""
+    found = finished(operation)
+    assert isinstance(found, functions_v2.Function)
+    return found
+
+
+def finished_service(operation: object) -> run_v2.Service:
+    """Wait for an operation whose result is a service."""
+    found = finished(operation)
+    assert isinstance(found, run_v2.Service)
+    return found
+
+
+def is_done(operation: object) -> bool:
+    """Whether an operation has ended, asked of the local cloud."""
+    return bool(operation.done())  # type: ignore[attr-defined]
+
+
+class Pair(NamedTuple):
+    """A public service with two ready revisions, short names; ``first`` has all traffic."""
+
+    service: run_v2.Service
+    first: str
+    second: str
+
+
+def make_pair(driver: Driver, function_id: str) -> Pair:
+    """Deploy such a pair."""
+    service = driver.deploy(function_id, who())
+    first = short(service.latest_ready_revision)
+    driver.traffic(service.name, to(first, 100))
+    second = driver.update(
+        driver.function(function_id, who(2)), "build_config"
+    ).service_config.revision
+    return Pair(driver.service(service.name), first, second)
 
 
 def to(revision: str, percent: int = 0, tag: str = "") -> run_v2.TrafficTarget:

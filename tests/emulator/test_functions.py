@@ -4,7 +4,19 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import functions_v2, run_v2
 
-from tests.emulator.driving import PARENT, Driver, latest, short, to, until, who, zipped
+from tests.emulator.driving import (
+    PARENT,
+    Driver,
+    finished,
+    finished_function,
+    finished_service,
+    latest,
+    short,
+    to,
+    until,
+    who,
+    zipped,
+)
 
 _Stage = functions_v2.Stage.Name
 
@@ -73,7 +85,7 @@ def test_update_without_build_config_runs_the_same_build(driver: Driver, functio
         function=wanted, update_mask={"paths": ["service_config.environment_variables", "labels"]}
     )
     operation = driver.functions.update_function(request, timeout=20)
-    function = operation.result(timeout=60)
+    function = finished_function(operation)
     assert [stage.name for stage in operation.metadata.stages] == [_Stage.SERVICE]
     assert driver.get(service.uri).json() == {
         "revision": function.service_config.revision, "color": "blue", "version": 1,
@@ -117,7 +129,7 @@ def test_labels_reach_the_service_and_foreign_ones_stay(driver: Driver, function
     request = run_v2.UpdateServiceRequest(
         service=run_v2.Service(name=name, labels=service.labels), update_mask={"paths": ["labels"]}
     )
-    driver.services.update_service(request, timeout=20).result(timeout=20)
+    finished_service(driver.services.update_service(request, timeout=20))
     driver.update(driver.function(function_id, labels={"team": "b"}), "labels")
     labels = dict(driver.service(name).labels)
     assert labels == {"team": "b", "foreign": "kept", "goog-managed-by": "cloudfunctions"}
@@ -139,8 +151,8 @@ def test_failed_build_says_why_and_leaves_what_serves(driver: Driver, function_i
         function=wanted, update_mask={"paths": ["build_config"]}
     )
     operation = driver.functions.update_function(request, timeout=20)
-    with pytest.raises(exceptions.InvalidArgument, match="Build failed.*SyntaxError"):
-        operation.result(timeout=60)
+    with pytest.raises(exceptions.InvalidArgument, match=r"(?s)Build failed.*SyntaxError"):
+        finished(operation)
     build = next(stage for stage in operation.metadata.stages if stage.name == _Stage.BUILD)
     assert build.state != functions_v2.Stage.State.COMPLETE
     assert "SyntaxError" in driver.get(build.resource_uri).text
@@ -259,7 +271,7 @@ def test_second_operation_on_a_busy_function_is_refused(driver: Driver, function
         driver.functions.update_function(request, timeout=20)
     driver.local("DELETE", "faults")
     with pytest.raises(exceptions.GoogleAPICallError, match="stuck"):
-        operation.result(timeout=20)
+        finished(operation)
     assert (
         driver.update(wanted, "service_config.environment_variables").state
         == functions_v2.Function.State.ACTIVE
@@ -324,7 +336,7 @@ def test_missing_source_object_is_refused(driver: Driver, function_id: str) -> N
     wanted.build_config.source = functions_v2.Source(
         storage_source=functions_v2.StorageSource(bucket="nowhere", object_="nothing.zip")
     )
-    with pytest.raises(exceptions.BadRequest, match="there is no object nowhere/nothing.zip"):
+    with pytest.raises(exceptions.BadRequest, match=r"there is no object nowhere/nothing\.zip"):
         driver.create(wanted)
 
 
