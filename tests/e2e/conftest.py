@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
-
 from tests.e2e.project import Project, copy_repository
 
 

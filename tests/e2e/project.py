@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import requests
 
@@ -30,7 +30,7 @@ class Run:
     status: int
     output: str
     properties: Mapping[str, str]
-    cases: tuple[ElementTree.Element, ...] = ()
+    cases: tuple[ET.Element, ...] = ()
 
     def property(self, name: str) -> str:
         """One ``deploygate.*`` property of the suite."""
@@ -204,10 +204,10 @@ def _direct() -> requests.Session:
     return session
 
 
-def _read(path: Path) -> tuple[dict[str, str], tuple[ElementTree.Element, ...]]:
+def _read(path: Path) -> tuple[dict[str, str], tuple[ET.Element, ...]]:
     if not path.exists():
         return {}, ()
-    tree = ElementTree.parse(path)
+    tree = ET.parse(path)
     properties = {
         p.attrib["name"]: p.attrib["value"]
         for p in tree.iterfind("./testsuite/properties/property")

@@ -12,7 +12,6 @@ import requests
 
 from pytest_deploygate.emulator.process import stop
 from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
-
 from tests.e2e.project import REPOSITORY
 
 pytestmark = pytest.mark.e2e

@@ -1,0 +1,214 @@
+"""The main job: deploy, deploy again, change, break, judge and go back, each seen from outside."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.e2e.project import Project, copy_repository, journal, revision_of, until
+
+pytestmark = pytest.mark.e2e
+
+PRODUCTION_TAB = "Update 20230525"
+BREAKS = {
+    "it does not start": (
+        "main.py",
+        "logger = logging.getLogger",
+        "raise RuntimeError('no such thing')\nlogger = logging.getLogger",
+        "could not be started",
+    ),
+    "it answers wrong": (
+        "main.py",
+        'raise _Refused("Method Not Allowed", 405)',
+        'raise _Refused("Method Not Allowed", 404)',
+        "gate health failed",
+    ),
+    "it loses line items": (
+        "main.py",
+        "        appended = sheet.append(_sheet(), invoice.rows)",
+        "        appended = sheet.append(_sheet(), invoice.rows[:-3])",
+        "gate creative_coop failed",
+    ),
+    "it writes no sheet rows": (
+        "main.py",
+        "        appended = sheet.append(_sheet(), invoice.rows)",
+        "        appended = sheet.Appended(rows=len(invoice.rows), updated_range=None)",
+        "gate creative_coop failed",
+    ),
+    "it is too slow": (
+        "main.py",
+        "        invoice = extract(pdf)\n",
+        "        __import__('time').sleep(2.5)\n        invoice = extract(pdf)\n",
+        "gate performance failed",
+    ),
+}
+"""What breaks: file, what stands there, what comes instead, and what the reason says."""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, build_cache: Path) -> Iterator[Project]:
+    """A checkout whose function was deployed once; each test leaves what serves as it found it, or good."""
+    root = tmp_path_factory.mktemp("main-job") / "checkout"
+    copy_repository(root)
+    project = Project(root=root, environment={"DEPLOYGATE_BUILD_CACHE": str(build_cache)})
+    try:
+        run = project.deploy()
+        assert run.status == 0, run.output
+        yield project
+    finally:
+        project.close()
+
+
+@pytest.fixture
+def source(served: Project) -> Iterator[Project]:
+    """The same, with the source as it was when the test is over."""
+    kept = {p: p.read_bytes() for p in served.function.rglob("*.py")}
+    try:
+        yield served
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+
+
+def test_first_deployment_serves_and_takes_an_invoice(served: Project) -> None:
+    invoice = served.root / "test_invoices" / "creative_coop_CS003837319.pdf"
+    before = served.rows(PRODUCTION_TAB)
+    with invoice.open("rb") as file:
+        answer = requests.post(served.url, files={"invoice_file": file}, timeout=60)
+    assert answer.status_code == 200
+    assert answer.json()["rows_added"] == 135
+    assert len(served.rows(PRODUCTION_TAB)) == len(before) + 135
+    assert served.shares() == {revision_of(answer): 100}
+
+
+def test_unchanged_source_stages_nothing_and_still_proves_the_gates(served: Project) -> None:
+    before, shares = served.answering(), served.shares()
+    run = served.deploy()
+    assert run.status == 0, run.output
+    assert "nothing to deploy" in run.output
+    assert run.property("reason_code") == "nothing_to_deploy"
+    assert run.property("gate.creative_coop").endswith("PASSED")
+    assert (served.answering(), served.shares()) == (before, shares)
+
+
+def test_changed_source_takes_the_traffic_and_loses_no_request(source: Project) -> None:
+    before = source.answering()
+    production = source.rows(PRODUCTION_TAB)
+    source.touch_source("another release")
+    with source.watched() as watch:
+        run = source.deploy()
+    assert run.status == 0, run.output
+    after = source.answering()
+    assert after != before
+    assert run.property("state") == "PROMOTED"
+    assert run.property("baseline_revision") == before
+    assert run.property("candidate_revision") == run.property("serving_revision") == after
+    assert watch.failures == []
+    assert watch.revisions == [before, after]
+    assert source.rows(PRODUCTION_TAB) == production
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_broken_release_never_serves(source: Project, what: str) -> None:
+    path, old, new, why = BREAKS[what]
+    before = source.answering()
+    production = source.rows(PRODUCTION_TAB)
+    source.edit(f"fixtures/process_invoice/{path}", old, new)
+    with source.watched() as watch:
+        run = source.deploy()
+    assert run.status == 1, run.output
+    assert why in run.property("reason"), run.output
+    assert watch.failures == []
+    assert watch.revisions == [before]
+    assert source.shares() == {before: 100}
+    assert run.property("serving_revision") == before
+    assert source.rows(PRODUCTION_TAB) == production
+
+
+def test_rollback_checks_go_back_when_what_serves_goes_bad(source: Project) -> None:
+    before = source.answering()
+    source.touch_source("a release that goes bad an hour later")
+    assert source.deploy().status == 0
+    bad = source.answering()
+    assert source.pytest("-m", "rollback-checks").status == 0
+
+    source.local(f"revisions/{bad}/misbehave", error_ratio=0.5)
+    run = source.pytest("-m", "rollback-checks")
+    assert run.status == 1, run.output
+    assert run.property("state") == "ROLLED_BACK"
+    assert source.answering() == before
+    assert source.shares() == {before: 100}
+
+
+def test_junit_names_the_gate_of_every_check(source: Project) -> None:
+    source.touch_source("for the report")
+    run = source.deploy()
+    assert run.status == 0, run.output
+    gates = {
+        p.attrib["value"]
+        for case in run.cases
+        for p in case.iterfind("./properties/property[@name='deploygate.gate']")
+    }
+    assert gates == {
+        "readiness", "health", "creative_coop", "vendor_regression", "zapier", "performance", "rollback_checks",
+    }  # fmt: skip
+    named = [
+        case
+        for case in run.cases
+        if case.find("./properties/property[@name='deploygate.gate']") is not None
+    ]
+    assert len(named) == len(run.cases)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_while_a_candidate_serves_ends_with_the_baseline(
+    source: Project, number: signal.Signals
+) -> None:
+    before = source.answering()
+    source.touch_source(f"interrupted by {number.name}")
+    process = source.start("--deploy-to=local")
+    until(lambda: source.answering() != before, seconds=120, what="the candidate serves")
+    process.send_signal(number)
+    run = source.finish(process)
+    assert run.status == 2, run.output
+    assert run.property("state") == "ROLLED_BACK"
+    assert source.answering() == before
+
+
+def test_sigkill_while_a_candidate_serves_ends_with_the_baseline(source: Project) -> None:
+    before = source.answering()
+    source.touch_source("killed")
+    process = source.start("--deploy-to=local")
+    until(lambda: source.answering() != before, seconds=120, what="the candidate serves")
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=30)
+    until(lambda: source.answering() == before, seconds=10, what="the baseline serves again")
+    until(
+        lambda: bool(journal(source)) and journal(source)[-1]["state"] == "ROLLED_BACK",
+        seconds=30,
+        what="the record says so",
+    )
+    run = source.deploy()
+    assert run.status == 0, run.output
+
+
+def test_quiet_run_still_says_verdict_reason_and_url(served: Project) -> None:
+    run = served.deploy("-q")
+    assert run.status == 0
+    for text in ("PROMOTE: nothing to deploy", "serving: ", f"url: {served.url}"):
+        assert text in run.output
+    assert "\x1b[" not in run.output
+
+
+def test_record_of_a_session_is_found_by_a_second_process(served: Project) -> None:
+    listed = subprocess.run(
+        ["deploygate", "history", "local", "--json"],
+        cwd=served.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert '"PROMOTED"' in listed.stdout
