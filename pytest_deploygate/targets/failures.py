@@ -72,28 +72,30 @@ def answer_of(error: BaseException) -> Answer | None:
     """The error answer that ``error`` carries, or None if there was no answer."""
     if not isinstance(error, api.GoogleAPICallError):
         return None
-    status, retry_after = "", None
+    status, message, retry_after = "", error.message or "", None
     response = error.response
     if isinstance(response, requests.Response):
-        status = _status_in(response)
+        status, said = _read_error(response)
+        message = said or message
         retry_after = retry_after_of(response)
     if not status and error.grpc_status_code is not None:
         status = error.grpc_status_code.name
     return Answer(
         http=int(error.code or 0),
         status=status,
-        message=redact(error.message or ""),
+        message=redact(message),
         reason=error.reason or "",
         retry_after_s=retry_after,
     )
 
 
-def _status_in(response: requests.Response) -> str:
+def _read_error(response: requests.Response) -> tuple[str, str]:
+    """Status name and message of an error answer; the exception itself has neither by itself."""
     try:
-        body = response.json()
-        return str(body["error"]["status"])
-    except (ValueError, KeyError, TypeError):
-        return ""
+        error = response.json()["error"]
+        return str(error.get("status", "")), str(error.get("message", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", ""
 
 
 def retry_after_of(response: requests.Response) -> float | None:

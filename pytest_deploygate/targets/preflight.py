@@ -39,7 +39,7 @@ _State = functions_v2.Function.State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """What is asked, of whom. ``session`` and ``secrets`` are None for the local cloud, which has neither accounts nor Secret Manager."""
+    """What is asked, of whom. ``session`` and ``secrets`` are None for the local cloud, which has no such services."""
 
     spec: FunctionSpec
     functions: Functions

@@ -1,0 +1,110 @@
+"""The local cloud for the tests of the target; every call is held to Google's discovery documents."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.emulator.process import ensure_running, stop
+from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
+from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from tests.contract.discovery import call_problems
+from tests.contract.target.lab import (
+    Lab,
+    make_source,
+    make_spec,
+    make_target,
+    release,
+    stage,
+)
+from tests.emulator.driving import Driver
+
+
+@pytest.fixture(scope="session", autouse=True)
+def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Environments are built once; a cache that the caller names is used again next time."""
+    if BUILD_CACHE_VARIABLE in os.environ:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        base = tmp_path_factory.getbasetemp()
+        shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+        patch.setenv(BUILD_CACHE_VARIABLE, str(shared / "environments"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """The local cloud of the session; use ``driver``."""
+    home = tmp_path_factory.mktemp("cloud")
+    (home / "settings.toml").write_text("start_timeout_s = 10\n", encoding="utf-8")
+    (home / "secrets.toml").write_text('api-key = "from the secret store"\n', encoding="utf-8")
+    with Driver(ensure_running(home)) as driver:
+        yield driver
+    stop(home)
+
+
+@pytest.fixture
+def driver(shared_driver: Driver) -> Iterator[Driver]:
+    """The local cloud without faults; what the target asked of it is held to Google's documents."""
+    shared_driver.local("DELETE", "faults")
+    before = shared_driver.calls()
+    yield shared_driver
+    shared_driver.local("DELETE", "faults")
+    calls = shared_driver.calls(after=max((int(str(call["seq"])) for call in before), default=0))
+    assert [problem for call in calls for problem in call_problems(call)] == []
+
+
+@pytest.fixture(scope="session")
+def shared_lab(shared_driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """The function that most tests share; use ``lab``."""
+    source = make_source(tmp_path_factory.mktemp("source"))
+    home = tmp_path_factory.mktemp("records")
+    target = make_target(shared_driver, make_spec("shared_lab", source), home)
+    baseline = release(target)
+    staged = stage(target)
+    return Lab(
+        driver=shared_driver,
+        target=target,
+        home=home,
+        service=staged.snapshot.service,
+        baseline=baseline,
+        verify=staged.verify,
+        candidate=staged.candidate,
+    )
+
+
+@pytest.fixture
+def lab(driver: Driver, shared_lab: Lab) -> Lab:
+    """A public function whose baseline serves, with a candidate and its verification revision staged."""
+    assert driver is shared_lab.driver
+    shared_lab.reset()
+    return shared_lab
+
+
+@pytest.fixture
+def function_id(request: pytest.FixtureRequest) -> str:
+    """Name of a function that no other test has, short enough for its tags."""
+    name = "".join(c if c.isalnum() else "_" for c in request.node.name.lower())
+    return f"{name.removeprefix('test_')[:20].strip('_')}_{abs(hash(request.node.nodeid)) % 10_000}"
+
+
+@pytest.fixture
+def new_target(
+    driver: Driver, function_id: str, tmp_path: Path
+) -> Iterator[Callable[..., CloudFunctionsTarget]]:
+    """Makes targets for one new function; keywords change its settings."""
+    made: list[CloudFunctionsTarget] = []
+
+    def make(main: str = "", **changes: object) -> CloudFunctionsTarget:
+        source = tmp_path / "source"
+        if main or not source.exists():
+            make_source(source, *([main] if main else []))
+        spec = make_spec(function_id, source, **changes)
+        made.append(make_target(driver, spec, tmp_path / "records"))
+        return made[-1]
+
+    yield make
+    for target in made:
+        target.close()

@@ -1,0 +1,204 @@
+"""A function on the local cloud with a baseline and a staged candidate, and targets that look at it."""
+
+import sys
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from google.cloud import run_v2
+
+from pytest_deploygate.core.release import (
+    TAG_CANDIDATE,
+    TAG_VERIFY,
+    FunctionSpec,
+    Marks,
+    Snapshot,
+    Variant,
+)
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.values import RevisionName, RolloutId
+from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from tests.emulator.driving import Driver, until
+
+MAIN = """
+import os
+
+def hello(request):
+    said = {name: os.environ.get(name) for name in ("K_REVISION", "SHEET", "MODE", "TOKEN")}
+    return said, 200, {"X-Revision": os.environ["K_REVISION"]}
+"""
+RUNTIME = f"python3{sys.version_info.minor}"
+BUDGET_S = 3000.0
+ROLLOUT = RolloutId("20261123-0001-abcd")
+
+
+class HurriedClock:
+    """Real time in which nobody sleeps long: what was not slept is added to ``monotonic``."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._skipped
+
+    def sleep(self, seconds: float) -> None:
+        real = min(seconds, 0.05)
+        time.sleep(real)
+        self._skipped += seconds - real
+        self.slept.append(seconds)
+
+
+def make_source(folder: Path, main: str = MAIN, requirements: str = "") -> Path:
+    """A source directory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "main.py").write_text(main)
+    (folder / "requirements.txt").write_text(requirements)
+    return folder
+
+
+def make_spec(function: str, source: Path, **changes: object) -> FunctionSpec:
+    """Settings of a function whose verification revision writes to another sheet."""
+    spec = FunctionSpec(
+        function=function,
+        project="p1",
+        region="us-central1",
+        runtime=RUNTIME,
+        entry_point="hello",
+        source=str(source),
+        memory="512Mi",
+        timeout_s=20,
+        public=True,
+        variables={"SHEET": "production", "MODE": "a, b=c"},
+        verify_variables={"SHEET": "staging"},
+    )
+    return replace(spec, **changes)  # type: ignore[arg-type]  # names are checked by replace itself
+
+
+def make_target(
+    driver: Driver, spec: FunctionSpec, home: Path, *, timeout_s: float = 20.0
+) -> CloudFunctionsTarget:
+    """A target on the local cloud."""
+    return CloudFunctionsTarget(
+        spec=spec,
+        endpoint=driver.cloud.endpoint,
+        credentials=None,
+        home=home,
+        clock=HurriedClock(),
+        is_local=True,
+        timeout_s=timeout_s,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """Two revisions beside what serves."""
+
+    verify: RevisionName
+    candidate: RevisionName
+    snapshot: Snapshot
+
+
+def quietly(_: str) -> None:
+    """Nobody listens to the progress."""
+
+
+def stage(target: CloudFunctionsTarget, rollout: RolloutId = ROLLOUT) -> Staged:
+    """Stage the target's source as the engine does: pin, upload, two revisions, tags."""
+    before = target.snapshot()
+    marks = Marks(rollout=rollout, baseline=before.baseline)
+    if before.exists:
+        target.pin(before, marks)
+    source = target.upload(target.package())
+    operation = target.begin_release(Variant.VERIFY, source, marks)
+    verify = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
+    if not before.exists:
+        target.pin(target.snapshot(), marks)
+    operation = target.begin_release(Variant.TWIN, None, marks)
+    candidate = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
+    resting = Traffic.of({before.baseline or verify: 100})
+    tags = {TAG_CANDIDATE: candidate, TAG_VERIFY: verify}
+    after = target.shift_traffic(resting.with_tags(tags), expect=resting)
+    return Staged(verify=verify, candidate=candidate, snapshot=after)
+
+
+def release(target: CloudFunctionsTarget) -> RevisionName:
+    """A whole first release, open to the public."""
+    staged = stage(target)
+    target.shift_traffic(
+        Traffic.of({staged.candidate: 100}),
+        expect=staged.snapshot.serving,
+        marks=Marks(baseline=staged.candidate, digest="d1", config="c1"),
+    )
+    if target.spec.public:
+        target.set_public(True)
+    return staged.candidate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lab:
+    """A function with a baseline that serves and a candidate without traffic; see the fixture ``lab``."""
+
+    driver: Driver
+    target: CloudFunctionsTarget
+    home: Path
+    service: str
+    baseline: RevisionName
+    verify: RevisionName
+    candidate: RevisionName
+
+    @property
+    def at_baseline(self) -> Traffic:
+        """All traffic to the baseline, the candidate's tags in place."""
+        return Traffic.of(
+            {self.baseline: 100}, {TAG_CANDIDATE: self.candidate, TAG_VERIFY: self.verify}
+        )
+
+    @property
+    def at_candidate(self) -> Traffic:
+        """All traffic to the candidate, its tags in place."""
+        return self.at_baseline.with_shares({self.candidate: 100})
+
+    def promote(self) -> Snapshot:
+        """What the engine does when the candidate was judged good."""
+        return self.target.shift_traffic(self.at_candidate, expect=self.at_baseline)
+
+    def again(self, *, timeout_s: float = 20.0) -> CloudFunctionsTarget:
+        """Another target on the same function, as another process has it."""
+        return make_target(self.driver, self.target.spec, self.home, timeout_s=timeout_s)
+
+    def read(self) -> run_v2.Service:
+        """The service, as the platform describes it."""
+        return self.driver.service(self.service)
+
+    def writes(self) -> int:
+        """How many changes of the service the local cloud has seen."""
+        return sum(call["method"] == "PATCH" for call in self.driver.calls())
+
+    def serving(self) -> set[str]:
+        """Revisions that answer at the public URL, of 20 requests."""
+        url = self.read().uri
+        return {str(self.driver.get(url).json()["K_REVISION"]) for _ in range(20)}
+
+    def reset(self) -> None:
+        """No faults, all traffic to the baseline, our tags on the candidate and no others, no marks."""
+        self.driver.local("DELETE", "faults")
+        kind = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
+        wanted = run_v2.Service(
+            name=self.service,
+            traffic=[
+                run_v2.TrafficTarget(type_=kind, revision=self.baseline, percent=100),
+                run_v2.TrafficTarget(type_=kind, revision=self.candidate, tag=TAG_CANDIDATE),
+                run_v2.TrafficTarget(type_=kind, revision=self.verify, tag=TAG_VERIFY),
+            ],
+            labels={"team": "billing"},
+        )
+        request = run_v2.UpdateServiceRequest(
+            service=wanted, update_mask={"paths": ["traffic", "labels"]}
+        )
+        self.driver.services.update_service(request, timeout=20)
+        until(self.read, lambda service: not service.reconciling)

@@ -1,0 +1,327 @@
+"""A rollout on the local cloud, call by call: what the public sees, and what the platform remembers."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import requests
+
+from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.release import (
+    TAG_CANDIDATE,
+    TAG_LIVE_VERIFY,
+    TAG_VERIFY,
+    Marks,
+    SecretRef,
+    Snapshot,
+    Variant,
+)
+from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from tests.contract.target.lab import (
+    BUDGET_S,
+    MAIN,
+    ROLLOUT,
+    Lab,
+    quietly,
+    release,
+    stage,
+)
+from tests.emulator.driving import Driver, latest, to
+
+NewTarget = Callable[..., CloudFunctionsTarget]
+
+
+def test_before_the_first_release_nothing_exists(new_target: NewTarget) -> None:
+    target = new_target()
+    assert target.snapshot() == Snapshot(exists=False)
+    assert target.find_operation() is None
+    target.delete_function()
+
+
+def test_a_first_release_is_closed_until_it_is_opened(
+    new_target: NewTarget, driver: Driver
+) -> None:
+    target = new_target()
+    staged = stage(target)
+    url = staged.snapshot.url
+    assert requests.get(url, timeout=20).status_code == 403
+    token = target.call_token()
+    assert token is not None
+    headers = {"Authorization": f"Bearer {token.reveal()}"}
+    assert requests.get(url, headers=headers, timeout=20).json()["SHEET"] == "staging"
+    assert target.answering_revision(url) == staged.verify
+    promoted = target.shift_traffic(
+        Traffic.of({staged.candidate: 100}), expect=staged.snapshot.serving
+    )
+    assert not promoted.is_public
+    target.set_public(True)
+    assert requests.get(url, timeout=20).json()["SHEET"] == "production"
+    assert target.snapshot().is_public
+    assert target.call_token() is None
+
+
+def test_a_first_release_that_is_not_promoted_is_deleted(new_target: NewTarget) -> None:
+    target = new_target()
+    url = stage(target).snapshot.url
+    target.delete_function()
+    assert target.snapshot() == Snapshot(exists=False)
+    with pytest.raises(requests.ConnectionError):
+        requests.get(url, timeout=20)
+    target.delete_function()
+
+
+def test_a_public_function_is_not_deleted(lab: Lab) -> None:
+    with pytest.raises(TargetRefused, match="open to the public"):
+        lab.target.delete_function()
+    assert lab.serving() == {lab.baseline}
+
+
+def test_a_second_release_takes_no_traffic(lab: Lab) -> None:
+    snapshot = lab.target.snapshot()
+    assert lab.serving() == {lab.baseline}
+    assert snapshot.serving == lab.at_baseline
+    assert lab.target.answering_revision(snapshot.tag_urls[TAG_CANDIDATE]) == lab.candidate
+    assert lab.target.answering_revision(snapshot.tag_urls[TAG_VERIFY]) == lab.verify
+    assert snapshot.is_settled
+
+
+def test_both_revisions_have_one_build_and_differ_in_the_named_variables(lab: Lab) -> None:
+    verify, candidate = lab.target.revision(lab.verify), lab.target.revision(lab.candidate)
+    assert verify is not None
+    assert candidate is not None
+    assert verify.is_ready
+    assert candidate.is_ready
+    assert verify.image == candidate.image != ""
+    assert candidate.variables == {"SHEET": "production", "MODE": "a, b=c"}
+    assert verify.variables == {"SHEET": "staging", "MODE": "a, b=c"}
+
+
+def test_a_revision_that_does_not_exist_is_none(lab: Lab) -> None:
+    assert lab.target.revision(RevisionName("shared-lab-00999-zzz")) is None
+
+
+def test_promotion_and_rollback_move_what_the_public_sees(lab: Lab) -> None:
+    assert lab.promote().serving.sole == lab.candidate
+    assert lab.serving() == {lab.candidate}
+    lab.target.shift_traffic(lab.at_baseline, expect=lab.at_candidate)
+    assert lab.serving() == {lab.baseline}
+
+
+def test_a_split_reaches_both(lab: Lab) -> None:
+    split = lab.at_baseline.with_shares({lab.baseline: 50, lab.candidate: 50})
+    after = lab.target.shift_traffic(split, expect=lab.at_baseline)
+    assert after.serving.is_split
+    assert after.baseline is None
+    assert lab.serving() == {lab.baseline, lab.candidate}
+
+
+def test_pinning_is_one_write_that_keeps_what_others_put_there(lab: Lab) -> None:
+    follow_latest_with_foreign_tag(lab)
+    before = lab.target.snapshot()
+    assert not before.traffic.is_pinned
+    assert before.baseline == lab.candidate
+    writes = lab.writes()
+    marks = Marks(rollout=ROLLOUT, baseline=lab.candidate, digest="a" * 64, config="c")
+    after = lab.target.pin(before, marks)
+    assert lab.writes() == writes + 1
+    assert after.traffic == Traffic.of(
+        {lab.candidate: 100}, {"blue": lab.baseline, TAG_CANDIDATE: lab.candidate}
+    )
+    assert after.marks == replace(marks, digest="a" * 63)
+    assert dict(lab.read().labels)["team"] == "billing"
+    [change] = [call for call in lab.driver.calls() if call["method"] == "PATCH"][-1:]
+    assert "updateMask=traffic,labels" in str(change["query"]).replace("%2C", ",")
+    body = change["request"]
+    assert isinstance(body, dict)
+    assert set(body) <= {"name", "etag", "traffic", "labels"}
+
+
+def follow_latest_with_foreign_tag(lab: Lab) -> None:
+    """As a person may have left it: all to the latest, and a tag that is not ours."""
+    lab.driver.traffic(
+        lab.service,
+        latest(),
+        to(lab.baseline, tag="blue"),
+        to(lab.candidate, tag=TAG_CANDIDATE),
+    )
+
+
+def test_traffic_follows_the_latest_again(lab: Lab) -> None:
+    lab.promote()
+    marks = Marks(baseline=lab.candidate, digest="d", config="c")
+    after = lab.target.shift_traffic(
+        Traffic.of({LATEST: 100}, {TAG_LIVE_VERIFY: lab.verify}),
+        expect=Traffic.of({lab.candidate: 100}),
+        marks=marks,
+    )
+    assert after.traffic.shares == ((LATEST, 100),)
+    assert after.serving.sole == lab.candidate
+    assert dict(after.traffic.tags) == {TAG_LIVE_VERIFY: lab.verify}
+    assert after.marks == marks
+
+
+def test_an_update_keeps_labels_and_variables_of_the_platform(
+    new_target: NewTarget, driver: Driver
+) -> None:
+    target = new_target(labels={"team": "billing"}, verify_variables={})
+    release_one(target)
+    name = f"projects/p1/locations/us-central1/functions/{target.spec.function}"
+    function = driver.functions.get_function(name=name, timeout=20)
+    function.labels["deployment-tool"] = "cli-gcloud"
+    function.service_config.environment_variables["LOG_EXECUTION_ID"] = "true"
+    driver.update(function, "labels", "service_config.environment_variables")
+    revision = release_one(target)
+    after = driver.functions.get_function(name=name, timeout=20)
+    assert after.labels["deployment-tool"] == "cli-gcloud"
+    assert after.labels["team"] == "billing"
+    assert after.labels["deploygate-rollout"] == ROLLOUT
+    info = target.revision(revision)
+    assert info is not None
+    assert info.variables["LOG_EXECUTION_ID"] == "true"
+    assert info.variables["SHEET"] == "production"
+
+
+def release_one(target: CloudFunctionsTarget) -> RevisionName:
+    """One revision from source, without a verification revision."""
+    source = target.upload(target.package())
+    operation = target.begin_release(Variant.TWIN, source, Marks(rollout=ROLLOUT))
+    return target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
+
+
+def test_no_update_ever_names_the_traffic_flag(lab: Lab) -> None:
+    queries = [str(call["query"]) for call in lab.driver.calls() if call["method"] == "PATCH"]
+    assert queries
+    assert not any("allTrafficOnLatestRevision" in query for query in queries)
+
+
+def test_secrets_reach_the_function_and_not_the_description(
+    new_target: NewTarget, driver: Driver
+) -> None:
+    target = new_target(secrets={"TOKEN": SecretRef(name="api-key")}, verify_variables={})
+    revision = release_one(target)
+    info = target.revision(revision)
+    assert info is not None
+    assert info.secrets == {
+        "TOKEN": SecretRef(name="api-key", project=info.secrets["TOKEN"].project)
+    }
+    assert "TOKEN" not in info.variables
+    headers = {"Authorization": "Bearer x"}
+    said = requests.get(target.snapshot().url, headers=headers, timeout=20).json()
+    assert said["TOKEN"] == "from the secret store"
+
+
+def test_a_twin_without_a_function_is_refused(new_target: NewTarget) -> None:
+    with pytest.raises(TargetRefused, match="is gone"):
+        new_target().begin_release(Variant.TWIN, None, Marks())
+
+
+def test_progress_names_the_stages(new_target: NewTarget) -> None:
+    target = new_target()
+    lines: list[str] = []
+    source = target.upload(target.package())
+    operation = target.begin_release(Variant.VERIFY, source, Marks())
+    target.await_release(operation, progress=lines.append, budget_s=BUDGET_S)
+    assert lines[-1] == "revision: done"
+    assert "build: done" in lines
+    assert len(set(lines)) == len(lines)
+
+
+def test_another_process_finds_the_operation_and_waits_for_it(
+    new_target: NewTarget, driver: Driver
+) -> None:
+    target = new_target()
+    source = target.upload(target.package())
+    driver.fault(method="POST", path="/functions$", operation={"kind": "slow", "slow_s": 1.0})
+    operation = target.begin_release(Variant.VERIFY, source, Marks())
+    other = new_target()
+    assert other.find_operation() == operation
+    revision = other.await_release(operation, progress=quietly, budget_s=BUDGET_S)
+    assert other.find_operation() is None
+    assert target.await_release(operation, progress=quietly, budget_s=0) == revision
+
+
+# -- putting away ----------------------------------------------------------------------------------
+
+
+def test_a_revision_with_a_tag_is_not_deleted(lab: Lab) -> None:
+    with pytest.raises(TargetRefused, match="has traffic or a tag"):
+        lab.target.delete_revision(lab.verify)
+    with pytest.raises(TargetRefused, match="has traffic or a tag"):
+        lab.target.delete_revision(lab.baseline)
+
+
+def test_a_revision_without_traffic_and_tag_is_deleted(new_target: NewTarget) -> None:
+    target = new_target()
+    staged = stage(target)
+    target.shift_traffic(
+        Traffic.of({staged.candidate: 100}), expect=Traffic.of({staged.verify: 100})
+    )
+    target.delete_revision(staged.verify)
+    assert target.revision(staged.verify) is None
+    target.delete_revision(staged.verify)
+
+
+# -- backups ---------------------------------------------------------------------------------------
+
+
+def test_a_backup_holds_source_and_settings_and_can_be_redeployed(
+    new_target: NewTarget, driver: Driver
+) -> None:
+    target = new_target()
+    baseline = release(target)
+    backup = target.backup(target.snapshot())
+    assert backup.revision == baseline
+    assert backup.path.endswith(f"{backup.identifier}.zip")
+    with zipfile.ZipFile(backup.path) as opened:
+        assert opened.read("main.py").decode() == MAIN
+    assert Path(backup.path).stat().st_mode & 0o077 == 0
+    settings = json.loads(backup.settings)
+    assert settings["function"]["serviceConfig"]["environmentVariables"]["SHEET"] == "production"
+    assert target.backup(target.snapshot()) == backup
+
+    other = new_target(MAIN.replace('"SHEET"', '"OTHER"'))
+    newer = release(other)
+    restored = other.restore_from_backup(backup, progress=quietly, budget_s=BUDGET_S)
+    assert restored not in (baseline, newer)
+    assert other.snapshot().serving.sole == newer
+    now, before = other.revision(restored), other.revision(baseline)
+    assert now is not None
+    assert before is not None
+    assert (now.image, now.variables) == (before.image, before.variables)
+
+
+def test_after_a_rollback_the_earlier_backup_is_taken(lab: Lab, tmp_path: Path) -> None:
+    # the platform would hand out the candidate's source now, and the baseline serves
+    assert lab.target.snapshot().baseline == lab.baseline
+    backup = lab.target.backup(lab.target.snapshot())
+    assert backup.path == ""
+    with pytest.raises(TargetRefused, match="not its source"):
+        lab.target.restore_from_backup(backup, progress=quietly, budget_s=BUDGET_S)
+
+    lab.promote()
+    good = lab.target.backup(lab.target.snapshot())
+    assert good.revision == lab.candidate
+    Path(good.path).write_bytes(b"damaged")
+    with pytest.raises(TargetRefused, match="damaged"):
+        lab.target.restore_from_backup(good, progress=quietly, budget_s=BUDGET_S)
+
+
+def test_an_earlier_backup_of_what_serves_is_found_again(new_target: NewTarget) -> None:
+    target = new_target()
+    baseline = release(target)
+    first = target.backup(target.snapshot())
+    stage(new_target(MAIN + "# changed\n"))
+    again = target.backup(target.snapshot())
+    assert (again.revision, again.path, again.sha256) == (baseline, first.path, first.sha256)
+
+
+def test_a_split_has_no_one_revision_to_back_up(lab: Lab) -> None:
+    split = lab.at_baseline.with_shares({lab.baseline: 50, lab.candidate: 50})
+    lab.target.shift_traffic(split, expect=lab.at_baseline)
+    with pytest.raises(TargetRefused, match="split"):
+        lab.target.backup(lab.target.snapshot())
