@@ -28,9 +28,7 @@ def production_sheet(deployment: Deployment) -> SheetReader:
 
 
 @pytest.fixture(scope="session")
-def poster(
-    candidate: Probe, sink: SheetReader, tmp_path_factory: pytest.TempPathFactory
-) -> Poster:
+def poster(candidate: Probe, sink: SheetReader, tmp_path_factory: pytest.TempPathFactory) -> Poster:
     """Posts documents to the verification revision; workers of pytest-xdist take turns."""
     base = tmp_path_factory.getbasetemp()
     shared: Path = base.parent if base.name.startswith("popen-") else base

@@ -19,7 +19,7 @@ from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
 from pytest_deploygate.checks.contract import Violation, load_schema, violations
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.probe import Answer, Probe
-from pytest_deploygate.checks.rows import InvoiceLine, SheetRow, parse_line
+from pytest_deploygate.checks.rows import InvoiceLine, SheetRow, parse_day, parse_line
 from pytest_deploygate.checks.sheet import Rendering, SheetReader
 from pytest_deploygate.checks.zapier import Call, HeaderSet, file_call, load_header_sets
 
@@ -48,6 +48,7 @@ class Golden:
     invoice_number: str
     day: date | None
     records: tuple[Record, ...]
+    """With the UPC only where the sheet shows it."""
     numbers: tuple[str, ...]
     """Invoice number of each record: a summary has several."""
 
@@ -89,7 +90,7 @@ def golden(name: str) -> Golden:
         records=tuple(
             {
                 "code": item["code"],
-                "upc": item["upc"],
+                "upc": item["upc"] if "UPC:" in item["row"][3] else None,
                 "description": item["description"],
                 "price": item["unit_price"],
                 "quantity": item["quantity"],
@@ -184,7 +185,7 @@ class Posting:
         found = []
         for row, line, shown in zip(self.rows, self.lines, self.shown, strict=True):
             day = str(shown.cells[1])
-            if line.day != self.golden.day or "/" not in day and "-" not in day:
+            if line.day != self.golden.day or parse_day(day) != line.day:
                 found.append(f"row {row.number}: date {row.cells[1]!r}, shown as {day!r}")
             if line.vendor != self.golden.vendor:
                 found.append(f"row {row.number}: vendor {line.vendor!r}")
@@ -242,6 +243,27 @@ class Poster:
         with self._lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+class Bystander:
+    """A tab that must stay as it is while a check posts somewhere else; made before the posting."""
+
+    def __init__(self, sheet: SheetReader) -> None:
+        self._sheet = sheet
+        self._mark = sheet.watermark()
+        self._digest = sheet.digest()
+
+    def traces_of(self, posting: Posting) -> list[str]:
+        """What the posting changed: nothing if the tab is the same byte for byte, or what is new is not ours.
+
+        Real invoices may arrive in a production tab at any time; what was there before may not change.
+        """
+        if self._sheet.digest() == self._digest:
+            return []
+        new = self._sheet.rows_since(self._mark)
+        ours = set(posting.golden.numbers)
+        traces = [f"row {row.number}: {row.cells}" for row in new if ours & {*map(str, row.cells)}]
+        return traces or ([] if new else ["the tab changed, but in no row that is new"])
 
 
 def sheet_of(

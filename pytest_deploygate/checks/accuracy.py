@@ -14,8 +14,8 @@ extraction gets worse can raise any of these numbers. Agreement of two cells is 
 **Pairing.** (1) equal key and at least one more equal field, the most equal fields first; (2) what is left, where the
 key was misread: similar key (or an equal text) and at least one more equal field, and more of them than with the golden
 record whose key it bears, so that a copy stays a copy; looked for only among the few records that share a rare value,
-so that the cost stays near-linear; (3) what is left with an equal key and nothing else. Which pairs arise depends on the
-records alone, never on their order.
+so that the cost stays near-linear; (3) what is left with an equal key and nothing else. Which pairs arise depends on
+the records alone, never on their order.
 """
 
 from collections import Counter

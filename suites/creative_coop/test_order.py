@@ -102,7 +102,7 @@ def test_rows_are_sorted_by_code(order: Posting) -> None:
 
 def test_totals_are_those_of_the_document(order: Posting) -> None:
     """To 5 %: some values may be wrong, as the accuracy allows, but not all of them in one direction."""
-    pieces = sum(line.quantity or 0 for line in order.lines)
+    pieces = sum((line.quantity or Decimal(0) for line in order.lines), Decimal(0))
     true_pieces = sum(int(str(record["quantity"])) for record in order.golden.records)
     total, true_total = total_of(order.records), order.golden.total
     assert abs(pieces - true_pieces) <= true_pieces * ALLOWANCE, (pieces, true_pieces)

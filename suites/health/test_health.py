@@ -15,7 +15,14 @@ from pytest_deploygate.checks.probe import Answer, Endpoint, Probe
 from suites.invoices import contract_violations
 
 LONGEST_ANSWER_S = 5.0
-BROKEN_BODIES = (b'{"file_url": ', b"[]", b'["http://x.example/a.pdf"]', b'"text"', b"null", b"\xff\x00garbage")
+BROKEN_BODIES = (
+    b'{"file_url": ',
+    b"[]",
+    b'["http://x.example/a.pdf"]',
+    b'"text"',
+    b"null",
+    b"\xff\x00garbage",
+)
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 

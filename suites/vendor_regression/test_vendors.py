@@ -94,7 +94,8 @@ def test_no_line_is_invented_or_written_twice(
     for document in vendor.documents:
         with subtests.test(document=document):
             report = postings.of(document).accuracy()
-            assert not (report.extra or report.duplicates), report.explain()
+            assert not report.extra, report.explain()
+            assert not report.duplicates, report.explain()
 
 
 @pytest.mark.parametrize("vendor", JUDGED, ids=by_key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from pytest_deploygate.checks.filehost import FileHost
-from pytest_deploygate.checks.probe import Answer, Probe
+from pytest_deploygate.checks.probe import Answer, Probe, WouldWrite
 from pytest_deploygate.checks.zapier import Call, url_call
 from suites.invoices import SMALL, Poster, Posting, contract_violations, header_sets, upload
 
@@ -25,8 +25,6 @@ class Way:
     field: str = "file_url"
 
     def call(self, documents: FileHost) -> Call:
-        if self.field == "(file)":
-            return upload(SMALL)
         return url_call(header_sets()[self.headers], documents.url(FILE), field=self.field)
 
 
@@ -38,18 +36,15 @@ WAYS = {
     "custom_request_json": Way("webhooks_custom_request"),
     "code_step_form": Way("code_step_fetch"),
 }
-_posted: dict[str, Posting] = {}
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(scope="module", params=WAYS)
 def posting(request: pytest.FixtureRequest, poster: Poster) -> Posting:
     """The same document, posted once for each way."""
-    name: str = request.param
-    if name not in _posted:
-        is_upload = WAYS[name].field == "(file)"
-        documents = None if is_upload else request.getfixturevalue("documents")
-        _posted[name] = poster.post(SMALL, upload(SMALL) if is_upload else WAYS[name].call(documents))
-    return _posted[name]
+    way = WAYS[request.param]
+    if way.field == "(file)":
+        return poster.post(SMALL, upload(SMALL))
+    return poster.post(SMALL, way.call(request.getfixturevalue("documents")))
 
 
 def test_call_is_answered_with_success(posting: Posting, measure: Callable[..., None]) -> None:
@@ -97,9 +92,7 @@ def test_answer_comes_before_zapier_gives_up(
     assert posting.answer.elapsed_s < TARGET_S
 
 
-def test_a_name_with_spaces_and_umlauts_is_no_obstacle(
-    poster: Poster, documents: FileHost
-) -> None:
+def test_a_name_with_spaces_and_umlauts_is_no_obstacle(poster: Poster, documents: FileHost) -> None:
     name = "Rechnung März & Söhne #7 (1).PDF"
     uploaded = poster.post(SMALL, upload(SMALL, file_name=name))
     assert uploaded.is_faithful(), uploaded.answer.text
@@ -121,9 +114,7 @@ def test_unusual_but_good_url_is_fetched(poster: Poster, documents: FileHost, ki
     assert posting.is_faithful()
 
 
-def test_slow_document_is_waited_for(
-    poster: Poster, candidate: Probe, documents: FileHost
-) -> None:
+def test_slow_document_is_waited_for(poster: Poster, candidate: Probe, documents: FileHost) -> None:
     held = documents.held(FILE)
     call = url_call(header_sets()["webhooks_post_json"], held.url)
     answers: list[Answer] = []
@@ -144,10 +135,8 @@ def test_slow_document_is_waited_for(
     assert posting.is_faithful()
 
 
-def test_second_delivery_is_whole_or_refused(
-    poster: Poster, measure: Callable[..., None]
-) -> None:
-    """Zapier delivers at least once. Until the function knows a delivery again, the same rows come twice, never in part."""
+def test_second_delivery_is_whole_or_refused(poster: Poster, measure: Callable[..., None]) -> None:
+    """Zapier delivers at least once. Until the function knows a delivery again, rows come twice, never in part."""
     first, second = poster.post(SMALL), poster.post(SMALL)
     measure("second_delivery_rows", len(second.rows))
     assert first.is_faithful()
@@ -156,7 +145,5 @@ def test_second_delivery_is_whole_or_refused(
 
 def test_call_for_production_is_not_made_by_a_check(twin: Probe) -> None:
     """The guard that keeps checks from writing to production holds for Zapier's calls too."""
-    from pytest_deploygate.checks.probe import WouldWrite
-
     with pytest.raises(WouldWrite):
         upload(SMALL).send(twin)

@@ -1,4 +1,4 @@
-"""URLs that must not be fetched, or lead to no document: a clear refusal, no row, and nothing asked inside the network."""
+"""URLs that must not be fetched or lead to no document: a clear refusal, no row, nothing asked inside the network."""
 
 from collections.abc import Callable, Iterator
 
@@ -31,25 +31,23 @@ def is_refused(posting: Posting) -> bool:
     )
 
 
-BAD: dict[str, tuple[int, Callable[[FileHost], str]]] = {
-    "missing": (500, lambda host: host.missing()),
-    "html_page": (400, lambda host: host.page("login", b"<html>Sign in</html>", "text/html")),
-    "text_as_pdf": (400, lambda host: host.page("a.pdf", b"no PDF at all", "application/pdf")),
-    "empty_file": (400, lambda host: host.page("a.pdf", b"", "application/pdf")),
-    "loop": (500, lambda host: _loop(host)),
-}
-
-
 def _loop(host: FileHost) -> str:
     """Leads to itself: the next URL that the host makes has the next number."""
     number = int(host.missing().split("/")[3]) + 1
     return host.redirect(f"{host.base}/{number}/moved.pdf")
 
 
+BAD: dict[str, tuple[int, Callable[[FileHost], str]]] = {
+    "missing": (500, lambda host: host.missing()),
+    "html_page": (400, lambda host: host.page("login", b"<html>Sign in</html>", "text/html")),
+    "text_as_pdf": (400, lambda host: host.page("a.pdf", b"no PDF at all", "application/pdf")),
+    "empty_file": (400, lambda host: host.page("a.pdf", b"", "application/pdf")),
+    "loop": (500, _loop),
+}
+
+
 @pytest.mark.parametrize("name", BAD)
-def test_url_without_a_document_is_refused(
-    poster: Poster, documents: FileHost, name: str
-) -> None:
+def test_url_without_a_document_is_refused(poster: Poster, documents: FileHost, name: str) -> None:
     status, make = BAD[name]
     posting = post_url(poster, make(documents))
     assert is_refused(posting), posting.answer.text

@@ -1,0 +1,162 @@
+"""Time, memory and errors, measured from outside and by the platform; what was not measured is a failure, not a zero.
+
+Sample: 5 postings one after the other, 8 at once from 4 senders, 120 requests that write nothing from 8 senders.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pytest_deploygate.checks.accuracy import compare
+from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.platform import LocalStatistics, RevisionStatistics
+from pytest_deploygate.checks.probe import Answer, Probe, ProbeFailed
+from pytest_deploygate.checks.rows import SheetRow, parse_line
+from pytest_deploygate.checks.sheet import SheetReader
+from suites.invoices import DELIVERY, SMALL, Poster, Posting, golden, upload
+
+LONGEST_MEAN_S = 60
+LONGEST_S = 120
+MOST_MEMORY_MB = 1000
+MOST_ERRORS = 0.05
+LEAST_PRODUCTS_PER_S = 1
+SLOWER_THAN_BEFORE = 2.0
+"""How many times as long as at the last promotion an answer may take; absolute limits never catch a fast function."""
+SLOWNESS_THAT_MATTERS_S = 1.0
+CHEAP_REQUESTS, CHEAP_SENDERS = 120, 8
+AT_ONCE = (SMALL, DELIVERY, "rifle_paper_3363053", "onehundred80_1T25194476NCHR") * 2
+SENDERS = 4
+
+
+@pytest.fixture(scope="module")
+def series(poster: Poster, order: Posting) -> tuple[Posting, ...]:
+    """The order and four more documents, one after the other."""
+    names = (SMALL, DELIVERY, "rifle_paper_3363053", "rifle_paper_J7XM9XQ3HB")
+    return (order, *(poster.post(name) for name in names))
+
+
+@pytest.fixture(scope="module")
+def used(
+    deployment: Deployment,
+    series: tuple[Posting, ...],
+    at_once: tuple[tuple[Answer, ...], tuple[SheetRow, ...]],
+) -> RevisionStatistics:
+    """What the platform says of the verification revision after it has worked."""
+    assert series
+    assert at_once
+    assert deployment.candidate is not None
+    if not deployment.statistics_url:
+        pytest.fail("the platform gives no statistics: memory cannot be judged", pytrace=False)
+    return LocalStatistics(deployment.statistics_url, deployment.candidate.revision).read()
+
+
+@pytest.fixture(scope="module")
+def at_once(
+    poster: Poster, candidate: Probe, sink: SheetReader
+) -> tuple[tuple[Answer, ...], tuple[SheetRow, ...]]:
+    """Eight documents at once: the answers, and all rows that the sheet gained."""
+    with poster.alone():
+        mark = sink.watermark()
+        try:
+            with ThreadPoolExecutor(SENDERS) as pool:
+                answers = list(pool.map(lambda name: upload(name).send(candidate), AT_ONCE))
+        finally:
+            rows = sink.rows_since(mark)
+            sink.remove([row for row in rows if any(cell != "" for cell in row.cells)])
+    return tuple(answers), rows
+
+
+@pytest.fixture(scope="module")
+def cheap_errors(candidate: Probe) -> int:
+    """How many of the cheap requests were answered otherwise than the contract says, or not at all."""
+
+    def is_wrong(number: int) -> bool:
+        try:
+            answer = candidate.get() if number % 2 else candidate.post(json_body={})
+        except ProbeFailed:
+            return True
+        return answer.status != (405 if number % 2 else 400)
+
+    with ThreadPoolExecutor(CHEAP_SENDERS) as pool:
+        return sum(pool.map(is_wrong, range(CHEAP_REQUESTS)))
+
+
+def test_every_posting_of_the_series_succeeds(series: tuple[Posting, ...]) -> None:
+    assert [posting.answer.status for posting in series] == [200] * 5
+    assert all(posting.rows for posting in series)
+
+
+def test_mean_time_is_below_a_minute(
+    series: tuple[Posting, ...], measure: Callable[..., None]
+) -> None:
+    times = [posting.answer.elapsed_s for posting in series]
+    measure("processing_mean_s", statistics.mean(times), unit="s")
+    measure("processing_time_s", max(times), unit="s")
+    assert statistics.mean(times) < LONGEST_MEAN_S
+    assert max(times) < LONGEST_S
+
+
+def test_time_is_about_that_of_the_last_promotion(
+    order: Posting, deployment: Deployment, measure: Callable[..., None]
+) -> None:
+    measure("order_s", order.answer.elapsed_s, unit="s")
+    before = deployment.baseline.get("order_s")
+    if before is not None and order.answer.elapsed_s > SLOWNESS_THAT_MATTERS_S:
+        assert order.answer.elapsed_s <= before * SLOWER_THAN_BEFORE
+
+
+def test_products_per_second(series: tuple[Posting, ...], measure: Callable[..., None]) -> None:
+    products = sum(len(posting.rows) for posting in series)
+    speed = products / sum(posting.answer.elapsed_s for posting in series)
+    measure("products_per_s", speed)
+    assert speed >= LEAST_PRODUCTS_PER_S
+
+
+def test_documents_at_once_all_succeed_in_time(
+    at_once: tuple[tuple[Answer, ...], tuple[SheetRow, ...]],
+) -> None:
+    answers, _ = at_once
+    assert [answer.status for answer in answers] == [200] * len(AT_ONCE)
+    assert max(answer.elapsed_s for answer in answers) < LONGEST_S
+
+
+def test_documents_at_once_are_not_mixed(
+    at_once: tuple[tuple[Answer, ...], tuple[SheetRow, ...]], subtests: pytest.Subtests
+) -> None:
+    _, rows = at_once
+    assert all(row.is_in_place for row in rows)
+    lines = [parse_line(row) for row in rows]
+    wanted = Counter(AT_ONCE)
+    for name, times in wanted.items():
+        with subtests.test(document=name):
+            truth = golden(name)
+            ours = [line for line in lines if line.invoice_number in truth.numbers]
+            assert {line.vendor for line in ours} == {truth.vendor}
+            report = compare(truth.records * times, [line.as_record() for line in ours])
+            assert report.is_perfect, report.explain()
+    assert len(lines) == sum(len(golden(name).records) for name in AT_ONCE)
+
+
+def test_error_rate_of_cheap_requests(cheap_errors: int, measure: Callable[..., None]) -> None:
+    rate = cheap_errors / CHEAP_REQUESTS
+    measure("error_rate", rate)
+    assert rate < MOST_ERRORS
+
+
+def test_memory_stays_below_the_limit(
+    used: RevisionStatistics, measure: Callable[..., None]
+) -> None:
+    assert used.memory_peak_mb is not None, "the platform did not measure memory"
+    measure("memory_usage_mb", used.memory_peak_mb, unit="MB")
+    assert used.memory_peak_mb < MOST_MEMORY_MB
+
+
+def test_no_instance_was_killed_for_memory(
+    used: RevisionStatistics, measure: Callable[..., None]
+) -> None:
+    assert used.memory_kills is not None, "the platform does not say whether it killed instances"
+    measure("memory_kills", used.memory_kills)
+    assert used.memory_kills == 0

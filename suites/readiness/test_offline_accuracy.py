@@ -1,0 +1,115 @@
+"""The function as it would be deployed, on every golden document, before anything is deployed.
+
+Thresholds: overall 0.90, prices 0.95, quantities 0.90, descriptions 0.95; each vendor its own.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
+from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.placeholder import find_placeholders
+from suites.invoices import ORDER, Vendor, golden, vendors
+
+if TYPE_CHECKING:
+    from suites.readiness.conftest import OfflineRun
+
+LEAST_OVERALL = Fraction("0.90")
+LEAST = {
+    "price": Fraction("0.95"),
+    "quantity": Fraction("0.90"),
+    "description": Fraction("0.95"),
+}
+LEAST_ITEMS = 130
+MOST_MEMORY_MB = 1000
+LONGEST_S = 120
+JUDGED = [vendor for vendor in vendors() if vendor.accuracy is not None]
+
+
+def by_key(vendor: Vendor) -> str:
+    return vendor.key
+
+
+@pytest.fixture(scope="module")
+def reports(offline: "OfflineRun") -> dict[str, AccuracyReport]:
+    names = [document for vendor in JUDGED for document in vendor.documents]
+    return {name: compare(golden(name).records, offline.results[name].records) for name in names}
+
+
+@pytest.fixture(scope="module")
+def together(offline: "OfflineRun") -> AccuracyReport:
+    """All documents of all vendors with a reader, as one list."""
+    names = [document for vendor in JUDGED for document in vendor.documents]
+    truth: list[Record] = [record for name in names for record in golden(name).records]
+    return compare(truth, [record for name in names for record in offline.results[name].records])
+
+
+def test_accuracy_over_all_documents(
+    together: AccuracyReport, measure: Callable[..., None]
+) -> None:
+    measure("accuracy_score", float(together.overall))
+    assert together.overall >= LEAST_OVERALL, together.explain()
+
+
+@pytest.mark.parametrize("field", sorted(LEAST))
+def test_accuracy_of_field_over_all_documents(together: AccuracyReport, field: str) -> None:
+    assert together.accuracy(field) >= LEAST[field], together.explain()
+
+
+@pytest.mark.parametrize("field", sorted(LEAST))
+def test_accuracy_of_field_of_the_big_order(reports: dict[str, AccuracyReport], field: str) -> None:
+    assert reports[ORDER].accuracy(field) >= LEAST[field], reports[ORDER].explain()
+
+
+def test_big_order_has_enough_rows_and_no_placeholders(offline: "OfflineRun") -> None:
+    result = offline.results[ORDER]
+    assert len(result.rows) >= LEAST_ITEMS
+    found = find_placeholders(golden(ORDER).records, result.records)
+    assert found.is_clean, found.findings
+
+
+@pytest.mark.parametrize("vendor", JUDGED, ids=by_key)
+def test_accuracy_of_vendor(
+    vendor: Vendor, reports: dict[str, AccuracyReport], subtests: pytest.Subtests
+) -> None:
+    assert vendor.accuracy is not None
+    for document in vendor.documents:
+        with subtests.test(document=document):
+            assert reports[document].overall >= vendor.accuracy, reports[document].explain()
+
+
+@pytest.mark.parametrize("vendor", vendors(), ids=by_key)
+def test_outcome_of_every_document(
+    vendor: Vendor, offline: "OfflineRun", subtests: pytest.Subtests
+) -> None:
+    for document in vendor.documents:
+        with subtests.test(document=document):
+            result, truth = offline.results[document], golden(document)
+            assert result.status in {*truth.statuses, 200}
+            if truth.kind != "success":
+                assert result.rows == ()
+            assert bool(result.rows) == (result.status == 200 and not result.is_warning)
+
+
+@pytest.mark.parametrize("vendor", JUDGED, ids=by_key)
+def test_rows_are_appended_once_in_columns_b_to_g(vendor: Vendor, offline: "OfflineRun") -> None:
+    for document in vendor.documents:
+        result = offline.results[document]
+        assert result.appends == 1, document
+        assert [row.cells for row in result.rows if not row.is_in_place] == []
+
+
+def test_memory(
+    offline: "OfflineRun", deployment: Deployment, measure: Callable[..., None]
+) -> None:
+    measure("offline_memory_mb", offline.memory_peak_mb, unit="MB")
+    assert offline.memory_peak_mb < min(MOST_MEMORY_MB, deployment.memory_mb)
+
+
+def test_time(offline: "OfflineRun", measure: Callable[..., None]) -> None:
+    slowest = max(result.seconds for result in offline.results.values())
+    measure("offline_slowest_s", slowest, unit="s")
+    assert slowest < LONGEST_S

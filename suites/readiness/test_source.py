@@ -1,0 +1,100 @@
+"""The source can be packed, unpacked, imported by a clean interpreter, and built again as it was."""
+
+import ast
+import py_compile
+import re
+import sys
+from collections.abc import Callable
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.core.release import Package
+from pytest_deploygate.targets.archive import make_package
+from pytest_deploygate.targets.secretscan import scan_file
+
+LONGEST_IMPORT_S = 60
+MOST_BYTES = 100 * 1024 * 1024
+
+
+def requirement_lines(folder: Path) -> list[str]:
+    text = (folder / "requirements.txt").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("--")]
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_archive_has_the_function_and_its_requirements(package: Package) -> None:
+    assert {"main.py", "requirements.txt"} <= set(package.files)
+    assert 0 < package.size_bytes < MOST_BYTES
+
+
+def test_archive_has_nothing_that_is_no_source(package: Package) -> None:
+    bad = re.compile(
+        r"(^|/)(\._|\.DS_Store|__pycache__|\.git/|\.venv/|\.env$)|\.(pdf|pyc|pem|key)$", re.IGNORECASE
+    )
+    assert [name for name in package.files if bad.search(name)] == []
+
+
+def test_same_source_gives_the_same_archive(package: Package, source: Path, tmp_path: Path) -> None:
+    again = make_package(source, home=tmp_path, entry_point="process_invoice", runtime="python312")
+    assert again.digest == package.digest
+    assert Path(again.path).read_bytes() == Path(package.path).read_bytes()
+
+
+def test_every_module_compiles(unpacked: Path, tmp_path: Path) -> None:
+    modules = sorted(unpacked.rglob("*.py"))
+    assert modules
+    for number, module in enumerate(modules):
+        assert b"\0" not in module.read_bytes(), module
+        py_compile.compile(str(module), cfile=str(tmp_path / f"{number}.pyc"), doraise=True)
+
+
+def test_no_file_holds_a_secret(unpacked: Path) -> None:
+    files = [path for path in sorted(unpacked.rglob("*")) if path.is_file()]
+    finds = [
+        find for p in files for find in scan_file(str(p.relative_to(unpacked)), p.read_bytes())
+    ]
+    assert finds == []
+
+
+def test_every_requirement_is_pinned(unpacked: Path) -> None:
+    lines = requirement_lines(unpacked)
+    assert lines
+    assert [line for line in lines if not re.search(r"===?\s*[\w.!+]+(\s|;|$)| @ ", line)] == []
+
+
+def test_everything_imported_is_required(unpacked: Path) -> None:
+    required = {normalised(re.split(r"[^\w.-]", line)[0]) for line in requirement_lines(unpacked)}
+    own = {path.stem for path in unpacked.glob("*.py")} | {p.name for p in unpacked.iterdir()}
+    providers = packages_distributions()
+    missing = [
+        name
+        for name in sorted(imported(unpacked) - own - set(sys.stdlib_module_names))
+        if not required & {normalised(found) for found in providers.get(name, [name])}
+    ]
+    assert missing == []
+
+
+def imported(folder: Path) -> set[str]:
+    """Top-level names of all absolute imports of all modules."""
+    names: set[str] = set()
+    for module in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_bytes())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_clean_interpreter_imports_the_entry_point(
+    request: pytest.FixtureRequest, measure: Callable[..., None]
+) -> None:
+    seconds = request.getfixturevalue("offline").imported_s
+    measure("import_s", seconds, unit="s")
+    assert seconds < LONGEST_IMPORT_S

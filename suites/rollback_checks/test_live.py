@@ -1,0 +1,119 @@
+"""What serves now: cheap enough for every five minutes, and all that the rollback triggers need.
+
+The public URL is asked only what writes nothing. Accuracy and time are measured by one invoice on the verification
+revision of what serves, which writes to a tab of its own.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import pytest
+
+from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.platform import LocalStatistics, RevisionStatistics
+from pytest_deploygate.checks.probe import Probe, ProbeFailed
+from pytest_deploygate.checks.sheet import SheetReader
+from suites.invoices import SMALL, Bystander, Poster, Posting, contract_violations
+
+LONGEST_ANSWER_S = 5.0
+LONGEST_PROCESSING_S = 120
+LEAST_ACCURACY = Fraction("0.85")
+MOST_ERRORS = 0.10
+MOST_MEMORY_MB = 1000
+REQUESTS, SENDERS = 60, 4
+
+
+@pytest.fixture(scope="module")
+def used(deployment: Deployment, live: Probe, order: Posting) -> tuple[RevisionStatistics, ...]:
+    """What the platform says of the serving revision, and of its verification revision after it has worked."""
+    assert order.rows
+    live.get()
+    if not deployment.statistics_url:
+        pytest.fail("the platform gives no statistics: memory cannot be judged", pytrace=False)
+    assert deployment.live is not None
+    assert deployment.candidate is not None
+    names = dict.fromkeys((deployment.live.revision, deployment.candidate.revision))
+    return tuple(LocalStatistics(deployment.statistics_url, name).read() for name in names)
+
+
+def test_public_url_answers_in_time(live: Probe, measure: Callable[..., None]) -> None:
+    answer = live.get()
+    measure("health_response_s", answer.elapsed_s, unit="s")
+    assert answer.elapsed_s < LONGEST_ANSWER_S
+    assert (answer.status, answer.json) == (405, {"error": "Method Not Allowed"})
+
+
+def test_public_url_keeps_the_contract(live: Probe) -> None:
+    answer = live.post(json_body={})
+    assert (answer.status, answer.json) == (400, {"error": "Missing invoice_file or file_url"})
+    assert answer.content_type == "application/json"
+    assert contract_violations(answer) == ()
+
+
+def test_only_the_serving_revision_answers(live: Probe, deployment: Deployment) -> None:
+    assert deployment.live is not None
+    expected = deployment.live.revision
+    assert expected, "the deployment does not say what should be serving"
+    named = {live.get().revision for _ in range(10)}
+    assert named <= {expected, ""}
+    assert len(named) == 1
+
+
+def test_error_rate(live: Probe, measure: Callable[..., None]) -> None:
+    def is_wrong(number: int) -> bool:
+        try:
+            answer = live.get() if number % 2 else live.post(json_body={})
+        except ProbeFailed:
+            return True
+        return answer.status != (405 if number % 2 else 400)
+
+    with ThreadPoolExecutor(SENDERS) as pool:
+        rate = sum(pool.map(is_wrong, range(REQUESTS))) / REQUESTS
+    measure("error_rate", rate)
+    assert rate <= MOST_ERRORS
+
+
+def test_accuracy(order: Posting, measure: Callable[..., None]) -> None:
+    report = order.accuracy()
+    measure("accuracy_score", float(report.overall))
+    assert order.answer.status == 200, order.answer.text
+    assert report.overall >= LEAST_ACCURACY, report.explain()
+
+
+def test_rows_stand_where_they_belong(order: Posting) -> None:
+    assert order.rows
+    assert order.wrong_places() == []
+    assert order.wrong_headers() == []
+
+
+def test_processing_time(order: Posting, measure: Callable[..., None]) -> None:
+    measure("processing_time_s", order.answer.elapsed_s, unit="s")
+    assert order.answer.elapsed_s <= LONGEST_PROCESSING_S
+
+
+def test_memory(used: tuple[RevisionStatistics, ...], measure: Callable[..., None]) -> None:
+    peaks = [figures.memory_peak_mb for figures in used]
+    known = [peak for peak in peaks if peak is not None]
+    assert len(known) == len(peaks), "the platform did not measure memory"
+    measure("memory_usage_mb", max(known), unit="MB")
+    assert max(known) < MOST_MEMORY_MB
+
+
+def test_no_instance_was_killed_for_memory(
+    used: tuple[RevisionStatistics, ...], measure: Callable[..., None]
+) -> None:
+    kills = [figures.memory_kills for figures in used]
+    known = [count for count in kills if count is not None]
+    assert len(known) == len(kills), "the platform does not say whether it killed instances"
+    measure("memory_kills", sum(known))
+    assert sum(known) == 0
+
+
+def test_checks_leave_the_production_tab_alone(
+    poster: Poster, production_sheet: SheetReader
+) -> None:
+    bystander = Bystander(production_sheet)
+    posting = poster.post(SMALL)
+    assert posting.rows, "nothing was written, so nothing is proved"
+    assert bystander.traces_of(posting) == []
