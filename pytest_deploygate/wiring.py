@@ -9,14 +9,15 @@ import importlib.metadata
 import os
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_deploygate import telemetry
 from pytest_deploygate.config import Environment, Settings, load
-from pytest_deploygate.core.errors import ConfigError, LockHeld
+from pytest_deploygate.core.errors import ConfigError, DeployGateError, LockHeld
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.engine import EngineSettings, Ports, Progress, Recovery, settle_environment
@@ -134,6 +135,31 @@ def redactor_for(settings: Settings) -> Redactor:
             known = tomllib.loads(place.read_text(encoding="utf-8"))
             redactor.learn(text for text in known.values() if isinstance(text, str))
     return redactor
+
+
+def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Write the metrics of all environments wherever the settings and ``variables`` ask for; what went wrong."""
+    path = settings.prometheus_textfile
+    if not path and not telemetry.has_collector(variables):
+        return ()
+    problems: list[str] = []
+    try:
+        with contextlib.closing(open_store(settings, SystemClock())) as store:
+            found = [
+                telemetry.figures(name, store.history(environment.name, telemetry.HISTORY))
+                for name, environment in settings.environments.items()
+            ]
+        if path:
+            telemetry.write_textfile(settings.root / path, found)
+    except (DeployGateError, OSError) as error:
+        problems.append(f"{path or 'metrics'}: {error}")
+    else:
+        if telemetry.has_collector(variables):
+            try:
+                telemetry.send(found, log=settings.state_dir / telemetry.LOG)
+            except OSError as error:
+                problems.append(f"OpenTelemetry: {error}")
+    return tuple(problems)
 
 
 def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:

@@ -13,6 +13,7 @@ from pytest_deploygate.phases import InProcessRunner
 from pytest_deploygate.recording import Recorder
 from pytest_deploygate.reporting import Terminal
 from pytest_deploygate.session.desk import Desk, configuration_of
+from pytest_deploygate.session.records import Records
 from pytest_deploygate.session.redacting import Redacting
 from pytest_deploygate.session.refusals import refusals
 from pytest_deploygate.session.signals import SignalGuard
@@ -138,5 +139,7 @@ def _register_controller(
         terminal=Terminal(config),
         signals=SignalGuard(),
     )
+    records = Records(settings, config.stash[REDACTOR], desk.terminal.line)
+    config.pluginmanager.register(records, "deploygate-records")
     config.pluginmanager.register(recorder, "deploygate-recorder")
     config.pluginmanager.register(Controller(desk), "deploygate-controller")
