@@ -35,7 +35,8 @@ def test_archive_has_the_function_and_its_requirements(package: Package) -> None
 
 def test_archive_has_nothing_that_is_no_source(package: Package) -> None:
     bad = re.compile(
-        r"(^|/)(\._|\.DS_Store|__pycache__|\.git/|\.venv/|\.env$)|\.(pdf|pyc|pem|key)$", re.IGNORECASE
+        r"(^|/)(\._|\.DS_Store|__pycache__|\.git/|\.venv/|\.env$)|\.(pdf|pyc|pem|key)$",
+        re.IGNORECASE,
     )
     assert [name for name in package.files if bad.search(name)] == []
 
