@@ -119,7 +119,8 @@ class Measurement:
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"measurement {name!r} needs a finite number, got {value!r}")
-        exact = Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
+        # float.__repr__: subclasses (numpy.float64) have words of their own around the number
+        exact = Fraction(float.__repr__(value) if isinstance(value, float) else value)
         return cls(name=name, value=exact, unit=unit, check=check)
 
 

@@ -77,14 +77,16 @@ class Condition:
         parts = text.split()
         if len(parts) != 3 or not parts[0].isidentifier():
             raise ValueError(f"not of the form 'metric < number': {text!r}")
-        return cls(
-            metric=parts[0], comparison=Comparison(parts[1]), bound=Fraction(parts[2]), text=text
-        )
+        try:
+            bound = Fraction(parts[2])
+        except ZeroDivisionError as error:
+            raise ValueError(f"not a number: {text!r}") from error
+        return cls(metric=parts[0], comparison=Comparison(parts[1]), bound=bound, text=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """Fires when any of its conditions holds for any measurement; in the phases of ``needed_in`` each must be measured."""
+    """Fires when any condition holds for any measurement; in the phases of ``needed_in`` each must be measured."""
 
     name: str
     conditions: tuple[Condition, ...]

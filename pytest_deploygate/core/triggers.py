@@ -50,7 +50,8 @@ def _evaluate_one(
         if not values:
             missing.append(condition.metric)
     if missing and phase in trigger.needed_in:
-        sentence = f"trigger {trigger.name} needs {', '.join(missing)}, which no check of the {phase.value} phase measured"
+        needs = f"trigger {trigger.name} needs {', '.join(missing)}"
+        sentence = f"{needs}, which no check of the {phase.value} phase measured"
         return TriggerResult(trigger=trigger, firing=Firing.UNKNOWN, sentence=sentence)
     return TriggerResult(
         trigger=trigger, firing=Firing.QUIET, sentence=f"trigger {trigger.name} is quiet"
@@ -60,4 +61,5 @@ def _evaluate_one(
 def _describe(trigger: Trigger, condition: Condition, bad: list[Measurement]) -> str:
     worst = max(bad, key=lambda m: abs(m.value - condition.bound))
     value = f"{float(worst.value):g} {worst.unit}".strip()
-    return f"trigger {trigger.name} ({trigger.severity.value}) fired: {condition.metric} is {value}, and {condition.text}"
+    what = f"trigger {trigger.name} ({trigger.severity.value}) fired"
+    return f"{what}: {condition.metric} is {value}, and {condition.text}"

@@ -6,7 +6,8 @@ A phase holds when every one of these rules holds; each broken rule is a reason,
 2. no required gate is UNKNOWN (``gate_unknown``);
 3. no trigger fired (``trigger_fired``), and none lacks a value that it needs (``trigger_unknown``);
 4. every required gate PASSED (``gate_failed``);
-5. the weighted ratio over the phase's gates reaches the phase's threshold (``score_below_threshold``).
+5. the weighted ratio over the phase's gates reaches the phase's threshold (``score_below_threshold``);
+6. however lenient the policy is, at least one check passed (``evidence_incomplete``).
 """
 
 from collections.abc import Mapping
@@ -155,6 +156,9 @@ def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:
             f"the {phase.value} phase scored {float(score):.4f}, it needs {float(threshold):g}"
         )
         broken.append(Reason(code=ReasonCode.SCORE_BELOW_THRESHOLD, sentence=sentence))
+    if not broken and not any(r.score.passed for r in results):
+        sentence = f"no check of the {phase.value} phase passed"
+        broken.append(Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=sentence))
     held = Reason(
         code=ReasonCode.HELD,
         sentence=f"the {phase.value} phase holds: {float(score):.4f} of {float(threshold):g}",
@@ -198,14 +202,15 @@ def reconcile(
 ) -> PhaseVerdict:
     """The verdict that counts, of the policy's ``own`` and a ``custom`` one.
 
-    A custom verdict can be stricter. Where the policy's rules are broken, only ``overrides`` (gate to reason) can
+    Of a custom verdict only ``holds`` and ``reasons`` count: evidence, scores and phase are always the policy's own. It
+    can be stricter. Where the policy's rules are broken, only ``overrides`` (gate to reason) can
     still let a phase hold, and only if what is left holds without those gates: triggers and the completeness of the
     evidence cannot be overridden.
     """
     if custom is not None and not custom.holds:
-        return custom
+        return _stricter(own, custom)
     if own.holds:
-        return own if custom is None else custom
+        return own if custom is None else replace(own, reasons=custom.reasons or own.reasons)
     kept = tuple(g for g in policy.gates if g.name not in overrides)
     waived = [r for r in own.gates if r.gate.name in overrides and r.outcome is not Outcome.PASSED]
     if waived and _holds_without(policy, own, kept):
@@ -225,6 +230,14 @@ def reconcile(
         sentence="a custom decision would have let it pass, which needs --deploy-override=GATE:REASON",
     )
     return replace(own, reasons=(*own.reasons, note))
+
+
+def _stricter(own: PhaseVerdict, custom: PhaseVerdict) -> PhaseVerdict:
+    """The policy's verdict turned down by a custom one, whose reasons come first."""
+    unnamed = Reason(code=ReasonCode.CUSTOM, sentence="a custom decision turned it down")
+    given = [r for r in custom.reasons if r.code is not ReasonCode.HELD] or [unnamed]
+    more = () if own.holds else tuple(r for r in own.reasons if r not in given)
+    return replace(own, holds=False, reasons=(*given, *more))
 
 
 def _holds_without(policy: Policy, own: PhaseVerdict, kept: tuple[Gate, ...]) -> bool:

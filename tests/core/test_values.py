@@ -1,0 +1,140 @@
+"""Plain values: secrets that do not show, severities in order, errors with their hint, gates found by name."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from fractions import Fraction
+
+import pytest
+
+from pytest_deploygate.core.errors import (
+    BuildFailed,
+    DeployGateError,
+    Drifted,
+    ExitStatus,
+    TargetError,
+)
+from pytest_deploygate.core.policy import Comparison, Gate, Leniency
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.release import FunctionSpec, Snapshot, Variant
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.values import (
+    Actor,
+    EnvironmentName,
+    Phase,
+    RevisionName,
+    RolloutId,
+    Secret,
+    Severity,
+)
+from tests.core.building import a_gate, a_policy
+
+
+def test_secret_shows_itself_only_when_told() -> None:
+    secret = Secret("planted")
+    assert "planted" not in f"{secret} {secret!r} {[secret]}"
+    assert str(secret) == "***"
+    assert secret.reveal() == "planted"
+
+
+def test_secrets_are_equal_by_text() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+
+
+def test_severities_are_in_order() -> None:
+    assert [s.rank for s in Severity] == [0, 1, 2, 3]
+    assert Severity.CRITICAL.rank < Severity.HIGH.rank < Severity.MEDIUM.rank < Severity.LOW.rank
+
+
+def test_actor_is_readable() -> None:
+    assert str(Actor(user="ann", host="h", pid=7)) == "ann@h, process 7"
+    ci = Actor(user="ann", host="h", pid=7, ci_url="https://ci/1")
+    assert str(ci) == "ann@h, process 7, https://ci/1"
+
+
+def test_error_ends_with_its_hint() -> None:
+    assert str(DeployGateError("no", hint="do this")) == "no\n  hint: do this"
+    assert str(DeployGateError("no")) == "no"
+    assert BuildFailed("no", hint="h", log_url="u").log_url == "u"
+    assert TargetError("no").log_url == ""
+    assert Drifted("no", found="f").found == "f"
+    assert (Drifted("no", found="f").hint, Drifted("no", found="f", hint="h").hint) == ("", "h")
+
+
+def test_exit_statuses_do_not_change() -> None:
+    assert {s.name: int(s) for s in ExitStatus} == {
+        "PROMOTED": 0,
+        "NOT_PROMOTED": 1,
+        "INTERRUPTED": 2,
+        "USAGE": 4,
+        "COULD_NOT_ACT": 10,
+        "STRANDED": 11,
+    }
+
+
+def test_policy_finds_gates_by_phase_and_by_name() -> None:
+    one, other = a_gate("one"), a_gate("other", phase=Phase.LIVE)
+    policy = a_policy(one, other)
+    assert policy.gates_of(Phase.CANDIDATE) == (one,)
+    assert policy.gates_of(Phase.READINESS) == ()
+    assert policy.gate("other") is other
+    with pytest.raises(KeyError):
+        policy.gate("none")
+
+
+def test_gate_is_strict_unless_told_otherwise() -> None:
+    gate = Gate(name="g", phase=Phase.LIVE)
+    assert (gate.threshold, gate.weight) == (Fraction(1), Fraction(1))
+    assert (gate.least_checks, gate.required) == (1, True)
+    assert (gate.skips, gate.flaky) == (Leniency.FAIL, Leniency.FAIL)
+    assert (gate.paths, gate.marker) == ((), "")
+
+
+@pytest.mark.parametrize("comparison", list(Comparison))
+def test_comparison_is_what_its_sign_says(comparison: Comparison) -> None:
+    for left in (1, 2, 3):
+        said = eval(f"{left} {comparison.value} 2")
+        assert comparison.holds(Fraction(left), Fraction(2)) is said
+
+
+def test_verification_revision_differs_in_the_named_variables() -> None:
+    spec = FunctionSpec(
+        function="f",
+        project="p",
+        region="r",
+        runtime="python312",
+        entry_point="f",
+        source="/s",
+        variables={"SHEET": "production", "A": "1"},
+        verify_variables={"SHEET": "TEST"},
+    )
+    assert spec.variables_of(Variant.TWIN) == {"SHEET": "production", "A": "1"}
+    assert spec.variables_of(Variant.VERIFY) == {"SHEET": "TEST", "A": "1"}
+    assert spec.has_verify
+    assert not FunctionSpec(
+        function="f", project="p", region="r", runtime="x", entry_point="f", source="/s"
+    ).has_verify
+
+
+def test_baseline_is_what_serves_alone() -> None:
+    a, b = RevisionName("a"), RevisionName("b")
+    assert Snapshot(exists=True, serving=Traffic.of({a: 100})).baseline == a
+    assert Snapshot(exists=True, serving=Traffic.of({a: 50, b: 50})).baseline is None
+    assert Snapshot(exists=False).baseline is None
+
+
+def test_record_is_open_until_it_ended() -> None:
+    now = datetime.now(UTC)
+    record = RolloutRecord(
+        rollout_id=RolloutId("r"),
+        environment=EnvironmentName("e"),
+        purpose="deploy",
+        actor=Actor(user="u", host="h", pid=1),
+        began_at=now,
+        state=State.OPEN,
+    )
+    assert record.is_open
+    assert not replace(record, ended_at=now).is_open
