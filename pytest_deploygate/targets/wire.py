@@ -83,7 +83,8 @@ def marked(labels: Mapping[str, str], marks: Marks) -> dict[str, str]:
                 hint="A label takes at most 63 of a-z, 0-9, _ and -.",
             )
     others = {k: v for k, v in labels.items() if k not in OWN_LABELS}
-    return others | {k: v for k, v in ours.items() if v}
+    # the empty rollout says that marks were cleared, not that there never were any
+    return others | {k: v for k, v in ours.items() if v or k == LABEL_ROLLOUT}
 
 
 # -- traffic ---------------------------------------------------------------------------------------
