@@ -117,7 +117,9 @@ async def update_service(request: web.Request) -> web.Response:
     new_template = touches(paths, "template") and service.template != before.template
     template = type(service.template)()
     template.CopyFrom(service.template)
-    service.template.CopyFrom(before.template)  # a new one is declared with its revision, by the operation
+    service.template.CopyFrom(
+        before.template
+    )  # a new one is declared with its revision, by the operation
     bump(service)
     service.reconciling = True
     cloud.state.services.put(name, service)

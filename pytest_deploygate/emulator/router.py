@@ -257,9 +257,15 @@ async def _answer(request: web.BaseRequest, upstream: aiohttp.ClientResponse) ->
         )
     response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
     await response.prepare(request)
-    async for chunk in upstream.content.iter_any():
-        await response.write(chunk)
-    await response.write_eof()
+    try:
+        async for chunk in upstream.content.iter_any():
+            await response.write(chunk)
+        await response.write_eof()
+    except (aiohttp.ClientError, TimeoutError, asyncio.CancelledError):
+        # The head is on its way: only a broken connection tells the client that the rest is missing.
+        if request.transport is not None:
+            request.transport.close()
+        raise
     return response
 
 

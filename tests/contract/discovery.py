@@ -158,7 +158,8 @@ def _converted(described: Json, enums_as_ints: bool) -> Json | bool:
 
 def problems(api: Api, schema: str, value: object, *, enums_as_ints: bool = False) -> list[str]:
     """What is wrong with ``value`` as ``schema``, one line each; operations are looked into."""
-    errors = validator(api, schema, enums_as_ints=enums_as_ints).iter_errors(value)
+    checker = validator(api, schema, enums_as_ints=enums_as_ints)
+    errors = checker.iter_errors(value)  # type: ignore[arg-type]  # any JSON, which object stands for
     found = [f"{schema}{error.json_path[1:]}: {error.message}" for error in errors]
     if schema in {"Operation", "GoogleLongrunningOperation"}:
         for part in ("metadata", "response"):

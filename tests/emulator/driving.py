@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Self, TypeVar
 
 import requests
+from google.api_core.client_options import ClientOptions
 from google.api_core.future.polling import DEFAULT_POLLING
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import functions_v2, run_v2
@@ -62,11 +63,17 @@ class Driver:
 
     def __init__(self, cloud: LocalCloud) -> None:
         self.cloud = cloud
-        kwargs = {"transport": "rest", "client_options": {"api_endpoint": cloud.endpoint}}
         credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
-        self.functions = functions_v2.FunctionServiceClient(credentials=credentials, **kwargs)
-        self.services = run_v2.ServicesClient(credentials=credentials, **kwargs)
-        self.revisions = run_v2.RevisionsClient(credentials=credentials, **kwargs)
+        options = ClientOptions(api_endpoint=cloud.endpoint)
+        self.functions = functions_v2.FunctionServiceClient(
+            credentials=credentials, transport="rest", client_options=options
+        )
+        self.services = run_v2.ServicesClient(
+            credentials=credentials, transport="rest", client_options=options
+        )
+        self.revisions = run_v2.RevisionsClient(
+            credentials=credentials, transport="rest", client_options=options
+        )
         self.http = requests.Session()
         self.http.trust_env = False
 
@@ -76,7 +83,7 @@ class Driver:
     def __exit__(self, *_: object) -> None:
         self.http.close()
         for client in (self.functions, self.services, self.revisions):
-            client.transport.close()
+            client.transport.close()  # type: ignore[no-untyped-call]
 
     def local(self, method: str, path: str, body: object = None) -> dict[str, object]:
         """Call a side endpoint."""

@@ -245,9 +245,8 @@ def test_function_gets_a_clean_environment(driver: Driver, function_id: str) -> 
 
 def test_delete_removes_everything(driver: Driver, function_id: str) -> None:
     service = driver.deploy(function_id, who())
-    driver.functions.delete_function(name=f"{PARENT}/functions/{function_id}", timeout=20).result(
-        timeout=30
-    )
+    name = f"{PARENT}/functions/{function_id}"
+    finished(driver.functions.delete_function(name=name, timeout=20))
     for read in (
         lambda: driver.functions.get_function(name=f"{PARENT}/functions/{function_id}", timeout=20),
         lambda: driver.service(service.name),
