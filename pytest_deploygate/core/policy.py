@@ -1,9 +1,11 @@
 """What must hold for a promotion: gates, phases, triggers. Thresholds are exact fractions made from text."""
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
 from fractions import Fraction
+from typing import Final
 
 from pytest_deploygate.core.values import Phase, Severity
 
@@ -47,15 +49,15 @@ class Comparison(Enum):
 
     def holds(self, value: Fraction, bound: Fraction) -> bool:
         """Whether ``value`` stands in this relation to ``bound``."""
-        match self:
-            case Comparison.BELOW:
-                return value < bound
-            case Comparison.ABOVE:
-                return value > bound
-            case Comparison.AT_MOST:
-                return value <= bound
-            case Comparison.AT_LEAST:
-                return value >= bound
+        return _RELATIONS[self](value, bound)
+
+
+_RELATIONS: Final[Mapping[Comparison, Callable[[Fraction, Fraction], bool]]] = {
+    Comparison.BELOW: operator.lt,
+    Comparison.ABOVE: operator.gt,
+    Comparison.AT_MOST: operator.le,
+    Comparison.AT_LEAST: operator.ge,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
