@@ -18,7 +18,7 @@ def sheet_of_session() -> Iterator[Sheet]:
 def sheet(sheet_of_session: Sheet) -> Iterator[Sheet]:
     """The sheet, whose faults are undone after the test."""
     yield sheet_of_session
-    sheet_of_session.answer, sheet_of_session.drop = None, False
+    sheet_of_session.answer, sheet_of_session.drop, sheet_of_session.location = None, False, None
 
 
 @pytest.fixture(scope="session")

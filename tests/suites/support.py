@@ -65,12 +65,16 @@ class Append:
 
 @dataclass(slots=True, kw_only=True)
 class Sheet:
-    """A values API that keeps what it was sent; ``answer`` replaces its next answers (status, body)."""
+    """A values API that keeps what it was sent; ``answer`` replaces its next answers (status, body).
+
+    ``drop`` closes the connection instead, ``location`` goes with the answer.
+    """
 
     url: str
     appends: list[Append] = field(default_factory=list)
     answer: tuple[int, bytes] | None = None
     drop: bool = False
+    location: str | None = None
 
     @contextmanager
     def watched(self) -> Iterator[list[Append]]:
@@ -143,7 +147,8 @@ def sheet_server() -> Iterator[Sheet]:
             rows = len(append.rows)
             updates = {"updatedRows": rows, "updatedRange": f"'{TAB}'!B2:G{rows + 1}"}
             status, body = sheet.answer or (200, json.dumps({"updates": updates}).encode())
-            self.reply(status, body, Content_Type="application/json")
+            moved = {"Location": sheet.location} if sheet.location else {}
+            self.reply(status, body, Content_Type="application/json", **moved)
 
     with serving(Handler) as url:
         sheet.url = url

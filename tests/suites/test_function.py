@@ -165,8 +165,10 @@ def test_upload_under_another_field_or_without_a_name_is_refused(function: Funct
         assert (response.status_code, answer_of(response)) == (400, MISSING)
 
 
-def test_upload_above_20_mb_is_refused(function: Function) -> None:
-    response = function.upload(b"%PDF-" + b" " * (20 << 20))
+@pytest.mark.parametrize("field", ["invoice_file", "another"])
+def test_upload_above_20_mb_is_refused(function: Function, field: str) -> None:
+    files = {field: ("a.pdf", b"%PDF-" + b" " * (21 << 20))}
+    response = requests.post(function.url, files=files, timeout=60)
     assert response.status_code == 413
     assert answer_of(response) == {"error": "File is larger than 20 MB"}
 
@@ -277,7 +279,7 @@ def test_revision_is_named_only_where_the_platform_gives_one(sheet: Sheet, files
 def test_append_that_fails_is_an_error_and_is_not_repeated(
     function: Function, sheet: Sheet, answer: tuple[int, bytes], error: str
 ) -> None:
-    sheet.answer = answer
+    sheet.answer, sheet.location = answer, f"{function.files}/{BOOKS}.pdf"
     with sheet.watched() as appends:
         response = function.upload(pdf(BOOKS))
     assert response.status_code == 500
