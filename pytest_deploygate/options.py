@@ -20,6 +20,7 @@ class DeployOptions:
     endpoint: str = ""
     approval: str = ""
     watchdog: bool = True
+    report_only: bool = False
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -74,6 +75,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="approve the plan with this digest, where the environment asks for an approval",
     )
     group.addoption(
+        "--deploy-report-only",
+        action="store_true",
+        help="with -m rollback-checks: judge and report, never roll back",
+    )
+    group.addoption(
         "--deploy-no-watchdog",
         action="store_true",
         help="do not start the process that restores the baseline when pytest dies",
@@ -109,6 +115,7 @@ def read_options(config: pytest.Config, *, is_configured: bool) -> DeployOptions
         overrides=tuple(_override(text) for text in config.getoption("--deploy-override")),
         endpoint=config.getoption("--deploy-endpoint"),
         approval=config.getoption("--deploy-approval"),
+        report_only=bool(config.getoption("--deploy-report-only")),
         watchdog=not config.getoption("--deploy-no-watchdog"),
     )
 

@@ -4,7 +4,14 @@ Every effect is journalled before it begins and after it was observed. While tra
 baseline, a record that cannot be written does not stop it: serving the baseline matters more.
 """
 
-from pytest_deploygate.engine.recovery import Recovery, held_by, settle, settle_environment
+from pytest_deploygate.engine.adoption import adopt
+from pytest_deploygate.engine.recovery import (
+    Recovery,
+    held_by,
+    settle,
+    settle_environment,
+    supersede,
+)
 from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.rollback import RollbackPlan, plan_rollback, roll_back
 from pytest_deploygate.engine.rollout import Rollout, Staged, new_rollout_id
@@ -19,6 +26,7 @@ __all__ = [
     "RollbackPlan",
     "Rollout",
     "Staged",
+    "adopt",
     "held_by",
     "new_rollout_id",
     "plan_rollback",
@@ -27,4 +35,5 @@ __all__ = [
     "roll_back",
     "settle",
     "settle_environment",
+    "supersede",
 ]

@@ -4,7 +4,7 @@ Settling is idempotent: it observes first, and a second run finds nothing to do.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_deploygate.core.errors import LockHeld, TargetError
 from pytest_deploygate.core.record import Lease, RolloutRecord
@@ -57,6 +57,30 @@ def settle_environment(
     if all(s.state is not State.STRANDED for s in settled):
         store.release_lease(lease)
     return tuple(settled)
+
+
+def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, ...]:
+    """Close every open rollout of the environment, since a person decided what serves; touches nothing else.
+
+    Raises:
+        LockHeld: somebody acts on this environment.
+    """
+    found = ports.store.open_rollouts(ports.environment)
+    if not found:
+        return ()
+    serving = ports.target.snapshot().serving.sole
+    reason = Reason(code=ReasonCode.PROCESS_LOST, sentence=sentence)
+    lease = _lease_for(ports, None, actor)
+    for record in found:
+        rollout = Ledgered(ports, replace(record, serving=serving), lease)
+        rollout.keeps_lease = True
+        if not record.state.is_final or record.state is State.STRANDED:
+            rollout.move(Event.BROKE, {"reason": sentence})
+        if rollout.state is State.ROLLING_BACK:
+            rollout.move(Event.RESTORED, {"by": str(actor)})
+        rollout.close(reason)
+    ports.store.release_lease(lease)
+    return tuple(record.rollout_id for record in found)
 
 
 def held_by(lease: Lease) -> LockHeld:

@@ -113,7 +113,9 @@ def _return_traffic(rollout: Ledgered, deadline: float) -> None:
 
 def _refuse_if_foreign(rollout: Ledgered, now: Snapshot, wanted: Traffic) -> None:
     record = rollout.record
-    ours = {record.candidate, record.verify, *dict(wanted.shares)}
+    # a rollback leaves what it found, which may have been a split of traffic
+    before = Traffic.parse(record.facts.get("leaves", ""))
+    ours = {record.candidate, record.verify, *dict(wanted.shares), *dict(before.shares)}
     foreign = [r for r, _ in now.serving.shares if r not in ours]
     if not now.exists:
         raise TargetRefused(

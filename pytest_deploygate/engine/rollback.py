@@ -1,5 +1,6 @@
 """Going back from what serves to a revision that was judged good before: chosen, checked, carried out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pytest_deploygate.core.errors import TargetRefused
@@ -8,6 +9,7 @@ from pytest_deploygate.core.release import (
     TAG_LIVE_VERIFY,
     TAG_PREVIOUS,
     TAG_PREVIOUS_VERIFY,
+    Backup,
     Snapshot,
 )
 from pytest_deploygate.core.rollout import State
@@ -24,7 +26,11 @@ HISTORY = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackPlan:
-    """From which revision to which. ``to_verify`` is the verification revision of ``to`` if it is known."""
+    """From which revision to which. ``to_verify`` is the verification revision of ``to`` if it is known.
+
+    ``digest`` and ``config`` are those of ``to``, ``bad_digest`` and ``bad_config`` those of what served, so that
+    the release which is left can be told again. ``backup`` is what ``to`` is redeployed from if it is gone.
+    """
 
     serving: Traffic
     to: RevisionName
@@ -32,33 +38,43 @@ class RollbackPlan:
     digest: str = ""
     config: str = ""
     public: bool = False
+    bad_digest: str = ""
+    bad_config: str = ""
+    backup: str = ""
 
 
 def plan_rollback(
-    ports: Ports, snapshot: Snapshot, *, to: RevisionName | None = None
+    ports: Ports,
+    snapshot: Snapshot,
+    *,
+    to: RevisionName | None = None,
+    backup: Backup | None = None,
+    is_emergency: bool = False,
 ) -> RollbackPlan:
-    """Choose where to go back to: ``to`` if named, else the last revision judged good before what serves.
+    """Choose where to go back to: ``to`` or the revision of ``backup``, else the last one judged good before.
+
+    In an emergency the person who names a revision answers for it: only its readiness is looked at.
 
     Raises:
-        TargetRefused: there is none, it is not ready, or it is known to be bad.
+        TargetRefused: there is none, it is not ready, it is known to be bad, or nobody ever judged it.
     """
     if not snapshot.exists:
         raise TargetRefused("nothing is deployed, so there is nothing to roll back")
-    wanted = to or _last_good(ports, snapshot)
+    wanted = backup.revision if backup is not None else to or _last_good(ports, snapshot)
     if snapshot.serving.sole == wanted:
         raise TargetRefused(f"{wanted} already serves all traffic")
     info = ports.target.revision(wanted)
-    if info is None or not info.is_ready:
+    if backup is None and (info is None or not info.is_ready):
         raise TargetRefused(
             f"revision {wanted} {'does not exist' if info is None else 'is not ready'}",
-            hint="deploygate history ENV lists the revisions that were judged good",
+            hint=f"deploygate history {ports.environment} lists the revisions that were judged good, "
+            f"deploygate backups {ports.environment} what can be redeployed (--to-backup)",
         )
-    release = _release_of(ports, wanted)
-    if release is not None and not ports.store.is_known_good(ports.environment, wanted):
-        raise TargetRefused(
-            f"revision {wanted} was rolled back before, so it is no place to go back to",
-            hint="name another one with --to",
-        )
+    if not is_emergency:
+        _refuse_unjudged(ports, snapshot, wanted)
+    release, bad = _release_of(ports, wanted), None
+    if snapshot.serving.sole is not None:
+        bad = _release_of(ports, snapshot.serving.sole)
     tags = dict(snapshot.traffic.tags)
     verify = release.verify if release is not None else None
     if verify is None and tags.get(TAG_PREVIOUS) == wanted:
@@ -70,7 +86,33 @@ def plan_rollback(
         digest=release.digest[:63] if release is not None else "",
         config=release.facts.get("config", "")[:63] if release is not None else "",
         public=snapshot.is_public,
+        bad_digest=bad.digest if bad is not None else "",
+        bad_config=bad.facts.get("config", "") if bad is not None else "",
+        backup=backup.identifier if backup is not None else "",
     )
+
+
+def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> None:
+    """The newest word on ``wanted`` must not be a bad one, and somebody must have had a good one."""
+    has_served = False
+    for record in ports.store.history(ports.environment, HISTORY):
+        if record.state is State.PROMOTED and wanted in (record.candidate, record.serving):
+            return
+        if record.state is State.ROLLED_BACK and record.candidate == wanted:
+            raise TargetRefused(
+                f"revision {wanted} was rolled back before (rollout {record.rollout_id}), so it is no place to go "
+                "back to",
+                hint="name another one with --to, or adopt it if it is good after all: "
+                f"deploygate adopt {ports.environment} {wanted} --reason TEXT",
+            )
+        has_served = has_served or record.baseline == wanted
+    marked = (snapshot.marks.baseline, dict(snapshot.traffic.tags).get(TAG_PREVIOUS))
+    if not has_served and wanted not in marked:
+        raise TargetRefused(
+            f"no rollout ever judged revision {wanted}, so it is no place to go back to",
+            hint=f"adopt it first if it is good: deploygate adopt {ports.environment} {wanted} --reason TEXT; in an "
+            "emergency: --emergency",
+        )
 
 
 def _last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
@@ -108,13 +150,17 @@ def roll_back(
     purpose: str,
     reason: Reason,
     progress: Progress = silent,
+    opened: Callable[[Ledgered], None] = lambda _: None,
 ) -> Ledgered:
     """Carry out a plan under the lease; the result's state is ROLLED_BACK or STRANDED.
+
+    ``opened`` is called as soon as the lease is held, before anything is touched.
 
     Raises:
         LockHeld: somebody else acts on this environment.
     """
     rollout = Rollout.open(ports, actor=actor, purpose=purpose, progress=progress)
+    opened(rollout)
     tags = {TAG_LIVE_VERIFY: plan.to_verify} if plan.to_verify is not None else {}
     rollout.update(
         replace(
@@ -122,10 +168,14 @@ def roll_back(
             baseline=plan.to,
             candidate=plan.serving.sole,
             serving=plan.serving.sole,
+            digest=plan.bad_digest,
+            backup=plan.backup,
             facts={
                 **rollout.record.facts,
+                "config": plan.bad_config,
                 "existed": "true",
                 "traffic": str(plan.serving),
+                "leaves": str(plan.serving),
                 "restore_to": str(Traffic.of({plan.to: 100}, tags)),
                 "baseline_digest": plan.digest,
                 "baseline_config": plan.config,

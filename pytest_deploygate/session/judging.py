@@ -7,6 +7,7 @@ import pytest
 
 from pytest_deploygate.core.errors import (
     DeployGateError,
+    Drifted,
     ExitStatus,
     TargetRefused,
 )
@@ -15,6 +16,7 @@ from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine import (
+    Ledgered,
     Ports,
     plan_rollback,
     reason_for,
@@ -23,6 +25,7 @@ from pytest_deploygate.engine import (
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.flow import ending_for, with_verdict
+from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.wiring import open_ports, recover
 
 
@@ -32,7 +35,7 @@ class JudgeFlow:
     def __init__(self, desk: Desk, *, phases: tuple[Phase, ...], may_act: bool) -> None:
         self._desk = desk
         self._phases = phases
-        self._may_act = may_act and desk.environment.rolls_back
+        self._may_act = may_act and desk.environment.rolls_back and not desk.options.report_only
         self._stack = contextlib.ExitStack()
         self._ports: Ports | None = None
         self._snapshot: Snapshot | None = None
@@ -118,9 +121,22 @@ class JudgeFlow:
         desk, ports, snapshot = self._desk, self._ports, self._snapshot
         assert ports is not None
         assert snapshot is not None
+        keepers: list[LeaseKeeper] = []
+
+        def keep(rollout: Ledgered) -> None:
+            keepers.append(LeaseKeeper(rollout, desk.recorder.doubt))
+            keepers[0].start()
+
         try:
             recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
-            plan = plan_rollback(ports, ports.target.snapshot())
+            now = ports.target.snapshot()
+            if now.serving.shares != snapshot.serving.shares:
+                raise Drifted(
+                    f"{now.serving} serves now, but {snapshot.serving} was judged",
+                    found=str(now.serving),
+                    hint="judge again: pytest -m rollback-checks",
+                )
+            plan = plan_rollback(ports, now)
             rollout = roll_back(
                 ports,
                 plan,
@@ -128,6 +144,7 @@ class JudgeFlow:
                 purpose="rollback-checks",
                 reason=verdict.reason,
                 progress=desk.terminal.step,
+                opened=keep,
             )
         except DeployGateError as error:
             ending = ending_for(error)
@@ -138,6 +155,9 @@ class JudgeFlow:
                 others=verdict.reasons,
                 reason=replace(ending.reason, sentence=f"could not roll back: {error.message}"),
             )
+        finally:
+            for keeper in keepers:
+                keeper.stop()
         rollout.record = with_verdict(rollout.record, verdict)
         with contextlib.suppress(DeployGateError):
             rollout.update(rollout.record)

@@ -1,0 +1,55 @@
+"""A person vouches for a revision that no rollout judged, so that it can be a baseline or a place to go back to."""
+
+from dataclasses import replace
+
+from pytest_deploygate.core.errors import DeployGateError, TargetRefused
+from pytest_deploygate.core.release import Marks
+from pytest_deploygate.core.rollout import Event
+from pytest_deploygate.core.values import Actor, RevisionName
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
+
+
+def adopt(
+    ports: Ports,
+    revision: RevisionName,
+    *,
+    actor: Actor,
+    reason: str,
+    progress: Progress = silent,
+) -> Ledgered:
+    """Record ``revision`` as good; if it serves all traffic, the service is marked so too. Moves no traffic.
+
+    Raises:
+        TargetRefused: it does not exist or is not ready.
+        LockHeld: somebody acts on this environment.
+        TargetError: the service could not be marked; nothing was adopted.
+    """
+    snapshot = ports.target.snapshot()
+    info = ports.target.revision(revision) if snapshot.exists else None
+    if info is None or not info.is_ready:
+        raise TargetRefused(
+            f"revision {revision} {'does not exist' if info is None else 'is not ready'}",
+            hint=f"deploygate status {ports.environment} shows what serves",
+        )
+    serves = snapshot.serving.sole == revision
+    rollout = Rollout.open(ports, actor=actor, purpose="adopt", progress=progress)
+    why = Reason(code=ReasonCode.REQUESTED, sentence=reason)
+    try:
+        rollout.update(
+            replace(rollout.record, candidate=revision, serving=revision if serves else None)
+        )
+        if serves:
+            rollout.act(
+                "mark",
+                lambda: ports.target.shift_traffic(
+                    snapshot.traffic, expect=snapshot.serving, marks=Marks(baseline=revision)
+                ),
+                observed=lambda s: {"traffic": str(s.traffic)},
+            )
+    except DeployGateError:
+        rollout.end(Event.BROKE, why)
+        raise
+    rollout.end(Event.UNCHANGED, why)
+    return rollout
