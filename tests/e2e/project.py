@@ -124,9 +124,11 @@ class Project:
 
     def shares(self) -> dict[str, int]:
         """Percent by revision, as the platform shows it."""
-        statuses = self.service()["trafficStatuses"]
+        service = self.service()
+        latest = str(service["latestReadyRevision"]).rsplit("/", 1)[-1]
+        statuses = service["trafficStatuses"]
         assert isinstance(statuses, list)
-        return {s["revision"]: s["percent"] for s in statuses if s.get("percent")}
+        return {s.get("revision", latest): s["percent"] for s in statuses if s.get("percent")}
 
     def rows(self, tab: str) -> list[list[object]]:
         """All rows of a tab of the function's sheet."""
