@@ -18,7 +18,7 @@ from pathlib import Path
 from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
 from pytest_deploygate.checks.contract import Violation, load_schema, violations
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.probe import Answer, Probe
+from pytest_deploygate.checks.probe import Answer, Json, Probe
 from pytest_deploygate.checks.rows import InvoiceLine, SheetRow, parse_day, parse_line
 from pytest_deploygate.checks.sheet import Rendering, SheetReader
 from pytest_deploygate.checks.zapier import Call, HeaderSet, file_call, load_header_sets
@@ -131,9 +131,15 @@ def upload(document: str, *, file_name: str = "") -> Call:
     )
 
 
+@cache
+def schema(name: str) -> Mapping[str, Json]:
+    """The JSON Schema ``name`` of the fixtures."""
+    return load_schema(SCHEMAS / f"{name}.schema.json")
+
+
 def contract_violations(answer: Answer) -> tuple[Violation, ...]:
     """Where an answer breaks the contract that every answer of the function keeps."""
-    return violations(answer.json, load_schema(SCHEMAS / "answer.schema.json"))
+    return violations(answer.json, schema("answer"))
 
 
 def total_of(records: Sequence[Record]) -> Decimal:
@@ -227,13 +233,15 @@ class Poster:
 
     def during(self, document: str, act: Callable[[], Answer]) -> Posting:
         """Whatever ``act`` does, as a posting of ``document``."""
+        shown: tuple[SheetRow, ...] = ()
         with self.alone():
             mark = self._sink.watermark()
             try:
                 answer = act()
             finally:
                 rows = self._sink.rows_since(mark)
-                shown = self._sink.rows_since(mark, Rendering.FORMATTED)
+                if rows:
+                    shown = self._sink.rows(first=mark.rows + 1, rendering=Rendering.FORMATTED)
                 self._sink.remove([row for row in rows if any(cell != "" for cell in row.cells)])
         return Posting(document=document, answer=answer, rows=rows, shown=shown)
 

@@ -96,10 +96,8 @@ class SheetReader:
         rows = self.rows()
         return Watermark(rows=len(rows), digest=_digest([row.cells for row in rows]))
 
-    def rows_since(
-        self, watermark: Watermark, rendering: Rendering = Rendering.UNFORMATTED
-    ) -> tuple[SheetRow, ...]:
-        """Rows below ``watermark``.
+    def rows_since(self, watermark: Watermark) -> tuple[SheetRow, ...]:
+        """Rows below ``watermark``, unformatted.
 
         Raises:
             SheetDisturbed: the rows above it are not as they were, so nobody can tell which are new.
@@ -111,9 +109,7 @@ class SheetReader:
                 f"the first {watermark.rows} rows of tab {self.tab!r} changed while a check was running",
                 hint="give the verification revision a tab of its own that nobody else edits",
             )
-        if rendering is Rendering.UNFORMATTED:
-            return rows[watermark.rows :]
-        return self.rows(first=watermark.rows + 1, rendering=rendering)
+        return rows[watermark.rows :]
 
     def remove(self, rows: Sequence[SheetRow]) -> None:
         """Clear exactly ``rows`` (columns A to H), if every one of them still holds what was read. No row moves.
@@ -129,7 +125,8 @@ class SheetReader:
                 f"refused to remove rows of tab {self.tab!r}: this reader may only read",
                 hint="only the tab of the verification revision may be written to",
             )
-        now = {row.number: row.cells for row in self.rows()}
+        first = min(row.number for row in rows)
+        now = {row.number: row.cells for row in self.rows(first=first)}
         changed = [row.number for row in rows if now.get(row.number) != row.cells]
         if changed:
             raise SheetDisturbed(

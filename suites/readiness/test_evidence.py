@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pytest_deploygate.checks.contract import load_schema, violations
+from pytest_deploygate.checks.contract import violations
 from pytest_deploygate.checks.probe import Json
-from suites.invoices import DOCUMENTS, EXPECTED, ORDER, SCHEMAS, golden, header_sets, vendors
+from suites.invoices import DOCUMENTS, EXPECTED, ORDER, golden, header_sets, schema, vendors
 
 NAMES = sorted(path.stem for path in EXPECTED.glob("*.json"))
 
@@ -30,7 +30,7 @@ def test_every_golden_result_belongs_to_one_vendor() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_golden_result_keeps_its_schema(name: str) -> None:
     document = json.loads((EXPECTED / f"{name}.json").read_text(encoding="utf-8"))
-    assert violations(document, load_schema(SCHEMAS / "expected.schema.json")) == ()
+    assert violations(document, schema("expected")) == ()
     assert len(golden(name).records) == document["outcome"]["rows"]
 
 
@@ -59,7 +59,6 @@ def test_header_sets_of_zapier_are_there() -> None:
 
 
 def test_answer_schema_refuses_what_is_no_answer() -> None:
-    schema = load_schema(SCHEMAS / "answer.schema.json")
     bad: tuple[Json, ...] = (None, [], {}, {"message": "x"}, {"warning": "x", "error": "y"})
     for document in bad:
-        assert violations(document, schema), document
+        assert violations(document, schema("answer")), document

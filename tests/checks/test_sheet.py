@@ -66,7 +66,7 @@ def test_rows_are_read_as_a_person_sees_them(sheet: Sheet) -> None:
     append(sheet.tab, NEW[:1])
     sheet.tab.shown[3, 1] = "1/17/2025"
     sheet.tab.shown[3, 5] = "$1.60"
-    (row,) = sheet.reader.rows_since(mark, Rendering.FORMATTED)
+    (row,) = sheet.reader.rows(first=mark.rows + 1, rendering=Rendering.FORMATTED)
     assert row.cells[1] == "1/17/2025"
     assert row.cells[5:7] == ("$1.60", "24")
 
