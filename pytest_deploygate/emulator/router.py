@@ -12,19 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-import aiohttp
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
-from yarl import URL
 
 from pytest_deploygate.emulator.balance import Balancer
 from pytest_deploygate.emulator.misbehaviour import Misbehaviour
 from pytest_deploygate.emulator.runner import Instance, Runner, StartFailed
 from pytest_deploygate.emulator.state import State
 from pytest_deploygate.emulator.statistics import Statistics
+from pytest_deploygate.emulator.upstream import UpstreamError, UpstreamResponse
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ _HOP_BY_HOP = frozenset(
     }
 )  # fmt: skip
 """RFC 9110 section 7.6.1, and ``Expect``, which the router itself has answered."""
-_REPLACED = _HOP_BY_HOP | {"host", "content-length", "x-forwarded-proto"}
+_REPLACED = _HOP_BY_HOP | {"host", "content-length", "x-forwarded-proto", "x-forwarded-for"}
 _STREAMED_BYTES = 1 << 20
 
 
@@ -73,25 +72,7 @@ class Router:
         self._statistics = statistics
         self._routes: dict[str, Routes] = {}
         self._sites: dict[tuple[str, str], web.ServerRunner] = {}
-        self._client: aiohttp.ClientSession | None = None
         self._misbehaviours = dict[str, Misbehaviour]()
-
-    async def begin(self) -> None:
-        """Open the client that speaks to the functions."""
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            # gunicorn closes idle connections after 2 s; reusing one at that moment loses a request.
-            keepalive_timeout=1.0,
-            enable_cleanup_closed=False,
-        )
-        self._client = aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-            trust_env=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        )
 
     async def listen(self, service: str, tag: str = "") -> str:
         """The URL of ``service`` or of its ``tag``; listens there from now on."""
@@ -146,11 +127,9 @@ class Router:
             self._state.ports.delete(name)
 
     async def close(self) -> None:
-        """Stop listening, then close the client."""
+        """Stop listening."""
         await asyncio.gather(*(site.cleanup() for site in self._sites.values()))
         self._sites.clear()
-        if self._client is not None:
-            await self._client.close()
 
     def _handler(
         self, service: str, tag: str
@@ -204,7 +183,7 @@ class Router:
             )
             status = response.status
             self._statistics.of(revision).timeouts += 1
-        except aiohttp.ClientError:
+        except UpstreamError:
             text = "The request failed: the connection to the instance had an error."
             response = _plain(HTTPStatus.SERVICE_UNAVAILABLE, text)
         finally:
@@ -226,42 +205,35 @@ class Router:
             await asyncio.sleep(misbehaviour.latency_s)
             if misbehaviour.errs_now():
                 return _plain(HTTPStatus(misbehaviour.status), "A server error was asked for.")
-        assert self._client is not None
-        upstream = await self._client.request(
-            request.method,
-            # Encoded as it came: a path must reach the function unchanged.
-            URL(f"{instance.base_url}{request.raw_path}", encoded=True),
-            headers=_forwarded(request),
-            data=body,
-            allow_redirects=False,
+        # The path goes on as it came: a function must see it unchanged.
+        upstream = await instance.upstream.request(
+            request.method, request.raw_path, _forwarded(request), body
         )
-        async with upstream:
+        try:
             if misbehaviour is not None and misbehaviour.body is not None:
                 return web.Response(text=misbehaviour.body, content_type="application/json")
             return await _answer(request, upstream)
+        finally:
+            upstream.abandon()
 
 
-async def _answer(request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-    headers = CIMultiDict(
-        (k, v) for k, v in upstream.headers.items() if k.lower() not in _HOP_BY_HOP
-    )
+async def _answer(request: web.BaseRequest, upstream: UpstreamResponse) -> web.StreamResponse:
+    headers = CIMultiDict([(k, v) for k, v in upstream.headers if k.lower() not in _HOP_BY_HOP])
     headers["Server"] = _SERVER
-    length = upstream.content_length
+    status, length = upstream.status, upstream.length
     if request.method != "HEAD" and length is not None and length <= _STREAMED_BYTES:
         headers.popall("Content-Length", None)
-        return web.Response(
-            body=await upstream.read(),
-            status=upstream.status,
-            reason=upstream.reason,
-            headers=headers,
-        )
-    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
+        body = await upstream.read()
+        return web.Response(body=body, status=status, reason=upstream.reason, headers=headers)
+    response = web.StreamResponse(status=status, reason=upstream.reason, headers=headers)
     await response.prepare(request)
+    if request.method == "HEAD":
+        return response
     try:
-        async for chunk in upstream.content.iter_any():
-            await response.write(chunk)
+        async for piece in upstream.pieces():
+            await response.write(piece)
         await response.write_eof()
-    except (aiohttp.ClientError, TimeoutError, asyncio.CancelledError):
+    except (UpstreamError, TimeoutError, asyncio.CancelledError):
         # The head is on its way: only a broken connection tells the client that the rest is missing.
         if request.transport is not None:
             request.transport.close()
@@ -269,13 +241,15 @@ async def _answer(request: web.BaseRequest, upstream: aiohttp.ClientResponse) ->
     return response
 
 
-def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
-    headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in _REPLACED)
-    headers["Host"] = request.headers.get("Host", "")
-    headers["X-Forwarded-Proto"] = "http"
-    before = headers.get("X-Forwarded-For")
+def _forwarded(request: web.BaseRequest) -> list[tuple[str, str]]:
+    headers = [(k, v) for k, v in request.headers.items() if k.lower() not in _REPLACED]
+    before = request.headers.get("X-Forwarded-For")
     remote = request.remote or "127.0.0.1"
-    headers["X-Forwarded-For"] = f"{before},{remote}" if before else remote
+    headers += [
+        ("Host", request.headers.get("Host", "")),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-For", f"{before},{remote}" if before else remote),
+    ]
     return headers
 
 

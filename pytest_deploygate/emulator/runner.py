@@ -21,6 +21,7 @@ from pytest_deploygate.emulator.memory import created_at, tree_memory_mb
 from pytest_deploygate.emulator.settings import Settings
 from pytest_deploygate.emulator.state import State
 from pytest_deploygate.emulator.statistics import Statistics
+from pytest_deploygate.emulator.upstream import Upstream
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Instance:
         self.in_flight = 0
         self.used_at = time.monotonic()
         self.is_stopping = False
-        self.base_url = f"http://127.0.0.1:{port}"
+        self.upstream = Upstream(port)
 
     def acquire(self) -> None:
         """A request is about to be sent to it."""
@@ -221,6 +222,7 @@ class Runner:
 
     async def _watch(self, instance: Instance) -> None:
         status = await instance.process.wait()
+        instance.upstream.close()
         if self._ready.get(instance.revision) is instance:
             del self._ready[instance.revision]
         if instance.is_stopping:

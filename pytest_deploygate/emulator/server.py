@@ -48,7 +48,6 @@ async def serve(home: Path, port: int) -> None:
     actual = await _listen(listener, wanted, is_asked=port != 0)
     cloud.state.ports.put("admin", {"port": actual})
     cloud.listens_at(f"http://127.0.0.1:{actual}")
-    await cloud.router.begin()
     await cloud.services.restore()
     cloud.runner.begin()
     starting = [
