@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_deploygate import telemetry
 from pytest_deploygate.config import Environment, Settings, load
@@ -33,7 +33,7 @@ TARGET_GROUP = "pytest_deploygate.targets"
 """Entry points ``(Environment, Settings, Clock) -> Target`` by the name that ``target`` gives; ``module:callable``
 does without an entry point."""
 STORE_GROUP = "pytest_deploygate.stores"
-"""Entry points ``(url, Clock) -> Store`` by the scheme of the URL."""
+"""Entry points ``(url, Clock) -> Store`` by the scheme of the URL; ``module:callable`` does without an entry point."""
 LOCAL, GOOGLE = "local", "google"
 GOOGLE_SERVICES = {"sheets": "https://sheets.googleapis.com"}
 
@@ -114,6 +114,9 @@ def open_store(settings: Settings, clock: Clock) -> Store:
     for entry in importlib.metadata.entry_points(group=STORE_GROUP, name=scheme):
         store: Store = entry.load()(url, clock)
         return store
+    if ":" in url and "//" not in url:
+        made: Store = _load(url)(url, clock)
+        return made
     from pytest_deploygate.store.sql import open_store as open_sql_store
 
     place = url or f"sqlite:///{settings.state_dir / 'state.db'}"
@@ -162,21 +165,28 @@ def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[
     return tuple(problems)
 
 
+def _load(dotted: str) -> Callable[..., Any]:
+    """What ``module:name`` names.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    module, _, name = dotted.partition(":")
+    try:
+        made: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{dotted} cannot be loaded: {error}") from error
+    return made
+
+
 def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
     """The target of ``environment``; starts the local cloud where that is the target."""
     for entry in importlib.metadata.entry_points(group=TARGET_GROUP, name=environment.target):
         target: Target = entry.load()(environment, settings, clock)
         return target
     if ":" in environment.target:
-        module, _, name = environment.target.partition(":")
-        try:
-            make = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(
-                f"environment {environment.name}: the target {environment.target} cannot be loaded: {error}"
-            ) from error
-        loaded: Target = make(environment, settings, clock)
-        return loaded
+        made: Target = _load(environment.target)(environment, settings, clock)
+        return made
     if environment.target not in (LOCAL, GOOGLE):
         raise ConfigError(
             f"environment {environment.name}: unknown target {environment.target!r}",
