@@ -1,11 +1,12 @@
 """The source can be packed, unpacked, imported by a clean interpreter, and built again as it was."""
 
 import ast
+import contextlib
 import py_compile
 import re
 import sys
 from collections.abc import Callable
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_every_requirement_is_pinned(unpacked: Path) -> None:
 
 
 def test_everything_imported_is_required(unpacked: Path) -> None:
-    required = {normalised(re.split(r"[^\w.-]", line)[0]) for line in requirement_lines(unpacked)}
+    required = with_what_they_need({name_of(line) for line in requirement_lines(unpacked)})
     own = {path.stem for path in unpacked.glob("*.py")} | {p.name for p in unpacked.iterdir()}
     providers = packages_distributions()
     missing = [
@@ -79,6 +80,25 @@ def test_everything_imported_is_required(unpacked: Path) -> None:
         if not required & {normalised(found) for found in providers.get(name, [name])}
     ]
     assert missing == []
+
+
+def name_of(requirement: str) -> str:
+    return normalised(re.split(r"[^\w.-]", requirement)[0])
+
+
+def with_what_they_need(names: set[str]) -> set[str]:
+    """``names`` and, as far as they are installed here, all that those require."""
+    known: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in known:
+            known.add(name)
+            with contextlib.suppress(PackageNotFoundError):
+                waiting += [
+                    name_of(line) for line in requires(name) or [] if "extra ==" not in line
+                ]
+    return known
 
 
 def imported(folder: Path) -> set[str]:
