@@ -43,6 +43,7 @@ class Project:
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
+    service_path: str = "freckled-hen-analytics/locations/us-central1/services/process-invoice"
 
     @property
     def function(self) -> Path:
@@ -109,7 +110,7 @@ class Project:
 
     def service(self) -> dict[str, object]:
         """The Cloud Run service as the platform describes it."""
-        url = f"{self.endpoint}/v2/projects/freckled-hen-analytics/locations/us-central1/services/process-invoice"
+        url = f"{self.endpoint}/v2/projects/{self.service_path}"
         found: dict[str, object] = _direct().get(url, timeout=30).json()
         return found
 
@@ -141,9 +142,9 @@ class Project:
         return values
 
     @contextmanager
-    def watched(self) -> Iterator["Watch"]:
-        """Ask the public URL without pause while the block runs."""
-        watch = Watch(self.url)
+    def watched(self, *, expect: int = 405) -> Iterator["Watch"]:
+        """Ask the public URL without pause while the block runs; each answer should have the status ``expect``."""
+        watch = Watch(self.url, expect)
         watch.start()
         try:
             yield watch
@@ -158,7 +159,8 @@ class Project:
 class Watch:
     """A visitor of the public URL: notes which revisions answered, and every failure."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, expect: int) -> None:
+        self._expect = expect
         self.revisions: list[str] = []
         self.failures: list[str] = []
         self.count = 0
@@ -187,7 +189,7 @@ class Watch:
         except requests.RequestException as error:
             self.failures.append(repr(error))
             return
-        if answer.status_code != 405:
+        if answer.status_code != self._expect:
             self.failures.append(f"{answer.status_code}: {answer.text[:100]}")
             return
         revision = revision_of(answer)

@@ -13,49 +13,9 @@ import requests
 from pytest_deploygate.emulator.process import stop
 from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
 from tests.e2e.project import REPOSITORY
+from tests.e2e.small import FUNCTION, write_small
 
 pytestmark = pytest.mark.e2e
-
-SETTINGS = """
-[tool.deploygate.gates.greeting]
-phase = "candidate"
-paths = ["checks/greeting"]
-
-[tool.deploygate.gates.alive]
-phase = "live"
-paths = ["checks/alive"]
-
-[tool.deploygate.gates.source]
-phase = "readiness"
-paths = ["checks/source"]
-
-[tool.deploygate.environments.local]
-target = "local"
-function = "hello-world"
-runtime = "python312"
-entry-point = "hello"
-source = "function"
-public = true
-"""
-FUNCTION = '''
-"""Says hello."""
-
-
-def hello(request):
-    return f"hello, {request.args.get('name', 'world')}\\n"
-'''
-FILES = {
-    "pyproject.toml": SETTINGS,
-    "function/main.py": FUNCTION,
-    "function/requirements.txt": "functions-framework\n",
-    "checks/source/test_source.py": (
-        "def test_it_has_a_name(deployment):\n    assert deployment.function == 'hello-world'\n"
-    ),
-    "checks/greeting/test_greeting.py": (
-        "def test_it_greets(candidate):\n    assert candidate.get('?name=Ada').text == 'hello, Ada\\n'\n"
-    ),
-    "checks/alive/test_alive.py": "def test_it_answers(live):\n    assert live.get('').status == 200\n",
-}
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +36,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
     """The stranger's checkout."""
-    for name, text in FILES.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    write_small(tmp_path)
     try:
         yield tmp_path
     finally:
