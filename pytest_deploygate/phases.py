@@ -5,10 +5,12 @@ are used.
 """
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
+from typing import Final, NoReturn
 
 import pytest
 
@@ -17,6 +19,30 @@ from pytest_deploygate.core.values import Phase
 from pytest_deploygate.inventory import Check
 from pytest_deploygate.recording import Recorder
 from pytest_deploygate.stash import DEPLOYMENT, GATE_PROPERTY
+
+_AGAIN_S: Final = 2.0
+"""Time between two attempts to interrupt what runs over a phase's budget."""
+
+
+class ProcessExit(BaseException):
+    """Raised instead of ending this process where a check calls ``os._exit``: the verdict is not decided yet."""
+
+
+@contextlib.contextmanager
+def staying_alive() -> Iterator[None]:
+    """Let ``os._exit`` fail the check that calls it, in this process; children that were forked may use it."""
+    leave, me = os._exit, os.getpid()
+
+    def stay(status: int) -> NoReturn:
+        if os.getpid() != me:
+            leave(status)
+        raise ProcessExit(f"os._exit({status}) in a check")
+
+    os._exit = stay
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 class BudgetExceeded(BaseException):
@@ -29,6 +55,7 @@ class Budget:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.is_exceeded = False
+        self._over = threading.Event()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -37,21 +64,27 @@ class Budget:
             yield
             return
         previous = signal.signal(signal.SIGUSR2, self._raise)
-        timer = threading.Timer(self.seconds, self._expire)
-        timer.daemon = True
-        timer.start()
+        watch = threading.Thread(target=self._watch, name="deploygate-budget", daemon=True)
+        watch.start()
         try:
             yield
         finally:
-            timer.cancel()
+            self._over.set()  # from here on the signal raises nothing, and once the thread is gone none comes
+            watch.join()
             signal.signal(signal.SIGUSR2, previous)
 
-    def _expire(self) -> None:
-        self.is_exceeded = True
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+    def _watch(self) -> None:
+        """Interrupt again and again: the code that runs may swallow everything once."""
+        wait_s = self.seconds
+        while not self._over.wait(wait_s):
+            self.is_exceeded = True
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+            wait_s = _AGAIN_S
 
     def _raise(self, signum: int, frame: FrameType | None) -> None:
         del signum, frame
+        if self._over.is_set():
+            return
         raise BudgetExceeded(f"the phase took longer than its budget of {self.seconds:g} s")
 
 
@@ -114,7 +147,8 @@ class InProcessRunner:
         """Run the phase's items in the order of collection."""
         wanted = {check.nodeid for check in self._recorder.checks_of(phase)}
         self._config.stash[DEPLOYMENT] = deployment
-        run_items(session, [item for item in session.items if item.nodeid in wanted], budget)
+        with staying_alive():
+            run_items(session, [item for item in session.items if item.nodeid in wanted], budget)
 
     def stop(self) -> None:
         """Nothing to do: checks run in this process, and it is here."""

@@ -3,12 +3,15 @@
 Everything else is imported when a project or an option asks for it: an idle plugin costs next to nothing.
 """
 
+import contextlib
+from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_deploygate import hookspecs, options
-from pytest_deploygate.stash import ROLLBACK_CHECKS
+from pytest_deploygate.stash import DECIDED, ROLLBACK_CHECKS
 
 if TYPE_CHECKING:
     from pytest_deploygate.core.evidence import Evidence
@@ -28,13 +31,28 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Let the deciding process of a real deployment run no test code."""
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """A JUnit file of an earlier run must not speak for a deployment that a conftest file ends at once."""
+    known = early_config.known_args_namespace
+    if known.deploy_to and getattr(known, "xmlpath", None):
+        with contextlib.suppress(OSError):
+            Path(known.xmlpath).unlink()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Let the deciding process of a real deployment run no test code, and no deployment end well undecided."""
     is_checks = config.getoption("markexpr", "") == ROLLBACK_CHECKS
     if is_checks or config.getoption("--deploy-to", None):
         from pytest_deploygate.session.activation import isolate
 
         isolate(config)
+    status = yield
+    is_act = config.getoption("--deploy-to", None) and not config.getoption("--deploy-plan", False)
+    is_asked = config.getoption("help", False) or config.getoption("version", 0)
+    if not is_act or is_asked or hasattr(config, "workerinput") or status not in (None, 0):
+        return status
+    return status if config.stash.get(DECIDED, False) else 1
 
 
 @pytest.hookimpl(trylast=True)

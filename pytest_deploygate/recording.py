@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from pytest_deploygate.core.evidence import (
+    CheckState,
     Evidence,
     Measurement,
     ReportFact,
@@ -34,6 +35,8 @@ class Recorder:
         self._doubts: dict[str, None] = {}
         self._extra: list[Measurement] = []
         self._is_muted = False
+        self._announced: set[str] = set()
+        """Checks that were reported as not run."""
 
     # -- inventory -------------------------------------------------------------------------------
 
@@ -56,9 +59,24 @@ class Recorder:
             for gate in self._policy.gates
         }
 
-    def has_run(self, check: Check) -> bool:
-        """Whether anything was reported about the check."""
-        return check.nodeid in self._facts
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files that the checks are written in, relative to pytest's root directory, each once."""
+        return tuple(dict.fromkeys(c.location[0] for c in self._checks.values()))
+
+    def gate_of(self, nodeid: str) -> str | None:
+        """The gate of a check by its node id."""
+        check = self._checks.get(nodeid)
+        return check.gate if check is not None else None
+
+    def waiting(self, phase: Phase) -> tuple[Check, ...]:
+        """Checks of a phase that did not run to their end, and of which that was not said yet."""
+        return tuple(
+            c
+            for c in self.checks_of(phase)
+            if c.nodeid not in self._announced
+            and fold(self._facts.get(c.nodeid, ())) is CheckState.NOT_RUN
+        )
 
     @contextlib.contextmanager
     def muted(self) -> Iterator[None]:
@@ -90,7 +108,7 @@ class Recorder:
         """The evidence of one phase as it stands now."""
         checks = {
             gate.name: tuple(
-                (c.nodeid, fold(self._facts[c.nodeid]) if self.has_run(c) else fold(()))
+                (c.nodeid, fold(self._facts.get(c.nodeid, ())))
                 for c in self.checks_of(phase)
                 if c.gate == gate.name
             )
@@ -110,7 +128,10 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note one report; those of other tests are passed over."""
-        if self._is_muted or report.nodeid not in self._checks:
+        if self._is_muted:
+            self._announced.add(report.nodeid)
+            return
+        if report.nodeid not in self._checks:
             return
         is_subtest = type(report).__name__ in _SUBTEST_REPORTS
         outcome = ReportOutcome(report.outcome)

@@ -16,8 +16,8 @@ from pytest_deploygate.core.errors import ConfigError, ExitStatus
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.values import Phase
-from pytest_deploygate.core.verdict import Outcome, PhaseVerdict, Reason
-from pytest_deploygate.stash import REDACTOR
+from pytest_deploygate.core.verdict import Outcome, PhaseVerdict, Reason, ReasonCode
+from pytest_deploygate.stash import GATE_PROPERTY, REDACTOR
 
 SCHEMA = "1"
 """Version of the ``deploygate.*`` properties."""
@@ -141,7 +141,9 @@ class JUnit:
         self._clean = config.stash.get(REDACTOR, Redactor())
 
     def check_writable(self) -> None:
-        """Make sure that the file can be written before anything else is touched.
+        """Make sure that the file can be written before anything else is touched, and empty it.
+
+        What an earlier run wrote must not speak for this one, should it die.
 
         Raises:
             ConfigError: it cannot.
@@ -151,7 +153,7 @@ class JUnit:
         path = Path(self._xml.logfile)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8"):
+            with path.open("w", encoding="utf-8"):
                 pass
         except OSError as error:
             raise ConfigError(
@@ -159,12 +161,20 @@ class JUnit:
                 hint="name another place with --junitxml=PATH",
             ) from error
 
-    def write_pending(self, properties: Mapping[str, str]) -> None:
-        """Write the file now, with the verdict still pending, in case the session dies while it acts."""
+    def write_now(self, properties: Mapping[str, str]) -> None:
+        """Write the file ahead of time: for a session that may die while it acts, or that never begins."""
+        if self._xml is None:
+            return
+        self.set_properties(properties)
+        if not hasattr(self._xml, "suite_start"):
+            self._xml.pytest_sessionstart()
+        with contextlib.suppress(OSError):
+            self._xml.pytest_sessionfinish()
+
+    def name_gate(self, report: pytest.TestReport, gate: str) -> None:
+        """Give the check of a report its gate where its worker died and could not."""
         if self._xml is not None:
-            self.set_properties(properties)
-            with contextlib.suppress(OSError):
-                self._xml.pytest_sessionfinish()
+            self._xml.node_reporter(report).add_property(GATE_PROPERTY, gate)
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         """Set suite properties; those set before with the same name are replaced."""
@@ -177,6 +187,15 @@ class JUnit:
         ]
         for name, value in properties.items():
             self._xml.add_global_property(name, self._clean(value))
+
+
+def write_usage_error(config: pytest.Config, error: ConfigError) -> None:
+    """Have the JUnit file say why a session that was to act never began."""
+    if hasattr(config, "workerinput") or not config.getoption("--deploy-to", None):
+        return
+    reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=error.message)
+    ending = Ending(verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.USAGE)
+    JUnit(config).write_now(properties(config.getoption("--deploy-to"), {}, ending))
 
 
 def properties(

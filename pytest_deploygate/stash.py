@@ -38,6 +38,8 @@ class Mode(Enum):
         return self not in (Mode.OFF, Mode.PASSIVE)
 
 
+DECIDED: pytest.StashKey[bool] = pytest.StashKey()
+"""Set when the session's exit status says what became of traffic."""
 MODE: pytest.StashKey[Mode] = pytest.StashKey()
 DEPLOYMENT: pytest.StashKey["Deployment"] = pytest.StashKey()
 """The deployment that the running phase judges; absent where there is none."""

@@ -6,12 +6,12 @@ from pytest_deploygate import fixtures
 from pytest_deploygate.config import Environment, Settings, is_configured, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
-from pytest_deploygate.gated import GatedItems, Skipping
+from pytest_deploygate.gated import NEVER_SILENT, GatedItems, Insisting, Skipping
 from pytest_deploygate.inventory import paths_to_collect
 from pytest_deploygate.options import DeployOptions, read_options
 from pytest_deploygate.phases import InProcessRunner
 from pytest_deploygate.recording import Recorder
-from pytest_deploygate.reporting import Terminal
+from pytest_deploygate.reporting import Terminal, write_usage_error
 from pytest_deploygate.session.desk import Desk, configuration_of
 from pytest_deploygate.session.records import Records
 from pytest_deploygate.session.redacting import Redacting
@@ -19,14 +19,6 @@ from pytest_deploygate.session.refusals import refusals
 from pytest_deploygate.session.signals import SignalGuard
 from pytest_deploygate.stash import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
 from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment
-
-_STRICT_WARNINGS = (
-    "error::pytest.PytestReturnNotNoneWarning",
-    "error::pytest.PytestUnhandledThreadExceptionWarning",
-    "error::pytest.PytestUnraisableExceptionWarning",
-    "error::pytest.PytestAssertRewriteWarning",
-)
-"""Warnings that hide a check which did not hold."""
 
 
 def isolate(config: pytest.Config) -> None:
@@ -67,6 +59,7 @@ def activate(config: pytest.Config) -> None:
     try:
         _activate(config)
     except ConfigError as error:
+        write_usage_error(config, error)
         raise pytest.UsageError(str(error)) from error
 
 
@@ -108,8 +101,9 @@ def _choose_paths(config: pytest.Config, settings: Settings, options: DeployOpti
     """Collect exactly the gates where no path was given, and let no check hide behind a warning."""
     if not options.mode.touches_target:
         return
-    for warning in _STRICT_WARNINGS:
-        config.addinivalue_line("filterwarnings", warning)
+    for warning in NEVER_SILENT:
+        config.addinivalue_line("filterwarnings", f"error::pytest.{warning.__name__}")
+    config.pluginmanager.register(Insisting(), "deploygate-insisting")
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         testpaths = [str(path) for path in config.getini("testpaths")]
         config.args = paths_to_collect(settings.policy, settings.root, testpaths)

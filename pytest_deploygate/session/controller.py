@@ -17,9 +17,14 @@ from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.flow import Flow, ending_for
 from pytest_deploygate.session.judging import JudgeFlow
 from pytest_deploygate.session.planning import PlanFlow
-from pytest_deploygate.stash import Mode
+from pytest_deploygate.session.sources import silent_passes
+from pytest_deploygate.stash import DECIDED, Mode
 
 logger = logging.getLogger(__name__)
+
+
+_PYTESTS_OWN = range(2, 7)
+"""Exit statuses that are left to pytest; any other one may be what a test gave to ``pytest.exit``."""
 
 
 def flow_for(desk: Desk) -> Flow:
@@ -37,6 +42,27 @@ def flow_for(desk: Desk) -> Flow:
             )
 
 
+def never_ran(desk: Desk) -> Ending:
+    """How a session ends in which pytest never came to run a check."""
+    doubts = desk.recorder.doubts
+    sentence = doubts[0] if doubts else "the session ended before any check could run"
+    return Ending(
+        verdict="REFUSE",
+        state="REFUSED",
+        reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
+        status=ExitStatus.NOT_PROMOTED,
+    )
+
+
+def _pending(sentence: str) -> Ending:
+    return Ending(
+        verdict="PENDING",
+        state="PENDING",
+        reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
+        status=None,
+    )
+
+
 class Controller:
     """Hooks of the deciding process; registered only when the session touches a target."""
 
@@ -47,6 +73,15 @@ class Controller:
         self._began = time.monotonic()
         self._ending: Ending | None = None
         self._has_run = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Before anything is touched: the JUnit file can be written, and no signal ends pytest without a verdict."""
+        try:
+            self._junit.check_writable()
+        except ConfigError as error:
+            raise pytest.UsageError(str(error)) from error
+        self._desk.signals.install()
 
     # -- collection ------------------------------------------------------------------------------
 
@@ -81,9 +116,10 @@ class Controller:
             return None
         self._has_run = True
         desk = self._desk
-        self._junit.check_writable()
-        desk.signals.install()
+        self._junit.write_now(self._properties(_pending("the session died before it decided")))
         desk.runner.collect(session)
+        for sentence in silent_passes(desk.settings.root, desk.recorder.files):
+            desk.recorder.doubt(sentence)
         if session.testsfailed or desk.recorder.doubts:
             why = "; ".join(desk.recorder.doubts[:3]) or "collection failed"
             reason = Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=why)
@@ -95,25 +131,35 @@ class Controller:
         self._flow.run(session)
         return True
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A check whose worker died belongs to its gate all the same."""
+        gate = self._desk.recorder.gate_of(report.nodeid)
+        if gate is not None and report.when not in ("setup", "call", "teardown"):
+            self._junit.name_gate(report, gate)
+
     # -- session end -----------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None]:
         """Settle the rollout before other plugins write their files, and have the last word on the exit status."""
-        if not self._has_run:
+        if session.config.getoption("collectonly", False):
             return (yield)
         with self._desk.signals.shield():
             try:
                 self._settle(session, int(exitstatus))
-            except Exception:
+            except BaseException:
                 logger.exception("rollout.settle_failed")
                 self._ending = self._broken()
             try:
-                result = yield
+                yield
+            except (
+                Exception
+            ):  # a terminal that is gone, a file that cannot be written: traffic is what it is
+                logger.exception("session.finish_failed")
             finally:
                 self._show()
                 session.exitstatus = self._status(int(session.exitstatus))
-        return result
+                session.config.stash[DECIDED] = True
 
     def _settle(self, session: pytest.Session, exitstatus: int) -> None:
         desk = self._desk
@@ -122,15 +168,15 @@ class Controller:
             and not session.shouldstop
             and not session.shouldfail
         )
-        if is_complete:
+        if is_complete and self._has_run:
             desk.runner.stop()  # what workers say while they end still counts
-        pending = Ending(
-            verdict="PENDING",
-            state="PENDING",
-            reason=Reason(code=ReasonCode.INTERRUPTED, sentence="the session died while it acted"),
-            status=None,
-        )
-        self._junit.write_pending(self._properties(pending))
+        if session.shouldstop or session.shouldfail:
+            desk.recorder.doubt(
+                f"the session was stopped: {session.shouldstop or session.shouldfail}"
+            )
+        self._junit.write_now(self._properties(_pending("the session died while it acted")))
+        if self._ending is None and not self._has_run:
+            self._ending = never_ran(desk)
         if self._ending is None:
             try:
                 self._ending = self._flow.settle(is_complete=is_complete)
@@ -139,6 +185,7 @@ class Controller:
         if not is_complete:
             desk.runner.stop()  # after the way back: serving the baseline does not wait for a worker to end
         self._junit.set_properties(self._properties(self._ending))
+        desk.skip_rest(self._ending.reason)
 
     def _broken(self) -> Ending:
         return Ending(
@@ -164,7 +211,7 @@ class Controller:
             return int(ending.status)
         if is_theirs_plain or (ending.status is ExitStatus.PROMOTED and ending.state == "PROMOTED"):
             return int(ending.status)
-        return theirs
+        return theirs if theirs in _PYTESTS_OWN else int(ending.status)
 
     # -- what people see -------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """``--deploy-to``: readiness, stage, candidate, promote, live; keep or roll back at session end."""
 
 import contextlib
+import logging
 from dataclasses import replace
 
 import pytest
@@ -31,6 +32,8 @@ from pytest_deploygate.session.flow import ending_for, with_verdict
 from pytest_deploygate.session.guards import refuse_frozen, refuse_unfit, require_whole_gates
 from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.wiring import LOCAL, open_ports, recover
+
+logger = logging.getLogger(__name__)
 
 _FINAL_VERDICT = {
     State.PROMOTED: "PROMOTE",
@@ -166,9 +169,7 @@ class DeployFlow:
             deployment = desk.staged(ports.target, self._staged, rollout.snapshot, phase)
         verdict = self._deciding = desk.run_phase(session, phase, deployment)
         rollout.update(with_verdict(rollout.record, verdict))
-        desk.config.hook.pytest_deploygate_verdict(
-            config=desk.config, rollout=rollout.record, verdict=verdict
-        )
+        desk.tell_verdict(rollout.record, verdict)
         if phase is Phase.READINESS and verdict.holds and self._is_unchanged:
             return True
         self._act(rollout, verdict)
@@ -216,25 +217,48 @@ class DeployFlow:
         """Keep or roll back, by all that was seen up to now; then record it."""
         try:
             return self._settle(is_complete=is_complete)
+        except BaseException as error:
+            logger.exception("rollout.settle_broken")
+            return self._settle_broken(error)
         finally:
             if self._keeper is not None:
                 self._keeper.stop()
             self._stack.close()
+
+    def _settle_broken(self, error: BaseException) -> Ending:
+        """A hook of somebody else, or a bug: no candidate is left behind because of it."""
+        rollout = self._rollout
+        if rollout is None:
+            raise error
+        if not rollout.state.is_final:
+            sentence = f"deciding broke: {type(error).__name__}: {error}"
+            self._break_off(rollout, Reason(code=ReasonCode.INTERRUPTED, sentence=sentence))
+        return self._ending(rollout)
 
     def _settle(self, *, is_complete: bool) -> Ending:
         rollout, desk = self._rollout, self._desk
         if rollout is None:
             if self._error is not None:
                 return ending_for(self._error)
-            return ending_for(ConfigError("the session ended before its rollout began"))
+            return self._never_began()
         interrupted = self._interruption(is_complete=is_complete)
         if not rollout.state.is_final:
             self._last_word(rollout, interrupted)
         if self._keeper is not None:
             self._keeper.stop()
         self._complete_record(rollout)
-        desk.config.hook.pytest_deploygate_finished(config=desk.config, rollout=rollout.record)
+        desk.tell_finished(rollout.record)
         return self._ending(rollout)
+
+    def _never_began(self) -> Ending:
+        doubts = self._desk.recorder.doubts
+        sentence = doubts[0] if doubts else "the session ended before its rollout began"
+        return Ending(
+            verdict="REFUSE",
+            state=State.REFUSED.value,
+            reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
+            status=ExitStatus.NOT_PROMOTED,
+        )
 
     def _complete_record(self, rollout: Rollout) -> None:
         """Add the evidence and the URL; the rollout has ended, so what cannot be written is left out."""
@@ -267,9 +291,7 @@ class DeployFlow:
         verdict = desk.judge(Phase.LIVE) if held else self._deciding
         if held and verdict is not None:
             self._deciding = verdict
-            desk.config.hook.pytest_deploygate_verdict(
-                config=desk.config, rollout=rollout.record, verdict=verdict
-            )
+            desk.tell_verdict(rollout.record, verdict)
             try:
                 if self._is_unchanged:
                     _end_unchanged(rollout, verdict)

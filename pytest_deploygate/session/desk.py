@@ -1,6 +1,7 @@
 """What every flow of a session works with: settings, recorder, runner of phases, terminal; and judging a phase."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -22,6 +23,8 @@ from pytest_deploygate.reporting import Terminal
 from pytest_deploygate.session.signals import SignalGuard
 from pytest_deploygate.stash import REDACTOR
 from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
+
+logger = logging.getLogger(__name__)
 
 PHASES = (Phase.READINESS, Phase.CANDIDATE, Phase.LIVE)
 
@@ -68,7 +71,13 @@ class Desk:
         self.terminal.step(phase.value, f"{count} checks")
         self.config.stash[REDACTOR].learn(_tokens_of(deployment))
         budget = Budget(self.settings.policy.phases[phase].budget_s)
-        self.runner.run(session, phase, deployment, budget)
+        try:
+            self.runner.run(session, phase, deployment, budget)
+        except BaseException:
+            # cut short: what was seen up to here belongs to the record, though nothing is decided by it
+            policy = self.settings.policy
+            self.verdicts[phase] = judge_phase(policy, self.recorder.evidence(phase))
+            raise
         if budget.is_exceeded:
             self.recorder.doubt(
                 f"the {phase.value} phase took longer than its budget of {budget.seconds:g} s"
@@ -88,13 +97,33 @@ class Desk:
         self.verdicts[phase] = verdict
         return verdict
 
+    def tell_verdict(self, record: RolloutRecord, verdict: PhaseVerdict) -> None:
+        """Let everybody know of a phase's verdict."""
+        hook = self.config.hook.pytest_deploygate_verdict
+        self._tell(lambda: hook(config=self.config, rollout=record, verdict=verdict))
+
+    def tell_finished(self, record: RolloutRecord) -> None:
+        """Let everybody know that a rollout has ended."""
+        hook = self.config.hook.pytest_deploygate_finished
+        self._tell(lambda: hook(config=self.config, rollout=record))
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        """Who is told cannot change what was decided or keep it from being done; ``pytest.exit`` ends the run."""
+        try:
+            call()
+        except pytest.exit.Exception:
+            raise
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
+            logger.exception("hook.failed")
+            self.terminal.line(
+                f"deploygate: note: a hook failed: {type(error).__name__}: {error}", yellow=True
+            )
+
     def skip_rest(self, reason: Reason) -> None:
         """Report every check that has not run as skipped, with the reason."""
         with self.recorder.muted():
             for phase in PHASES:
-                waiting = [
-                    c for c in self.recorder.checks_of(phase) if not self.recorder.has_run(c)
-                ]
+                waiting = self.recorder.waiting(phase)
                 report_not_run(self.config, waiting, f"not run: {reason.sentence}")
 
     def remember(self, last: RolloutRecord | None) -> None:

@@ -161,7 +161,7 @@ class JudgeFlow:
         rollout.record = with_verdict(rollout.record, verdict)
         with contextlib.suppress(DeployGateError):
             rollout.update(rollout.record)
-        desk.config.hook.pytest_deploygate_finished(config=desk.config, rollout=rollout.record)
+        desk.tell_finished(rollout.record)
         is_stranded = rollout.state is State.STRANDED
         return Ending(
             verdict="ROLL_BACK",

@@ -26,7 +26,7 @@ class Records:
         path = settings.state_dir / telemetry.LOG
         self._log = self._stack.enter_context(telemetry.logged_to(path, redactor))
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)  # before an implementation that may raise
     def pytest_deploygate_finished(self, rollout: RolloutRecord) -> None:
         """The terminal event and the metrics of a rollout that ended."""
         try:

@@ -1,0 +1,41 @@
+"""What Python and pytest pass over in silence in files of checks: found by reading, since a warning may be hidden.
+
+Compiled files are kept, so that the warning about an assertion which is always true comes once and never again.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+
+def silent_passes(root: Path, files: Iterable[str]) -> Iterator[str]:
+    """A sentence for each check in ``files`` (relative to ``root``) that cannot fail or that another one shadows."""
+    for name in files:
+        try:
+            tree = ast.parse((root / name).read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            continue  # no Python: another plugin collected it
+        yield from (f"{name}:{line}: {what}" for line, what in _findings(tree))
+
+
+def _findings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Tuple) and node.test.elts:
+            yield node.lineno, "an assertion of a tuple is always true; remove the parentheses"
+    yield from _shadowed(tree)
+
+
+def _shadowed(scope: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
+    seen: dict[str, int] = {}
+    for node in scope.body:
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        if node.name.lower().startswith("test"):
+            if node.name in seen:
+                yield (
+                    seen[node.name],
+                    f"{node.name} is defined again in line {node.lineno}, so it never runs",
+                )
+            seen[node.name] = node.lineno
+        if isinstance(node, ast.ClassDef):
+            yield from _shadowed(node)
