@@ -11,11 +11,11 @@ from typing import Final
 import requests
 from google.auth import default, external_account, impersonated_credentials
 from google.auth.credentials import Credentials
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.auth.transport.requests import AuthorizedSession, Request
 from google.oauth2 import id_token
 
-from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.errors import ConfigError, TargetRefused, TargetUnavailable
 from pytest_deploygate.core.values import Secret
 from pytest_deploygate.ports import Clock
 
@@ -61,15 +61,21 @@ class CallTokens:
         """A bearer token for calling the service whose address is ``audience``.
 
         Raises:
-            ConfigError: these credentials cannot make one.
+            TargetRefused: these credentials cannot make one.
+            TargetUnavailable: the token server does not answer.
         """
         now = self._clock.monotonic()
         if self._kept is not None and self._kept[0] == audience and now < self._kept[1]:
             return self._kept[2]
         try:
             made = Secret(self._make(audience))
+        except (TransportError, requests.ConnectionError, requests.Timeout) as error:
+            raise TargetUnavailable(
+                f"no ID token for {audience}: the token server did not answer",
+                hint="Nothing was changed; try again.",
+            ) from error
         except (GoogleAuthError, requests.RequestException, KeyError, ValueError) as error:
-            raise ConfigError(
+            raise TargetRefused(
                 f"these credentials cannot make an ID token for {audience}: {type(error).__name__}",
                 hint="Calling a private service takes a service account. Use one, or act as one: "
                 "gcloud auth application-default login --impersonate-service-account=EMAIL; with "

@@ -162,7 +162,12 @@ class CloudFunctionsTarget:
 
         headers = {}
         is_public = self._is_public if self._is_public is not None else self.snapshot().is_public
-        if not is_public and (token := self._token()) is not None:
+        try:
+            token = None if is_public else self._token()
+        except TargetRefused as error:
+            logger.warning("target.no_call_token", extra={"reason": error.message})
+            token = None  # the answer will say 403, which is an answer too
+        if token is not None:
             headers["Authorization"] = f"Bearer {token.reveal()}"
         try:
             response = self._clients.plain.get(
@@ -245,7 +250,7 @@ class CloudFunctionsTarget:
         """Ask for a new revision; returns the operation's name without waiting."""
         from pytest_deploygate.targets import wire
         from pytest_deploygate.targets.failures import Conflict
-        from pytest_deploygate.targets.releases import adopt, release
+        from pytest_deploygate.targets.releases import adopt, known_operations, release
 
         function = self._functions.get()
         if function is None and source is None:
@@ -261,12 +266,13 @@ class CloudFunctionsTarget:
             labels=wire.marked(known | dict(self._spec.labels), marks),
             source=None if source is None else wire.storage_source(source),
         )
+        known_before = known_operations(self._functions)
         try:
             if function is None:
                 return self._functions.create(wanted)
             return self._functions.update(wanted, paths)
         except (Conflict, OutcomeUnknown) as error:
-            adopted = adopt(self._functions, wanted, self._clock)
+            adopted = adopt(self._functions, wanted, known_before, self._clock)
             if adopted is None:
                 raise
             logger.warning(

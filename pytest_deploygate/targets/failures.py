@@ -18,7 +18,6 @@ from google.protobuf import json_format
 from urllib3 import exceptions as urllib3
 
 from pytest_deploygate.core.errors import (
-    ConfigError,
     DeployGateError,
     OutcomeUnknown,
     TargetRefused,
@@ -191,8 +190,6 @@ def _hint_forbidden(answer: Answer) -> str:
 
 def _of_auth(error: auth.GoogleAuthError, doing: str) -> DeployGateError:
     said = f"{doing}: {_short(error)}"
-    if isinstance(error, auth.DefaultCredentialsError):
-        return ConfigError(said, hint=f"Log in: {_LOGIN}")
     if isinstance(error, auth.TransportError) or error.retryable:
         return TargetUnavailable(said, hint="The token server did not answer; try again.")
     return TargetRefused(said, hint=f"The credentials are not accepted: {_LOGIN}")

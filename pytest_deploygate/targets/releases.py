@@ -67,10 +67,18 @@ def restoration(
     return function, list(_RESTORED)
 
 
-def adopt(functions: Functions, wanted: functions_v2.Function, clock: Clock) -> str | None:
+def known_operations(functions: Functions) -> frozenset[str]:
+    """Names of the operations so far, to be told apart from what a request begins."""
+    return frozenset(str(operation.name) for operation, _ in functions.operations())
+
+
+def adopt(
+    functions: Functions, wanted: functions_v2.Function, known: frozenset[str], clock: Clock
+) -> str | None:
     """The operation that our own request began although its answer was lost, or None.
 
-    Ours is the newest that asks for the same labels (they carry the rollout's id) and variables.
+    Ours is the one that was not ``known`` before and asks for the same labels (they carry the
+    rollout's id) and variables.
     """
     for attempt in range(_ADOPT_ATTEMPTS):
         if attempt:
@@ -81,7 +89,7 @@ def adopt(functions: Functions, wanted: functions_v2.Function, clock: Clock) -> 
             logger.warning("target.adopt_failed", extra={"reason": error.message})
             continue
         for operation, metadata in found:
-            if _asks_for(metadata, wanted):
+            if operation.name not in known and _asks_for(metadata, wanted):
                 return str(operation.name)
     return None
 

@@ -1,0 +1,362 @@
+"""What can go wrong with a deployment, one by one, each with the words that a user needs."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.core.errors import (
+    BuildFailed,
+    ConfigError,
+    DeployGateError,
+    OutcomeUnknown,
+    StartFailed,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.core.release import Marks, SecretRef, Variant
+from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from tests.contract.target.lab import (
+    BUDGET_S,
+    MAIN,
+    ROLLOUT,
+    Lab,
+    make_source,
+    make_target,
+    quietly,
+    release,
+    stage,
+)
+from tests.emulator.driving import Driver
+
+NewTarget = Callable[..., CloudFunctionsTarget]
+UPDATE = {"method": "PATCH", "path": r"/functions/[^/:]+$"}
+CREATE = {"method": "POST", "path": "/functions$"}
+MARKS = Marks(rollout=ROLLOUT)
+
+
+def begin(target: CloudFunctionsTarget) -> str:
+    return target.begin_release(Variant.VERIFY, target.upload(target.package()), MARKS)
+
+
+def wait(target: CloudFunctionsTarget, operation: str, budget_s: float = BUDGET_S) -> RevisionName:
+    return target.await_release(operation, progress=quietly, budget_s=budget_s)
+
+
+def same_build_again(lab: Lab) -> str:
+    """Ask for another revision of the candidate's build; costs no build."""
+    return lab.target.begin_release(Variant.TWIN, None, MARKS)
+
+
+# -- builds and starts, for real -------------------------------------------------------------------
+
+
+def test_a_build_that_fails_shows_the_end_of_its_log(new_target: NewTarget, tmp_path: Path) -> None:
+    target = new_target()
+    make_source(tmp_path / "source", requirements="./no-such-package\n")
+    with pytest.raises(BuildFailed, match="no-such-package") as caught:
+        wait(target, begin(target))
+    assert caught.value.log_url.endswith("/log")
+    assert "Nothing new was deployed" in caught.value.hint
+
+
+def test_a_runtime_that_there_is_not_is_refused(new_target: NewTarget) -> None:
+    with pytest.raises(TargetRefused, match="python399") as caught:
+        begin(new_target(runtime="python399"))
+    assert "settings" in caught.value.hint
+
+
+def test_a_function_that_does_not_load_shows_why(new_target: NewTarget) -> None:
+    target = new_target(MAIN + "\nraise RuntimeError('no such model')\n")
+    operation = begin(target)
+    with pytest.raises(StartFailed, match="no such model") as caught:
+        wait(target, operation)
+    assert caught.value.hint.startswith("What served before still does.")
+    assert not target.snapshot().exists
+
+
+def test_what_serves_goes_on_when_its_successor_does_not_start(
+    new_target: NewTarget, driver: Driver
+) -> None:
+    target = new_target()
+    staged = stage(target)
+    broken = new_target("import nothing_of_this_name\n" + MAIN)
+    with pytest.raises(StartFailed, match="nothing_of_this_name"):
+        wait(broken, begin(broken))
+    snapshot = broken.snapshot()
+    assert snapshot.serving.sole == staged.verify
+    assert snapshot.is_settled
+    assert snapshot.latest_ready == staged.candidate != snapshot.latest_created
+    info = broken.revision(snapshot.latest_created or RevisionName(""))
+    assert info is not None
+    assert not info.is_ready
+    assert "failed to start" in info.note
+
+
+def test_a_secret_that_does_not_exist_fails_the_start_by_its_name(new_target: NewTarget) -> None:
+    target = new_target(secrets={"TOKEN": SecretRef(name="no-such-secret")})
+    with pytest.raises((StartFailed, TargetRefused), match="no-such-secret"):
+        wait(target, begin(target))
+
+
+# -- by the stage, not by the words ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "first_words"),
+    [
+        ("build_failed", BuildFailed, "the build failed: "),
+        ("start_failed", StartFailed, "the new revision did not start: "),
+        ("fail_after_success", TargetRefused, "the deployment failed: "),
+    ],
+)
+def test_the_kind_of_a_failure_is_told_by_its_stage(
+    new_target: NewTarget, driver: Driver, kind: str, error: type[DeployGateError], first_words: str
+) -> None:
+    target = new_target()
+    driver.fault(**CREATE, operation={"kind": kind, "message": "words that say nothing"})
+    with pytest.raises(error) as caught:
+        wait(target, begin(target))
+    assert type(caught.value) is error
+    assert caught.value.message.startswith(first_words)
+    assert "words that say nothing" in caught.value.message
+    if isinstance(caught.value, BuildFailed):
+        assert "/_local/builds/" in caught.value.log_url
+        assert caught.value.log_url in caught.value.hint
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def test_a_deployment_that_never_ends_is_unknown_and_found_again(lab: Lab) -> None:
+    lab.driver.fault(**UPDATE, operation={"kind": "never_done"})
+    operation = same_build_again(lab)
+    with pytest.raises(OutcomeUnknown, match="has not ended after 5 s") as caught:
+        wait(lab.target, operation, budget_s=5)
+    assert "deploygate recover" in caught.value.hint
+    assert lab.target.find_operation() == operation
+    lab.driver.local("DELETE", "faults")
+    with pytest.raises(TargetRefused):
+        wait(lab.target, operation)
+    assert lab.serving() == {lab.baseline}
+
+
+def test_a_deployment_survives_questions_without_answer(lab: Lab) -> None:
+    operation = same_build_again(lab)
+    lab.driver.fault(method="GET", path="/operations/", http=503, times=6)
+    lab.driver.fault(method="GET", path="/operations/", drop="before", times=6)
+    assert wait(lab.target, operation)
+
+
+def test_an_operation_that_the_platform_forgot_is_unknown(lab: Lab) -> None:
+    with pytest.raises(OutcomeUnknown, match="no longer knows"):
+        wait(lab.target, "projects/p1/locations/us-central1/operations/gone")
+
+
+# -- refused, busy, used up ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("http", "status", "error", "words", "hint"),
+    [
+        (400, "INVALID_ARGUMENT", TargetRefused, "400 INVALID_ARGUMENT", "settings"),
+        (400, "FAILED_PRECONDITION", TargetRefused, "FAILED_PRECONDITION", "settings"),
+        (403, "PERMISSION_DENIED", TargetRefused, "403", "roles/iam.serviceAccountUser"),
+        (404, "NOT_FOUND", TargetRefused, "404", "project, region and name"),
+        (409, "ABORTED", TargetUnavailable, "409 ABORTED", "Another deployment"),
+        (412, "FAILED_PRECONDITION", TargetUnavailable, "412", "Another deployment"),
+        (429, "RESOURCE_EXHAUSTED", TargetUnavailable, "429", "quota"),
+        (500, "INTERNAL", OutcomeUnknown, "500 INTERNAL", "deploygate status"),
+        (503, "UNAVAILABLE", OutcomeUnknown, "may have been applied", "deploygate status"),
+    ],
+)
+def test_answers_to_an_update_become_errors(
+    lab: Lab, http: int, status: str, error: type[DeployGateError], words: str, hint: str
+) -> None:
+    lab.driver.fault(**UPDATE, http=http, status=status, message="said so", times=None)
+    with pytest.raises(error) as caught:
+        same_build_again(lab)
+    assert issubclass(type(caught.value), error)
+    assert words in caught.value.message
+    assert "said so" in caught.value.message
+    assert hint in caught.value.hint
+    assert "PATCH http" not in caught.value.message
+
+
+def test_missing_credentials_are_said(lab: Lab) -> None:
+    lab.driver.fault(
+        method="GET", path="/functions/", http=401, status="UNAUTHENTICATED", times=None
+    )
+    with pytest.raises(TargetRefused) as caught:
+        lab.target.snapshot()
+    assert "gcloud auth application-default login" in caught.value.hint
+
+
+def test_a_cloud_that_is_not_there_says_how_to_start_it(lab: Lab) -> None:
+    target = lab.again()
+    gone = type(target)(
+        spec=target.spec,
+        endpoint="http://127.0.0.1:9",
+        credentials=None,
+        home=lab.home,
+        clock=target._clock,
+        is_local=True,
+    )
+    with pytest.raises(TargetUnavailable, match="no connection") as caught:
+        gone.snapshot()
+    assert "deploygate local up" in caught.value.hint
+    gone.close()
+    target.close()
+
+
+def test_a_reading_is_repeated(lab: Lab) -> None:
+    lab.driver.fault(method="GET", path="/functions/", http=503, times=2)
+    lab.driver.fault(method="GET", path="/functions/", drop="after", times=1)
+    assert lab.target.snapshot().baseline == lab.baseline
+
+
+def test_an_answer_that_is_no_json_is_unavailable(lab: Lab) -> None:
+    lab.driver.fault(method="GET", path="/functions/", drop="before", times=None)
+    with pytest.raises(TargetUnavailable):
+        lab.target.snapshot()
+
+
+def test_a_busy_function_is_said(lab: Lab) -> None:
+    lab.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 0.5})
+    operation = same_build_again(lab)
+    other = Marks(rollout=None)
+    with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
+        lab.again().begin_release(Variant.TWIN, None, other)
+    assert wait(lab.target, operation)
+
+
+# -- lost answers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "effect", [{"drop": "after"}, {"http": 500, "status": "INTERNAL", "applied": True}], ids=str
+)
+def test_an_update_whose_answer_is_lost_is_adopted(lab: Lab, effect: dict[str, object]) -> None:
+    before = len(lab.driver.calls())
+    lab.driver.fault(**UPDATE, **effect)
+    assert wait(lab.target, same_build_again(lab))
+    asked = [c for c in lab.driver.calls()[before:] if c["method"] == "PATCH"]
+    assert len(asked) == 1
+
+
+def test_a_creation_whose_answer_is_lost_is_adopted(new_target: NewTarget, driver: Driver) -> None:
+    target = new_target()
+    driver.fault(**CREATE, drop="after")
+    revision = wait(target, begin(target))
+    assert target.snapshot().serving.sole == revision
+
+
+def test_an_update_that_never_arrived_is_unknown_and_not_repeated(lab: Lab) -> None:
+    before = len(lab.driver.calls())
+    lab.driver.fault(**UPDATE, drop="before", times=None)
+    marks = Marks(rollout=ROLLOUT, config="another")
+    with pytest.raises(OutcomeUnknown):
+        lab.target.begin_release(Variant.TWIN, None, marks)
+    assert sum(c["method"] == "PATCH" for c in lab.driver.calls()[before:]) == 1
+
+
+# -- uploads ---------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_repeated_while_permissions_spread(lab: Lab) -> None:
+    lab.driver.fault(method="PUT", path="/storage/", http=403, times=2)
+    lab.driver.fault(method="PUT", path="/storage/", drop="after", times=1)
+    assert lab.target.upload(lab.target.package())
+
+
+def test_an_upload_that_fails_shows_no_signature(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    lab.driver.fault(method="PUT", path="/storage/", drop="before", times=None)
+    with pytest.raises(TargetUnavailable, match="uploading the source") as caught:
+        lab.target.upload(lab.target.package())
+    assert_no_signature(caught, caplog)
+
+
+def test_a_download_that_fails_shows_no_signature(
+    new_target: NewTarget, driver: Driver, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = new_target()
+    release(target)
+    caplog.set_level(logging.DEBUG)
+    driver.fault(method="GET", path="/storage/", drop="before", times=None)
+    with pytest.raises(TargetUnavailable, match="downloading the source") as caught:
+        target.backup(target.snapshot())
+    assert_no_signature(caught, caplog)
+
+
+def assert_no_signature(
+    caught: pytest.ExceptionInfo[TargetUnavailable],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    own = "".join(r.getMessage() for r in caplog.records if r.name.startswith("pytest_deploygate"))
+    assert "ignature" not in f"{caught.value}{own}"
+    # no traceback may show the exception that has the whole address
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+def test_a_refused_upload_is_said(lab: Lab) -> None:
+    lab.driver.fault(method="PUT", path="/storage/", http=400)
+    with pytest.raises(TargetRefused, match="400"):
+        lab.target.upload(lab.target.package())
+
+
+def test_source_goes_to_google_alone(lab: Lab) -> None:
+    # the same answers, taken for Google's: their upload address is not Google's
+    target = CloudFunctionsTarget(
+        spec=lab.target.spec,
+        endpoint=lab.driver.cloud.endpoint,
+        credentials=None,
+        home=lab.home,
+        clock=lab.target._clock,
+        is_local=False,
+    )
+    before = len(lab.driver.calls())
+    with pytest.raises(TargetRefused, match="it was not sent"):
+        target.upload(target.package())
+    assert not any(c["method"] == "PUT" for c in lab.driver.calls()[before:])
+    target.close()
+
+
+def test_an_endpoint_without_scheme_is_refused(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match="is no address"):
+        CloudFunctionsTarget(
+            spec=lab.target.spec,
+            endpoint="127.0.0.1:8790",
+            credentials=None,
+            home=lab.home,
+            clock=lab.target._clock,
+            is_local=True,
+        )
+
+
+def test_a_proxy_of_the_environment_does_not_stand_before_loopback(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "example.com")
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    target = make_target(lab.driver, lab.target.spec, lab.home)
+    assert target.snapshot().baseline == lab.baseline
+    assert target.answering_revision(lab.read().uri) == lab.baseline
+    target.close()
+
+
+def test_a_plain_variable_that_is_a_secret_is_refused(new_target: NewTarget) -> None:
+    hook = "https://hooks.zapier.com" + "/hooks/catch/1/2"
+    target = new_target(variables={"HOOK": hook})
+    with pytest.raises(
+        ConfigError, match=r"variables\.HOOK looks like a Zapier catch URL"
+    ) as caught:
+        target.package()
+    assert hook not in str(caught.value)
