@@ -186,6 +186,10 @@ def _remove_first_release(rollout: Ledgered, deadline: float) -> None:
                 progress=lambda text: rollout.progress("waiting", text),
                 budget_s=deadline - clock.monotonic(),
             )
+        if target.find_operation() == operation:
+            raise TargetUnavailable(
+                f"{operation} cannot be waited for, and it may yet create the function"
+            )
     now = _own_first_release(rollout)
     if now.is_public:
         rollout.act("close", lambda: target.set_public(False))

@@ -197,6 +197,8 @@ class World:
             self.before, self.before_images = change.serving, self.cloud.images_serving()
         elif change.cause == "human":
             self.is_drifted = True
+        elif self.is_drifted and self._could_not_be_seen(change):
+            self.is_drifted = False
         elif self.is_drifted:
             assert change.serving.percent(FOREIGN) == 100, f"drift was overwritten by {change}"
         if service is None:
@@ -207,6 +209,17 @@ class World:
             assert service.revisions[revision].is_ready, f"{revision} serves and is not ready"
             if change.is_public and revision != FOREIGN:
                 self._may_serve(revision)
+
+    def _could_not_be_seen(self, change: Change) -> bool:
+        """Whether a first release may be deleted although a person has just put something of theirs into it.
+
+        The platform deletes without comparing; and a process that died before it learned the name of its first
+        revision leaves nothing to tell it from another one.
+        """
+        if change.cause != "delete_function":
+            return False
+        has_name = any(r.candidate or r.verify for r in self.store.peek_all())
+        return not has_name or self.faults.fired[-1][1] == "target.delete_function"
 
     def _may_serve(self, revision: RevisionName) -> None:
         """What the public reaches served before, is a copy of that, or was judged good beforehand."""
