@@ -74,15 +74,19 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
 
 
 @contextlib.contextmanager
-def open_ports(settings: Settings, environment: Environment) -> Iterator[Ports]:
+def open_ports(
+    settings: Settings, environment: Environment, *, in_memory: bool = False
+) -> Iterator[Ports]:
     """Everything that a rollout in ``environment`` works with; closed when the block ends.
+
+    ``in_memory`` is for the emergency in which the record cannot be opened: what is recorded is then lost.
 
     Raises:
         ConfigError: credentials or a library are missing, or the local cloud cannot be started.
         StoreError: the record cannot be opened.
     """
     clock = SystemClock()
-    store = open_store(settings, clock)
+    store = _memory_store(settings, clock) if in_memory else open_store(settings, clock)
     try:
         target = open_target(settings, environment, clock)
     except BaseException:
@@ -121,6 +125,12 @@ def open_store(settings: Settings, clock: Clock) -> Store:
 
     place = url or f"sqlite:///{settings.state_dir / 'state.db'}"
     return open_sql_store(place, clock, redactor_for(settings))
+
+
+def _memory_store(settings: Settings, clock: Clock) -> Store:
+    from pytest_deploygate.store.sql import open_memory_store
+
+    return open_memory_store(clock, redactor_for(settings))
 
 
 def redactor_for(settings: Settings) -> Redactor:

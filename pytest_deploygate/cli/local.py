@@ -1,0 +1,262 @@
+"""``local ...``: the local cloud of this project, and making its revisions misbehave to try rollbacks."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import click
+import requests
+
+from pytest_deploygate import wiring
+from pytest_deploygate.cli.operator import Operator, examples, json_option, pass_operator
+from pytest_deploygate.cli.output import Output
+from pytest_deploygate.config import Environment
+from pytest_deploygate.core.errors import (
+    ConfigError,
+    ExitStatus,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.emulator import process
+
+_TIMEOUT_S = (2, 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalService:
+    """A function that the local cloud serves; ``serving`` has `REVISION PERCENT`."""
+
+    service: str
+    url: str
+    serving: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalState:
+    """What ``local up`` and ``local status`` show."""
+
+    is_up: bool
+    endpoint: str = ""
+    pid: int = 0
+    version: str = ""
+    home: str = ""
+    services: Sequence[LocalService] = ()
+
+
+@click.group()
+def local() -> None:
+    """The local cloud: builds and runs functions on this machine, and goes on after pytest has ended.
+
+    `pytest --deploy-to=local` starts it by itself.
+    """
+
+
+def _environment(operator: Operator) -> Environment:
+    """The environment whose port and secrets file count: the first local one, else the default one rehearsed."""
+    for environment in operator.settings.environments.values():
+        if environment.target == wiring.LOCAL:
+            return environment
+    return replace(operator.environment(""), target=wiring.LOCAL)
+
+
+@local.command(epilog=examples("deploygate local up"))
+@json_option
+@pass_operator
+def up(operator: Operator, *, is_json: bool) -> None:
+    """Start it, if it is not running; what was deployed serves again."""
+    cloud = wiring.local_cloud(operator.settings, _environment(operator))
+    _show(operator.output(is_json=is_json), _state(cloud))
+
+
+@local.command()
+@json_option
+@pass_operator
+def down(operator: Operator, *, is_json: bool) -> None:
+    """Stop it with everything it runs; functions, traffic and sheets are kept."""
+    was_up = process.stop(wiring.cloud_home(operator.settings))
+    out = operator.output(is_json=is_json)
+    out.document(LocalState(is_up=False))
+    out.line("stopped" if was_up else "it was not running")
+
+
+@local.command(name="status")
+@json_option
+@pass_operator
+def local_status(operator: Operator, *, is_json: bool) -> int:
+    """Whether it runs, and what serves. Exit status 10 while it is down."""
+    cloud = process.find(wiring.cloud_home(operator.settings))
+    found = _state(cloud) if cloud is not None else LocalState(is_up=False)
+    _show(operator.output(is_json=is_json), found)
+    return ExitStatus.PROMOTED if found.is_up else ExitStatus.COULD_NOT_ACT
+
+
+@local.command(epilog=examples("curl -s $(deploygate local url)"))
+@click.argument("service", required=False, default="")
+@pass_operator
+def url(operator: Operator, service: str) -> None:
+    """The public URL of the function (or of SERVICE), for scripts."""
+    services = _state(_running(operator)).services
+    found = [s for s in services if not service or s.service == service]
+    if len(found) != 1:
+        names = ", ".join(s.service for s in services) or "none"
+        raise ConfigError(f"which service? there are: {names}", hint="deploygate local status")
+    operator.output(is_json=False).line(found[0].url)
+
+
+@local.command(epilog=examples("deploygate local logs --tail 20", "deploygate local logs REVISION"))
+@click.argument("revision", required=False)
+@click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="Lines.")
+@pass_operator
+def logs(operator: Operator, revision: str | None, tail: int) -> None:
+    """The end of the local cloud's own log, or of what REVISION wrote."""
+    text = process.logs(wiring.cloud_home(operator.settings), revision, tail)
+    if text:
+        operator.output(is_json=False).line(text)
+
+
+@local.command(
+    epilog=examples(
+        "deploygate local misbehave process-invoice-00002-abc --error-ratio 0.5",
+        "deploygate local misbehave process-invoice-00002-abc --latency 130",
+        "deploygate local misbehave process-invoice-00002-abc --clear",
+    )
+)
+@click.argument("revision")
+@click.option(
+    "--error-ratio", type=click.FloatRange(0, 1), default=0, help="Share of requests that fail."
+)
+@click.option(
+    "--status", type=click.IntRange(400, 599), default=500, show_default=True, help="With what."
+)
+@click.option(
+    "--latency", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Before each answer."
+)
+@click.option("--body", metavar="TEXT", help="Answer this instead of what the function says.")
+@click.option(
+    "--memory", type=click.FloatRange(0), default=0, metavar="MB", help="Added to what it uses."
+)
+@click.option("--kill", is_flag=True, help="Kill its process now.")
+@click.option("--clear", is_flag=True, help="Let it behave again.")
+@json_option
+@pass_operator
+def misbehave(  # the options of one command
+    operator: Operator,
+    revision: str,
+    error_ratio: float,
+    status: int,
+    latency: float,
+    body: str | None,
+    memory: float,
+    *,
+    kill: bool,
+    clear: bool,
+    is_json: bool,
+) -> None:
+    """Make REVISION err, dawdle, lie, die or bloat, until --clear; to try what then happens."""
+    path = f"revisions/{revision}/misbehave"
+    if clear:
+        answer = _ask(operator, "DELETE", path)
+    else:
+        wanted = {
+            "error_ratio": error_ratio,
+            "status": status,
+            "latency_s": latency,
+            "body": body,
+            "memory_mb": memory,
+            "kill": kill,
+        }
+        answer = _ask(operator, "POST", path, wanted)
+    out = operator.output(is_json=False)
+    if is_json:
+        out.line(json.dumps(answer, indent=2))
+    else:
+        out.line(f"{revision} behaves" if clear else f"{revision} misbehaves: {json.dumps(answer)}")
+
+
+@local.command(
+    epilog=examples(
+        "deploygate local faults",
+        """deploygate local faults --add '{"method": "PATCH", "status": 503, "times": 2}'""",
+        "deploygate local faults --clear",
+    )
+)
+@click.option("--add", metavar="JSON", help="Put a rule (or a list of them) in force.")
+@click.option("--clear", is_flag=True, help="Drop all rules.")
+@pass_operator
+def faults(operator: Operator, add: str | None, *, clear: bool) -> None:
+    """Make the admin API of the local cloud fail, hang or lie by rules; prints the rules in force as JSON."""
+    if add is not None:
+        try:
+            rules = json.loads(add)
+        except ValueError as error:
+            raise ConfigError(f"--add is not JSON: {error}") from error
+        answer = _ask(operator, "POST", "faults", rules)
+    else:
+        answer = _ask(operator, "DELETE" if clear else "GET", "faults")
+    operator.output(is_json=False).line(json.dumps(answer, indent=2))
+
+
+# -- talking to it ---------------------------------------------------------------------------------
+
+
+def _running(operator: Operator) -> process.LocalCloud:
+    cloud = process.find(wiring.cloud_home(operator.settings))
+    if cloud is None:
+        raise TargetUnavailable("the local cloud is down", hint="deploygate local up")
+    return cloud
+
+
+def _ask(operator: Operator, method: str, path: str, body: object = None) -> object:
+    return _call(_running(operator).endpoint, method, path, body)
+
+
+def _call(endpoint: str, method: str, path: str, body: object = None) -> object:
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy of the environment is not for loopback
+            answer = session.request(
+                method, f"{endpoint}/_local/{path}", json=body, timeout=_TIMEOUT_S
+            )
+    except requests.RequestException as error:
+        raise TargetUnavailable(
+            f"the local cloud does not answer: {type(error).__name__}", hint="deploygate local logs"
+        ) from error
+    if not answer.ok:
+        raise TargetRefused(f"the local cloud says {answer.status_code}: {answer.text[:500]}")
+    return answer.json() if answer.content else None
+
+
+def _state(cloud: process.LocalCloud) -> LocalState:
+    answer = _call(cloud.endpoint, "GET", "services")
+    services = answer["services"] if isinstance(answer, dict) else []
+    return LocalState(
+        is_up=True,
+        endpoint=cloud.endpoint,
+        pid=cloud.pid,
+        version=cloud.version,
+        home=str(cloud.home),
+        services=[
+            LocalService(
+                service=str(service["service"]).rpartition("/")[2],
+                url=str(service["url"]),
+                serving=[
+                    f"{t['revision']} {t['percent']}" for t in service["traffic"] if t["percent"]
+                ],
+            )
+            for service in services
+        ],
+    )
+
+
+def _show(out: Output, found: LocalState) -> None:
+    out.document(found)
+    out.facts(
+        (
+            ("local cloud", "up" if found.is_up else "down: deploygate local up"),
+            ("endpoint", found.endpoint),
+            ("process", str(found.pid) if found.pid else ""),
+            ("home", found.home),
+        )
+    )
+    rows = [(s.service, s.url, ", ".join(s.serving)) for s in found.services]
+    out.table(("service", "url", "serving %"), rows)

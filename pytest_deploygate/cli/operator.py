@@ -1,0 +1,181 @@
+"""What every command starts from: the project, its settings, one environment, the clock, the log."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from pytest_deploygate import telemetry, wiring
+from pytest_deploygate.cli.output import Output
+from pytest_deploygate.config import FILE, Environment, Settings, is_configured, load
+from pytest_deploygate.core.errors import ConfigError, DeployGateError
+from pytest_deploygate.core.record import Lease, RolloutRecord
+from pytest_deploygate.core.redaction import Redactor
+from pytest_deploygate.core.values import Actor
+from pytest_deploygate.engine import Ports, held_by
+from pytest_deploygate.ports import Clock, Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+REHEARSAL = "-rehearsal"
+
+
+class Operator:
+    """The person or job at the command line, in one project."""
+
+    def __init__(self, project: Path | None = None) -> None:
+        self._project = project
+        self.clock: Clock = wiring.SystemClock()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of the project.
+
+        Raises:
+            ConfigError: there is no project here, or its settings are wrong.
+        """
+        return load(self._project or _project_above(Path.cwd()))
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Knows the project's secrets."""
+        return wiring.redactor_for(self.settings)
+
+    def output(self, *, is_json: bool) -> Output:
+        """Where a command writes."""
+        return Output(is_json=is_json, clean=self.redactor)
+
+    def environment(self, name: str) -> Environment:
+        """The environment of that name, or the default one; ``NAME-rehearsal`` is NAME on the local cloud.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        is_rehearsal = name.endswith(REHEARSAL) and name not in self.settings.environments
+        endpoint = wiring.LOCAL if is_rehearsal else ""
+        base = name.removesuffix(REHEARSAL) if is_rehearsal else name
+        return wiring.select_environment(self.settings, base, endpoint=endpoint)
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts."""
+        from pytest_deploygate.store.liveness import this_process
+
+        return this_process()
+
+    @contextlib.contextmanager
+    def store(self) -> Iterator[Store]:
+        """The record, closed when the block ends."""
+        with contextlib.closing(wiring.open_store(self.settings, self.clock)) as store:
+            yield store
+
+    @contextlib.contextmanager
+    def logged(self) -> Iterator[None]:
+        """Write what the package logs to the project's log while the block runs."""
+        path = self.settings.state_dir / telemetry.LOG
+        with telemetry.logged_to(path, self.redactor):
+            yield
+
+    def record(self, out: Output, record: RolloutRecord) -> None:
+        """Log how a rollout ended and write the metrics; what goes wrong is noted."""
+        telemetry.log_ending(record)
+        for problem in wiring.write_metrics(self.settings, variables=os.environ):
+            out.note(f"note: not everything was recorded: {problem}")
+
+    def free_lease(self, ports: Ports, reason: str) -> Lease | None:
+        """Take the lease away from a holder that is dead.
+
+        Raises:
+            LockHeld: the holder lives.
+        """
+        held = ports.store.lease(ports.environment)
+        if held is None:
+            return None
+        if not wiring.is_stale(held, ports.store, ports.clock):
+            raise held_by(held)
+        return ports.store.break_lease(ports.environment, self.actor, reason)
+
+
+def confirm(out: Output, question: str, *, is_sure: bool) -> None:
+    """Return if the person says yes, or has said so by ``--yes``.
+
+    Raises:
+        click.Abort: the answer is no.
+        click.UsageError: there is nobody to ask.
+    """
+    if is_sure:
+        return
+    if out.is_json or not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody can be asked here: add --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def examples(*lines: str) -> str:
+    """The end of a help text: commands to copy."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _project_above(start: Path) -> Path:
+    for folder in (start, *start.parents):
+        if is_configured(folder):
+            return folder
+    raise ConfigError(
+        f"no {FILE} with a [tool.deploygate] table in {start} or above",
+        hint="go into the project, or name it: deploygate --project DIRECTORY ...",
+    )
+
+
+def complete_environment(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of environments, for the shell."""
+    del parameter
+    with contextlib.suppress(DeployGateError):
+        names = operator_of(context).settings.environments
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return []
+
+
+def complete_rollout(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Ids of the latest rollouts, for the shell."""
+    del parameter
+    with contextlib.suppress(DeployGateError), operator_of(context).store() as store:
+        return [
+            CompletionItem(r.rollout_id, help=f"{r.purpose} {r.state.value}")
+            for r in store.history(None, 50)
+            if r.rollout_id.startswith(incomplete)
+        ]
+    return []
+
+
+def operator_of(context: click.Context) -> Operator:
+    """The operator of this call; made anew where the shell asks for completions."""
+    found = context.find_object(Operator)
+    if found is not None:
+        return found
+    project = context.find_root().params.get("project")
+    return Operator(Path(project) if project else None)
+
+
+pass_operator = click.make_pass_decorator(Operator)
+json_option = click.option(
+    "--json", "is_json", is_flag=True, help="Print JSON with the keys that docs/cli.md lists."
+)
+optional_environment = click.argument(
+    "environment", required=False, default="", metavar="[ENV]", shell_complete=complete_environment
+)
+required_environment = click.argument(
+    "environment", metavar="ENV", shell_complete=complete_environment
+)
+reason_option = click.option(
+    "--reason", required=True, metavar="TEXT", help="Why; kept in the history."
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")

@@ -1,0 +1,157 @@
+"""How commands show what they found: tables on a terminal, plain columns elsewhere, JSON where it is asked for.
+
+A command makes one document, a dataclass; ``--json`` prints exactly its fields, and the text shows the same values.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Protocol, TextIO
+
+from pytest_deploygate.core.redaction import Redactor
+
+if TYPE_CHECKING:
+    from dataclasses import Field
+
+GOOD = "green"
+BAD = "bold red"
+DOUBTFUL = "yellow"
+_WORDS = {
+    **dict.fromkeys(("PROMOTED", "KEEP", "PASSED", "up", "whole", "yes"), GOOD),
+    **dict.fromkeys(("STRANDED", "FAILED", "damaged", "missing"), BAD),
+    **dict.fromkeys(("ROLLED_BACK", "ROLL_BACK", "REFUSED", "UNKNOWN", "down"), DOUBTFUL),
+}
+"""Words that have a colour wherever they are a whole cell."""
+
+
+class Document(Protocol):
+    """A dataclass whose fields are texts, numbers, truths, moments, and lists and mappings of them."""
+
+    __dataclass_fields__: ClassVar["dict[str, Field[object]]"]
+
+
+class Output:
+    """Where one command writes. Every text passes the redactor; progress and notes go to standard error."""
+
+    def __init__(self, *, is_json: bool = False, clean: Callable[[str], str] | None = None) -> None:
+        self.is_json = is_json
+        self._clean = clean or Redactor()
+        self._is_rich = not is_json and is_fancy(sys.stdout)
+
+    def document(self, document: Document) -> None:
+        """With ``--json``, the document; else nothing."""
+        if self.is_json:
+            text = json.dumps(_cleaned(asdict(document), self._clean), indent=2, default=_plain)
+            self._write(text)
+
+    def json_line(self, document: Document) -> None:
+        """The document as one line of JSON, at once."""
+        self._write(json.dumps(_cleaned(asdict(document), self._clean), default=_plain))
+        self.flush()
+
+    def flush(self) -> None:
+        """Let whoever reads see now what was written."""
+        sys.stdout.flush()
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """One line for people."""
+        if self.is_json:
+            return
+        if self._is_rich and style:
+            from rich.text import Text
+
+            self._console().print(Text(self._clean(text), style=style))
+        else:
+            self._write(self._clean(text))
+
+    def note(self, text: str) -> None:
+        """One line about what is being done; never part of the result."""
+        sys.stderr.write(self._clean(text) + "\n")
+        sys.stderr.flush()
+
+    def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Labels and their texts, one a line; empty texts are left out."""
+        kept = [(label, text) for label, text in pairs if text]
+        width = max((len(label) for label, _ in kept), default=0)
+        for label, text in kept:
+            if self._is_rich:
+                from rich.text import Text
+
+                shown = Text(f"{label.ljust(width)}  ", style="bold")
+                shown.append(self._clean(text), style=_WORDS.get(text.partition(" ")[0], "default"))
+                self._console().print(shown, soft_wrap=True)
+            else:
+                self.line(f"{label.ljust(width)}  {text}")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+        """A table; without rows nothing is shown. The last column may be folded on a terminal."""
+        if self.is_json or not rows:
+            return
+        clean = [[self._clean(cell) for cell in row] for row in rows]
+        if self._is_rich:
+            self._rich_table(columns, clean, title)
+            return
+        if title:
+            self._write(title)
+        widths = [max(len(row[i]) for row in [list(columns), *clean]) for i in range(len(columns))]
+        for row in [list(columns), *clean]:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            self._write("  ".join(cells).rstrip())
+
+    def _rich_table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str
+    ) -> None:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for number, column in enumerate(columns):
+            is_last = number == len(columns) - 1
+            table.add_column(column, overflow="fold", no_wrap=not is_last and number == 0)
+        for row in rows:
+            table.add_row(*(Text(cell, style=_WORDS.get(cell, "default")) for cell in row))
+        self._console().print(table)
+
+    def _console(self) -> "rich.console.Console":  # type: ignore[name-defined] # loaded when needed  # noqa: F821
+        from rich.console import Console
+
+        return Console(highlight=False, markup=False)
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text + "\n")
+
+
+def is_fancy(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal that may have colours and lines (https://no-color.org)."""
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not is_plain
+
+
+def moment(at: datetime | None) -> str:
+    """A moment for people: UTC to the second."""
+    return f"{at:%Y-%m-%d %H:%M:%S}Z" if at is not None else ""
+
+
+def seconds(value: float | None) -> str:
+    """A length of time for people."""
+    return "" if value is None else f"{value:.1f} s"
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _cleaned(value: object, clean: Callable[[str], str]) -> object:
+    match value:
+        case str():
+            return clean(value)
+        case dict():
+            return {key: _cleaned(item, clean) for key, item in value.items()}
+        case list() | tuple():
+            return [_cleaned(item, clean) for item in value]
+        case _:
+            return value

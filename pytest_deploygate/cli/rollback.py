@@ -1,0 +1,366 @@
+"""``rollback``: return all traffic to a revision that was judged good, by hand."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import click
+
+from pytest_deploygate import wiring
+from pytest_deploygate.cli.checks import Checked, run_checks
+from pytest_deploygate.cli.operator import (
+    Operator,
+    confirm,
+    examples,
+    json_option,
+    pass_operator,
+    reason_option,
+    required_environment,
+    yes_option,
+)
+from pytest_deploygate.cli.output import Output, seconds
+from pytest_deploygate.config import Environment
+from pytest_deploygate.core.errors import (
+    DeployGateError,
+    ExitStatus,
+    PolicyRefused,
+    StoreError,
+    TargetRefused,
+)
+from pytest_deploygate.core.release import Snapshot
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import BackupId, RevisionName
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine import (
+    Ledgered,
+    Ports,
+    Recovery,
+    RollbackPlan,
+    plan_rollback,
+    roll_back,
+    supersede,
+)
+from pytest_deploygate.session.keeper import LeaseKeeper
+from pytest_deploygate.session.signals import SignalGuard
+
+KEPT, LOST = "kept", "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """What ``rollback`` shows. ``record`` is ``kept``, or ``lost`` where no store could be had.
+
+    ``settled`` and ``superseded`` are earlier rollouts that were brought to an end on the way.
+    """
+
+    environment: str
+    rollout_id: str
+    state: str
+    rollback_successful: bool
+    rollback_duration_seconds: float | None
+    rollback_reason: str
+    error: str
+    from_revisions: Sequence[str]
+    to_revision: str
+    url: str
+    is_emergency: bool
+    record: str
+    settled: Sequence[str]
+    superseded: Sequence[str]
+    post_rollback_validation: Checked | None
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """What became of it."""
+        if not self.rollback_successful:
+            return ExitStatus.STRANDED
+        checked = self.post_rollback_validation
+        return ExitStatus.PROMOTED if checked and checked.holds else ExitStatus.NOT_PROMOTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was typed."""
+
+    to: str | None
+    to_backup: str | None
+    reason: str
+    is_emergency: bool
+    is_sure: bool
+
+
+@click.command(
+    epilog=examples(
+        'deploygate rollback production --reason "orders without prices"',
+        'deploygate rollback production --to process-invoice-00012-abc --reason "had prices" --yes',
+        'deploygate rollback production --emergency --reason "500 on every request"',
+    )
+)
+@required_environment
+@click.option("--to", metavar="REVISION", help="Where to; else the last one judged good before.")
+@click.option(
+    "--to-backup",
+    metavar="ID",
+    help="Where to; redeployed if the platform lost it (deploygate backups).",
+)
+@reason_option
+@click.option("--emergency", is_flag=True, help="Traffic first: wait for nobody, need no record.")
+@yes_option
+@json_option
+@pass_operator
+def rollback(
+    operator: Operator,
+    environment: str,
+    to: str | None,
+    to_backup: str | None,
+    reason: str,
+    *,
+    emergency: bool,
+    yes: bool,
+    is_json: bool,
+) -> int:
+    """Return all traffic of ENV to a revision that was judged good, and check what then serves.
+
+    It is one write of traffic: no build, no upload. Afterwards the live gates judge what serves, and never act.
+    The release that is left is remembered: staging it again needs --deploy-reason.
+
+    With --emergency the lease of a living rollout is taken away, a revision that you name need not have been judged,
+    and where the record cannot be opened, none is kept.
+
+    Exit status: 0 rolled back and the checks hold; 1 rolled back, but the checks do not hold; 10 nothing was done;
+    11 stranded.
+    """
+    if to and to_backup:
+        raise click.UsageError("--to and --to-backup exclude each other")
+    chosen = operator.environment(environment)
+    out = operator.output(is_json=is_json)
+    wish = Wish(to=to, to_backup=to_backup, reason=reason, is_emergency=emergency, is_sure=yes)
+    guard = SignalGuard()
+    guard.install()
+    try:
+        with operator.logged():
+            found = _carry_out(operator, chosen, wish, out, guard)
+            if found.rollback_successful:
+                out.note("checking what serves now")
+                checked = run_checks(operator, chosen, may_act=False)
+                found = replace(found, post_rollback_validation=checked)
+    finally:
+        guard.remove()
+    out.document(found)
+    _print(out, found)
+    return found.exit_status
+
+
+def _carry_out(
+    operator: Operator, environment: Environment, wish: Wish, out: Output, guard: SignalGuard
+) -> Rollback:
+    with _ports(operator, environment, wish, out) as (ports, record):
+        settled = () if wish.is_emergency else _settle(operator, ports, wish, out)
+        now = ports.target.snapshot()
+        if back := _back_already(settled, now, wish):
+            return _nothing_left(environment, wish, now, back)
+        plan = _plan(ports, now, wish)
+        confirm(
+            out,
+            f"Return all traffic of {environment.name} from {now.serving} to {plan.to}?",
+            is_sure=wish.is_sure,
+        )
+        if wish.is_emergency:
+            _take_lease_away(operator, ports, wish, out)
+        with guard.shield():
+            rollout = _roll_back(operator, ports, plan, wish, out)
+            superseded = _supersede(operator, ports, rollout, out)
+        operator.record(out, rollout.record)
+        return _rollback_of(environment, wish, rollout, plan, now, record, settled, superseded)
+
+
+@contextlib.contextmanager
+def _ports(
+    operator: Operator, environment: Environment, wish: Wish, out: Output
+) -> Iterator[tuple[Ports, str]]:
+    """The ports; in an emergency with a store in memory where no other can be had."""
+    with contextlib.ExitStack() as stack:
+        record = KEPT
+        try:
+            ports = stack.enter_context(wiring.open_ports(operator.settings, environment))
+        except StoreError as error:
+            if not wish.is_emergency:
+                raise
+            out.note(f"the record cannot be opened, so none is kept: {error.message}")
+            record = LOST
+            ports = stack.enter_context(
+                wiring.open_ports(operator.settings, environment, in_memory=True)
+            )
+        yield ports, record
+
+
+def _settle(operator: Operator, ports: Ports, wish: Wish, out: Output) -> tuple[Recovery, ...]:
+    """Bring to an end what dead processes left; what stays stranded is this person's to decide."""
+    settled = wiring.recover(ports, progress=_progress(out))
+    for one in settled:
+        out.note(f"settled {one.rollout_id}: {one.state.value}: {one.sentence}")
+    if any(one.state is State.STRANDED for one in settled):
+        if not (wish.to or wish.to_backup):
+            raise PolicyRefused(
+                f"rollout {settled[-1].rollout_id} is stranded: {settled[-1].sentence}",
+                hint="say what shall serve: --to REVISION, or --to-backup ID",
+            )
+        ports.store.break_lease(ports.environment, operator.actor, f"rollback: {wish.reason}")
+    return settled
+
+
+def _back_already(settled: Sequence[Recovery], now: Snapshot, wish: Wish) -> Recovery | None:
+    """The recovery that has done what was asked for, if one has."""
+    done = [one for one in settled if one.state is State.ROLLED_BACK]
+    is_there = wish.to is None or wish.to == now.serving.sole
+    return done[-1] if done and is_there and wish.to_backup is None else None
+
+
+def _plan(ports: Ports, now: Snapshot, wish: Wish) -> RollbackPlan:
+    backup = None
+    if wish.to_backup is not None:
+        backup = ports.store.backup(BackupId(wish.to_backup))
+        if backup is None:
+            raise TargetRefused(
+                f"there is no backup {wish.to_backup}",
+                hint=f"deploygate backups {ports.environment}",
+            )
+    return plan_rollback(
+        ports,
+        now,
+        to=RevisionName(wish.to) if wish.to else None,
+        backup=backup,
+        is_emergency=wish.is_emergency,
+    )
+
+
+def _take_lease_away(operator: Operator, ports: Ports, wish: Wish, out: Output) -> None:
+    broken = ports.store.break_lease(
+        ports.environment, operator.actor, f"emergency rollback: {wish.reason}"
+    )
+    if broken is not None:
+        out.note(f"took the lease away from {broken.actor} ({broken.purpose})")
+
+
+def _roll_back(
+    operator: Operator, ports: Ports, plan: RollbackPlan, wish: Wish, out: Output
+) -> Ledgered:
+    keepers: list[LeaseKeeper] = []
+
+    def keep(rollout: Ledgered) -> None:
+        keepers.append(LeaseKeeper(rollout, out.note))
+        keepers[0].start()
+
+    try:
+        return roll_back(
+            ports,
+            plan,
+            actor=operator.actor,
+            purpose="rollback",
+            reason=Reason(code=ReasonCode.REQUESTED, sentence=wish.reason),
+            progress=_progress(out),
+            opened=keep,
+        )
+    finally:
+        for keeper in keepers:
+            keeper.stop()
+
+
+def _supersede(operator: Operator, ports: Ports, rollout: Ledgered, out: Output) -> tuple[str, ...]:
+    """Close what else is open; traffic is where it should be, so what fails here is only said."""
+    if rollout.state is not State.ROLLED_BACK:
+        return ()
+    sentence = f"superseded by rollback {rollout.record.rollout_id}"
+    try:
+        return supersede(ports, actor=operator.actor, sentence=sentence)
+    except DeployGateError as error:
+        out.note(f"earlier rollouts are still open: {error.message}")
+        return ()
+
+
+class _Progress:
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    def __call__(self, step: str, detail: str) -> None:
+        self._out.note(f"{step}: {detail}")
+
+
+def _progress(out: Output) -> _Progress:
+    return _Progress(out)
+
+
+def _rollback_of(  # the parts of one document
+    environment: Environment,
+    wish: Wish,
+    rollout: Ledgered,
+    plan: RollbackPlan,
+    now: Snapshot,
+    record: str,
+    settled: Sequence[Recovery],
+    superseded: Sequence[str],
+) -> Rollback:
+    facts = rollout.record.facts
+    took = facts.get("rollback_seconds")
+    is_back = rollout.state is State.ROLLED_BACK
+    return Rollback(
+        environment=environment.name,
+        rollout_id=rollout.record.rollout_id,
+        state=rollout.state.value,
+        rollback_successful=is_back,
+        rollback_duration_seconds=float(took) if took else None,
+        rollback_reason=wish.reason,
+        error="" if is_back else rollout.record.reason,
+        from_revisions=[revision for revision, _ in plan.serving.shares],
+        to_revision=rollout.record.serving or plan.to if is_back else plan.to,
+        url=now.url,
+        is_emergency=wish.is_emergency,
+        record=record,
+        settled=[one.rollout_id for one in settled],
+        superseded=superseded,
+        post_rollback_validation=None,
+    )
+
+
+def _nothing_left(environment: Environment, wish: Wish, now: Snapshot, done: Recovery) -> Rollback:
+    return Rollback(
+        environment=environment.name,
+        rollout_id=done.rollout_id,
+        state=done.state.value,
+        rollback_successful=True,
+        rollback_duration_seconds=None,
+        rollback_reason=done.sentence,
+        error="",
+        from_revisions=(),
+        to_revision=now.serving.sole or "",
+        url=now.url,
+        is_emergency=wish.is_emergency,
+        record=KEPT,
+        settled=(done.rollout_id,),
+        superseded=(),
+        post_rollback_validation=None,
+    )
+
+
+def _print(out: Output, found: Rollback) -> None:
+    checked = found.post_rollback_validation
+    out.facts(
+        (
+            (found.state, found.error or f"all traffic is at {found.to_revision}"),
+            ("rollout", found.rollout_id),
+            ("from", ", ".join(found.from_revisions)),
+            ("reason", found.rollback_reason),
+            ("took", seconds(found.rollback_duration_seconds)),
+            ("url", found.url),
+            ("record", "lost: nothing was recorded" if found.record == LOST else ""),
+            ("settled", ", ".join(found.settled)),
+            ("superseded", ", ".join(found.superseded)),
+            ("checks", f"{checked.verdict}: {checked.reason}" if checked is not None else ""),
+        )
+    )
+    if not found.rollback_successful:
+        out.line(
+            f"a person must look: deploygate status {found.environment}; "
+            "docs/runbook.md, 'A stranded rollout'",
+            "bold red",
+        )
