@@ -299,12 +299,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from invoice_reader import extract
-pdfs = [Path(name).read_bytes() for name in sys.argv[1:]] * 8
+sys.setswitchinterval(1e-6)  # without the lock this crashed in six runs of six
+pdfs = [Path(name).read_bytes() for name in sys.argv[1:]] * 100
 with ThreadPoolExecutor(8) as pool:
     rows = [len(invoice.rows) for invoice in pool.map(extract, pdfs)]
-assert rows == [135, 28, 14] * 8, rows
+assert rows == [11, 0, 14] * 100, rows
 """
-    names = (ORDER, DELIVERED, GIFTS)
+    names = ("rifle_paper_3363053", "blank", GIFTS)
     run = subprocess.run(
         [sys.executable, "-c", script, *(INVOICES / f"{name}.pdf" for name in names)],
         cwd=FUNCTION,
