@@ -141,6 +141,7 @@ async def statistics(request: web.Request) -> web.Response:
     instance = cloud.runner.ready(name)
     running: Json = {"revision": request.match_info["revision"], "is_running": instance is not None}
     if instance is not None:
+        await cloud.runner.measure(instance)
         running |= {"pid": instance.process.pid, "in_flight": instance.in_flight}
     return web.json_response(running | cloud.statistics.of(name).to_json())
 

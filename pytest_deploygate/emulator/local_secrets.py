@@ -14,8 +14,10 @@ A secret is a text (then it is version 1), or a table of versions::
 import tomllib
 from pathlib import Path
 
+from pytest_deploygate.emulator.runner import StartFailed
 
-class SecretMissing(Exception):
+
+class SecretMissing(StartFailed):
     """The secret, its version or the file is not there; the text names it, never a value."""
 
 

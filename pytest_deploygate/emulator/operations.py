@@ -7,6 +7,7 @@ died ends in an error at the next start: nobody knows how far it came, as on the
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +28,9 @@ CANCELLED, INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, INTERNAL, UNAVAILAB
     14,
 )
 """Numbers of ``google.rpc.Code``."""
+
+_KEPT = 500
+"""Operations that are remembered after their end, the newest ones."""
 
 FaultKind = Literal["build_failed", "start_failed", "never_done", "fail_after_success", "slow"]
 
@@ -108,7 +112,9 @@ class Operations:
 
     def start(self, job: Job) -> Message:
         """Store a new operation and begin its work; returns it as it is now, not done."""
-        name = f"{job.parent}/operations/{secrets.token_hex(16)}"
+        # The names sort by age.
+        name = f"{job.parent}/operations/{time.time_ns():016x}-{secrets.token_hex(8)}"
+        self._forget_old()
         operation = operations_pb2.Operation(name=name)
         operation.metadata.Pack(job.metadata)
         self._state.operations.put(name, operation)
@@ -128,11 +134,10 @@ class Operations:
         self._released.set()
         self._released = asyncio.Event()
 
-    async def wait(self, name: str) -> None:
-        """Until the operation ``name`` has ended."""
-        task = self._tasks.get(name)
-        if task is not None:
-            await asyncio.wait([task])
+    def _forget_old(self) -> None:
+        done = [name for name in self._state.operations.names() if name not in self._tasks]
+        for name in done[:-_KEPT]:
+            self._state.operations.delete(name)
 
     async def close(self) -> None:
         """Stop all work; the operations stay as they are and are settled at the next start."""

@@ -113,7 +113,7 @@ def stop(home: Path) -> bool:
             return False
         os.kill(found.pid, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while ((home / RUN_FILE).exists() and find(home) is not None) or _is_alive(found.pid):
+        while _is_alive(found.pid):
             if time.monotonic() > deadline:
                 raise ConfigError(
                     f"the local cloud (process {found.pid}) does not stop",
@@ -201,7 +201,7 @@ def _locked(home: Path) -> Iterator[None]:
         ConfigError: the home cannot be written.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (home / _LOCK_FILE).open("w")
     except OSError as error:
         raise ConfigError(

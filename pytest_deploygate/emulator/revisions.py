@@ -149,12 +149,12 @@ def launch_spec(state: State, home: Path, name: str, base: Mapping[str, str]) ->
     """How to run the revision ``name``; ``base`` are variables that every function gets.
 
     Raises:
-        ImageMissing: its build is gone. SecretMissing: a secret cannot be resolved.
+        ImageMissing: its build is gone. StartFailed: a secret cannot be resolved.
     """
-    revision = state.revisions[name]
-    known = state.builds.get(digest_of(revision))
-    if known is None:
-        raise ImageMissing(f"Image '{revision.containers[0].image}' not found.")
+    revision = state.revisions.get(name)
+    known = state.builds.get(digest_of(revision)) if revision is not None else None
+    if revision is None or known is None:
+        raise ImageMissing(f"Image of '{name.rsplit('/', 1)[-1]}' not found.")
     build = Build.from_json(known)
     container = revision.containers[0]
     short = name.rsplit("/", 1)[-1]

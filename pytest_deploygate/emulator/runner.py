@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_deploygate.emulator.builder import Build, tail
-from pytest_deploygate.emulator.memory import created_at, tree_memory_mb
+from pytest_deploygate.emulator.memory import MemoryMeter, created_at
 from pytest_deploygate.emulator.settings import Settings
 from pytest_deploygate.emulator.state import State
 from pytest_deploygate.emulator.statistics import Statistics
@@ -67,6 +67,7 @@ class Instance:
         self.used_at = time.monotonic()
         self.is_stopping = False
         self.upstream = Upstream(port)
+        self.memory = MemoryMeter(process.pid)
 
     def acquire(self) -> None:
         """A request is about to be sent to it."""
@@ -274,11 +275,17 @@ class Runner:
                 elif is_busy or idle_s < _RECENT_S:
                     await self._hold_to_memory(instance)
 
+    async def measure(self, instance: Instance) -> float:
+        """Read the memory of ``instance`` now, note it in its statistics and give it, in MB."""
+        used_mb = await asyncio.to_thread(instance.memory.read_mb) + self._ballast_mb(
+            instance.revision
+        )
+        self._statistics.of(instance.revision).measure_memory(used_mb)
+        return used_mb
+
     async def _hold_to_memory(self, instance: Instance) -> None:
-        used_mb = await asyncio.to_thread(tree_memory_mb, instance.process.pid)
-        used_mb += self._ballast_mb(instance.revision)
+        used_mb = await self.measure(instance)
         statistics = self._statistics.of(instance.revision)
-        statistics.measure_memory(used_mb)
         limit_mb = instance.spec.memory_mb
         if used_mb <= limit_mb or self._ready.get(instance.revision) is not instance:
             return

@@ -144,6 +144,7 @@ async def _log_and_errors(request: web.Request, handler: Handler) -> web.StreamR
         else log.begin(request.method, request.path, request.query_string, await request.read())
     )
     try:
+        _hold_off_web_pages(request)
         response = await handler(request)
     except ApiError as error:
         response = error.response()
@@ -156,6 +157,12 @@ async def _log_and_errors(request: web.Request, handler: Handler) -> web.StreamR
         body = response.body if isinstance(response, web.Response) else b""
         log.end(call, response.status, body if isinstance(body, bytes) else b"")
     return response
+
+
+def _hold_off_web_pages(request: web.Request) -> None:
+    """A page in a browser on this machine must not be able to call: browsers say where a call comes from."""
+    if "Origin" in request.headers:
+        raise ApiError(403, "The local cloud takes no calls from web pages.")
 
 
 @web.middleware

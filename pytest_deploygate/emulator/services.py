@@ -14,7 +14,6 @@ from google.iam.v1 import policy_pb2
 from google.protobuf.message import Message
 
 from pytest_deploygate.emulator.balance import Balancer
-from pytest_deploygate.emulator.local_secrets import SecretMissing
 from pytest_deploygate.emulator.operations import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
@@ -124,7 +123,7 @@ class Services:
         parent = name.rsplit("/", 2)[0]
         try:
             await (self._runner.start(name) if fail is None else _refuse_start(fail))
-        except (StartFailed, SecretMissing) as error:
+        except StartFailed as error:
             message = (
                 f"Revision '{short}' is not ready and cannot serve traffic. The user-provided container failed to "
                 f"start and listen on the port defined provided by the PORT=8080 environment variable within the "
@@ -203,7 +202,7 @@ class Services:
         except ImageMissing as error:
             message = f"Revision '{short}' is not ready and cannot serve traffic. {error}"
             raise OperationFailed(NOT_FOUND, message) from error
-        except (StartFailed, SecretMissing) as error:
+        except StartFailed as error:
             message = f"Revision '{short}' is not ready and cannot serve traffic. {error}"
             raise OperationFailed(FAILED_PRECONDITION, message) from error
 

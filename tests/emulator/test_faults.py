@@ -260,3 +260,13 @@ def test_bad_misbehaviour_is_refused(driver: Driver, pair: Pair, body: object, t
     assert (answer.status_code, told in answer.json()["error"]["message"]) == (400, True)
     nobody = f"{driver.cloud.endpoint}/_local/revisions/nobody/misbehave"
     assert driver.http.post(nobody, json={}, timeout=20).status_code == 404
+
+
+def test_sheet_that_answers_503_although_the_rows_were_written(driver: Driver) -> None:
+    url = f"{driver.cloud.endpoint}/v4/spreadsheets/faulty/values/T!B2"
+    driver.fault(method="PUT", path="/v4/spreadsheets/faulty/", http=503, applied=True)
+    answer = driver.http.put(
+        url, params={"valueInputOption": "RAW"}, json={"values": [["x"]]}, timeout=20
+    )
+    assert answer.status_code == 503
+    assert driver.get(url).json()["values"] == [["x"]]

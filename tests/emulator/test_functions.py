@@ -362,3 +362,20 @@ def test_unneeded_revision_is_scaled_to_zero_and_started_when_needed(
     tagged = driver.traffic(service.name, to(second, 100), to(first, tag="old"))
     assert driver.answering(tagged.traffic_statuses[1].uri) == first
     assert driver.local("GET", f"revisions/{first}/statistics")["cold_starts"] == 2
+
+
+def test_function_is_built_with_the_interpreter_that_the_runtime_names(
+    driver: Driver, function_id: str
+) -> None:
+    source = "import sys\ndef hello(request): return '.'.join(map(str, sys.version_info[:3]))"
+    function = driver.function(function_id, source, runtime="python312")
+    operation = driver.functions.create_function(
+        parent=PARENT, function=function, function_id=function_id, timeout=20
+    )
+    made = finished_function(operation)
+    driver.open(made.service_config.service)
+    version = driver.get(made.url).text
+    build = next(stage for stage in operation.metadata.stages if stage.name == _Stage.BUILD)
+    assert build.message.startswith(f"built with Python {version}")
+    assert version.startswith("3.12.") or "no interpreter for python312" in build.message
+    assert build.message in driver.get(build.resource_uri).text

@@ -221,3 +221,9 @@ def test_logs_of_the_cloud_and_of_a_revision(running: Start, own_home: Path) -> 
     with pytest.raises(ConfigError, match="no log of a revision 'nobody'") as raised:
         logs(own_home, "nobody")
     assert revision in raised.value.hint
+
+
+def test_web_page_cannot_call_it(driver: Driver) -> None:
+    url = f"{driver.cloud.endpoint}/_local/faults"
+    answer = driver.http.post(url, data="[]", headers={"Origin": "https://example.org"}, timeout=20)
+    assert answer.status_code == 403
