@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 ATTEMPTS: Final = 4
 _PAUSE_S: Final = 0.2
+_QUOTA_PAUSE_S: Final = 5.0
+"""First pause after 429 without Retry-After: quotas are counted by the minute."""
+_QUOTA: Final = 429
 _LONGEST_PAUSE_S: Final = 20.0
 
 
@@ -44,7 +47,6 @@ class Caller:
         return self._attempt(doing, call, is_write=True)
 
     def _attempt(self, doing: str, call: Callable[[], T], *, is_write: bool) -> T:
-        pause = _PAUSE_S
         for attempt in range(1, ATTEMPTS + 1):
             begun = self.clock.monotonic()
             try:
@@ -54,10 +56,7 @@ class Caller:
                 self._log(doing, begun, type(known).__name__)
                 if attempt == ATTEMPTS or not _may_repeat(error, known, is_write=is_write):
                     raise known from (None if known is error else error)
-                answer = failures.answer_of(error)
-                wanted = answer.retry_after_s if answer is not None else None
-                self.clock.sleep(min(pause if wanted is None else wanted, _LONGEST_PAUSE_S))
-                pause *= 2
+                self.clock.sleep(min(_pause_s(error, attempt), _LONGEST_PAUSE_S))
             else:
                 self._log(doing, begun, "ok")
                 return result
@@ -70,10 +69,20 @@ class Caller:
         )
 
 
+def _pause_s(error: Exception, attempt: int) -> float:
+    """As long as the platform says, else twice as long each time."""
+    answer = failures.answer_of(error)
+    if answer is not None and answer.retry_after_s is not None:
+        return answer.retry_after_s
+    is_quota = answer is not None and answer.http == _QUOTA
+    first = _QUOTA_PAUSE_S if is_quota else _PAUSE_S
+    return first * 2.0 ** (attempt - 1)
+
+
 def _may_repeat(error: Exception, known: DeployGateError, *, is_write: bool) -> bool:
     if not isinstance(known, TargetUnavailable) or isinstance(known, failures.Conflict):
         return False
     answer = failures.answer_of(error)
     if not is_write:
         return True
-    return failures.is_never_sent(error) or (answer is not None and answer.http == 429)
+    return failures.is_never_sent(error) or (answer is not None and answer.http == _QUOTA)

@@ -6,6 +6,7 @@ at Google, peak in the local cloud), and in the local cloud ``memory_kills``. Cl
 to three minutes late; what it does not know yet is left out.
 """
 
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Final, TypeAlias
 import requests
 from google.api_core.exceptions import from_http_response
 
+from pytest_deploygate.core.errors import TargetError
 from pytest_deploygate.core.evidence import Measurement
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.values import RevisionName
@@ -23,7 +25,13 @@ from pytest_deploygate.targets.auth import credentials_for
 from pytest_deploygate.targets.calls import Caller
 from pytest_deploygate.targets.clients import authorized, bypass_proxies
 
+logger = logging.getLogger(__name__)
+
 MONITORING: Final = "https://monitoring.googleapis.com/v3"
+LOGGING: Final = "https://logging.googleapis.com/v2"
+_KILLED: Final = "Memory limit of"
+"""How the line begins that Cloud Run logs when it ends an instance (troubleshooting, "out of memory")."""
+_MOST_KILLS: Final = 100
 _TIMEOUT_S: Final = 30.0
 _LEAST_WINDOW_S: Final = 60
 """Shortest alignment period that Cloud Monitoring takes (``projects.timeSeries.list``)."""
@@ -75,6 +83,7 @@ class CloudMonitoring:
         session: carries the credentials.
         caller: makes the calls.
         base_url: of the API.
+        logging_url: of the Cloud Logging API v2.
     """
 
     def __init__(
@@ -84,11 +93,13 @@ class CloudMonitoring:
         caller: Caller,
         *,
         base_url: str = MONITORING,
+        logging_url: str = LOGGING,
     ) -> None:
         self._spec = spec
         self._session = session
         self._caller = caller
         self._base_url = base_url
+        self._logging_url = logging_url
 
     def sample(self, revision: RevisionName, window_s: int) -> Mapping[str, Measurement]:
         """Measurements of ``revision`` over the last ``window_s`` seconds (at least 60)."""
@@ -108,7 +119,9 @@ class CloudMonitoring:
         memory = self._series(
             revision, "container/memory/utilizations", window, "ALIGN_PERCENTILE_99", "REDUCE_MAX"
         )
-        values: dict[str, tuple[float | None, str]] = {}
+        values: dict[str, tuple[float | None, str]] = {
+            "memory_kills": (self._memory_kills(revision, window), "")
+        }
         if by_class:
             values["request_count"] = (requested, "")
         if requested:
@@ -118,6 +131,32 @@ class CloudMonitoring:
         if "" in memory:
             values["memory_usage_mb"] = (memory[""] * limit_mb(self._spec.memory), "MB")
         return _measured(values, revision)
+
+    def _memory_kills(self, revision: RevisionName, window_s: int) -> float | None:
+        """How often the log says so, or None where we may not read it."""
+        since = self._caller.clock.now() - timedelta(seconds=window_s)
+        body = {
+            "resourceNames": [f"projects/{self._spec.project}"],
+            "filter": 'resource.type="cloud_run_revision" AND '
+            f'resource.labels.revision_name="{revision}" AND '
+            f'severity>=ERROR AND textPayload:"{_KILLED}" AND timestamp>="{since.isoformat()}"',
+            "pageSize": _MOST_KILLS,
+        }
+
+        def call() -> float:
+            response = self._session.post(
+                f"{self._logging_url}/entries:list", json=body, timeout=self._caller.timeout_s
+            )
+            if not response.ok:
+                raise from_http_response(response)  # type: ignore[no-untyped-call]
+            entries = response.json().get("entries", [])
+            return float(len(entries))
+
+        try:
+            return self._caller.read(f"reading the log of {revision}", call)
+        except TargetError as error:
+            logger.warning("metrics.no_log", extra={"reason": error.message})
+            return None
 
     def _series(
         self,

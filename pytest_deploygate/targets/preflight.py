@@ -47,6 +47,7 @@ class Preflight:
     secrets: SecretVersions | None
     session: requests.Session | None
     caller: Caller
+    iam_url: str = IAM
 
     def look(self) -> tuple[Finding, ...]:
         """All findings, the blocking ones first; ends early when the platform cannot even be asked."""
@@ -107,7 +108,7 @@ class Preflight:
         if self.session is None or not email:
             return
         session = self.session
-        url = f"{IAM}/projects/-/serviceAccounts/{email}:testIamPermissions"
+        url = f"{self.iam_url}/projects/-/serviceAccounts/{email}:testIamPermissions"
 
         def ask() -> bool:
             body = {"permissions": [_ACT_AS]}

@@ -1,0 +1,427 @@
+"""What only Google has: credentials, Secret Manager, Monitoring, disabled APIs; with samples of its documentation."""
+
+import json
+import urllib.parse
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import requests
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google.oauth2.credentials import Credentials as UserCredentials
+
+from pytest_deploygate.core.errors import (
+    ConfigError,
+    DeployGateError,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.core.release import FunctionSpec, SecretRef
+from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.targets.auth import CallTokens, credentials_for
+from pytest_deploygate.targets.calls import Caller
+from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from pytest_deploygate.targets.monitoring import CloudMonitoring, limit_mb, open_metrics
+from pytest_deploygate.targets.secret_versions import SecretVersions
+from tests.checks.loopback import Asked, Reply, ServerMaker, serving
+from tests.contract.target.lab import HurriedClock, Lab
+from tests.fakes import FakeClock
+
+SPEC = FunctionSpec(
+    function="process_invoice",
+    project="p1",
+    region="us-central1",
+    runtime="python312",
+    entry_point="process_invoice",
+    source="/src",
+    memory="1Gi",
+)
+
+
+@pytest.fixture
+def start() -> Iterator[ServerMaker]:
+    """Starts servers that answer as the test says."""
+    with serving() as maker:
+        yield maker
+
+
+def reply(body: object, status: int = 200) -> Reply:
+    return Reply(
+        status=status,
+        body=json.dumps(body).encode(),
+        headers={"content-type": "application/json"},
+    )
+
+
+def error(http: int, status: str, message: str, **info: object) -> Reply:
+    """An error as the design guide of Google's APIs has it (cloud.google.com/apis/design/errors)."""
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", **info}] if info else []
+    said = {"code": http, "message": message, "status": status, "details": details}
+    return reply({"error": said}, http)
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+
+def secret_versions(url: str) -> SecretVersions:
+    caller = Caller(HurriedClock(), timeout_s=5)
+    return SecretVersions(requests.Session(), caller, base_url=url)
+
+
+def with_secrets(**secrets: SecretRef) -> FunctionSpec:
+    return FunctionSpec(
+        function="f",
+        project="p1",
+        region="r",
+        runtime="python312",
+        entry_point="f",
+        source="/src",
+        secrets=secrets,
+    )
+
+
+def test_latest_becomes_the_number_that_it_stands_for(start: ServerMaker) -> None:
+    # sample: Secret Manager, projects.secrets.versions.get
+    server = start(
+        lambda asked: reply(
+            {
+                "name": "projects/1234/secrets/gemini-api-key/versions/7",
+                "createTime": "2025-01-17T10:00:00.123456Z",
+                "state": "ENABLED",
+                "replicationStatus": {"automatic": {}},
+                "etag": '"1612"',
+            }
+        )
+    )
+    versions = secret_versions(server.url)
+    spec = with_secrets(
+        A=SecretRef(name="gemini-api-key"),
+        B=SecretRef(name="gemini-api-key"),
+        C=SecretRef(name="other", version="3"),
+        D=SecretRef(name="far", project="p2"),
+    )
+    resolved = versions.resolve(spec)
+    assert {key: ref.version for key, ref in resolved.items()} == {
+        "A": "7",
+        "B": "7",
+        "C": "3",
+        "D": "7",
+    }
+    versions.resolve(spec)
+    assert [asked.path for asked in server.asked] == [
+        "/projects/p1/secrets/gemini-api-key/versions/latest",
+        "/projects/p2/secrets/far/versions/latest",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (error(404, "NOT_FOUND", "Secret [projects/1/secrets/key] not found."), "not found"),
+        (error(403, "PERMISSION_DENIED", "Permission denied."), "403"),
+        (reply({"name": "projects/1/secrets/key/versions/2", "state": "DISABLED"}), "DISABLED"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_named(
+    start: ServerMaker, answer: Reply, words: str
+) -> None:
+    server = start(lambda asked: answer)
+    with pytest.raises(TargetRefused, match=words) as caught:
+        secret_versions(server.url).resolve(with_secrets(A=SecretRef(name="key")))
+    assert "the secret key" in caught.value.message
+
+
+# -- monitoring ------------------------------------------------------------------------------------
+
+
+def series(value: object, **labels: str) -> dict[str, object]:
+    """One series as projects.timeSeries.list answers it."""
+    return {
+        "metric": {"labels": labels, "type": "run.googleapis.com/request_count"},
+        "resource": {"type": "cloud_run_revision", "labels": {"revision_name": "r-1"}},
+        "metricKind": "DELTA",
+        "valueType": "INT64",
+        "points": [
+            {
+                "interval": {
+                    "startTime": "2026-11-23T08:00:00Z",
+                    "endTime": "2026-11-23T08:05:00Z",
+                },
+                "value": value,
+            }
+        ],
+    }
+
+
+def monitoring(url: str, spec: FunctionSpec = SPEC) -> CloudMonitoring:
+    caller = Caller(FakeClock(), timeout_s=5)
+    session = requests.Session()
+    return CloudMonitoring(spec, session, caller, base_url=url, logging_url=url)
+
+
+ANSWERS = {
+    "request_count": [
+        series({"int64Value": "190"}, response_code_class="2xx"),
+        series({"int64Value": "10"}, response_code_class="5xx"),
+    ],
+    "request_latencies": [series({"doubleValue": 2500.0})],
+    "utilizations": [series({"doubleValue": 0.5})],
+}
+
+
+def answer_metrics(asked: Asked) -> Reply:
+    if asked.method == "POST":
+        return reply({"entries": [{"textPayload": "Memory limit of 1024 MiB exceeded"}]})
+    path = urllib.parse.unquote(asked.path)
+    return reply({"timeSeries": next(v for k, v in ANSWERS.items() if k in path)})
+
+
+def test_measurements_are_those_of_the_triggers(start: ServerMaker) -> None:
+    server = start(answer_metrics)
+    found = monitoring(server.url).sample(RevisionName("r-1"), 300)
+    assert {name: (float(m.value), m.unit) for name, m in found.items()} == {
+        "request_count": (200.0, ""),
+        "error_rate": (0.05, ""),
+        "processing_time_s": (2.5, "s"),
+        "memory_usage_mb": (536.870912, "MB"),
+        "memory_kills": (1.0, ""),
+    }
+
+
+def test_questions_are_those_that_the_api_has(start: ServerMaker) -> None:
+    server = start(answer_metrics)
+    monitoring(server.url).sample(RevisionName("r-1"), 5)
+    described = json.loads(
+        files("googleapiclient")
+        .joinpath("discovery_cache", "documents", "monitoring.v3.json")
+        .read_text(encoding="utf-8")
+    )
+    method = described["resources"]["projects"]["resources"]["timeSeries"]["methods"]["list"]
+    asked = [a for a in server.asked if a.method == "GET"]
+    assert len(asked) == 3
+    for one in asked:
+        path, _, query = one.path.partition("?")
+        given = dict(urllib.parse.parse_qsl(query))
+        assert path == "/projects/p1/timeSeries"
+        assert set(given) <= set(method["parameters"])
+        for name, value in given.items():
+            assert value in method["parameters"][name].get("enum", [value])
+        assert 'revision_name="r-1"' in given["filter"]
+        assert given["aggregation.alignmentPeriod"] == "60s"
+        begin, end = (
+            datetime.fromisoformat(given[f"interval.{which}Time"]) for which in ("start", "end")
+        )
+        assert (end - begin).total_seconds() == 60
+        assert end.tzinfo is UTC
+
+
+def test_what_is_not_known_is_left_out(start: ServerMaker) -> None:
+    server = start(
+        lambda asked: reply({}) if asked.method == "GET" else error(403, "PERMISSION_DENIED", "no")
+    )
+    assert dict(monitoring(server.url).sample(RevisionName("r-1"), 300)) == {}
+
+
+def test_statistics_that_cannot_be_read_are_unavailable(start: ServerMaker) -> None:
+    server = start(lambda asked: error(503, "UNAVAILABLE", "later"))
+    with pytest.raises(TargetUnavailable, match="request_count of r-1"):
+        monitoring(server.url).sample(RevisionName("r-1"), 300)
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [("1Gi", 1073.741824), ("1GiB", 1073.741824), ("512M", 512), ("256Mi", 268.435456)],
+)
+def test_memory_limits_are_read(memory: str, expected: float) -> None:
+    assert limit_mb(memory) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="not an amount"):
+        limit_mb("much")
+
+
+def test_the_local_cloud_has_the_same_measurements(lab: Lab) -> None:
+    lab.serving()
+    metrics = open_metrics(
+        lab.target.spec, endpoint=lab.driver.cloud.endpoint, clock=HurriedClock()
+    )
+    found = metrics.sample(lab.baseline, 60)
+    assert found["request_count"].value >= 20
+    assert found["error_rate"].value == 0
+    assert found["processing_time_s"].value > 0
+    assert found["memory_kills"].value == 0
+
+
+def test_a_revision_that_was_never_asked_has_no_error_rate(lab: Lab) -> None:
+    lab.driver.local("POST", f"revisions/{lab.verify}/misbehave", {})
+    metrics = open_metrics(
+        lab.target.spec, endpoint=lab.driver.cloud.endpoint, clock=HurriedClock()
+    )
+    found = metrics.sample(lab.verify, 60)
+    assert found["request_count"].value == 0
+    assert "error_rate" not in found
+    assert "processing_time_s" not in found
+
+
+# -- credentials -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without any Google credentials."""
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    return tmp_path
+
+
+def service_account(folder: Path, token_uri: str) -> Path:
+    """A key file as `gcloud iam service-accounts keys create` writes it, with a new key."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path = folder / "key.json"
+    content = {
+        "type": "service_account",
+        "project_id": "p1",
+        "private_key_id": "1",
+        "private_key": pem.decode(),
+        "client_email": "deployer@p1.iam.gserviceaccount.com",
+        "client_id": "1",
+        "token_uri": token_uri,
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_missing_credentials_say_what_to_run(nobody: Path) -> None:
+    with pytest.raises(ConfigError, match="project p1") as caught:
+        credentials_for("p1")
+    assert "gcloud auth application-default login" in caught.value.hint
+    assert "google-github-actions/auth" in caught.value.hint
+
+
+def test_a_key_file_that_is_not_there_is_named(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(nobody / "gone.json"))
+    with pytest.raises(ConfigError, match=r"gone\.json"):
+        credentials_for("p1")
+
+
+def test_a_service_account_makes_one_token_and_keeps_it(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, start: ServerMaker
+) -> None:
+    server = start(lambda asked: reply({"id_token": a_token()}))
+    key = service_account(nobody, f"{server.url}/token")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    clock = FakeClock()
+    tokens = CallTokens(credentials_for("p1"), clock)
+    made = tokens.token("https://service.run.app")
+    assert made.reveal() == a_token()
+    assert tokens.token("https://service.run.app") is made
+    assert len(server.asked) == 1
+    clock.advance(3000)
+    assert tokens.token("https://service.run.app") == made
+    assert len(server.asked) == 2
+
+
+def a_token() -> str:
+    """The shape of a signed token, which nobody here verifies."""
+    import base64
+
+    def part(value: object) -> str:
+        text = base64.urlsafe_b64encode(json.dumps(value).encode())
+        return text.decode().rstrip("=")
+
+    return f"{part({'alg': 'RS256'})}.{part({'exp': 4_000_000_000, 'iat': 1})}.{part('signature')}"
+
+
+def test_a_persons_credentials_make_no_token(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = UserCredentials(token="t")  # type: ignore[no-untyped-call]
+    with pytest.raises(TargetRefused, match="cannot make an ID token") as caught:
+        CallTokens(user, FakeClock()).token("https://service.run.app")
+    assert "--impersonate-service-account" in caught.value.hint
+
+
+def test_a_token_server_that_is_down_is_unavailable(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = service_account(nobody, "http://127.0.0.1:9/token")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    with pytest.raises(TargetUnavailable, match="did not answer"):
+        CallTokens(credentials_for("p1"), FakeClock()).token("https://service.run.app")
+
+
+# -- answers of Google's front ends ----------------------------------------------------------------
+
+
+def google(url: str, home: Path) -> CloudFunctionsTarget:
+    """A target that takes ``url`` for Google."""
+    return CloudFunctionsTarget(
+        spec=SPEC,
+        endpoint=url,
+        credentials=UserCredentials(token="t"),  # type: ignore[no-untyped-call]
+        home=home,
+        clock=HurriedClock(),
+        is_local=False,
+        timeout_s=5,
+    )
+
+
+def snapshot_error(
+    start: ServerMaker, home: Path, answer: Callable[[Asked], Reply]
+) -> DeployGateError:
+    target = google(start(answer).url, home)
+    with pytest.raises(DeployGateError) as caught:
+        target.snapshot()
+    target.close()
+    return caught.value
+
+
+def test_an_api_that_is_off_says_how_to_turn_it_on(start: ServerMaker, tmp_path: Path) -> None:
+    off = error(
+        403,
+        "PERMISSION_DENIED",
+        "Cloud Functions API has not been used in project 1 before or it is disabled.",
+        reason="SERVICE_DISABLED",
+        domain="googleapis.com",
+        metadata={"service": "cloudfunctions.googleapis.com", "consumer": "projects/1"},
+    )
+    found = snapshot_error(start, tmp_path, lambda asked: off)
+    assert isinstance(found, TargetRefused)
+    assert "gcloud services enable cloudfunctions.googleapis.com" in found.hint
+
+
+def test_credentials_are_sent_and_never_shown(start: ServerMaker, tmp_path: Path) -> None:
+    refused = error(403, "PERMISSION_DENIED", "Permission denied for Bearer ya29.abcdef")
+    server = start(lambda asked: refused)
+    target = google(server.url, tmp_path)
+    with pytest.raises(TargetRefused) as caught:
+        target.snapshot()
+    target.close()
+    assert server.asked[0].headers["authorization"] == "Bearer t"
+    assert "abcdef" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Reply(status=502, body=b"<html>bad gateway</html>"), TargetUnavailable),
+        (Reply(status=200, body=b"<html>login</html>"), TargetUnavailable),
+        (Reply(status=200, body=b'{"name": 7, "state": {}}'), TargetUnavailable),
+        (Reply(status=200, body=b'{"name": "x"}', cut=5), TargetUnavailable),
+        (Reply(status=407, body=b""), TargetRefused),
+    ],
+    ids=["html-502", "html-200", "wrong-json", "cut", "proxy"],
+)
+def test_answers_that_are_not_googles_are_errors_too(
+    start: ServerMaker, tmp_path: Path, answer: Reply, kind: type[DeployGateError]
+) -> None:
+    found = snapshot_error(start, tmp_path, lambda asked: answer)
+    assert type(found) is kind
+    assert found.hint
