@@ -25,18 +25,18 @@ _AGAIN_S: Final = 2.0
 
 
 class ProcessExit(BaseException):
-    """Raised instead of ending this process where a check calls ``os._exit``: the verdict is not decided yet."""
+    """Raised where ``os._exit`` is called before the verdict is decided, instead of ending the process."""
 
 
 @contextlib.contextmanager
 def staying_alive() -> Iterator[None]:
-    """Let ``os._exit`` fail the check that calls it, in this process; children that were forked may use it."""
+    """Let ``os._exit`` fail what calls it, in this process; children that were forked may use it."""
     leave, me = os._exit, os.getpid()
 
     def stay(status: int) -> NoReturn:
         if os.getpid() != me:
             leave(status)
-        raise ProcessExit(f"os._exit({status}) in a check")
+        raise ProcessExit(f"os._exit({status}) before the verdict was decided")
 
     os._exit = stay
     try:
@@ -147,8 +147,7 @@ class InProcessRunner:
         """Run the phase's items in the order of collection."""
         wanted = {check.nodeid for check in self._recorder.checks_of(phase)}
         self._config.stash[DEPLOYMENT] = deployment
-        with staying_alive():
-            run_items(session, [item for item in session.items if item.nodeid in wanted], budget)
+        run_items(session, [item for item in session.items if item.nodeid in wanted], budget)
 
     def stop(self) -> None:
         """Nothing to do: checks run in this process, and it is here."""

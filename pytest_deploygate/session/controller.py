@@ -11,6 +11,7 @@ from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStat
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.inventory import check_of
+from pytest_deploygate.phases import ProcessExit, staying_alive
 from pytest_deploygate.reporting import Ending, JUnit, properties
 from pytest_deploygate.session.deploying import DeployFlow
 from pytest_deploygate.session.desk import Desk
@@ -73,6 +74,7 @@ class Controller:
         self._began = time.monotonic()
         self._ending: Ending | None = None
         self._has_run = False
+        self._stack = contextlib.ExitStack()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -82,6 +84,7 @@ class Controller:
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from error
         self._desk.signals.install()
+        self._stack.enter_context(staying_alive())
 
     # -- collection ------------------------------------------------------------------------------
 
@@ -152,9 +155,8 @@ class Controller:
                 self._ending = self._broken()
             try:
                 yield
-            except (
-                Exception
-            ):  # a terminal that is gone, a file that cannot be written: traffic is what it is
+            except (Exception, ProcessExit):
+                # a terminal that is gone, a file that cannot be written: what became of traffic stays true
                 logger.exception("session.finish_failed")
             finally:
                 self._show()
@@ -229,6 +231,7 @@ class Controller:
             self._desk.terminal.summary(self._desk.verdicts, self._ending, seconds)
 
     def pytest_unconfigure(self) -> None:
-        """Give the signals back."""
+        """Give the signals back, and let the process end as it likes."""
+        self._stack.close()
         with contextlib.suppress(ConfigError):
             self._desk.signals.remove()
