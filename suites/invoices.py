@@ -205,7 +205,8 @@ class Posting:
         for row, line in zip(self.rows, self.lines, strict=True):
             is_price = line.price is not None and line.price == round(line.price, 2)
             is_count = line.quantity is not None and line.quantity == int(line.quantity)
-            if not (is_price and is_count and isinstance(row.cells[5], (int, float))):
+            is_number = all(isinstance(cell, (int, float)) for cell in row.cells[5:7])
+            if not (is_price and is_count and is_number):
                 found.append(f"row {row.number}: price {row.cells[5]!r}, quantity {row.cells[6]!r}")
         return found
 

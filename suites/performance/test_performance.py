@@ -25,7 +25,7 @@ MOST_ERRORS = 0.05
 LEAST_PRODUCTS_PER_S = 1
 SLOWER_THAN_BEFORE = 2.0
 """How many times as long as at the last promotion an answer may take; absolute limits never catch a fast function."""
-SLOWNESS_THAT_MATTERS_S = 1.0
+SLOWNESS_THAT_MATTERS_S = 1.5
 CHEAP_REQUESTS, CHEAP_SENDERS = 120, 8
 AT_ONCE = (SMALL, DELIVERY, "rifle_paper_3363053", "onehundred80_1T25194476NCHR") * 2
 SENDERS = 4
@@ -99,13 +99,13 @@ def test_mean_time_is_below_a_minute(
     assert max(times) < LONGEST_S
 
 
-def test_time_is_about_that_of_the_last_promotion(
-    order: Posting, deployment: Deployment, measure: Callable[..., None]
+def test_mean_time_is_about_that_of_the_last_promotion(
+    series: tuple[Posting, ...], deployment: Deployment
 ) -> None:
-    measure("order_s", order.answer.elapsed_s, unit="s")
-    before = deployment.baseline.get("order_s")
-    if before is not None and order.answer.elapsed_s > SLOWNESS_THAT_MATTERS_S:
-        assert order.answer.elapsed_s <= before * SLOWER_THAN_BEFORE
+    mean = statistics.mean(posting.answer.elapsed_s for posting in series)
+    before = deployment.baseline.get("processing_mean_s")
+    if before is not None and mean > SLOWNESS_THAT_MATTERS_S:
+        assert mean <= before * SLOWER_THAN_BEFORE
 
 
 def test_products_per_second(series: tuple[Posting, ...], measure: Callable[..., None]) -> None:

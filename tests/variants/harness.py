@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -31,9 +32,10 @@ VERIFY, TWIN = "process-invoice-00002-ver", "process-invoice-00003-can"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer ``--judged-phase``."""
+    """Offer the options of the harness; with ``--judged-alone`` one process is everything."""
     parser.addoption("--judged-phase", default="candidate")
     parser.addoption("--judged-baseline", default="{}")
+    parser.addoption("--judged-alone", action="store_true")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -113,9 +115,12 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         judged, process = stack.enter_context(
             running(source, verify | extra | {"K_REVISION": VERIFY})
         )
-        twin, twin_process = stack.enter_context(
-            running(source, production | extra | {"K_REVISION": TWIN})
-        )
+        twin, twin_process, twin_name = judged, process, VERIFY
+        if not request.config.getoption("--judged-alone"):
+            twin_name = TWIN
+            twin, twin_process = stack.enter_context(
+                running(source, production | extra | {"K_REVISION": TWIN})
+            )
         start = stack.enter_context(serving())
 
         def statistics(asked: Asked) -> Reply:
@@ -123,15 +128,11 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
             document = {"memory_mb": {"peak": _memory_mb(of)}, "memory_kills": 0}
             return Reply(body=json.dumps(document).encode())
 
-        yield Deployment(
-            **{
-                name: getattr(known, name)
-                for name in Deployment.__dataclass_fields__
-                if name not in ("candidate", "twin", "live", "services", "statistics_url")
-            },
+        yield replace(
+            known,
             candidate=Endpoint(url=judged, revision=VERIFY, may_write=True),
-            twin=Endpoint(url=twin, revision=TWIN),
-            live=Endpoint(url=twin, revision=TWIN),
+            twin=Endpoint(url=twin, revision=twin_name),
+            live=Endpoint(url=twin, revision=twin_name),
             services={"sheets": sheets},
             statistics_url=start(statistics).url,
         )

@@ -1,0 +1,109 @@
+"""Each wrong function is refused by the gate that should catch it; the right ones pass every gate unchanged."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.emulator.process import ensure_running, stop
+from tests.variants.wrong_functions import WRONG_FUNCTIONS, Patch, Wrong
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTION = ROOT / "fixtures" / "process_invoice"
+OTHER_FUNCTION = ROOT / "tests" / "suites" / "another_author"
+GATES = ("health", "creative_coop", "vendor_regression", "zapier", "performance", "rollback_checks")
+IDENTITY = "not test_the_revision_to_be_judged_answers"
+"""The other function names no revision, and only the local cloud itself counts requests."""
+
+
+@pytest.fixture(scope="module")
+def sheets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The Sheets API of a local cloud."""
+    home = tmp_path_factory.mktemp("local-cloud")
+    yield ensure_running(home).endpoint
+    stop(home)
+
+
+def judge(
+    source: Path, sheets: str, gates: tuple[str, ...], *options: str
+) -> subprocess.CompletedProcess[str]:
+    """A session of its own that runs the suites of ``gates`` against the function of ``source``."""
+    phase = {"readiness": "readiness", "rollback_checks": "live"}.get(gates[0], "candidate")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    return subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:deploygate",
+                "-p",
+                "no:cacheprovider",
+            ),
+            *("-p", "tests.variants.harness", "-rfE", f"--judged-phase={phase}", *options),
+            *(f"suites/{gate}" for gate in gates),
+        ],
+        cwd=ROOT,
+        env=inherited | {"JUDGED_SOURCE": str(source), "JUDGED_SHEETS": sheets},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def apply(patch: Patch, folder: Path) -> None:
+    path = folder / patch.file
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    assert patch.old in text, f"{patch.old!r} is not in {patch.file}"
+    path.write_text(
+        text.replace(patch.old, patch.new, 1) if patch.old else text + patch.new, encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize("wrong", WRONG_FUNCTIONS, ids=lambda wrong: f"{wrong.gate}: {wrong.name}")
+def test_wrong_function_is_caught(wrong: Wrong, sheets: str, tmp_path: Path) -> None:
+    source = tmp_path / "process_invoice"
+    shutil.copytree(FUNCTION, source, ignore=shutil.ignore_patterns("__pycache__"))
+    for patch in wrong.patches:
+        apply(patch, source)
+    baseline = f"--judged-baseline={json.dumps(dict(wrong.baseline))}"
+    run = judge(source, sheets, (wrong.gate,), "-k", wrong.check, "--judged-alone", baseline)
+    assert run.returncode == 1, run.stdout[-3000:]
+    assert re.search(rf"^(FAILED|ERROR) suites/{wrong.gate}/", run.stdout, re.MULTILINE), (
+        run.stdout[-3000:]
+    )
+    assert "the function did not start" not in run.stdout
+
+
+@pytest.mark.parametrize("gates", [GATES, ("readiness",)], ids=["served", "readiness"])
+def test_right_function_passes_every_gate(gates: tuple[str, ...], sheets: str) -> None:
+    run = judge(FUNCTION, sheets, gates)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert "skipped" not in run.stdout
+
+
+@pytest.mark.parametrize("gates", [GATES, ("readiness",)], ids=["served", "readiness"])
+def test_function_of_another_author_passes_every_gate(gates: tuple[str, ...], sheets: str) -> None:
+    run = judge(OTHER_FUNCTION, sheets, gates, "-k", IDENTITY)
+    assert run.returncode == 0, run.stdout[-3000:]
+
+
+@pytest.mark.parametrize("gate", sorted({wrong.gate for wrong in WRONG_FUNCTIONS}))
+def test_check_named_for_a_gate_passes_with_the_right_function(gate: str, sheets: str) -> None:
+    """A check that fails with every function would catch nothing."""
+    expressions = {wrong.check for wrong in WRONG_FUNCTIONS if wrong.gate == gate}
+    every = " or ".join(f"({expression})" for expression in sorted(expressions))
+    run = judge(FUNCTION, sheets, (gate,), "-k", every, "--judged-alone")
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert re.search(r"^\d+ passed", run.stdout, re.MULTILINE)
