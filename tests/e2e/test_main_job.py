@@ -13,39 +13,45 @@ from tests.e2e.project import Project, copy_repository, journal, revision_of, un
 pytestmark = pytest.mark.e2e
 
 PRODUCTION_TAB = "Update 20230525"
+DEPLOYED = "os.environ.get('K_REVISION')"
+"""Holds only where the platform runs the function: the readiness gates see nothing wrong."""
+APPEND = "        appended = sheet.append(_sheet(), invoice.rows)\n"
 BREAKS = {
-    "it does not start": (
-        "main.py",
+    "it cannot be imported": (
         "logger = logging.getLogger",
         "raise RuntimeError('no such thing')\nlogger = logging.getLogger",
-        "could not be started",
+        "gate readiness failed",
+    ),
+    "it does not start": (
+        "logger = logging.getLogger",
+        f"if {DEPLOYED}:\n    raise RuntimeError('no such thing')\nlogger = logging.getLogger",
+        "no such thing",
     ),
     "it answers wrong": (
-        "main.py",
         'raise _Refused("Method Not Allowed", 405)',
-        'raise _Refused("Method Not Allowed", 404)',
+        f'raise _Refused("Method Not Allowed", 404 if {DEPLOYED} else 405)',
         "gate health failed",
     ),
     "it loses line items": (
-        "main.py",
-        "        appended = sheet.append(_sheet(), invoice.rows)",
-        "        appended = sheet.append(_sheet(), invoice.rows[:-3])",
+        APPEND,
+        f"        kept = invoice.rows[:-3] if {DEPLOYED} else invoice.rows\n"
+        + APPEND.replace("invoice.rows", "kept"),
         "gate creative_coop failed",
     ),
     "it writes no sheet rows": (
-        "main.py",
-        "        appended = sheet.append(_sheet(), invoice.rows)",
-        "        appended = sheet.Appended(rows=len(invoice.rows), updated_range=None)",
+        APPEND,
+        f"        appended = sheet.Appended(rows=len(invoice.rows), updated_range=None)\n"
+        f"        if not {DEPLOYED}:\n    {APPEND}",
         "gate creative_coop failed",
     ),
     "it is too slow": (
-        "main.py",
         "        invoice = extract(pdf)\n",
-        "        __import__('time').sleep(2.5)\n        invoice = extract(pdf)\n",
+        f"        if {DEPLOYED}:\n            __import__('time').sleep(2)\n"
+        "        invoice = extract(pdf)\n",
         "gate performance failed",
     ),
 }
-"""What breaks: file, what stands there, what comes instead, and what the reason says."""
+"""What breaks in main.py: what stands there, what comes instead, and what the reason says."""
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +119,10 @@ def test_changed_source_takes_the_traffic_and_loses_no_request(source: Project) 
 
 @pytest.mark.parametrize("what", BREAKS)
 def test_broken_release_never_serves(source: Project, what: str) -> None:
-    path, old, new, why = BREAKS[what]
+    old, new, why = BREAKS[what]
     before = source.answering()
     production = source.rows(PRODUCTION_TAB)
-    source.edit(f"fixtures/process_invoice/{path}", old, new)
+    source.edit("fixtures/process_invoice/main.py", old, new)
     with source.watched() as watch:
         run = source.deploy()
     assert run.status == 1, run.output
