@@ -86,8 +86,10 @@ class FunctionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """The source as it will be uploaded. ``digest`` is that of the manifest (names and contents), and identifies
-    the build; ``left_out`` names each excluded path with the reason.
+    """The source as it will be uploaded.
+
+    ``digest`` is that of the manifest (names and contents), and identifies the build; ``left_out`` names each
+    excluded path with the reason.
     """
 
     path: str

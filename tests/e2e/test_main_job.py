@@ -40,14 +40,18 @@ BREAKS = {
     ),
     "it writes no sheet rows": (
         APPEND,
-        f"        appended = sheet.Appended(rows=len(invoice.rows), updated_range=None)\n"
-        f"        if not {DEPLOYED}:\n    {APPEND}",
+        (
+            "        appended = sheet.Appended(rows=len(invoice.rows), updated_range=None)\n"
+            f"        if not {DEPLOYED}:\n    {APPEND}"
+        ),
         "gate creative_coop failed",
     ),
     "it is too slow": (
         "        invoice = extract(pdf)\n",
-        f"        if {DEPLOYED}:\n            __import__('time').sleep(2)\n"
-        "        invoice = extract(pdf)\n",
+        (
+            f"        if {DEPLOYED}:\n            __import__('time').sleep(2)\n"
+            "        invoice = extract(pdf)\n"
+        ),
         "gate performance failed",
     ),
 }

@@ -13,7 +13,6 @@ from pytest_deploygate.config import Environment, Settings
 from pytest_deploygate.core.release import Package, Snapshot
 from pytest_deploygate.core.values import Digest
 from pytest_deploygate.ports import Clock, Target
-
 from tests.fakes.cloud import Cloud
 from tests.fakes.faults import FakeClock
 from tests.fakes.target import FakeTarget
