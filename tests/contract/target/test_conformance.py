@@ -1,0 +1,154 @@
+"""One whole life of a function, the same against the local cloud and against Google.
+
+With ``DEPLOYGATE_GCP_PROJECT`` set (and credentials, and optionally ``DEPLOYGATE_GCP_REGION``), the
+second run proves on the platform what is otherwise known from documentation and reports alone: that
+an update keeps pinned traffic and tags, that one without build settings builds nothing, and how the
+service is named. It creates a function and deletes it.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.core.errors import TargetUnavailable
+from pytest_deploygate.core.release import (
+    TAG_CANDIDATE,
+    TAG_LIVE_VERIFY,
+    TAG_PREVIOUS,
+    TAG_VERIFY,
+    Marks,
+)
+from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.values import RevisionName, RolloutId
+from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from tests.contract.target.lab import (
+    MAIN,
+    Staged,
+    make_source,
+    make_spec,
+    make_target,
+    quietly,
+    stage,
+)
+from tests.emulator.driving import Driver
+
+PROJECT = "DEPLOYGATE_GCP_PROJECT"
+REGION = "DEPLOYGATE_GCP_REGION"
+BUDGET_S = 900.0
+FUNCTION = f"dg_conformance_{secrets.token_hex(3)}"
+
+
+class SystemClock:
+    """Real time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@pytest.fixture(params=["local", "google"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CloudFunctionsTarget]:
+    """A function that does not exist yet, in each place; it is gone afterwards."""
+    source = make_source(tmp_path / "source")
+    if request.param == "local":
+        driver: Driver = request.getfixturevalue("driver")
+        made = make_target(driver, make_spec(FUNCTION, source), tmp_path / "records")
+    else:
+        project = os.environ.get(PROJECT)
+        if not project:
+            pytest.skip(f"no Google project: set {PROJECT} to prove this on the platform itself")
+        from pytest_deploygate.targets.auth import credentials_for
+
+        region = os.environ.get(REGION, "us-central1")
+        made = CloudFunctionsTarget(
+            spec=make_spec(FUNCTION, source, project=project, region=region, runtime="python312"),
+            credentials=credentials_for(project),
+            home=tmp_path / "records",
+            clock=SystemClock(),
+            is_local=False,
+        )
+    yield made
+    if made.snapshot().exists:
+        made.set_public(False)
+    made.delete_function()
+    made.close()
+
+
+def answers(target: CloudFunctionsTarget, url: str, wanted: RevisionName) -> bool:
+    """Whether ``wanted`` answers at ``url`` soon: what the platform was told takes a moment everywhere."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            if target.answering_revision(url) == wanted:
+                return True
+        except TargetUnavailable:
+            pass
+        time.sleep(0.1)
+    return False
+
+
+def test_a_function_lives_as_planned(target: CloudFunctionsTarget) -> None:
+    assert [f for f in target.preflight() if f.is_blocking] == []
+    assert not target.snapshot().exists
+
+    first = stage(target)
+    assert not first.snapshot.is_public
+    assert first.snapshot.service.endswith(f"/services/{FUNCTION.replace('_', '-')}")
+    same_build(target, first)
+    target.shift_traffic(Traffic.of({first.candidate: 100}), expect=Traffic.of({first.verify: 100}))
+    target.set_public(True)
+    done = Marks(baseline=first.candidate, digest="d1", config="c1")
+    tags = {TAG_LIVE_VERIFY: first.verify}
+    served = target.shift_traffic(
+        Traffic.of({LATEST: 100}, tags), expect=Traffic.of({first.candidate: 100}), marks=done
+    )
+    assert (served.marks, served.is_public, served.serving.sole) == (done, True, first.candidate)
+    assert answers(target, served.url, first.candidate)
+    backup = target.backup(served)
+    assert backup.size_bytes > 0
+
+    make_source(Path(target.spec.source), MAIN + "# second\n")
+    second = stage(target, RolloutId("second"))
+    assert second.snapshot.serving.sole == first.candidate  # pinned all the way
+    assert second.snapshot.marks.rollout == "second"
+    same_build(target, second)
+    assert answers(target, second.snapshot.url, first.candidate)
+    assert answers(target, second.snapshot.tag_urls[TAG_CANDIDATE], second.candidate)
+    assert answers(target, second.snapshot.tag_urls[TAG_VERIFY], second.verify)
+
+    resting = Traffic.of({first.candidate: 100})
+    promoted = target.shift_traffic(
+        Traffic.of({second.candidate: 100}, {TAG_PREVIOUS: first.candidate}), expect=resting
+    )
+    assert answers(target, promoted.url, second.candidate)
+    back = target.shift_traffic(resting, expect=promoted.serving, marks=done)
+    assert answers(target, back.url, first.candidate)
+    assert back.marks == done
+
+    target.delete_revision(second.verify)
+    assert target.revision(second.verify) is None
+    restored = target.restore_from_backup(backup, progress=quietly, budget_s=BUDGET_S)
+    assert target.snapshot().serving.sole == first.candidate
+    info = target.revision(restored)
+    assert info is not None
+    assert info.is_ready
+
+
+def same_build(target: CloudFunctionsTarget, staged: Staged) -> None:
+    verify, candidate = target.revision(staged.verify), target.revision(staged.candidate)
+    assert verify is not None
+    assert candidate is not None
+    assert verify.image == candidate.image != ""
+    names = verify.variables.keys() | candidate.variables.keys()
+    differing = {n for n in names if verify.variables.get(n) != candidate.variables.get(n)}
+    assert differing == {"SHEET"}
