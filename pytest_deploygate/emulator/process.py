@@ -148,9 +148,8 @@ def logs(home: Path, revision: str | None = None, tail: int = 100) -> str:
 
 
 def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
-    for name in (RUN_FILE, ERROR_FILE):
-        with contextlib.suppress(FileNotFoundError):
-            (home / name).unlink()
+    with contextlib.suppress(FileNotFoundError):
+        (home / ERROR_FILE).unlink()
     command = [
         sys.executable,
         "-m",
@@ -215,7 +214,7 @@ def _locked(home: Path) -> Iterator[None]:
 def _get(url: str) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False  # a proxy of the environment is not for loopback
-        return session.get(url, timeout=(1, 5))
+        return session.get(url, timeout=(1, 15))
 
 
 def _is_same(one: Path, other: Path) -> bool:

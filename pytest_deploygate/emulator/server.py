@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import errno
+import fcntl
 import json
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from aiohttp import web
@@ -23,6 +24,7 @@ from pytest_deploygate.emulator.runner import StartFailed
 from pytest_deploygate.emulator.settings import load_settings
 from pytest_deploygate.emulator.sheets_store import SheetsStore
 from pytest_deploygate.emulator.sources import MAX_UPLOAD_BYTES
+from pytest_deploygate.emulator.state import STATE_FILE
 from pytest_deploygate.emulator.wire import ApiError
 
 logger = logging.getLogger(__name__)
@@ -33,16 +35,42 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def serve(home: Path, port: int) -> None:
     """Run the local cloud of ``home`` on ``port`` (0: any free one) until SIGTERM or SIGINT.
 
+    It also ends when somebody removes its home, as nobody could find it any more.
+
     Raises:
-        ConfigError: bad settings or state, or the port is taken.
+        ConfigError: bad settings or state, another one runs there, or the port is taken.
     """
-    cloud = make_cloud(home, load_settings(home))
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    with _sole(home):
+        cloud = make_cloud(home, load_settings(home))
+        listener = web.AppRunner(make_app(cloud), access_log=None, shutdown_timeout=2.0)
+        await listener.setup()
+        try:
+            port = await _begin(cloud, listener, port)
+            _announce(home, port)
+            logger.info("cloud.ready", extra={"port": port, "home": str(home)})
+            tasks = [
+                asyncio.create_task(_start(cloud, name)) for name in sorted(cloud.services.kept())
+            ]
+            tasks.append(asyncio.create_task(_stop_without(home / STATE_FILE, stopped)))
+            await stopped.wait()
+            logger.info("cloud.stopping")
+            for task in tasks:
+                task.cancel()
+        finally:
+            await _end(cloud, listener)
+            with contextlib.suppress(FileNotFoundError):
+                (home / RUN_FILE).unlink()
+
+
+async def _begin(cloud: Cloud, listener: web.AppRunner, port: int) -> int:
+    """Clear up after a process that was killed, listen, route as before; returns the admin port."""
     cloud.runner.kill_leftovers()
     cloud.operations.settle_interrupted()
     cloud.deployments.settle_interrupted()
-    app = make_app(cloud)
-    listener = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
-    await listener.setup()
     known = cloud.state.ports.get("admin")
     wanted = port or (int(str(known["port"])) if known else 0)
     actual = await _listen(listener, wanted, is_asked=port != 0)
@@ -50,27 +78,47 @@ async def serve(home: Path, port: int) -> None:
     cloud.listens_at(f"http://127.0.0.1:{actual}")
     await cloud.services.restore()
     cloud.runner.begin()
-    starting = [
-        asyncio.create_task(_start(cloud, revision)) for revision in sorted(cloud.services.kept())
-    ]
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    _announce(home, actual)
-    logger.info("cloud.ready", extra={"port": actual, "home": str(home)})
-    await stopped.wait()
-    logger.info("cloud.stopping")
-    for task in starting:
-        task.cancel()
+    return actual
+
+
+async def _end(cloud: Cloud, listener: web.AppRunner) -> None:
+    """Take no more requests, end those in flight, then the functions, then the admin port."""
     cloud.faults.clear()
     await cloud.router.close()
     await cloud.operations.close()
     await cloud.runner.close()
     await listener.cleanup()
     cloud.state.close()
-    with contextlib.suppress(FileNotFoundError):
-        (home / RUN_FILE).unlink()
+
+
+@contextlib.contextmanager
+def _sole(home: Path) -> Iterator[None]:
+    """Hold the lock of the process that serves ``home``; the system releases it when the process dies.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    with (home / "serving.lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip()
+            raise ConfigError(
+                f"process {holder} serves {home} and does not answer",
+                hint=f"end it with `kill -9 {holder}`",
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+async def _stop_without(path: Path, stopped: asyncio.Event) -> None:
+    while path.exists():
+        await asyncio.sleep(1.0)
+    logger.warning("cloud.home_removed", extra={"path": str(path)})
+    stopped.set()
 
 
 def make_app(cloud: Cloud) -> web.Application:

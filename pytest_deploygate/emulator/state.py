@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 from pytest_deploygate.core.errors import ConfigError
 
 SCHEMA = 1
+STATE_FILE = "state.sqlite3"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS shelf (kind TEXT, name TEXT, body BLOB, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS traffic_log (seq INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT, entry TEXT);
@@ -131,7 +132,7 @@ class State:
     """
 
     def __init__(self, home: Path) -> None:
-        path = home / "state.sqlite3"
+        path = home / STATE_FILE
         try:
             self.database = sqlite3.connect(path, isolation_level=None)
             self.database.execute("PRAGMA journal_mode = WAL")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -27,16 +28,20 @@ def _function_pids(driver: Driver) -> list[int]:
     return [found["pid"] for service in services for found in service["processes"]]
 
 
+def _is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_running_one_is_used_again_and_stop_ends_it(own_home: Path) -> None:
     assert find(own_home) is None
     first = ensure_running(own_home)
     assert ensure_running(own_home) == first == find(own_home)
     assert psutil.Process(first.pid).ppid() != os.getpid()
     assert stop(own_home) is True
-    assert (
-        not psutil.pid_exists(first.pid)
-        or psutil.Process(first.pid).status() == psutil.STATUS_ZOMBIE
-    )
+    assert not _is_running(first.pid)
     assert find(own_home) is None
     assert stop(own_home) is False
 
@@ -117,6 +122,23 @@ def test_left_over_file_of_a_dead_or_foreign_one_is_not_enough(
     assert find(own_home) is None
 
 
+def test_one_that_does_not_answer_is_not_doubled(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = ensure_running(own_home)
+    monkeypatch.setattr(process, "find", lambda _: None)
+    with pytest.raises(ConfigError, match=f"process {running.pid} serves .* does not answer"):
+        ensure_running(own_home)
+
+
+def test_it_ends_when_its_home_is_removed(running: Start, own_home: Path) -> None:
+    driver = running()
+    driver.deploy("hello", who())
+    pids = [driver.cloud.pid, *_function_pids(driver)]
+    shutil.rmtree(own_home)
+    until(lambda: [pid for pid in pids if _is_running(pid)], lambda left: not left)
+
+
 def test_proxy_of_the_environment_is_not_used(
     own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +154,7 @@ def test_stop_ends_all_function_processes(running: Start, own_home: Path) -> Non
     pids = _function_pids(driver)
     assert pids
     stop(own_home)
-    until(lambda: [pid for pid in pids if psutil.pid_exists(pid)], lambda left: not left)
+    until(lambda: [pid for pid in pids if _is_running(pid)], lambda left: not left)
     with pytest.raises(requests.ConnectionError):
         driver.get(service.uri)
 
@@ -151,7 +173,7 @@ def test_kill_and_restart_keep_everything(running: Start) -> None:
     log = driver.local("GET", "traffic-log")
     pids = _function_pids(driver)
     os.kill(driver.cloud.pid, signal.SIGKILL)
-    until(lambda: [pid for pid in pids if psutil.pid_exists(pid)], lambda left: not left)
+    until(lambda: [pid for pid in pids if _is_running(pid)], lambda left: not left)
 
     again = running()
     assert again.cloud.endpoint == driver.cloud.endpoint
