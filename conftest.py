@@ -9,8 +9,11 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.filehost import FileHost, serve_files
 from pytest_deploygate.checks.probe import Probe, is_loopback
 from pytest_deploygate.checks.sheet import SheetReader
+from pytest_deploygate.core.record import RolloutRecord
 from suites.invoices import DELIVERY, DOCUMENTS, ORDER, Poster, Posting, sheet_of
 
+TRY: pytest.StashKey[str] = pytest.StashKey()
+INVOICE_TO_TRY = "test_invoices/creative_coop_CS003837319.pdf"
 Measure = Callable[..., None]
 """``measure(name, value, unit="s")``."""
 
@@ -54,3 +57,20 @@ def documents(deployment: Deployment) -> Iterator[FileHost]:
         pytest.skip("a function in the cloud cannot fetch documents from this machine")
     with serve_files(DOCUMENTS) as host:
         yield host
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_deploygate_finished(config: pytest.Config, rollout: RolloutRecord) -> None:
+    """Keep what people can try after a deployment on this machine."""
+    url = rollout.facts.get("url")
+    if rollout.environment == "local" and rollout.serving and url:
+        config.stash[TRY] = f"curl -F invoice_file=@{INVOICE_TO_TRY} {url}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how to send an invoice to what serves."""
+    if line := config.stash.get(TRY, None):
+        terminalreporter.write_line(f"try it: {line}")
