@@ -68,10 +68,12 @@ def main() -> int:
 def _detach(home: Path) -> bool:
     """Leave the caller's process group and terminal; True in the process that goes on.
 
-    The process forks before it loads anything heavy, so that the caller waits for its parent only a moment and has no
+    The caller reads the process id of the one that goes on. The process forks before it loads anything heavy, so that the caller waits for its parent only a moment and has no
     child to look after.
     """
-    if os.fork() != 0:
+    child = os.fork()
+    if child != 0:
+        sys.stdout.write(f"{child}\n")
         return False
     os.setsid()
     log = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -43,7 +43,7 @@ class LocalCloud:
     home: Path
 
 
-def ensure_running(home: Path, *, port: int = 0, timeout_s: float = 20) -> LocalCloud:
+def ensure_running(home: Path, *, port: int = 0, timeout_s: float = 60) -> LocalCloud:
     """The local cloud of ``home``, started if none runs; it goes on after the caller has ended.
 
     Args:
@@ -173,14 +173,18 @@ def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
         raise ConfigError(
             f"the local cloud did not start: {done.stderr.strip()}", hint=f"see {home / LOG_FILE}"
         )
+    pid = int(done.stdout)
     while time.monotonic() < deadline:
+        is_alive = _is_alive(pid)  # asked first: what it wrote before it ended is then there
         if (home / ERROR_FILE).exists():
             _raise_start_error(home)
         if (home / RUN_FILE).exists() and (found := find(home)) is not None:
             return found
+        if not is_alive:
+            break
         time.sleep(_POLL_S)
     raise ConfigError(
-        f"the local cloud was not ready within {timeout_s:g} s",
+        f"the local cloud was not ready within {timeout_s:g} s, or died",
         hint=f"see {home / LOG_FILE}: {logs(home, tail=3)}",
     )
 
