@@ -33,6 +33,8 @@ class Deployment:
     """The revision that would be promoted, with the production configuration."""
     live: Endpoint | None = None
     """The public URL."""
+    before: Endpoint | None = None
+    """Verification revision of what served before, to compare with in the same session; may be written to."""
     candidate_revision: str = ""
     twin_revision: str = ""
     live_revision: str = ""
@@ -95,7 +97,7 @@ _TEXTS = (
     *("environment", "function", "region", "project", "source", "statistics_url"),
     *("candidate_revision", "twin_revision", "live_revision", "memory_mb", "timeout_s"),
 )
-_ENDPOINTS = ("candidate", "twin", "live")
+_ENDPOINTS = ("candidate", "twin", "live", "before")
 _MAPPINGS = ("verify_variables", "production_variables", "services", "baseline")
 
 

@@ -12,7 +12,7 @@ from pytest_deploygate.checks.probe import Endpoint
 from pytest_deploygate.config import Environment, Settings
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot, Variant
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.values import Phase, Secret
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, judge_phase, reconcile
 from pytest_deploygate.engine import Staged
 from pytest_deploygate.options import DeployOptions
@@ -164,8 +164,21 @@ class Desk:
                 )
                 if snapshot.exists or phase is Phase.LIVE
                 else None,
+                before=self._before(target, snapshot, token),
             )
         )
+
+    def _before(self, target: Target, snapshot: Snapshot, token: Secret | None) -> Endpoint | None:
+        """The verification revision of what serves, if it writes where the candidate's does and nowhere else."""
+        name = dict(snapshot.traffic.tags).get(TAG_LIVE_VERIFY)
+        info = target.revision(name) if name is not None else None
+        if name is None or info is None or not info.is_ready:
+            return None
+        wanted = self.environment.spec.verify_variables
+        if any(info.variables.get(key) != value for key, value in wanted.items()):
+            return None
+        url = snapshot.tag_urls[TAG_LIVE_VERIFY]
+        return Endpoint(url=url, revision=name, token=token, may_write=True)
 
     def _is_open(self, snapshot: Snapshot, phase: Phase) -> bool:
         return snapshot.is_public or (phase is Phase.LIVE and self.environment.spec.public)
