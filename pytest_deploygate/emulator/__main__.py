@@ -68,8 +68,8 @@ def main() -> int:
 def _detach(home: Path) -> bool:
     """Leave the caller's process group and terminal; True in the process that goes on.
 
-    The caller reads the process id of the one that goes on. The process forks before it loads anything heavy, so that the caller waits for its parent only a moment and has no
-    child to look after.
+    The caller reads the process id of the one that goes on. The process forks before it loads anything heavy, so that
+    the caller waits only a moment, and has no child to look after.
     """
     child = os.fork()
     if child != 0:

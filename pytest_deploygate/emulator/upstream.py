@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 KEEP_S = 1.0
 _HEAD_LIMIT = 256 * 1024
@@ -107,17 +107,17 @@ class _Connection:
         if self.freed_at is None:
             self.close()
 
-    @property
-    def is_usable(self) -> bool:
-        kept_s = time.monotonic() - (self.freed_at or 0.0)
+    def is_usable(self, now: float) -> bool:
+        kept_s = now - (self.freed_at or 0.0)
         return kept_s < KEEP_S and not self.writer.is_closing() and not self.reader.at_eof()
 
 
 class Upstream:
-    """Connections to one function server on loopback."""
+    """Connections to the function server on ``port`` of loopback; ``clock`` tells how long one was idle."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._port = port
+        self._clock = clock
         self._free: deque[_Connection] = deque()
 
     async def request(
@@ -178,7 +178,7 @@ class Upstream:
     async def _connection(self) -> _Connection:
         while self._free:
             connection = self._free.pop()  # the one used last: the others grow old and are closed
-            if connection.is_usable:
+            if connection.is_usable(self._clock()):
                 connection.freed_at = None
                 connection.is_fresh = False
                 self._close_old()
@@ -199,14 +199,14 @@ class Upstream:
         """A connection whose answer was read."""
         if connection.freed_at is not None:
             return
-        connection.freed_at = time.monotonic()
+        connection.freed_at = self._clock()
         if keep and not connection.writer.is_closing():
             self._free.append(connection)
         else:
             connection.close()
 
     def _close_old(self) -> None:
-        while self._free and not self._free[0].is_usable:
+        while self._free and not self._free[0].is_usable(self._clock()):
             self._free.popleft().close()
 
     def close(self) -> None:
