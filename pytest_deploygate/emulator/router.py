@@ -8,7 +8,7 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -133,7 +133,7 @@ class Router:
 
     def _handler(
         self, service: str, tag: str
-    ) -> Callable[[web.BaseRequest], "asyncio.Future[web.StreamResponse]"]:
+    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             routes = self._routes.get(service)
             if routes is None:
@@ -150,7 +150,7 @@ class Router:
                 )
             return await self._serve(request, revision)
 
-        return handle  # type: ignore[return-value]  # a coroutine function is what the server awaits
+        return handle
 
     async def _serve(self, request: web.BaseRequest, revision: str) -> web.StreamResponse:
         began = time.monotonic()

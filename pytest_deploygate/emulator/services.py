@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from pytest_deploygate.emulator.balance import Balancer
 from pytest_deploygate.emulator.operations import (
     FAILED_PRECONDITION,
+    INTERNAL,
     INVALID_ARGUMENT,
     NOT_FOUND,
     OperationFailed,
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 Service = run_v2.Service.pb()
 TrafficTarget = run_v2.TrafficTarget.pb()
 LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
+REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 _States = run_v2.Condition.State
 INVOKER = "roles/run.invoker"
 
@@ -186,7 +188,7 @@ class Services:
             targets = self._half_of(service, targets)
         self._settle(service, targets, uris, reason=reason, is_half=half)
         if half:
-            raise OperationFailed(13, "The traffic could not be applied completely.")
+            raise OperationFailed(INTERNAL, "The traffic could not be applied completely.")
 
     async def _ensure(self, name: str) -> None:
         short = name.rsplit("/", 1)[-1]
@@ -275,7 +277,9 @@ class Services:
             halves.append(
                 (
                     revision,
-                    TrafficTarget(type_=2, revision=revision.rsplit("/", 1)[-1], percent=half),
+                    TrafficTarget(
+                        type_=REVISION, revision=revision.rsplit("/", 1)[-1], percent=half
+                    ),
                 )
             )
         return [pair for pair in halves if pair[1].percent]
