@@ -153,8 +153,8 @@ class JUnit:
         path = Path(self._xml.logfile)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w", encoding="utf-8"):
-                pass
+            with path.open("w", encoding="utf-8") as file:
+                file.write("\n")  # a full disk says so only now
         except OSError as error:
             raise ConfigError(
                 f"the JUnit file {path} cannot be written: {error.strerror}",
@@ -226,4 +226,5 @@ def properties(
     for verdict in verdicts.values():
         for result in verdict.gates:
             named[f"gate.{result.gate.name}"] = f"{result.score} {result.outcome.value}"
+    named |= {name: why for name, why in facts.items() if name.startswith("override.")}
     return {f"deploygate.{name}": value for name, value in named.items()}

@@ -36,6 +36,7 @@ _SWITCHES = {
     "newfirst": ("--nf", "it reorders checks by an earlier run"),
     "stepwise": ("--sw", "it stops at the first failure"),
     "stepwise_skip": ("--sw-skip", "it passes over a failure"),
+    "looponfail": ("-f", "a deployment runs once"),
     "usepdb": ("--pdb", "a deployment cannot wait at a prompt"),
     "trace": ("--trace", "a deployment cannot wait at a prompt"),
     "doctestmodules": ("--doctest-modules", "doctests are no checks"),
@@ -48,6 +49,12 @@ _LISTS = {
     "ignore": ("--ignore", "it leaves out checks"),
     "ignore_glob": ("--ignore-glob", "it leaves out checks"),
     "confcutdir": ("--confcutdir", "it leaves out the conftest files that belong to the checks"),
+}
+
+_NEEDED_PLUGINS = {
+    "warnings": "it hides checks that return instead of asserting",
+    "threadexception": "it hides exceptions in threads",
+    "unraisableexception": "it hides exceptions in finalisers",
 }
 
 
@@ -101,8 +108,9 @@ def _interpreter(config: pytest.Config) -> Iterator[str]:
     for warning in config.getoption("pythonwarnings", None) or ():
         if not warning.startswith(("error", "e")):
             yield f"-W {warning}: it may hide a check that returns instead of asserting; leave it out"
-    if not config.pluginmanager.hasplugin("warnings"):
-        yield "-p no:warnings: it hides checks that return instead of asserting; leave it out"
+    for plugin, why in _NEEDED_PLUGINS.items():
+        if not config.pluginmanager.hasplugin(plugin):
+            yield f"-p no:{plugin}: {why}; leave it out"
 
 
 def _runners(config: pytest.Config) -> Iterator[str]:

@@ -1,0 +1,154 @@
+"""Hooks of a project: they may be stricter, they may listen, and they never leave a candidate behind."""
+
+import pytest
+
+from tests.plugin.projects import LIE, Project
+
+FAILS = {LIE: "def test_lie(): assert False\n"}
+DECIDE = """\
+from dataclasses import replace
+from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.verdict import Reason, ReasonCode, judge_phase
+
+def pytest_deploygate_decide(config, policy, evidence):
+    own = judge_phase(policy, evidence)
+    {decision}
+"""
+NO_ACT = """\
+def pytest_deploygate_act(rollout, verdict):
+    return verdict.evidence.phase.value == "{phase}" or None
+"""
+LISTENS = """\
+def pytest_deploygate_verdict(rollout, verdict):
+    with open("heard", "a") as file:
+        print(verdict.evidence.phase.value, verdict.holds, rollout.state.value, file=file)
+
+def pytest_deploygate_finished(rollout):
+    with open("heard", "a") as file:
+        print("finished", rollout.state.value, file=file)
+"""
+
+
+def decide(decision: str) -> dict[str, str]:
+    return {"conftest.py": DECIDE.format(decision=decision)}
+
+
+@pytest.mark.parametrize("phase", ["READINESS", "CANDIDATE", "LIVE"])
+def test_custom_decision_can_be_stricter(project: Project, before: str, phase: str) -> None:
+    project.write(
+        decide(
+            f"return replace(own, holds=evidence.phase is not Phase.{phase}, "
+            "reasons=(Reason(code=ReasonCode.CUSTOM, sentence='not on a Friday'),))"
+        )
+    )
+    run = project.deploy()
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.said("state") == ("REFUSED" if phase == "READINESS" else "ROLLED_BACK")
+    assert run.said("reason") == "not on a Friday"
+    assert run.said("reason_code") == "custom"
+
+
+def test_custom_decision_cannot_be_more_lenient(project: Project, before: str) -> None:
+    project.write({**FAILS, **decide("return replace(own, holds=True)")})
+    run = project.deploy()
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.said("reason_code") == "gate_failed"
+    assert "a custom decision would have let it pass" in run.output
+
+
+def test_override_lets_a_gate_fail_and_is_recorded(project: Project, before: str) -> None:
+    project.write({**FAILS, **decide("return replace(own, holds=True)")})
+    run = project.deploy("--deploy-override=cand:the sheet is down")
+    assert run.status == 0, run.output
+    assert run.serving != before
+    assert run.record is not None
+    assert run.record.facts["override.cand"] == "the sheet is down"
+    assert run.said("override.cand") == "the sheet is down"
+    assert "gate cand was overridden: the sheet is down" in run.output
+    assert run.said("gate.cand") == "1/2 FAILED"
+
+
+def test_override_of_a_gate_that_there_is_not_is_refused(project: Project, before: str) -> None:
+    run = project.deploy("--deploy-override=other:why")
+    assert (run.status, run.serving) == (4, before), run.output
+    assert "--deploy-override=other: there is no such gate" in run.output
+
+
+@pytest.mark.parametrize("phase", ["readiness", "candidate", "live"])
+def test_act_that_does_nothing_leaves_the_baseline(
+    project: Project, before: str, phase: str
+) -> None:
+    run = project.write({"conftest.py": NO_ACT.format(phase=phase)}).deploy()
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.said("reason") == "no action was taken on the verdict"
+    assert len(run.cases) == 4
+
+
+@pytest.mark.parametrize(
+    ("hook", "phase"),
+    [
+        ("def pytest_deploygate_decide(policy, evidence): {}", "live"),
+        ("def pytest_deploygate_act(rollout, verdict): {}", "candidate"),
+    ],
+)
+def test_hook_that_breaks_ends_in_the_baseline(
+    project: Project, before: str, hook: str, phase: str
+) -> None:
+    where = "evidence" if "evidence" in hook else "verdict.evidence"
+    breaks = f"\n    if {where}.phase.value == '{phase}': raise OSError('broken')\n"
+    run = project.write({"conftest.py": hook.format(breaks)}).deploy()
+    assert run.status in (1, 3), run.output
+    assert run.serving == before, run.output
+    assert run.said("state") == "ROLLED_BACK"
+
+
+def test_listeners_hear_every_verdict_and_the_end(project: Project) -> None:
+    run = project.write({"conftest.py": LISTENS}).deploy()
+    assert run.status == 0, run.output
+    assert (project.root / "heard").read_text(encoding="utf-8").splitlines() == [
+        "readiness True OPEN",
+        "candidate True STAGED",
+        "live True SERVING",
+        "finished PROMOTED",
+    ]
+
+
+def test_listeners_hear_of_a_return(project: Project) -> None:
+    run = project.write({"conftest.py": LISTENS, **FAILS}).deploy()
+    assert run.status == 1, run.output
+    assert (project.root / "heard").read_text(encoding="utf-8").splitlines() == [
+        "readiness True OPEN",
+        "candidate False STAGED",
+        "finished ROLLED_BACK",
+    ]
+
+
+RAISES = {
+    "error": "raise OSError('chat is down')",
+    "outcome": "import pytest; pytest.fail('chat is down')",
+}
+
+
+@pytest.mark.parametrize("body", RAISES.values(), ids=RAISES)
+def test_listeners_that_break_change_nothing(project: Project, before: str, body: str) -> None:
+    breaks = f"def pytest_deploygate_verdict(): {body}\ndef pytest_deploygate_finished(): {body}\n"
+    project.write({"conftest.py": breaks, **FAILS})
+    run = project.deploy()
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.said("state") == "ROLLED_BACK"
+    assert "chat is down" in run.output
+    project.write({LIE: "def test_lie(): pass\n"})
+    again = project.deploy("--deploy-reason=it was the check")
+    assert again.status == 0, again.output
+    assert again.serving != before
+
+
+def test_listener_that_ends_pytest_ends_in_the_baseline(project: Project, before: str) -> None:
+    exits = (
+        "import pytest\ndef pytest_deploygate_verdict(verdict):\n"
+        "    if verdict.evidence.phase.value == 'live': pytest.exit('x', returncode=0)\n"
+    )
+    run = project.write({"conftest.py": exits}).deploy()
+    assert run.serving == before, run.output
+    assert run.status == 1, run.output
+    assert run.said("state") == "ROLLED_BACK"

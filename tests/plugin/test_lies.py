@@ -1,0 +1,65 @@
+"""Every lie, in one process and with workers: the baseline serves, and the record says what happened."""
+
+from importlib.util import find_spec
+
+import pytest
+
+from tests.plugin.lies import LIES, Lie
+from tests.plugin.projects import SETTINGS, Project, Run
+
+ROWS = [
+    pytest.param(lie, workers, id=f"{lie.name}-n{workers}")
+    for lie in LIES
+    for workers in lie.workers
+]
+SHORT_BUDGET = SETTINGS.replace("budget-s = 60", "budget-s = 3")
+
+
+@pytest.mark.parametrize(("lie", "workers"), ROWS)
+def test_lie_does_not_promote(lie: Lie, workers: int, project: Project, before: str) -> None:
+    if lie.needs == "pytest 9":
+        if pytest.version_tuple < (9,):
+            pytest.skip("an option of pytest 9")
+    elif lie.needs and find_spec(lie.needs) is None:
+        pytest.skip(f"{lie.needs} is not installed")
+    project.write(lie.files)
+    if lie.settings == "BUDGET":
+        project.write({"pyproject.toml": SHORT_BUDGET})
+    elif lie.settings:
+        project.settings(lie.settings)
+    run = project.deploy(*lie.args, workers=workers, env=lie.env)
+    assert run.serving == before, run.output
+    assert run.status in lie.statuses, run.output
+    check_record(lie, run)
+    if lie.has_junit:
+        check_junit(run, run.record.state.value if run.record is not None else "REFUSED", before)
+    else:
+        assert run.junit is None
+
+
+def check_record(lie: Lie, run: Run) -> None:
+    """What the ledger says."""
+    if not lie.is_recorded:
+        assert run.record is None
+        return
+    assert run.record is not None, run.output
+    assert run.record.state.value in ([lie.state] if lie.state else ["REFUSED", "ROLLED_BACK"])
+    assert run.record.reason_code in lie.reasons, run.output
+    states = lie.checks or (lie.check,)
+    if any(states):
+        assert run.state_of(lie.node) in states, run.record.facts
+
+
+def check_junit(run: Run, state: str, baseline: str) -> None:
+    """What CI reads."""
+    assert run.said("verdict") in ("ROLL_BACK", "REFUSE"), run.output
+    assert run.said("state") == state
+    assert run.said("reason")
+    if run.record is not None:
+        assert run.said("reason_code") == run.record.reason_code
+        assert run.said("rollout_id") == run.record.rollout_id
+        assert run.said("serving_revision") == baseline
+    for case in run.cases:
+        gates = [v for n, v in run.properties_of(case) if n == "deploygate.gate"]
+        if case.name and str(case.name).startswith("test_"):
+            assert len(gates) == 1, f"{case.name}: {gates}"

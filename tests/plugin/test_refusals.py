@@ -1,0 +1,155 @@
+"""Options that narrow or falsify a run: refused before anything is touched, with a sentence that says what to do."""
+
+import json
+
+import pytest
+
+from tests.plugin.projects import SETTINGS, Project, Run
+
+NARROW = {
+    "-k honest": "-k: it leaves out checks; leave it out, or judge without deploying: --deploy-env",
+    "-m mark": "-m: it leaves out checks; leave it out, or judge without deploying: --deploy-env",
+    "--deselect gates/cand": "--deselect: it leaves out checks; leave it out",
+    "--ignore=gates/cand": "--ignore: it leaves out checks; leave it out",
+    "--ignore-glob=*lie*": "--ignore-glob: it leaves out checks; leave it out",
+    "--lf": "--lf: it leaves out the checks that passed last time; leave it out",
+    "--ff": "--ff: it reorders checks by an earlier run; leave it out",
+    "--nf": "--nf: it reorders checks by an earlier run; leave it out",
+    "--sw": "--sw: it stops at the first failure; leave it out",
+    "--sw-skip": "--sw-skip: it passes over a failure; leave it out",
+    "--maxfail=2": "-x or --maxfail: it leaves out the checks behind the first failures; leave it out",
+    "-o python_functions=check_*": "-o python_functions: it may change what is collected or how it is judged; set it in",
+    "--confcutdir=gates": "--confcutdir: it leaves out the conftest files that belong to the checks; leave it out",
+}
+FALSE = {
+    "--setup-only": "--setup-only: it runs no check; leave it out",
+    "--setup-plan": "--setup-plan: it runs no check; leave it out",
+    "--setup-show": "--setup-show: it is for debugging fixtures; leave it out",
+    "--collect-only": "--collect-only: it runs no check; leave it out",
+    "--runxfail": "--runxfail: it turns an expected failure into a pass; leave it out",
+    "--keep-duplicates": "--keep-duplicates: it counts a check twice; leave it out",
+    "--continue-on-collection-errors": "a module that cannot be collected is missing evidence; leave it out",
+    "--assert=plain": "--assert=plain: assertions in helper modules lose their meaning; leave it out",
+    "--pdb": "--pdb: a deployment cannot wait at a prompt; leave it out",
+    "--trace": "--trace: a deployment cannot wait at a prompt; leave it out",
+    "--doctest-modules": "--doctest-modules: doctests are no checks; leave it out",
+    "--pyargs": "--pyargs: the gates of the policy say what is collected; leave it out",
+    "--noconftest": "--noconftest: it leaves out the conftest files that belong to the checks; leave it out",
+    "-W ignore": "-W ignore: it may hide a check that returns instead of asserting; leave it out",
+    "-p no:threadexception": "-p no:threadexception: it hides exceptions in threads; leave it out",
+    "-p no:unraisableexception": "-p no:unraisableexception: it hides exceptions in finalisers; leave it out",
+    "--timeout-method=thread": "--timeout-method=thread: it ends pytest without a verdict; use signal, or run with -n 1",
+    "--reruns=2": "--reruns: a check that passes the second time is flaky, not passed; leave it out",
+}
+GROUPS = {"narrow": NARROW, "false": FALSE}
+
+
+def arguments(group: dict[str, str]) -> list[str]:
+    return [part for text in group for part in text.split(" ", 1)]
+
+
+def check_refused(project: Project, run: Run, cloud: bytes, *sentences: str) -> None:
+    """Exit 4, everything said, nothing touched."""
+    assert run.status == 4, run.output
+    for sentence in sentences:
+        assert sentence in run.output, run.output
+    assert project.cloud() == cloud
+    assert run.record is None
+
+
+@pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS)
+@pytest.mark.parametrize("way", ["arguments", "PYTEST_ADDOPTS", "addopts"])
+def test_option_is_refused_however_it_is_given(
+    project: Project, way: str, group: dict[str, str]
+) -> None:
+    cloud, args = project.cloud(), arguments(group)
+    if way == "arguments":
+        run = project.deploy(*args)
+    elif way == "PYTEST_ADDOPTS":
+        quoted = " ".join(f"'{a}'" for a in args)
+        run = project.deploy(env={"PYTEST_ADDOPTS": quoted})
+    else:
+        own = json.dumps(["--import-mode=importlib", *args])
+        project.write({"pyproject.toml": SETTINGS.replace('["--import-mode=importlib"]', own)})
+        run = project.deploy()
+    check_refused(project, run, cloud, "this session cannot decide a deployment", *group.values())
+    assert run.said("verdict") == "REFUSE"
+    assert run.said("reason_code") == "could_not_act"
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("gates/cand",), "gates/cand: the gates of the policy say what is collected"),
+        (
+            ("gates/cand/test_honest.py::test_honest",),
+            "test_honest: the gates of the policy say what is collected; leave paths and node ids out",
+        ),
+        (("-p", "no:warnings"), "-p no:warnings: it hides checks that return instead of asserting"),
+        (
+            ("-c", "sub/pytest.ini", "--rootdir=."),
+            "-c: the settings of the project decide; run without it",
+        ),
+        (("-x",), "-x or --maxfail: it leaves out the checks behind the first failures"),
+        (("--deploy-env=fake",), "--deploy-to and --deploy-env exclude each other"),
+        (("--deploy-override=cand",), "--deploy-override=cand: needs the form GATE:REASON"),
+        (("--junitxml=source.txt/junit.xml",), "junit.xml cannot be written"),
+        (
+            ("--junitxml=/dev/full",),
+            "the JUnit file /dev/full cannot be written: No space left on device",
+        ),
+        (("--deploy-to=nowhere",), "unknown environment 'nowhere'"),
+        (("-m", "rollback-checks"), "-m: it leaves out checks"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_option_is_refused(project: Project, args: tuple[str, ...], sentence: str) -> None:
+    project.write({"sub/pytest.ini": "[pytest]\n"})
+    cloud = project.cloud()
+    check_refused(project, project.deploy(*args), cloud, sentence)
+
+
+@pytest.mark.parametrize("dist", ["loadscope", "loadfile", "loadgroup", "each"])
+def test_other_schedulers_are_refused(project: Project, dist: str) -> None:
+    cloud = project.cloud()
+    run = project.deploy(f"--dist={dist}", workers=2)
+    said = f"--dist={dist}: with it a crash can hang or repeat checks; use load or worksteal"
+    check_refused(project, run, cloud, said)
+
+
+def test_optimised_interpreter_is_refused(project: Project) -> None:
+    cloud = project.cloud()
+    run = project.deploy(env={"PYTHONOPTIMIZE": "1"})
+    check_refused(
+        project, run, cloud, "PYTHONOPTIMIZE or -O: assert statements do not run; unset it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "env"),
+    [
+        (("-p", "no:deploygate"), {}),
+        ((), {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}),
+    ],
+    ids=["-p no:deploygate", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"],
+)
+def test_deployment_without_the_plugin_fails_closed(
+    project: Project, args: tuple[str, ...], env: dict[str, str]
+) -> None:
+    cloud = project.cloud()
+    run = project.deploy(*args, env=env, workers=None)
+    check_refused(project, run, cloud, "unrecognized arguments")
+
+
+def test_gates_that_share_a_check_are_refused(project: Project) -> None:
+    project.settings('\n[tool.deploygate.gates.all]\nphase = "candidate"\npaths = ["gates"]\n')
+    cloud = project.cloud()
+    check_refused(project, project.deploy(), cloud, "belongs to several gates")
+
+
+def test_plan_may_narrow(project: Project, before: str) -> None:
+    cloud = project.cloud()
+    run = project.deploy("--deploy-plan", "-k", "honest")
+    assert run.status == 0, run.output
+    assert project.cloud() == cloud
+    assert run.serving == before
