@@ -6,6 +6,7 @@ effect:
 
 * ``http`` with ``status``, ``message``, ``retry_after``: that error answer; ``applied`` true: after the call was done,
 * ``drop``: ``"before"`` cuts the connection and does nothing, ``"after"`` does the call and loses the answer,
+  ``"middle"`` does the call and loses the second half of the answer,
 * ``hang``: no answer until the rules are cleared; ``applied`` true: after the call was done,
 * ``operation``: ``{"kind", "message", "slow_s", "applied"}`` for the operation that the call starts,
 * ``traffic``: ``"half_applied"``, for a change of traffic,
@@ -179,7 +180,7 @@ def _rule(entry: object) -> Rule:
         if "retry_after" in entry
         else None,
         delay_s=_number(entry, "delay_s"),
-        drop=_one_of(entry, "drop", ("", "before", "after")),
+        drop=_one_of(entry, "drop", ("", "before", "after", "middle")),
         hang=_flag(entry, "hang"),
         is_applied=_flag(entry, "applied"),
         operation=_operation(entry.get("operation")),

@@ -232,6 +232,8 @@ async def _faults(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
     if rule.drop == "after":
         _cut(request)
+    if rule.drop == "middle" and isinstance(response, web.Response):
+        response = await _break_off(request, response)
     if rule.hang:
         await faults.until_cleared()
         _cut(request)
@@ -242,6 +244,18 @@ async def _faults(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _error(rule: Rule, http: int) -> ApiError:
     return ApiError(http, rule.message, status=rule.status, retry_after_s=rule.retry_after_s)
+
+
+async def _break_off(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    """Send half of an answer that promised all of it."""
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    half = web.StreamResponse(status=whole.status, headers={"Content-Type": whole.content_type})
+    half.content_length = len(body)
+    await half.prepare(request)
+    await half.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return half
 
 
 def _cut(request: web.Request) -> None:

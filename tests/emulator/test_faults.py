@@ -63,6 +63,13 @@ def test_lost_answer_was_applied_and_lost_request_was_not(driver: Driver, pair: 
     assert first != second
 
 
+def test_answer_that_breaks_off_in_the_middle_was_applied(driver: Driver, pair: Pair) -> None:
+    driver.fault(method="PATCH", path=f"services/{short(pair.service.name)}$", drop="middle")
+    with pytest.raises(requests.RequestException):
+        driver.traffic(pair.service.name, to(pair.second, 100))
+    until(lambda: driver.answering(pair.service.uri), lambda revision: revision == pair.second)
+
+
 def test_error_although_applied(driver: Driver, pair: Pair) -> None:
     service, _, second = pair
     driver.fault(method="PATCH", path=f"services/{short(service.name)}$", http=503, applied=True)
@@ -205,7 +212,7 @@ def test_missing_image_keeps_traffic_where_it_is(driver: Driver, pair: Pair) -> 
         ({"http": 200}, "http must be a whole number from 400 to 599"),
         ({"http": 503, "paht": "x"}, "unknown field 'paht'"),
         ({"http": 503, "path": "("}, "path is no regular expression"),
-        ({"drop": "during"}, "drop must be one of before, after"),
+        ({"drop": "during"}, "drop must be one of before, after, middle"),
         ({"operation": {"kind": "odd"}}, "kind must be one of build_failed"),
         ({"http": 503, "times": 0}, "times must be a whole number from 1"),
         ({"delay_s": -1}, "delay_s must be a number of seconds"),
