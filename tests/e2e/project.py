@@ -21,6 +21,8 @@ from pytest_deploygate.emulator.process import find, stop
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("pyproject.toml", "conftest.py", "suites", "fixtures", "test_invoices")
 SESSION_LIMIT_S = 300
+PAUSE_S = 0.01
+"""Between two requests of a visitor, who is not to take the processor from those who are watched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +145,7 @@ class Project:
 
     @contextmanager
     def watched(self, *, expect: int = 405) -> Iterator["Watch"]:
-        """Ask the public URL without pause while the block runs; each answer should have the status ``expect``."""
+        """Ask the public URL again and again while the block runs; each answer should have the status ``expect``."""
         watch = Watch(self.url, expect)
         watch.start()
         try:
@@ -157,11 +159,12 @@ class Project:
 
 
 class Watch:
-    """A visitor of the public URL: notes which revisions answered, and every failure."""
+    """A visitor of the public URL: notes which revisions answered, when each did last, and every failure."""
 
     def __init__(self, url: str, expect: int) -> None:
         self._expect = expect
         self.revisions: list[str] = []
+        self.last_at: dict[str, float] = {}
         self.failures: list[str] = []
         self.count = 0
         self._url = url
@@ -181,6 +184,7 @@ class Watch:
         with _direct() as session:
             while not self._stop.is_set():
                 self._ask(session)
+                self._stop.wait(PAUSE_S)
 
     def _ask(self, session: requests.Session) -> None:
         self.count += 1
@@ -193,6 +197,7 @@ class Watch:
             self.failures.append(f"{answer.status_code}: {answer.text[:100]}")
             return
         revision = revision_of(answer)
+        self.last_at[revision] = time.time()
         if not self.revisions or self.revisions[-1] != revision:
             self.revisions.append(revision)
 

@@ -46,7 +46,9 @@ FILES = {
     "checks/greeting/test_greeting.py": (
         "def test_it_greets(candidate):\n    assert candidate.get('?name=Ada').text == 'hello, Ada\\n'\n"
     ),
-    "checks/alive/test_alive.py": "def test_it_answers(live):\n    assert live.get('').status == 200\n",
+    "checks/alive/test_alive.py": (
+        "def test_it_answers(live):\n    assert live.get('').text == 'hello, world\\n'\n"
+    ),
 }
 
 
