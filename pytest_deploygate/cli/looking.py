@@ -24,7 +24,6 @@ from pytest_deploygate.core.freeze import frozen_until
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
 from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.ports import Store
 
 
@@ -207,8 +206,8 @@ def _holder(lease: Lease) -> Holder:
 
 
 def _print(out: Output, found: Status) -> None:
-    shares = Traffic(shares=tuple(found.serving.items())) if found.serving else None  # type: ignore[arg-type] # names
-    serving = "nothing is deployed" if shares is None else str(shares).replace("=", " ") + " %"
+    shares = ", ".join(f"{name} {percent} %" for name, percent in found.serving.items())
+    serving = shares or "nothing is deployed"
     if found.problems and not found.exists:
         serving = ""
     traffic = "follows LATEST" if found.follows_latest else "pinned by name"

@@ -13,7 +13,8 @@ from click.shell_completion import CompletionItem
 
 from pytest_deploygate import telemetry, wiring
 from pytest_deploygate.cli.output import Output
-from pytest_deploygate.config import FILE, Environment, Settings, is_configured, load
+from pytest_deploygate.config import Environment, Settings, load
+from pytest_deploygate.configured import FILE, is_configured
 from pytest_deploygate.core.errors import ConfigError, DeployGateError
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.redaction import Redactor

@@ -162,7 +162,7 @@ def _carry_out(
         plan = _plan(ports, now, wish)
         confirm(
             out,
-            f"Return all traffic of {environment.name} from {now.serving} to {plan.to}?",
+            f"Return all traffic of {environment.name} to {plan.to}, from {_shares(now)}?",
             is_sure=wish.is_sure,
         )
         if wish.is_emergency:
@@ -196,7 +196,7 @@ def _ports(
 
 def _settle(operator: Operator, ports: Ports, wish: Wish, out: Output) -> tuple[Recovery, ...]:
     """Bring to an end what dead processes left; what stays stranded is this person's to decide."""
-    settled = wiring.recover(ports, progress=_progress(out))
+    settled = wiring.recover(ports, progress=_Progress(out))
     for one in settled:
         out.note(f"settled {one.rollout_id}: {one.state.value}: {one.sentence}")
     if any(one.state is State.STRANDED for one in settled):
@@ -258,7 +258,7 @@ def _roll_back(
             actor=operator.actor,
             purpose="rollback",
             reason=Reason(code=ReasonCode.REQUESTED, sentence=wish.reason),
-            progress=_progress(out),
+            progress=_Progress(out),
             opened=keep,
         )
     finally:
@@ -278,16 +278,18 @@ def _supersede(operator: Operator, ports: Ports, rollout: Ledgered, out: Output)
         return ()
 
 
+def _shares(now: Snapshot) -> str:
+    return ", ".join(f"{revision} ({percent} %)" for revision, percent in now.serving.shares)
+
+
 class _Progress:
+    """Says each step."""
+
     def __init__(self, out: Output) -> None:
         self._out = out
 
     def __call__(self, step: str, detail: str) -> None:
         self._out.note(f"{step}: {detail}")
-
-
-def _progress(out: Output) -> _Progress:
-    return _Progress(out)
 
 
 def _rollback_of(  # the parts of one document

@@ -1,6 +1,6 @@
 """``recover``, ``unlock``, ``adopt``: bringing an environment in order after something went wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,7 +42,7 @@ class Recovered:
 
     environment: str
     settled: Sequence[Settled]
-    serving: str
+    serving: Mapping[str, int]
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -84,7 +84,7 @@ def recover(operator: Operator, environment: str, wait: float, *, is_json: bool)
             done = wiring.recover(
                 ports, wait_s=wait, progress=lambda step, detail: out.note(f"{step}: {detail}")
             )
-            serving = str(ports.target.snapshot().serving)
+            shares = ports.target.snapshot().serving.shares
             for one in done:
                 record = ports.store.rollout(one.rollout_id)
                 if record is not None:
@@ -102,7 +102,7 @@ def recover(operator: Operator, environment: str, wait: float, *, is_json: bool)
             )
             for one in done
         ],
-        serving=serving,
+        serving=dict(shares),
     )
     out.document(found)
     out.table(
@@ -111,7 +111,8 @@ def recover(operator: Operator, environment: str, wait: float, *, is_json: bool)
     )
     if not found.settled:
         out.line("nothing was open")
-    out.line(f"serving: {found.serving or 'nothing'}")
+    serving = ", ".join(f"{name} {percent} %" for name, percent in found.serving.items())
+    out.line(f"serving: {serving or 'nothing'}")
     return found.exit_status
 
 

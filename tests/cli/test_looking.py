@@ -1,0 +1,177 @@
+"""status, history, show, backups, plan: what a person sees, and what a script reads."""
+
+import pytest
+
+from tests.cli.shop import Shop
+
+
+def test_status_tells_what_serves_and_who_may_act(shop: Shop) -> None:
+    done = shop.run("status")
+    assert done.status == 0
+    lines = {line[:14].strip(): line[14:].strip() for line in done.out.splitlines()}
+    assert lines["serving"] == "svc-00002 100 %"
+    assert lines["traffic"] == "follows LATEST"
+    assert lines["judged good"] == "yes"
+    assert lines["lease"] == "free"
+    assert lines["watchdog"].startswith("off")
+    assert "dg-prev" in done.out
+    assert "\x1b" not in done.out
+
+
+def test_status_as_json_says_the_same(shop: Shop) -> None:
+    found = shop.run("status", "fake", "--json").json
+    assert found["serving"] == {"svc-00002": 100}
+    assert found["follows_latest"] is True
+    assert found["is_judged_good"] is True
+    assert found["lease"] is None
+    assert found["problems"] == []
+    assert found["tags"] == {
+        "dg-prev": {"revision": "svc-00001", "url": "https://dg-prev---svc.example"}
+    }
+    last = found["last_rollout"]
+    assert isinstance(last, dict)
+    assert last["state"] == "PROMOTED"
+
+
+def test_status_before_the_first_release_is_no_error(new: Shop) -> None:
+    done = new.run("status")
+    assert done.status == 0
+    assert "nothing is deployed" in done.out
+
+
+def test_status_shows_the_target_when_the_record_cannot_be_read(shop: Shop) -> None:
+    (shop.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
+    done = shop.run("status")
+    assert done.status == 10
+    assert "svc-00002 100 %" in done.out
+    assert "could not look: record:" in done.out
+
+
+def test_status_shows_the_record_when_the_target_cannot_be_read(shop: Shop) -> None:
+    (shop.root / "fake.pickle").unlink()
+    pyproject = shop.root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("on_disk:make", "on_disk:missing"))
+    found = shop.run("status", "--json")
+    assert found.status == 10
+    problems, last = found.json["problems"], found.json["last_rollout"]
+    assert isinstance(problems, list)
+    assert "cannot be loaded" in problems[0]
+    assert isinstance(last, dict)
+    assert last["state"] == "PROMOTED"
+
+
+def test_status_of_a_local_environment_does_not_start_the_local_cloud(new: Shop) -> None:
+    new.settings(environment='[tool.deploygate.environments.here]\ntarget = "local"')
+    done = new.run("status", "here", "--json")
+    assert done.status == 10
+    assert done.json["local_cloud"] == {"is_up": False, "endpoint": "", "pid": 0}
+    assert new.run("local", "status").status == 10
+    assert not (new.root / ".deploygate" / "local" / "local-cloud.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status", "nowhere"], "environments in"),
+        (["stat"], "No such command"),
+        (["status", "--nonsense"], "No such option"),
+        (["rollback", "fake"], "Missing option '--reason'"),
+        (["show", "2099"], "there is no rollout"),
+    ],
+)
+def test_wrong_command_line_is_a_usage_error(shop: Shop, arguments: list[str], said: str) -> None:
+    done = shop.run(*arguments)
+    assert done.status == 4
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_command_outside_of_a_project_says_where_to_go(new: Shop) -> None:
+    (new.root / "pyproject.toml").unlink()
+    done = new.run("status")
+    assert done.status == 4
+    assert "go into the project" in done.err
+
+
+def test_command_finds_the_project_above_and_by_option(shop: Shop) -> None:
+    below = Shop(shop.root / "suites")
+    assert "svc-00002" in below.run("status").out
+    elsewhere = Shop(shop.root.parent)
+    assert "svc-00002" in elsewhere.run("--project", str(shop.root), "status").out
+
+
+def test_error_is_json_where_json_was_asked_for(shop: Shop) -> None:
+    done = shop.run("show", "2099", "--json")
+    error = done.json["error"]
+    assert isinstance(error, dict)
+    assert error["kind"] == "ConfigError"
+    assert error["exit_status"] == done.status == 4
+
+
+def test_history_lists_the_newest_first_and_as_many_as_asked(shop: Shop) -> None:
+    found = shop.run("history", "--json").json["rollouts"]
+    assert isinstance(found, list)
+    assert [one["revision"] for one in found] == ["svc-00002", "svc-00001"]
+    assert found[0]["duration_seconds"] > 0
+    assert len(shop.run("history", "fake", "--limit", "1").out.splitlines()) == 2
+
+
+def test_history_of_a_new_project_says_what_to_do(new: Shop) -> None:
+    done = new.run("history")
+    assert (done.status, "pytest --deploy-to=ENV" in done.out) == (0, True)
+
+
+def test_show_has_gates_and_journal_and_takes_a_part_of_the_id(shop: Shop) -> None:
+    rollouts = shop.run("history", "--json").json["rollouts"]
+    assert isinstance(rollouts, list)
+    newest = str(rollouts[0]["rollout_id"])
+    found = shop.run("show", newest[-6:], "--json").json
+    assert found["gates"] == {
+        "readiness": "1/1 PASSED",
+        "health": "1/1 PASSED",
+        "live": "1/1 PASSED",
+    }
+    journal = found["journal"]
+    assert isinstance(journal, list)
+    assert [step["name"] for step in journal][:2] == ["ready", "backup"]
+    assert [step["sequence"] for step in journal] == list(range(1, len(journal) + 1))
+    assert newest in shop.run("show", "last").out
+
+
+def test_show_names_the_checks_that_did_not_pass(shop: Shop) -> None:
+    shop.say("health", "bad")
+    assert shop.deploy("v3").status == 1
+    done = shop.run("show", "last")
+    assert "suites/test_health.py::test_health  failed" in done.out
+    assert "0/1 FAILED" in done.out
+
+
+def test_backups_tells_whether_they_are_whole(shop: Shop) -> None:
+    found = shop.run("backups", "--json").json["backups"]
+    assert isinstance(found, list)
+    assert [(b["revision"], b["condition"]) for b in found] == [("svc-00001", "missing")]
+
+
+def test_plan_has_the_digest_that_the_session_prints(shop: Shop) -> None:
+    shop.source("v3")
+    digest = shop.run("plan", "--json").json["plan_digest"]
+    printed = shop.pytest("--deploy-to=fake", "--deploy-plan")
+    assert f"plan: digest {digest}" in printed.out
+    assert str(digest) in shop.run("plan", "fake").out
+    shop.source("v4")
+    assert shop.run("plan", "fake", "--format", "json").json["plan_digest"] != digest
+
+
+def test_plan_as_gcloud_is_only_commands(shop: Shop) -> None:
+    done = shop.run("plan", "fake", "--format", "gcloud")
+    assert done.out == "gcloud run services update-traffic svc\n"
+
+
+def test_reader_that_stops_early_is_no_error(shop: Shop) -> None:
+    process = shop.start("pytest_deploygate.cli", "history")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.wait(60)
+    process.stderr.close()

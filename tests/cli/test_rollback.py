@@ -1,0 +1,215 @@
+"""rollback: where to, where never, and that the person on call learns what became of it."""
+
+import pytest
+
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.values import RevisionName
+from tests.cli.shop import Shop
+
+BAD = ("rollback", "fake", "--reason", "orders without prices", "--yes")
+
+
+def test_rollback_returns_the_traffic_and_checks_it(shop: Shop) -> None:
+    done = shop.run(*BAD, "--json")
+    assert done.status == 0, done.err
+    assert shop.serving == {"svc-00001": 100}
+    found = done.json
+    assert found["rollback_successful"] is True
+    assert found["rollback_reason"] == "orders without prices"
+    assert found["to_revision"] == "svc-00001"
+    assert found["from_revisions"] == ["svc-00002"]
+    validation = found["post_rollback_validation"]
+    assert isinstance(validation, dict)
+    assert validation["verdict"] == "KEEP"
+    (event,) = shop.events("rollback.completed")
+    assert event["correlation_id"] == found["rollout_id"]
+    assert event["rollback_successful"] is True
+    assert event["rollback_reason"] == "orders without prices"
+    newest = shop.run("history", "--limit", "1").out
+    assert "ROLLED_BACK" in newest
+    assert "orders without prices" in newest
+
+
+def test_rollback_says_when_the_checks_of_what_then_serves_do_not_hold(shop: Shop) -> None:
+    shop.say("live", "bad")
+    done = shop.run(*BAD)
+    assert done.status == 1
+    assert "ROLL_BACK: gate live failed" in done.out
+    assert shop.serving == {"svc-00001": 100}, "checks after a rollback never act"
+
+
+def test_release_that_was_rolled_back_needs_a_reason_to_be_staged_again(shop: Shop) -> None:
+    assert shop.run(*BAD).status == 0
+    again = shop.deploy("v2")
+    assert again.status == 1
+    assert "this very release was rolled back before" in again.out
+    assert shop.serving == {"svc-00001": 100}
+    assert shop.deploy("v2", "--deploy-reason=the sheet was at fault").status == 0
+
+
+def test_release_that_rollback_checks_rolled_back_needs_a_reason_too(shop: Shop) -> None:
+    shop.say("live", "bad")
+    checked = shop.pytest("-m", "rollback-checks")
+    assert checked.status == 1
+    assert shop.serving == {"svc-00001": 100}
+    shop.say("live", "good")
+    assert "this very release was rolled back before" in shop.deploy("v2").out
+
+
+def test_rollback_never_goes_to_a_revision_that_was_rolled_back(shop: Shop) -> None:
+    assert shop.run(*BAD).status == 0
+    done = shop.run("rollback", "fake", "--to", "svc-00002", "--reason", "x", "--yes")
+    assert done.status == 10
+    assert "svc-00002 was rolled back before" in done.err
+    assert shop.serving == {"svc-00001": 100}
+
+
+def test_rollback_never_goes_to_a_candidate_that_failed_its_gates(shop: Shop) -> None:
+    shop.say("health", "bad")
+    assert shop.deploy("v3").status == 1
+    done = shop.run("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
+    assert done.status == 10
+    assert "was rolled back before" in done.err
+
+
+def test_rollback_goes_to_a_revision_that_nobody_judged_only_when_adopted(shop: Shop) -> None:
+    with shop.cloud() as cloud:
+        cloud.begin(image="theirs", variables={"SHEET": "production"})
+        cloud.finish_operations()
+    by_name = ("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
+    done = shop.run(*by_name)
+    assert done.status == 10
+    assert "no rollout ever judged revision svc-00003" in done.err
+    assert shop.run("adopt", "fake", "svc-00003", "--reason", "looked at it").status == 0
+    assert shop.run(*by_name).status == 0
+    assert shop.serving == {"svc-00003": 100}
+
+
+@pytest.mark.parametrize(
+    ("to", "said"), [("svc-00009", "does not exist"), ("svc-00002", "already serves all traffic")]
+)
+def test_rollback_refuses_a_revision_that_cannot_be_returned_to(
+    shop: Shop, to: str, said: str
+) -> None:
+    done = shop.run("rollback", "fake", "--to", to, "--reason", "x", "--yes")
+    assert done.status == 10
+    assert said in done.err
+
+
+def test_rollback_with_nobody_to_ask_needs_yes(shop: Shop) -> None:
+    done = shop.run("rollback", "fake", "--reason", "x")
+    assert done.status == 4
+    assert "add --yes" in done.err
+    assert shop.serving == {"svc-00002": 100}
+
+
+def test_rollback_ends_a_split_of_traffic(shop: Shop) -> None:
+    with shop.cloud() as cloud:
+        shares = {RevisionName("svc-00001"): 50, RevisionName("svc-00002"): 50}
+        cloud.write("human", Traffic.of(shares), None)
+    done = shop.run("rollback", "fake", "--to", "svc-00001", "--reason", "end the split", "--yes")
+    assert done.status == 0, done.err
+    assert shop.serving == {"svc-00001": 100}
+
+
+def test_rollback_to_a_backup_redeploys_what_the_platform_lost(shop: Shop) -> None:
+    with shop.cloud() as cloud:
+        cloud.human_deletes(RevisionName("svc-00001"))
+    assert shop.run(*BAD).status == 10
+    done = shop.run(*BAD, "--to-backup", "backup-svc-00001")
+    assert done.status in (0, 11), done.err
+    assert shop.run(*BAD, "--to-backup", "nonsense").status == 10
+
+
+def test_rollback_waits_for_nobody_who_lives(shop: Shop) -> None:
+    holder = shop.hold_lease()
+    try:
+        done = shop.run(*BAD)
+        assert done.status == 10
+        assert "is held by" in done.err
+        assert shop.serving == {"svc-00002": 100}
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_emergency_takes_the_lease_away_and_closes_what_is_open(shop: Shop) -> None:
+    holder = shop.hold_lease()
+    try:
+        done = shop.run(*BAD, "--emergency", "--json")
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert done.status == 0, done.err
+    assert shop.serving == {"svc-00001": 100}
+    superseded = done.json["superseded"]
+    assert isinstance(superseded, list)
+    assert len(superseded) == 1
+    status = shop.run("status", "--json").json
+    assert status["open_rollouts"] == []
+    assert status["lease"] is None
+    events = shop.run("history", "--json").json["lease_events"]
+    assert isinstance(events, list)
+    assert events[0]["kind"] == "broken"
+    assert events[0]["reason"] == "emergency rollback: orders without prices"
+
+
+def test_emergency_works_without_the_record(shop: Shop) -> None:
+    (shop.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
+    done = shop.run(*BAD)
+    assert done.status == 10, "without --emergency a record is needed"
+    assert shop.serving == {"svc-00002": 100}
+    done = shop.run(*BAD, "--emergency")
+    assert shop.serving == {"svc-00001": 100}
+    assert "so none is kept" in done.err
+    assert "lost: nothing was recorded" in done.out
+
+
+def test_emergency_works_when_the_record_is_gone(shop: Shop) -> None:
+    (shop.root / ".deploygate" / "state.db").unlink()
+    done = shop.run(*BAD, "--emergency")
+    assert done.status == 0, done.err
+    assert shop.serving == {"svc-00001": 100}
+
+
+def test_emergency_goes_where_a_person_says(shop: Shop) -> None:
+    assert shop.run(*BAD).status == 0
+    done = shop.run(*BAD, "--emergency", "--to", "svc-00002")
+    assert done.status == 0, done.err
+    assert shop.serving == {"svc-00002": 100}
+
+
+def test_rollback_that_cannot_be_verified_is_stranded_until_it_can(shop: Shop) -> None:
+    with shop.cloud() as cloud:
+        cloud.is_answering = False
+    done = shop.run(*BAD)
+    assert done.status == 11
+    assert "STRANDED" in done.out
+    assert "a person must look" in done.out
+    assert shop.run("status").status == 11
+    (event,) = shop.events("rollback.failed")
+    assert event["rollback_successful"] is False
+    assert event["rollback_reason"] == "orders without prices"
+
+    with shop.cloud() as cloud:
+        cloud.is_answering = True
+    recovered = shop.run("recover", "fake", "--json")
+    assert recovered.status == 0, recovered.err
+    assert recovered.json["serving"] == {"svc-00001": 100}
+    assert shop.run("status").status == 0
+
+
+def test_rollback_by_name_decides_what_a_stranded_rollout_left_open(shop: Shop) -> None:
+    with shop.cloud() as cloud:
+        cloud.is_answering = False
+    assert shop.run(*BAD).status == 11
+    with shop.cloud() as cloud:
+        cloud.is_answering = True
+        cloud.human_moves()
+    undecided = shop.run(*BAD)
+    assert undecided.status == 1
+    assert "say what shall serve" in undecided.err
+    done = shop.run("rollback", "fake", "--to", "svc-00001", "--reason", "back", "--yes")
+    assert done.status == 0, done.err
+    assert shop.serving == {"svc-00001": 100}
+    assert shop.run("status").status == 0
