@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_deploygate import watchdog
+from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.core.errors import (
     BuildFailed,
     ConfigError,
@@ -86,8 +87,7 @@ class DeployFlow:
             )
             for phase in (Phase.CANDIDATE, Phase.LIVE):
                 deployment = desk.serving(ports.target, snapshot, phase)
-                self._deciding = desk.run_phase(session, phase, deployment)
-                if not self._deciding.holds:
+                if not self._judge(session, phase, deployment, rollout).holds:
                     return
             return
         self._judge_candidate(session, rollout)
@@ -100,7 +100,20 @@ class DeployFlow:
         if rollout.state is State.SERVING:
             now = replace(target.snapshot(), is_public=desk.environment.spec.public)
             deployment = desk.staged(target, staged, now, Phase.LIVE)
-            self._deciding = desk.run_phase(session, Phase.LIVE, deployment)
+            self._judge(session, Phase.LIVE, deployment, rollout)
+
+    def _judge(
+        self, session: pytest.Session, phase: Phase, deployment: Deployment, rollout: Rollout
+    ) -> PhaseVerdict:
+        """Run one phase and judge it; the verdict is recorded and told before anything follows from it.
+
+        Of a live phase that holds, the last word is spoken at session end, and told then.
+        """
+        verdict = self._deciding = self._desk.run_phase(session, phase, deployment)
+        rollout.update(with_verdict(rollout.record, verdict))
+        if phase is not Phase.LIVE or not verdict.holds:
+            self._desk.tell_verdict(rollout.record, verdict)
+        return verdict
 
     def _recover(self, ports: Ports) -> None:
         desk = self._desk
@@ -167,9 +180,7 @@ class DeployFlow:
         else:
             assert self._staged is not None
             deployment = desk.staged(ports.target, self._staged, rollout.snapshot, phase)
-        verdict = self._deciding = desk.run_phase(session, phase, deployment)
-        rollout.update(with_verdict(rollout.record, verdict))
-        desk.tell_verdict(rollout.record, verdict)
+        verdict = self._judge(session, phase, deployment, rollout)
         if phase is Phase.READINESS and verdict.holds and self._is_unchanged:
             return True
         self._act(rollout, verdict)
@@ -243,6 +254,10 @@ class DeployFlow:
             return self._never_began()
         interrupted = self._interruption(is_complete=is_complete)
         if not rollout.state.is_final:
+            if interrupted is not None:
+                self._record_evidence(
+                    rollout
+                )  # while the lease is held: a phase may have been cut short
             self._last_word(rollout, interrupted)
         if self._keeper is not None:
             self._keeper.stop()
@@ -259,6 +274,13 @@ class DeployFlow:
             reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
             status=ExitStatus.NOT_PROMOTED,
         )
+
+    def _record_evidence(self, rollout: Rollout) -> None:
+        record = rollout.record
+        for verdict in self._desk.verdicts.values():
+            record = with_verdict(record, verdict)
+        with contextlib.suppress(DeployGateError):
+            rollout.update(record)
 
     def _complete_record(self, rollout: Rollout) -> None:
         """Add the evidence and the URL; the rollout has ended, so what cannot be written is left out."""
@@ -291,8 +313,9 @@ class DeployFlow:
         verdict = desk.judge(Phase.LIVE) if held else self._deciding
         if held and verdict is not None:
             self._deciding = verdict
-            desk.tell_verdict(rollout.record, verdict)
             try:
+                rollout.update(with_verdict(rollout.record, verdict))
+                desk.tell_verdict(rollout.record, verdict)
                 if self._is_unchanged:
                     _end_unchanged(rollout, verdict)
                 else:

@@ -18,7 +18,7 @@ class Lie:
     """One lie and its end. Where it is told in the candidate gate, the candidate is staged and must go again.
 
     ``statuses`` are the exit statuses that may come of it, ``check`` what the ledger says of the lying check,
-    ``is_recorded`` whether the session came so far that there is a rollout.
+    ``is_recorded`` whether the session came so far that there is a rollout (None: it depends on the kind of process).
     """
 
     name: str
@@ -33,7 +33,7 @@ class Lie:
     checks: tuple[str, ...] = ()
     """Where the state of the check depends on the kind of process: all that are right."""
     node: str = f"{LIE}::test_lie"
-    is_recorded: bool = True
+    is_recorded: bool | None = True
     has_junit: bool = True
     workers: tuple[int, ...] = BOTH
     needs: str = ""
@@ -47,7 +47,12 @@ def told(name: str, body: str, **more: object) -> Lie:
 
 def whole(name: str, files: Mapping[str, str], **more: object) -> Lie:
     """A lie that keeps checks from being collected: refused before anything is staged."""
-    settled = {"state": "REFUSED", "reasons": (INCOMPLETE, REFUSED_BY_RULE), **more}
+    settled = {
+        "state": "REFUSED",
+        "reasons": (INCOMPLETE, REFUSED_BY_RULE),
+        "is_recorded": None,
+        **more,
+    }
     return Lie(name=name, files=files, **settled)  # type: ignore[arg-type]  # checked by the class
 
 
@@ -209,19 +214,6 @@ RERUNS = [
         },
         check="flaky",
     ),
-    Lie(
-        name="check runs twice",
-        files={
-            "gates/cand/conftest.py": (
-                "def pytest_collection_modifyitems(items):\n"
-                "    items.extend([i for i in items if i.name == 'test_lie'])\n"
-            )
-        },
-        checks=("flaky", "not_run", ""),
-        reasons=(GATE, INCOMPLETE, INTERRUPTED),
-        state="",
-        statuses=(1, 3),
-    ),
 ]
 
 DEATHS = [
@@ -365,7 +357,10 @@ TIMES = [
 ]
 
 SILENCED = "@pytest.mark.filterwarnings('ignore')\n"
-RAISES_IN_THREAD = "def test_lie():\n    def fail(): raise OSError\n    t = threading.Thread(target=fail)\n    t.start()\n    t.join()\n"
+RAISES_IN_THREAD = (
+    "def test_lie():\n    def fail(): raise OSError\n"
+    "    t = threading.Thread(target=fail)\n    t.start()\n    t.join()\n"
+)
 IGNORES = "    warnings.simplefilter('ignore')\n"
 QUIET_PASSES = [
     told("returns False", f"{IMPORTS}def test_lie(): return False\n", check="failed"),
@@ -413,7 +408,8 @@ QUIET_PASSES = [
     ),
     told(
         "exception in a finaliser, warnings silenced",
-        f"{IMPORTS}class Odd:\n    def __del__(self): raise OSError\n{SILENCED}def test_lie():\n    odd = Odd()\n    del odd\n",
+        f"{IMPORTS}class Odd:\n    def __del__(self): raise OSError\n"
+        f"{SILENCED}def test_lie():\n    odd = Odd()\n    del odd\n",
         checks=("error", "failed"),
     ),
     told(
@@ -488,7 +484,7 @@ TAMPERING = [
     Lie(
         name="conftest runs nothing",
         files={
-            "conftest.py": "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
+            "gates/cand/conftest.py": "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
             "def pytest_runtestloop(): return True\n"
         },
         state="REFUSED",

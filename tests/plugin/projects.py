@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from junitparser import JUnitXml, Properties, TestCase
+
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.values import EnvironmentName
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import SystemClock
-
 from tests.fakes.on_disk import peek, place
 
 REPOSITORY = Path(__file__).parents[2]
@@ -84,7 +84,7 @@ class Run:
         if self.junit is None:
             return ""
         for suite in self.junit:
-            for found in suite.properties():
+            for found in suite.properties():  # type: ignore[no-untyped-call]  # junitparser
                 if found.name == f"deploygate.{name}":
                     return str(found.value)
         return ""
@@ -97,7 +97,8 @@ class Run:
     @staticmethod
     def properties_of(case: TestCase) -> list[tuple[str, str]]:
         """Names and values of the properties of one test case."""
-        return [(p.name, p.value) for found in case.iterchildren(Properties) for p in found]
+        groups = case.iterchildren(Properties)  # type: ignore[no-untyped-call]  # junitparser
+        return [(p.name, p.value) for found in groups for p in found]
 
     def state_of(self, check: str) -> str:
         """What the ledger says of a check that did not pass."""
@@ -164,7 +165,7 @@ class Project:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
-                preexec_fn=_ignore_sigint if ignore_sigint else None,
+                preexec_fn=_ignore_sigint if ignore_sigint else None,  # noqa: PLW1509 - no thread runs here
             )
             try:
                 yield process
@@ -211,7 +212,7 @@ def _ignore_sigint() -> None:
 
 
 def _junit(path: Path) -> JUnitXml | None:
-    if not path.exists() or not path.read_bytes():
+    if not path.exists() or not path.read_bytes().strip():
         return None
     return JUnitXml.fromfile(str(path))
 

@@ -18,7 +18,7 @@ NARROW = {
     "--sw": "--sw: it stops at the first failure; leave it out",
     "--sw-skip": "--sw-skip: it passes over a failure; leave it out",
     "--maxfail=2": "-x or --maxfail: it leaves out the checks behind the first failures; leave it out",
-    "-o python_functions=check_*": "-o python_functions: it may change what is collected or how it is judged; set it in",
+    "-o python_functions=check_*": "-o python_functions: it may change what is collected or how it is judged",
     "--confcutdir=gates": "--confcutdir: it leaves out the conftest files that belong to the checks; leave it out",
 }
 FALSE = {
@@ -38,7 +38,7 @@ FALSE = {
     "-W ignore": "-W ignore: it may hide a check that returns instead of asserting; leave it out",
     "-p no:threadexception": "-p no:threadexception: it hides exceptions in threads; leave it out",
     "-p no:unraisableexception": "-p no:unraisableexception: it hides exceptions in finalisers; leave it out",
-    "--timeout-method=thread": "--timeout-method=thread: it ends pytest without a verdict; use signal, or run with -n 1",
+    "--timeout-method=thread": "--timeout-method=thread: it ends pytest without a verdict; use signal",
     "--reruns=2": "--reruns: a check that passes the second time is flaky, not passed; leave it out",
 }
 GROUPS = {"narrow": NARROW, "false": FALSE}
