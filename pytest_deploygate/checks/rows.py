@@ -84,8 +84,8 @@ def parse_line(row: SheetRow) -> InvoiceLine:
         code=code,
         upc=upc,
         description=description,
-        price=_amount(price),
-        quantity=_amount(quantity),
+        price=as_number(price),
+        quantity=as_number(quantity),
     )
 
 
@@ -105,8 +105,6 @@ def parse_day(cell: Cell) -> date | None:
 
     Two-digit years are of this century. A number as text (``"45674"``) is no date: that is what a person would see.
     """
-    if isinstance(cell, bool):
-        return None
     if isinstance(cell, (int, float)):
         is_day = int(cell) == cell and int(cell) in _SERIALS
         return _SERIAL_EPOCH + timedelta(days=int(cell)) if is_day else None
@@ -119,7 +117,3 @@ def parse_day(cell: Cell) -> date | None:
     except ValueError:
         return None
     return None
-
-
-def _amount(cell: Cell) -> Decimal | None:
-    return None if isinstance(cell, bool) else as_number(cell)

@@ -17,6 +17,8 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    port: int
+    """Of the caller: one for each connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
             path=self.path,
             headers={k.lower(): v for k, v in self.headers.items()},
             body=self.rfile.read(length),
+            port=self.client_address[1],
         )
         self.asked.append(asked)
         reply = type(self).respond(asked)

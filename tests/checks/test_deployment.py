@@ -1,6 +1,7 @@
 """A deployment reaches workers whole, and shows its tokens nowhere else."""
 
 import json
+import traceback
 
 import pytest
 
@@ -54,6 +55,13 @@ def test_damaged_json_is_refused_without_showing_it(change: dict[str, object]) -
         with pytest.raises(DeploymentDamaged) as caught:
             Deployment.from_json(text)
         assert "planted" not in str(caught.value)
+
+
+def test_token_in_the_wrong_place_is_not_shown() -> None:
+    text = json.dumps(json.loads(FULL.to_json()) | {"phase": "planted-3"})
+    with pytest.raises(DeploymentDamaged) as caught:
+        Deployment.from_json(text)
+    assert "planted" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_permission_to_write_is_a_boolean_or_nothing() -> None:

@@ -126,11 +126,44 @@ def test_post_is_never_repeated_when_the_connection_breaks(
     assert len(server.asked) == 2
 
 
+def test_get_is_not_repeated_once_it_was_received(http_server: ServerMaker) -> None:
+    server = http_server(lambda _: Reply(cut=0))
+    with pytest.raises(ProbeFailed):
+        Probe(Endpoint(url=server.url)).get()
+    assert len(server.asked) == 1
+
+
 def test_post_is_not_repeated_on_a_server_error(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply(status=503, headers={"Retry-After": "0"}))
     answer = Probe(Endpoint(url=server.url, may_write=True)).post(form={"file_url": "x"})
     assert answer.status == 503
     assert len(server.asked) == 1
+
+
+def test_whatever_writes_gets_a_connection_of_its_own(http_server: ServerMaker) -> None:
+    """A kept one may just be closed by the other side, and nobody could tell whether the invoice was received."""
+    server = http_server(lambda _: Reply())
+    probe = Probe(Endpoint(url=server.url, may_write=True))
+    probe.get()
+    probe.post(json_body={})
+    probe.post(body=b"invoice")
+    probe.post(body=b"invoice")
+    ports = [asked.port for asked in server.asked]
+    assert ports[0] == ports[1]
+    assert len(set(ports)) == 3
+
+
+def test_post_is_not_tried_again_where_nobody_listens(unused_url: str) -> None:
+    begun = []
+
+    def clock() -> float:
+        begun.append(0.0)
+        return 0.0
+
+    probe = Probe(Endpoint(url=unused_url), clock=clock)
+    with pytest.raises(ProbeFailed):
+        probe.post(json_body={})
+    assert len(begun) == 1
 
 
 def test_timeout_says_so_and_nothing_is_repeated(http_server: ServerMaker) -> None:

@@ -35,7 +35,6 @@ HARPER = "invoice_reader/harpercollins.py"
 RIFLE = "invoice_reader/rifle_paper.py"
 DETECT = "invoice_reader/detect.py"
 TABLE = "invoice_reader/table.py"
-PDF_TEXT = "invoice_reader/pdf_text.py"
 READER = "invoice_reader/reader.py"
 
 _SORTED = "    items.sort(key=lambda item: item.code)\n"
@@ -242,11 +241,10 @@ CREATIVE_COOP = (
     Wrong(
         name="back-orders are dropped",
         gate="creative_coop",
-        check="answer_is_success",
+        check="at_least_130",
         patches=(
             Patch(file=CREATIVE, old="shipped or (ordered if is_order else 0)", new="shipped"),
         ),
-        since="acc76a2, 23 Jul 2025: 200 with a warning, nothing in the sheet",
     ),
     Wrong(
         name="the last page is lost",
@@ -385,11 +383,28 @@ CREATIVE_COOP = (
         since="defect (d) of the original",
     ),
     Wrong(
-        name="a document that is cut off gives the rows of what is left",
+        name="an order confirmation is answered with a warning",
+        gate="creative_coop",
+        check="answer_is_success",
+        patches=(
+            Patch(file=CREATIVE, old="    items.sort(", new="    items = []\n    items.sort("),
+        ),
+        since="acc76a2, 23 Jul 2025: 200 with a warning, nothing in the sheet",
+    ),
+    Wrong(
+        name="a document that is cut off is refused, but leaves a row behind",
         gate="creative_coop",
         check="broken_copy",
         patches=(
-            Patch(file=PDF_TEXT, old='if b"%%EOF" not in pdf[-_SLACK_BYTES:]:', new="if False:"),
+            Patch(
+                file=MAIN,
+                old="    except UnreadableDocument as problem:\n",
+                new=(
+                    "    except UnreadableDocument as problem:\n"
+                    "        row = ('1/17/2025', 'Creative Co-op', 'CS003837319', 'CD0243A - UPC: 0', '$26.00', '4')\n"
+                    "        sheet.append(_sheet(), [row])\n"
+                ),
+            ),
         ),
     ),
 )
