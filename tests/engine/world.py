@@ -91,12 +91,10 @@ class World:
                 self.deploy("v1b", is_judged=False)
                 plan = self.cloud.serving()
                 self.cloud.write("before", plan, None)
-        self.before = self.cloud.serving()
-        self.before_images = self.cloud.images_serving()
-        self.was_public = self.cloud.peek().is_public
+        self.observed()
+        self.is_observed = False
         self.cloud.changes.clear()
         self.faults.calls.clear()
-        self.is_observed = False
         self.cloud.watchers.append(self._watch)
 
     # What processes do
@@ -106,6 +104,14 @@ class World:
         self._pids += 1
         self.living.add(self._pids)
         return Actor(user="ada", host="ci", pid=self._pids)
+
+    def observed(self) -> None:
+        """A deployer has just read the service: this is what it must return to."""
+        self.is_observed, self.is_drifted = True, False
+        self.existed = self.cloud.service is not None
+        self.before = self.cloud.serving()
+        self.before_images = self.cloud.images_serving()
+        self.was_public = self.cloud.peek().is_public
 
     def ports(self, source: str = "v2") -> Ports:
         """What a process works with."""
@@ -127,9 +133,16 @@ class World:
         """A process that only settles what is open."""
         actor = self.new_actor()
         try:
-            return settle_environment(self.ports(), actor=actor, is_stale=self.is_stale)
+            return self.settle(self.ports(), actor)
         finally:
             self.living.discard(actor.pid)
+
+    def settle(self, ports: Ports, actor: Actor) -> tuple[Recovery, ...]:
+        """What every process does first."""
+        settled = settle_environment(ports, actor=actor, is_stale=self.is_stale)
+        if not any(r.is_open for r in self.store.peek_all()):
+            self.is_observed = False
+        return settled
 
     def deploy(self, source: str = "v2", *, is_judged: bool = True) -> Ended:
         """A process that carries a rollout through, as a session does; all gates hold if not ``is_judged``."""
@@ -142,11 +155,10 @@ class World:
     def _deploy(self, actor: Actor, ports: Ports, *, is_judged: bool) -> Ended:
         rollout: Rollout | None = None
         try:
-            settled = settle_environment(ports, actor=actor, is_stale=self.is_stale)
-            if any(s.state is State.STRANDED for s in settled):
+            if any(s.state is State.STRANDED for s in self.settle(ports, actor)):
                 return Ended(record=None)
             snapshot = ports.target.snapshot()
-            self.is_observed = True
+            self.observed()
             package = ports.target.package()
             rollout = Rollout.open(ports, actor=actor, purpose="deploy")
             rollout.observe(snapshot, package, CONFIG)
@@ -202,7 +214,7 @@ class World:
         elif self.is_drifted:
             assert change.serving.percent(FOREIGN) == 100, f"drift was overwritten by {change}"
         if service is None:
-            assert not self.scenario.has_baseline, "a function that existed was deleted"
+            assert not self.existed, "a function that existed was deleted"
             return
         for revision, _ in change.serving.shares:
             assert revision in service.revisions, f"{revision} serves and does not exist"
@@ -237,7 +249,7 @@ class World:
 
     def serves_baseline(self) -> bool:
         """Whether what the public reaches is what it reached before."""
-        if not self.scenario.has_baseline:
+        if not self.existed:
             return self.cloud.service is None
         return (
             self.cloud.serving().shares == self.before.shares

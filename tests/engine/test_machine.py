@@ -1,0 +1,175 @@
+"""Deployers, recoveries, people and faults in any order: what may never happen does not, and all can be settled."""
+
+import contextlib
+import logging
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine import Rollout, reason_for
+from tests.engine.test_grid import SCENARIOS
+from tests.engine.world import CONFIG, PROD, World
+from tests.fakes import Fault, Killed
+
+logging.getLogger("pytest_deploygate").setLevel(logging.CRITICAL)
+
+FAULTS = st.sampled_from(list(Fault))
+BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
+GOOD = Reason(code=ReasonCode.HELD, sentence="all gates held")
+
+
+class Deployers(RuleBasedStateMachine):
+    """At most one rollout is carried by hand, step by step; others come and go whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world: World
+        self.rollout: Rollout | None = None
+        self.sources = 10
+
+    @initialize(scenario=st.sampled_from(SCENARIOS))
+    def begin(self, scenario: object) -> None:
+        assert scenario in SCENARIOS
+        self.world = World(next(s for s in SCENARIOS if s == scenario))
+
+    # A deployer that is stopped between its steps
+
+    @precondition(lambda self: self.rollout is None)
+    @rule()
+    def open(self) -> None:
+        self.sources += 1
+        actor, ports = self.world.new_actor(), self.world.ports(f"v{self.sources}")
+        try:
+            if any(s.state is State.STRANDED for s in self.world.settle(ports, actor)):
+                return
+            snapshot = ports.target.snapshot()
+            self.world.observed()
+            package = ports.target.package()
+            rollout = Rollout.open(ports, actor=actor, purpose="deploy")
+            self.rollout = rollout
+            rollout.observe(snapshot, package, CONFIG)
+        except Killed:
+            self.dies()
+        except DeployGateError as error:
+            self.breaks_off(reason_for(error, ReasonCode.COULD_NOT_ACT))
+
+    @precondition(lambda self: self.rollout is not None)
+    @rule()
+    def advances(self) -> None:
+        """The next step of the rollout, or an end of it if there is none."""
+        rollout = self.rollout
+        assert rollout is not None
+        try:
+            if rollout.state is State.OPEN:
+                rollout.stage()
+            elif rollout.state is State.STAGED:
+                rollout.promote()
+            elif rollout.state is State.SERVING:
+                rollout.finalise(GOOD)
+                self.ends()
+        except Killed:
+            self.dies()
+        except DeployGateError as error:
+            self.breaks_off(reason_for(error, ReasonCode.COULD_NOT_ACT))
+
+    @precondition(lambda self: self.rollout is not None)
+    @rule()
+    def gates_break(self) -> None:
+        self.breaks_off(BAD)
+
+    @precondition(lambda self: self.rollout is not None)
+    @rule()
+    def dies(self) -> None:
+        if self.rollout is not None:
+            self.world.living.discard(self.rollout.record.actor.pid)
+        self.rollout = None
+
+    @precondition(lambda self: self.rollout is not None)
+    @rule()
+    def sleeps_so_long_that_somebody_unlocks(self) -> None:
+        """A zombie: it goes on later, and must not get through."""
+        with contextlib.suppress(DeployGateError, Killed):
+            self.world.store.break_lease(PROD, self.world.new_actor(), "it hangs")
+
+    def breaks_off(self, reason: Reason) -> None:
+        rollout = self.rollout
+        try:
+            if rollout is not None and not rollout.state.is_final:
+                with contextlib.suppress(DeployGateError):
+                    rollout.break_off(reason)
+        except Killed:
+            self.dies()
+        self.ends()
+
+    def ends(self) -> None:
+        rollout, self.rollout = self.rollout, None
+        if rollout is None:
+            return
+        self.world.living.discard(rollout.record.actor.pid)
+        kept = self.world.store.peek_all()[-1]
+        is_last = (kept.rollout_id, kept.state) == (rollout.record.rollout_id, rollout.state)
+        if is_last and kept.state.is_final:
+            self.world.check_told_truth(kept)
+
+    # Others
+
+    @rule(number=st.integers(1, 80), fault=FAULTS)
+    def something_will_go_wrong(self, number: int, fault: Fault) -> None:
+        self.world.faults.at(len(self.world.faults.calls) + number, fault)
+
+    @rule()
+    def faults_are_over(self) -> None:
+        self.world.faults.clear()
+
+    @rule()
+    def another_recovers(self) -> None:
+        with contextlib.suppress(DeployGateError, Killed):
+            self.world.recover()
+
+    @rule()
+    def another_deploys(self) -> None:
+        with contextlib.suppress(Killed):
+            self.world.deploy("other")
+
+    @rule(seconds=st.sampled_from([-7200.0, 3600.0]))
+    def wall_clock_jumps(self, seconds: float) -> None:
+        self.world.clock.jump(seconds)
+
+    @rule()
+    def time_passes(self) -> None:
+        self.world.cloud.finish_operations()
+
+    # What always holds; more of it is checked by the world at every change of traffic
+
+    @invariant()
+    def tokens_and_sequences_grow(self) -> None:
+        for record in self.world.store.peek_all():
+            journal = self.world.store.peek_journal(record.rollout_id)
+            assert [entry.sequence for entry in journal] == list(range(1, len(journal) + 1))
+
+    @invariant()
+    def open_rollouts_are_those_that_did_not_end(self) -> None:
+        for record in self.world.store.peek_all():
+            assert record.is_open or record.state.is_final
+
+    def teardown(self) -> None:
+        """When everybody is dead and nothing goes wrong any more, one recovery settles it all."""
+        self.world.faults.clear()
+        self.world.living.clear()
+        self.world.recover()
+        self.world.check_settled()
+        self.world.check_recovery_is_idempotent()
+        self.world.check_next_rollout_works()
+
+
+TestDeployers = Deployers.TestCase
+TestDeployers.settings = settings(
+    max_examples=200,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
