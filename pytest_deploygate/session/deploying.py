@@ -366,8 +366,8 @@ class DeployFlow:
             now = rollout.ports.target.snapshot()
             if rollout.state is State.ROLLED_BACK and now.exists and now.traffic.is_pinned:
                 lines.append(
-                    "traffic is pinned to the baseline: what is deployed by other means gets none "
-                    "until the next promotion"
+                    "traffic is pinned to the baseline: what is deployed by other means gets none; to undo it: "
+                    f"gcloud run services update-traffic {now.service.rpartition('/')[2]} --to-latest"
                 )
         if self._error is not None and self._error.hint:
             lines.append(f"hint: {self._error.hint}")
