@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from pytest_deploygate.configured import FILE
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.freeze import FreezeWindow
 from pytest_deploygate.core.freeze import parse as parse_freeze
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 Toml: TypeAlias = "str | int | bool | Decimal | list[Toml] | dict[str, Toml]"
 Table: TypeAlias = dict[str, Toml]
-
-FILE = "pyproject.toml"
-HEADER = "[tool.deploygate"
 
 _DEFAULT_PHASES = {
     Phase.READINESS: PhasePolicy(threshold=Fraction("0.95"), budget_s=300),
@@ -114,14 +112,6 @@ class Settings:
         return self.root / ".deploygate"
 
 
-def is_configured(root: Path) -> bool:
-    """Whether the project at ``root`` has a ``[tool.deploygate]``; cheap, for projects that have not."""
-    try:
-        return HEADER.encode() in (root / FILE).read_bytes()
-    except OSError:
-        return False
-
-
 def load(root: Path) -> Settings:
     """Read and check the settings of the project at ``root``.
 
@@ -171,9 +161,14 @@ def _value_of(error: "ValidationError") -> Toml:
     return value
 
 
+def _plain(value: object) -> float | str:
+    """Numbers as they were written, and not as texts, in what is said of them."""
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
 def _describe(error: "ValidationError") -> Iterator[str]:
     where = ".".join(["tool.deploygate", *map(str, error.path)])
-    value = json.dumps(_value_of(error), default=str)
+    value = json.dumps(_value_of(error), default=_plain)
     schema = error.schema if isinstance(error.schema, dict) else {}
     rule = schema.get(str(error.validator))
     match error.validator:

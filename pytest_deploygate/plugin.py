@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_deploygate import hookspecs, options
+from pytest_deploygate.configured import is_configured
 from pytest_deploygate.stash import DECIDED, ROLLBACK_CHECKS
 
 if TYPE_CHECKING:
@@ -62,8 +63,6 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"{ROLLBACK_CHECKS}: judges what serves; applied to the checks of live gates by itself",
     )
-    from pytest_deploygate.config import is_configured
-
     asks = config.getoption("--deploy-to") or config.getoption("--deploy-env")
     if asks or is_configured(config.rootpath):
         from pytest_deploygate.session.activation import activate

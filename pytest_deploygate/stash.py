@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_deploygate.core.redaction import Redactor
-
 if TYPE_CHECKING:
     from pytest_deploygate.checks.deployment import Deployment
+    from pytest_deploygate.core.redaction import Redactor
 
 WORKER_INPUT = "deploygate"
 """Key of what the controller tells a worker of pytest-xdist."""
@@ -43,5 +42,5 @@ DECIDED: pytest.StashKey[bool] = pytest.StashKey()
 MODE: pytest.StashKey[Mode] = pytest.StashKey()
 DEPLOYMENT: pytest.StashKey["Deployment"] = pytest.StashKey()
 """The deployment that the running phase judges; absent where there is none."""
-REDACTOR: pytest.StashKey[Redactor] = pytest.StashKey()
+REDACTOR: pytest.StashKey["Redactor"] = pytest.StashKey()
 """Takes secrets out of what this session shows; in deciding processes only."""

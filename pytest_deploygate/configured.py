@@ -1,0 +1,14 @@
+"""Whether a project asks for this plugin at all; of its own, so that an idle session loads nothing else."""
+
+from pathlib import Path
+
+FILE = "pyproject.toml"
+_HEADER = b"[tool.deploygate"
+
+
+def is_configured(root: Path) -> bool:
+    """Whether the project at ``root`` has a ``[tool.deploygate]``; cheap, for projects that have not."""
+    try:
+        return _HEADER in (root / FILE).read_bytes()
+    except OSError:
+        return False
