@@ -20,7 +20,7 @@ CHECKS = [
 def properties(run: Run) -> dict[str, str]:
     assert run.junit is not None, run.output
     [suite] = run.junit
-    found = [(p.name, str(p.value)) for p in suite.properties()]
+    found = [(p.name, str(p.value)) for p in suite.properties()]  # type: ignore[no-untyped-call]  # junitparser
     assert len({name for name, _ in found}) == len(found), "a property is there twice"
     return {name.removeprefix("deploygate."): value for name, value in found}
 
@@ -43,7 +43,7 @@ def test_promotion(project: Project, before: str, workers: int) -> None:
     gates = {"gate.ready": "1/1 PASSED", "gate.cand": "2/2 PASSED", "gate.live": "1/1 PASSED"}
     assert set(said) == ALWAYS | set(gates)
     assert gates.items() <= said.items()
-    assert said["verdict"], said["state"] == ("PROMOTE", "PROMOTED")
+    assert (said["verdict"], said["state"]) == ("PROMOTE", "PROMOTED")
     assert (said["baseline_revision"], said["serving_revision"]) == (before, run.serving)
     assert said["candidate_revision"] == run.serving
     assert said["backup_identifier"] == f"backup-{before}"
@@ -103,6 +103,6 @@ def test_file_says_pending_while_nothing_is_decided(project: Project) -> None:
     run = project.write({LIE: body}).deploy()
     assert run.status == 0, run.output
     [suite] = JUnitXml.fromfile(str(project.root / "early.xml"))
-    early = {p.name: p.value for p in suite.properties()}
+    early = {p.name: p.value for p in suite.properties()}  # type: ignore[no-untyped-call]  # junitparser
     assert early["deploygate.verdict"] == "PENDING"
     assert early["deploygate.reason"] == "the session died before it decided"
