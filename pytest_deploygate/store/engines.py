@@ -21,6 +21,8 @@ DEFAULT_URL = "sqlite:///.deploygate/state.db"
 WAIT_MS = 5_000
 """How long a write waits for another writer; longer than any transaction here, shorter than a CI's patience."""
 CONNECT_S = 5
+SMALLEST_BYTES = 512
+"""Smallest page of SQLite (https://www.sqlite.org/fileformat.html, 1.3.2); it takes shorter files for new ones."""
 CHECKED_BYTES = 16_000_000
 """SQLite files up to this size are checked whole when opened (about 10 ms); larger ones as they are read."""
 
@@ -185,9 +187,9 @@ def _create_sqlite(path: Path) -> None:
 def _check_file(path: Path) -> None:
     """Raise StoreError for what SQLite would take for a new database; keep others from reading the file."""
     status = path.stat()
-    if status.st_size == 0:
+    if status.st_size < SMALLEST_BYTES:
         raise StoreError(
-            f"the record in {path} is empty: it was cut off",
+            f"the record in {path} was cut off: {status.st_size} bytes are left",
             hint="restore it from a backup, or move it away; 'deploygate recover' then works from what the "
             "service itself remembers",
         )
