@@ -40,6 +40,7 @@ def test_secret_shows_itself_only_when_told() -> None:
 def test_secrets_are_equal_by_text() -> None:
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
+    assert Secret("b") != Secret("a")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
 

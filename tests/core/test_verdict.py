@@ -53,6 +53,7 @@ ALLOW, FAIL = Leniency.ALLOW, Leniency.FAIL
         (a_gate(least=2), [P], Outcome.UNKNOWN, "1/1"),
         (a_gate(least=2), [P, P], Outcome.PASSED, "2/2"),
         (a_gate(least=2, threshold="0.5"), [P, N], Outcome.UNKNOWN, "1/2"),
+        (a_gate(least=2, threshold="0.5"), [P, P, N], Outcome.PASSED, "2/3"),
         (a_gate(least=2, threshold="0.5"), [P, S], Outcome.UNKNOWN, "1/2"),
         (a_gate(least=2, threshold="0.5"), [P, F], Outcome.PASSED, "1/2"),
         (a_gate(least=2, threshold="0.5"), [P, C], Outcome.PASSED, "1/2"),
@@ -409,6 +410,15 @@ def test_override_of_one_broken_gate_does_not_cover_the_other() -> None:
     assert not decided(both, a="why").holds
     assert decided(both, a="why", b="too").holds
     assert [r.subject for r in decided(both, a="why", b="too").reasons[:2]] == ["a", "b"]
+
+
+def test_override_speaks_only_of_the_gates_that_it_names() -> None:
+    policy = a_policy(a_gate("a"), a_gate("optional", required=False), a_gate("c"))
+    own = judge_phase(policy, evidence_of({"a": [F], "optional": [F], "c": [P]}))
+    verdict = reconcile(policy, own, None, {"a": "why", "c": "too"})
+    assert not verdict.holds, "without a and c there is nothing that passed"
+    verdict = reconcile(policy, own, None, {"a": "why"})
+    assert [r.subject for r in verdict.reasons if r.code is ReasonCode.OVERRIDDEN] == ["a"]
 
 
 def test_override_of_the_only_gate_lets_it_pass() -> None:
