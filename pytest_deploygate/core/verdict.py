@@ -242,8 +242,8 @@ def _stricter(own: PhaseVerdict, custom: PhaseVerdict) -> PhaseVerdict:
 
 def _holds_without(policy: Policy, own: PhaseVerdict, kept: tuple[Gate, ...]) -> bool:
     rest = judge_phase(replace(policy, gates=kept), own.evidence)
-    only_gates = all(
-        r.code is ReasonCode.EVIDENCE_INCOMPLETE and not own.evidence.doubts for r in rest.reasons
-    )
-    has_gates = bool(rest.gates)
-    return rest.holds or (not has_gates and only_gates)
+    if rest.gates:
+        return rest.holds
+    # every gate of the phase was overridden: what is left are doubts and triggers
+    quiet = all(t.firing is Firing.QUIET for t in rest.triggers)
+    return quiet and not own.evidence.doubts

@@ -422,9 +422,15 @@ def test_override_speaks_only_of_the_gates_that_it_names() -> None:
 
 
 def test_override_of_the_only_gate_lets_it_pass() -> None:
-    policy = a_policy(a_gate())
+    policy = a_policy(a_gate(), threshold="0.75")
     own = judge_phase(policy, evidence_of({"g": [F]}))
     assert reconcile(policy, own, None, {"g": "why"}).holds
+
+
+def test_override_of_the_only_gate_does_not_cover_a_missing_value() -> None:
+    policy = a_policy(a_gate(), triggers=(a_trigger("m > 1", needed_in=(Phase.CANDIDATE,)),))
+    own = judge_phase(policy, evidence_of({"g": [F]}))
+    assert not reconcile(policy, own, None, {"g": "why"}).holds
 
 
 def test_override_does_not_cover_a_trigger() -> None:
