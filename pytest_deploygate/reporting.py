@@ -215,6 +215,7 @@ def properties(
         "state": ending.state,
         "reason_code": ending.reason.code.value,
         "reason": ending.reason.sentence,
+        "reasons": "\n".join(r.sentence for r in (ending.reason, *ending.others)),
         "score": f"{float(last.score):.6f}" if last else "",
         "threshold": f"{float(last.threshold):g}" if last else "",
         "baseline_revision": (record.baseline or "") if record else "",

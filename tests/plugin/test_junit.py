@@ -6,7 +6,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped
 from tests.plugin.projects import LIE, Project, Run
 
 ALWAYS = {
-    "schema", "rollout_id", "environment", "verdict", "state", "reason_code", "reason", "score", "threshold",
+    "schema", "rollout_id", "environment", "verdict", "state", "reason_code", "reason", "reasons", "score", "threshold",
     "baseline_revision", "candidate_revision", "serving_revision", "backup_identifier", "rollback_seconds",
 }  # fmt: skip
 CHECKS = [
