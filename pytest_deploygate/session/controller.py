@@ -187,7 +187,10 @@ class Controller:
         if not is_complete:
             desk.runner.stop()  # after the way back: serving the baseline does not wait for a worker to end
         self._junit.set_properties(self._properties(self._ending))
-        desk.skip_rest(self._ending.reason)
+        try:
+            desk.skip_rest(self._ending.reason)
+        except Exception:  # a terminal that is gone: all is decided and recorded
+            logger.exception("session.report_failed")
 
     def _broken(self) -> Ending:
         return Ending(
