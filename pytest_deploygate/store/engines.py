@@ -7,7 +7,10 @@ process that was stopped in the middle does not stop all others.
 
 import os
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -106,9 +109,19 @@ def _open_postgresql(url: URL) -> Engine:
         connection.commit()  # type: ignore[attr-defined] # as above
 
     event.listen(engine, "connect", prepare)
-    with explained(place_of(url)), engine.begin() as connection:
-        schema.migrate(connection)
-    return engine
+    with explained(place_of(url)), _disposed_on_failure(engine):
+        with engine.begin() as connection:
+            schema.migrate(connection)
+        return engine
+
+
+@contextmanager
+def _disposed_on_failure(engine: Engine) -> Generator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _open_sqlite(url: URL) -> Engine:
@@ -118,14 +131,15 @@ def _open_sqlite(url: URL) -> Engine:
             _create_sqlite(path)
         _check_file(path)
         engine = _sqlite_engine(URL.create("sqlite", database=str(path)))
-        with engine.connect() as connection:
-            is_current = schema.is_current(connection)
-            if path.stat().st_size <= CHECKED_BYTES:
-                _check_whole(connection, path)
-        if not is_current:
-            with engine.execution_options(deploygate_writes=True).begin() as connection:
-                schema.migrate(connection)
-    return engine
+        with _disposed_on_failure(engine):
+            with engine.connect() as connection:
+                is_current = schema.is_current(connection)
+                if path.stat().st_size <= CHECKED_BYTES:
+                    _check_whole(connection, path)
+            if not is_current:
+                with engine.execution_options(deploygate_writes=True).begin() as connection:
+                    schema.migrate(connection)
+            return engine
 
 
 def _sqlite_engine(url: URL, poolclass: type[Pool] | None = None) -> Engine:
@@ -160,8 +174,7 @@ def _create_sqlite(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True)
         # The record belongs neither into version control nor into what is deployed.
         (path.parent / ".gitignore").write_text("*\n")
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
         engine = _sqlite_engine(URL.create("sqlite", database=str(draft)))
