@@ -193,13 +193,17 @@ class Controller:
             logger.exception("session.report_failed")
 
     def _broken(self) -> Ending:
+        """Nobody knows how far settling came; a session that only judges cannot have touched anything."""
+        sentence = "settling failed with an internal error (see the log)"
+        if self._desk.options.mode not in (Mode.DEPLOY, Mode.ROLLBACK_CHECKS):
+            reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence)
+            return Ending(
+                verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.COULD_NOT_ACT
+            )
         return Ending(
             verdict="ROLL_BACK",
             state="STRANDED",
-            reason=Reason(
-                code=ReasonCode.ROLLBACK_UNVERIFIED,
-                sentence="settling the rollout failed with an internal error (see the log)",
-            ),
+            reason=Reason(code=ReasonCode.ROLLBACK_UNVERIFIED, sentence=sentence),
             status=ExitStatus.STRANDED,
             lines=(f"a person must look: deploygate recover {self._desk.environment.name}",),
         )

@@ -39,6 +39,12 @@ class Lie:
     needs: str = ""
     """A module without which the lie cannot be told."""
 
+    @property
+    def is_sociable(self) -> bool:
+        """Whether the lie only concerns its own check, so that many can be told in one session."""
+        is_plain = self.reasons == (GATE,) and set(self.files) == {LIE}
+        return is_plain and self.statuses == (1,) and not (self.args or self.settings or self.needs)
+
 
 def told(name: str, body: str, **more: object) -> Lie:
     """A lie told by the check of the candidate gate."""

@@ -4,13 +4,14 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.plugin.lies import LIES, Lie
-from tests.plugin.projects import SETTINGS, Project, Run
+from tests.plugin.lies import IN_PROCESS, LIES, WORKERS, Lie
+from tests.plugin.projects import LIE, SETTINGS, Project, Run
 
 ROWS = [
     pytest.param(lie, workers, id=f"{lie.name}-n{workers}")
     for lie in LIES
     for workers in lie.workers
+    if workers == IN_PROCESS or not lie.is_sociable
 ]
 SHORT_BUDGET = SETTINGS.replace("budget-s = 60", "budget-s = 3")
 
@@ -63,3 +64,23 @@ def check_junit(run: Run, state: str, baseline: str) -> None:
         gates = [v for n, v in run.properties_of(case) if n == "deploygate.gate"]
         if case.name and str(case.name).startswith("test_"):
             assert len(gates) == 1, f"{case.name}: {gates}"
+
+
+def test_lies_told_by_one_check_each_are_seen_through_with_workers(
+    project: Project, before: str
+) -> None:
+    """Each comes to a state that is no pass, so that each would do in a gate that must be whole."""
+    told = [lie for lie in LIES if lie.is_sociable and WORKERS in lie.workers]
+    assert len(told) > 30
+    files = {lie.name: f"gates/cand/test_lie_{i}.py" for i, lie in enumerate(told)}
+    project.write({files[lie.name]: lie.files[LIE] for lie in told})
+    run = project.deploy(workers=WORKERS)
+    assert (run.status, run.serving) == (1, before), run.output
+    found = {lie.name: run.state_of(lie.node.replace(LIE, files[lie.name])) for lie in told}
+    assert {n: s for n, s in found.items() if s not in states_of(told, n)} == {}
+    check_junit(run, "ROLLED_BACK", before)
+
+
+def states_of(lies: list[Lie], name: str) -> tuple[str, ...]:
+    [lie] = [lie for lie in lies if lie.name == name]
+    return lie.checks or (lie.check,)
