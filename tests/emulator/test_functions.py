@@ -7,6 +7,7 @@ from google.cloud import functions_v2, run_v2
 from tests.emulator.driving import (
     PARENT,
     Driver,
+    Pair,
     finished,
     finished_function,
     finished_service,
@@ -135,9 +136,8 @@ def test_labels_reach_the_service_and_foreign_ones_stay(driver: Driver, function
     assert labels == {"team": "b", "foreign": "kept", "goog-managed-by": "cloudfunctions"}
 
 
-def test_unknown_mask_path_is_refused(driver: Driver, function_id: str) -> None:
-    driver.deploy(function_id, who())
-    url = f"{driver.cloud.endpoint}/v2/{PARENT}/functions/{function_id}?updateMask=nonsense"
+def test_unknown_mask_path_is_refused(driver: Driver, pair: Pair) -> None:
+    url = f"{driver.cloud.endpoint}/v2/{PARENT}/functions/pair?updateMask=nonsense"
     answer = driver.http.patch(url, json={}, timeout=20)
     assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
@@ -321,13 +321,12 @@ def test_bad_configuration_is_refused_at_once(
 
 
 def test_unknown_things_are_not_found_and_existing_ones_conflict(
-    driver: Driver, function_id: str
+    driver: Driver, pair: Pair
 ) -> None:
     with pytest.raises(exceptions.NotFound):
         driver.functions.get_function(name=f"{PARENT}/functions/nothing", timeout=20)
-    driver.deploy(function_id, who())
     with pytest.raises(exceptions.Conflict, match="already exists"):
-        driver.create(driver.function(function_id, who()))
+        driver.create(driver.function("pair", who()))
 
 
 def test_missing_source_object_is_refused(driver: Driver, function_id: str) -> None:
@@ -339,10 +338,9 @@ def test_missing_source_object_is_refused(driver: Driver, function_id: str) -> N
         driver.create(wanted)
 
 
-def test_listings_show_functions_and_runtimes(driver: Driver, function_id: str) -> None:
-    driver.deploy(function_id, who())
+def test_listings_show_functions_and_runtimes(driver: Driver, pair: Pair) -> None:
     names = [short(f.name) for f in driver.functions.list_functions(parent=PARENT, timeout=20)]
-    assert function_id in names
+    assert "pair" in names
     runtimes = driver.functions.list_runtimes({"parent": PARENT}, timeout=20).runtimes
     assert "python312" in {runtime.name for runtime in runtimes}
 

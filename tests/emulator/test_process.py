@@ -59,11 +59,9 @@ def test_concurrent_callers_start_exactly_one(own_home: Path) -> None:
     assert logs(own_home).count('"cloud.ready"') == 1
 
 
-def test_it_binds_loopback_only(own_home: Path) -> None:
-    cloud = ensure_running(own_home)
-    listening = [
-        c for c in psutil.Process(cloud.pid).net_connections() if c.status == psutil.CONN_LISTEN
-    ]
+def test_it_binds_loopback_only(driver: Driver) -> None:
+    connections = psutil.Process(driver.cloud.pid).net_connections()
+    listening = [c for c in connections if c.status == psutil.CONN_LISTEN]
     assert {connection.laddr[0] for connection in listening} == {"127.0.0.1"}
 
 
@@ -74,18 +72,17 @@ def test_port_that_is_taken_is_named_with_its_holder(own_home: Path) -> None:
             ensure_running(own_home, port=port)
 
 
-def test_other_version_is_refused(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ensure_running(own_home)
+def test_other_version_is_refused(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "__version__", "99.0")
     with pytest.raises(ConfigError, match="a local cloud of version") as raised:
-        ensure_running(own_home)
+        ensure_running(driver.cloud.home)
     assert "deploygate local down" in raised.value.hint
 
 
-def test_running_one_at_another_port_is_refused(own_home: Path) -> None:
-    port = int(ensure_running(own_home).endpoint.rpartition(":")[2])
-    with pytest.raises(ConfigError, match=f"not at port {port + 1}"):
-        ensure_running(own_home, port=port + 1)
+def test_running_one_at_another_port_is_refused(driver: Driver) -> None:
+    port = int(driver.cloud.endpoint.rpartition(":")[2]) + 1
+    with pytest.raises(ConfigError, match=f"not at port {port}"):
+        ensure_running(driver.cloud.home, port=port)
 
 
 def test_missing_extra_is_named(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,12 +120,12 @@ def test_left_over_file_of_a_dead_or_foreign_one_is_not_enough(
 
 
 def test_one_that_does_not_answer_is_not_doubled(
-    own_home: Path, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = ensure_running(own_home)
+    pid = driver.cloud.pid
     monkeypatch.setattr(process, "find", lambda _: None)
-    with pytest.raises(ConfigError, match=f"process {running.pid} serves .* does not answer"):
-        ensure_running(own_home)
+    with pytest.raises(ConfigError, match=f"process {pid} serves .* does not answer"):
+        ensure_running(driver.cloud.home)
 
 
 def test_it_ends_when_its_home_is_removed(running: Start, own_home: Path) -> None:
@@ -140,12 +137,13 @@ def test_it_ends_when_its_home_is_removed(running: Start, own_home: Path) -> Non
 
 
 def test_proxy_of_the_environment_is_not_used(
-    own_home: Path, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
-    assert ensure_running(own_home) == find(own_home)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert find(driver.cloud.home) == driver.cloud
 
 
 def test_stop_ends_all_function_processes(running: Start, own_home: Path) -> None:
