@@ -14,11 +14,6 @@ class Balancer:
         self._total = sum(weight for _, weight in self._weights)
         self._counters = dict.fromkeys((name for name, _ in self._weights), 0)
 
-    @property
-    def names(self) -> list[str]:
-        """All names with a weight."""
-        return [name for name, _ in self._weights]
-
     def next(self) -> str | None:
         """The next name, or None if nothing has a weight."""
         if len(self._weights) == 1:

@@ -72,10 +72,6 @@ class Statistics:
             found = self._of[revision] = RevisionStatistics()
         return found
 
-    def forget(self, revision: str) -> None:
-        """Drop those of a deleted revision."""
-        self._of.pop(revision, None)
-
 
 def _quantile(ordered: list[float], share: float) -> float | None:
     if not ordered:
