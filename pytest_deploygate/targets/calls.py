@@ -54,7 +54,7 @@ class Caller:
             except failures.RAISED as error:
                 known = failures.translate(error, doing=doing, is_write=is_write)
                 self._log(doing, begun, type(known).__name__)
-                if attempt == ATTEMPTS or not _may_repeat(error, known, is_write=is_write):
+                if attempt == ATTEMPTS or not _may_repeat(known):
                     raise known from (None if known is error else error)
                 self.clock.sleep(min(_pause_s(error, attempt), _LONGEST_PAUSE_S))
             else:
@@ -79,10 +79,6 @@ def _pause_s(error: Exception, attempt: int) -> float:
     return first * 2.0 ** (attempt - 1)
 
 
-def _may_repeat(error: Exception, known: DeployGateError, *, is_write: bool) -> bool:
-    if not isinstance(known, TargetUnavailable) or isinstance(known, failures.Conflict):
-        return False
-    answer = failures.answer_of(error)
-    if not is_write:
-        return True
-    return failures.is_never_sent(error) or (answer is not None and answer.http == _QUOTA)
+def _may_repeat(known: DeployGateError) -> bool:
+    """Only what was certainly not applied; after a conflict the caller must look first."""
+    return isinstance(known, TargetUnavailable) and not isinstance(known, failures.Conflict)

@@ -18,10 +18,13 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.release import Marks, SecretRef, Variant
 from pytest_deploygate.core.values import RevisionName
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from pytest_deploygate.targets.releases import adopt
+from tests.checks.loopback import Asked, Reply, serving
 from tests.contract.target.lab import (
     BUDGET_S,
     MAIN,
     ROLLOUT,
+    HurriedClock,
     Lab,
     make_source,
     make_target,
@@ -101,6 +104,35 @@ def test_a_secret_that_does_not_exist_fails_the_start_by_its_name(new_target: Ne
         wait(target, begin(target))
 
 
+def test_a_revision_that_vanished_or_is_not_ready_is_no_success(lab: Lab) -> None:
+    operation = same_build_again(lab)
+    assert wait(lab.target, operation)
+    lab.driver.fault(method="GET", path="/revisions/", http=404, status="NOT_FOUND")
+    with pytest.raises(StartFailed, match="cannot serve: it is gone"):
+        wait(lab.target, operation)
+
+    def no_longer_ready(asked: Asked) -> Reply:
+        url = lab.driver.cloud.endpoint + asked.path
+        answer = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
+        body = answer.content
+        if "/revisions/" in asked.path:
+            body = body.replace(b'"state": 4', b'"state": 3, "message": "its image is gone"')
+        return Reply(status=answer.status_code, body=body)
+
+    with serving() as start:
+        target = CloudFunctionsTarget(
+            spec=lab.target.spec,
+            endpoint=start(no_longer_ready).url,
+            credentials=None,
+            home=lab.home,
+            clock=HurriedClock(),
+            is_local=True,
+        )
+        with pytest.raises(StartFailed, match="its image is gone"):
+            wait(target, operation)
+        target.close()
+
+
 # -- by the stage, not by the words ----------------------------------------------------------------
 
 
@@ -176,6 +208,7 @@ def test_answers_to_an_update_become_errors(
     lab: Lab, http: int, status: str, error: type[DeployGateError], words: str, hint: str
 ) -> None:
     lab.driver.fault(**UPDATE, http=http, status=status, message="said so", times=None)
+    before = writes(lab)
     with pytest.raises(error) as caught:
         same_build_again(lab)
     assert issubclass(type(caught.value), error)
@@ -183,6 +216,12 @@ def test_answers_to_an_update_become_errors(
     assert "said so" in caught.value.message
     assert hint in caught.value.hint
     assert "PATCH http" not in caught.value.message
+    # only a used-up quota is waited for; after all else somebody must look first
+    assert writes(lab) - before == (4 if http == 429 else 1)
+
+
+def writes(lab: Lab) -> int:
+    return sum(call["method"] == "PATCH" for call in lab.driver.calls())
 
 
 def test_missing_credentials_are_said(lab: Lab) -> None:
@@ -244,6 +283,16 @@ def test_an_update_whose_answer_is_lost_is_adopted(lab: Lab, effect: dict[str, o
     assert wait(lab.target, same_build_again(lab))
     asked = [c for c in lab.driver.calls()[before:] if c["method"] == "PATCH"]
     assert len(asked) == 1
+
+
+def test_an_operation_that_somebody_else_began_is_not_adopted(lab: Lab) -> None:
+    assert wait(lab.target, same_build_again(lab))
+    functions = lab.target._functions
+    asked = functions.need()
+    mine = adopt(functions, asked, frozenset(), HurriedClock())
+    assert mine is not None
+    asked.labels["deploygate-rollout"] = "another"
+    assert adopt(functions, asked, frozenset(), HurriedClock()) is None
 
 
 def test_a_creation_whose_answer_is_lost_is_adopted(new_target: NewTarget, driver: Driver) -> None:

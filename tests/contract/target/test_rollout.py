@@ -253,6 +253,8 @@ def test_a_revision_with_a_tag_is_not_deleted(lab: Lab) -> None:
         lab.target.delete_revision(lab.verify)
     with pytest.raises(TargetRefused, match="has traffic or a tag"):
         lab.target.delete_revision(lab.baseline)
+    deleted = [c for c in lab.driver.calls() if c["method"] == "DELETE"]
+    assert not any(lab.service in str(call["path"]) for call in deleted)
 
 
 def test_a_revision_without_traffic_and_tag_is_deleted(new_target: NewTarget) -> None:
@@ -289,6 +291,7 @@ def test_a_backup_holds_source_and_settings_and_can_be_redeployed(
 
     other = new_target(MAIN.replace('"SHEET"', '"OTHER"'))
     newer = release(other)
+    other.shift_traffic(Traffic.of({LATEST: 100}), expect=Traffic.of({newer: 100}))
     restored = other.restore_from_backup(backup, progress=quietly, budget_s=BUDGET_S)
     assert restored not in (baseline, newer)
     assert other.snapshot().serving.sole == newer

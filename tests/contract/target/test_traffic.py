@@ -234,6 +234,14 @@ def test_a_change_that_takes_its_time_is_waited_for(lab: Lab) -> None:
     assert lab.serving() == {lab.candidate}
 
 
+def test_a_change_of_marks_alone_is_waited_for_too(lab: Lab) -> None:
+    lab.driver.fault(**PATCH_SERVICE, operation={"kind": "slow", "slow_s": 0.5})
+    marks = Marks(rollout=ROLLOUT, baseline=lab.baseline)
+    after = lab.target.shift_traffic(lab.at_baseline, expect=lab.at_baseline, marks=marks)
+    assert after.is_settled
+    assert not lab.read().reconciling
+
+
 def test_a_change_that_is_never_carried_out_is_unknown(lab: Lab) -> None:
     lab.driver.fault(**PATCH_SERVICE, operation={"kind": "never_done"}, times=None)
     assert "does not show it" in failing(lab, OutcomeUnknown)
