@@ -124,6 +124,7 @@ class JudgeFlow:
         keepers: list[LeaseKeeper] = []
 
         def keep(rollout: Ledgered) -> None:
+            rollout.update(with_verdict(rollout.record, verdict))
             keepers.append(LeaseKeeper(rollout, desk.recorder.doubt))
             keepers[0].start()
 
@@ -158,9 +159,6 @@ class JudgeFlow:
         finally:
             for keeper in keepers:
                 keeper.stop()
-        rollout.record = with_verdict(rollout.record, verdict)
-        with contextlib.suppress(DeployGateError):
-            rollout.update(rollout.record)
         desk.tell_finished(rollout.record)
         is_stranded = rollout.state is State.STRANDED
         return Ending(

@@ -1,5 +1,7 @@
 """status, history, show, backups, plan: what a person sees, and what a script reads."""
 
+import re
+
 import pytest
 
 from tests.cli.shop import Shop
@@ -8,7 +10,8 @@ from tests.cli.shop import Shop
 def test_status_tells_what_serves_and_who_may_act(shop: Shop) -> None:
     done = shop.run("status")
     assert done.status == 0
-    lines = {line[:14].strip(): line[14:].strip() for line in done.out.splitlines()}
+    facts = done.out.partition("\n\n")[0].splitlines()
+    lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in facts)
     assert lines["serving"] == "svc-00002 100 %"
     assert lines["traffic"] == "follows LATEST"
     assert lines["judged good"] == "yes"

@@ -74,7 +74,8 @@ def test_rollback_never_goes_to_a_candidate_that_failed_its_gates(shop: Shop) ->
 
 def test_rollback_goes_to_a_revision_that_nobody_judged_only_when_adopted(shop: Shop) -> None:
     with shop.cloud() as cloud:
-        cloud.begin(image="theirs", variables={"SHEET": "production"})
+        cloud.write("human", cloud.serving(), None)  # by name, so that a new one gets no traffic
+        cloud.begin(image="theirs", variables={}, marks=cloud.existing().marks)
         cloud.finish_operations()
     by_name = ("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
     done = shop.run(*by_name)

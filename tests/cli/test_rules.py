@@ -1,0 +1,82 @@
+"""Freeze windows and approvals bind promotions, and never a way back."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.config import Environment, load
+from pytest_deploygate.core.errors import ConfigError, PolicyRefused
+from pytest_deploygate.core.values import Digest
+from pytest_deploygate.session.guards import refuse_frozen, refuse_unapproved
+from tests.cli.shop import Shop
+
+WEEKEND = 'freeze = ["fri 15:00 - mon 07:00 Europe/Berlin"]'
+ALWAYS = 'freeze = ["2000-01-01 - 2999-01-01 UTC"]'
+APPROVAL = 'approval = "required"'
+
+
+def environment(folder: Path, text: str) -> Environment:
+    shop = Shop.build(folder / "shop", environment=text)
+    return load(shop.root).environment("fake")
+
+
+def test_promotion_in_a_freeze_window_is_refused_with_its_end(tmp_path: Path) -> None:
+    chosen = environment(tmp_path, WEEKEND)
+    with pytest.raises(PolicyRefused, match="frozen until 2026-11-23 06:00 UTC") as caught:
+        refuse_frozen(chosen, datetime(2026, 11, 21, 12, tzinfo=UTC))
+    assert "going back is never frozen" in caught.value.hint
+
+
+def test_promotion_outside_of_a_freeze_window_is_allowed(tmp_path: Path) -> None:
+    refuse_frozen(environment(tmp_path, WEEKEND), datetime(2026, 11, 23, 6, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('freeze = ["fri - mon"]', "fake.freeze: freeze window 'fri - mon'"),
+        ('approval = "sometimes"', "'sometimes' is not one of none, required"),
+    ],
+)
+def test_settings_that_cannot_be_read_name_the_key(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        environment(tmp_path, text)
+
+
+def test_approval_must_be_of_this_very_plan(tmp_path: Path) -> None:
+    chosen = environment(tmp_path, APPROVAL)
+    digest = Digest("a" * 64)
+    refuse_unapproved(chosen, digest, digest.upper())
+    for approval in ("", "b" * 64, digest[:12]):
+        with pytest.raises(PolicyRefused, match=f"the plan is {digest}"):
+            refuse_unapproved(chosen, digest, approval)
+
+
+def test_environment_without_approval_asks_for_none(tmp_path: Path) -> None:
+    refuse_unapproved(environment(tmp_path, ""), Digest("a" * 64), "")
+
+
+def test_frozen_environment_stages_nothing_and_still_goes_back(shop: Shop) -> None:
+    shop.settings(environment=ALWAYS)
+    done = shop.deploy("v3")
+    assert done.status == 1
+    assert "environment fake is frozen until 2999-01-01 00:00 UTC" in done.out
+    assert shop.serving == {"svc-00002": 100}
+    assert "until 2999" in shop.run("status").out
+    back = shop.run("rollback", "fake", "--reason", "x", "--yes")
+    assert back.status == 0, back.err
+    assert shop.serving == {"svc-00001": 100}
+
+
+def test_deployment_needs_the_digest_that_plan_prints(shop: Shop) -> None:
+    shop.settings(environment=APPROVAL)
+    refused = shop.deploy("v3")
+    assert refused.status == 1
+    digest = str(shop.run("plan", "--json").json["plan_digest"])
+    assert f"the plan is {digest}" in refused.out
+    stale = shop.deploy("v4", f"--deploy-approval={digest}")
+    assert stale.status == 1
+    assert "is of another plan" in stale.out
+    assert shop.serving == {"svc-00002": 100}
+    assert shop.deploy("v3", f"--deploy-approval={digest}").status == 0

@@ -1,0 +1,148 @@
+"""Secrets that checks stumble over appear nowhere: terminal, JUnit file, log, record, backups, commands."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.shop import Done, Shop
+
+SECRETS = {
+    "environment": "planted-in-the-environment",
+    "file": "planted-in-the-secrets-file",
+    "header": "planted-in-a-header-0123456789",
+    "signature": "planted-in-a-signature",
+    "password": "planted-in-a-database-url",
+    "lines": "planted-line-one",
+}
+LEAKS = """\
+import logging
+import os
+import warnings
+
+import pytest
+
+KEY = os.environ["SHOP_API_KEY"]
+FILE = open("secrets.toml").read().split('"')[1]
+HEADER = "Authorization: Bearer planted-in-a-header-0123456789"
+SIGNED = "https://storage.example/o?X-Goog-Expires=9&X-Goog-Signature=planted-in-a-signature&x=1"
+DSN = "postgresql://shop:planted-in-a-database-url@db/shop"
+
+
+def test_assertion():
+    answer = {"key": KEY, "file": FILE}
+    assert answer == {"key": "", "file": ""}, f"{HEADER} {SIGNED} {DSN}"
+
+
+def test_exception():
+    local = KEY
+    try:
+        raise ValueError(KEY)
+    except ValueError as error:
+        raise RuntimeError(f"{FILE} {HEADER}") from error
+
+
+def test_output(record_property, record_testsuite_property):
+    print(KEY, SIGNED)
+    logging.getLogger("shop").error("%s %s", FILE, os.environ["SHOP_PRIVATE_KEY"])
+    record_property("token", KEY)
+    record_testsuite_property("token", FILE)
+    warnings.warn(f"deprecated: {KEY}", UserWarning)
+    assert os.environ["SHOP_PRIVATE_KEY"] == ""
+
+
+@pytest.fixture
+def broken():
+    raise LookupError(KEY)
+
+
+def test_fixture(broken):
+    pass
+
+
+def test_skip():
+    pytest.skip(f"no {KEY}")
+"""
+
+
+@pytest.fixture
+def leaking(shop: Shop) -> Shop:
+    shop.settings(environment='secrets-file = "secrets.toml"')
+    (shop.root / "secrets.toml").write_text(f'gemini-api-key = "{SECRETS["file"]}"\n')
+    return shop
+
+
+VARIABLES = {
+    "SHOP_API_KEY": SECRETS["environment"],
+    "SHOP_PRIVATE_KEY": "-----BEGIN\nplanted-line-one\n",
+}
+
+
+def check_nothing_leaked(shop: Shop, *sessions: Done) -> None:
+    texts = {f"output {i}": done.out + done.err for i, done in enumerate(sessions)}
+    for path in [shop.root / "report.xml", *(shop.root / ".deploygate").rglob("*")]:
+        if path.is_file():
+            texts[str(path)] = path.read_bytes().decode("utf-8", errors="replace")
+    assert any(name.endswith("state.db") for name in texts)
+    assert any(name.endswith("log.jsonl") for name in texts)
+    found = [
+        (name, what) for name, text in texts.items() for what in SECRETS.values() if what in text
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+def test_secrets_of_failing_checks_appear_nowhere(leaking: Shop, workers: str) -> None:
+    suite = leaking.root / "suites" / "test_health.py"
+    suite.write_text(LEAKS)
+    session = leaking.deploy(
+        "v3", workers, "-rA", "--showlocals", "--junitxml=report.xml", "-W", "error", **VARIABLES
+    )
+    assert session.status == 1
+    assert "***" in session.out
+    for name in ("test_assertion", "test_exception", "test_output", "test_fixture", "test_skip"):
+        assert name in session.out
+    assert "RuntimeError: *** Authorization: Bearer ***" in session.out
+    assert "X-Goog-Signature=***&x=1" in session.out, "the rest of an address stays readable"
+    shown = leaking.run("show", "last", **VARIABLES)
+    check_nothing_leaked(leaking, session, shown)
+
+
+def test_secrets_of_a_module_that_cannot_be_collected_appear_nowhere(leaking: Shop) -> None:
+    suite = leaking.root / "suites" / "test_health.py"
+    suite.write_text(f"{LEAKS}\nraise SystemError(KEY + FILE)\n")
+    session = leaking.deploy("v3", "--junitxml=report.xml", **VARIABLES)
+    assert session.status != 0
+    check_nothing_leaked(leaking, session)
+
+
+def test_secrets_that_a_person_types_appear_nowhere(leaking: Shop) -> None:
+    reason = f"the key {SECRETS['environment']} leaked, see https://x.example/?token=planted-in-a-signature"
+    done = leaking.run("rollback", "fake", "--reason", reason, "--yes", "--json", **VARIABLES)
+    assert done.status == 0
+    assert "the key *** leaked" in done.out
+    history = leaking.run("history", **VARIABLES)
+    wrong = leaking.run("show", SECRETS["environment"], **VARIABLES)
+    check_nothing_leaked(leaking, done, history, wrong)
+
+
+def test_secrets_in_an_error_of_the_target_appear_nowhere(leaking: Shop) -> None:
+    (leaking.root / "broken.py").write_text(
+        "import os\nfrom pytest_deploygate.core.errors import TargetUnavailable\n\n\n"
+        "def make(environment, settings, clock):\n"
+        "    raise TargetUnavailable('refused: ' + os.environ['SHOP_API_KEY'])\n"
+    )
+    pyproject = leaking.root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("tests.fakes.on_disk:make", "broken:make"))
+    here = {**VARIABLES, "PYTHONPATH": f"{leaking.root}:{leaking.variables()['PYTHONPATH']}"}
+    session = leaking.deploy("v3", "--junitxml=report.xml", **here)
+    assert session.status == 10
+    assert "refused: ***" in session.out
+    checked = leaking.run("watch", "--once", **here)
+    status = leaking.run("status", **here)
+    check_nothing_leaked(leaking, session, checked, status)
+
+
+def test_record_and_log_are_for_their_owner_alone(shop: Shop) -> None:
+    for path in ("state.db", "log.jsonl"):
+        mode = Path(shop.root / ".deploygate" / path).stat().st_mode
+        assert mode & 0o077 == 0, path

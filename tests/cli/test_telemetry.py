@@ -1,0 +1,239 @@
+"""The log, the metrics, the textfile, the collector; and that none of them ever decides anything."""
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from prometheus_client.parser import text_string_to_metric_families
+
+from pytest_deploygate import telemetry
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import Actor, EnvironmentName, RevisionName, RolloutId
+from tests.cli.shop import Shop
+
+BEGAN = datetime(2026, 11, 23, 8, tzinfo=UTC)
+PROMOTED = RolloutRecord(
+    rollout_id=RolloutId("r-1"),
+    environment=EnvironmentName("production"),
+    purpose="deploy",
+    actor=Actor(user="ada", host="ci", pid=7),
+    began_at=BEGAN,
+    ended_at=BEGAN + timedelta(seconds=42),
+    state=State.PROMOTED,
+    candidate=RevisionName("svc-2"),
+    serving=RevisionName("svc-2"),
+    reason_code="held",
+    backup="backup-1",
+    facts={"score.candidate": "0.900000", "score.live": "1.000000"},
+)
+WENT_BACK = replace(
+    PROMOTED,
+    state=State.ROLLED_BACK,
+    reason_code="gate_failed",
+    reason="gate health failed",
+    serving=RevisionName("svc-1"),
+    facts={"score.candidate": "0.500000", "rollback_seconds": "1.5"},
+)
+LATER = replace(WENT_BACK, purpose="rollback-checks", reason_code="trigger_fired")
+BY_HAND = replace(WENT_BACK, purpose="rollback", reason_code="requested")
+REFUSED = replace(PROMOTED, state=State.REFUSED, reason_code="gate_failed", facts={})
+UNCHANGED = replace(PROMOTED, candidate=None, reason_code="nothing_to_deploy")
+OPEN = replace(PROMOTED, state=State.SERVING, ended_at=None)
+
+
+def event_of(record: RolloutRecord, folder: Path) -> dict[str, object]:
+    with telemetry.logged_to(folder / "log.jsonl"):
+        telemetry.log_ending(record)
+    line = json.loads((folder / "log.jsonl").read_text())
+    assert isinstance(line, dict)
+    return line
+
+
+def test_promotion_is_logged_with_the_fields_of_the_original_task(tmp_path: Path) -> None:
+    line = event_of(PROMOTED, tmp_path)
+    assert list(line)[:4] == ["at", "level", "event", "correlation_id"]
+    assert (line["level"], line["event"]) == ("INFO", "deployment.completed")
+    assert line["correlation_id"] == "r-1"
+    assert line["deployment_duration_seconds"] == 42
+    assert line["post_deployment_validation_score"] == 1
+    assert line["backup_identifier"] == "backup-1"
+
+
+@pytest.mark.parametrize(
+    ("state", "is_restored"), [(State.ROLLED_BACK, True), (State.STRANDED, False)]
+)
+def test_failure_is_logged_with_the_fields_of_the_original_task(
+    tmp_path: Path, state: State, is_restored: bool
+) -> None:
+    line = event_of(replace(WENT_BACK, state=state), tmp_path)
+    assert (line["level"], line["event"]) == ("ERROR", "deployment.failed")
+    assert line["deployment_error"] == "gate health failed"
+    assert line["rollback_successful"] is is_restored
+    assert line["rollback_reason"] == "gate health failed"
+
+
+@pytest.mark.parametrize(
+    ("record", "event"),
+    [
+        (REFUSED, "deployment.refused"),
+        (LATER, "rollback.completed"),
+        (replace(BY_HAND, state=State.STRANDED), "rollback.failed"),
+        (replace(PROMOTED, purpose="adopt"), "revision.adopted"),
+    ],
+)
+def test_every_ending_has_one_event(record: RolloutRecord, event: str, tmp_path: Path) -> None:
+    assert event_of(record, tmp_path)["event"] == event
+
+
+def test_log_keeps_what_others_extra_fields_would_overwrite(tmp_path: Path) -> None:
+    with telemetry.logged_to(tmp_path / "log.jsonl", lambda text: text.replace("hidden", "***")):
+        log = logging.getLogger("pytest_deploygate.somewhere")
+        log.info("it.happened", extra={"event": "other", "reason": "hidden", "count": 3})
+        log.debug("too.fine")
+    (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert (line["event"], line["reason"], line["count"]) == ("it.happened", "***", 3)
+
+
+def test_log_is_given_back(tmp_path: Path) -> None:
+    package = logging.getLogger("pytest_deploygate")
+    before = (package.level, list(package.handlers))
+    with telemetry.logged_to(tmp_path / "log.jsonl"):
+        pass
+    assert (package.level, list(package.handlers)) == before
+
+
+def test_log_that_cannot_be_written_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with telemetry.logged_to(tmp_path / "file" / "log.jsonl") as handler:
+        telemetry.log_ending(PROMOTED)
+    assert "cannot be written" in handler.problem
+
+
+def test_figures_of_a_history() -> None:
+    history = [OPEN, BY_HAND, LATER, REFUSED, UNCHANGED, WENT_BACK, PROMOTED, PROMOTED, PROMOTED]
+    found = telemetry.figures("production", history)
+    assert found.deployment_success_rate == 3 / 4
+    assert found.deployment_duration_seconds == 42
+    assert found.post_deployment_validation_score == 0.5
+    assert found.rollback_trigger_rate == 2 / 4
+    assert found.rollouts["deploy/PROMOTED"] == 4
+    assert dict(found.rollbacks) == {"requested": 1, "trigger_fired": 1, "gate_failed": 1}
+
+
+def test_figures_of_no_history_are_not_known() -> None:
+    found = telemetry.figures("production", [])
+    assert found.deployment_success_rate is None
+    assert found.rollback_trigger_rate is None
+
+
+def test_textfile_can_be_read_by_prometheus(tmp_path: Path) -> None:
+    path = tmp_path / "metrics" / "deploygate.prom"
+    telemetry.write_textfile(path, [telemetry.figures("production", [WENT_BACK, PROMOTED])])
+    families = {f.name: f for f in text_string_to_metric_families(path.read_text())}
+    values = {name: family.samples[0].value for name, family in families.items() if family.samples}
+    assert values["deployment_success_rate"] == 0.5
+    assert values["deployment_duration_seconds"] == 42
+    assert values["post_deployment_validation_score"] == 0.5
+    assert values["rollback_trigger_rate"] == 0.5
+    assert families["deploygate_rollouts"].type == "counter"
+    assert families["deployment_success_rate"].samples[0].labels == {"environment": "production"}
+
+
+# -- in sessions -----------------------------------------------------------------------------------
+
+
+def test_session_leaves_log_and_metrics_that_outlive_it(shop: Shop) -> None:
+    shop.settings(more='prometheus-textfile = "metrics/deploygate.prom"')
+    shop.say("health", "bad")
+    assert shop.deploy("v3").status == 1
+    text = (shop.root / "metrics" / "deploygate.prom").read_text()
+    assert (
+        'deploygate_rollouts_total{environment="fake",purpose="deploy",state="PROMOTED"} 2.0'
+        in text
+    )
+    assert 'deployment_success_rate{environment="fake"} 0.6666666666666666' in text
+    (event,) = shop.events("deployment.failed")
+    assert event["rollback_successful"] is True
+    assert [e["post_deployment_validation_score"] for e in shop.events("deployment.completed")] == [
+        1,
+        1,
+    ]
+
+
+def test_record_that_cannot_be_written_is_noted_and_changes_no_verdict(shop: Shop) -> None:
+    shop.settings(more='prometheus-textfile = "main.py/deploygate.prom"')
+    log = shop.root / ".deploygate" / "log.jsonl"
+    log.unlink()
+    log.mkdir()
+    done = shop.deploy("v3")
+    assert done.status == 0
+    assert shop.serving == {"svc-00003": 100}
+    assert "note: not everything was recorded: main.py/deploygate.prom" in done.out
+    assert "log.jsonl cannot be written" in done.out
+
+
+class _Collector(BaseHTTPRequestHandler):
+    received: "list[bytes]"
+
+    def do_POST(self) -> None:
+        self.received.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # theirs
+        pass
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[bytes]]]:
+    received: list[bytes] = []
+    handler = type("Handler", (_Collector,), {"received": received})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.handle_request)
+    server.timeout = 120
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", received
+    finally:
+        thread.join(120)
+        server.server_close()
+
+
+def test_metrics_reach_a_collector(shop: Shop) -> None:
+    with collector() as (endpoint, received):
+        done = shop.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        assert done.status == 0
+    request = ExportMetricsServiceRequest.FromString(received[0])
+    metrics = {
+        metric.name: metric.gauge.data_points[0].as_double
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert metrics["deployment_success_rate"] == 1
+    assert metrics["post_deployment_validation_score"] == 1
+    assert set(metrics) == set(telemetry.GAUGES)
+
+
+def test_collector_that_never_answers_delays_nothing(shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        deaf.settimeout(120)
+        endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        done = shop.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        assert done.status == 0
+        connection, _ = deaf.accept()
+        with connection:
+            # The session has ended, and what it sent has not been answered yet.
+            assert connection.recv(4) == b"POST"

@@ -1,0 +1,100 @@
+"""watch: one line a round, rolls back when what serves is no longer good, and ends cleanly."""
+
+import json
+import re
+import signal
+
+from tests.cli.shop import Shop
+
+LINE = re.compile(
+    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ) fake (?P<what>[A-Z_ ]+) "
+    r"\(exit (?P<status>\d+), [\d.]+ s\): (?P<reason>.+)"
+)
+
+
+def test_watch_once_says_in_one_line_that_all_is_well(shop: Shop) -> None:
+    done = shop.run("watch", "fake", "--once")
+    found = LINE.fullmatch(done.out.strip())
+    assert found is not None, done.out
+    assert (done.status, found["what"], found["status"]) == (0, "KEEP JUDGED", "0")
+    (event,) = shop.events("watch.round")
+    assert event["verdict"] == "KEEP"
+
+
+def test_watch_rolls_back_and_goes_on(shop: Shop) -> None:
+    process = shop.start(
+        "pytest_deploygate.cli", "watch", "fake", "--interval", "1", "--rounds", "3", "--json"
+    )
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    assert first["verdict"] == "KEEP"
+    shop.say("live", "bad")
+    while (second := json.loads(process.stdout.readline()))["verdict"] == "KEEP":
+        pass
+    assert (second["verdict"], second["state"]) == ("ROLL_BACK", "ROLLED_BACK")
+    assert "gate live failed" in second["reason"]
+    assert shop.serving == {"svc-00001": 100}
+    process.send_signal(signal.SIGTERM)
+    shop.finish(process)
+    (event,) = shop.events("rollback.completed")
+    assert event["rollback_successful"] is True
+    assert event["correlation_id"] == second["rollout_id"]
+
+
+def test_watch_report_only_never_acts(shop: Shop) -> None:
+    shop.say("live", "bad")
+    done = shop.run("watch", "fake", "--once", "--report-only")
+    assert done.status == 1
+    assert " ROLL_BACK JUDGED " in done.out
+    assert shop.serving == {"svc-00002": 100}
+
+
+def test_watch_of_an_environment_that_only_reports_never_acts(shop: Shop) -> None:
+    shop.settings(environment='on-failure = "report"')
+    shop.say("live", "bad")
+    assert shop.run("watch", "fake", "--once").status == 1
+    assert shop.serving == {"svc-00002": 100}
+
+
+def test_watch_survives_rounds_that_cannot_be_run(shop: Shop) -> None:
+    (shop.root / "suites" / "test_live.py").write_text("import nonsense\n")
+    done = shop.run("watch", "fake", "--interval", "1", "--rounds", "2")
+    lines = done.out.splitlines()
+    assert len(lines) == 2
+    assert all(" REFUSE" in line or " UNKNOWN" in line for line in lines), done.out
+    assert shop.serving == {"svc-00002": 100}
+
+
+def test_watch_survives_a_platform_that_does_not_answer(shop: Shop) -> None:
+    cloud = (shop.root / "fake.pickle").read_bytes()
+    (shop.root / "fake.pickle").write_bytes(b"")
+    done = shop.run("watch", "fake", "--once")
+    assert done.status != 0
+    assert len(done.out.splitlines()) == 1
+    (shop.root / "fake.pickle").write_bytes(cloud)
+    assert shop.run("watch", "fake", "--once").status == 0
+
+
+def test_watch_ends_cleanly_by_a_signal(shop: Shop) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = shop.start("pytest_deploygate.cli", "watch", "fake", "--interval", "600")
+        assert process.stdout is not None
+        assert " KEEP " in process.stdout.readline()
+        process.send_signal(number)
+        done = shop.finish(process)
+        assert (done.status, done.out, done.err) == (0, "", "")
+
+
+def test_watch_ends_its_session_when_it_is_ended(shop: Shop) -> None:
+    waiting = shop.root / "waiting"
+    (shop.root / "suites" / "test_live.py").write_text(
+        "import time\nfrom pathlib import Path\n\n\ndef test_live():\n"
+        f"    Path({str(waiting)!r}).touch()\n    time.sleep(100)\n"
+    )
+    process = shop.start("pytest_deploygate.cli", "watch", "fake")
+    while not waiting.exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    done = shop.finish(process)
+    assert (done.status, done.out) == (0, "")
+    assert shop.serving == {"svc-00002": 100}
