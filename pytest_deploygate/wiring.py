@@ -287,6 +287,7 @@ def recover(
     from pytest_deploygate.store.liveness import this_process
 
     deadline = ports.clock.monotonic() + wait_s
+    waits = False
     while True:
         try:
             return settle_environment(
@@ -295,9 +296,12 @@ def recover(
                 is_stale=lambda lease: is_stale(lease, ports.store, ports.clock),
                 progress=progress,
             )
-        except LockHeld:
+        except LockHeld as error:
             if ports.clock.monotonic() >= deadline:
                 raise
+            if not waits:
+                progress("waiting", error.message)
+            waits = True
             ports.clock.sleep(0.5)
 
 

@@ -143,10 +143,11 @@ class Ledgered:
 
     def _append(self, kind: EntryKind, name: str, facts: Mapping[str, str]) -> None:
         store, rollout_id = self.ports.store, self.record.rollout_id
-        if self._sequence is None:
-            self._sequence = len(store.journal(rollout_id))
+        known = len(store.journal(rollout_id)) if self._sequence is None else self._sequence
+        # A signal may interrupt the write: whether it was made is then read before the next one.
+        self._sequence = None
         entry = JournalEntry(
-            sequence=self._sequence + 1,
+            sequence=known + 1,
             at=self.ports.clock.now(),
             kind=kind,
             name=name,
@@ -154,7 +155,7 @@ class Ledgered:
             facts=facts,
         )
         store.append(rollout_id, entry, self.lease)
-        self._sequence += 1
+        self._sequence = known + 1
 
     def _durably(self, write: Callable[[], None]) -> None:
         try:
@@ -162,7 +163,6 @@ class Ledgered:
         except StoreError as error:
             if not self.is_lenient:
                 raise
-            self._sequence = None
             logger.warning(
                 "record.write_failed",
                 extra={"correlation_id": self.record.rollout_id, "reason": error.message},

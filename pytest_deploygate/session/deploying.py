@@ -138,17 +138,17 @@ class DeployFlow:
         if options.reason:
             facts["deploy_reason"] = options.reason
         snapshot, package = ports.target.snapshot(), ports.target.package()
-        rollout = Rollout.open(
-            ports,
-            actor=this_process(),
-            purpose="deploy",
-            facts=facts,
-            progress=desk.terminal.step,
-        )
-        self._rollout = rollout
-        self._keeper = LeaseKeeper(rollout, desk.recorder.doubt)
-        self._keeper.start()
-        self._watch(rollout)
+        with desk.signals.deferred():
+            rollout = self._rollout = Rollout.open(
+                ports,
+                actor=this_process(),
+                purpose="deploy",
+                facts=facts,
+                progress=desk.terminal.step,
+            )
+            self._keeper = LeaseKeeper(rollout, desk.recorder.doubt)
+            self._keeper.start()
+            self._watch(rollout)
         rollout.observe(snapshot, package, desk.environment.config_digest)
         rollout.update(replace(rollout.record, inventory=desk.recorder.inventory))
         desk.terminal.step("rollout", f"{rollout.record.rollout_id} to {ports.environment}")

@@ -42,6 +42,15 @@ class SignalGuard:
         finally:
             self._shielded = False
 
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let a signal interrupt only when the block has ended, so that what it begins is known to who must end it."""
+        known = len(self.received)
+        with self.shield():
+            yield
+        if self.received and not known:
+            raise KeyboardInterrupt(f"signal {self.received[0]}")
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         name = signal.Signals(number).name

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
+from tests.contract.conftest import postgresql_server  # noqa: F401  # a fixture
 from tests.e2e.project import Project, copy_repository
+from tests.e2e.small import small_project
+from tests.e2e.stage import HOLDING, Stage
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +44,25 @@ def deployed(fresh: Project) -> Project:
 def invoice(fresh: Project) -> Path:
     """A test invoice."""
     return fresh.root / "test_invoices" / "creative_coop_CS003837319.pdf"
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory, build_cache: Path) -> Iterator[Stage]:
+    """A small project on which sessions are disturbed; nothing is deployed."""
+    folder = tmp_path_factory.mktemp("stage")
+    made = Stage(project=small_project(folder / "checkout", build_cache), folder=folder)
+    for gate in ("source", "greeting", "alive"):
+        check = made.project.root / "checks" / gate / f"test_holding_{gate}.py"
+        check.write_text(HOLDING, encoding="utf-8")
+    try:
+        assert made.command("local", "up") == 0, made.output
+        yield made
+    finally:
+        made.project.close()
+
+
+@pytest.fixture(scope="module")
+def served(stage: Stage) -> Stage:
+    """The same with a release that serves."""
+    assert stage.deploy() == 0, stage.output
+    return stage

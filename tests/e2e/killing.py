@@ -1,11 +1,14 @@
-"""A record that kills its own process at a chosen write: ``DEPLOYGATE_STATE=tests.e2e.killing:make``.
+"""A record that strikes its own process at a chosen write: ``DEPLOYGATE_STATE=tests.e2e.killing:make``.
 
-Every write is noted in the file that ``WRITES`` names, one a line, as it begins. ``KILL_AT=before:7`` kills with
-SIGKILL just before the seventh write of this process, ``after:7`` just after it is durable. It happens once: the file
-that ``KILLED`` names is written first, with the time and the write.
+Every write is noted in the file that ``WRITES`` names, one a line, as it begins. ``KILL_AT=before:7`` strikes just
+before the seventh write of this process, ``after:7`` just after it is durable; words instead of the number mean the
+first write that is told so. It happens once: the file that ``KILLED`` names is written first, with the time and the
+write. ``KILL_WITH`` is how: ``SIGKILL`` (the default) or another signal, ``AGAIN`` for SIGTERM now and at every later
+write, ``FULL`` for a disk that takes nothing more.
 """
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -17,16 +20,20 @@ from pytest_deploygate.store.sql import open_store
 
 WRITES = ("acquire_lease", "begin", "append", "save", "save_backup", "release_lease")
 JOURNAL = "append"
+AGAIN = "AGAIN"
+FULL = "FULL"
 
 
 class _Killing:
     """Counts writes; delegates everything."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, record: Path) -> None:
         self._store = store
-        self._when, _, number = os.environ.get("KILL_AT", "").partition(":")
-        self._number = int(number or 0)
+        self._record = record
+        self._when, _, self._which = os.environ.get("KILL_AT", "").partition(":")
+        self._with = os.environ.get("KILL_WITH", "") or "SIGKILL"
         self._count = 0
+        self._has_struck = False
 
     def __getattr__(self, name: str) -> object:
         value = getattr(self._store, name)
@@ -37,15 +44,30 @@ class _Killing:
             self._count += 1
             told = " ".join([name, *(_told(a) for a in arguments if isinstance(a, JournalEntry))])
             _add("WRITES", f"{told}\n")
-            is_it = self._count == self._number and not Path(os.environ["KILLED"]).exists()
+            if self._has_struck and self._with == AGAIN:
+                os.kill(os.getpid(), signal.SIGTERM)
+            is_it = self._which in {str(self._count), told}
+            is_it = is_it and not Path(os.environ["KILLED"]).exists()
             if is_it and self._when == "before":
-                _die(told)
+                self._strike(told)
             result = write(*arguments)
-            if is_it:
-                _die(told)
+            if is_it and self._when == "after":
+                self._strike(told)
             return result
 
         return counted
+
+    def _strike(self, told: str) -> None:
+        self._has_struck = True
+        _add("KILLED", f"{time.time()} {os.environ['KILL_AT']} {told}\n")
+        if self._with == FULL:
+            log = Path(f"{self._record}-wal")
+            limit = log.stat().st_size if log.exists() else 0
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        else:
+            os.kill(
+                os.getpid(), signal.SIGTERM if self._with == AGAIN else signal.Signals[self._with]
+            )
 
 
 def _told(entry: JournalEntry) -> str:
@@ -58,13 +80,9 @@ def _add(variable: str, text: str) -> None:
             file.write(text)
 
 
-def _die(told: str) -> None:
-    _add("KILLED", f"{time.time()} {os.environ['KILL_AT']} {told}\n")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def make(url: str, clock: Clock) -> Store:
     """The record of the project in the current directory, that kills."""
     del url
-    place = f"sqlite:///{Path.cwd() / '.deploygate' / 'state.db'}"
-    return _Killing(open_store(place, clock))  # type: ignore[return-value]  # delegates
+    record = Path.cwd() / ".deploygate" / "state.db"
+    store = open_store(f"sqlite:///{record}", clock)
+    return _Killing(store, record)  # type: ignore[return-value]  # delegates

@@ -81,7 +81,7 @@ class Project:
     def finish(self, process: "subprocess.Popen[str]") -> Run:
         """Wait for a session to end."""
         output, _ = process.communicate(timeout=SESSION_LIMIT_S)
-        properties, cases = _read(self.root / "report.xml")
+        properties, cases = read_report(self.root / "report.xml")
         return Run(status=process.returncode, output=output, properties=properties, cases=cases)
 
     def pytest(self, *arguments: str, **variables: str) -> Run:
@@ -213,7 +213,8 @@ def _direct() -> requests.Session:
     return session
 
 
-def _read(path: Path) -> tuple[dict[str, str], tuple[ET.Element, ...]]:
+def read_report(path: Path) -> tuple[dict[str, str], tuple[ET.Element, ...]]:
+    """Properties of the suite and test cases of a JUnit file; nothing if there is none."""
     if not path.exists():
         return {}, ()
     tree = ET.parse(path)

@@ -1,0 +1,121 @@
+"""A record that cannot be used: a clear error before anything is touched, and in a rollout the baseline serves."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.core.rollout import State
+from tests.e2e import killing
+from tests.e2e.stage import Stage
+
+pytestmark = pytest.mark.e2e
+
+Damage = Callable[[Path], None]
+
+
+def _overwrite(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096 : len(content) // 2] = b"\xa5" * (len(content) // 2 - 4096)
+    path.write_bytes(content)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + 100])
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _make_newer(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("update deploygate_meta set version = version + 1")
+    connection.close()
+
+
+def _protect(path: Path) -> None:
+    path.chmod(0o400)
+    path.parent.chmod(0o500)
+
+
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "overwritten": (_overwrite, "damaged"),
+    "cut": (_cut, "damaged"),
+    "empty": (_empty, "is empty: it was cut off"),
+    "of a newer version": (_make_newer, "newer version"),
+    "read-only": (_protect, "state.db"),
+}
+
+
+@pytest.fixture
+def whole(served: Stage, tmp_path: Path) -> Iterator[Stage]:
+    """A stage whose record is put back afterwards."""
+    folder = served.record.parent
+    kept = tmp_path / "kept.db"
+    shutil.copy2(served.record, kept)
+    try:
+        yield served
+    finally:
+        folder.chmod(0o700)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{served.record}{suffix}").unlink(missing_ok=True)
+        shutil.copy2(kept, served.record)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_record_that_cannot_be_used_stops_before_anything_is_touched(
+    whole: Stage, damage: str
+) -> None:
+    harm, says = DAMAGES[damage]
+    whole.release()
+    before, writes = whole.serving, _writes(whole)
+    harm(whole.record)
+    assert whole.deploy(UNPRIVILEGED="1") == 10, whole.output
+    assert says in whole.output
+    assert "hint: " in whole.output
+    assert "Traceback" not in whole.output
+    assert whole.serving == before
+    assert _writes(whole) == writes
+
+
+def test_full_disk_stops_before_anything_is_touched(served: Stage) -> None:
+    served.release()
+    before, writes = served.serving, _writes(served)
+    assert served.deploy(at="before:1", KILL_WITH=killing.FULL) == 10, served.output
+    assert "the record in" in served.output
+    assert "Traceback" not in served.output
+    assert served.serving == before
+    assert _writes(served) == writes
+    assert served.is_settled()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "append intent pin STAGING",
+        "append observed shift PROMOTING",
+        "append moved shifted SERVING",
+    ],
+)
+def test_disk_that_fills_up_in_a_rollout_leaves_the_baseline(served: Stage, write: str) -> None:
+    served.release()
+    before = served.serving
+    assert served.deploy(at=f"after:{write}", KILL_WITH=killing.FULL) == 10, served.output
+    assert served.note.exists()
+    assert served.serving == before
+    assert served.properties()["deploygate.serving_revision"] == before
+    served.recover()
+    assert served.is_settled()
+    record = served.newest()
+    assert record is not None
+    assert (record.state, record.serving) == (State.ROLLED_BACK, before)
+
+
+def _writes(stage: Stage) -> list[object]:
+    """The admin calls that could change something."""
+    found = stage.project.local("admin-log")
+    assert isinstance(found, dict)
+    return [call for call in found["calls"] if call["method"] != "GET"]
