@@ -130,7 +130,7 @@ def test_broken_release_never_serves(source: Project, what: str) -> None:
     with source.watched() as watch:
         run = source.deploy()
     assert run.status == 1, run.output
-    assert why in run.property("reason"), run.output
+    assert why in run.property("reasons"), run.output
     assert watch.failures == []
     assert watch.revisions == [before]
     assert source.shares() == {before: 100}
