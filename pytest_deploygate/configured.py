@@ -3,6 +3,8 @@
 from pathlib import Path
 
 FILE = "pyproject.toml"
+ROLLBACK_CHECKS = "rollback-checks"
+"""Marker of the checks of live gates, and what ``-m`` selects them by."""
 _HEADER = b"[tool.deploygate"
 
 

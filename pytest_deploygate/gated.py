@@ -8,10 +8,11 @@ from collections.abc import Generator
 import pytest
 
 from pytest_deploygate.config import Settings
+from pytest_deploygate.configured import ROLLBACK_CHECKS
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.inventory import gate_of
-from pytest_deploygate.stash import GATE_PROPERTY, ROLLBACK_CHECKS
+from pytest_deploygate.stash import GATE_PROPERTY
 
 NO_DEPLOYMENT = "no deployment: use --deploy-to or --deploy-env"
 

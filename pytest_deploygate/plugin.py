@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_deploygate import hookspecs, options
-from pytest_deploygate.configured import is_configured
-from pytest_deploygate.stash import DECIDED, ROLLBACK_CHECKS
+from pytest_deploygate.configured import ROLLBACK_CHECKS, is_configured
 
 if TYPE_CHECKING:
     from pytest_deploygate.core.evidence import Evidence
@@ -53,6 +52,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     is_asked = config.getoption("help", False) or config.getoption("version", 0)
     if not is_act or is_asked or hasattr(config, "workerinput") or status not in (None, 0):
         return status
+    from pytest_deploygate.stash import DECIDED
+
     return status if config.stash.get(DECIDED, False) else 1
 
 

@@ -13,7 +13,6 @@ WORKER_INPUT = "deploygate"
 """Key of what the controller tells a worker of pytest-xdist."""
 MEASURE_PROPERTY = "deploygate.measure"
 GATE_PROPERTY = "deploygate.gate"
-ROLLBACK_CHECKS = "rollback-checks"
 
 
 @unique

@@ -12,7 +12,7 @@ from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.gated import NEVER_SILENT, GatedItems, Insisting, Skipping
 from pytest_deploygate.inventory import paths_to_collect
-from pytest_deploygate.options import DeployOptions, read_options
+from pytest_deploygate.session.asked import DeployOptions, read_options
 from pytest_deploygate.session.redacting import Redacting
 from pytest_deploygate.stash import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
 from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment

@@ -15,11 +15,11 @@ from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot, Variant
 from pytest_deploygate.core.values import Phase, Secret
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, judge_phase, reconcile
 from pytest_deploygate.engine import Staged
-from pytest_deploygate.options import DeployOptions
 from pytest_deploygate.phases import Budget, report_not_run
 from pytest_deploygate.ports import Target
 from pytest_deploygate.recording import Recorder
 from pytest_deploygate.reporting import Terminal
+from pytest_deploygate.session.asked import DeployOptions
 from pytest_deploygate.session.signals import SignalGuard
 from pytest_deploygate.stash import REDACTOR
 from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
