@@ -71,6 +71,10 @@ def rollout_row(connection: Connection, rollout_id: RolloutId) -> Row[Cells] | N
 def rollout_cells(record: RolloutRecord) -> dict[str, str | int | None]:
     """What of ``record`` goes into a row; ``entries`` and ``head`` belong to the journal."""
     body = codec.record_body(record)
+    return {**_finding_cells(record), "body": body, "seal": codec.digest(body)}
+
+
+def _finding_cells(record: RolloutRecord) -> dict[str, str | int | None]:
     return {
         "rollout_id": record.rollout_id,
         "environment": record.environment,
@@ -79,8 +83,6 @@ def rollout_cells(record: RolloutRecord) -> dict[str, str | int | None]:
         "candidate": record.candidate,
         "serving": record.serving,
         "digest": record.digest,
-        "body": body,
-        "seal": codec.digest(body),
     }
 
 
@@ -93,7 +95,7 @@ def record_from(row: Row[Cells]) -> RolloutRecord:
     cells = row._mapping  # noqa: SLF001 # the documented name of a row as a mapping
     if codec.digest(str(cells["body"])) == cells["seal"]:
         record = codec.record_from(str(cells["body"]))
-        if all(cells[name] == value for name, value in rollout_cells(record).items()):
+        if all(cells[name] == value for name, value in _finding_cells(record).items()):
             return record
     raise StoreError(
         f"the record of rollout {cells['rollout_id']} is damaged", hint=codec.HINT_DAMAGED

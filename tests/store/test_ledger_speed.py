@@ -1,0 +1,63 @@
+"""The ledger answers from its indexes, so that it does not matter how many rollouts it holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, event
+
+from pytest_deploygate.core.values import EnvironmentName, RevisionName, RolloutId
+from pytest_deploygate.store import SqlStore, open_store
+from tests.fakes import FakeClock
+
+PROD = EnvironmentName("production")
+
+QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
+    "history": lambda store: store.history(PROD, 20),
+    "history of all": lambda store: store.history(None, 20),
+    "rollout": lambda store: store.rollout(RolloutId("one")),
+    "open rollouts": lambda store: store.open_rollouts(PROD),
+    "last promoted": lambda store: store.last_promoted(PROD),
+    "known good": lambda store: store.is_known_good(PROD, RevisionName("svc-00001")),
+    "known bad": lambda store: store.is_known_bad(PROD, "d" * 64),
+    "backups": lambda store: store.backups(PROD),
+    "lease events": lambda store: store.lease_events(PROD, 20),
+}
+
+
+def plan_of(store: SqlStore, question: Callable[[SqlStore], object]) -> list[str]:
+    """How SQLite goes about the statement that a question turns into."""
+    plans: list[str] = []
+
+    def explain(
+        connection: Connection, cursor: object, statement: str, parameters: object, *_: object
+    ) -> None:
+        if statement.startswith("SELECT"):
+            assert isinstance(parameters, tuple)
+            found = connection.connection.cursor()
+            found.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row[3] for row in found.fetchall())
+
+    event.listen(store._engine, "before_cursor_execute", explain)
+    try:
+        question(store)
+    finally:
+        event.remove(store._engine, "before_cursor_execute", explain)
+    return plans
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_question_is_answered_from_an_index(tmp_path: Path, question: str) -> None:
+    with open_store(f"sqlite:///{tmp_path}/state.db", FakeClock()) as store:
+        plan = plan_of(store, QUESTIONS[question])
+    assert plan
+    scans = [step for step in plan if step.startswith("SCAN")]
+    # The newest of all are read from the end of the table itself.
+    assert scans == (["SCAN deploygate_rollouts"] if question == "history of all" else [])
+    if question == "known good":
+        assert [step.partition("(")[2] for step in plan] == [
+            "environment=? AND candidate=?)",
+            "environment=? AND serving=?)",
+        ]
+    if question in ("history", "history of all", "last promoted"):
+        assert not [step for step in plan if "TEMP B-TREE" in step]
