@@ -194,7 +194,8 @@ def _remove_first_release(rollout: Ledgered, deadline: float) -> None:
     if now.is_public:
         rollout.act("close", lambda: target.set_public(False))
         now = _own_first_release(rollout)
-    if now.exists:
+    # a release that failed to start leaves a function that serves nothing, and bears our mark
+    if now.exists or now.marks.rollout == rollout.record.rollout_id:
         rollout.act("delete", target.delete_function)
 
 

@@ -77,7 +77,11 @@ def test_a_function_that_does_not_load_shows_why(new_target: NewTarget) -> None:
     with pytest.raises(StartFailed, match="no such model") as caught:
         wait(target, operation)
     assert caught.value.hint.startswith("What served before still does.")
-    assert not target.snapshot().exists
+    remains = target.snapshot()
+    assert not remains.exists
+    assert remains.marks.rollout == ROLLOUT  # so that the rollout may delete what it left
+    target.delete_function()
+    assert target.snapshot().marks.rollout is None
 
 
 def test_what_serves_goes_on_when_its_successor_does_not_start(
