@@ -18,16 +18,15 @@ so that the cost stays near-linear; (3) what is left with an equal key and nothi
 the records alone, never on their order.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from operator import itemgetter
 from typing import TypeAlias
 
-from pytest_deploygate.checks.measures import FieldRule, Measure, canonical_column, is_right
-from pytest_deploygate.checks.pairing import Cells, Row, pair_rest
+from pytest_deploygate.checks.alignment import align
+from pytest_deploygate.checks.measures import FieldRule, Measure, is_right
+from pytest_deploygate.checks.pairing import Cells, Row
 
 Value: TypeAlias = str | int | float | Decimal | None
 """What a cell may hold; ``None`` and blank text are nothing."""
@@ -125,25 +124,21 @@ def compare(
     names = tuple(rule.name for rule in rules)
     if len(set(names)) != len(names) or not any(rule.is_key for rule in rules):
         raise ValueError("rules need distinct names and at least one key field")
-    rows = _rows([*golden, *extracted], rules)
-    truth, found = rows[: len(golden)], rows[len(golden) :]
-    equal, golden_rest, found_rest = _take_equal(truth, found)
-    pairs, missing, unpaired = pair_rest(golden_rest, found_rest, rules, truth)
-    right = [0] * len(rules)
-    cells = [0] * len(rules)
-    for place, column in enumerate(zip(*equal, strict=True)):
-        right[place] = cells[place] = len(column) - column.count(None)
+    alignment = align(golden, extracted, rules)
+    right = list(alignment.equal_cells)
+    cells = list(alignment.equal_cells)
     differing = []
-    for one, other in pairs:
+    for one, other in alignment.pairs:
         agree = _count(one.cells, other.cells, rules, right, cells)
         if not all(agree):
             differing.append(_difference(one, other, rules, agree))
-    for row in (*missing, *unpaired):
+    for row in (*alignment.missing, *alignment.extra):
         for place, cell in enumerate(row.cells):
             cells[place] += cell is not None
-    known = {_key(cells_of_one, rules) for cells_of_one in truth} if unpaired else set()
-    doubles = [row for row in unpaired if _key(row.cells, rules) in known]
-    others = [row for row in unpaired if _key(row.cells, rules) not in known]
+    doubles = [row for row in alignment.extra if _key_cells(row.cells, rules) in alignment.copied]
+    others = [
+        row for row in alignment.extra if _key_cells(row.cells, rules) not in alignment.copied
+    ]
     blank = Fraction(1 if golden else 0)
     total = sum(cells)
     return AccuracyReport(
@@ -154,46 +149,11 @@ def compare(
             for n, r, c in zip(names, right, cells, strict=True)
         ),
         overall=Fraction(sum(right), total) if total else Fraction(0),
-        missing=_keys(missing, rules),
+        missing=_keys(alignment.missing, rules),
         extra=_keys(others, rules),
         duplicates=_keys(doubles, rules),
         differing=tuple(sorted(differing, key=lambda d: d.line)),
     )
-
-
-def _rows(records: Sequence[Record], rules: tuple[FieldRule, ...]) -> list[Cells]:
-    """Canonical cells of every record, in the order of the rules; ``None`` is nothing."""
-    if not records:
-        return []
-    columns = []
-    for rule in rules:
-        try:
-            column = list(map(itemgetter(rule.name), records))
-        except KeyError:
-            column = [record.get(rule.name) for record in records]
-        columns.append(canonical_column(column, rule.measure))
-    return list(zip(*columns, strict=True))
-
-
-def _take_equal(truth: list[Cells], found: list[Cells]) -> tuple[list[Cells], list[Row], list[Row]]:
-    """Pair records that are equal in every field; what is left of both sides follows, with line numbers from 1."""
-    left: dict[Cells, int] = dict(Counter(found))
-    if left == dict(Counter(truth)):
-        return truth, [], []
-    equal: list[Cells] = []
-    golden_rest = []
-    for line, cells in enumerate(truth, start=1):
-        if left.get(cells):
-            left[cells] -= 1
-            equal.append(cells)
-        else:
-            golden_rest.append(Row(line=line, cells=cells))
-    found_rest = []
-    for line, cells in enumerate(found, start=1):
-        if left[cells]:
-            left[cells] -= 1
-            found_rest.append(Row(line=line, cells=cells))
-    return equal, golden_rest, found_rest
 
 
 def _count(
@@ -233,8 +193,12 @@ def _keys(rows: Iterable[Row], rules: tuple[FieldRule, ...]) -> tuple[str, ...]:
     return tuple(_key(row.cells, rules) for row in sorted(rows, key=lambda row: row.line))
 
 
+def _key_cells(cells: Cells, rules: tuple[FieldRule, ...]) -> Cells:
+    return tuple(cell for cell, rule in zip(cells, rules, strict=True) if rule.is_key)
+
+
 def _key(cells: Cells, rules: tuple[FieldRule, ...]) -> str:
-    return " / ".join(cell or "" for cell, rule in zip(cells, rules, strict=True) if rule.is_key)
+    return " / ".join(cell or "" for cell in _key_cells(cells, rules))
 
 
 def _percent(ratio: Fraction) -> str:

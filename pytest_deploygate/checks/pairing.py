@@ -1,8 +1,9 @@
 """Pairs the golden and extracted records that are not equal in every field: keys first, then similarity."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 from rapidfuzz.distance import Indel
@@ -31,15 +32,18 @@ class Row:
 
 
 def pair_rest(
-    golden: list[Row], found: list[Row], rules: tuple[FieldRule, ...], truth: list[Cells]
+    golden: list[Row],
+    found: list[Row],
+    rules: tuple[FieldRule, ...],
+    namesakes: Mapping[Cells, list[Cells]],
 ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
     """Pairs (golden, extracted), golden records without partner, extracted records without partner.
 
-    ``truth`` are all golden records, also those that are paired already.
+    ``namesakes`` are the golden records by key, also those that are paired already, for all keys in ``found``.
     """
     if not golden or not found:
         return [], golden, found
-    work = _Pairing(golden, found, rules, truth)
+    work = _Pairing(golden, found, rules, namesakes)
     work.take(work.same_key(least_equal=1))
     work.take(work.similar())
     work.take(work.same_key(least_equal=0))
@@ -55,7 +59,11 @@ class _Pairing:
     """Both lists with what is taken replaced by None, in an order that depends on the records' contents only."""
 
     def __init__(
-        self, golden: list[Row], found: list[Row], rules: tuple[FieldRule, ...], truth: list[Cells]
+        self,
+        golden: list[Row],
+        found: list[Row],
+        rules: tuple[FieldRule, ...],
+        namesakes: Mapping[Cells, list[Cells]],
     ) -> None:
         self.golden: list[Row | None] = [*sorted(golden, key=_content)]
         self.found: list[Row | None] = [*sorted(found, key=_content)]
@@ -63,9 +71,7 @@ class _Pairing:
         self.key_places = tuple(i for i, rule in enumerate(rules) if rule.is_key)
         self.other_places = tuple(i for i, rule in enumerate(rules) if not rule.is_key)
         self.pairs: list[tuple[Row, Row]] = []
-        self.truth: dict[Cells, list[Cells]] = defaultdict(list)
-        for cells in truth:
-            self.truth[tuple([cells[place] for place in self.key_places])].append(cells)
+        self.namesakes = namesakes
 
     def take(self, scored: Iterator[tuple[float, float, int, int]]) -> None:
         """Take pairs (equal fields, similarity, golden place, extracted place), the best first."""
@@ -103,8 +109,7 @@ class _Pairing:
                 continue
             shared = (blocks.get(mark, ()) for mark in self._marks(row))
             ranked = sorted((b for b in shared if 0 < len(b) <= _LARGEST_BLOCK), key=len)
-            candidates = dict.fromkeys(j for block in ranked for j in block)
-            for j in list(candidates)[:_MOST_CANDIDATES]:
+            for j in islice(_distinct(ranked), _MOST_CANDIDATES):
                 equal = self._equal_fields(i, j)
                 likeness = self._key_similarity(i, j) if equal else 0.0
                 is_like = likeness >= _LEAST_KEY_SIMILARITY or self._is_told_by_text(i, j)
@@ -152,7 +157,7 @@ class _Pairing:
             yield ("numbers", *numbers)
 
     def _key(self, row: Row) -> Cells:
-        return tuple(row.cells[place] for place in self.key_places)
+        return tuple([row.cells[place] for place in self.key_places])
 
     def _pair(self, i: int, j: int) -> tuple[Row, Row]:
         one, other = self.golden[i], self.found[j]
@@ -166,17 +171,24 @@ class _Pairing:
         return self._agreeing(one.cells, other.cells)
 
     def _agreeing(self, one: Cells, other: Cells) -> int:
-        return sum(
-            one[place] is not None and is_right(self.rules[place], one[place], other[place])
-            for place in self.other_places
-        )
+        equal = 0
+        for place in self.other_places:
+            cell = one[place]
+            if cell is not None and (
+                cell == other[place] or is_right(self.rules[place], cell, other[place])
+            ):
+                equal += 1
+        return equal
 
     def _equal_to_its_own(self, j: int) -> int:
         """Equal fields of an extracted record and the golden one whose key it bears: a copy is of that, of no other."""
         other = self.found[j]
         assert other is not None
         return max(
-            (self._agreeing(cells, other.cells) for cells in self.truth.get(self._key(other), ())),
+            (
+                self._agreeing(cells, other.cells)
+                for cells in self.namesakes.get(self._key(other), ())
+            ),
             default=0,
         )
 
@@ -198,5 +210,14 @@ class _Pairing:
         )
 
 
+def _distinct(blocks: list[list[int]]) -> Iterator[int]:
+    seen: set[int] = set()
+    for block in blocks:
+        for place in block:
+            if place not in seen:
+                seen.add(place)
+                yield place
+
+
 def _content(row: Row) -> tuple[str, ...]:
-    return tuple(cell or "" for cell in row.cells)
+    return tuple([cell or "" for cell in row.cells])
