@@ -1,0 +1,27 @@
+"""Writes the table of ``docs/wrong-functions.md``: ``python tests/variants/table.py``."""
+
+from pathlib import Path
+
+from tests.variants.wrong_functions import WRONG_FUNCTIONS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "wrong-functions.md"
+_HEAD = """# Which gate catches which wrong function
+
+Each row is a small patch of `fixtures/process_invoice`. `tests/variants/` applies it, runs the suite of the gate
+against the patched function, and fails unless a check of that suite fails; the same checks must pass with the function
+as it is, and the suites must pass, unchanged, with a second function by another author that follows only the HTTP and
+sheet contract. "Since" names the incident or the measured defect of the original function that the row repeats.
+
+| gate | what is wrong | checks (`-k`) | since |
+| --- | --- | --- | --- |
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    rows = (f"| {w.gate} | {w.name} | `{w.check}` | {w.since} |" for w in WRONG_FUNCTIONS)
+    return _HEAD + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
