@@ -108,12 +108,18 @@ def run_items(session: pytest.Session, items: Sequence[pytest.Item], budget: Bud
                 return
 
 
-def report_not_run(config: pytest.Config, checks: Iterable[Check], reason: str) -> None:
-    """Report checks of a phase that does not run as skipped, at their own place, without touching a fixture."""
+def report_not_run(
+    config: pytest.Config, checks: Iterable[Check], reason: str, recorder: Recorder
+) -> None:
+    """Report checks that did not run, or not to their end, as skipped, at their own place, without any fixture."""
     for check in checks:
+        worker = recorder.worker_of(check)
         config.hook.pytest_runtest_logstart(nodeid=check.nodeid, location=check.location)
         for when in ("setup", "teardown"):
-            config.hook.pytest_runtest_logreport(report=_skip_report(check, when, reason))
+            report = _skip_report(check, when, reason)
+            if worker is not None:
+                report.node = worker  # type: ignore[attr-defined]  # so that it joins what the worker began
+            config.hook.pytest_runtest_logreport(report=report)
         config.hook.pytest_runtest_logfinish(nodeid=check.nodeid, location=check.location)
 
 

@@ -35,6 +35,7 @@ class Recorder:
         self._doubts: dict[str, None] = {}
         self._extra: list[Measurement] = []
         self._is_muted = False
+        self._workers: dict[str, object] = {}
         self._announced: set[str] = set()
         """Checks that were reported as not run."""
 
@@ -58,6 +59,10 @@ class Recorder:
             gate.name: tuple(c.nodeid for c in self._checks.values() if c.gate == gate.name)
             for gate in self._policy.gates
         }
+
+    def worker_of(self, check: Check) -> object | None:
+        """What pytest-xdist put into the last report of a check to tell workers apart; None in one process."""
+        return self._workers.get(check.nodeid)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -133,6 +138,7 @@ class Recorder:
             return
         if report.nodeid not in self._checks:
             return
+        self._workers[report.nodeid] = getattr(report, "node", None)
         is_subtest = type(report).__name__ in _SUBTEST_REPORTS
         outcome = ReportOutcome(report.outcome)
         self._facts[report.nodeid].append(
@@ -173,7 +179,8 @@ class Recorder:
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Something in pytest or in a plugin broke."""
-        self.doubt(f"internal error: {excinfo.typename}: {excinfo.value}")
+        first, *_ = str(excinfo.value).splitlines() or [""]
+        self.doubt(f"internal error: {excinfo.typename}: {first}".rstrip(": "))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object, error: object | None) -> None:

@@ -124,7 +124,8 @@ class Desk:
         with self.recorder.muted():
             for phase in PHASES:
                 waiting = self.recorder.waiting(phase)
-                report_not_run(self.config, waiting, f"not run: {reason.sentence}")
+                sentence = f"not run: {reason.sentence}"
+                report_not_run(self.config, waiting, sentence, self.recorder)
 
     def remember(self, last: RolloutRecord | None) -> None:
         """Take what the last promoted rollout measured, for checks that compare with it."""

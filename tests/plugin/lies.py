@@ -306,7 +306,7 @@ DEATHS = [
     told(
         "KeyboardInterrupt in the check",
         f"{IMPORTS}def test_lie(): raise KeyboardInterrupt\n",
-        check="not_run",
+        checks=("not_run", "crashed"),
         reasons=(INTERRUPTED,),
         statuses=(2,),
     ),
