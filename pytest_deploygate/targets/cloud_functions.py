@@ -33,15 +33,12 @@ from pytest_deploygate.targets import archive, gcloud, secretscan
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
-    from google.cloud import functions_v2, run_v2
+    from google.cloud import functions_v2
 
 logger = logging.getLogger(__name__)
 
-REVISION_HEADER: Final = "X-Revision"
-"""Response header by which a function may say which revision it is (its variable ``K_REVISION``)."""
 _CALL_S: Final = 30.0
 _DELETE_S: Final = 300.0
-_SERVER_ERROR: Final = 500
 
 
 class CloudFunctionsTarget:
@@ -86,6 +83,7 @@ class CloudFunctionsTarget:
         self._tokens = CallTokens(credentials, clock) if credentials is not None else None
         self._secrets = None if is_local else SecretVersions(self._clients.session, self._caller)
         self._is_public: bool | None = None
+        self._last: functions_v2.Function | None = None
 
     @property
     def spec(self) -> FunctionSpec:
@@ -115,19 +113,37 @@ class CloudFunctionsTarget:
         """The service as it is now."""
         from pytest_deploygate.targets import wire
 
-        function = self._functions.get()
-        service = None if function is None else self._services.get(self._service_name(function))
+        function = self._seen()
         if function is None:
             return Snapshot(exists=False)
+        name = self._service_name(function)
+        service = self._services.get(name)
         if service is None:
             return Snapshot(exists=False, marks=wire.marks_of(function.labels))
-        return self._snapshot(function, service)
+        return wire.snapshot_of(function, service, is_public=self._seen_public(name))
 
-    def _snapshot(self, function: "functions_v2.Function", service: "run_v2.Service") -> Snapshot:
-        from pytest_deploygate.targets import wire
+    def _seen(self) -> "functions_v2.Function | None":
+        """The function as it is, or as it was seen last when its API does not answer.
 
-        self._is_public = self._services.is_public(service)
-        return wire.snapshot_of(function, service, is_public=self._is_public)
+        Returning traffic needs Cloud Run alone, and must not fail for the other API.
+        """
+        try:
+            self._last = self._functions.get()
+        except TargetUnavailable as error:
+            if self._last is None:
+                raise
+            logger.warning("target.function_not_read", extra={"reason": error.message})
+        return self._last
+
+    def _seen_public(self, name: str) -> bool:
+        """Whether the policy lets anyone call the service now, or when it was seen last."""
+        try:
+            self._is_public = self._services.is_open(name)
+        except TargetUnavailable as error:
+            if self._is_public is None:
+                raise
+            logger.warning("target.policy_not_read", extra={"reason": error.message})
+        return self._is_public
 
     def _service_name(self, function: "functions_v2.Function | None" = None) -> str:
         """Full name of the service: as the function says, or by the platform's rule before it does."""
@@ -140,7 +156,7 @@ class CloudFunctionsTarget:
         """One revision, or None if the platform no longer has it."""
         from pytest_deploygate.targets import wire
 
-        found = self._services.revision(self._service_name(), name)
+        found = self._services.revision(self._service_name(self._seen()), name)
         return None if found is None else wire.revision_info(found)
 
     def find_operation(self) -> str | None:
@@ -156,35 +172,15 @@ class CloudFunctionsTarget:
         Raises:
             TargetUnavailable: nobody answered, or with a server error.
         """
-        import requests
+        from pytest_deploygate.targets.answers import revision_at
 
-        from pytest_deploygate.targets.redaction import bare
-
-        headers = {}
         is_public = self._is_public if self._is_public is not None else self.snapshot().is_public
         try:
             token = None if is_public else self._token()
         except TargetRefused as error:
             logger.warning("target.no_call_token", extra={"reason": error.message})
             token = None  # the answer will say 403, which is an answer too
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token.reveal()}"
-        try:
-            response = self._clients.plain.get(
-                url, headers=headers, timeout=(5, self._caller.timeout_s), allow_redirects=False
-            )
-        except requests.RequestException as error:
-            raise TargetUnavailable(
-                f"{bare(url)} did not answer: {type(error).__name__}",
-                hint="Is the service up? deploygate status",
-            ) from error
-        if response.status_code >= _SERVER_ERROR:
-            raise TargetUnavailable(
-                f"{bare(url)} answered {response.status_code} {response.reason}",
-                hint="Look at the function's log.",
-            )
-        named = response.headers.get(REVISION_HEADER)
-        return RevisionName(named) if named else None
+        return revision_at(self._clients.plain, url, token, timeout_s=self._caller.timeout_s)
 
     def call_token(self) -> Secret | None:
         """Bearer token for calling a service that is not public, or None where none is needed."""
@@ -341,9 +337,18 @@ class CloudFunctionsTarget:
         self, to: Traffic, *, expect: Traffic, marks: Marks | None = None
     ) -> Snapshot:
         """Write the whole plan ``to`` if ``expect`` still serves; foreign tags are kept."""
-        function = self._functions.need()
-        service = self._services.shift(self._service_name(function), to, expect=expect, marks=marks)
-        return self._snapshot(function, service)
+        from pytest_deploygate.targets import wire
+
+        function = self._seen()
+        if function is None:
+            raise TargetRefused(
+                f"the function {self._functions.name} does not exist",
+                hint="Find out who deleted it, then deploy again.",
+            )
+        name = self._service_name(function)
+        is_public = self._seen_public(name)  # before the write: what fails after it is no refusal
+        service = self._services.shift(name, to, expect=expect, marks=marks)
+        return wire.snapshot_of(function, service, is_public=is_public)
 
     def set_public(self, is_public: bool) -> None:
         """Let anyone call the service, or nobody without a token."""

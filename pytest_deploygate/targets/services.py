@@ -204,7 +204,11 @@ class Services:
 
     def is_public(self, service: run_v2.Service) -> bool:
         """Whether anyone may call the service without a token."""
-        return bool(service.invoker_iam_disabled) or _is_open(self._policy(service.name))
+        return bool(service.invoker_iam_disabled) or self.is_open(service.name)
+
+    def is_open(self, name: str) -> bool:
+        """Whether the access policy lets anyone call the service."""
+        return _is_open(self._policy(name))
 
     def set_public(self, name: str, *, is_public: bool) -> None:
         """Add or remove everyone as invoker; all else of the policy stays.
@@ -212,20 +216,25 @@ class Services:
         Raises:
             TargetRefused: also when the organisation forbids public services.
         """
+        failed: TargetError | None = None
         for _ in range(_ATTEMPTS):
-            policy = self._policy(name)
+            try:
+                policy = self._policy(name)
+            except TargetUnavailable as error:
+                raise failed or error from None
             if _is_open(policy) == is_public:
                 return
             _change(policy, is_public=is_public)
             try:
                 self._set_policy(name, policy)
             except (Conflict, OutcomeUnknown) as error:
-                logger.warning("target.policy_write_repeated", extra={"reason": str(error)})
-        if _is_open(self._policy(name)) != is_public:
-            raise TargetUnavailable(
-                f"the access policy of {name} could not be changed",
-                hint="Others change it at the same time; try again.",
-            )
+                failed = error
+            else:
+                failed = OutcomeUnknown(
+                    f"who may call {wire.short(name)} was changed, and does not read so",
+                    hint="Look at the service's access policy.",
+                )
+        raise failed or TargetUnavailable("the access policy was not changed")
 
     def _policy(self, name: str) -> policy_pb2.Policy:
         client, timeout = self._clients.services, self._caller.timeout_s

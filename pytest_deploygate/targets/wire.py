@@ -172,6 +172,8 @@ def snapshot_of(
 ) -> Snapshot:
     """The function and its service as one value; ``exists`` only if a revision was ever ready.
 
+    ``is_public`` is what the access policy says.
+
     Where the service has none of our labels yet, those of the function speak: the platform hands
     them on late.
     """
@@ -190,7 +192,7 @@ def snapshot_of(
         tag_urls={status.tag: status.uri for status in service.traffic_statuses if status.tag},
         etag=service.etag,
         is_settled=is_carried_out(service) and not is_deploying,
-        is_public=is_public,
+        is_public=is_public or service.invoker_iam_disabled,
         latest_ready=newest,
         latest_created=short(service.latest_created_revision) or None,
         marks=marks_of(labels),

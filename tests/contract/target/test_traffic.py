@@ -180,6 +180,27 @@ def test_a_reading_that_hangs_is_unavailable(lab: Lab) -> None:
     target.close()
 
 
+def test_traffic_can_be_returned_while_everything_but_the_service_is_down(lab: Lab) -> None:
+    lab.promote()
+    lab.driver.fault(path="/functions/", http=503, status="UNAVAILABLE", times=None)
+    lab.driver.fault(path=":getIamPolicy", http=503, status="UNAVAILABLE", times=None)
+    assert lab.target.snapshot().serving.sole == lab.candidate
+    assert lab.target.revision(lab.baseline) is not None
+    back = lab.target.shift_traffic(lab.at_baseline, expect=lab.at_candidate)
+    assert back.is_public
+    assert lab.serving() == {lab.baseline}
+
+
+def test_a_policy_that_cannot_be_read_back_is_unknown(lab: Lab) -> None:
+    lab.driver.fault(path=":getIamPolicy", http=503, status="UNAVAILABLE", after=1, times=None)
+    try:
+        with pytest.raises(OutcomeUnknown):
+            lab.target.set_public(False)
+    finally:
+        lab.driver.local("DELETE", "faults")
+        lab.target.set_public(True)
+
+
 # -- quotas ----------------------------------------------------------------------------------------
 
 
