@@ -200,6 +200,10 @@ class World:
         except Killed:
             return None
 
+    def watch_traffic_only(self) -> None:
+        """The record is lost, so it can no longer be held against what serves."""
+        self.cloud.watchers.clear()
+
     # Invariants
 
     def _watch(self, change: Change) -> None:
