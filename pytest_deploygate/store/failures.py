@@ -19,6 +19,11 @@ _HINT_CORRUPT = (
 _SQLITE: tuple[tuple[str, str, str], ...] = (
     ("SQLITE_FULL", "the disk is full", "free space on the disk that holds it, then try again"),
     (
+        "SQLITE_IOERR_SHMSIZE",  # it cannot be enlarged; SQLite calls that no FULL
+        "the disk is full",
+        "free space on the disk that holds it, then try again",
+    ),
+    (
         "SQLITE_READONLY",
         "it may not be written",
         "give the user that runs pytest write access to the file and to its directory",

@@ -61,8 +61,7 @@ class _Killing:
         self._has_struck = True
         _add("KILLED", f"{time.time()} {os.environ['KILL_AT']} {told}\n")
         if self._with == FULL:
-            log = Path(f"{self._record}-wal")
-            limit = log.stat().st_size if log.exists() else 0
+            limit = Path(f"{self._record}-wal").stat().st_size
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         else:
             os.kill(

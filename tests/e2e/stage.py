@@ -130,11 +130,13 @@ class Stage:
 
     def undeploy(self) -> None:
         """Nothing is deployed any more, by somebody's hand."""
-        if self.exists:
-            path = SERVICE.replace("services", "functions")
-            url = f"{self.project.endpoint}/v2/projects/{path}"
-            requests.delete(url, timeout=30).raise_for_status()
-            until(lambda: not self.exists, seconds=60, what="the function is gone")
+        url = f"{self.project.endpoint}/v2/projects/{SERVICE.replace('services', 'functions')}"
+        requests.delete(url, timeout=30)
+        until(
+            lambda: requests.get(url, timeout=30).status_code == 404,
+            seconds=60,
+            what="the function is gone",
+        )
 
     # -- sessions that wait ----------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
 """A record that cannot be used: a clear error before anything is touched, and in a rollout the baseline serves."""
 
+import contextlib
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,15 +83,33 @@ def test_record_that_cannot_be_used_stops_before_anything_is_touched(
     assert _writes(whole) == writes
 
 
-def test_full_disk_stops_before_anything_is_touched(served: Stage) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own with room for little; without the right to mount one there is no such test."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this user may not mount a disk")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_full_disk_stops_before_anything_is_touched(served: Stage, small_disk: Path) -> None:
     served.release()
     before, writes = served.serving, _writes(served)
-    assert served.deploy(at="before:1", KILL_WITH=killing.FULL) == 10, served.output
-    assert "the record in" in served.output
+    shutil.copy2(served.record, small_disk)
+    with (small_disk / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    url = f"sqlite:///{small_disk / served.record.name}"
+    assert served.deploy(DEPLOYGATE_STATE=url) == 10, served.output
+    assert "the disk is full" in served.output
     assert "Traceback" not in served.output
     assert served.serving == before
     assert _writes(served) == writes
-    assert served.is_settled()
 
 
 @pytest.mark.parametrize(
