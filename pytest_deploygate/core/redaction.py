@@ -13,6 +13,9 @@ from urllib.parse import quote
 MASK: Final = "***"
 LEAST: Final = 8
 """Values shorter than this are not looked for."""
+_ELLIPSIS: Final = "..."
+_LEAST_PART: Final = 4
+"""So many characters of a value before or behind an ellipsis are taken for a part of it."""
 
 _SECRET_NAME: Final = re.compile(
     r"(?i)(secret|token|passw(or)?d|passphrase|credential|api_?key|access_?key|private_?key|signing_?key|webhook)"
@@ -67,10 +70,32 @@ class Redactor:
     def __call__(self, text: str) -> str:
         """``text`` without the secrets in it."""
         if self._pattern is not None:
-            text = self._pattern.sub(MASK, text)
+            text = self._without_parts(self._pattern.sub(MASK, text))
         for shape, mask in _SHAPES:
             text = shape.sub(mask, text)
         return text
+
+    def _without_parts(self, text: str) -> str:
+        """``text`` without the ends of values whose middle was left out, as pytest does in long comparisons."""
+        if _ELLIPSIS not in text:
+            return text
+        first, *others = text.split(_ELLIPSIS)
+        pieces = [first]
+        for piece in others:
+            before = pieces[-1]
+            head = max((_overlap(before, form) for form in self._forms), default=0)
+            tail = max((_overlap(form, piece) for form in self._forms), default=0)
+            pieces[-1] = before[: len(before) - head] + MASK if head else before
+            pieces.append(MASK + piece[tail:] if tail else piece)
+        return _ELLIPSIS.join(pieces)
+
+
+def _overlap(left: str, right: str) -> int:
+    """How many characters at the end of ``left`` are the beginning of ``right``; 0 if too few to tell."""
+    for length in range(min(len(left), len(right)), _LEAST_PART - 1, -1):
+        if left.endswith(right[:length]):
+            return length
+    return 0
 
 
 def secrets_among(variables: Mapping[str, str]) -> frozenset[str]:

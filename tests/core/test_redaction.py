@@ -1,0 +1,54 @@
+"""What is taken out of a text, and what stays readable."""
+
+import pytest
+
+from pytest_deploygate.core.redaction import Redactor, secrets_among
+
+SECRET = "s3cret/with+signs"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (f"the key is {SECRET}.", "the key is ***."),
+        ("the key is s3cret%2Fwith%2Bsigns", "the key is ***"),
+        ("assert 's3cr...signs' == ''", "assert '***...***' == ''"),
+        ("assert 'abc...signs' == ''", "assert 'abc...***' == ''"),
+        ("wait ... and see", "wait ... and see"),
+        ("Authorization: Bearer abcdefgh.ijkl", "Authorization: Bearer ***"),
+        ("https://x.example/?a=1&sig=abc&b=2", "https://x.example/?a=1&sig=***&b=2"),
+        ("https://x.example/?X-Goog-Signature=abc", "https://x.example/?X-Goog-Signature=***"),
+        ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://***@h/d"),
+        ("ya29.a0AfH6SM-x", "***"),
+        ("-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----", "***"),
+        ("https://x.example/?page=2#top", "https://x.example/?page=2#top"),
+        ("nothing to see", "nothing to see"),
+    ],
+)
+def test_text_keeps_everything_but_the_secrets(text: str, clean: str) -> None:
+    redactor = Redactor([SECRET])
+    assert redactor(text) == clean
+    assert redactor(redactor(text)) == clean
+
+
+def test_values_are_learned_line_by_line_and_short_ones_left_alone() -> None:
+    redactor = Redactor()
+    redactor.learn(["first line of a key\nsecond line of a key", "short"])
+    assert redactor("second line of a key, and short") == "***, and short"
+
+
+def test_the_longest_value_goes_first() -> None:
+    assert Redactor(["password", "password-and-more"])("password-and-more") == "***"
+
+
+def test_variables_are_secret_by_their_names() -> None:
+    variables = {
+        "SHOP_API_KEY": "one",
+        "GITHUB_TOKEN": "two",
+        "DB_PASSWORD": "three",
+        "SENTRY_DSN": "four",
+        "PATH": "five",
+        "KEYBOARD": "six",
+        "GOOGLE_APPLICATION_CREDENTIALS": "/path/to/key.json",
+    }
+    assert secrets_among(variables) == {"one", "two", "three", "four"}
