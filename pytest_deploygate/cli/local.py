@@ -43,7 +43,7 @@ class LocalState:
     services: Sequence[LocalService] = ()
 
 
-@click.group()
+@click.group(short_help="The local cloud of this project.")
 def local() -> None:
     """The local cloud: builds and runs functions on this machine, and goes on after pytest has ended.
 

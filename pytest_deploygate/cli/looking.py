@@ -91,7 +91,8 @@ class Status:
 
 
 @click.command(
-    epilog=examples("deploygate status", "deploygate status production --json | jq .serving")
+    short_help="What serves, who may act, what is open.",
+    epilog=examples("deploygate status", "deploygate status production --json | jq .serving"),
 )
 @optional_environment
 @json_option
@@ -287,9 +288,10 @@ class Plan:
 
 
 @click.command(
+    short_help="What a deployment would do.",
     epilog=examples(
         "deploygate plan production", "deploygate plan production --format gcloud > deploy.sh"
-    )
+    ),
 )
 @optional_environment
 @click.option(

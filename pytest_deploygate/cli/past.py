@@ -92,10 +92,11 @@ class _KeepsLeaseEvents(Protocol):
 
 
 @click.command(
+    short_help="Past rollouts, newest first.",
     epilog=examples(
         "deploygate history production",
         "deploygate history --limit 100 --json | jq '.rollouts[] | select(.state == \"ROLLED_BACK\")'",
-    )
+    ),
 )
 @optional_environment
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
@@ -189,7 +190,8 @@ class Shown:
 
 
 @click.command(
-    epilog=examples("deploygate show last", "deploygate show 20261123-074500-1a2b3c --json")
+    short_help="One rollout with its evidence.",
+    epilog=examples("deploygate show last", "deploygate show 20261123-074500-1a2b3c --json"),
 )
 @click.argument("rollout", metavar="ROLLOUT", shell_complete=complete_rollout)
 @json_option
@@ -316,10 +318,11 @@ class Backups:
 
 
 @click.command(
+    short_help="What served before, kept here.",
     epilog=examples(
         "deploygate backups production",
         "deploygate rollback production --to-backup ID --reason TEXT",
-    )
+    ),
 )
 @optional_environment
 @json_option

@@ -90,11 +90,12 @@ class Wish:
 
 
 @click.command(
+    short_help="Return all traffic to a good revision.",
     epilog=examples(
         'deploygate rollback production --reason "orders without prices"',
         'deploygate rollback production --to process-invoice-00012-abc --reason "had prices" --yes',
         'deploygate rollback production --emergency --reason "500 on every request"',
-    )
+    ),
 )
 @required_environment
 @click.option("--to", metavar="REVISION", help="Where to; else the last one judged good before.")

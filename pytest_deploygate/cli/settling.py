@@ -52,7 +52,8 @@ class Recovered:
 
 
 @click.command(
-    epilog=examples("deploygate recover production", "deploygate recover production --wait 300")
+    short_help="Settle what a dead process left.",
+    epilog=examples("deploygate recover production", "deploygate recover production --wait 300"),
 )
 @required_environment
 @click.option(
@@ -131,7 +132,10 @@ class Unlocked:
     since: datetime | None = None
 
 
-@click.command(epilog=examples('deploygate unlock production --reason "runner 7 was reinstalled"'))
+@click.command(
+    short_help="Take the lease away.",
+    epilog=examples('deploygate unlock production --reason "runner 7 was reinstalled"'),
+)
 @required_environment
 @reason_option
 @yes_option
@@ -189,9 +193,10 @@ class Adopted:
 
 
 @click.command(
+    short_help="Vouch for a revision nobody judged.",
     epilog=examples(
         'deploygate adopt production process-invoice-00007-xyz --reason "checked by hand"'
-    )
+    ),
 )
 @required_environment
 @click.argument("revision", metavar="REVISION")

@@ -76,11 +76,12 @@ class Stop:
 
 
 @click.command(
+    short_help="Judge again and again; roll back.",
     epilog=examples(
         "deploygate watch production --interval 300",
         "deploygate watch production --once || mail -s 'production' ops@example.com < /dev/null",
         "*/5 * * * * cd /srv/invoices && deploygate watch production --once  (cron)",
-    )
+    ),
 )
 @optional_environment
 @click.option(
