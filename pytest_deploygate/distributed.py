@@ -239,8 +239,7 @@ class Worker:
     def __init__(self, config: pytest.Config, settings: Settings, workerinput: WorkerInput) -> None:
         told = json.loads(str(workerinput[WORKER_INPUT]))
         self._phase = Phase(told["phase"])
-        is_checks_only = config.stash[MODE] is Mode.ROLLBACK_CHECKS
-        self._is_counted = self._phase is Phase.LIVE or not is_checks_only
+        self._counts_all = config.stash[MODE] is not Mode.ROLLBACK_CHECKS
         self._settings = settings
         self._channel: _Channel = workerinput[_CHANNEL]  # type: ignore[assignment]  # execnet made it
         self._inventory: list[Check] = []
@@ -256,10 +255,10 @@ class Worker:
         yield
         left = {item.nodeid for item in items}
         mine = {check.nodeid for check in self._inventory if check.phase is self._phase}
-        if self._is_counted:
-            self._doubts = [
-                f"{n} was taken out of the run after collection" for n in sorted(mine - left)
-            ]
+        counted = {c.nodeid for c in self._inventory if c.phase is Phase.LIVE or self._counts_all}
+        self._doubts = [
+            f"{n} was taken out of the run after collection" for n in sorted(counted - left)
+        ]
         items[:] = [item for item in items if item.nodeid in mine]
 
     @pytest.hookimpl(tryfirst=True)

@@ -15,6 +15,8 @@ _HARMLESS_INI = (
     "truncation_limit", "verbosity_",
 )  # fmt: skip
 """Prefixes of ini options that ``-o`` may set: they change what is printed or kept, never what runs."""
+_STRICTER_INI = ("strict", "strict_markers", "strict_config", "xfail_strict", "strict_xfail")
+"""Ini options that can only make more fail; pytest 9 turns ``--strict-markers`` into ``-o strict_markers=true``."""
 
 _SWITCHES = {
     "collectonly": ("--collect-only", "it runs no check"),
@@ -90,8 +92,9 @@ def _collection(config: pytest.Config, root: Path) -> Iterator[str]:
         paths = " ".join(config.args)
         yield f"{paths}: the gates of the policy say what is collected; leave paths and node ids out"
     for override in config.getoption("override_ini") or ():
-        key = override.partition("=")[0].strip()
-        if not key.startswith(_HARMLESS_INI):
+        key, _, value = (part.strip() for part in override.partition("="))
+        is_stricter = key in _STRICTER_INI and value.lower() in ("true", "1", "yes", "on")
+        if not key.startswith(_HARMLESS_INI) and not is_stricter:
             yield f"-o {key}: it may change what is collected or how it is judged; set it in pyproject.toml"
     ini = config.inipath
     if config.getoption("inifilename", None) and (

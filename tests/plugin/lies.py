@@ -43,6 +43,7 @@ class Lie:
     def is_sociable(self) -> bool:
         """Whether the lie only concerns its own check, so that many can be told in one session."""
         is_plain = self.reasons == (GATE,) and set(self.files) == {LIE}
+        is_plain &= "scope='session'" not in "".join(self.files.values())
         return is_plain and self.statuses == (1,) and not (self.args or self.settings or self.needs)
 
 
@@ -249,7 +250,12 @@ DEATHS = [
         state="",
         workers=(WORKERS,),
     ),
-    whole("os._exit(0) while collecting", {LIE: f"{IMPORTS}os._exit(0)\n"}, is_recorded=False),
+    whole(
+        "os._exit(0) while collecting",
+        {LIE: f"{IMPORTS}os._exit(0)\n"},
+        is_recorded=False,
+        statuses=(1, 5),
+    ),
     whole(
         "workers die as they start",
         {"conftest.py": "import os\nif 'PYTEST_XDIST_WORKER' in os.environ: os._exit(3)\n"},
@@ -299,7 +305,6 @@ DEATHS = [
             "gates/cand/conftest.py": "import pytest\n"
             "def pytest_collection_finish(): pytest.exit('x', returncode=0)\n"
         },
-        is_recorded=False,
         statuses=(1, 3),
         reasons=(INCOMPLETE, INTERRUPTED),
     ),
