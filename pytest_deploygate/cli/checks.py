@@ -121,7 +121,11 @@ def _checked(
     status: int | None, found: Mapping[str, str], text: str, seconds: float, limit_s: float
 ) -> Checked:
     verdict = found.get("verdict", "")
-    reason = found.get("reason", "")
+    state, reason = found.get("state", ""), found.get("reason", "")
+    if (
+        verdict == "REFUSE"
+    ):  # the word of a session that could not even begin; here nothing was judged
+        verdict, state = "UNKNOWN", ""
     if status is None:
         why = f"it took longer than {limit_s:g} s" if seconds > limit_s else "it was interrupted"
         verdict, reason = "UNKNOWN", f"the session was ended: {why}"
@@ -133,7 +137,7 @@ def _checked(
         )
     return Checked(
         verdict=verdict,
-        state=found.get("state", ""),
+        state=state,
         reason=reason,
         exit_status=ExitStatus.COULD_NOT_ACT if status is None else status,
         seconds=round(seconds, 1),

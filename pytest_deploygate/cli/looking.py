@@ -225,7 +225,7 @@ def _print(out: Output, found: Status) -> None:
             ("public", ("yes" if found.is_public else "no") if found.exists else ""),
             ("settled", "" if found.is_settled else "no: the platform is still at work"),
             ("lease", _holder_text(found.lease) if found.lease is not None else "free"),
-            ("watchdog", ", ".join(map(str, found.watchdogs)) or "off: no rollout is under way"),
+            ("watchdog", _watchdog_text(found)),
             ("local cloud", _cloud_text(found.local_cloud)),
             ("frozen", f"until {moment(found.frozen_until)}" if found.frozen_until else ""),
             ("approval", "required" if found.needs_approval else ""),
@@ -248,6 +248,12 @@ def _holder_text(holder: Holder) -> str:
         f"{holder.actor} since {moment(holder.since)} for {holder.purpose} "
         f"({word[holder.lives]}, last heartbeat {moment(holder.heartbeat_at)})"
     )
+
+
+def _watchdog_text(found: Status) -> str:
+    if found.watchdogs:
+        return f"on, process {', '.join(map(str, found.watchdogs))}"
+    return "off" if found.open_rollouts else "off: no rollout is under way"
 
 
 def _cloud_text(cloud: LocalCloudState | None) -> str:
