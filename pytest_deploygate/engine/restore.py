@@ -13,11 +13,12 @@ from pytest_deploygate.core.errors import (
     DeployGateError,
     Drifted,
     OutcomeUnknown,
+    StoreError,
     TargetError,
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.release import Marks, Snapshot
+from pytest_deploygate.core.release import Backup, Marks, Snapshot
 from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import BackupId, RevisionName
@@ -138,11 +139,7 @@ def _with_living_baseline(rollout: Ledgered, wanted: Traffic, deadline: float) -
     info = rollout.ports.target.revision(baseline)
     if info is not None and info.is_ready:
         return wanted
-    backup = (
-        rollout.ports.store.backup(BackupId(rollout.record.backup))
-        if rollout.record.backup
-        else None
-    )
+    backup = _backup_of(rollout)
     if backup is None or backup.revision != baseline:
         raise TargetRefused(
             f"baseline {baseline} is gone or not ready, and there is no backup of it",
@@ -161,6 +158,18 @@ def _with_living_baseline(rollout: Ledgered, wanted: Traffic, deadline: float) -
     )
     rollout.note(restore_to=str(Traffic.of({revision: 100})))
     return Traffic.of({revision: 100})
+
+
+def _backup_of(rollout: Ledgered) -> Backup | None:
+    if not rollout.record.backup:
+        return None
+    try:
+        return rollout.ports.store.backup(BackupId(rollout.record.backup))
+    except StoreError as error:
+        raise TargetUnavailable(
+            f"the baseline is gone, and where its backup lies cannot be read: {error.message}",
+            hint=error.hint,
+        ) from error
 
 
 def _unpinned_if_untouched(rollout: Ledgered, wanted: Traffic, now: Snapshot) -> Traffic:

@@ -1,0 +1,287 @@
+"""Going back by hand: where to, where not to, and what becomes of it when anything goes wrong on the way."""
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_deploygate.core.errors import DeployGateError, LockHeld, StoreError, TargetRefused
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine import Ledgered, Rollout, plan_rollback, roll_back
+from pytest_deploygate.engine.adoption import adopt
+from pytest_deploygate.engine.recovery import supersede
+from tests.engine.world import CONFIG, PROD, Scenario, World
+from tests.fakes import FOREIGN, KILLS, Fault, Killed
+
+ASKED = Reason(code=ReasonCode.REQUESTED, sentence="customers complain")
+FIRST, SECOND = RevisionName("svc-00001"), RevisionName("svc-00002")
+
+
+def promoted_twice() -> World:
+    """A second release of ours serves, and the first is still there."""
+    world = World(Scenario(name="rollback"))
+    ended = world.deploy("v2")
+    assert ended.record is not None
+    assert ended.record.state is State.PROMOTED
+    world.vouched.update({FIRST, ended.record.candidate or FIRST})
+    world.observed()
+    world.is_observed = False
+    world.faults.calls.clear()
+    world.cloud.changes.clear()
+    return world
+
+
+def go_back(world: World, to: RevisionName | None = None) -> Ledgered:
+    """What the command does: settle, plan, roll back."""
+    actor, ports = world.new_actor(), world.ports()
+    try:
+        world.settle(ports, actor)
+        plan = plan_rollback(ports, ports.target.snapshot(), to=to)
+        world.is_observed = True
+        return roll_back(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
+    finally:
+        world.living.discard(actor.pid)
+
+
+def serves(world: World) -> RevisionName | None:
+    return world.cloud.serving().sole
+
+
+def test_rollback_returns_to_the_release_before() -> None:
+    world = promoted_twice()
+    rollout = go_back(world)
+    assert rollout.state is State.ROLLED_BACK
+    assert serves(world) == FIRST
+    assert rollout.record.serving == FIRST
+    assert rollout.record.reason == "customers complain"
+    assert len(world.cloud.changes) == 1, "one write of traffic"
+    world.check_settled()
+
+
+def test_rollback_after_a_rollback_does_not_return_to_the_bad_release() -> None:
+    world = promoted_twice()
+    go_back(world)
+    with pytest.raises(TargetRefused):
+        go_back(world)
+    with pytest.raises(TargetRefused, match="rolled back before"):
+        go_back(world, SECOND)
+    assert serves(world) == FIRST
+    world.check_settled()
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        (SECOND, "already serves"),
+        (RevisionName("svc-00099"), "does not exist"),
+        (FOREIGN, "no rollout ever judged"),
+    ],
+)
+def test_rollback_refuses_a_place_that_is_no_good(to: RevisionName, why: str) -> None:
+    world = promoted_twice()
+    service = world.cloud.existing()
+    service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN)
+    with pytest.raises(TargetRefused, match=why):
+        go_back(world, to)
+    assert serves(world) == SECOND
+    world.check_settled()
+
+
+def test_rollback_refuses_a_revision_that_is_not_ready() -> None:
+    world = promoted_twice()
+    service = world.cloud.existing()
+    service.revisions[FIRST] = replace(service.revisions[FIRST], is_ready=False)
+    with pytest.raises(TargetRefused, match="not ready"):
+        go_back(world)
+
+
+def test_rollback_refuses_where_nothing_is_deployed() -> None:
+    world = World(Scenario(name="nothing", has_baseline=False))
+    with pytest.raises(TargetRefused, match="nothing is deployed"):
+        go_back(world)
+
+
+def test_rollback_refuses_where_nothing_was_judged() -> None:
+    world = World(Scenario(name="by-hand", by_hand=True))
+    with pytest.raises(TargetRefused, match="judged good"):
+        go_back(world)
+
+
+def test_rollback_leaves_a_split_of_traffic() -> None:
+    world = promoted_twice()
+    world.cloud.write("before", Traffic.of({FIRST: 30, SECOND: 70}), None)
+    rollout = go_back(world, FIRST)
+    assert rollout.state is State.ROLLED_BACK
+    assert serves(world) == FIRST
+
+
+def test_rollback_in_an_emergency_trusts_the_person_who_names_a_revision() -> None:
+    world = promoted_twice()
+    service = world.cloud.existing()
+    service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN)
+    ports = world.ports()
+    plan = plan_rollback(ports, ports.target.snapshot(), to=FOREIGN, is_emergency=True)
+    assert plan.to == FOREIGN
+
+
+def test_rollback_to_a_backup_redeploys_a_revision_that_is_gone() -> None:
+    world = promoted_twice()
+    image = world.cloud.existing().revisions[FIRST].image
+    (backup,) = [b for _, b in world.store.backups(PROD) if b.revision == FIRST]
+    world.cloud.human_deletes(FIRST)
+    world.before_images = {image}
+    actor, ports = world.new_actor(), world.ports()
+    plan = plan_rollback(ports, ports.target.snapshot(), backup=backup)
+    rollout = roll_back(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
+    assert rollout.state is State.ROLLED_BACK
+    assert world.cloud.images_serving() == {image}
+
+
+def test_rollback_waits_for_nobody_who_lives() -> None:
+    world = promoted_twice()
+    other = world.new_actor()
+    world.ports().store.acquire_lease(
+        PROD, other, "deploy", world.store.peek_all()[0].rollout_id, 60
+    )
+    with pytest.raises(LockHeld):
+        go_back(world)
+    assert serves(world) == SECOND
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_every_fault_at_every_call_of_a_rollback_ends_well(fault: Fault) -> None:
+    rehearsal = promoted_twice()
+    go_back(rehearsal)
+    for number, name in enumerate(rehearsal.faults.calls, start=1):
+        world = promoted_twice()
+        world.faults.at(number, fault)
+        rollout: Ledgered | None = None
+        try:
+            rollout = go_back(world)
+        except Killed:
+            assert fault in KILLS
+        except DeployGateError:
+            pass
+        try:
+            check_after(world, rollout)
+        except AssertionError as error:
+            error.add_note(f"{fault.value} at call {number}, {name}")
+            raise
+
+
+def check_after(world: World, rollout: Ledgered | None) -> None:
+    """The record tells the truth, now and after a recovery."""
+    if rollout is not None and rollout.state is State.ROLLED_BACK:
+        assert serves(world) == FIRST or world.is_drifted
+    world.faults.clear()
+    world.recover()
+    last = world.store.peek_all()[-1]
+    if not world.is_drifted:
+        assert serves(world) in (FIRST, SECOND, FOREIGN)
+        if last.purpose == "rollback" and last.state is State.ROLLED_BACK:
+            assert serves(world) == FIRST
+    world.check_settled()
+    world.check_recovery_is_idempotent()
+
+
+# Adoption
+
+
+def test_adopted_revision_is_a_place_to_go_back_to() -> None:
+    world = World(Scenario(name="by-hand", by_hand=True))
+    actor, ports = world.new_actor(), world.ports()
+    adopted = adopt(ports, FIRST, actor=actor, reason="it has served for a year")
+    assert adopted.state is State.PROMOTED
+    assert world.store.is_known_good(PROD, FIRST)
+    assert world.cloud.peek().marks.baseline == FIRST
+    assert world.cloud.changes[-1].serving.sole == FIRST
+    world.check_settled()
+
+
+def test_revision_that_does_not_serve_is_adopted_in_the_record_alone() -> None:
+    world = World(Scenario(name="by-hand", by_hand=True))
+    service = world.cloud.existing()
+    service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN)
+    adopt(world.ports(), FOREIGN, actor=world.new_actor(), reason="known from elsewhere")
+    assert world.store.is_known_good(PROD, FOREIGN)
+    assert world.cloud.changes == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_revision_that_cannot_serve_is_not_adopted(is_there: bool) -> None:
+    world = World(Scenario(name="by-hand", by_hand=True))
+    service = world.cloud.existing()
+    if is_there:
+        service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN, is_ready=False)
+    with pytest.raises(TargetRefused, match="not ready" if is_there else "does not exist"):
+        adopt(world.ports(), FOREIGN, actor=world.new_actor(), reason="so be it")
+    assert world.store.peek_all() == ()
+
+
+def test_adoption_that_cannot_mark_the_service_adopts_nothing() -> None:
+    world = World(Scenario(name="by-hand", by_hand=True))
+    world.faults.on("target.shift_traffic", Fault.REFUSED)
+    with pytest.raises(TargetRefused):
+        adopt(world.ports(), FIRST, actor=world.new_actor(), reason="so be it")
+    assert not world.store.is_known_good(PROD, FIRST)
+    world.check_settled()
+
+
+# A person decides
+
+
+@pytest.mark.parametrize("number", range(1, 60, 3))
+def test_person_who_unlocks_can_close_what_was_open_without_touching_anything(number: int) -> None:
+    world = World(Scenario(name="second", verify=True))
+    world.faults.at(number, Fault.KILLED_AFTER)
+    world.deploy_until_it_ends_or_dies()
+    world.store.break_lease(PROD, world.new_actor(), "a person looked")
+    was_open = [r.rollout_id for r in world.store.peek_all() if r.is_open]
+    seen = world.cloud.peek()
+    closed = supersede(world.ports(), actor=world.new_actor(), sentence="a person decided")
+    assert list(closed) == was_open
+    assert world.cloud.peek() == seen
+    assert [r for r in world.store.peek_all() if r.is_open] == []
+    assert world.store.peek_lease(PROD) is None
+
+
+def test_stranded_rollout_is_closed_by_a_person() -> None:
+    world = World(Scenario(name="second"))
+    world.faults.on("target.set_public", Fault.REFUSED)
+    world.faults.on("target.shift_traffic", Fault.DRIFT, nth=2)
+    ended = world.deploy()
+    assert ended.record is not None
+    assert ended.record.state is State.STRANDED
+    world.store.break_lease(PROD, world.new_actor(), "a person looked")
+    supersede(world.ports(), actor=world.new_actor(), sentence="theirs shall serve")
+    record = world.store.peek(ended.record.rollout_id)
+    assert not record.is_open
+    assert record.serving == FOREIGN
+    assert world.cloud.serving().sole == FOREIGN
+
+
+def test_baseline_that_is_gone_waits_for_a_record_that_can_be_read_again() -> None:
+    world = World(Scenario(name="second", live_holds=False))
+    world.faults.on("store.backup", Fault.UNAVAILABLE)
+    world.faults.on("target.answering_revision", Fault.BASELINE_GONE)
+    ended = world.deploy()
+    assert not isinstance(ended.error, StoreError)
+    assert ended.record is not None
+    assert ended.record.state is State.ROLLED_BACK
+    assert world.serves_baseline()
+
+
+def test_function_deleted_by_hand_strands_the_rollout() -> None:
+    world = World(Scenario(name="second"))
+    world.cloud.watchers.clear()
+    actor, ports = world.new_actor(), world.ports()
+    snapshot = ports.target.snapshot()
+    rollout = Rollout.open(ports, actor=actor, purpose="deploy")
+    rollout.observe(snapshot, ports.target.package(), CONFIG)
+    rollout.stage()
+    world.cloud.service = None
+    rollout.break_off(ASKED)
+    assert rollout.state is State.STRANDED
+    assert "no longer exists" in rollout.record.reason
