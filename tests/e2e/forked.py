@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-PRELOADED = ["pytest", "xdist", "requests", "sqlalchemy", "jsonschema", "google.cloud.functions_v2"]
+PRELOADED = ["pytest", "requests", "sqlalchemy", "jsonschema", "google.cloud.functions_v2"]
 PRELOADED += ["google.cloud.run_v2", "click", "rich.console", "sqlite3", "psycopg"]
 """Libraries only: pytest loads plugins itself, after it has prepared them."""
 UNPRIVILEGED = "UNPRIVILEGED"
@@ -50,12 +50,16 @@ class Session:
         """What it printed up to now."""
         return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
 
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._process.kill()
+        self._process.join()
+
     def end(self) -> int:
         """Wait for it: exit status, negative for a signal."""
         self._process.join(LIMIT_S)
         if self._process.exitcode is None:
-            self._process.kill()
-            self._process.join()
+            self.kill()
             raise AssertionError(f"it does not end:\n{self.output}")
         return self._process.exitcode
 

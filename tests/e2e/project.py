@@ -101,7 +101,7 @@ class Project:
         assert cloud is not None, "the local cloud does not run"
         return cloud.endpoint
 
-    def local(self, path: str, **body: object) -> object:
+    def local(self, path: str, /, **body: object) -> object:
         """Ask or tell the local cloud something over its side endpoint."""
         url = f"{self.endpoint}/_local/{path}"
         answer = (

@@ -75,6 +75,7 @@ class Stage:
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
     _count: int = 0
+    _begun: list[Session] = field(default_factory=list)
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -102,7 +103,9 @@ class Stage:
         arguments += [] if watchdog else ["--deploy-no-watchdog"]
         arguments.append(f"--junitxml={report}")
         variables = self.environment(at=at, **more)
-        return Session("pytest", self.project.root, arguments, variables, self.folder / log)
+        session = Session("pytest", self.project.root, arguments, variables, self.folder / log)
+        self._begun.append(session)
+        return session
 
     def environment(self, *, at: str = "", **more: str) -> dict[str, str]:
         """Variables of a session that counts its writes, and is struck at ``at``."""
@@ -121,7 +124,9 @@ class Stage:
         assert self.command("recover", LOCAL) == 0, self.output
 
     def prepare(self, plot: Plot) -> None:
-        """Have nothing deployed, or a release that serves, as the plot begins."""
+        """Have nothing deployed, or a release that serves, as the plot begins; whatever went before."""
+        while self._begun:
+            self._begun.pop().kill()
         if not plot.has_baseline:
             self.undeploy()
         elif not self.exists or not self.is_settled():
