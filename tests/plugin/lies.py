@@ -23,7 +23,8 @@ class Lie:
 
     name: str
     files: Mapping[str, str] = field(default_factory=dict)
-    settings: str = ""
+    settings: tuple[str, str] = ("", "")
+    """What is replaced in the settings, and by what."""
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = (1,)
@@ -44,7 +45,11 @@ class Lie:
         """Whether the lie only concerns its own check, so that many can be told in one session."""
         is_plain = self.reasons == (GATE,) and set(self.files) == {LIE}
         is_plain &= "scope='session'" not in "".join(self.files.values())
-        return is_plain and self.statuses == (1,) and not (self.args or self.settings or self.needs)
+        return (
+            is_plain
+            and self.statuses == (1,)
+            and not (self.args or self.settings != ("", "") or self.needs)
+        )
 
 
 def told(name: str, body: str, **more: object) -> Lie:
@@ -189,6 +194,11 @@ SUBTESTS = [
         node=f"{LIE}::TestLie::test_lie",
     ),
     told(
+        "subtest is expected to fail",
+        f"{IMPORTS}def test_lie(subtests):\n    with subtests.test(): pytest.xfail('x')\n",
+        check="xfailed",
+    ),
+    told(
         "unittest subtest skips",
         f"{IMPORTS}class TestLie(unittest.TestCase):\n    def test_lie(self):\n        for i in range(3):\n"
         "            with self.subTest(i=i):\n                self.skipTest('x')\n",
@@ -241,6 +251,15 @@ DEATHS = [
         f"{IMPORTS}import signal\ndef test_lie(): os.kill(os.getpid(), signal.SIGKILL)\n",
         check="crashed",
         reasons=(INCOMPLETE,),
+        workers=(WORKERS,),
+    ),
+    told(
+        "worker dies and is not replaced",
+        f"{IMPORTS}@pytest.mark.parametrize('i', range(6))\ndef test_more(i): pass\ndef test_lie(): os._exit(0)\n",
+        args=("--max-worker-restart=0",),
+        check="crashed",
+        reasons=(INCOMPLETE, INTERRUPTED),
+        statuses=(1, 2),
         workers=(WORKERS,),
     ),
     Lie(
@@ -328,6 +347,7 @@ DEATHS = [
     ),
 ]
 
+SHORT = ("budget-s = 60", "budget-s = 3")
 TIMES = [
     told(
         "check hangs, timeout by signal",
@@ -337,15 +357,22 @@ TIMES = [
     told(
         "check hangs, timeout by thread",
         f"{IMPORTS}@pytest.mark.timeout(1, method='thread')\ndef test_lie():\n    while True: time.sleep(0.1)\n",
-        settings="\n[tool.deploygate.phases.live]\nbudget-s = 30\n",
         checks=("failed", "crashed"),
         reasons=(GATE, INCOMPLETE),
         workers=(WORKERS,),
     ),
     told(
+        "check hangs, timeout by thread in the deciding process",
+        f"{IMPORTS}@pytest.mark.timeout(1, method='thread')\ndef test_lie():\n    while True: time.sleep(0.1)\n",
+        settings=SHORT,
+        checks=("failed", "not_run"),
+        reasons=(INCOMPLETE,),
+        workers=(IN_PROCESS,),
+    ),
+    told(
         "phase never ends",
         f"{IMPORTS}def test_lie():\n    while True: time.sleep(0.1)\n",
-        settings="BUDGET",
+        settings=SHORT,
         checks=("failed", "crashed", "not_run"),
         reasons=(INCOMPLETE,),
     ),
@@ -353,7 +380,7 @@ TIMES = [
         "phase never ends and swallows everything",
         f"{IMPORTS}def test_lie():\n    for _ in range(2):\n        try:\n            while True: time.sleep(0.1)\n"
         "        except BaseException: pass\n",
-        settings="BUDGET",
+        settings=SHORT,
         checks=("", "failed", "crashed", "not_run"),
         reasons=(INCOMPLETE,),
     ),
@@ -433,6 +460,11 @@ QUIET_PASSES = [
 MISSING = [
     whole("import error", {LIE: "import no_such_module\ndef test_lie(): pass\n"}),
     whole("syntax error", {LIE: "def test_lie(: pass\n"}),
+    whole(
+        "two files of one name",
+        {"gates/live/test_lie.py": "def test_other(): pass\n"},
+        settings=("--import-mode=importlib", "--import-mode=prepend"),
+    ),
     whole("check that yields", {LIE: "def test_lie():\n    yield\n"}),
     whole("check is gone", {LIE: "def lie(): pass\n"}),
     whole("check is shadowed", {LIE: "def test_lie(): assert False\ndef test_lie(): pass\n"}),

@@ -8,12 +8,13 @@ from tests.plugin.lies import IN_PROCESS, LIES, WORKERS, Lie
 from tests.plugin.projects import LIE, SETTINGS, Project, Run
 
 ROWS = [
-    pytest.param(lie, workers, id=f"{lie.name}-n{workers}")
+    pytest.param(
+        lie, workers, id=f"{lie.name}-n{workers}", marks=[pytest.mark.slow] if workers else []
+    )
     for lie in LIES
     for workers in lie.workers
     if workers == IN_PROCESS or not lie.is_sociable
 ]
-SHORT_BUDGET = SETTINGS.replace("budget-s = 60", "budget-s = 3")
 
 
 @pytest.mark.parametrize(("lie", "workers"), ROWS)
@@ -24,10 +25,7 @@ def test_lie_does_not_promote(lie: Lie, workers: int, project: Project, before: 
     elif lie.needs and find_spec(lie.needs) is None:
         pytest.skip(f"{lie.needs} is not installed")
     project.write(lie.files)
-    if lie.settings == "BUDGET":
-        project.write({"pyproject.toml": SHORT_BUDGET})
-    elif lie.settings:
-        project.settings(lie.settings)
+    project.write({"pyproject.toml": SETTINGS.replace(*lie.settings)})
     run = project.deploy(*lie.args, workers=workers, env=lie.env)
     assert run.serving == before, run.output
     assert run.status in lie.statuses, run.output

@@ -23,7 +23,7 @@ def measured(run: Run) -> list[dict[str, object]]:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_measurements_travel_to_the_ledger_and_junit(project: Project, workers: int) -> None:
     project.write({LIE: MEASURES.format(check="lie", name="processing_time_s", value="0.1 + 0.2")})
-    run = project.deploy(workers=workers)
+    run = project.deploy("-W", "error", workers=workers)
     assert run.status == 0, run.output
     assert measured(run) == [{"name": "processing_time_s", "value": 0.1 + 0.2, "unit": "s"}]
     assert run.record is not None

@@ -26,6 +26,8 @@ FALSE = {
     "--setup-plan": "--setup-plan: it runs no check; leave it out",
     "--setup-show": "--setup-show: it is for debugging fixtures; leave it out",
     "--collect-only": "--collect-only: it runs no check; leave it out",
+    "--fixtures": "--fixtures: it runs no check; leave it out",
+    "--fixtures-per-test": "--fixtures-per-test: it runs no check; leave it out",
     "--runxfail": "--runxfail: it turns an expected failure into a pass; leave it out",
     "--keep-duplicates": "--keep-duplicates: it counts a check twice; leave it out",
     "--continue-on-collection-errors": "a module that cannot be collected is missing evidence; leave it out",
@@ -130,12 +132,14 @@ def test_optimised_interpreter_is_refused(project: Project) -> None:
     [
         (("-p", "no:deploygate"), {}),
         ((), {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}),
+        (("-p", "deploygate"), {}),
     ],
-    ids=["-p no:deploygate", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"],
+    ids=["-p no:deploygate", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "another plugin of that name"],
 )
 def test_deployment_without_the_plugin_fails_closed(
     project: Project, args: tuple[str, ...], env: dict[str, str]
 ) -> None:
+    project.write({"deploygate.py": "# pytest passes over an entry point whose name is taken\n"})
     cloud = project.cloud()
     run = project.deploy(*args, env=env, workers=None)
     check_refused(project, run, cloud, "unrecognized arguments")

@@ -108,6 +108,18 @@ def test_signal_while_collecting_touches_nothing(project: Project) -> None:
     assert run.said("reason_code") == "interrupted"
 
 
+def test_signals_at_the_very_end_do_not_undo_the_end(project: Project, before: str) -> None:
+    """Everything is decided, and the record is being written."""
+    kills = (
+        "import os, signal\ndef pytest_deploygate_finished():\n"
+        "    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): os.kill(os.getpid(), number)\n"
+    )
+    run = project.write({"conftest.py": kills}).deploy()
+    assert run.status == 0, run.output
+    assert run.serving != before
+    assert run.said("state") == "PROMOTED"
+
+
 def test_terminal_that_goes_away_does_not_keep_the_candidate(project: Project, before: str) -> None:
     """``pytest ... | head``: nobody reads any more, and every line that is printed fails."""
     project.write({LIE: "def test_lie():\n    print('x' * 100000)\n    assert False\n"})
