@@ -157,7 +157,8 @@ def test_local_commands_show_start_and_stop_the_local_cloud(night: Night) -> Non
     assert isinstance(services, list)
     assert services[0]["serving"] == [f"{first} 100"]
     assert night.deploygate("local", "url").out.strip() == night.project.url
-    assert "hello" in night.deploygate("local", "logs", first).out or True
+    assert night.deploygate("local", "logs", first).status == 0
+    assert "there is no log of a revision" in night.deploygate("local", "logs", "nobody").err
     faults = night.deploygate("local", "faults")
     assert json.loads(faults.out) == {"faults": []}
     assert night.deploygate("local", "misbehave", "nobody", "--kill").status == 10
