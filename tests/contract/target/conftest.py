@@ -12,6 +12,7 @@ from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.discovery import call_problems
 from tests.contract.target.lab import (
     Lab,
+    last_call,
     make_source,
     make_spec,
     make_target,
@@ -49,10 +50,10 @@ def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
 def driver(shared_driver: Driver) -> Iterator[Driver]:
     """The local cloud without faults; what the target asked of it is held to Google's documents."""
     shared_driver.local("DELETE", "faults")
-    before = shared_driver.calls()
+    before = last_call(shared_driver)
     yield shared_driver
     shared_driver.local("DELETE", "faults")
-    calls = shared_driver.calls(after=max((int(str(call["seq"])) for call in before), default=0))
+    calls = shared_driver.calls(after=before)
     whole = [call for call in calls if not str(call["response"]).startswith("<")]  # too big to log
     assert [problem for call in whole for problem in call_problems(call)] == []
 

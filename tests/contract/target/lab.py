@@ -94,6 +94,11 @@ def make_target(
     )
 
 
+def last_call(driver: Driver) -> int:
+    """Number of the newest call that the local cloud has seen; it keeps the newest ones only."""
+    return max((int(str(call["seq"])) for call in driver.calls()), default=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
     """Two revisions beside what serves."""
@@ -175,9 +180,9 @@ class Lab:
         """The service, as the platform describes it."""
         return self.driver.service(self.service)
 
-    def writes(self) -> int:
-        """How many changes of the service the local cloud has seen."""
-        return sum(call["method"] == "PATCH" for call in self.driver.calls())
+    def writes(self, after: int) -> int:
+        """How many changes the local cloud was asked for since the call number ``after``."""
+        return sum(call["method"] == "PATCH" for call in self.driver.calls(after))
 
     def serving(self) -> set[str]:
         """Revisions that answer at the public URL, of 20 requests."""

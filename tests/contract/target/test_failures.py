@@ -26,6 +26,7 @@ from tests.contract.target.lab import (
     ROLLOUT,
     HurriedClock,
     Lab,
+    last_call,
     make_source,
     make_target,
     quietly,
@@ -212,7 +213,7 @@ def test_answers_to_an_update_become_errors(
     lab: Lab, http: int, status: str, error: type[DeployGateError], words: str, hint: str
 ) -> None:
     lab.driver.fault(**UPDATE, http=http, status=status, message="said so", times=None)
-    before = writes(lab)
+    before = last_call(lab.driver)
     with pytest.raises(error) as caught:
         same_build_again(lab)
     assert issubclass(type(caught.value), error)
@@ -221,11 +222,7 @@ def test_answers_to_an_update_become_errors(
     assert hint in caught.value.hint
     assert "PATCH http" not in caught.value.message
     # only a used-up quota is waited for; after all else somebody must look first
-    assert writes(lab) - before == (4 if http == 429 else 1)
-
-
-def writes(lab: Lab) -> int:
-    return sum(call["method"] == "PATCH" for call in lab.driver.calls())
+    assert lab.writes(after=before) == (4 if http == 429 else 1)
 
 
 def test_missing_credentials_are_said(lab: Lab) -> None:
@@ -260,12 +257,6 @@ def test_a_reading_is_repeated(lab: Lab) -> None:
     assert lab.target.snapshot().baseline == lab.baseline
 
 
-def test_an_answer_that_is_no_json_is_unavailable(lab: Lab) -> None:
-    lab.driver.fault(method="GET", path="/functions/", drop="before", times=None)
-    with pytest.raises(TargetUnavailable):
-        lab.target.snapshot()
-
-
 def test_a_busy_function_is_said(lab: Lab) -> None:
     lab.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 0.5})
     operation = same_build_again(lab)
@@ -282,10 +273,10 @@ def test_a_busy_function_is_said(lab: Lab) -> None:
     "effect", [{"drop": "after"}, {"http": 500, "status": "INTERNAL", "applied": True}], ids=str
 )
 def test_an_update_whose_answer_is_lost_is_adopted(lab: Lab, effect: dict[str, object]) -> None:
-    before = len(lab.driver.calls())
+    before = last_call(lab.driver)
     lab.driver.fault(**UPDATE, **effect)
     assert wait(lab.target, same_build_again(lab))
-    asked = [c for c in lab.driver.calls()[before:] if c["method"] == "PATCH"]
+    asked = [c for c in lab.driver.calls(after=before) if c["method"] == "PATCH"]
     assert len(asked) == 1
 
 
@@ -307,12 +298,12 @@ def test_a_creation_whose_answer_is_lost_is_adopted(new_target: NewTarget, drive
 
 
 def test_an_update_that_never_arrived_is_unknown_and_not_repeated(lab: Lab) -> None:
-    before = len(lab.driver.calls())
+    before = last_call(lab.driver)
     lab.driver.fault(**UPDATE, drop="before", times=None)
     marks = Marks(rollout=ROLLOUT, config="another")
     with pytest.raises(OutcomeUnknown):
         lab.target.begin_release(Variant.TWIN, None, marks)
-    assert sum(c["method"] == "PATCH" for c in lab.driver.calls()[before:]) == 1
+    assert sum(c["method"] == "PATCH" for c in lab.driver.calls(after=before)) == 1
 
 
 # -- uploads ---------------------------------------------------------------------------------------
@@ -373,10 +364,10 @@ def test_source_goes_to_google_alone(lab: Lab) -> None:
         clock=lab.target._clock,
         is_local=False,
     )
-    before = len(lab.driver.calls())
+    before = last_call(lab.driver)
     with pytest.raises(TargetRefused, match="it was not sent"):
         target.upload(target.package())
-    assert not any(c["method"] == "PUT" for c in lab.driver.calls()[before:])
+    assert not any(c["method"] == "PUT" for c in lab.driver.calls(after=before))
     target.close()
 
 
