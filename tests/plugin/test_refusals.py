@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.plugin.projects import SETTINGS, Project, Run
+from tests.plugin.projects import LIE, SETTINGS, Project, Run
 
 NARROW = {
     "-k honest": "-k: it leaves out checks; leave it out, or judge without deploying: --deploy-env",
@@ -151,9 +151,21 @@ def test_gates_that_share_a_check_are_refused(project: Project) -> None:
     check_refused(project, project.deploy(), cloud, "belongs to several gates")
 
 
-def test_plan_may_narrow(project: Project, before: str) -> None:
+def test_plan_may_narrow_and_says_that_it_would_be_refused(project: Project) -> None:
     cloud = project.cloud()
     run = project.deploy("--deploy-plan", "-k", "honest")
-    assert run.status == 0, run.output
+    assert run.status == 1, run.output
+    assert "1 passed" in run.output
+    assert "gcloud run services update-traffic" in run.output
+    assert f"{LIE}::test_lie was taken out of the run after collection" in run.output
     assert project.cloud() == cloud
-    assert run.serving == before
+
+
+def test_judging_may_narrow_and_knows_nothing_then(project: Project) -> None:
+    cloud = project.cloud()
+    command = [p for p in project.command("-k", "honest") if not p.startswith("--deploy-to")]
+    run = project.pytest([*command, "--deploy-env=fake"])
+    assert run.status == 1, run.output
+    assert "3 passed" in run.output
+    assert run.said("verdict") == "UNKNOWN"
+    assert project.cloud() == cloud
