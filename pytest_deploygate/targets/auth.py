@@ -10,8 +10,8 @@ from typing import Final
 
 import requests
 from google.auth import default, external_account, impersonated_credentials
-from google.auth.credentials import Credentials
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
+from google.auth.credentials import Credentials, with_scopes_if_required
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import AuthorizedSession, Request
 from google.oauth2 import id_token
 
@@ -37,24 +37,29 @@ def credentials_for(project: str) -> Credentials:
         ConfigError: there are none, or the file that names them is unusable.
     """
     try:
-        credentials, _ = default(scopes=[SCOPE], quota_project_id=None)
-    except DefaultCredentialsError as error:
+        # with scopes, the library would ask the network which project a federated identity is of
+        credentials, _ = default()
+        scoped: Credentials = with_scopes_if_required(credentials, [SCOPE])  # type: ignore[no-untyped-call]
+    except (GoogleAuthError, ValueError) as error:
         named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
         where = f" (GOOGLE_APPLICATION_CREDENTIALS is {named})" if named else ""
         raise ConfigError(
             f"no usable Google credentials for the project {project}{where}: "
-            f"{str(error).splitlines()[0]}",
+            f"{(str(error) or type(error).__name__).splitlines()[0]}",
             hint=_HOW,
         ) from error
-    return credentials
+    return scoped
 
 
 class CallTokens:
-    """ID tokens for one audience, kept while they live."""
+    """ID tokens for one audience, kept while they live; ``iam_url`` is the IAM Credentials API's."""
 
-    def __init__(self, credentials: Credentials, clock: Clock) -> None:
+    def __init__(
+        self, credentials: Credentials, clock: Clock, *, iam_url: str = IAM_CREDENTIALS
+    ) -> None:
         self._credentials = credentials
         self._clock = clock
+        self._iam_url = iam_url
         self._kept: tuple[str, float, Secret] | None = None
 
     def token(self, audience: str) -> Secret:
@@ -105,7 +110,7 @@ class CallTokens:
         session = AuthorizedSession(self._credentials)  # type: ignore[no-untyped-call]
         with session:
             response = session.post(
-                f"{IAM_CREDENTIALS}/projects/-/serviceAccounts/{email}:generateIdToken",
+                f"{self._iam_url}/projects/-/serviceAccounts/{email}:generateIdToken",
                 json={"audience": audience, "includeEmail": True},
                 timeout=_TIMEOUT_S,
             )

@@ -348,6 +348,65 @@ def test_a_persons_credentials_make_no_token(nobody: Path, monkeypatch: pytest.M
     assert "--impersonate-service-account" in caught.value.hint
 
 
+def federation(folder: Path, url: str, *, account: str) -> Path:
+    """A file as google-github-actions/auth writes it for workload identity federation."""
+    (folder / "subject").write_text("the token of the CI job")
+    content = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/g",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": f"{url}/sts",
+        "credential_source": {"file": str(folder / "subject")},
+    }
+    if account:
+        content["service_account_impersonation_url"] = (
+            f"{url}/v1/projects/-/serviceAccounts/{account}:generateAccessToken"
+        )
+    path = folder / "federation.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def answer_federation(asked: Asked) -> Reply:
+    """The token exchange, then the two calls of the IAM Credentials API."""
+    if asked.path == "/sts":
+        return reply(
+            {
+                "access_token": "federated",
+                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                "token_type": "Bearer",
+                "expires_in": 3600,
+            }
+        )
+    if asked.path.endswith(":generateAccessToken"):
+        return reply({"accessToken": "of-the-account", "expireTime": "2099-01-01T00:00:00Z"})
+    return reply({"token": "for-calling"})
+
+
+def test_a_ci_job_without_a_key_makes_a_token_through_its_service_account(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, start: ServerMaker
+) -> None:
+    server = start(answer_federation)
+    path = federation(nobody, server.url, account="deployer@p1.iam.gserviceaccount.com")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    tokens = CallTokens(credentials_for("p1"), FakeClock(), iam_url=f"{server.url}/v1")
+    assert tokens.token("https://service.run.app").reveal() == "for-calling"
+    last = server.asked[-1]
+    assert last.path.endswith("deployer@p1.iam.gserviceaccount.com:generateIdToken")
+    assert last.headers["authorization"] == "Bearer of-the-account"
+    assert json.loads(last.body) == {"audience": "https://service.run.app", "includeEmail": True}
+
+
+def test_a_federated_identity_without_an_account_says_what_it_needs(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, start: ServerMaker
+) -> None:
+    path = federation(nobody, start(answer_federation).url, account="")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with pytest.raises(TargetRefused) as caught:
+        CallTokens(credentials_for("p1"), FakeClock()).token("https://service.run.app")
+    assert "roles/iam.serviceAccountTokenCreator" in caught.value.hint
+
+
 def test_a_token_server_that_is_down_is_unavailable(
     nobody: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
