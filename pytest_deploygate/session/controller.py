@@ -73,6 +73,7 @@ class Controller:
         self._junit = JUnit(desk.config)
         self._began = time.monotonic()
         self._ending: Ending | None = None
+        self._has_started = False
         self._has_run = False
         self._stack = contextlib.ExitStack()
 
@@ -83,6 +84,7 @@ class Controller:
             self._junit.check_writable()
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from error
+        self._has_started = True
         self._desk.signals.install()
         self._stack.enter_context(staying_alive())
 
@@ -239,7 +241,12 @@ class Controller:
             self._desk.terminal.summary(self._desk.verdicts, self._ending, seconds)
 
     def pytest_unconfigure(self) -> None:
-        """Give the signals back, and let the process end as it likes."""
+        """Give the signals back, and let the process end as it likes.
+
+        A session that broke as it started never came to its finish, but CI is told all the same.
+        """
+        if self._has_started and not self._desk.config.stash.get(DECIDED, False):
+            self._junit.write_now(self._properties(never_ran(self._desk)))
         self._stack.close()
         with contextlib.suppress(ConfigError):
             self._desk.signals.remove()

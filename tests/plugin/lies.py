@@ -310,7 +310,6 @@ DEATHS = [
             "conftest.py": "import pytest\ndef pytest_sessionstart(): pytest.exit('x', returncode=0)\n"
         },
         is_recorded=False,
-        has_junit=False,
     ),
     whole(
         "pytest.exit(returncode=0) in configure",
