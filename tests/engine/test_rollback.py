@@ -232,7 +232,7 @@ def test_adoption_that_cannot_mark_the_service_adopts_nothing() -> None:
 # A person decides
 
 
-@pytest.mark.parametrize("number", range(1, 60, 3))
+@pytest.mark.parametrize("number", range(1, 70))
 def test_person_who_unlocks_can_close_what_was_open_without_touching_anything(number: int) -> None:
     world = World(Scenario(name="second", verify=True))
     world.faults.at(number, Fault.KILLED_AFTER)

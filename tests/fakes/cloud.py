@@ -77,6 +77,8 @@ class Cloud:
         self.image = ""
         """What the function was built from last."""
         self.is_answering = True
+        self.tells_of_operations = True
+        """Whether the service shows that a deployment of its function is under way."""
         self.changes: list[Change] = []
         self.watchers: list[Callable[[Change], None]] = []
         """Called at every change of traffic, before anything else happens."""
@@ -100,7 +102,7 @@ class Cloud:
             serving=self.serving(),
             tag_urls={t: f"https://{t}---svc.example" for t, _ in service.traffic.tags},
             etag=f'"{self._etag}"',
-            is_settled=self.unfinished() is None,
+            is_settled=not self.tells_of_operations or self.unfinished() is None,
             is_public=service.is_public,
             latest_ready=service.latest_ready,
             latest_created=service.latest_created,

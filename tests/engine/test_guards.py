@@ -1,0 +1,263 @@
+"""Guards of the engine that no single fault of the grid fires, each by the situation that it is there for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from pytest_deploygate.core.errors import LeaseLost, TargetRefused
+from pytest_deploygate.core.record import Lease, RolloutRecord
+from pytest_deploygate.core.release import RevisionInfo
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.values import RevisionName, RolloutId
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine import Ledgered, Rollout, plan_rollback
+from pytest_deploygate.engine.finish import tidy_or_note
+from tests.engine.world import CONFIG, PROD, Scenario, World
+from tests.fakes import FOREIGN, Cloud, Fault
+
+BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
+FIRST = RevisionName("svc-00001")
+
+
+def observed(world: World) -> Rollout:
+    """A rollout that has looked at the service."""
+    actor, ports = world.new_actor(), world.ports()
+    snapshot = ports.target.snapshot()
+    world.observed()
+    rollout = Rollout.open(ports, actor=actor, purpose="deploy")
+    rollout.observe(snapshot, ports.target.package(), CONFIG)
+    return rollout
+
+
+def recorded(world: World, state: State, facts: Mapping[str, str]) -> tuple[RolloutRecord, Lease]:
+    """A rollout that a process left in the record as it says."""
+    actor = world.new_actor()
+    world.living.clear()
+    record = RolloutRecord(
+        rollout_id=RolloutId("left"),
+        environment=PROD,
+        purpose="deploy",
+        actor=actor,
+        began_at=world.clock.now(),
+        state=state,
+        facts=dict(facts),
+    )
+    lease = world.store.acquire_lease(PROD, actor, "deploy", record.rollout_id, 60)
+    world.store.begin(record, lease)
+    return record, lease
+
+
+def test_rollout_that_observed_nothing_is_settled_without_touching_anything() -> None:
+    world = World(Scenario(name="second"))
+    recorded(world, State.STAGING, {})
+    (settled,) = world.recover()
+    assert settled.state is State.ROLLED_BACK
+    assert world.cloud.changes == []
+    world.check_settled()
+
+
+def test_promotion_whose_record_names_no_candidate_is_closed_and_says_so() -> None:
+    world = World(Scenario(name="second"))
+    record, _ = recorded(world, State.FINALISING, {"existed": "true", "traffic": ""})
+    (settled,) = world.recover()
+    assert settled.state is State.PROMOTED
+    assert "names no candidate" in world.store.peek(record.rollout_id).facts["unfinished"]
+    assert world.cloud.changes == []
+
+
+def test_tidying_up_stops_when_the_lease_is_lost() -> None:
+    world = World(Scenario(name="second"))
+    record, lease = recorded(world, State.FINALISING, {"existed": "true", "traffic": ""})
+    world.store.break_lease(PROD, world.new_actor(), "stuck")
+    with pytest.raises(LeaseLost):
+        tidy_or_note(Ledgered(world.ports(), record, lease), BAD)
+    assert world.store.peek(record.rollout_id).state is State.FINALISING
+
+
+def test_split_baseline_is_restored_to_the_same_shares() -> None:
+    world = World(Scenario(name="second"))
+    service = world.cloud.existing()
+    service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN)
+    world.cloud.write("before", Traffic.of({FIRST: 70, FOREIGN: 30}, {"theirs": FOREIGN}), None)
+    before = world.cloud.peek().traffic
+    rollout = observed(world)
+    rollout.stage()
+    rollout.promote()
+    rollout.break_off(BAD)
+    assert rollout.state is State.ROLLED_BACK
+    assert world.cloud.peek().traffic == before
+    world.check_settled()
+
+
+def test_baseline_without_backup_that_is_gone_strands_the_rollout() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.stage()
+    rollout.promote()
+    rollout.update(replace(rollout.record, backup=""))
+    world.cloud.human_deletes(FIRST)
+    rollout.break_off(BAD)
+    assert rollout.state is State.STRANDED
+    assert "no backup" in rollout.record.reason
+    assert rollout.record.candidate == world.cloud.serving().sole
+
+
+def test_service_stays_pinned_while_a_build_is_under_way() -> None:
+    """Following LATEST again, the service would give all traffic to what that build makes."""
+    world = World(Scenario(name="second"))
+    world.cloud.tells_of_operations = False
+    rollout = observed(world)
+    world.faults.on("target.await_release", Fault.REFUSED)
+    with pytest.raises(TargetRefused):
+        rollout.stage()
+    rollout.break_off(BAD)
+    assert world.cloud.peek().traffic.percent(LATEST) == 0
+    world.cloud.finish_operations()
+    assert world.serves_baseline()
+
+
+def test_service_follows_latest_again_when_nothing_was_made() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    world.faults.on("target.upload", Fault.REFUSED)
+    with pytest.raises(TargetRefused):
+        rollout.stage()
+    rollout.break_off(BAD)
+    assert world.cloud.peek().traffic.percent(LATEST) == 100
+
+
+def test_first_release_that_cannot_be_asked_about_is_waited_for() -> None:
+    world = World(Scenario(name="first", has_baseline=False))
+    rollout = observed(world)
+    for nth in (1, 2):
+        world.faults.on("target.await_release", Fault.REFUSED, nth=nth)
+    with pytest.raises(TargetRefused):
+        rollout.stage()
+    rollout.break_off(BAD)
+    assert rollout.state is State.ROLLED_BACK
+    world.cloud.finish_operations()
+    assert world.cloud.service is None, "the build came after the rollback"
+
+
+def test_first_release_into_which_somebody_else_deployed_is_not_deleted() -> None:
+    world = World(Scenario(name="first", has_baseline=False))
+    rollout = observed(world)
+    rollout.stage()
+    world.cloud.human_moves()
+    rollout.break_off(BAD)
+    assert rollout.state is State.STRANDED
+    assert world.cloud.serving().sole == FOREIGN
+
+
+def test_untidy_marks_do_not_keep_the_next_rollout_out() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.stage()
+    rollout.promote()
+    world.faults.always("target.shift_traffic", Fault.REFUSED)
+    rollout.finalise(Reason(code=ReasonCode.HELD, sentence="all gates held"))
+    world.living.clear()
+    assert rollout.state is State.PROMOTED
+    assert world.cloud.peek().marks.rollout == rollout.record.rollout_id
+    assert world.recover() == ()
+    world.faults.clear()
+    world.check_next_rollout_works()
+
+
+def test_tidying_up_is_repeated_by_the_next_recovery() -> None:
+    world = World(Scenario(name="second", verify=True))
+    world.faults.on("target.shift_traffic", Fault.REFUSED, nth=3)
+    ended = world.deploy()
+    assert ended.record is not None
+    assert ended.record.state is State.PROMOTED
+    assert "unfinished" in ended.record.facts
+    world.recover()
+    tags = dict(world.cloud.peek().traffic.tags)
+    assert tags == {"dg-live": ended.record.verify, "dg-prev": FIRST}
+    assert world.cloud.peek().marks.baseline == ended.record.candidate
+    world.check_settled()
+
+
+def vanish(cloud: Cloud, name: RevisionName) -> None:
+    del cloud.existing().revisions[name]
+
+
+def other_image(cloud: Cloud, name: RevisionName) -> None:
+    change(cloud, name, image="another build")
+
+
+def other_variable(cloud: Cloud, name: RevisionName) -> None:
+    change(cloud, name, variables={"SHEET": "production", "DEBUG": "1"})
+
+
+def change(cloud: Cloud, name: RevisionName, **fields: object) -> None:
+    revisions = cloud.existing().revisions
+    old = revisions[name]
+    revisions[name] = RevisionInfo(
+        name=name,
+        is_ready=True,
+        image=str(fields.get("image", old.image)),
+        variables=dict(fields.get("variables", old.variables)),  # type: ignore[call-overload] # a mapping
+    )
+
+
+@pytest.mark.parametrize(
+    ("tamper", "why"),
+    [(vanish, "vanished"), (other_image, "not of one build"), (other_variable, "differ in")],
+)
+@pytest.mark.parametrize("which", ["verify", "candidate"])
+def test_candidate_that_is_not_what_was_judged_is_refused(
+    which: str, tamper: object, why: str
+) -> None:
+    world = World(Scenario(name="second", verify=True))
+    rollout = observed(world)
+    names = {"verify": RevisionName("svc-00002"), "candidate": RevisionName("svc-00003")}
+
+    def hear(step: str, detail: str) -> None:
+        if step == "started" and names["candidate"] in detail:
+            assert callable(tamper)
+            tamper(world.cloud, names[which])
+
+    rollout.progress = hear
+    with pytest.raises(TargetRefused, match=why):
+        rollout.stage()
+    rollout.break_off(BAD)
+    assert rollout.state is State.ROLLED_BACK
+    assert world.serves_baseline()
+
+
+def test_readiness_that_does_not_hold_ends_as_refused() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.refuse(BAD)
+    assert world.store.peek(rollout.record.rollout_id).state is State.REFUSED
+    assert world.cloud.changes == []
+    world.check_settled()
+
+
+def test_failure_is_told_although_it_cannot_be_written_down() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    calls = len(world.faults.calls)
+    world.faults.on("target.upload", Fault.REFUSED)
+    rehearsal = World(Scenario(name="second"))
+    observed(rehearsal).stage()
+    upload = rehearsal.faults.calls.index("target.upload") + 1
+    assert calls < upload
+    world.faults.at(upload + 1, Fault.UNAVAILABLE)
+    with pytest.raises(TargetRefused, match="upload was refused"):
+        rollout.stage()
+    assert [name for _, name, _ in world.faults.fired] == ["target.upload", "store.append"]
+
+
+def test_rollback_without_tags_finds_the_release_before_in_the_record() -> None:
+    world = World(Scenario(name="second"))
+    for source in ("v2", "v3"):
+        world.deploy(source)
+    service = world.cloud.existing()
+    world.cloud.write("before", Traffic.of(dict(service.traffic.shares)), None)
+    ports = world.ports()
+    plan = plan_rollback(ports, ports.target.snapshot())
+    assert plan.to == RevisionName("svc-00002")
