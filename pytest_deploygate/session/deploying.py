@@ -21,15 +21,10 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.engine import (
-    Ports,
-    Rollout,
-    Staged,
-    reason_for,
-)
+from pytest_deploygate.engine import Ports, Rollout, Staged, reason_for
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
-from pytest_deploygate.session.flow import ending_for, with_verdict
+from pytest_deploygate.session.flow import ending_for, ending_without_lease, with_verdict
 from pytest_deploygate.session.guards import refuse_frozen, refuse_unfit, require_whole_gates
 from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.wiring import LOCAL, open_ports, recover
@@ -332,6 +327,8 @@ class DeployFlow:
 
     def _ending(self, rollout: Rollout) -> Ending:
         record, state = rollout.record, rollout.state
+        if not state.is_final:
+            return ending_without_lease(rollout, self._error)
         code = ReasonCode(record.reason_code) if record.reason_code else ReasonCode.COULD_NOT_ACT
         reason = Reason(code=code, sentence=record.reason)
         others = self._deciding.reasons[1:] if self._deciding and not self._deciding.holds else ()

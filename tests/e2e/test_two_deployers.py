@@ -71,23 +71,26 @@ def test_second_one_waits_when_asked_to(shared: Stage) -> None:
     assert [r.state for r in _history(shared)[:2]] == [State.PROMOTED, State.REFUSED]
 
 
-def test_unlock_stops_the_holder_and_is_recorded(shared: Stage) -> None:
+@pytest.mark.parametrize(("gate", "status"), [("greeting", 10), ("alive", 11)])
+def test_unlock_stops_the_holder_and_is_recorded(shared: Stage, gate: str, status: int) -> None:
     shared.release()
     before = shared.serving
-    session = shared.hold("greeting", log="one")
+    session = shared.hold(gate, log="one")
     assert shared.command("unlock", LOCAL) == 4
     assert "--reason" in shared.output
     assert shared.command("unlock", LOCAL, "--reason", "it hangs") == 4
     assert "add --yes" in shared.output
     assert shared.command("unlock", LOCAL, "--reason", "it hangs", "--yes") == 0, shared.output
     shared.say("go on")
-    assert session.end() == 10, session.output
+    assert session.end() == status, session.output
     assert "was broken" in session.output
+    assert "deploygate recover local" in session.output
+    assert (shared.serving == before) is (status == 10)
     with shared.store() as store:
         newest = store.lease_events(EnvironmentName(LOCAL), 1)[0]
     assert (newest.kind.value, newest.reason) == ("broken", "it hangs")
-    assert shared.serving == before
     shared.recover()
+    assert shared.serving == before
     assert shared.is_settled()
     assert shared.deploy() == 0, shared.output
     assert shared.serving != before
