@@ -228,6 +228,31 @@ def test_candidate_that_is_not_what_was_judged_is_refused(
     assert world.serves_baseline()
 
 
+def test_rollback_that_does_not_get_through_within_its_budget_strands_the_rollout() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.stage()
+    rollout.promote()
+    world.faults.always("target.shift_traffic", Fault.UNAVAILABLE)
+    began = world.clock.monotonic()
+    rollout.break_off(BAD)
+    assert rollout.state is State.STRANDED
+    assert world.clock.monotonic() - began <= rollout.ports.settings.rollback_budget_s
+    assert world.store.peek_lease(PROD) is not None
+    assert rollout.record.reason_code == ReasonCode.ROLLBACK_UNVERIFIED.value
+
+
+def test_rollout_that_has_nothing_to_deploy_keeps_what_serves() -> None:
+    world = World(Scenario(name="second"))
+    world.deploy("v2")
+    world.cloud.changes.clear()
+    ended = world.deploy("v2")
+    assert ended.record is not None
+    assert ended.record.state is State.PROMOTED
+    assert world.cloud.changes == []
+    world.check_settled()
+
+
 def test_readiness_that_does_not_hold_ends_as_refused() -> None:
     world = World(Scenario(name="second"))
     rollout = observed(world)

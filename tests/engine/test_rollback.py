@@ -237,6 +237,7 @@ def test_person_who_unlocks_can_close_what_was_open_without_touching_anything(nu
     world = World(Scenario(name="second", verify=True))
     world.faults.at(number, Fault.KILLED_AFTER)
     world.deploy_until_it_ends_or_dies()
+    world.faults.clear()
     world.store.break_lease(PROD, world.new_actor(), "a person looked")
     was_open = [r.rollout_id for r in world.store.peek_all() if r.is_open]
     seen = world.cloud.peek()
