@@ -225,8 +225,8 @@ def figures(environment: str, records: Iterable[RolloutRecord]) -> Figures:
         last_success_timestamp_seconds=newest.ended_at.timestamp()
         if newest is not None and newest.ended_at is not None
         else None,
-        rollouts=Counter(f"{r.purpose}/{r.state.value}" for r in final),
-        rollbacks=Counter(r.reason_code for r in went_back),
+        rollouts=dict(Counter(f"{r.purpose}/{r.state.value}" for r in final)),
+        rollbacks=dict(Counter(r.reason_code for r in went_back)),
     )
 
 

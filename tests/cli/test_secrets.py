@@ -104,7 +104,7 @@ def test_secrets_of_failing_checks_appear_nowhere(leaking: Shop, workers: str) -
     )
     assert session.status == 1
     assert "***" in session.out
-    for name in ("test_assertion", "test_exception", "test_output", "test_fixture", "test_skip"):
+    for name in ("test_assertion", "test_exception", "test_output", "test_fixture", "no ***"):
         assert name in session.out
     assert [part for part in PARTS if part in session.out] == []
     assert "RuntimeError: *** Authorization: Bearer ***" in session.out
