@@ -44,6 +44,7 @@ def test_signal_ends_with_what_served_before(
     if record is not None and record.state is State.ROLLED_BACK:
         with stage.store() as store:
             names = [entry.name for entry in store.journal(record.rollout_id)]
+        assert "broke" in names
         assert names[-2:] == ["shift_back" if before else "delete", "restored"]
     assert not stage.left_over()
 
