@@ -364,7 +364,7 @@ TIMES = [
         "check hangs, timeout by thread in the deciding process",
         f"{IMPORTS}@pytest.mark.timeout(1, method='thread')\ndef test_lie():\n    while True: time.sleep(0.1)\n",
         settings=SHORT,
-        checks=("failed", "not_run"),
+        checks=("error", "failed", "not_run"),
         reasons=(INCOMPLETE,),
         workers=(IN_PROCESS,),
     ),
