@@ -89,6 +89,11 @@ def test_fold_names_what_a_check_came_to(text: str, state: CheckState) -> None:
     assert fold(facts(text)) is state
 
 
+def test_report_is_plain_unless_told_otherwise() -> None:
+    report = ReportFact(when="call", outcome=ReportOutcome.PASSED)
+    assert (report.is_xfail, report.is_subtest) == (False, False)
+
+
 def test_fold_has_a_case_for_every_state() -> None:
     assert {state for _, state in CASES} == set(CheckState)
 
