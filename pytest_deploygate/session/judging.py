@@ -13,6 +13,7 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine import (
@@ -132,8 +133,9 @@ class JudgeFlow:
             recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
             now = ports.target.snapshot()
             if now.serving.shares != snapshot.serving.shares:
+                judged, found = (Traffic.of(dict(s.serving.shares)) for s in (snapshot, now))
                 raise Drifted(
-                    f"{now.serving} serves now, but {snapshot.serving} was judged",
+                    f"{found} serves now, but {judged} was judged",
                     found=str(now.serving),
                     hint="judge again: pytest -m rollback-checks",
                 )

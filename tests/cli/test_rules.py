@@ -80,3 +80,40 @@ def test_deployment_needs_the_digest_that_plan_prints(shop: Shop) -> None:
     assert "is of another plan" in stale.out
     assert shop.serving == {"svc-00002": 100}
     assert shop.deploy("v3", f"--deploy-approval={digest}").status == 0
+
+
+CLOCK = """\
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_deploygate import wiring
+
+PLACE = Path(__file__).parent / "now.txt"
+
+
+class Clock(wiring.SystemClock):
+    def now(self):
+        return datetime.fromisoformat(PLACE.read_text()).replace(tzinfo=UTC)
+
+
+wiring.SystemClock = Clock
+"""
+
+
+def test_window_that_begins_after_staging_keeps_the_candidate_from_serving(shop: Shop) -> None:
+    shop.settings(environment=WEEKEND)
+    (shop.root / "conftest.py").write_text(CLOCK)
+    now = shop.root / "now.txt"
+    now.write_text("2026-11-20 13:59")
+    (shop.root / "suites" / "test_health.py").write_text(
+        "from pathlib import Path\n\n\ndef test_health():\n"
+        f"    Path({str(now)!r}).write_text('2026-11-20 14:00')\n"
+    )
+    done = shop.deploy("v3")
+    assert done.status == 1
+    assert "frozen until 2026-11-23 06:00 UTC" in done.out
+    assert "gate health: PASSED" in done.out
+    assert shop.serving == {"svc-00002": 100}
+    now.write_text("2026-11-23 06:00")
+    (shop.root / "suites" / "test_health.py").write_text("def test_health():\n    pass\n")
+    assert shop.deploy("v3").status == 0, "a freeze says nothing about the release"

@@ -98,3 +98,38 @@ def test_watch_ends_its_session_when_it_is_ended(shop: Shop) -> None:
     done = shop.finish(process)
     assert (done.status, done.out) == (0, "")
     assert shop.serving == {"svc-00002": 100}
+
+
+MOVING = """\
+from tests.fakes import on_disk
+
+
+class Moving:
+    def __init__(self, kept, mark):
+        self.kept, self.mark = kept, mark
+
+    def __getattr__(self, name):
+        if name == "snapshot" and self.mark.exists():
+            self.mark.unlink()
+            self.kept._target.cloud.human_moves()
+        return getattr(self.kept, name)
+
+
+def make(environment, settings, clock):
+    return Moving(on_disk.make(environment, settings, clock), settings.root / "moved")
+"""
+
+
+def test_checks_never_roll_back_what_they_did_not_judge(shop: Shop) -> None:
+    (shop.root / "moving.py").write_text(MOVING)
+    pyproject = shop.root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("tests.fakes.on_disk:make", "moving:make"))
+    (shop.root / "suites" / "test_live.py").write_text(
+        "from pathlib import Path\n\n\ndef test_live():\n"
+        f"    Path({str(shop.root / 'moved')!r}).touch()\n    assert False\n"
+    )
+    path = f"{shop.root}:{shop.variables()['PYTHONPATH']}"
+    done = shop.run("watch", "fake", "--once", PYTHONPATH=path)
+    assert done.status == 10, done.out
+    assert "svc-foreign=100 serves now, but svc-00002=100 was judged" in done.out
+    assert shop.serving == {"svc-foreign": 100}
