@@ -1,9 +1,8 @@
 """The phases under pytest-xdist: fresh workers for each phase, in one session. Only the controller acts.
 
-The only module that touches what pytest-xdist does not promise: ``DSession.nodemanager``, ``.shuttingdown``, ``.queue``,
-``.pytest_sessionstart`` and ``.pytest_runtestloop``, which have kept their names since xdist 2.0. A worker learns its
-phase and what it judges from ``workerinput``, also when it replaces one that crashed, and answers with the inventory
-over a channel of its own.
+The only module that touches what pytest-xdist does not promise: those attributes of its ``DSession`` that ``_PRIVATE``
+names; most have kept their names since xdist 2.0. A worker learns its phase and what it judges from ``workerinput``,
+also when it replaces one that crashed, and answers with the inventory over a channel of its own.
 """
 
 import contextlib
@@ -29,6 +28,11 @@ _GONE: Final = None
 """What a channel delivers last: its worker has ended."""
 _WAIT_S: Final = 120
 """Longest wait for the inventories of a generation of workers."""
+
+_PER_GENERATION: Final = ("_active_nodes", "_failed_collection_errors")
+_PRIVATE: Final = (
+    "nodemanager", "shuttingdown", "queue", "pytest_sessionstart", "pytest_runtestloop", *_PER_GENERATION
+)  # fmt: skip
 
 WorkerInput: TypeAlias = "dict[str, object]"
 
@@ -175,7 +179,7 @@ class DistributedRunner:
         ds.shuttingdown = False
         while not ds.queue.empty():
             ds.queue.get_nowait()  # what the workers before said while they ended
-        for name in ("_active_nodes", "_failed_collection_errors"):
+        for name in _PER_GENERATION:
             getattr(ds, name).clear()
         ds.pytest_sessionstart(session)
         for found in self._inventories():
@@ -202,14 +206,7 @@ class DistributedRunner:
 
     def _dsession(self) -> _DSession:
         found = self._config.pluginmanager.get_plugin("dsession")
-        names = (
-            "nodemanager",
-            "shuttingdown",
-            "queue",
-            "pytest_sessionstart",
-            "pytest_runtestloop",
-        )
-        if found is None or not all(hasattr(found, name) for name in names):
+        if found is None or not all(hasattr(found, name) for name in _PRIVATE):
             raise ConfigError(
                 "this version of pytest-xdist is not supported for deployments",
                 hint="run without -n, or with a version of pytest-xdist that the changelog names",
