@@ -58,34 +58,47 @@ def driver(shared_driver: Driver) -> Iterator[Driver]:
     assert [problem for call in whole for problem in call_problems(call)] == []
 
 
-@pytest.fixture(scope="module")
-def shared_lab(
-    shared_driver: Driver, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Lab:
-    """The function that most tests of a module share; use ``lab``."""
-    name = f"lab_{request.path.stem.removeprefix('test_')}"
-    source = make_source(tmp_path_factory.mktemp("source"))
-    home = tmp_path_factory.mktemp("records")
-    target = make_target(shared_driver, make_spec(name, source), home)
-    baseline = release(target)
-    staged = stage(target)
-    return Lab(
-        driver=shared_driver,
-        target=target,
-        home=home,
-        service=staged.snapshot.service,
-        baseline=baseline,
-        verify=staged.verify,
-        candidate=staged.candidate,
-    )
+QUIET = ("test_rollout", "test_traffic")
+"""Modules whose tests make no new revision of the lab's function: there the candidate stays the newest."""
+
+
+@pytest.fixture(scope="session")
+def labs(
+    shared_driver: Driver, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Lab]]:
+    """Makes the functions that most tests share, each once; use ``lab``."""
+    made: dict[str, Lab] = {}
+
+    def make(name: str) -> Lab:
+        if name not in made:
+            source = make_source(tmp_path_factory.mktemp("source"))
+            home = tmp_path_factory.mktemp("records")
+            target = make_target(shared_driver, make_spec(name, source), home)
+            baseline = release(target)
+            staged = stage(target)
+            made[name] = Lab(
+                driver=shared_driver,
+                target=target,
+                home=home,
+                service=staged.snapshot.service,
+                baseline=baseline,
+                verify=staged.verify,
+                candidate=staged.candidate,
+            )
+        return made[name]
+
+    yield make
+    for lab in made.values():
+        lab.target.close()
 
 
 @pytest.fixture
-def lab(driver: Driver, shared_lab: Lab) -> Lab:
+def lab(driver: Driver, labs: Callable[[str], Lab], request: pytest.FixtureRequest) -> Lab:
     """A public function whose baseline serves, with a candidate and its verification revision staged."""
-    assert driver is shared_lab.driver
-    shared_lab.reset()
-    return shared_lab
+    found = labs("lab_quiet" if request.path.stem in QUIET else "lab_busy")
+    assert driver is found.driver
+    found.reset()
+    return found
 
 
 @pytest.fixture

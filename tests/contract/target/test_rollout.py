@@ -103,7 +103,7 @@ def test_both_revisions_have_one_build_and_differ_in_the_named_variables(lab: La
 
 
 def test_a_revision_that_does_not_exist_is_none(lab: Lab) -> None:
-    assert lab.target.revision(RevisionName("lab-rollout-00999-zzz")) is None
+    assert lab.target.revision(RevisionName("lab-quiet-00999-zzz")) is None
 
 
 def test_promotion_and_rollback_move_what_the_public_sees(lab: Lab) -> None:

@@ -243,7 +243,7 @@ def test_a_revision_whose_image_is_gone_cannot_take_traffic(lab: Lab) -> None:
 
 
 def test_a_revision_that_does_not_exist_is_refused(lab: Lab) -> None:
-    unknown = type(lab.baseline)("lab-traffic-00999-zzz")
+    unknown = type(lab.baseline)("lab-quiet-00999-zzz")
     with pytest.raises(TargetRefused, match="00999"):
         lab.target.shift_traffic(Traffic.of({unknown: 100}), expect=lab.at_baseline)
 
