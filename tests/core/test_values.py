@@ -39,7 +39,7 @@ def test_secret_shows_itself_only_when_told() -> None:
 
 def test_secrets_are_equal_by_text() -> None:
     assert Secret("a") == Secret("a")
-    assert Secret("planted") == Secret("".join(["plan", "ted"]))
+    assert Secret("planted") == Secret(f"{'plan'}ted")
     assert Secret("a") != Secret("b")
     assert Secret("b") != Secret("a")
     assert Secret("a") != "a"
