@@ -1,6 +1,7 @@
 """Holds what goes over the wire to Google's own discovery documents, which ship with google-api-python-client.
 
-A call is a record of method, path, query, request, http and response, as the local cloud's admin log gives it.
+A call is a record of method, path, query, request, http and response, as the local cloud's admin
+log gives it.
 """
 
 import json
@@ -121,7 +122,8 @@ def validator(api: Api, schema: str, *, enums_as_ints: bool = False) -> Validato
     Args:
         api: whose document.
         schema: a name under ``schemas`` of the document.
-        enums_as_ints: also allow numbers for enums, as ``$alt=json;enum-encoding=int`` answers them.
+        enums_as_ints: also allow numbers for enums, as ``$alt=json;enum-encoding=int`` answers
+        them.
     """
     schemas = _object(document(api)["schemas"])
     definitions = {
