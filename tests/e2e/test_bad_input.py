@@ -72,22 +72,6 @@ def test_port_that_is_taken(fresh: Project) -> None:
         _refused(fresh, status=4, says=str(port))
 
 
-def test_local_cloud_of_another_version(fresh: Project) -> None:
-    assert (
-        fresh.pytest("-m", "rollback-checks").status == 10
-    )  # starts the cloud; nothing is deployed there
-    note = fresh.root / ".deploygate" / "local" / "local-cloud.json"
-    text = note.read_text(encoding="utf-8")
-    from pytest_deploygate import __version__
-
-    assert __version__ in text
-    note.write_text(text.replace(__version__, "0.0.1"), encoding="utf-8")
-    try:
-        _refused(fresh, status=4, says="0.0.1")
-    finally:
-        note.write_text(text, encoding="utf-8")
-
-
 def test_missing_credentials_for_google(fresh: Project, tmp_path: Path) -> None:
     run = fresh.pytest(
         "--deploy-to=production",

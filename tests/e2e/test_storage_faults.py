@@ -46,7 +46,7 @@ def _protect(path: Path) -> None:
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "overwritten": (_overwrite, "damaged"),
     "cut": (_cut, "damaged"),
-    "empty": (_empty, "is empty: it was cut off"),
+    "empty": (_empty, "was cut off"),
     "of a newer version": (_make_newer, "newer version"),
     "read-only": (_protect, "state.db"),
 }
