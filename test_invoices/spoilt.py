@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 from layout import Page
 from reportlab.lib.pagesizes import letter
 from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.lib.utils import ImageReader
 
 SCAN = Path(__file__).resolve().parent / "data" / "scan.jpg"
 
@@ -14,7 +16,9 @@ SCAN = Path(__file__).resolve().parent / "data" / "scan.jpg"
 def scanned() -> bytes:
     """Return one page that is a picture, as a scanner makes it: there is no text in it."""
     page = Page(size=letter, title="Scan")
-    page.canvas.drawImage(str(SCAN), 0, 0, width=letter[0], height=letter[1])
+    # by its content: a path would give the picture a name that differs from checkout to checkout
+    picture = ImageReader(BytesIO(SCAN.read_bytes()))
+    page.canvas.drawImage(picture, 0, 0, width=letter[0], height=letter[1])
     return page.finish()
 
 
