@@ -37,6 +37,10 @@ def test_values_are_learned_line_by_line_and_short_ones_left_alone() -> None:
     assert redactor("second line of a key, and short") == "***, and short"
 
 
+def test_what_looks_like_a_secret_is_taken_out_though_none_is_known() -> None:
+    assert Redactor()("Authorization: Bearer abcdefgh.ijkl") == "Authorization: Bearer ***"
+
+
 def test_the_longest_value_goes_first() -> None:
     assert Redactor(["password", "password-and-more"])("password-and-more") == "***"
 
