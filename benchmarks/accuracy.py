@@ -1,4 +1,4 @@
-"""How long it takes to align and score line items: ``python benchmarks/accuracy.py [RECORDS]``.
+"""How long it takes to align and score line items.
 
 The extraction is shuffled; besides a perfect one there is one with 3 % of the codes misread and 2 % of the prices wrong
 (the ordinary case), one whose prices are shifted by a row, and one with every code misread (the worst for pairing).
@@ -7,13 +7,14 @@ The extraction is shuffled; besides a perfect one there is one with 3 % of the c
 import json
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
 
+from benchmarks.figures import Figure
 from pytest_deploygate.checks.accuracy import Record, compare
 
+TARGET_MS = 50
 _SEED = 20250117
 _WORDS = (
     *("Metal", "Ballerina", "Ornament", "Stoneware", "Jug", "Cotton", "Pillow", "Pleats", "Floral"),
@@ -85,8 +86,8 @@ def _measure(work: Callable[[], object], runs: int) -> float:
     return statistics.median(times)
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+def figures(count: int = 20_000) -> list[Figure]:
+    """The ordinary case against its target; the others beside it."""
     truth = golden(count)
     cases = {
         "perfect": misread(truth, 0, 0),
@@ -94,14 +95,13 @@ def main() -> None:
         "prices shifted": shifted(truth),
         "every code misread": misread(truth, 1, 0),
     }
-    print(f"{'case':24} {'records':>8} {'CPU ms':>10} {'overall':>8} {'missing':>8}")
-    for name, extracted in cases.items():
-        report = compare(truth, extracted)
-        took = _measure(lambda data=extracted: compare(truth, data), runs=5)  # type: ignore[misc]
-        print(
-            f"{name:24} {count:8} {took:10.1f} {float(report.overall):8.4f} {len(report.missing):8}"
+    return [
+        Figure(
+            topic="accuracy",
+            what=f"{count:,} line items aligned and scored, {name} (CPU, median)",
+            value=_measure(lambda data=extracted: compare(truth, data), runs=5),  # type: ignore[misc]
+            unit="ms",
+            at_most=None if name == "every code misread" else TARGET_MS,
         )
-
-
-if __name__ == "__main__":
-    main()
+        for name, extracted in cases.items()
+    ]

@@ -1,0 +1,39 @@
+"""``python -m benchmarks [TOPIC ...]``: measure, print, and keep the figures of a whole run in RESULTS.md."""
+
+import sys
+from collections.abc import Callable
+
+from benchmarks import accuracy, deployed, instructions, ledger, waiting
+from benchmarks.figures import RESULTS, Figure, page, table
+
+TOPICS: dict[str, Callable[[], list[Figure]]] = {
+    "accuracy": accuracy.figures,
+    "ledger": ledger.figures,
+    "deployed": deployed.figures,
+    "waiting": waiting.figures,
+    "idle": instructions.idle_figures,
+    "active": instructions.active_figures,
+}
+
+
+def main() -> int:
+    """Exit status 0 when everything was measured, met or not; 2 for an unknown topic."""
+    wanted = sys.argv[1:] or list(TOPICS)
+    unknown = [name for name in wanted if name not in TOPICS]
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; topics: {', '.join(TOPICS)}", file=sys.stderr)
+        return 2
+    figures: list[Figure] = []
+    for name in wanted:
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        found = TOPICS[name]()
+        print(table(found), file=sys.stderr, flush=True)
+        figures += found
+    print(page(figures))
+    if not sys.argv[1:]:
+        RESULTS.write_text(page(figures), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

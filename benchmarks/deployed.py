@@ -1,0 +1,278 @@
+"""What is measured on a real local cloud with ``process_invoice`` deployed by real sessions."""
+
+import os
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import requests
+
+from benchmarks import load
+from benchmarks.figures import Figure, quantile, spread
+from pytest_deploygate.config import load as load_settings
+from pytest_deploygate.core.record import EntryKind
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine import Ports
+from pytest_deploygate.engine.rollback import RollbackPlan, roll_back
+from pytest_deploygate.store.liveness import this_process
+from pytest_deploygate.wiring import open_ports, select_environment
+from tests.e2e.project import Project, copy_repository, until
+
+INVOICE = Path("test_invoices", "creative_coop_CS003837319.pdf")
+SWITCHES, VISITS = 50, 100_000
+_REASON = Reason(code=ReasonCode.REQUESTED, sentence="measuring how fast the way back is")
+
+
+@contextmanager
+def _checkout() -> Iterator[Project]:
+    """A checkout whose function was deployed once; environments come from the caller's cache if there is one."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "checkout")
+        copy_repository(root)
+        project = Project(root=root)
+        if "DEPLOYGATE_BUILD_CACHE" not in os.environ:
+            project.environment["DEPLOYGATE_BUILD_CACHE"] = str(Path(folder, "environments"))
+        try:
+            _deploy(project)
+            yield project
+        finally:
+            project.close()
+
+
+def _deploy(project: Project) -> float:
+    began = time.monotonic()
+    run = project.deploy("-q")
+    if run.status != 0:
+        raise RuntimeError(run.output)
+    return time.monotonic() - began
+
+
+@contextmanager
+def _ports(project: Project) -> Iterator[Ports]:
+    settings = load_settings(project.root)
+    with open_ports(settings, select_environment(settings, "local")) as ports:
+        yield ports
+
+
+def figures() -> list[Figure]:
+    """All figures of a deployed function."""
+    with _checkout() as project:
+        before = RevisionName(project.answering())
+        rollouts = _rollouts(project)
+        after = RevisionName(project.answering())
+        return [
+            *rollouts,
+            *_invoice(project),
+            *_router(project),
+            *_switches(project, before, after),
+            *_way_back(project, before, after),
+            *_killed(project),
+        ]
+
+
+def _rollouts(project: Project) -> list[Figure]:
+    seconds = []
+    for number in range(4):
+        project.touch_source(f"release {number}")
+        seconds.append(_deploy(project))
+    return [
+        Figure(
+            topic="rollout",
+            what="whole rollout of another release, environment cached, all suites (best)",
+            value=min(seconds),
+            unit="s",
+            at_most=15,
+            note=spread(seconds, "s"),
+        )
+    ]
+
+
+def _invoice(project: Project) -> list[Figure]:
+    content = (project.root / INVOICE).read_bytes()
+    seconds = []
+    url = project.url
+    with requests.Session() as session:
+        session.trust_env = False
+        for _ in range(31):
+            began = time.perf_counter()
+            answer = session.post(
+                url, files={"invoice_file": ("invoice.pdf", content, "application/pdf")}, timeout=60
+            )
+            seconds.append(time.perf_counter() - began)
+            if answer.status_code != 200:
+                raise RuntimeError(answer.text)
+    statistic = project.local(f"revisions/{project.answering()}/statistics")
+    assert isinstance(statistic, dict)
+    return [
+        Figure(
+            topic="function",
+            what="15 pages, 135 line items through the public URL, warm (median)",
+            value=statistics.median(seconds[1:]) * 1000,
+            unit="ms",
+            at_most=300,
+            note=spread(seconds[1:], "ms", 1000),
+        ),
+        Figure(
+            topic="function",
+            what="memory of the function after 31 of them (peak)",
+            value=statistic["memory_mb"]["peak"],
+            unit="MB",
+            at_most=150,
+        ),
+    ]
+
+
+def _router(project: Project) -> list[Figure]:
+    running = project.local("services")
+    assert isinstance(running, dict)
+    serving = project.answering()
+    direct = next(
+        process["port"]
+        for service in running["services"]
+        for process in service["processes"]
+        if process["revision"] == serving
+    )
+    routed = int(project.url.rpartition(":")[2])
+    ratios, rates = [], []
+    for port in (direct, routed):
+        load.finish(load.start(port, 500))
+    for _ in range(7):
+        rate = {}
+        for port in (direct, routed):
+            seen = load.finish(load.start(port, 2000))
+            if seen["lost"]:
+                raise RuntimeError(f"requests were lost: {seen}")
+            rate[port] = seen["answered"] / seen["seconds"]
+        ratios.append(rate[routed] / rate[direct])
+        rates.append(rate[direct])
+    return [
+        Figure(
+            topic="router",
+            what="requests a second relative to the function's own port, 8 connections (median)",
+            value=statistics.median(ratios),
+            at_least=0.70,
+            note=f"{spread(ratios, '')}; direct {statistics.median(rates):.0f} a second",
+        )
+    ]
+
+
+def _switches(project: Project, one: RevisionName, other: RevisionName) -> list[Figure]:
+    """Promote and roll back under load; whoever is slower, the visitor or the switching, waits for the other."""
+    port = int(project.url.rpartition(":")[2])
+    visitor = load.start(port, VISITS)
+    done = 0
+    with _ports(project) as ports:
+        pause = 0.0
+        began = time.monotonic()
+        while done < SWITCHES:
+            snapshot = ports.target.snapshot()
+            for revision in (one, other):
+                wanted = snapshot.traffic.with_shares({revision: 100})
+                snapshot = ports.target.shift_traffic(wanted, expect=snapshot.serving)
+                time.sleep(pause)
+            done += 1
+            pause = 2 * (time.monotonic() - began) / done / 2  # as long as switching itself takes
+    seen = load.finish(visitor)
+    wrong = sum(count for status, count in seen["by_status"].items() if status != "405")
+    short = VISITS - seen["answered"]
+    return [
+        Figure(
+            topic="router",
+            what=f"requests lost of {VISITS:,} during {done} promotions, each followed by a rollback",
+            value=seen["lost"] + wrong + max(0, short - seen["lost"]),
+            at_most=0,
+            note=f"{seen['seconds']:.0f} s; answered by {len(seen['by_revision'])} revisions: "
+            + " and ".join(f"{n:,}" for n in sorted(seen["by_revision"].values())),
+        )
+    ]
+
+
+def _way_back(project: Project, one: RevisionName, other: RevisionName) -> list[Figure]:
+    """From the journal's ROLLING_BACK to the traffic that the local cloud logged, and to verified."""
+    shifted, verified = [], []
+    with _ports(project) as ports:
+        for number in range(200):
+            to = one if number % 2 else other
+            snapshot = ports.target.snapshot()
+            if snapshot.serving.sole == to:
+                continue
+            plan = RollbackPlan(serving=snapshot.serving, to=to, public=True)
+            rollout = roll_back(
+                ports, plan, actor=this_process(), purpose="rollback", reason=_REASON
+            )
+            if rollout.state is not State.ROLLED_BACK:
+                raise RuntimeError(rollout.record.reason)
+            decided = next(
+                entry.at
+                for entry in ports.store.journal(rollout.record.rollout_id)
+                if entry.kind is EntryKind.MOVED and entry.state is State.ROLLING_BACK
+            )
+            shifted.append((_last_change(project) - decided).total_seconds())
+            verified.append(float(rollout.record.facts["rollback_seconds"]))
+    return [
+        Figure(
+            topic="way back",
+            what="from the decision to 100 % baseline (99th percentile)",
+            value=quantile(shifted, 0.99) * 1000,
+            unit="ms",
+            at_most=250,
+            note=spread(shifted, "ms", 1000),
+        ),
+        Figure(
+            topic="way back",
+            what="from the decision to verified: traffic re-read, public URL asked (99th percentile)",
+            value=quantile(verified, 0.99) * 1000,
+            unit="ms",
+            note=spread(verified, "ms", 1000),
+        ),
+    ]
+
+
+def _last_change(project: Project) -> datetime:
+    log = project.local("traffic-log")
+    assert isinstance(log, dict)
+    return datetime.fromisoformat(log["entries"][-1]["at"])
+
+
+def _killed(project: Project) -> list[Figure]:
+    seconds = []
+    for number in range(5):
+        before = project.answering()
+        project.touch_source(f"killed {number}")
+        process = project.start("--deploy-to=local", "-q")
+        until(lambda: project.answering() != before, seconds=180, what="the candidate serves")  # noqa: B023
+        began = time.monotonic()
+        process.send_signal(signal.SIGKILL)
+        until(lambda: project.answering() == before, seconds=30, what="the baseline serves")  # noqa: B023
+        seconds.append(time.monotonic() - began)
+        process.communicate()
+        _settled(project)
+    return [
+        Figure(
+            topic="way back",
+            what="from SIGKILL of pytest to 100 % baseline, by the watchdog (median)",
+            value=statistics.median(seconds),
+            unit="s",
+            at_most=1,
+            note=spread(seconds, "s"),
+        )
+    ]
+
+
+def _settled(project: Project) -> None:
+    """Wait until the watchdog has given the lease back."""
+    settings = load_settings(project.root)
+    environment = select_environment(settings, "local")
+    with _ports(project) as ports:
+        until(
+            lambda: ports.store.lease(environment.name) is None,
+            seconds=60,
+            what="the lease is given back",
+        )

@@ -1,0 +1,167 @@
+"""Instructions that the plugin adds to pytest, counted with callgrind over two sizes of a suite.
+
+The difference of the sizes is what a test costs; what is left of the smaller one is start-up. With pytest-xdist only
+the controller is counted.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import Figure
+from tests.plugin import projects
+
+SMALL, LARGE = 40, 240
+IDLE_RATIO, ACTIVE_RATIO = 1.005, 1.03
+PYTEST = [
+    sys.executable,
+    *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
+    # what only the tests of this repository bring along
+    *("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:rerunfailures"),
+]
+BARE = ("-p", "no:deploygate")
+_REFS = re.compile(r"I\s+refs:\s+([\d,]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Instructions of a session."""
+
+    start: float
+    per_test: float
+
+
+def _environment() -> dict[str, str]:
+    kept = projects.environment({"PYTHONHASHSEED": "0"})
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # with it pytest rewrites all modules in each run
+    return kept
+
+
+def _suite(folder: Path, count: int) -> None:
+    """``count`` trivial tests, 20 a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, count, 20):
+        tests = "\n\n".join(
+            f"def test_{n}():\n    assert {n} >= 0\n" for n in range(first, min(first + 20, count))
+        )
+        (folder / f"test_many_{first}.py").write_text(tests, encoding="utf-8")
+
+
+def count(command: list[str], root: Path) -> int:
+    """Instructions of one run of ``command`` in ``root``, which must pass."""
+    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    run = subprocess.run(
+        [*tool, *command],
+        cwd=root,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = _REFS.search(run.stderr)
+    if run.returncode != 0 or found is None:
+        raise RuntimeError(f"{command} ended with {run.returncode}:\n{run.stdout}\n{run.stderr}")
+    return int(found[1].replace(",", ""))
+
+
+def _cost(small: float, large: float) -> Cost:
+    per_test = (large - small) / (LARGE - SMALL)
+    return Cost(start=small - SMALL * per_test, per_test=per_test)
+
+
+def _idle(root: Path, *more: str) -> Cost:
+    counted = []
+    for number in (SMALL, LARGE):
+        place = root / str(number)
+        command = [*PYTEST, *more, "tests"]
+        subprocess.run(
+            command, cwd=place, env=_environment(), check=True, stdout=subprocess.DEVNULL
+        )
+        counted.append(count(command, place))
+    return _cost(counted[0], counted[1])
+
+
+def idle_figures() -> list[Figure]:
+    """The plugin in a project that does not use it, against pytest without it."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for number in (SMALL, LARGE):
+            _suite(root / str(number) / "tests", number)
+            (root / str(number) / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+        bare, idle = _idle(root, *BARE), _idle(root)
+    added = idle.start - bare.start
+    return [
+        Figure(
+            topic="idle plugin",
+            what="start-up over pytest without it (instructions)",
+            value=idle.start / bare.start,
+            at_most=IDLE_RATIO,
+            note=f"{bare.start / 1e6:.1f} M without, {added / 1e6:+.1f} M",
+        ),
+        Figure(
+            topic="idle plugin",
+            what="per test over pytest without it (instructions)",
+            value=round(idle.per_test / bare.per_test, 4),
+            at_most=1.001,
+            note=f"{bare.per_test / 1e3:.0f} k without, {(idle.per_test - bare.per_test) / 1e3:+.1f} k",
+        ),
+    ]
+
+
+def _deploying(baseline: projects.Project, root: Path, number: int, workers: int) -> int:
+    """Instructions of a whole deployment of a changed source."""
+    project = projects.copy(baseline, root)
+    _suite(project.root / "gates" / "cand", number)
+    options = ["--deploy-to=fake", "--deploy-no-watchdog", f"-n{workers}"]
+    return count([*PYTEST, *options], project.root)
+
+
+def _bare(baseline: projects.Project, root: Path, number: int, workers: int) -> int:
+    """Instructions of pytest alone on the same checks."""
+    shutil.copytree(baseline.root, root)
+    _suite(root / "gates" / "cand", number)
+    command = [*PYTEST, *BARE, f"-n{workers}", "gates"]
+    subprocess.run(command, cwd=root, env=_environment(), check=True, stdout=subprocess.DEVNULL)
+    return count(command, root)
+
+
+def _active(baseline: projects.Project, root: Path, workers: int) -> tuple[Cost, Cost]:
+    bare = [_bare(baseline, root / f"b{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
+    active = [_deploying(baseline, root / f"a{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
+    return _cost(*bare), _cost(*active)
+
+
+def active_figures() -> list[Figure]:
+    """A whole deployment to a target kept in a file, against pytest alone on the same checks."""
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        settings = projects.SETTINGS.replace("budget-s = 60", "budget-s = 3000")
+        baseline = projects.make(root / "baseline").write({"pyproject.toml": settings})
+        for workers, where in ((0, "one process"), (1, "controller of -n 1")):
+            bare, active = _active(baseline, root, workers)
+            figures.append(
+                Figure(
+                    topic="active session",
+                    what=f"per test over bare pytest, {where} (instructions)",
+                    value=active.per_test / bare.per_test,
+                    at_most=ACTIVE_RATIO,
+                    note=f"{bare.per_test / 1e3:.0f} k bare, "
+                    f"{(active.per_test - bare.per_test) / 1e3:+.1f} k",
+                )
+            )
+            figures.append(
+                Figure(
+                    topic="active session",
+                    what=f"start-up with a whole rollout, {where}",
+                    value=(active.start - bare.start) / 1e6,
+                    unit="M instructions more",
+                )
+            )
+    return figures

@@ -1,0 +1,155 @@
+"""How long looking at the past takes with 100,000 rollouts in the ledger."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import create_engine, insert
+
+from benchmarks.figures import Figure, spread
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import EnvironmentName, RevisionName, RolloutId
+from pytest_deploygate.store import codec, rows
+from pytest_deploygate.store.liveness import this_process
+from pytest_deploygate.store.schema import ROLLOUTS
+from pytest_deploygate.store.sql import open_store
+from pytest_deploygate.wiring import SystemClock
+from tests.plugin import projects
+
+ROLLOUT_COUNT = 100_000
+_GOOD_EVERY = 3
+
+
+def _record(number: int, began: datetime) -> RolloutRecord:
+    is_good = number % _GOOD_EVERY == 0
+    at = began + timedelta(minutes=10 * number)
+    candidate, baseline = RevisionName(f"svc-{number:06d}"), RevisionName(f"svc-{number - 1:06d}")
+    return RolloutRecord(
+        rollout_id=RolloutId(f"{at:%Y%m%d-%H%M%S}-{number:08x}"),
+        environment=projects.ENVIRONMENT if number % 2 else EnvironmentName("staging"),
+        purpose="deploy",
+        actor=this_process(),
+        began_at=at,
+        ended_at=at + timedelta(seconds=40),
+        state=State.PROMOTED if is_good else State.ROLLED_BACK,
+        baseline=baseline,
+        candidate=candidate,
+        serving=candidate if is_good else baseline,
+        reason_code="satisfied" if is_good else "gate_failed",
+        reason="all gates passed" if is_good else "gate health failed: 18/20",
+        score="0.987500",
+        digest=f"{number:064x}",
+        inventory={g: tuple(f"suites/{g}.py::test_{n}" for n in range(8)) for g in ("a", "b", "c")},
+        gates=dict.fromkeys(("a", "b", "c"), "8/8 PASSED"),
+        facts={"traffic": f"{baseline}=100", "restore_to": f"{baseline}=100"},
+    )
+
+
+def _fill(path: Path) -> None:
+    began = datetime(2020, 1, 1, tzinfo=UTC)
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        for first in range(0, ROLLOUT_COUNT, 5000):
+            connection.execute(
+                insert(ROLLOUTS),
+                [
+                    {
+                        "entries": 0,
+                        "head": codec.CHAIN_START,
+                        **rows.rollout_cells(_record(n, began)),
+                    }
+                    for n in range(first, first + 5000)
+                ],
+            )
+    engine.dispose()
+
+
+def _best(work: Callable[[], object], times: int) -> list[float]:
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def _command(root: Path, *arguments: str) -> Callable[[], object]:
+    command = [sys.executable, *arguments]
+    environment = projects.environment({})
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def run() -> None:
+        done = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(done.stdout + done.stderr)
+
+    return run
+
+
+def _commands(root: Path) -> list[tuple[str, list[float]]]:
+    """Seconds of the interpreter alone and of each command, by turns."""
+    cli = ("-m", "pytest_deploygate.cli")
+    work = [
+        ("interpreter", _command(root, "-c", "pass")),
+        ("status", _command(root, *cli, "status", "fake")),
+        ("history", _command(root, *cli, "history", "fake")),
+    ]
+    seconds: dict[str, list[float]] = {name: [] for name, _ in work}
+    for _ in range(15):
+        for name, run in work:
+            seconds[name] += _best(run, 1)
+    return list(seconds.items())
+
+
+def figures() -> list[Figure]:
+    """The calls of the store, and the commands with an empty ledger and with a full one."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = projects.make(Path(folder, "project"))
+        empty = dict(_commands(project.root))
+        path = project.root / ".deploygate" / "state.db"
+        _fill(path)
+        full = dict(_commands(project.root))
+        with open_store(f"sqlite:///{path}", SystemClock()) as store:
+            name = projects.ENVIRONMENT
+            known = RevisionName("svc-000003")
+            calls: dict[str, Callable[[], object]] = {
+                "history (50)": lambda: store.history(name, 50),
+                "last_promoted": lambda: store.last_promoted(name),
+                "open_rollouts": lambda: store.open_rollouts(name),
+                "is_known_good": lambda: store.is_known_good(name, known),
+                "is_known_bad": lambda: store.is_known_bad(name, "0" * 64),
+            }
+            times = {call: _best(work, 50) for call, work in calls.items()}
+    start = min(full["interpreter"])
+    found = []
+    for command in ("status", "history"):
+        found.append(
+            Figure(
+                topic="ledger",
+                what=f"deploygate {command} with {ROLLOUT_COUNT:,} rollouts, beyond interpreter start (best)",
+                value=(min(full[command]) - start) * 1000,
+                unit="ms",
+                at_most=50,
+                note=f"with an empty ledger {(min(empty[command]) - min(empty['interpreter'])) * 1000:.0f} ms; "
+                + spread(full[command], "ms", 1000),
+            )
+        )
+    found.append(
+        Figure(
+            topic="ledger",
+            what="slowest of the store's questions (median)",
+            value=max(statistics.median(t) for t in times.values()) * 1000,
+            unit="ms",
+            at_most=50,
+            note=", ".join(f"{n} {statistics.median(t) * 1000:.1f}" for n, t in times.items()),
+        )
+    )
+    return found
