@@ -60,6 +60,11 @@ class DeployFlow:
             self._run(session)
         except DeployGateError as error:
             self._error = error
+        except KeyboardInterrupt as error:
+            sentence = f"the session was interrupted: KeyboardInterrupt: {error}".rstrip(": ")
+            why = Reason(code=ReasonCode.INTERRUPTED, sentence=sentence)
+            self._break_off_if_touched(why, cut_short=True)
+            raise
         reason = self._why_stopped()
         if reason is not None:
             self._break_off_if_touched(reason)
@@ -184,9 +189,8 @@ class DeployFlow:
     def _act(self, rollout: Rollout, verdict: PhaseVerdict) -> None:
         desk = self._desk
         if rollout.state is State.STAGED and verdict.holds:
-            refuse_frozen(
-                desk.environment, rollout.ports.clock.now()
-            )  # it may have begun meanwhile
+            # A freeze may have begun meanwhile.
+            refuse_frozen(desk.environment, rollout.ports.clock.now())
         desk.config.hook.pytest_deploygate_act(config=desk.config, rollout=rollout, verdict=verdict)
         if rollout.state is State.STAGED and rollout.staged is not None:
             self._staged = rollout.staged
@@ -204,11 +208,13 @@ class DeployFlow:
             return ReasonCode.STAGE_FAILED
         return ReasonCode.PROMOTE_FAILED if state is State.PROMOTING else ReasonCode.COULD_NOT_ACT
 
-    def _break_off_if_touched(self, reason: Reason) -> None:
-        """Serving the baseline cannot wait for the session to end."""
+    def _break_off_if_touched(self, reason: Reason, *, cut_short: bool = False) -> None:
+        """Serving the baseline cannot wait for the session to end, nor for pytest to tell of a signal."""
         rollout = self._rollout
         if rollout is not None and not rollout.state.is_final and rollout.state is not State.OPEN:
             with self._desk.signals.shield():
+                if cut_short:
+                    self._record_evidence(rollout)
                 self._break_off(rollout, reason)
 
     def _break_off(self, rollout: Rollout, reason: Reason) -> None:
@@ -250,9 +256,8 @@ class DeployFlow:
         interrupted = self._interruption(is_complete=is_complete)
         if not rollout.state.is_final:
             if interrupted is not None:
-                self._record_evidence(
-                    rollout
-                )  # while the lease is held: a phase may have been cut short
+                # While the lease is held: a phase may have been cut short.
+                self._record_evidence(rollout)
             self._last_word(rollout, interrupted)
         if self._keeper is not None:
             self._keeper.stop()
