@@ -129,19 +129,18 @@ def figures() -> list[Figure]:
             }
             times = {call: _best(work, 50) for call, work in calls.items()}
     start = min(full["interpreter"])
-    found = []
-    for command in ("status", "history"):
-        found.append(
-            Figure(
-                topic="ledger",
-                what=f"deploygate {command} with {ROLLOUT_COUNT:,} rollouts, beyond interpreter start (best)",
-                value=(min(full[command]) - start) * 1000,
-                unit="ms",
-                at_most=50,
-                note=f"with an empty ledger {(min(empty[command]) - min(empty['interpreter'])) * 1000:.0f} ms; "
-                + spread(full[command], "ms", 1000),
-            )
+    found = [
+        Figure(
+            topic="ledger",
+            what=f"deploygate {command} with {ROLLOUT_COUNT:,} rollouts, beyond interpreter start (best)",
+            value=(min(full[command]) - start) * 1000,
+            unit="ms",
+            at_most=50,
+            note=f"with an empty ledger {(min(empty[command]) - min(empty['interpreter'])) * 1000:.0f} ms; "
+            + spread(full[command], "ms", 1000),
         )
+        for command in ("status", "history")
+    ]
     found.append(
         Figure(
             topic="ledger",
