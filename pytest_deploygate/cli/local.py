@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import click
-import requests
 
 from pytest_deploygate import wiring
 from pytest_deploygate.cli.operator import Operator, examples, json_option, pass_operator
@@ -211,6 +210,8 @@ def _ask(operator: Operator, method: str, path: str, body: object = None) -> obj
 
 
 def _call(endpoint: str, method: str, path: str, body: object = None) -> object:
+    import requests  # no other command needs it
+
     try:
         with requests.Session() as session:
             session.trust_env = False  # a proxy of the environment is not for loopback

@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-
-import requests
+from typing import TYPE_CHECKING
 
 from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import requests
 
 RUN_FILE = "local-cloud.json"
 """Written by the local cloud when it is ready: process, port, version."""
@@ -89,7 +91,7 @@ def find(home: Path) -> LocalCloud | None:
         health = answer.json()
         is_ours = answer.ok and health["pid"] == run["pid"] and _is_same(Path(health["home"]), home)
         version = str(health["version"])
-    except (OSError, ValueError, KeyError, TypeError, requests.RequestException):
+    except (OSError, ValueError, KeyError, TypeError):  # what requests raises is an OSError
         return None
     return (
         LocalCloud(endpoint=endpoint, pid=int(run["pid"]), version=version, home=home)
@@ -215,7 +217,9 @@ def _locked(home: Path) -> Iterator[None]:
         yield
 
 
-def _get(url: str) -> requests.Response:
+def _get(url: str) -> "requests.Response":
+    import requests  # loading it takes as long as a look at the past does
+
     with requests.Session() as session:
         session.trust_env = False  # a proxy of the environment is not for loopback
         return session.get(url, timeout=(1, 15))
