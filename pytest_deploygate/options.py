@@ -1,4 +1,7 @@
-"""Command line options, all under one heading of ``pytest --help``. Loaded in every session: declarations only."""
+"""Command line options, all under one heading of ``pytest --help``. Loaded in every session: declarations only.
+
+``dest`` is named each time, since pytest looks through all options of all plugins for one that is not.
+"""
 
 import pytest
 
@@ -8,21 +11,25 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("deploygate", "deployment gating (pytest-deploygate)")
     group.addoption(
         "--deploy-to",
+        dest="deploy_to",
         metavar="ENV",
         help="run the gates, stage the new version beside the old one, judge it, and promote it or go back",
     )
     group.addoption(
         "--deploy-env",
+        dest="deploy_env",
         metavar="ENV",
         help="judge what serves in ENV; never acts, except with -m rollback-checks",
     )
     group.addoption(
         "--deploy-plan",
+        dest="deploy_plan",
         action="store_true",
         help="with --deploy-to: run the readiness gates, print what would be done, change nothing",
     )
     group.addoption(
         "--deploy-wait",
+        dest="deploy_wait",
         metavar="SECONDS",
         type=float,
         default=0,
@@ -30,12 +37,14 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--deploy-reason",
+        dest="deploy_reason",
         metavar="TEXT",
         default="",
         help="why: needed for fewer checks than at the last promotion, or a release that was rolled back before",
     )
     group.addoption(
         "--deploy-override",
+        dest="deploy_override",
         metavar="GATE:REASON",
         action="append",
         default=[],
@@ -43,6 +52,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--deploy-endpoint",
+        dest="deploy_endpoint",
         metavar="local",
         choices=("", "local"),
         default="",
@@ -50,17 +60,20 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--deploy-approval",
+        dest="deploy_approval",
         metavar="DIGEST",
         default="",
         help="approve the plan with this digest, where the environment asks for an approval",
     )
     group.addoption(
         "--deploy-report-only",
+        dest="deploy_report_only",
         action="store_true",
         help="with -m rollback-checks: judge and report, never roll back",
     )
     group.addoption(
         "--deploy-no-watchdog",
+        dest="deploy_no_watchdog",
         action="store_true",
         help="do not start the process that restores the baseline when pytest dies",
     )
