@@ -6,12 +6,11 @@ The extraction is shuffled; besides a perfect one there is one with 3 % of the c
 
 import json
 import random
-import statistics
 import time
 from collections.abc import Callable
 from decimal import Decimal
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, spread
 from pytest_deploygate.checks.accuracy import Record, compare
 
 TARGET_MS = 50
@@ -77,31 +76,35 @@ def shifted(records: list[Record]) -> list[Record]:
     ]
 
 
-def _measure(work: Callable[[], object], runs: int) -> float:
+def _times(work: Callable[[], object], runs: int) -> list[float]:
+    """CPU seconds of each run."""
     times = []
     for _ in range(runs):
         start = time.process_time()
         work()
-        times.append((time.process_time() - start) * 1000)
-    return statistics.median(times)
+        times.append(time.process_time() - start)
+    return times
 
 
 def figures(count: int = 20_000) -> list[Figure]:
-    """The ordinary case against its target; the others beside it."""
+    """Extractions as they come, against the target; wholly broken ones beside them."""
     truth = golden(count)
     cases = {
-        "perfect": misread(truth, 0, 0),
-        "3 % codes, 2 % prices": misread(truth, 0.03, 0.02),
-        "prices shifted": shifted(truth),
-        "every code misread": misread(truth, 1, 0),
+        "perfect": (misread(truth, 0, 0), TARGET_MS),
+        "3 % codes, 2 % prices wrong": (misread(truth, 0.03, 0.02), TARGET_MS),
+        "every price wrong": (shifted(truth), None),
+        "every code misread": (misread(truth, 1, 0), None),
     }
-    return [
-        Figure(
+    found = []
+    for name, (extracted, target) in cases.items():
+        times = _times(lambda data=extracted: compare(truth, data), runs=9)  # type: ignore[misc]
+        figure = Figure(
             topic="accuracy",
-            what=f"{count:,} line items aligned and scored, {name} (CPU, median)",
-            value=_measure(lambda data=extracted: compare(truth, data), runs=5),  # type: ignore[misc]
+            what=f"{count:,} line items aligned and scored, {name} (CPU, best)",
+            value=min(times) * 1000,
             unit="ms",
-            at_most=None if name == "every code misread" else TARGET_MS,
+            at_most=target,
+            note=spread(times, "ms", 1000),
         )
-        for name, extracted in cases.items()
-    ]
+        found.append(figure)
+    return found
