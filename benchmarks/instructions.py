@@ -118,6 +118,10 @@ def _deploying(baseline: projects.Project, root: Path, number: int, workers: int
     project = projects.copy(baseline, root)
     _suite(project.root / "gates" / "cand", number)
     options = ["--deploy-to=fake", "--deploy-no-watchdog", f"-n{workers}"]
+    collect = [*PYTEST, *BARE, "--collect-only", "gates"]  # so that no test module is rewritten
+    subprocess.run(
+        collect, cwd=project.root, env=_environment(), check=True, stdout=subprocess.DEVNULL
+    )
     return count([*PYTEST, *options], project.root)
 
 
