@@ -1,9 +1,13 @@
-"""The source packed as it would be uploaded, unpacked again, and run once on every document, without network."""
+"""The source packed as it would be uploaded, unpacked again, and run once on every document.
 
+It runs in an environment of its own with what ``requirements.txt`` names and nothing else: that a package happens to be
+installed beside the tests proves nothing. The environment is made once and kept where the local cloud keeps its own.
+"""
+
+import asyncio
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +19,8 @@ from pytest_deploygate.checks.accuracy import Record
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.rows import WIDTH, Cell, SheetRow, padded, parse_line
 from pytest_deploygate.core.release import Package
+from pytest_deploygate.emulator.builder import Builder, BuildFailed, BuildRequest
+from pytest_deploygate.emulator.settings import load_settings
 from pytest_deploygate.targets.archive import make_package
 from suites.invoices import DOCUMENTS, ROOT, vendors
 
@@ -72,14 +78,29 @@ def unpacked(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def offline(unpacked: Path) -> OfflineRun:
+def interpreter(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python with what the function requires; what cannot be installed here could not be built there."""
+    cloud = ROOT / ".deploygate" / "local"
+    cache = Path(load_settings(cloud).build_cache or cloud / "environments")
+    home = tmp_path_factory.mktemp("build")
+    wanted = BuildRequest(
+        archive=Path(package.path), runtime=RUNTIME, entry_point=ENTRY_POINT, variables={}
+    )
+    try:
+        return asyncio.run(Builder(home, cache).build(wanted, home / "build.log")).python
+    except BuildFailed as error:
+        pytest.fail(f"the function cannot be built:\n{error}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def offline(unpacked: Path, interpreter: Path) -> OfflineRun:
     """The function, imported in a clean interpreter and given all documents of all vendors."""
     names = [document for vendor in vendors() for document in vendor.documents]
     driver = Path(__file__).with_name("offline.py")
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     done = subprocess.run(
         [
-            sys.executable,
+            str(interpreter),
             "-I",
             str(driver),
             str(unpacked),
