@@ -33,6 +33,8 @@ class Ending:
     status: ExitStatus | None
     others: tuple[Reason, ...] = ()
     record: RolloutRecord | None = None
+    serving: str = ""
+    """What serves where no rollout was begun that could say so."""
     lines: tuple[str, ...] = ()
     """Further lines for people: URLs, what to do next."""
 
@@ -220,7 +222,7 @@ def properties(
         "threshold": f"{float(last.threshold):g}" if last else "",
         "baseline_revision": (record.baseline or "") if record else "",
         "candidate_revision": (record.candidate or "") if record else "",
-        "serving_revision": (record.serving or "") if record else "",
+        "serving_revision": (record.serving or "") if record else ending.serving,
         "backup_identifier": record.backup if record else "",
         "rollback_seconds": facts.get("rollback_seconds", ""),
     }

@@ -15,7 +15,8 @@ from pytest_deploygate.phases import ProcessExit, staying_alive
 from pytest_deploygate.reporting import Ending, JUnit, properties
 from pytest_deploygate.session.deploying import DeployFlow
 from pytest_deploygate.session.desk import Desk
-from pytest_deploygate.session.flow import Flow, ending_for
+from pytest_deploygate.session.endings import ending_for
+from pytest_deploygate.session.flow import Flow
 from pytest_deploygate.session.judging import JudgeFlow
 from pytest_deploygate.session.planning import PlanFlow
 from pytest_deploygate.session.sources import silent_passes
@@ -100,9 +101,8 @@ class Controller:
         self._desk.recorder.take_inventory(checks)
         yield
         left = {item.nodeid for item in items}
-        phases = (Phase.LIVE,) if self._desk.options.mode is Mode.ROLLBACK_CHECKS else tuple(Phase)
         for check in checks:
-            if check.phase in phases and check.nodeid not in left:
+            if check.phase in self._desk.phases and check.nodeid not in left:
                 self._desk.recorder.doubt(
                     f"{check.nodeid} was taken out of the run after collection"
                 )

@@ -9,13 +9,9 @@ import pytest
 from pytest_deploygate import watchdog
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.core.errors import (
-    BuildFailed,
-    ConfigError,
     DeployGateError,
     ExitStatus,
     LeaseLost,
-    PolicyRefused,
-    StartFailed,
     TargetRefused,
 )
 from pytest_deploygate.core.rollout import State
@@ -24,19 +20,13 @@ from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine import Ports, Rollout, Staged, reason_for
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
-from pytest_deploygate.session.flow import ending_for, ending_without_lease, with_verdict
+from pytest_deploygate.session.endings import ending_for, ending_of
+from pytest_deploygate.session.flow import with_verdict
 from pytest_deploygate.session.guards import refuse_frozen, refuse_unfit, require_whole_gates
 from pytest_deploygate.session.keeper import LeaseKeeper
-from pytest_deploygate.wiring import LOCAL, open_ports, recover
+from pytest_deploygate.wiring import open_ports, recover
 
 logger = logging.getLogger(__name__)
-
-_FINAL_VERDICT = {
-    State.PROMOTED: "PROMOTE",
-    State.ROLLED_BACK: "ROLL_BACK",
-    State.REFUSED: "REFUSE",
-    State.STRANDED: "ROLL_BACK",
-}
 
 
 class DeployFlow:
@@ -331,56 +321,7 @@ class DeployFlow:
             self._break_off(rollout, reason)
 
     def _ending(self, rollout: Rollout) -> Ending:
-        record, state = rollout.record, rollout.state
-        if not state.is_final:
-            return ending_without_lease(rollout, self._error)
-        code = ReasonCode(record.reason_code) if record.reason_code else ReasonCode.COULD_NOT_ACT
-        reason = Reason(code=code, sentence=record.reason)
-        others = self._deciding.reasons[1:] if self._deciding and not self._deciding.holds else ()
-        return Ending(
-            verdict=_FINAL_VERDICT.get(state, "REFUSE"),
-            state=state.value,
-            reason=reason,
-            others=others,
-            status=self._status(state),
-            record=record,
-            lines=self._lines(rollout),
-        )
-
-    def _status(self, state: State) -> ExitStatus:
-        if state is State.PROMOTED:
-            return ExitStatus.PROMOTED
-        if state is State.STRANDED:
-            return ExitStatus.STRANDED
-        if self._error is None or isinstance(
-            self._error, (BuildFailed, StartFailed, PolicyRefused)
-        ):
-            return ExitStatus.NOT_PROMOTED
-        return (
-            ExitStatus.USAGE if isinstance(self._error, ConfigError) else ExitStatus.COULD_NOT_ACT
-        )
-
-    def _lines(self, rollout: Rollout) -> tuple[str, ...]:
-        lines = [f"serving: {rollout.record.serving or 'nothing'}"]
-        if url := rollout.record.facts.get("url"):
-            lines.append(f"url: {url}")
-        with contextlib.suppress(DeployGateError):
-            now = rollout.ports.target.snapshot()
-            if rollout.state is State.ROLLED_BACK and now.exists and now.traffic.is_pinned:
-                lines.append(
-                    "traffic is pinned to the baseline: what is deployed by other means gets none; to undo it: "
-                    f"gcloud run services update-traffic {now.service.rpartition('/')[2]} --to-latest"
-                )
-        if self._error is not None and self._error.hint:
-            lines.append(f"hint: {self._error.hint}")
-        if self._desk.environment.target == LOCAL and rollout.record.serving:
-            lines.append("stop the local cloud: deploygate local down")
-        if rollout.state is State.STRANDED:
-            lines.append(
-                f"a person must look: deploygate status {rollout.ports.environment}; "
-                "docs/runbook.md, 'A stranded rollout'"
-            )
-        return tuple(lines)
+        return ending_of(self._desk, rollout, self._error, self._deciding)
 
 
 def _end_unchanged(rollout: Rollout, verdict: PhaseVerdict) -> None:

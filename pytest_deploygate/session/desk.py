@@ -21,7 +21,7 @@ from pytest_deploygate.recording import Recorder
 from pytest_deploygate.reporting import Terminal
 from pytest_deploygate.session.asked import DeployOptions
 from pytest_deploygate.session.signals import SignalGuard
-from pytest_deploygate.stash import REDACTOR
+from pytest_deploygate.stash import REDACTOR, Mode
 from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,11 @@ class Desk:
     verdicts: dict[Phase, PhaseVerdict] = field(default_factory=dict)
     baseline: dict[str, float] = field(default_factory=dict)
     """What the candidate phase of the last promoted rollout measured, by name."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that this session judges; ``-m rollback-checks`` leaves the others out by itself."""
+        return (Phase.LIVE,) if self.options.mode is Mode.ROLLBACK_CHECKS else PHASES
 
     def run_phase(
         self, session: pytest.Session, phase: Phase, deployment: Deployment
@@ -122,7 +127,7 @@ class Desk:
     def skip_rest(self, reason: Reason) -> None:
         """Report every check that has not run as skipped, with the reason."""
         with self.recorder.muted():
-            for phase in PHASES:
+            for phase in self.phases:
                 waiting = self.recorder.waiting(phase)
                 sentence = f"not run: {reason.sentence}"
                 report_not_run(self.config, waiting, sentence, self.recorder)

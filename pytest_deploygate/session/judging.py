@@ -25,7 +25,8 @@ from pytest_deploygate.engine import (
 )
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
-from pytest_deploygate.session.flow import ending_for, with_verdict
+from pytest_deploygate.session.endings import ending_for
+from pytest_deploygate.session.flow import with_verdict
 from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.wiring import open_ports, recover
 
@@ -70,22 +71,31 @@ class JudgeFlow:
     def settle(self, *, is_complete: bool) -> Ending:
         """Judge once more with every report in; roll back where that is asked for and the evidence is explicit."""
         with self._stack:
-            if self._error is not None:
-                return ending_for(self._error)
-            verdicts = [self._desk.judge(phase) for phase in self._desk.verdicts]
-            broken = [v for v in verdicts if not v.holds]
-            if not is_complete or not verdicts:
-                doubt = (*self._desk.recorder.doubts, "the session ended before its time")[0]
-                reason = Reason(code=ReasonCode.INTERRUPTED, sentence=doubt)
-                return Ending(
-                    verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.NOT_PROMOTED
-                )
-            if not broken:
-                held = verdicts[-1].reason
-                return Ending(
-                    verdict="KEEP", state="JUDGED", reason=held, status=ExitStatus.PROMOTED
-                )
-            return self._bad(broken[0])
+            ending = self._settle(is_complete=is_complete)
+            if ending.record is not None or self._ports is None:
+                return ending
+            with contextlib.suppress(DeployGateError):
+                now = self._ports.target.snapshot()
+                serving = str(now.serving.sole or now.serving) if now.exists else "nothing"
+                lines = (*ending.lines, f"serving: {serving}", f"url: {now.url}")
+                ending = replace(ending, serving=serving, lines=lines)
+            return ending
+
+    def _settle(self, *, is_complete: bool) -> Ending:
+        if self._error is not None:
+            return ending_for(self._error)
+        verdicts = [self._desk.judge(phase) for phase in self._desk.verdicts]
+        broken = [v for v in verdicts if not v.holds]
+        if not is_complete or not verdicts:
+            doubt = (*self._desk.recorder.doubts, "the session ended before its time")[0]
+            reason = Reason(code=ReasonCode.INTERRUPTED, sentence=doubt)
+            return Ending(
+                verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.NOT_PROMOTED
+            )
+        if not broken:
+            held = verdicts[-1].reason
+            return Ending(verdict="KEEP", state="JUDGED", reason=held, status=ExitStatus.PROMOTED)
+        return self._bad(broken[0])
 
     def _bad(self, verdict: PhaseVerdict) -> Ending:
         is_explicit = (

@@ -11,7 +11,7 @@ from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
-from pytest_deploygate.session.flow import ending_for
+from pytest_deploygate.session.endings import ending_for
 from pytest_deploygate.wiring import open_ports
 
 

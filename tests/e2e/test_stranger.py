@@ -1,6 +1,8 @@
-"""The wheel in somebody else's project: an own function, two gates of its own, nothing of this checkout."""
+"""The wheel in an environment with nothing else: in somebody else's project, and in this one as its README says."""
 
+import json
 import os
+import shlex
 import subprocess
 import sys
 import venv
@@ -12,7 +14,7 @@ import requests
 
 from pytest_deploygate.emulator.process import stop
 from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
-from tests.e2e.project import REPOSITORY
+from tests.e2e.project import REPOSITORY, copy_repository
 from tests.e2e.small import FUNCTION, write_small
 
 pytestmark = pytest.mark.e2e
@@ -34,9 +36,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Path]:
-    """The stranger's checkout."""
-    write_small(tmp_path)
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where a project and its local cloud live."""
     try:
         yield tmp_path
     finally:
@@ -66,16 +67,34 @@ def _url(output: str) -> str:
 
 
 def test_wheel_deploys_a_strangers_function_and_keeps_it_when_a_gate_breaks(
-    python: Path, project: Path, build_cache: Path
+    python: Path, folder: Path, build_cache: Path
 ) -> None:
-    first = _pytest(python, project, build_cache)
+    write_small(folder)
+    first = _pytest(python, folder, build_cache)
     assert first.returncode == 0, first.stdout
     url = _url(first.stdout)
     assert requests.get(url, timeout=30).text == "hello, world\n"
 
-    main = project / "function" / "main.py"
+    main = folder / "function" / "main.py"
     main.write_text(FUNCTION.replace("hello, {", "goodbye, {"), encoding="utf-8")
-    second = _pytest(python, project, build_cache)
+    second = _pytest(python, folder, build_cache)
     assert second.returncode == 1, second.stdout
     assert "ROLL_BACK: gate greeting failed: 0/1 checks passed" in second.stdout
     assert requests.get(url, timeout=30).text == "hello, world\n"
+
+
+def test_this_project_deploys_with_what_its_readme_installs(
+    python: Path, folder: Path, build_cache: Path
+) -> None:
+    copy_repository(folder)
+    run = _pytest(python, folder, build_cache)
+    assert run.returncode == 0, run.stdout
+    (line,) = [text for text in run.stdout.splitlines() if text.startswith("try it: ")]
+    answer = subprocess.run(
+        shlex.split(line.removeprefix("try it: ")),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(answer.stdout)["rows_added"] == 135

@@ -1,5 +1,7 @@
 """The JUnit file of every kind of ending, as CI reads it."""
 
+import sys
+
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
@@ -80,6 +82,18 @@ def test_return_to_the_baseline(project: Project, before: str, workers: int) -> 
     assert cases(run) == sorted(CHECKS)
     assert results(run)["gates.cand.test_lie.test_lie"] == [Failure]
     assert results(run)["gates.live.test_live.test_honest"] == [Skipped]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_judgement_of_what_serves(project: Project, before: str, workers: int) -> None:
+    options = ["-m", "rollback-checks", f"-n{workers}", "--junitxml=junit.xml"]
+    run = project.pytest([sys.executable, "-m", "pytest", *options])
+    said = properties(run)
+    assert run.status == 0, run.output
+    assert (said["verdict"], said["state"]) == ("KEEP", "JUDGED")
+    assert (said["serving_revision"], said["candidate_revision"]) == (before, "")
+    assert f"serving: {before}" in run.output
+    assert cases(run) == [("gates.live.test_live", "test_honest", "live")]
 
 
 def test_check_whose_worker_died_carries_its_gate(project: Project) -> None:
