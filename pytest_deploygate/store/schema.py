@@ -86,11 +86,14 @@ ROLLOUTS = Table(
     Index("deploygate_rollouts_by_open", "environment", "is_open", "number"),
     Index("deploygate_rollouts_by_state", "environment", "state", "number"),
     Index("deploygate_rollouts_by_candidate", "environment", "candidate", "number"),
-    Index("deploygate_rollouts_by_serving", "environment", "serving", "number"),
+    Index("deploygate_rollouts_by_serving", "environment", "serving", "state", "number"),
     Index("deploygate_rollouts_by_digest", "environment", "digest", "number"),
 )
 """``body`` is the whole record; the columns beside it only find it and are held to it on reading. ``entries`` and
-``head`` say how long the journal is and how it ends, so that a journal cut short is noticed."""
+``head`` say how long the journal is and how it ends, so that a journal cut short is noticed.
+
+No question may be answered equally well from two indexes: SQLAlchemy makes them in the order of a set, and between
+equals SQLite takes whichever was made last, so that one and the same version would choose well only sometimes."""
 
 JOURNAL = Table(
     "deploygate_journal",
