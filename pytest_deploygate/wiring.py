@@ -20,7 +20,14 @@ from pytest_deploygate.config import Environment, Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LockHeld
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.redaction import Redactor, secrets_among
-from pytest_deploygate.engine import EngineSettings, Ports, Progress, Recovery, settle_environment
+from pytest_deploygate.engine import (
+    RECOVERY,
+    EngineSettings,
+    Ports,
+    Progress,
+    Recovery,
+    settle_environment,
+)
 from pytest_deploygate.engine.session import silent
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
 
@@ -276,6 +283,10 @@ def is_stale(lease: Lease, store: Store, clock: Clock) -> bool:
     return True
 
 
+RECOVERY_WAIT_S = 30.0
+"""How long one who settles is waited for unasked: a command that follows a death at once meets the watchdog."""
+
+
 def recover(
     ports: Ports, *, wait_s: float = 0, progress: Progress = silent
 ) -> tuple[Recovery, ...]:
@@ -286,7 +297,7 @@ def recover(
     """
     from pytest_deploygate.store.liveness import this_process
 
-    deadline = ports.clock.monotonic() + wait_s
+    began = ports.clock.monotonic()
     waits = False
     while True:
         try:
@@ -297,12 +308,15 @@ def recover(
                 progress=progress,
             )
         except LockHeld as error:
-            if ports.clock.monotonic() >= deadline:
+            held = ports.store.lease(ports.environment)
+            is_recovering = held is None or held.purpose == RECOVERY
+            patience_s = max(wait_s, RECOVERY_WAIT_S) if is_recovering else wait_s
+            if ports.clock.monotonic() - began >= patience_s:
                 raise
             if not waits:
                 progress("waiting", error.message)
             waits = True
-            ports.clock.sleep(0.5)
+            ports.clock.sleep(0.1 if is_recovering else 0.5)
 
 
 def prepare_recovery(root: Path, environment: str, rollout_id: str) -> Callable[[], str]:

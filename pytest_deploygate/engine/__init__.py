@@ -6,6 +6,7 @@ baseline, a record that cannot be written does not stop it: serving the baseline
 
 from pytest_deploygate.engine.adoption import adopt
 from pytest_deploygate.engine.recovery import (
+    RECOVERY,
     Recovery,
     held_by,
     settle,
@@ -18,6 +19,7 @@ from pytest_deploygate.engine.rollout import Rollout, Staged, new_rollout_id
 from pytest_deploygate.engine.session import EngineSettings, Ledgered, Ports, Progress, reason_for
 
 __all__ = [
+    "RECOVERY",
     "EngineSettings",
     "Ledgered",
     "Ports",

@@ -18,6 +18,9 @@ from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.rollout import new_rollout_id
 from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
 
+RECOVERY = "recover"
+"""Purpose of the lease under which what a dead process left is settled: a matter of a second, as a rule."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
@@ -96,9 +99,9 @@ def held_by(lease: Lease) -> LockHeld:
 def _lease_for(ports: Ports, held: Lease | None, actor: Actor) -> Lease:
     ttl_s = ports.settings.lease_ttl_s
     if held is not None:
-        return ports.store.take_over(held, actor, "recover", held.rollout_id, ttl_s)
+        return ports.store.take_over(held, actor, RECOVERY, held.rollout_id, ttl_s)
     rollout_id = new_rollout_id(ports.clock.now())
-    return ports.store.acquire_lease(ports.environment, actor, "recover", rollout_id, ttl_s)
+    return ports.store.acquire_lease(ports.environment, actor, RECOVERY, rollout_id, ttl_s)
 
 
 def settle(
@@ -172,7 +175,7 @@ def _settle_orphan(
     record = RolloutRecord(
         rollout_id=rollout_id,
         environment=ports.environment,
-        purpose="recover",
+        purpose=RECOVERY,
         actor=actor,
         began_at=ports.clock.now(),
         state=State.SERVING,
