@@ -30,7 +30,8 @@ def pytest_deploygate_act(
     """Turn the verdict of a phase into an action; the default stages, promotes, keeps or rolls back.
 
     Return True when the action was taken. An implementation must leave the rollout in the state that its own action
-    reached; whatever is not final at session end returns to the baseline.
+    reached; whatever is not final at session end returns to the baseline. A step towards a promotion is refused unless
+    its phase was judged to hold.
     """
 
 

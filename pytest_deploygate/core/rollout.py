@@ -4,10 +4,13 @@ A state whose name ends in ``ING`` has an effect in flight. Final states say who
 ROLLED_BACK and REFUSED the baseline, STRANDED nobody can tell and a person must look.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import Final
 
 from pytest_deploygate.core.errors import IllegalTransition
+from pytest_deploygate.core.values import Phase
 
 
 @unique
@@ -59,6 +62,15 @@ class Event(Enum):
     """Gates broke, an effect failed, somebody interfered, the session was interrupted, or the process was lost."""
     RESTORED = "restored"
     NOT_RESTORED = "not_restored"
+
+
+NEEDED_FOR: Final[Mapping[Event, Phase]] = {
+    Event.READY: Phase.READINESS,
+    Event.CANDIDATE_HELD: Phase.CANDIDATE,
+    Event.LIVE_HELD: Phase.LIVE,
+    Event.UNCHANGED: Phase.LIVE,
+}
+"""The events that lead towards a promotion, and the phase that must have been judged to hold before each."""
 
 
 @unique

@@ -16,11 +16,19 @@ from pytest_deploygate.engine.recovery import (
 from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.rollback import RollbackPlan, plan_rollback, roll_back
 from pytest_deploygate.engine.rollout import Rollout, Staged, new_rollout_id
-from pytest_deploygate.engine.session import EngineSettings, Ledgered, Ports, Progress, reason_for
+from pytest_deploygate.engine.session import (
+    EngineSettings,
+    Grants,
+    Ledgered,
+    Ports,
+    Progress,
+    reason_for,
+)
 
 __all__ = [
     "RECOVERY",
     "EngineSettings",
+    "Grants",
     "Ledgered",
     "Ports",
     "Progress",

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
 from pytest_deploygate.core.release import Marks
 from pytest_deploygate.core.rollout import Event
-from pytest_deploygate.core.values import Actor, RevisionName
+from pytest_deploygate.core.values import Actor, Phase, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
+from pytest_deploygate.engine.session import Grants, Ledgered, Ports, Progress, silent
 
 
 def adopt(
@@ -34,7 +34,8 @@ def adopt(
             hint=f"deploygate status {ports.environment} shows what serves",
         )
     serves = snapshot.serving.sole == revision
-    rollout = Rollout.open(ports, actor=actor, purpose="adopt", progress=progress)
+    vouched = Grants(Phase.LIVE)  # a person vouches for what was judged by nobody else
+    rollout = Rollout.open(ports, actor=actor, purpose="adopt", progress=progress, grants=vouched)
     why = Reason(code=ReasonCode.REQUESTED, sentence=reason)
     try:
         rollout.update(

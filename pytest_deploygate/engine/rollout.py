@@ -2,13 +2,15 @@
 
 The session calls :meth:`Rollout.stage`, :meth:`Rollout.promote`, :meth:`Rollout.finalise` as its gates hold, and
 :meth:`Rollout.break_off` as soon as anything does not. Each of them leaves the rollout in a state that says who serves.
+The first three are refused unless the session has granted the very phase that they follow from.
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
@@ -19,13 +21,13 @@ from pytest_deploygate.core.release import (
     Snapshot,
     Variant,
 )
-from pytest_deploygate.core.rollout import Event, State
+from pytest_deploygate.core.rollout import NEEDED_FOR, Event, State, Step
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.values import Actor, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.finish import named, tidy_or_note
 from pytest_deploygate.engine.restore import confirm_answers, restore
-from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
+from pytest_deploygate.engine.session import Grants, Ledgered, Ports, Progress, silent
 
 
 def _resting(snapshot: Snapshot) -> Traffic:
@@ -55,6 +57,7 @@ class Rollout(Ledgered):
     snapshot: Snapshot
     package: Package
     staged: Staged | None = None
+    _grants: Grants
 
     @classmethod
     def open(
@@ -65,8 +68,11 @@ class Rollout(Ledgered):
         purpose: str,
         facts: dict[str, str] | None = None,
         progress: Progress = silent,
+        grants: Grants | None = None,
     ) -> "Rollout":
         """Take the lease and record the rollout; nothing of the target is touched.
+
+        Without ``grants`` the rollout can only be ended or taken back.
 
         Raises:
             LockHeld: somebody else acts on this environment.
@@ -91,7 +97,23 @@ class Rollout(Ledgered):
         except BaseException:
             ports.store.release_lease(lease)
             raise
-        return cls(ports, record, lease, progress)
+        rollout = cls(ports, record, lease, progress)
+        rollout._grants = grants or Grants()
+        return rollout
+
+    def move(self, event: Event, facts: Mapping[str, str] | None = None) -> Step:
+        """Take the row for ``event``; one that leads towards a promotion needs its phase to be granted.
+
+        Raises:
+            PolicyRefused: it is not; nothing was done.
+        """
+        phase = NEEDED_FOR.get(event)
+        if phase is not None and not self._grants.covers(phase):
+            raise PolicyRefused(
+                f"the {phase.value} phase was not judged to hold, so there is no step {event.value!r}",
+                hint="an implementation of pytest_deploygate_act goes on only from a verdict that holds",
+            )
+        return super().move(event, facts)
 
     # -- before anything is touched -------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from pytest_deploygate.core.errors import DeployGateError, Drifted, LeaseLost, StoreError
 from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.rollout import Event, State, Step, advance
-from pytest_deploygate.core.values import EnvironmentName
+from pytest_deploygate.core.values import EnvironmentName, Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.ports import Clock, Store, Target
 
@@ -52,6 +52,24 @@ class Ports:
     store: Store
     clock: Clock
     settings: EngineSettings = field(default_factory=EngineSettings)
+
+
+class Grants:
+    """The phases that were judged to hold, as far as they count for the next step of a rollout.
+
+    Whoever judges keeps this object; a hook that is handed the rollout cannot help itself to a step.
+    """
+
+    def __init__(self, *phases: Phase) -> None:
+        self._phases = frozenset(phases)
+
+    def grant(self, *phases: Phase) -> None:
+        """From now on exactly these count."""
+        self._phases = frozenset(phases)
+
+    def covers(self, phase: Phase) -> bool:
+        """Whether ``phase`` counts."""
+        return phase in self._phases
 
 
 class Ledgered:

@@ -1,8 +1,10 @@
 """From a phase's verdict to the rollout's next effect: the default of ``pytest_deploygate_act``."""
 
+from dataclasses import replace
+
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
-from pytest_deploygate.core.verdict import PhaseVerdict
+from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine import Rollout
 
 
@@ -25,3 +27,22 @@ def act(rollout: Rollout, verdict: PhaseVerdict) -> None:
             rollout.promote()
         case Phase.LIVE:
             rollout.finalise(verdict.reason)
+
+
+def end_unchanged(rollout: Rollout, verdict: PhaseVerdict) -> None:
+    """End a rollout that had nothing to deploy, as what serves was judged."""
+    if verdict.holds:
+        rollout.keep(
+            Reason(
+                code=ReasonCode.NOTHING_TO_DEPLOY,
+                sentence=f"nothing to deploy: {rollout.snapshot.baseline} already serves this source and these "
+                "settings, and all gates hold",
+            )
+        )
+    else:
+        rollout.refuse(
+            replace(
+                verdict.reason,
+                sentence=f"nothing to deploy, and what serves does not hold: {verdict.reason.sentence}",
+            )
+        )

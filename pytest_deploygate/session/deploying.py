@@ -17,8 +17,9 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.engine import Ports, Rollout, Staged, reason_for
+from pytest_deploygate.engine import Grants, Ports, Rollout, Staged, reason_for
 from pytest_deploygate.reporting import Ending
+from pytest_deploygate.session.action import end_unchanged
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.endings import ending_for, ending_of
 from pytest_deploygate.session.flow import with_verdict
@@ -36,6 +37,7 @@ class DeployFlow:
         self._desk = desk
         self._stack = contextlib.ExitStack()
         self._rollout: Rollout | None = None
+        self._grants = Grants()
         self._keeper: LeaseKeeper | None = None
         self._error: DeployGateError | None = None
         self._deciding: PhaseVerdict | None = None
@@ -99,11 +101,17 @@ class DeployFlow:
 
         Of a live phase that holds, the last word is spoken at session end, and told then.
         """
+        self._grants.grant()
         verdict = self._deciding = self._desk.run_phase(session, phase, deployment)
+        self._grant(verdict)
         rollout.update(with_verdict(rollout.record, verdict))
         if phase is not Phase.LIVE or not verdict.holds:
             self._desk.tell_verdict(rollout.record, verdict)
         return verdict
+
+    def _grant(self, verdict: PhaseVerdict) -> None:
+        """Allow the step that follows from a verdict, before anybody is told of it who might change it."""
+        self._grants.grant(*([verdict.evidence.phase] if verdict.holds else []))
 
     def _recover(self, ports: Ports) -> None:
         desk = self._desk
@@ -135,6 +143,7 @@ class DeployFlow:
                 purpose="deploy",
                 facts=facts,
                 progress=desk.terminal.step,
+                grants=self._grants,
             )
             self._keeper = LeaseKeeper(rollout, desk.recorder.doubt)
             self._keeper.start()
@@ -300,14 +309,15 @@ class DeployFlow:
             and self._deciding is not None
             and self._deciding.evidence.phase is Phase.LIVE
         )
-        verdict = desk.judge(Phase.LIVE) if held else self._deciding
-        if held and verdict is not None:
-            self._deciding = verdict
+        self._grants.grant()
+        if held:
+            verdict = self._deciding = desk.judge(Phase.LIVE)
+            self._grant(verdict)
             try:
                 rollout.update(with_verdict(rollout.record, verdict))
                 desk.tell_verdict(rollout.record, verdict)
                 if self._is_unchanged:
-                    _end_unchanged(rollout, verdict)
+                    end_unchanged(rollout, verdict)
                 else:
                     self._act(rollout, verdict)
             except DeployGateError as error:
@@ -322,21 +332,3 @@ class DeployFlow:
 
     def _ending(self, rollout: Rollout) -> Ending:
         return ending_of(self._desk, rollout, self._error, self._deciding)
-
-
-def _end_unchanged(rollout: Rollout, verdict: PhaseVerdict) -> None:
-    if verdict.holds:
-        rollout.keep(
-            Reason(
-                code=ReasonCode.NOTHING_TO_DEPLOY,
-                sentence=f"nothing to deploy: {rollout.snapshot.baseline} already serves this source and these "
-                "settings, and all gates hold",
-            )
-        )
-    else:
-        rollout.refuse(
-            replace(
-                verdict.reason,
-                sentence=f"nothing to deploy, and what serves does not hold: {verdict.reason.sentence}",
-            )
-        )

@@ -93,11 +93,12 @@ class Desk:
 
     def judge(self, phase: Phase) -> PhaseVerdict:
         """The verdict of one phase on the evidence as it stands now."""
-        policy, evidence = self.settings.policy, self.recorder.evidence(phase)
+        policy = self.settings.policy
+        own = judge_phase(policy, self.recorder.evidence(phase))
+        # the hook gets evidence of its own: what it changes there is not what was seen
         custom = self.config.hook.pytest_deploygate_decide(
-            config=self.config, policy=policy, evidence=evidence
+            config=self.config, policy=policy, evidence=self.recorder.evidence(phase)
         )
-        own = judge_phase(policy, evidence)
         verdict = reconcile(policy, own, custom, dict(self.options.overrides))
         self.verdicts[phase] = verdict
         return verdict

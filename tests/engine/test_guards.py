@@ -5,30 +5,79 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_deploygate.core.errors import LeaseLost, TargetRefused
+from pytest_deploygate.core.errors import IllegalTransition, LeaseLost, PolicyRefused, TargetRefused
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.release import RevisionInfo
-from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from pytest_deploygate.core.values import RevisionName, RolloutId
+from pytest_deploygate.core.values import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Ledgered, Rollout, plan_rollback
+from pytest_deploygate.engine import Grants, Ledgered, Rollout, plan_rollback
 from pytest_deploygate.engine.finish import tidy_or_note
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, Cloud, Fault
 
+GOOD = Reason(code=ReasonCode.HELD, sentence="all gates held")
 BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
 FIRST = RevisionName("svc-00001")
 
 
-def observed(world: World) -> Rollout:
+ALL = Grants(*Phase)
+
+
+def observed(world: World, grants: Grants | None = ALL) -> Rollout:
     """A rollout that has looked at the service."""
     actor, ports = world.new_actor(), world.ports()
     snapshot = ports.target.snapshot()
     world.observed()
-    rollout = Rollout.open(ports, actor=actor, purpose="deploy")
+    rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=grants)
     rollout.observe(snapshot, ports.target.package(), CONFIG)
     return rollout
+
+
+def test_rollout_goes_no_step_further_than_the_phases_that_were_granted() -> None:
+    world = World(Scenario(name="second"))
+    grants = Grants()
+    rollout = observed(world, grants)
+
+    def refuses(phase: str) -> None:
+        state = rollout.state
+        for step in (
+            rollout.stage,
+            rollout.promote,
+            lambda: rollout.finalise(GOOD),
+            lambda: rollout.keep(GOOD),
+        ):
+            with pytest.raises((PolicyRefused, IllegalTransition)):
+                step()
+        with pytest.raises(PolicyRefused, match=f"the {phase} phase was not judged to hold"):
+            rollout.move(
+                {"readiness": Event.READY, "candidate": Event.CANDIDATE_HELD}.get(
+                    phase, Event.LIVE_HELD
+                )
+            )
+        assert rollout.state is state
+
+    refuses("readiness")
+    grants.grant(Phase.READINESS)
+    rollout.stage()
+    refuses("candidate")
+    grants.grant(Phase.CANDIDATE)
+    rollout.promote()
+    refuses("live")
+    grants.grant(Phase.LIVE)
+    rollout.finalise(GOOD)
+    assert rollout.state is State.PROMOTED
+
+
+def test_rollout_that_was_opened_without_grants_can_only_end() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world, None)
+    with pytest.raises(PolicyRefused):
+        rollout.stage()
+    rollout.refuse(BAD)
+    assert rollout.state is State.REFUSED
+    assert world.cloud.changes == []
 
 
 def recorded(world: World, state: State, facts: Mapping[str, str]) -> tuple[RolloutRecord, Lease]:

@@ -9,8 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Rollout, reason_for
+from pytest_deploygate.engine import Grants, Rollout, reason_for
 from tests.engine.test_grid import SCENARIOS
 from tests.engine.world import CONFIG, PROD, World
 from tests.fakes import Fault, Killed
@@ -49,7 +50,7 @@ class Deployers(RuleBasedStateMachine):
             snapshot = ports.target.snapshot()
             self.world.observed()
             package = ports.target.package()
-            rollout = Rollout.open(ports, actor=actor, purpose="deploy")
+            rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=Grants(*Phase))
             self.rollout = rollout
             rollout.observe(snapshot, package, CONFIG)
         except Killed:

@@ -4,8 +4,9 @@ import pytest
 
 from pytest_deploygate.core.errors import LeaseLost, LockHeld
 from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Rollout
+from pytest_deploygate.engine import Grants, Rollout
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import KILLS, Fault, Killed
 
@@ -23,7 +24,7 @@ def opened(world: World, source: str = "v2") -> Rollout:
     world.settle(ports, actor)
     snapshot = ports.target.snapshot()
     world.observed()
-    rollout = Rollout.open(ports, actor=actor, purpose="deploy")
+    rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=Grants(*Phase))
     rollout.observe(snapshot, ports.target.package(), CONFIG)
     return rollout
 

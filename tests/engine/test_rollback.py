@@ -7,9 +7,9 @@ import pytest
 from pytest_deploygate.core.errors import DeployGateError, LockHeld, StoreError, TargetRefused
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.core.values import Phase, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Ledgered, Rollout, plan_rollback, roll_back
+from pytest_deploygate.engine import Grants, Ledgered, Rollout, plan_rollback, roll_back
 from pytest_deploygate.engine.adoption import adopt
 from pytest_deploygate.engine.recovery import supersede
 from tests.engine.world import CONFIG, PROD, Scenario, World
@@ -279,7 +279,7 @@ def test_function_deleted_by_hand_strands_the_rollout() -> None:
     world.cloud.watchers.clear()
     actor, ports = world.new_actor(), world.ports()
     snapshot = ports.target.snapshot()
-    rollout = Rollout.open(ports, actor=actor, purpose="deploy")
+    rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=Grants(*Phase))
     rollout.observe(snapshot, ports.target.package(), CONFIG)
     rollout.stage()
     world.cloud.service = None

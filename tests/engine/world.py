@@ -6,10 +6,11 @@ from pytest_deploygate.core.errors import DeployGateError, LeaseLost
 from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Actor, EnvironmentName, RevisionName
+from pytest_deploygate.core.values import Actor, EnvironmentName, Phase, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine import (
     EngineSettings,
+    Grants,
     Ports,
     Recovery,
     Rollout,
@@ -162,7 +163,7 @@ class World:
             snapshot = ports.target.snapshot()
             self.observed()
             package = ports.target.package()
-            rollout = Rollout.open(ports, actor=actor, purpose="deploy")
+            rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=Grants(*Phase))
             rollout.observe(snapshot, package, CONFIG)
             if rollout.is_unchanged:
                 rollout.keep(_reason(ReasonCode.HELD, "nothing changed"))

@@ -102,6 +102,70 @@ def test_hook_that_breaks_ends_in_the_baseline(
     assert run.said("state") == "ROLLED_BACK"
 
 
+FAILING = {
+    "readiness": {"gates/ready/test_ready.py": "def test_honest(): assert False\n"},
+    "candidate": FAILS,
+    "live": {"gates/live/test_live.py": "def test_honest(): assert False\n"},
+}
+DARING = {
+    "goes on": "{'readiness': rollout.stage, 'candidate': rollout.promote}.get(phase, finalise)()",
+    "keeps": "rollout.keep(verdict.reason)",
+    "takes the row": "rollout.move({'readiness': Event.READY, 'candidate': Event.CANDIDATE_HELD}.get("
+    "phase, Event.LIVE_HELD))",
+    "changes the verdict": "object.__setattr__(verdict, 'holds', True); act(rollout, verdict)",
+}
+ACTS = """\
+from pytest_deploygate.core.rollout import Event
+from pytest_deploygate.session.action import act
+def pytest_deploygate_act(rollout, verdict):
+    phase = verdict.evidence.phase.value
+    if phase != "{phase}": return None
+    def finalise(): rollout.finalise(verdict.reason)
+    {daring}
+    return True
+"""
+
+
+@pytest.mark.parametrize("daring", DARING.values(), ids=DARING)
+@pytest.mark.parametrize("phase", FAILING)
+def test_act_cannot_go_on_where_the_verdict_does_not_hold(
+    project: Project, before: str, phase: str, daring: str
+) -> None:
+    acts = ACTS.format(phase=phase, daring=daring)
+    run = project.write({"conftest.py": acts, **FAILING[phase]}).deploy()
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.said("state") in ("REFUSED", "ROLLED_BACK")
+    if (
+        phase != "live"
+    ):  # of a live phase that does not hold nobody is asked: the way back comes first
+        assert f"the {phase} phase was not judged to hold" in run.output
+
+
+def test_act_cannot_promote_before_the_candidate_was_judged(project: Project, before: str) -> None:
+    hasty = (
+        "def pytest_deploygate_act(rollout, verdict):\n"
+        "    if verdict.evidence.phase.value == 'readiness':\n"
+        "        rollout.stage()\n        rollout.promote()\n        return True\n"
+    )
+    run = project.write({"conftest.py": hasty, **FAILS}).deploy()
+    assert (run.status, run.serving) == (1, before), run.output
+    assert "the candidate phase was not judged to hold" in run.output
+
+
+def test_decision_that_changes_the_evidence_changes_only_its_own(
+    project: Project, before: str
+) -> None:
+    forges = (
+        "    evidence.checks['cand'] = (('cand', CheckState.PASSED),)\n"
+        "    return judge_phase(policy, evidence)\n"
+    )
+    text = DECIDE.format(decision="").replace("    own = judge_phase(policy, evidence)\n", forges)
+    head = "from pytest_deploygate.core.evidence import CheckState\n"
+    run = project.write({"conftest.py": head + text, **FAILS}).deploy()
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.said("gate.cand") == "1/2 FAILED"
+
+
 def test_listeners_hear_every_verdict_and_the_end(project: Project) -> None:
     run = project.write({"conftest.py": LISTENS}).deploy()
     assert run.status == 0, run.output
