@@ -9,7 +9,7 @@ import contextlib
 import json
 import queue
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Final, Protocol, TypeAlias
 
 import pytest
@@ -22,8 +22,11 @@ from pytest_deploygate.inventory import Check, check_of
 from pytest_deploygate.phases import Budget, BudgetExceeded
 from pytest_deploygate.recording import Recorder
 from pytest_deploygate.stash import DEPLOYMENT, MODE, WORKER_INPUT, Mode
+from pytest_deploygate.witness import Witness
 
 _CHANNEL: Final = "deploygate_channel"
+_FALSIFIED: Final = "falsified "
+"""Begins what a worker says of a report that looks better than what it saw."""
 _GONE: Final = None
 """What a channel delivers last: its worker has ended."""
 _WAIT_S: Final = 120
@@ -68,10 +71,11 @@ class _DSession(Protocol):
 
 
 class _Mail:
-    """What one worker sent: its inventory, and that it has ended."""
+    """What one worker sent: its inventory, and that it has ended. ``falsified`` hears of reports that look too good."""
 
-    def __init__(self, change: threading.Condition) -> None:
+    def __init__(self, change: threading.Condition, falsified: Callable[[str, str], None]) -> None:
         self._change = change
+        self._falsified = falsified
         self.text: str | None = None
         self.is_gone = False
 
@@ -79,6 +83,8 @@ class _Mail:
         with self._change:
             if item is _GONE:
                 self.is_gone = True
+            elif str(item).startswith(_FALSIFIED):
+                self._falsified(*json.loads(str(item).removeprefix(_FALSIFIED)))
             else:
                 self.text = str(item)
             self._change.notify_all()
@@ -110,7 +116,7 @@ class DistributedRunner:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: _Node) -> None:
         """Tell a worker, also one that replaces another, what it is for."""
-        mail = _Mail(self._change)
+        mail = _Mail(self._change, self._recorder.falsified)
         channel = node.gateway.newchannel()
         channel.setcallback(mail, endmarker=_GONE)
         node.workerinput[_CHANNEL] = channel
@@ -233,7 +239,14 @@ def _checks(inventory: str) -> list[Check]:
 class Worker:
     """The part that lives in a worker: keeps the checks of its phase and reports the inventory of all."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, workerinput: WorkerInput) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        workerinput: WorkerInput,
+        witness: Witness,
+    ) -> None:
+        self._witness = witness
         told = json.loads(str(workerinput[WORKER_INPUT]))
         self._phase = Phase(told["phase"])
         self._counts_all = config.stash[MODE] is not Mode.ROLLBACK_CHECKS
@@ -271,3 +284,10 @@ class Worker:
                 }
             )
         )
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
+        """Hold a report against what was seen, after all others had their hands on it."""
+        yield
+        if sentence := self._witness.contradiction(report):
+            self._channel.send(_FALSIFIED + json.dumps([report.nodeid, sentence]))

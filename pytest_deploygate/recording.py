@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import pytest
 
@@ -18,17 +18,24 @@ from pytest_deploygate.core.evidence import (
 from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.inventory import Check
-from pytest_deploygate.stash import MEASURE_PROPERTY
+from pytest_deploygate.stash import MEASURE_PROPERTY, STATE_PROPERTY
 
 _SUBTEST_REPORTS = ("SubtestReport", "SubTestReport")
 """Class names in pytest 9 and in pytest-subtests for pytest 8."""
 
 
 class Recorder:
-    """Collects facts about the checks of a policy's gates; also a pytest plugin, for its report hooks."""
+    """Collects facts about the checks of a policy's gates; also a pytest plugin, for its report hooks.
 
-    def __init__(self, policy: Policy) -> None:
+    ``contradiction`` says where a report looks better than what this process saw happen; None where workers run checks.
+    """
+
+    def __init__(
+        self, policy: Policy, contradiction: Callable[[pytest.TestReport], str] | None = None
+    ) -> None:
         self._policy = policy
+        self._contradiction = contradiction
+        self._falsified: set[str] = set()
         self._checks: dict[str, Check] = {}
         self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
@@ -79,9 +86,13 @@ class Recorder:
         return tuple(
             c
             for c in self.checks_of(phase)
-            if c.nodeid not in self._announced
-            and fold(self._facts.get(c.nodeid, ())) is CheckState.NOT_RUN
+            if c.nodeid not in self._announced and self._state_of(c.nodeid) is CheckState.NOT_RUN
         )
+
+    def _state_of(self, nodeid: str) -> CheckState:
+        if nodeid in self._falsified:
+            return CheckState.FAILED
+        return fold(self._facts.get(nodeid, ()))
 
     @contextlib.contextmanager
     def muted(self) -> Iterator[None]:
@@ -98,6 +109,11 @@ class Recorder:
         """Note something that makes the evidence of the whole session incomplete."""
         self._doubts[sentence] = None
 
+    def falsified(self, nodeid: str, sentence: str) -> None:
+        """Note that something made a check look better than it was: neither it nor this session is to be trusted."""
+        self._falsified.add(nodeid)
+        self.doubt(sentence)
+
     @property
     def doubts(self) -> tuple[str, ...]:
         """All doubts, oldest first."""
@@ -113,7 +129,7 @@ class Recorder:
         """The evidence of one phase as it stands now."""
         checks = {
             gate.name: tuple(
-                (c.nodeid, fold(self._facts.get(c.nodeid, ())))
+                (c.nodeid, self._state_of(c.nodeid))
                 for c in self.checks_of(phase)
                 if c.gate == gate.name
             )
@@ -130,14 +146,19 @@ class Recorder:
 
     # -- hooks -----------------------------------------------------------------------------------
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note one report; those of other tests are passed over."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
+        """Note one report before any other hook can change it; those of other tests are passed over."""
         if self._is_muted:
             self._announced.add(report.nodeid)
-            return
-        if report.nodeid not in self._checks:
-            return
+            _add_state(report, CheckState.NOT_RUN)
+        elif report.nodeid in self._checks:
+            self._note(report)
+        yield
+
+    def _note(self, report: pytest.TestReport) -> None:
+        if self._contradiction is not None and (sentence := self._contradiction(report)):
+            self.falsified(report.nodeid, sentence)
         self._workers[report.nodeid] = getattr(report, "node", None)
         is_subtest = type(report).__name__ in _SUBTEST_REPORTS
         outcome = ReportOutcome(report.outcome)
@@ -151,6 +172,7 @@ class Recorder:
         )
         if report.when == "teardown" and not is_subtest:
             self._note_measurements(report)
+            _add_state(report, self._state_of(report.nodeid))
 
     def _note_measurements(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
@@ -188,3 +210,9 @@ class Recorder:
         if error is not None:
             gateway = getattr(node, "gateway", None)
             self.doubt(f"worker {getattr(gateway, 'id', '?')} died: {error}")
+
+
+def _add_state(report: pytest.TestReport, state: CheckState) -> None:
+    """Name the state for the JUnit file, which shows some as plain passes; it reads at teardown."""
+    if report.when == "teardown":
+        report.user_properties.append((STATE_PROPERTY, state.value))

@@ -17,7 +17,7 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.stash import GATE_PROPERTY, REDACTOR
+from pytest_deploygate.stash import GATE_PROPERTY, REDACTOR, STATE_PROPERTY
 
 SCHEMA = "1"
 """Version of the ``deploygate.*`` properties."""
@@ -173,10 +173,12 @@ class JUnit:
         with contextlib.suppress(OSError):
             self._xml.pytest_sessionfinish()
 
-    def name_gate(self, report: pytest.TestReport, gate: str) -> None:
-        """Give the check of a report its gate where its worker died and could not."""
+    def name_gate(self, report: pytest.TestReport, gate: str, state: str) -> None:
+        """Give the check of a report its gate and state where its worker died and could not."""
         if self._xml is not None:
-            self._xml.node_reporter(report).add_property(GATE_PROPERTY, gate)
+            reporter = self._xml.node_reporter(report)
+            reporter.add_property(GATE_PROPERTY, gate)
+            reporter.add_property(STATE_PROPERTY, state)
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         """Set suite properties; those set before with the same name are replaced."""

@@ -13,6 +13,7 @@ WORKER_INPUT = "deploygate"
 """Key of what the controller tells a worker of pytest-xdist."""
 MEASURE_PROPERTY = "deploygate.measure"
 GATE_PROPERTY = "deploygate.gate"
+STATE_PROPERTY = "deploygate.state"
 
 
 @unique

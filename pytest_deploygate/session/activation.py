@@ -10,12 +10,13 @@ from pytest_deploygate.config import Environment, Settings, load
 from pytest_deploygate.configured import is_configured
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
-from pytest_deploygate.gated import NEVER_SILENT, GatedItems, Insisting, Skipping
+from pytest_deploygate.gated import GatedItems, Skipping
 from pytest_deploygate.inventory import paths_to_collect
 from pytest_deploygate.session.asked import DeployOptions, read_options
 from pytest_deploygate.session.redacting import Redacting
 from pytest_deploygate.stash import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
 from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment
+from pytest_deploygate.witness import NEVER_SILENT, PLUGIN, Witness
 
 
 def isolate(config: pytest.Config) -> None:
@@ -78,7 +79,7 @@ def _activate(config: pytest.Config) -> None:
         _choose_paths(config, settings, options)
         from pytest_deploygate.distributed import Worker
 
-        register(Worker(config, settings, told), "deploygate-worker")
+        register(Worker(config, settings, told, _witness(config)), "deploygate-worker")
         return
     from pytest_deploygate.session.desk import configuration_of
 
@@ -106,10 +107,19 @@ def _choose_paths(config: pytest.Config, settings: Settings, options: DeployOpti
         return
     for warning in NEVER_SILENT:
         config.addinivalue_line("filterwarnings", f"error::pytest.{warning.__name__}")
-    config.pluginmanager.register(Insisting(), "deploygate-insisting")
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         testpaths = [str(path) for path in config.getini("testpaths")]
         config.args = paths_to_collect(settings.policy, settings.root, testpaths)
+
+
+def _witness(config: pytest.Config) -> Witness:
+    """The one that was there before any conftest file."""
+    found = config.pluginmanager.get_plugin(PLUGIN)
+    if not isinstance(found, Witness):
+        raise ConfigError(
+            "-p no:deploygate-witness: without it reports can be falsified; leave it out"
+        )
+    return found
 
 
 def _register_controller(
@@ -123,8 +133,9 @@ def _register_controller(
     from pytest_deploygate.session.records import Records
     from pytest_deploygate.session.signals import SignalGuard
 
-    recorder = Recorder(settings.policy)
     is_distributed = bool(config.getoption("numprocesses", None))
+    # where workers run the checks, each of them has a witness of its own
+    recorder = Recorder(settings.policy, None if is_distributed else _witness(config).contradiction)
     if is_distributed:
         from pytest_deploygate.distributed import DistributedRunner
 

@@ -8,6 +8,7 @@ from collections.abc import Generator
 import pytest
 
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
+from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.inventory import check_of
@@ -25,8 +26,11 @@ from pytest_deploygate.stash import DECIDED, Mode
 logger = logging.getLogger(__name__)
 
 
-_PYTESTS_OWN = range(2, 7)
-"""Exit statuses that are left to pytest; any other one may be what a test gave to ``pytest.exit``."""
+_PYTESTS_OWN = (2, 3, 4, 6)
+"""Exit statuses that are left to pytest; any other one may be what a test gave to ``pytest.exit``.
+
+5, no tests, is none of them: of a deployment it is a refusal that has its own reason.
+"""
 
 
 def flow_for(desk: Desk) -> Flow:
@@ -141,7 +145,7 @@ class Controller:
         """A check whose worker died belongs to its gate all the same."""
         gate = self._desk.recorder.gate_of(report.nodeid)
         if gate is not None and report.when not in ("setup", "call", "teardown"):
-            self._junit.name_gate(report, gate)
+            self._junit.name_gate(report, gate, CheckState.CRASHED.value)
 
     # -- session end -----------------------------------------------------------------------------
 

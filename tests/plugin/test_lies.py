@@ -4,8 +4,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.plugin.lies import IN_PROCESS, LIES, WORKERS, Lie
+from tests.plugin.lies import LIES
 from tests.plugin.projects import LIE, SETTINGS, Project, Run
+from tests.plugin.telling import IN_PROCESS, WORKERS, Lie
 
 ROWS = [
     pytest.param(

@@ -1,0 +1,182 @@
+"""Knows what each part of a check really did, and tells where a report makes it look better.
+
+Conftest files and other plugins can let a check pass that did not hold: by not calling its body, by swallowing what it
+raised, by changing its report. So the process that runs checks notes for itself what was raised and whether the body
+ran to its end, and holds every report against that. It is registered before any conftest file is loaded: hooks of a
+project come to see a report only after this plugin has.
+
+What it cannot know is whether a body that ran was the one that stands in the file: code of a project that replaces
+functions is itself evidence, whose digest is recorded.
+"""
+
+import functools
+import inspect
+import unittest
+import warnings
+from collections.abc import Callable, Generator
+from typing import Final, TypeAlias
+
+import pytest
+
+NEVER_SILENT = (
+    pytest.PytestReturnNotNoneWarning,
+    pytest.PytestUnhandledThreadExceptionWarning,
+    pytest.PytestUnraisableExceptionWarning,
+    pytest.PytestAssertRewriteWarning,
+)
+"""Warnings that hide a check which did not hold."""
+_RETURNED = "It is deprecated to return a value that is not None from a test case"
+"""What unittest warns of when a method of a test case returns something."""
+
+PLUGIN: Final = "deploygate-witness"
+_Claim: TypeAlias = "tuple[str, bool]"
+"""An outcome, and whether an expected failure had a part in it."""
+_PASS: Final[_Claim] = ("passed", False)
+_TRUTHS: Final = {
+    ("passed", True): "was expected to fail",
+    ("skipped", False): "was skipped",
+    ("skipped", True): "failed as expected",
+}
+
+
+class Witness:
+    """Watches the parts of each check in this process, and lets none pass behind a warning."""
+
+    def __init__(self) -> None:
+        self._noted: dict[tuple[str, str], _Claim] = {}
+        self._has_raised = False
+        """Whether the part that ran last was left by an exception, whatever became of that afterwards."""
+        self._is_running = False
+        self._is_ended = False
+        """Whether the body of the check returned."""
+        with warnings.catch_warnings():
+            _insist()
+            self._filters = warnings.filters[: len(NEVER_SILENT) + 1]
+
+    # -- the parts of a check ----------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self) -> Generator[None]:
+        """Around the setting up of fixtures."""
+        yield from self._part()
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        """Around the check itself."""
+        self._is_ended = not _has_body(item)
+        yield from self._part()
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self) -> Generator[None]:
+        """Around the tearing down of fixtures."""
+        yield from self._part()
+
+    def _part(self) -> Generator[None]:
+        self._has_raised, self._is_running = False, True
+        self._let_nothing_pass()
+        try:
+            yield
+        except BaseException:
+            self._has_raised = True
+            raise
+        finally:
+            self._is_running = False
+
+    def _let_nothing_pass(self) -> None:
+        """Filters of marks come after those of the settings, and code of a check may have added its own."""
+        if warnings.filters[: len(self._filters)] != self._filters:
+            _insist()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_pyfunc_call(
+        self, pyfuncitem: pytest.Function
+    ) -> Generator[None, bool | None, bool | None]:
+        """Put a watched function in the place of the check's own, whoever calls it."""
+        function = pyfuncitem.obj
+        pyfuncitem.obj = self._watched(function)
+        try:
+            return (yield)
+        finally:
+            pyfuncitem.obj = function
+
+    def _watched(self, function: Callable[..., object]) -> Callable[..., object]:
+        if inspect.isasyncgenfunction(function):
+            return function  # pytest fails it
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def awaited(**arguments: object) -> None:
+                __tracebackhide__ = True
+                self._end(await function(**arguments))
+
+            return awaited
+
+        @functools.wraps(function)
+        def called(**arguments: object) -> object:
+            __tracebackhide__ = True
+            result = function(**arguments)
+            self._end(None if inspect.isawaitable(result) else result)
+            return result
+
+        return called
+
+    def _end(self, result: object) -> None:
+        """The body returned. A check that returns something was meant to assert it."""
+        __tracebackhide__ = True
+        self._let_nothing_pass()
+        if result is not None:
+            pytest.fail(f"the check returned {result!r}: what must hold is asserted, not returned")
+        self._is_ended = True
+
+    # -- its reports -------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note what the report may say: pytest's own hooks have made it, those of conftest files come after."""
+        raised = call.excinfo
+        report = yield
+        raised = call.excinfo or raised  # unittest's failures are put there meanwhile
+        claim: _Claim = (report.outcome, hasattr(report, "wasxfail"))
+        is_broken = raised is None and not self._is_running and self._is_broken(str(call.when))
+        if raised is not None or is_broken:
+            claim = _at_best(claim, raised.value if raised is not None else None)
+        self._noted[item.nodeid, str(call.when)] = claim
+        return report
+
+    def _is_broken(self, when: str) -> bool:
+        """Whether nothing is said to have been raised, and yet the part did not come to its end."""
+        return self._has_raised or (when == "call" and not self._is_ended)
+
+    def contradiction(self, report: pytest.TestReport) -> str:
+        """A sentence where ``report`` makes its part of a check look better than it was; otherwise nothing."""
+        claim = (report.outcome, hasattr(report, "wasxfail"))
+        truth = self._noted.get((report.nodeid, str(report.when)))
+        if claim == truth or claim not in (_PASS, ("skipped", False)):
+            return ""
+        if claim != _PASS and truth == _PASS:
+            return ""
+        what = "never ran" if truth is None else _TRUTHS.get(truth, "did not come to its end well")
+        return f"{report.nodeid} is reported as {report.outcome}, but its {report.when} {what}"
+
+
+def _at_best(claim: _Claim, raised: BaseException | None) -> _Claim:
+    """What can be claimed of a part that was left by ``raised``, or that did not come to its end."""
+    if isinstance(raised, pytest.skip.Exception):
+        return claim if claim[0] != "passed" else ("skipped", False)
+    return claim if claim[0] != "passed" and claim != ("skipped", False) else ("failed", False)
+
+
+def _has_body(item: pytest.Item) -> bool:
+    """Whether a check is a plain function or method, which pytest calls by a hook."""
+    cls = getattr(item, "cls", None)
+    return isinstance(item, pytest.Function) and not (
+        cls is not None and issubclass(cls, unittest.TestCase)
+    )
+
+
+def _insist() -> None:
+    for category in NEVER_SILENT:
+        warnings.filterwarnings("error", category=category)
+    warnings.filterwarnings("error", message=_RETURNED, category=DeprecationWarning)

@@ -1,0 +1,200 @@
+"""Lies told by hooks of a project: they falsify what became of a check that did not hold."""
+
+from tests.plugin.projects import LIE
+from tests.plugin.telling import GATE, IMPORTS, INCOMPLETE, Lie
+
+FALSE = f"{IMPORTS}def test_lie(): assert False\n"
+HOOK = "import pytest\n@pytest.hookimpl({how})\ndef {head}:\n{body}\n"
+IS_CALL = "    if {what}.when == 'call' and 'test_lie' in {where}:\n        {then}\n"
+FLIPS = IS_CALL.format(what="report", where="report.nodeid", then="report.outcome = 'passed'")
+FORGETS = IS_CALL.format(
+    what="report", where="report.nodeid", then="vars(report).pop('wasxfail', None)"
+)
+MADE = "    report = yield\n{}    return report"
+SWALLOWS = "    try: return (yield)\n    except BaseException: return None"
+XPASS = f"{IMPORTS}@pytest.mark.xfail(strict=False)\ndef test_lie(): pass\n"
+FIXTURE = "@pytest.fixture(autouse=True)\ndef f():\n"
+
+
+def forged(
+    name: str, head: str, body: str, *, how: str = "", lie: str = FALSE, **more: object
+) -> list[Lie]:
+    """Told by a hook in the conftest file of the gate, and by one in that of the project, which all processes load."""
+    hook = HOOK.format(how=how, head=head, body=body)
+    more = {"reasons": (INCOMPLETE, GATE), **more}
+    return [
+        Lie(name=f"{name}, {place}", files={LIE: lie, path: hook}, **more)  # type: ignore[arg-type]  # checked by the class
+        for place, path in (("gate", "gates/cand/conftest.py"), ("project", "conftest.py"))
+    ]
+
+
+REPORT = "pytest_runtest_makereport(item, call)"
+LOGGED = "pytest_runtest_logreport(report)"
+FORGED = [
+    *forged(
+        "body is not called",
+        "pytest_pyfunc_call(pyfuncitem)",
+        "    return True if pyfuncitem.name == 'test_lie' else None",
+        how="tryfirst=True",
+        check="failed",
+    ),
+    *forged(
+        "body is not called where it is a coroutine",
+        "pytest_pyfunc_call(pyfuncitem)",
+        "    return True if pyfuncitem.name == 'test_lie' else None",
+        how="tryfirst=True",
+        lie="async def test_lie(): assert False\n",
+        check="failed",
+    ),
+    *forged(
+        "body is replaced as it is called",
+        "pytest_pyfunc_call(pyfuncitem)",
+        "    if pyfuncitem.name == 'test_lie': pyfuncitem.obj = lambda **arguments: None",
+        how="tryfirst=True",
+        check="failed",
+    ),
+    *forged(
+        "check is replaced by nothing",
+        "pytest_runtest_setup(item)",
+        "    if item.name == 'test_lie': item.runtest = lambda: None",
+        check="failed",
+    ),
+    *forged(
+        "exception of the body is swallowed",
+        "pytest_pyfunc_call(pyfuncitem)",
+        SWALLOWS.replace("None", "True"),
+        how="wrapper=True, tryfirst=True",
+        check="failed",
+    ),
+    *forged(
+        "exception of the check is swallowed",
+        "pytest_runtest_call(item)",
+        SWALLOWS,
+        how="wrapper=True",
+        check="failed",
+    ),
+    *forged(
+        "exception of a fixture is swallowed in setup",
+        "pytest_runtest_setup(item)",
+        SWALLOWS,
+        how="wrapper=True",
+        lie=f"{IMPORTS}{FIXTURE}    raise OSError\ndef test_lie(): pass\n",
+        check="failed",
+    ),
+    *forged(
+        "exception of a fixture is swallowed in teardown",
+        "pytest_runtest_teardown(item)",
+        SWALLOWS,
+        how="wrapper=True",
+        lie=f"{IMPORTS}{FIXTURE}    yield\n    raise OSError\ndef test_lie(): pass\n",
+        checks=("failed", "error"),
+    ),
+    *forged(
+        "report is made up",
+        REPORT,
+        f"    report = pytest.TestReport.from_item_and_call(item, call)\n{FLIPS}    return report",
+        how="tryfirst=True",
+        check="failed",
+    ),
+    *forged(
+        "report is changed as it is made",
+        REPORT,
+        MADE.format(FLIPS),
+        how="wrapper=True",
+        check="failed",
+    ),
+    *forged(
+        "report is changed as it is made, first",
+        REPORT,
+        MADE.format(FLIPS),
+        how="wrapper=True, tryfirst=True",
+        check="failed",
+    ),
+    *forged(
+        "report is changed as it is made, last",
+        REPORT,
+        MADE.format(FLIPS),
+        how="wrapper=True, trylast=True",
+        check="failed",
+    ),
+    *forged(
+        "exception is taken out before the report is made",
+        REPORT,
+        "    call.excinfo = None\n    return (yield)",
+        how="wrapper=True, tryfirst=True",
+        check="failed",
+    ),
+    *forged("report is changed as it is told", LOGGED, FLIPS, how="tryfirst=True", check="failed"),
+    *forged(
+        "report is changed as it is told, by a wrapper",
+        LOGGED,
+        f"{FLIPS}    yield",
+        how="wrapper=True, tryfirst=True",
+        check="failed",
+    ),
+    *forged(
+        "report becomes a skip where skips are allowed",
+        REPORT,
+        MADE.format(
+            FLIPS.replace(
+                "outcome = 'passed'", "outcome, report.longrepr = 'skipped', ('f', 1, 'x')"
+            )
+        ),
+        how="wrapper=True",
+        settings=('paths = ["gates/cand"]', 'paths = ["gates/cand"]\nskips = "allow"'),
+        check="failed",
+    ),
+    *forged(
+        "expected failure is forgotten as the report is made",
+        REPORT,
+        MADE.format(FORGETS),
+        how="wrapper=True",
+        lie=XPASS,
+        checks=("failed", "xpassed"),
+    ),
+    *forged(
+        "expected failure is forgotten as the report is told",
+        LOGGED,
+        FORGETS,
+        how="tryfirst=True",
+        lie=XPASS,
+        checks=("failed", "xpassed"),
+    ),
+    *forged(
+        "skip becomes a pass",
+        REPORT,
+        MADE.format(FLIPS),
+        how="wrapper=True",
+        lie=f"{IMPORTS}def test_lie(): pytest.skip('x')\n",
+        check="failed",
+    ),
+    *forged(
+        "subtest becomes a pass",
+        REPORT,
+        MADE.format(FLIPS),
+        how="wrapper=True",
+        lie=f"{IMPORTS}def test_lie(subtests):\n    with subtests.test(): assert False\n",
+        check="failed",
+    ),
+    *forged(
+        "check of unittest becomes a pass",
+        REPORT,
+        MADE.format(FLIPS),
+        how="wrapper=True",
+        lie=f"{IMPORTS}class TestLie(unittest.TestCase):\n    def test_lie(self): self.fail()\n",
+        node=f"{LIE}::TestLie::test_lie",
+        check="failed",
+    ),
+    *forged(
+        "reports of a check that never runs",
+        "pytest_runtest_protocol(item, nextitem)",
+        "    if item.name != 'test_lie': return None\n"
+        "    for when in ('setup', 'call', 'teardown'):\n"
+        "        made = pytest.CallInfo.from_call(lambda: None, when)\n"
+        "        report = pytest.TestReport.from_item_and_call(item, made)\n"
+        "        item.ihook.pytest_runtest_logreport(report=report)\n"
+        "    return True",
+        how="tryfirst=True",
+        check="failed",
+    ),
+]
