@@ -140,7 +140,9 @@ class DistributedRunner:
         self._known_session = session
         found = self._inventories()
         if not found:
-            self._recorder.doubt("no worker of pytest-xdist collected anything")
+            self._recorder.doubt(
+                "no worker of pytest-xdist collected anything: each of them died as it started or collected"
+            )
             return
         first = found[0]
         if any(other != first for other in found[1:]):

@@ -178,6 +178,7 @@ RERUNS = [
     ),
 ]
 
+NO_WORKER = "no worker of pytest-xdist collected anything: each of them died as it started"
 DEATHS = [
     told(
         "os._exit(0) in the check",
@@ -218,14 +219,21 @@ DEATHS = [
         "os._exit(0) while collecting",
         {LIE: f"{IMPORTS}os._exit(0)\n"},
         is_recorded=False,
-        statuses=(1, 5),
+        workers=(IN_PROCESS,),
+    ),
+    whole(
+        "workers die while collecting",
+        {LIE: f"{IMPORTS}os._exit(0)\n"},
+        is_recorded=False,
+        workers=(WORKERS,),
+        says=NO_WORKER,
     ),
     whole(
         "workers die as they start",
         {"conftest.py": "import os\nif 'PYTEST_XDIST_WORKER' in os.environ: os._exit(3)\n"},
+        says=NO_WORKER,
         is_recorded=False,
         workers=(WORKERS,),
-        statuses=(1, 3, 5),
     ),
     told(
         "pytest.exit(returncode=0) in the check",
@@ -478,7 +486,6 @@ TAMPERING = [
         reasons=(INTERRUPTED,),
         is_recorded=False,
         workers=(IN_PROCESS,),
-        statuses=(1, 5),
     ),
     Lie(
         name="conftest sets the exit status",

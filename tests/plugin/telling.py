@@ -30,6 +30,8 @@ class Lie:
     statuses: tuple[int, ...] = (1,)
     state: str = "ROLLED_BACK"
     reasons: tuple[str, ...] = (GATE,)
+    says: str = ""
+    """What the reason says."""
     check: str = ""
     checks: tuple[str, ...] = ()
     """Where the state of the check depends on the kind of process: all that are right."""

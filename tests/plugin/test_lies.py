@@ -32,7 +32,8 @@ def test_lie_does_not_promote(lie: Lie, workers: int, project: Project, before: 
     assert run.status in lie.statuses, run.output
     check_record(lie, run)
     if lie.has_junit:
-        check_junit(run, run.record.state.value if run.record is not None else "REFUSED", before)
+        state = run.record.state.value if run.record is not None else "REFUSED"
+        check_junit(lie, run, state, before)
     else:
         assert run.junit is None
 
@@ -50,11 +51,12 @@ def check_record(lie: Lie, run: Run) -> None:
         assert run.state_of(lie.node) in states, run.record.facts
 
 
-def check_junit(run: Run, state: str, baseline: str) -> None:
+def check_junit(lie: Lie | None, run: Run, state: str, baseline: str) -> None:
     """What CI reads."""
     assert run.said("verdict") in ("ROLL_BACK", "REFUSE"), run.output
     assert run.said("state") == state
     assert run.said("reason")
+    assert lie is None or lie.says in run.said("reason"), run.said("reason")
     if run.record is not None:
         assert run.said("reason_code") == run.record.reason_code
         assert run.said("rollout_id") == run.record.rollout_id
@@ -77,7 +79,7 @@ def test_lies_told_by_one_check_each_are_seen_through_with_workers(
     assert (run.status, run.serving) == (1, before), run.output
     found = {lie.name: run.state_of(lie.node.replace(LIE, files[lie.name])) for lie in told}
     assert {n: s for n, s in found.items() if s not in states_of(told, n)} == {}
-    check_junit(run, "ROLLED_BACK", before)
+    check_junit(None, run, "ROLLED_BACK", before)
 
 
 def states_of(lies: list[Lie], name: str) -> tuple[str, ...]:

@@ -1,0 +1,58 @@
+"""Every state of a check has its name in the summary, in the JUnit file and in the ledger."""
+
+from importlib.util import find_spec
+
+import pytest
+
+from pytest_deploygate.core.evidence import CheckState
+from tests.plugin.projects import Project, Run
+
+IMPORTS = "import os\nfrom pathlib import Path\nimport pytest\n"
+BODIES = {
+    CheckState.PASSED: "def test_it(): pass\n",
+    CheckState.FAILED: "def test_it(): assert False\n",
+    CheckState.ERROR: "@pytest.fixture\ndef f(): raise OSError\ndef test_it(f): pass\n",
+    CheckState.SKIPPED: "@pytest.mark.skip\ndef test_it(): pass\n",
+    CheckState.XFAILED: "@pytest.mark.xfail\ndef test_it(): assert False\n",
+    CheckState.XPASSED: "@pytest.mark.xfail(strict=False)\ndef test_it(): pass\n",
+    CheckState.FLAKY: "@pytest.mark.flaky(reruns=1)\ndef test_it():\n    seen = Path('seen')\n"
+    "    is_second = seen.exists()\n    seen.touch()\n    assert is_second\n",
+    CheckState.CRASHED: "def test_it(): os._exit(0)\n",
+    CheckState.NOT_RUN: "def test_not_run(): pass\n",
+}
+LEFT_OUT = """\
+def pytest_runtest_protocol(item):
+    return True if item.name == "test_not_run" else None
+"""
+
+
+def told(run: Run, state: CheckState) -> set[str]:
+    """What the JUnit file says of the check that comes to ``state``."""
+    cases = [c for c in run.cases if str(c.classname).endswith(f"test_{state.value}")]
+    assert cases, f"{state.value}: no test case"
+    found = dict(run.properties_of(cases[-1])).get("deploygate.state", "")
+    return {str(found)}
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_every_state_has_a_name_in_all_three_places(project: Project, workers: int) -> None:
+    states = set(CheckState) - (set() if workers else {CheckState.CRASHED})
+    if find_spec("pytest_rerunfailures") is None:
+        states -= {CheckState.FLAKY}
+    project.write({f"gates/cand/test_{s.value}.py": IMPORTS + BODIES[s] for s in states})
+    run = project.write({"gates/cand/conftest.py": LEFT_OUT}).deploy(workers=workers)
+    assert run.status == 1, run.output
+    assert run.record is not None
+    assert {s: told(run, s) for s in states} == {s: {s.value} for s in states}
+    of_gate = {s: 3 if s is CheckState.PASSED else 1 for s in CheckState if s in states}
+    assert ", ".join(f"{n} {s.value}" for s, n in of_gate.items()) in run.output
+    recorded = {k: v for k, v in run.record.facts.items() if k.startswith("check.")}
+    assert recorded == {
+        f"check.gates/cand/test_{s.value}.py::{name_of(s)}": s.value
+        for s in states - {CheckState.PASSED}
+    }
+    assert run.record.gates["cand"].startswith(f"3/{sum(of_gate.values())} ")
+
+
+def name_of(state: CheckState) -> str:
+    return "test_not_run" if state is CheckState.NOT_RUN else "test_it"
