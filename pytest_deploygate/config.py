@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from pytest_deploygate.configured import FILE
 from pytest_deploygate.core.errors import ConfigError
@@ -26,23 +26,39 @@ from pytest_deploygate.core.policy import (
     Leniency,
     PhasePolicy,
     Policy,
+    StatisticsWindow,
     Trigger,
 )
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
 from pytest_deploygate.core.values import Digest, EnvironmentName, Phase, Severity
+from pytest_deploygate.tables import (
+    Table,
+    Toml,
+    as_table,
+    fraction,
+    integer,
+    list_of,
+    optional_integer,
+    table_of,
+    texts_of,
+)
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
-
-Toml: TypeAlias = "str | int | bool | Decimal | list[Toml] | dict[str, Toml]"
-Table: TypeAlias = dict[str, Toml]
 
 _DEFAULT_PHASES = {
     Phase.READINESS: PhasePolicy(threshold=Fraction("0.95"), budget_s=300),
     Phase.CANDIDATE: PhasePolicy(threshold=Fraction("0.75"), budget_s=300),
     Phase.LIVE: PhasePolicy(threshold=Fraction(1), budget_s=120),
 }
-_MAPS = ("environment-variables", "verify-environment", "secrets", "labels")
+_MAPS = (
+    "environment-variables",
+    "verify-environment",
+    "secrets",
+    "labels",
+    "build-environment-variables",
+)
+"""Tables of an environment that add to those of ``[tool.deploygate.function]``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +81,10 @@ class Environment:
     services: Mapping[str, str] = field(default_factory=dict)
     freeze: tuple[FreezeWindow, ...] = ()
     approval: str = "none"
+    statistics: StatisticsWindow = field(default_factory=StatisticsWindow)
+    rehearsal_variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that a rehearsal on the local cloud adds or replaces."""
+    rehearsal_secrets_file: str = ""
 
     @property
     def config_digest(self) -> Digest:
@@ -174,12 +194,12 @@ def _describe(error: "ValidationError") -> Iterator[str]:
     match error.validator:
         case "additionalProperties":
             allowed = list(schema["properties"])
-            for key in sorted(set(_as_table(_value_of(error))) - set(allowed)):
+            for key in sorted(set(as_table(_value_of(error))) - set(allowed)):
                 near = get_close_matches(key, allowed, n=1)
                 meant = f"; did you mean {near[0]}?" if near else ""
                 yield f"{where}.{key}: unknown key{meant} (allowed: {', '.join(allowed)})"
         case "required":
-            missing = [key for key in schema["required"] if key not in _as_table(_value_of(error))]
+            missing = [key for key in schema["required"] if key not in as_table(_value_of(error))]
             yield f"{where}: the key {missing[0]} is missing"
         case "enum":
             yield f"{where}: {value} is not one of {', '.join(map(str, schema['enum']))}"
@@ -201,8 +221,8 @@ def _describe(error: "ValidationError") -> Iterator[str]:
 def _build(path: Path, table: Table) -> Settings:
     root = path.parent
     environments = {
-        name: _environment(path, EnvironmentName(name), _table(table, "function"), _as_table(raw))
-        for name, raw in _table(table, "environments").items()
+        name: _environment(path, EnvironmentName(name), table_of(table, "function"), as_table(raw))
+        for name, raw in table_of(table, "environments").items()
     }
     default = str(table.get("default-environment", "local"))
     if "default-environment" in table and default not in environments:
@@ -222,17 +242,17 @@ def _build(path: Path, table: Table) -> Settings:
 
 def _policy(path: Path, table: Table) -> Policy:
     phases = dict(_DEFAULT_PHASES)
-    for name, raw in _table(table, "phases").items():
-        phase, own = Phase(name), _as_table(raw)
+    for name, raw in table_of(table, "phases").items():
+        phase, own = Phase(name), as_table(raw)
         default = phases[phase]
         phases[phase] = PhasePolicy(
-            threshold=_fraction(own.get("threshold"), default.threshold),
-            budget_s=_int(own.get("budget-s"), default.budget_s),
+            threshold=fraction(own.get("threshold"), default.threshold),
+            budget_s=integer(own.get("budget-s"), default.budget_s),
         )
-    gates = tuple(_gate(name, _as_table(raw)) for name, raw in _table(table, "gates").items())
+    gates = tuple(_gate(name, as_table(raw)) for name, raw in table_of(table, "gates").items())
     _refuse_shared_paths(path, gates)
     triggers = tuple(
-        _trigger(name, _as_table(raw)) for name, raw in _table(table, "triggers").items()
+        _trigger(name, as_table(raw)) for name, raw in table_of(table, "triggers").items()
     )
     return Policy(gates=gates, phases=phases, triggers=triggers)
 
@@ -241,12 +261,12 @@ def _gate(name: str, own: Table) -> Gate:
     return Gate(
         name=name,
         phase=Phase(own["phase"]),
-        paths=tuple(str(p).rstrip("/") for p in _list(own.get("paths"))),
+        paths=tuple(str(p).rstrip("/") for p in list_of(own.get("paths"))),
         marker=str(own.get("marker", "")),
-        threshold=_fraction(own.get("threshold"), Fraction(1)),
-        weight=_fraction(own.get("weight"), Fraction(1)),
+        threshold=fraction(own.get("threshold"), Fraction(1)),
+        weight=fraction(own.get("weight"), Fraction(1)),
         required=bool(own.get("required", True)),
-        least_checks=_int(own.get("least-checks"), 1),
+        least_checks=integer(own.get("least-checks"), 1),
         skips=Leniency(own.get("skips", "fail")),
         flaky=Leniency(own.get("flaky", "fail")),
     )
@@ -268,9 +288,9 @@ def _trigger(name: str, own: Table) -> Trigger:
     needed = own.get("needed-in")
     return Trigger(
         name=name,
-        conditions=tuple(Condition.parse(str(c)) for c in _list(own["fires-when"])),
+        conditions=tuple(Condition.parse(str(c)) for c in list_of(own["fires-when"])),
         severity=Severity(own["severity"]),
-        needed_in=(Phase.LIVE,) if needed is None else tuple(Phase(p) for p in _list(needed)),
+        needed_in=(Phase.LIVE,) if needed is None else tuple(Phase(p) for p in list_of(needed)),
     )
 
 
@@ -278,9 +298,9 @@ def _environment(path: Path, name: EnvironmentName, base: Table, own: Table) -> 
     merged: Table = {**base, **own}
     for key in _MAPS:
         if key in base or key in own:
-            merged[key] = {**_table(base, key), **_table(own, key)}
+            merged[key] = {**table_of(base, key), **table_of(own, key)}
     where = f"{path}: tool.deploygate.environments.{name}"
-    steps = tuple(_int(s, 0) for s in _list(merged.get("steps"))) or (100,)
+    steps = tuple(integer(s, 0) for s in list_of(merged.get("steps"))) or (100,)
     if list(steps) != sorted(set(steps)) or steps[-1] != 100:
         raise ConfigError(f"{where}.steps: must ascend and end with 100, got {list(steps)}")
     return Environment(
@@ -288,23 +308,35 @@ def _environment(path: Path, name: EnvironmentName, base: Table, own: Table) -> 
         target=str(merged["target"]),
         spec=_spec(path.parent, where, merged),
         endpoint=str(merged.get("endpoint", "")),
-        port=_int(merged.get("port"), 0),
+        port=integer(merged.get("port"), 0),
         steps=steps,
         rolls_back=merged.get("on-failure", "roll-back") == "roll-back",
-        rollout_budget_s=_int(merged.get("rollout-budget-s"), 600),
-        rollback_budget_s=_int(merged.get("rollback-budget-s"), 300),
-        lease_ttl_s=_int(merged.get("lease-ttl-s"), 60),
-        confirmations=_int(merged.get("confirmations"), 3),
+        rollout_budget_s=integer(merged.get("rollout-budget-s"), 600),
+        rollback_budget_s=integer(merged.get("rollback-budget-s"), 300),
+        lease_ttl_s=integer(merged.get("lease-ttl-s"), 60),
+        confirmations=integer(merged.get("confirmations"), 3),
         secrets_file=str(merged.get("secrets-file", "")),
-        services=_texts(merged, "services"),
+        services=texts_of(merged, "services"),
         freeze=_freeze(where, merged),
         approval=str(merged.get("approval", "none")),
+        statistics=_statistics(table_of(merged, "statistics")),
+        rehearsal_variables=texts_of(table_of(merged, "rehearsal"), "environment-variables"),
+        rehearsal_secrets_file=str(table_of(merged, "rehearsal").get("secrets-file", "")),
+    )
+
+
+def _statistics(own: Table) -> StatisticsWindow:
+    default = StatisticsWindow()
+    return StatisticsWindow(
+        window_s=integer(own.get("window-s"), default.window_s),
+        lag_s=optional_integer(own.get("lag-s")),
+        least_requests=integer(own.get("least-requests"), default.least_requests),
     )
 
 
 def _freeze(where: str, own: Table) -> tuple[FreezeWindow, ...]:
     try:
-        return tuple(parse_freeze(str(text)) for text in _list(own.get("freeze")))
+        return tuple(parse_freeze(str(text)) for text in list_of(own.get("freeze")))
     except ConfigError as error:
         raise ConfigError(f"{where}.freeze: {error.message}", hint=error.hint) from error
 
@@ -329,13 +361,13 @@ def _spec(root: Path, where: str, own: Table) -> FunctionSpec:
         source=str((root / str(own["source"])).resolve()),
         memory=_memory(str(own.get("memory", "256Mi"))),
         cpu=str(own.get("cpu", "")),
-        timeout_s=_int(own.get("timeout-s"), 60),
+        timeout_s=integer(own.get("timeout-s"), 60),
         public=bool(own.get("public", False)),
-        variables=_texts(own, "environment-variables"),
-        secrets={k: _secret(v) for k, v in _texts(own, "secrets").items()},
-        verify_variables=_texts(own, "verify-environment"),
-        labels=_texts(own, "labels"),
-        build_variables=_texts(own, "build-environment-variables"),
+        variables=texts_of(own, "environment-variables"),
+        secrets={k: _secret(v) for k, v in texts_of(own, "secrets").items()},
+        verify_variables=texts_of(own, "verify-environment"),
+        labels=texts_of(own, "labels"),
+        build_variables=texts_of(own, "build-environment-variables"),
         service_account=str(own.get("service-account", "")),
         build_service_account=str(own.get("build-service-account", "")),
         build_worker_pool=str(own.get("build-worker-pool", "")),
@@ -343,9 +375,9 @@ def _spec(root: Path, where: str, own: Table) -> FunctionSpec:
         ingress={"all": "ALLOW_ALL", "internal-only": "ALLOW_INTERNAL_ONLY"}.get(
             str(own.get("ingress", "all")), "ALLOW_INTERNAL_AND_GCLB"
         ),
-        min_instances=_optional_int(own.get("min-instances")),
-        max_instances=_optional_int(own.get("max-instances")),
-        concurrency=_optional_int(own.get("concurrency")),
+        min_instances=optional_integer(own.get("min-instances")),
+        max_instances=optional_integer(own.get("max-instances")),
+        concurrency=optional_integer(own.get("concurrency")),
         vpc_connector=str(own.get("vpc-connector", "")),
         vpc_egress={"private-ranges-only": "PRIVATE_RANGES_ONLY", "all-traffic": "ALL_TRAFFIC"}.get(
             str(own.get("vpc-egress", "")), ""
@@ -362,38 +394,3 @@ def _secret(text: str) -> SecretRef:
     name, _, version = text.replace("/versions/", ":").rpartition(":")
     project, _, short = name.removeprefix("projects/").rpartition("/secrets/")
     return SecretRef(name=short, version=version, project=project)
-
-
-# -- reading TOML values whose types the schema has already checked --------------------------------
-
-
-def _as_table(value: Toml) -> Table:
-    assert isinstance(value, dict)
-    return value
-
-
-def _table(table: Table, key: str) -> Table:
-    return _as_table(table.get(key, {}))
-
-
-def _list(value: "Toml | None") -> list[Toml]:
-    if value is None:
-        return []
-    assert isinstance(value, list)
-    return value
-
-
-def _texts(table: Table, key: str) -> dict[str, str]:
-    return {k: str(v) for k, v in _table(table, key).items()}
-
-
-def _fraction(value: "Toml | None", default: Fraction) -> Fraction:
-    return default if value is None else Fraction(str(value))
-
-
-def _int(value: "Toml | None", default: int) -> int:
-    return default if value is None else int(str(value))
-
-
-def _optional_int(value: "Toml | None") -> int | None:
-    return None if value is None else int(str(value))

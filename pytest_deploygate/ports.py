@@ -3,11 +3,11 @@
 Errors are those of :mod:`pytest_deploygate.core.errors`; adapters translate every library exception.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.evidence import Sample
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.release import (
     Backup,
@@ -265,6 +265,11 @@ class Store(Protocol):
 class Metrics(Protocol):
     """The platform's own statistics of a revision."""
 
-    def sample(self, revision: RevisionName, window_s: int) -> Mapping[str, Measurement]:
-        """Measurements by name over the last ``window_s`` seconds; a value that is not known is not there."""
+    @property
+    def lag_s(self) -> int:
+        """How late they are: the window of :meth:`sample` ends so many seconds ago."""
+        ...
+
+    def sample(self, revision: RevisionName, window_s: int) -> Sample:
+        """Measurements over ``window_s`` seconds; a value that is not known is not there. Raises nothing."""
         ...

@@ -40,7 +40,7 @@ class Recorder:
         self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         self._doubts: dict[str, None] = {}
-        self._extra: list[Measurement] = []
+        self._of_platform: dict[Phase, tuple[Measurement, ...]] = {}
         self._is_muted = False
         self._workers: dict[str, object] = {}
         self._announced: set[str] = set()
@@ -121,9 +121,9 @@ class Recorder:
 
     # -- evidence --------------------------------------------------------------------------------
 
-    def add_measurements(self, measurements: Iterable[Measurement]) -> None:
-        """Add what the platform itself measured."""
-        self._extra.extend(measurements)
+    def set_measurements(self, phase: Phase, measurements: Iterable[Measurement]) -> None:
+        """Take what the platform itself measured for ``phase``, instead of what it said before."""
+        self._of_platform[phase] = tuple(measurements)
 
     def evidence(self, phase: Phase) -> Evidence:
         """The evidence of one phase as it stands now."""
@@ -136,11 +136,10 @@ class Recorder:
             for gate in self._policy.gates_of(phase)
         }
         measured = [m for c in self.checks_of(phase) for m in self._measured[c.nodeid]]
-        extra = [m for m in self._extra if m.check == phase.value]
         return Evidence(
             phase=phase,
             checks=checks,
-            measurements=(*measured, *extra),
+            measurements=(*measured, *self._of_platform.get(phase, ())),
             doubts=self.doubts,
         )
 

@@ -42,6 +42,8 @@ does without an entry point."""
 STORE_GROUP = "pytest_deploygate.stores"
 """Entry points ``(url, Clock) -> Store`` by the scheme of the URL; ``module:callable`` does without an entry point."""
 LOCAL, GOOGLE = "local", "google"
+GOOGLE_LAG_S = 240
+"""Figures are sampled each minute and not visible for up to four more (Cloud Monitoring, "Latency of metric data")."""
 GOOGLE_SERVICES = {"sheets": "https://sheets.googleapis.com"}
 
 
@@ -70,12 +72,16 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
     environment = settings.environment(name or settings.default_environment)
     if endpoint == LOCAL and environment.target != LOCAL:
         rehearsal = f"{environment.name}-rehearsal"
+        variables = {**environment.spec.variables, **environment.rehearsal_variables}
         return replace(
             environment,
+            spec=replace(environment.spec, variables=variables),
+            secrets_file=environment.rehearsal_secrets_file or environment.secrets_file,
             name=type(environment.name)(rehearsal),
             target=LOCAL,
             freeze=(),
             approval="none",
+            statistics=replace(environment.statistics, lag_s=None),
         )
     return environment
 
@@ -148,8 +154,9 @@ def redactor_for(settings: Settings) -> Redactor:
         spec = environment.spec
         for variables in (spec.variables, spec.verify_variables, spec.build_variables):
             redactor.learn(secrets_among(variables))
-        if environment.secrets_file:
-            places.add(settings.root / environment.secrets_file)
+        for name in (environment.secrets_file, environment.rehearsal_secrets_file):
+            if name:
+                places.add(settings.root / name)
     for place in places:
         with contextlib.suppress(OSError, ValueError):  # whoever needs the file says what is wrong
             known = tomllib.loads(place.read_text(encoding="utf-8"))
@@ -224,13 +231,23 @@ def open_target(settings: Settings, environment: Environment, clock: Clock) -> T
     )
 
 
-def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> Metrics:
-    """The platform's own statistics for ``environment``."""
+def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> Metrics | None:
+    """The platform's own statistics for ``environment``, or None where its target comes from another package."""
+    if environment.target not in (LOCAL, GOOGLE):
+        return None
     from pytest_deploygate.targets.monitoring import open_metrics as open_platform_metrics
 
     is_local = environment.target == LOCAL
-    endpoint = local_cloud(settings, environment).endpoint if is_local else ""
-    return open_platform_metrics(environment.spec, endpoint=endpoint, clock=clock)
+    asked = environment.statistics
+    lag_s = (0 if is_local else GOOGLE_LAG_S) if asked.lag_s is None else asked.lag_s
+    return open_platform_metrics(
+        environment.spec,
+        endpoint=local_cloud(settings, environment).endpoint if is_local else environment.endpoint,
+        is_local=is_local,
+        clock=clock,
+        lag_s=lag_s,
+        least_requests=asked.least_requests,
+    )
 
 
 def cloud_home(settings: Settings) -> Path:

@@ -96,9 +96,13 @@ def _fold_attempt(facts: list[ReportFact]) -> CheckState:
     return CheckState.PASSED
 
 
+BY_PLATFORM = "platform: "
+"""How ``Measurement.check`` begins where no check measured but the platform; the revision's name follows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """A number that a check measured. ``value`` is finite; ``unit`` is free text such as ``s`` or ``MB``.
+    """A number that ``check`` measured. ``value`` is finite; ``unit`` is free text such as ``s`` or ``MB``.
 
     Raises:
         ValueError: NaN or infinity.
@@ -122,6 +126,19 @@ class Measurement:
         # float.__repr__: subclasses (numpy.float64) have words of their own around the number
         exact = Fraction(float.__repr__(value) if isinstance(value, float) else value)
         return cls(name=name, value=exact, unit=unit, check=check)
+
+    @property
+    def is_by_platform(self) -> bool:
+        """Whether the platform measured it, and not a check."""
+        return self.check.startswith(BY_PLATFORM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What the platform says of one revision; ``problems`` are sentences on what it could not be asked."""
+
+    measurements: tuple[Measurement, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

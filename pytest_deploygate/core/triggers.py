@@ -62,4 +62,5 @@ def _describe(trigger: Trigger, condition: Condition, bad: list[Measurement]) ->
     worst = max(bad, key=lambda m: abs(m.value - condition.bound))
     value = f"{float(worst.value):g} {worst.unit}".strip()
     what = f"trigger {trigger.name} ({trigger.severity.value}) fired"
-    return f"{what}: {condition.metric} is {value}, and {condition.text}"
+    by = f" ({worst.check})" if worst.is_by_platform else ""
+    return f"{what}: {condition.metric} is {value}{by}, and {condition.text}"

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from pytest_deploygate.emulator.runner import StartFailed
 
+FILE = "secrets.toml"
+
 
 class SecretMissing(StartFailed):
     """The secret, its version or the file is not there; the text names it, never a value."""
@@ -27,18 +29,28 @@ def resolve_secret(home: Path, secret: str, version: str) -> str:
     Raises:
         SecretMissing: it is not in the file, or the file cannot be read.
     """
+    return find_version(home, secret, version)[1]
+
+
+def find_version(home: Path, secret: str, version: str) -> tuple[str, str]:
+    """Number and value of ``version``; a secret that is a plain text has that text for every number.
+
+    Raises:
+        SecretMissing: it is not in the file, or the file cannot be read.
+    """
     short = secret.rsplit("/", 1)[-1]
-    path = home / "secrets.toml"
+    path = home / FILE
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SecretMissing(f"{path.name} is not TOML") from error
     value = found.get(short)
+    is_latest = version in {"", "latest"}
     if isinstance(value, str):
-        return value
+        return ("1" if is_latest else version), value
     versions = {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
     numbers = sorted((int(k) for k in versions if k.isdigit()), reverse=True)
-    wanted = str(numbers[0]) if version in {"", "latest"} and numbers else version
+    wanted = str(numbers[0]) if is_latest and numbers else version
     if not isinstance(versions.get(wanted), str):
         raise SecretMissing(f"Secret {short}/versions/{version or 'latest'} was not found")
-    return str(versions[wanted])
+    return wanted, str(versions[wanted])

@@ -289,9 +289,9 @@ class Runner:
         limit_mb = instance.spec.memory_mb
         if used_mb <= limit_mb or self._ready.get(instance.revision) is not instance:
             return
-        statistics.memory_kills += 1
-        del self._ready[instance.revision]
         message = f"Memory limit of {limit_mb:.0f} MiB exceeded with {used_mb:.0f} MiB used."
+        statistics.note_kill(message)
+        del self._ready[instance.revision]
         with instance.spec.log.open("a", encoding="utf-8") as log:
             log.write(f"{message} The instance was terminated.\n")
         logger.warning(

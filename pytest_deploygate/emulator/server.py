@@ -15,7 +15,14 @@ from aiohttp import web
 
 from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.emulator import admin_functions, admin_run, local_api, sheets
+from pytest_deploygate.emulator import (
+    admin_functions,
+    admin_run,
+    local_api,
+    monitoring_api,
+    project_api,
+    sheets,
+)
 from pytest_deploygate.emulator.admin_log import AdminLog
 from pytest_deploygate.emulator.cloud import CLOUD, Cloud, make_cloud
 from pytest_deploygate.emulator.faults import Rule, keep_rule
@@ -122,14 +129,14 @@ async def _stop_without(path: Path, stopped: asyncio.Event) -> None:
 
 
 def make_app(cloud: Cloud) -> web.Application:
-    """The admin port: both admin APIs, the Sheets API and the side endpoints."""
+    """The admin port: all of Google's APIs that are stood in for, and the side endpoints."""
     app = web.Application(
         middlewares=[_log_and_errors, _faults], client_max_size=MAX_UPLOAD_BYTES + 1024
     )
     app[CLOUD] = cloud
     app[local_api.ADMIN_LOG] = AdminLog()
     app[sheets.SHEETS] = SheetsStore(cloud.state, create_tabs=cloud.settings.create_tabs)
-    for module in (admin_functions, admin_run, sheets, local_api):
+    for module in (admin_functions, admin_run, monitoring_api, project_api, sheets, local_api):
         app.add_routes(module.routes())
     return app
 

@@ -25,6 +25,8 @@ class Settings:
     """How long requests in flight may go on when a revision is stopped."""
     operation_s: float = 0.0
     """Least duration of an operation: the platform takes a minute or two for what takes moments here."""
+    monitoring_lag_s: float = 0.0
+    """How old an observation must be before the Monitoring API tells of it (the platform takes minutes)."""
     create_tabs: bool = True
     """Whether a tab of a spreadsheet comes into being on first use; False answers 400 as Google does."""
 

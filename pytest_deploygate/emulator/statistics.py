@@ -1,10 +1,36 @@
 """What each revision did since the local cloud started: requests, latencies, memory, starts and kills."""
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _RESERVOIR = 4096
 """Latencies kept per revision, the newest ones; count, mean and maximum are over all of them."""
+_SEEN = 20_000
+"""Single observations kept per revision and kind, the newest ones: what Cloud Monitoring is asked for a window of."""
+
+
+class Answered(NamedTuple):
+    """One answered request: when (seconds since the epoch), the class of its status, how long it took."""
+
+    at: float
+    status_class: str
+    seconds: float
+
+
+class Used(NamedTuple):
+    """Memory of a revision at one moment."""
+
+    at: float
+    megabytes: float
+
+
+class Killed(NamedTuple):
+    """An instance that was ended for its memory, and the line that its log has of it."""
+
+    at: float
+    line: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,6 +48,9 @@ class RevisionStatistics:
     cold_starts: int = 0
     crashes: int = 0
     timeouts: int = 0
+    answered: deque[Answered] = field(default_factory=lambda: deque(maxlen=_SEEN))
+    used: deque[Used] = field(default_factory=lambda: deque(maxlen=_SEEN))
+    killed: deque[Killed] = field(default_factory=lambda: deque(maxlen=_SEEN))
 
     def record(self, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -31,11 +60,18 @@ class RevisionStatistics:
         self.latency_sum_s += seconds
         self.latency_max_s = max(self.latency_max_s, seconds)
         self.latencies_s.append(seconds)
+        self.answered.append(Answered(time.time(), name, seconds))
 
     def measure_memory(self, megabytes: float) -> None:
         """Note what the revision uses now."""
         self.memory_mb = megabytes
         self.memory_peak_mb = max(self.memory_peak_mb, megabytes)
+        self.used.append(Used(time.time(), megabytes))
+
+    def note_kill(self, line: str) -> None:
+        """Note that an instance was ended for its memory; ``line`` is what its log has of it."""
+        self.memory_kills += 1
+        self.killed.append(Killed(time.time(), line))
 
     def to_json(self) -> dict[str, object]:
         """As ``GET /_local/revisions/{revision}/statistics`` answers; seconds and MB, None where nothing is known."""
@@ -47,8 +83,8 @@ class RevisionStatistics:
             "latency_s": {
                 "count": self.requests,
                 "mean": self.latency_sum_s / self.requests if self.requests else None,
-                "p50": _quantile(ordered, 0.50),
-                "p95": _quantile(ordered, 0.95),
+                "p50": quantile(ordered, 0.50),
+                "p95": quantile(ordered, 0.95),
                 "max": self.latency_max_s if self.requests else None,
             },
             "memory_mb": {"now": round(self.memory_mb, 1), "peak": round(self.memory_peak_mb, 1)},
@@ -73,7 +109,8 @@ class Statistics:
         return found
 
 
-def _quantile(ordered: list[float], share: float) -> float | None:
+def quantile(ordered: list[float], share: float) -> float | None:
+    """The value below which ``share`` (0..1) of the ``ordered`` values lie, or None of none."""
     if not ordered:
         return None
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -18,6 +18,7 @@ from pytest_deploygate.core.release import (
     TAGS_OF_SERVING,
     Marks,
     Package,
+    RevisionInfo,
     Snapshot,
     Variant,
 )
@@ -180,6 +181,7 @@ class Rollout(Ledgered):
             source = None
         candidate = self._release(Variant.TWIN, source, deadline)
         self.update(replace(self.record, candidate=candidate, verify=verify))
+        self._note_build(candidate)
         if verify is not None:
             self._assert_same_build(verify, candidate)
         self.staged = self._tag(candidate, verify)
@@ -239,6 +241,13 @@ class Rollout(Ledgered):
         self.progress("started", f"{variant.value} revision {revision}")
         return revision
 
+    def _note_build(self, candidate: RevisionName) -> None:
+        """Record what the candidate was built and given: with ``latest`` a rollback to it would be none."""
+        info = self.ports.target.revision(candidate)
+        if info is None:
+            raise TargetRefused(f"the staged revision {candidate} vanished")
+        self.note(build=info.image, secrets=_secrets(info))
+
     def _assert_same_build(self, verify: RevisionName, candidate: RevisionName) -> None:
         """Both revisions must have one build and differ in exactly the named variables."""
         spec = self.ports.target.spec
@@ -252,6 +261,11 @@ class Rollout(Ledgered):
                 f"{verify} and {candidate} are not of one build: {one.image!r}, {other.image!r}",
                 hint="nothing was promoted; deploy again, and report it if it happens again",
             )
+        if one.secrets != other.secrets:
+            raise TargetRefused(
+                f"{verify} and {candidate} are given different secrets: {_secrets(one)}, {_secrets(other)}",
+                hint="nothing was promoted; deploy again, and report it if it happens again",
+            )
         names = set(one.variables) | set(other.variables)
         differing = {n for n in names if one.variables.get(n) != other.variables.get(n)}
         expected = {n for n, v in spec.verify_variables.items() if spec.variables.get(n) != v}
@@ -259,7 +273,7 @@ class Rollout(Ledgered):
             raise TargetRefused(
                 f"{verify} and {candidate} differ in {sorted(differing)}, expected {sorted(expected)}"
             )
-        self.note(build=one.image, verify_differs_in=",".join(sorted(differing)))
+        self.note(verify_differs_in=",".join(sorted(differing)))
 
     def _tag(self, candidate: RevisionName, verify: RevisionName | None) -> Staged:
         base = self._resting_traffic(candidate, verify)
@@ -361,3 +375,9 @@ class Rollout(Ledgered):
         """Take a row that ends the rollout, and give the lease back."""
         self.move(event, {"reason": reason.sentence})
         self.close(reason)
+
+
+def _secrets(revision: RevisionInfo) -> str:
+    """Names and versions of the secrets that a revision is given, never their values."""
+    given = (f"{key}={ref.name}:{ref.version}" for key, ref in revision.secrets.items())
+    return ",".join(sorted(given))

@@ -216,7 +216,8 @@ class Controller:
         )
 
     def _properties(self, ending: Ending) -> dict[str, str]:
-        return properties(self._desk.environment.name, self._desk.verdicts, ending)
+        notes = {f"deploygate.{name}": text for name, text in self._desk.notes.items()}
+        return notes | properties(self._desk.environment.name, self._desk.verdicts, ending)
 
     def _status(self, theirs: int) -> int:
         ending = self._ending

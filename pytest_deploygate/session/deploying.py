@@ -25,6 +25,7 @@ from pytest_deploygate.session.endings import ending_for, ending_of
 from pytest_deploygate.session.flow import with_verdict
 from pytest_deploygate.session.guards import refuse_frozen, refuse_unfit, require_whole_gates
 from pytest_deploygate.session.keeper import LeaseKeeper
+from pytest_deploygate.session.platform import open_statistics
 from pytest_deploygate.wiring import open_ports, recover
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class DeployFlow:
         require_whole_gates(desk)
         ports = self._stack.enter_context(open_ports(desk.settings, desk.environment))
         self._recover(ports)
+        desk.statistics = open_statistics(desk, ports.clock)
         desk.remember(ports.store.last_promoted(ports.environment))
         rollout = self._open(ports)
         snapshot = rollout.snapshot
@@ -105,6 +107,7 @@ class DeployFlow:
         verdict = self._deciding = self._desk.run_phase(session, phase, deployment)
         self._grant(verdict)
         rollout.update(with_verdict(rollout.record, verdict))
+        rollout.note(**self._desk.notes)
         if phase is not Phase.LIVE or not verdict.holds:
             self._desk.tell_verdict(rollout.record, verdict)
         return verdict

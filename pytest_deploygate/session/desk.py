@@ -47,6 +47,14 @@ class PhaseRunner(Protocol):
         ...
 
 
+class StatisticsSource(Protocol):
+    """Adds what the platform itself measured to the evidence of a phase."""
+
+    def add(self, phase: Phase, deployment: Deployment) -> None:
+        """Tell the recorder; raises nothing of the platform's."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Desk:
     """One session's shared tools. ``verdicts`` has the phases that were judged, in order."""
@@ -62,6 +70,10 @@ class Desk:
     verdicts: dict[Phase, PhaseVerdict] = field(default_factory=dict)
     baseline: dict[str, float] = field(default_factory=dict)
     """What the candidate phase of the last promoted rollout measured, by name."""
+    statistics: StatisticsSource | None = None
+    """The platform's own; None where nothing can be asked."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What the record and the JUnit file should say besides the verdict, by name."""
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -78,6 +90,8 @@ class Desk:
         budget = Budget(self.settings.policy.phases[phase].budget_s)
         try:
             self.runner.run(session, phase, deployment, budget)
+            if self.statistics is not None and phase is not Phase.READINESS:
+                self.statistics.add(phase, deployment)
         except BaseException:
             # cut short: what was seen up to here belongs to the record, though nothing is decided by it
             policy = self.settings.policy
@@ -90,6 +104,10 @@ class Desk:
         verdict = self.judge(phase)
         self.terminal.phase(verdict)
         return verdict
+
+    def note(self, name: str, text: str) -> None:
+        """Have the record and the JUnit file say ``text``."""
+        self.notes[name] = text
 
     def judge(self, phase: Phase) -> PhaseVerdict:
         """The verdict of one phase on the evidence as it stands now."""

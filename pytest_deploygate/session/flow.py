@@ -5,6 +5,7 @@ from typing import Protocol
 
 import pytest
 
+from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict
 from pytest_deploygate.reporting import Ending
@@ -26,7 +27,7 @@ def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
     """The record with what one phase showed: gates, measurements, and every check that did not pass."""
     gates = {r.gate.name: f"{r.score} {r.outcome.value}" for r in verdict.gates}
     measured = {
-        f"{verdict.evidence.phase.value}.{m.name}": f"{float(m.value):.9g} {m.unit}".strip()
+        f"{verdict.evidence.phase.value}.{_name_of(m)}": f"{float(m.value):.9g} {m.unit}".strip()
         for m in verdict.evidence.measurements
     }
     states = {
@@ -43,3 +44,10 @@ def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
         measurements={**record.measurements, **measured},
         facts={**record.facts, **states, f"score.{verdict.evidence.phase.value}": score},
     )
+
+
+def _name_of(measurement: Measurement) -> str:
+    """Its name, with the revision where the platform measured it."""
+    if measurement.is_by_platform:
+        return f"{measurement.name}@{measurement.check.removeprefix(BY_PLATFORM)}"
+    return measurement.name

@@ -28,6 +28,7 @@ from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.endings import ending_for
 from pytest_deploygate.session.flow import with_verdict
 from pytest_deploygate.session.keeper import LeaseKeeper
+from pytest_deploygate.session.platform import open_statistics
 from pytest_deploygate.wiring import open_ports, recover
 
 
@@ -49,6 +50,7 @@ class JudgeFlow:
         try:
             ports = self._stack.enter_context(open_ports(desk.settings, desk.environment))
             self._ports = ports
+            desk.statistics = open_statistics(desk, ports.clock)
             desk.remember(ports.store.last_promoted(ports.environment))
             snapshot = self._snapshot = ports.target.snapshot()
             if not snapshot.exists:
@@ -136,6 +138,7 @@ class JudgeFlow:
 
         def keep(rollout: Ledgered) -> None:
             rollout.update(with_verdict(rollout.record, verdict))
+            rollout.note(**desk.notes)
             keepers.append(LeaseKeeper(rollout, desk.recorder.doubt))
             keepers[0].start()
 

@@ -21,6 +21,12 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
+def base_url(endpoint: str, api: str, version: str) -> str:
+    """Where the API ``api`` (``monitoring``) is asked: at ``endpoint``, or at Google's own address."""
+    place = endpoint.rstrip("/") or f"https://{api}.googleapis.com"
+    return f"{place}/{version}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
     """Clients of one endpoint. ``session`` carries the credentials; ``plain`` none, for signed URLs."""

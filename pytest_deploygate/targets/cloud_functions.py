@@ -67,7 +67,7 @@ class CloudFunctionsTarget:
     ) -> None:
         from pytest_deploygate.targets.auth import CallTokens
         from pytest_deploygate.targets.calls import Caller
-        from pytest_deploygate.targets.clients import connect
+        from pytest_deploygate.targets.clients import base_url, connect
         from pytest_deploygate.targets.functions import Functions
         from pytest_deploygate.targets.secret_versions import SecretVersions
         from pytest_deploygate.targets.services import Services
@@ -81,7 +81,10 @@ class CloudFunctionsTarget:
         self._functions = Functions(self._clients, self._caller, spec, is_local=is_local)
         self._services = Services(self._clients, self._caller)
         self._tokens = CallTokens(credentials, clock) if credentials is not None else None
-        self._secrets = None if is_local else SecretVersions(self._clients.session, self._caller)
+        self._endpoint = endpoint
+        secret_manager = base_url(endpoint, "secretmanager", "v1")
+        session = self._clients.session
+        self._secrets = SecretVersions(session, self._caller, base_url=secret_manager)
         self._is_public: bool | None = None
         self._last: functions_v2.Function | None = None
 
@@ -98,6 +101,7 @@ class CloudFunctionsTarget:
 
     def preflight(self) -> tuple[Finding, ...]:
         """Everything that can be found wrong without changing anything."""
+        from pytest_deploygate.targets.clients import base_url
         from pytest_deploygate.targets.preflight import Preflight
 
         return Preflight(
@@ -105,8 +109,10 @@ class CloudFunctionsTarget:
             functions=self._functions,
             services=self._services,
             secrets=self._secrets,
-            session=None if self._is_local else self._clients.session,
+            session=self._clients.session,
             caller=self._caller,
+            iam_url=base_url(self._endpoint, "iam", "v1"),
+            usage_url=base_url(self._endpoint, "serviceusage", "v1"),
         ).look()
 
     def snapshot(self) -> Snapshot:
@@ -258,7 +264,7 @@ class CloudFunctionsTarget:
         wanted, paths = release(
             self._spec,
             variables=wire.kept_variables(function) | dict(self._spec.variables_of(variant)),
-            secrets=self._secrets.resolve(self._spec) if self._secrets else self._spec.secrets,
+            secrets=self._secrets.resolve(self._spec),
             labels=wire.marked(known | dict(self._spec.labels), marks),
             source=None if source is None else wire.storage_source(source),
         )

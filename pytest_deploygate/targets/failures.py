@@ -49,16 +49,27 @@ RAISED: Final = (
 )
 """All that a call may raise: the last four where an answer is cut off or is not what was promised."""
 _LOGIN: Final = "gcloud auth application-default login"
+API_IS_OFF: Final = "SERVICE_DISABLED"
+"""Reason (``google.api.ErrorReason``) of an answer of an API that the project has not enabled."""
+NEEDED_APIS: Final = (
+    "cloudfunctions.googleapis.com",
+    "run.googleapis.com",
+    "cloudbuild.googleapis.com",
+    "artifactregistry.googleapis.com",
+)
+"""APIs without which no function can be deployed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An error answer of an API: HTTP code, status name (``ABORTED``), message and ErrorInfo reason."""
+    """An error answer of an API: HTTP code, status name (``ABORTED``), message, and what its ErrorInfo says."""
 
     http: int
     status: str
     message: str
     reason: str = ""
+    api: str = ""
+    """Host of the API that the answer is about (``run.googleapis.com``), where it says so."""
     retry_after_s: float | None = None
 
     @property
@@ -84,6 +95,7 @@ def answer_of(error: BaseException) -> Answer | None:
         status=status,
         message=redact(message),
         reason=error.reason or "",
+        api=str(dict(error.metadata or {}).get("service", "")),
         retry_after_s=retry_after,
     )
 
@@ -175,12 +187,14 @@ def _of_answer(answer: Answer, doing: str, *, is_write: bool) -> DeployGateError
             return TargetRefused(said, hint="The platform does not take these settings.")
 
 
+def enable(*apis: str) -> str:
+    """What to type for ``apis`` that are off."""
+    return f"Enable what is off, then wait a minute: gcloud services enable {' '.join(apis)}"
+
+
 def _hint_forbidden(answer: Answer) -> str:
-    if answer.reason == "SERVICE_DISABLED":
-        return (
-            "Enable the APIs: gcloud services enable cloudfunctions.googleapis.com "
-            "run.googleapis.com cloudbuild.googleapis.com artifactregistry.googleapis.com"
-        )
+    if answer.reason == API_IS_OFF:
+        return enable(answer.api) if answer.api else enable(*NEEDED_APIS)
     return (
         "The deploying account needs roles/cloudfunctions.developer and roles/run.developer on the "
         "project, and roles/iam.serviceAccountUser on the function's service account; "

@@ -1,89 +1,86 @@
-"""The platform's own statistics of a revision: Cloud Monitoring at Google, a side endpoint of the local cloud.
+"""The platform's own statistics of a revision, from Cloud Monitoring and Cloud Logging.
 
-Names and units are those of the triggers: ``request_count``, ``error_rate`` (0..1, server errors
-among all requests), ``processing_time_s`` (95th percentile), ``memory_usage_mb`` (99th percentile
-at Google, peak in the local cloud), and in the local cloud ``memory_kills``. Cloud Monitoring is up
-to three minutes late; what it does not know yet is left out.
+Names and units are those of the triggers: ``error_rate`` (0..1, server errors among all requests),
+``processing_time_s`` (95th percentile), ``memory_usage_mb`` (99th percentile over the instances,
+the largest), ``memory_kills``; and for the record ``request_count``, in all and by class
+(``request_count_5xx``). What the platform does not know yet is left out: its figures are minutes
+late, so the window that is asked for ends that long ago. The local cloud answers the same calls.
 """
 
 import logging
 import math
 import re
-from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 import requests
 from google.api_core.exceptions import from_http_response
 
-from pytest_deploygate.core.errors import TargetError
-from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.values import RevisionName
-from pytest_deploygate.ports import Clock, Metrics
+from pytest_deploygate.ports import Clock
 from pytest_deploygate.targets.auth import credentials_for
 from pytest_deploygate.targets.calls import Caller
-from pytest_deploygate.targets.clients import authorized, bypass_proxies
+from pytest_deploygate.targets.clients import authorized, base_url, bypass_proxies
+from pytest_deploygate.targets.failures import API_IS_OFF, answer_of
 
 logger = logging.getLogger(__name__)
 
-MONITORING: Final = "https://monitoring.googleapis.com/v3"
-LOGGING: Final = "https://logging.googleapis.com/v2"
 _KILLED: Final = "Memory limit of"
 """How the line begins that Cloud Run logs when it ends an instance (troubleshooting, "out of memory")."""
 _MOST_KILLS: Final = 100
-_TIMEOUT_S: Final = 30.0
-_LEAST_WINDOW_S: Final = 60
+_NOT_FOUND: Final = 404
+_TIMEOUT_S: Final = 10.0
+_FORBIDDEN: Final = 403
+_MAY_READ_FIGURES: Final = "roles/monitoring.viewer"
+_MAY_READ_LOGS: Final = "roles/logging.viewer"
+_OF_MANY: Final = ("error_rate", "processing_time_s")
+"""Figures that a handful of requests says nothing about."""
+LEAST_WINDOW_S: Final = 60
 """Shortest alignment period that Cloud Monitoring takes (``projects.timeSeries.list``)."""
 _UNITS: Final = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 Json: TypeAlias = dict[str, object]
+Values: TypeAlias = dict[str, tuple[float, str]]
+"""Value and unit of each measurement by its name."""
 
 
-def open_metrics(spec: FunctionSpec, *, endpoint: str, clock: Clock) -> Metrics:
-    """Statistics of the function of ``spec``: from the local cloud at ``endpoint``, or empty: from Google."""
-    caller = Caller(clock, timeout_s=_TIMEOUT_S)
-    if endpoint:
+def open_metrics(
+    spec: FunctionSpec,
+    *,
+    endpoint: str,
+    is_local: bool,
+    clock: Clock,
+    lag_s: int,
+    least_requests: int,
+) -> "CloudMonitoring":
+    """Statistics of the function of ``spec``, asked at ``endpoint`` (empty: Google's own)."""
+    if is_local:
         bypass_proxies()
-        return LocalMetrics(endpoint, caller)
-    session = authorized(credentials_for(spec.project))
-    return CloudMonitoring(spec, session, caller)
-
-
-class LocalMetrics:
-    """Implements :class:`pytest_deploygate.ports.Metrics` on the local cloud, over its whole life."""
-
-    def __init__(self, endpoint: str, caller: Caller) -> None:
-        self._endpoint = endpoint.rstrip("/")
-        self._caller = caller
-        self._session = requests.Session()
-
-    def sample(self, revision: RevisionName, window_s: int) -> Mapping[str, Measurement]:
-        """Measurements of ``revision`` since the local cloud started, however long ``window_s`` is."""
-        del window_s
-        url = f"{self._endpoint}/_local/revisions/{revision}/statistics"
-        found = _get(self._session, self._caller, f"reading the statistics of {revision}", url, {})
-        requested, errors = _number(found, "requests"), _number(found, "errors")
-        values = {
-            "request_count": (requested, ""),
-            "memory_kills": (_number(found, "memory_kills"), ""),
-            "memory_usage_mb": (_number(found, "memory_mb", "peak") or None, "MB"),
-            "processing_time_s": (_number(found, "latency_s", "p95"), "s"),
-        }
-        if requested:
-            values["error_rate"] = ((errors or 0.0) / requested, "")
-        return _measured(values, revision)
+    return CloudMonitoring(
+        spec,
+        requests.Session() if is_local else authorized(credentials_for(spec.project)),
+        Caller(clock, timeout_s=_TIMEOUT_S),
+        monitoring_url=base_url(endpoint, "monitoring", "v3"),
+        logging_url=base_url(endpoint, "logging", "v2"),
+        lag_s=lag_s,
+        least_requests=least_requests,
+    )
 
 
 class CloudMonitoring:
-    """Implements :class:`pytest_deploygate.ports.Metrics` on the Cloud Monitoring API v3.
+    """Implements :class:`pytest_deploygate.ports.Metrics` on the Cloud Monitoring API v3 and the Cloud Logging API v2.
 
     Args:
-        spec: names project and memory limit.
+        spec: names project, region and memory limit.
         session: carries the credentials.
         caller: makes the calls.
-        base_url: of the API.
-        logging_url: of the Cloud Logging API v2.
+        monitoring_url: of Cloud Monitoring.
+        logging_url: of Cloud Logging.
+        lag_s: how late figures are; the window ends that long ago.
+        least_requests: of fewer requests no rate and no percentile is told.
     """
 
     def __init__(
@@ -92,99 +89,133 @@ class CloudMonitoring:
         session: requests.Session,
         caller: Caller,
         *,
-        base_url: str = MONITORING,
-        logging_url: str = LOGGING,
+        monitoring_url: str,
+        logging_url: str,
+        lag_s: int,
+        least_requests: int,
     ) -> None:
         self._spec = spec
         self._session = session
         self._caller = caller
-        self._base_url = base_url
+        self._monitoring_url = monitoring_url
         self._logging_url = logging_url
+        self._lag_s = lag_s
+        self._least_requests = least_requests
 
-    def sample(self, revision: RevisionName, window_s: int) -> Mapping[str, Measurement]:
-        """Measurements of ``revision`` over the last ``window_s`` seconds (at least 60)."""
-        window = max(window_s, _LEAST_WINDOW_S)
+    @property
+    def lag_s(self) -> int:
+        """How late the platform's figures are."""
+        return self._lag_s
+
+    def sample(self, revision: RevisionName, window_s: int) -> Sample:
+        """Measurements of ``revision`` over ``window_s`` seconds (at least 60) that ended ``lag_s`` ago."""
+        end = self._caller.clock.now() - timedelta(seconds=self._lag_s)
+        begin = end - timedelta(seconds=max(window_s, LEAST_WINDOW_S))
+        values: dict[str, tuple[float, str]] = {}
+        problems: list[str] = []
+        figures = (self._requests, self._latency, self._memory)
+        # two APIs: one may answer where the other does not
+        for questions, role in ((figures, _MAY_READ_FIGURES), ((self._kills,), _MAY_READ_LOGS)):
+            for ask in questions:
+                try:
+                    values |= ask(revision, begin, end)
+                except DeployGateError as error:
+                    problems.append(_problem(error, role))
+                    break
+        requested = values.get("request_count", (0.0, ""))[0]
+        if requested < self._least_requests:
+            values = {name: value for name, value in values.items() if name not in _OF_MANY}
+        measured = (
+            Measurement.of(name, value, unit=unit, check=f"{BY_PLATFORM}{revision}")
+            for name, (value, unit) in values.items()
+        )
+        return Sample(measurements=tuple(measured), problems=tuple(problems))
+
+    def _requests(self, revision: RevisionName, begin: datetime, end: datetime) -> Values:
         by_class = self._series(
             revision,
             "request_count",
-            window,
+            (begin, end),
             aligner="ALIGN_DELTA",
             reducer="REDUCE_SUM",
             group="metric.labels.response_code_class",
         )
         requested = sum(by_class.values())
-        latency_ms = self._series(
-            revision, "request_latencies", window, "ALIGN_DELTA", "REDUCE_PERCENTILE_95"
-        )
-        memory = self._series(
-            revision, "container/memory/utilizations", window, "ALIGN_PERCENTILE_99", "REDUCE_MAX"
-        )
-        values: dict[str, tuple[float | None, str]] = {
-            "memory_kills": (self._memory_kills(revision, window), "")
+        if not requested:
+            return {}
+        return {
+            "request_count": (requested, ""),
+            **{f"request_count_{name}": (count, "") for name, count in by_class.items()},
+            "error_rate": (by_class.get("5xx", 0.0) / requested, ""),
         }
-        if by_class:
-            values["request_count"] = (requested, "")
-        if requested:
-            values["error_rate"] = (by_class.get("5xx", 0.0) / requested, "")
-        if "" in latency_ms:
-            values["processing_time_s"] = (latency_ms[""] / 1000, "s")
-        if "" in memory:
-            values["memory_usage_mb"] = (memory[""] * limit_mb(self._spec.memory), "MB")
-        return _measured(values, revision)
 
-    def _memory_kills(self, revision: RevisionName, window_s: int) -> float | None:
-        """How often the log says so, or None where we may not read it."""
-        since = self._caller.clock.now() - timedelta(seconds=window_s)
+    def _latency(self, revision: RevisionName, begin: datetime, end: datetime) -> Values:
+        found = self._series(
+            revision, "request_latencies", (begin, end), "ALIGN_DELTA", "REDUCE_PERCENTILE_95"
+        )
+        return {"processing_time_s": (found[""] / 1000, "s")} if "" in found else {}
+
+    def _memory(self, revision: RevisionName, begin: datetime, end: datetime) -> Values:
+        metric = "container/memory/utilizations"
+        found = self._series(revision, metric, (begin, end), "ALIGN_PERCENTILE_99", "REDUCE_MAX")
+        limit = limit_mb(self._spec.memory)
+        return {"memory_usage_mb": (found[""] * limit, "MB")} if "" in found else {}
+
+    def _kills(self, revision: RevisionName, begin: datetime, end: datetime) -> Values:
+        """How often the log says so, up to now: log lines are not late as figures are."""
+        del end
         body = {
             "resourceNames": [f"projects/{self._spec.project}"],
             "filter": 'resource.type="cloud_run_revision" AND '
             f'resource.labels.revision_name="{revision}" AND '
-            f'severity>=ERROR AND textPayload:"{_KILLED}" AND timestamp>="{since.isoformat()}"',
+            f'severity>=ERROR AND textPayload:"{_KILLED}" AND timestamp>="{_zulu(begin)}"',
             "pageSize": _MOST_KILLS,
         }
 
-        def call() -> float:
+        def call() -> list[object]:
             response = self._session.post(
                 f"{self._logging_url}/entries:list", json=body, timeout=self._caller.timeout_s
             )
-            if not response.ok:
-                raise from_http_response(response)  # type: ignore[no-untyped-call]
-            entries = response.json().get("entries", [])
-            return float(len(entries))
+            entries = _read(response).get("entries", [])
+            if not isinstance(entries, list):
+                raise ValueError("entries is no list")  # noqa: TRY004 - as of any other wrong content
+            return entries
 
-        try:
-            return self._caller.read(f"reading the log of {revision}", call)
-        except TargetError as error:
-            logger.warning("metrics.no_log", extra={"reason": error.message})
-            return None
+        found = self._caller.read(f"reading the log of {revision}", call)
+        return {"memory_kills": (float(len(found)), "")}
 
     def _series(
         self,
         revision: RevisionName,
         metric: str,
-        window_s: int,
+        interval: tuple[datetime, datetime],
         aligner: str,
         reducer: str,
         group: str = "",
     ) -> dict[str, float]:
         """Newest value of each series by the label in ``group``; without one, under the empty name."""
-        end = self._caller.clock.now()
+        begin, end = interval
         query = {
             "filter": f'metric.type="run.googleapis.com/{metric}" AND '
             'resource.type="cloud_run_revision" AND '
             f'resource.labels.revision_name="{revision}" AND '
             f'resource.labels.location="{self._spec.region}"',
-            "interval.startTime": (end - timedelta(seconds=window_s)).isoformat(),
-            "interval.endTime": end.isoformat(),
-            "aggregation.alignmentPeriod": f"{window_s}s",
+            "interval.startTime": _zulu(begin),
+            "interval.endTime": _zulu(end),
+            "aggregation.alignmentPeriod": f"{round((end - begin).total_seconds())}s",
             "aggregation.perSeriesAligner": aligner,
             "aggregation.crossSeriesReducer": reducer,
         }
         if group:
             query["aggregation.groupByFields"] = group
-        url = f"{self._base_url}/projects/{self._spec.project}/timeSeries"
-        doing = f"reading {metric} of {revision}"
-        found = _get(self._session, self._caller, doing, url, query)
+        url = f"{self._monitoring_url}/projects/{self._spec.project}/timeSeries"
+
+        def call() -> Json:
+            response = self._session.get(url, params=query, timeout=self._caller.timeout_s)
+            # what a project never had a figure of is not found, and no error
+            return {} if response.status_code == _NOT_FOUND else _read(response)
+
+        found = self._caller.read(f"reading {metric} of {revision}", call)
         result = {}
         series = found.get("timeSeries")
         for one in series if isinstance(series, list) else []:
@@ -193,6 +224,18 @@ class CloudMonitoring:
             if value is not None and math.isfinite(value):
                 result[str(label or "")] = value
         return result
+
+
+def _problem(error: DeployGateError, role: str) -> str:
+    """What could not be read and what to do, in one line."""
+    answer = answer_of(error.__cause__) if error.__cause__ is not None else None
+    if answer is not None and answer.http == _FORBIDDEN and answer.reason != API_IS_OFF:
+        return f"{error.message} (the account that deploys needs {role})"
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def _zulu(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def limit_mb(memory: str) -> float:
@@ -207,17 +250,19 @@ def limit_mb(memory: str) -> float:
     return float(found[1]) * _UNITS[found[2] or ""] / 1e6
 
 
-def _get(
-    session: requests.Session, caller: Caller, doing: str, url: str, query: Mapping[str, str]
-) -> Json:
-    def call() -> Json:
-        response = session.get(url, params=dict(query), timeout=caller.timeout_s)
-        if not response.ok:
-            raise from_http_response(response)  # type: ignore[no-untyped-call]
-        body = response.json()
-        return body if isinstance(body, dict) else {}
+def _read(response: requests.Response) -> Json:
+    """The body of an answer.
 
-    return caller.read(doing, call)
+    Raises:
+        google.api_core.exceptions.GoogleAPICallError: it is an error.
+        ValueError: it is no JSON object.
+    """
+    if not response.ok:
+        raise from_http_response(response)  # type: ignore[no-untyped-call]
+    body = response.json()
+    if not isinstance(body, dict):
+        raise ValueError("the answer is no JSON object")  # noqa: TRY004 - as of any other wrong content
+    return body
 
 
 def _newest(series: object) -> float | None:
@@ -237,18 +282,3 @@ def _member(value: object, *path: str) -> object:
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _number(found: Json, *path: str) -> float | None:
-    value = _member(found, *path)
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _measured(
-    values: Mapping[str, tuple[float | None, str]], revision: RevisionName
-) -> dict[str, Measurement]:
-    return {
-        name: Measurement.of(name, value, unit=unit, check=f"statistics of {revision}")
-        for name, (value, unit) in values.items()
-        if value is not None
-    }

@@ -18,13 +18,13 @@ from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.release import OWN_TAGS, Finding, FunctionSpec
 from pytest_deploygate.targets import wire
 from pytest_deploygate.targets.calls import Caller
+from pytest_deploygate.targets.failures import NEEDED_APIS, enable
 from pytest_deploygate.targets.functions import Functions
 from pytest_deploygate.targets.secret_versions import SecretVersions
 from pytest_deploygate.targets.services import Services
 
 LONGEST_HOST_LABEL: Final = 46
 """Most characters that a tag and the service's name may have together (Cloud Run tags)."""
-IAM: Final = "https://iam.googleapis.com/v1"
 _NAME: Final = re.compile(r"[a-z](?:[-_a-z0-9]{0,61}[a-z0-9])?")
 _ON_FUNCTION: Final = (
     "cloudfunctions.functions.get",
@@ -39,15 +39,16 @@ _State = functions_v2.Function.State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """What is asked, of whom. ``session`` and ``secrets`` are None for the local cloud, which has no such services."""
+    """What is asked, of whom; ``session`` carries the credentials, the addresses are those of the APIs v1."""
 
     spec: FunctionSpec
     functions: Functions
     services: Services
-    secrets: SecretVersions | None
-    session: requests.Session | None
+    secrets: SecretVersions
+    session: requests.Session
     caller: Caller
-    iam_url: str = IAM
+    iam_url: str
+    usage_url: str
 
     def look(self) -> tuple[Finding, ...]:
         """All findings, the blocking ones first; ends early when the platform cannot even be asked."""
@@ -57,6 +58,7 @@ class Preflight:
         except DeployGateError as error:
             found.append(_blocking(error.message, error.hint))
             return tuple(found)
+        found += self._apis()
         found += self._asked(self._runtime)
         found += self._asked(self._secrets)
         found += self._asked(lambda: self._account(function))
@@ -71,6 +73,32 @@ class Preflight:
             return list(ask())
         except DeployGateError as error:
             return [_blocking(error.message, error.hint)]
+
+    def _apis(self) -> list[Finding]:
+        """APIs that only the build will miss: it would fail minutes later. Who may not ask is told that."""
+        needed = (
+            (*NEEDED_APIS, "secretmanager.googleapis.com") if self.spec.secrets else NEEDED_APIS
+        )
+        parent = f"projects/{self.spec.project}"
+        url = f"{self.usage_url}/{parent}/services:batchGet"
+        query = [("names", f"{parent}/services/{name}") for name in needed]
+
+        def ask() -> list[str]:
+            response = self.session.get(url, params=query, timeout=self.caller.timeout_s)
+            if not response.ok:
+                raise from_http_response(response)  # type: ignore[no-untyped-call]
+            found = response.json().get("services", [])
+            off = [one["name"] for one in found if one.get("state") == "DISABLED"]
+            return [name.rpartition("/")[2] for name in off]
+
+        try:
+            off = self.caller.read("asking which APIs are enabled", ask)
+        except DeployGateError as error:
+            hint = "Look at them yourself: gcloud services list --enabled"
+            return [Finding(is_blocking=False, sentence=error.message, hint=hint)]
+        if not off:
+            return []
+        return [_blocking(f"APIs are not enabled: {', '.join(off)}", enable(*off))]
 
     def _names(self) -> Iterator[Finding]:
         name = self.spec.function
@@ -97,22 +125,20 @@ class Preflight:
             )
 
     def _secrets(self) -> Iterator[Finding]:
-        if self.secrets is not None:
-            self.secrets.resolve(self.spec)
+        self.secrets.resolve(self.spec)
         yield from ()
 
     def _account(self, function: functions_v2.Function | None) -> Iterator[Finding]:
         """Whether we may let the function run as its service account."""
         known = function.service_config.service_account_email if function is not None else ""
         email = self.spec.service_account or known
-        if self.session is None or not email:
+        if not email:
             return
-        session = self.session
         url = f"{self.iam_url}/projects/-/serviceAccounts/{email}:testIamPermissions"
 
         def ask() -> bool:
             body = {"permissions": [_ACT_AS]}
-            response = session.post(url, json=body, timeout=self.caller.timeout_s)
+            response = self.session.post(url, json=body, timeout=self.caller.timeout_s)
             if not response.ok:
                 raise from_http_response(response)  # type: ignore[no-untyped-call]
             return _ACT_AS in response.json().get("permissions", [])

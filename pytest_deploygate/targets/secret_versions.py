@@ -1,11 +1,11 @@
 """Which version of a secret ``latest`` stands for now: a rollback to a revision with ``latest`` is none.
 
-Asks Secret Manager for the version's name (``projects.secrets.versions.get``), never for its
-content.
+Asks Secret Manager for each version's name and state (``projects.secrets.versions.get``), never for
+its content.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -15,23 +15,28 @@ from google.api_core.exceptions import from_http_response
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
 from pytest_deploygate.targets.calls import Caller
+from pytest_deploygate.targets.failures import API_IS_OFF, answer_of
 
 logger = logging.getLogger(__name__)
 
-SECRET_MANAGER: Final = "https://secretmanager.googleapis.com/v1"  # noqa: S105 - an address
 LATEST: Final = "latest"
+_HINTS: Final = {
+    403: "The deploying account needs roles/secretmanager.viewer on it: gcloud secrets "
+    "add-iam-policy-binding {name} --project={project} --role=roles/secretmanager.viewer --member=WHO",
+    404: "Correct `secrets` in the settings, or make it: gcloud secrets create {name} "
+    "--project={project} --data-file=-",
+}
+"""What to do where the secret may not be seen, or is not there."""
 
 
 class SecretVersions:
     """Asks through ``session``, which carries the credentials; each answer is kept for the rollout."""
 
-    def __init__(
-        self, session: requests.Session, caller: Caller, *, base_url: str = SECRET_MANAGER
-    ) -> None:
+    def __init__(self, session: requests.Session, caller: Caller, *, base_url: str) -> None:
         self._session = session
         self._caller = caller
         self._base_url = base_url
-        self._known: dict[tuple[str, str], str] = {}
+        self._known: dict[tuple[str, str, str], str] = {}
 
     def resolve(self, spec: FunctionSpec) -> Mapping[str, SecretRef]:
         """The secrets of ``spec`` by variable, each with a number for its version.
@@ -42,17 +47,14 @@ class SecretVersions:
         return {key: self._numbered(ref, spec.project) for key, ref in spec.secrets.items()}
 
     def _numbered(self, ref: SecretRef, project: str) -> SecretRef:
-        if ref.version not in {"", LATEST}:
-            return ref
-        owner = ref.project or project
-        if (owner, ref.name) not in self._known:
-            number = self._ask(owner, ref.name)
-            self._known[owner, ref.name] = number
+        wanted = (ref.project or project, ref.name, ref.version or LATEST)
+        if wanted not in self._known:
+            self._known[wanted] = number = self._ask(*wanted)
             logger.info("target.secret_resolved", extra={"secret": ref.name, "version": number})
-        return replace(ref, version=self._known[owner, ref.name])
+        return replace(ref, version=self._known[wanted])
 
-    def _ask(self, project: str, name: str) -> str:
-        url = f"{self._base_url}/projects/{project}/secrets/{name}/versions/{LATEST}"
+    def _ask(self, project: str, name: str, version: str) -> str:
+        url = f"{self._base_url}/projects/{project}/secrets/{name}/versions/{version}"
 
         def call() -> tuple[str, str]:
             response = self._session.get(url, timeout=self._caller.timeout_s)
@@ -61,13 +63,26 @@ class SecretVersions:
             body = response.json()
             return str(body["name"]), str(body.get("state", ""))
 
-        full_name, state = self._caller.read(
-            f"reading the newest version of the secret {name}", call
-        )
+        full_name, state = self._read(project, name, version, call)
         number = full_name.rpartition("/")[2]
         if state != "ENABLED" or not number.isdigit():
             raise TargetRefused(
-                f"the newest version of the secret {name} ({number}) is {state or 'unknown'}",
-                hint=f"Enable it, or name a version in the settings: {name}:NUMBER",
+                f"the version {version} of the secret {name} ({number}) is {state or 'unknown'}",
+                hint=f"Enable it, or name another version in the settings: {name}:NUMBER",
             )
         return number
+
+    def _read(
+        self, project: str, name: str, version: str, call: Callable[[], tuple[str, str]]
+    ) -> tuple[str, str]:
+        try:
+            return self._caller.read(f"reading the version {version} of the secret {name}", call)
+        except TargetRefused as error:
+            cause = error.__cause__
+            answer = answer_of(cause) if cause is not None else None
+            if answer is None or answer.http not in _HINTS:
+                raise
+            if answer.reason == API_IS_OFF:
+                raise
+            hint = _HINTS[answer.http].format(name=name, project=project)
+            raise TargetRefused(error.message, hint=hint) from cause

@@ -9,14 +9,24 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import parse_qsl
 
 import jsonschema
 from jsonschema.protocols import Validator
 
-Api = Literal["cloudfunctions.v2", "run.v2", "sheets.v4"]
-APIS: tuple[Api, ...] = ("cloudfunctions.v2", "run.v2", "sheets.v4")
+Api = Literal[
+    "cloudfunctions.v2",
+    "run.v2",
+    "sheets.v4",
+    "monitoring.v3",
+    "logging.v2",
+    "secretmanager.v1",
+    "serviceusage.v1",
+    "iam.v1",
+    "iamcredentials.v1",
+]
+APIS: tuple[Api, ...] = get_args(Api)
 Json = dict[str, object]
 
 _PACKED = {

@@ -1,16 +1,11 @@
-"""What only Google has: credentials, Secret Manager, Monitoring, disabled APIs; with samples of its documentation."""
+"""What only Google has: credentials, Secret Manager, disabled APIs; with samples of its documentation."""
 
 import json
-import urllib.parse
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import requests
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from google.oauth2.credentials import Credentials as UserCredentials
 
 from pytest_deploygate.core.errors import (
@@ -20,14 +15,14 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
-from pytest_deploygate.core.values import RevisionName
 from pytest_deploygate.targets.auth import CallTokens, credentials_for
 from pytest_deploygate.targets.calls import Caller
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
-from pytest_deploygate.targets.monitoring import CloudMonitoring, limit_mb, open_metrics
 from pytest_deploygate.targets.secret_versions import SecretVersions
 from tests.checks.loopback import Asked, Reply, ServerMaker, serving
-from tests.contract.target.lab import HurriedClock, Lab
+from tests.contract.target.google import error, reply
+from tests.contract.target.keys import service_account
+from tests.contract.target.lab import HurriedClock
 from tests.fakes import FakeClock
 
 SPEC = FunctionSpec(
@@ -46,21 +41,6 @@ def start() -> Iterator[ServerMaker]:
     """Starts servers that answer as the test says."""
     with serving() as maker:
         yield maker
-
-
-def reply(body: object, status: int = 200) -> Reply:
-    return Reply(
-        status=status,
-        body=json.dumps(body).encode(),
-        headers={"content-type": "application/json"},
-    )
-
-
-def error(http: int, status: str, message: str, **info: object) -> Reply:
-    """An error as the design guide of Google's APIs has it (cloud.google.com/apis/design/errors)."""
-    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", **info}] if info else []
-    said = {"code": http, "message": message, "status": status, "details": details}
-    return reply({"error": said}, http)
 
 
 # -- secrets ---------------------------------------------------------------------------------------
@@ -88,7 +68,7 @@ def test_latest_becomes_the_number_that_it_stands_for(start: ServerMaker) -> Non
     server = start(
         lambda asked: reply(
             {
-                "name": "projects/1234/secrets/gemini-api-key/versions/7",
+                "name": f"projects/1/secrets/s/versions/{3 if asked.path.endswith('/3') else 7}",
                 "createTime": "2025-01-17T10:00:00.123456Z",
                 "state": "ENABLED",
                 "replicationStatus": {"automatic": {}},
@@ -111,157 +91,54 @@ def test_latest_becomes_the_number_that_it_stands_for(start: ServerMaker) -> Non
         "D": "7",
     }
     versions.resolve(spec)
+    # one question for each version, and none for its content
     assert [asked.path for asked in server.asked] == [
         "/projects/p1/secrets/gemini-api-key/versions/latest",
+        "/projects/p1/secrets/other/versions/3",
         "/projects/p2/secrets/far/versions/latest",
     ]
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "words", "hint"),
     [
-        (error(404, "NOT_FOUND", "Secret [projects/1/secrets/key] not found."), "not found"),
-        (error(403, "PERMISSION_DENIED", "Permission denied."), "403"),
-        (reply({"name": "projects/1/secrets/key/versions/2", "state": "DISABLED"}), "DISABLED"),
+        (
+            error(404, "NOT_FOUND", "Secret [projects/1/secrets/key] not found."),
+            "not found",
+            "gcloud secrets create key --project=p1 --data-file=-",
+        ),
+        (
+            error(403, "PERMISSION_DENIED", "Permission denied.", reason="IAM_PERMISSION_DENIED"),
+            "403",
+            "roles/secretmanager.viewer",
+        ),
+        (
+            error(
+                403,
+                "PERMISSION_DENIED",
+                "Secret Manager API has not been used.",
+                reason="SERVICE_DISABLED",
+                domain="googleapis.com",
+                metadata={"service": "secretmanager.googleapis.com"},
+            ),
+            "403",
+            "gcloud services enable secretmanager.googleapis.com",
+        ),
+        (
+            reply({"name": "projects/1/secrets/key/versions/2", "state": "DISABLED"}),
+            "DISABLED",
+            "key:NUMBER",
+        ),
     ],
 )
 def test_a_secret_that_cannot_be_used_is_named(
-    start: ServerMaker, answer: Reply, words: str
+    start: ServerMaker, answer: Reply, words: str, hint: str
 ) -> None:
     server = start(lambda asked: answer)
     with pytest.raises(TargetRefused, match=words) as caught:
         secret_versions(server.url).resolve(with_secrets(A=SecretRef(name="key")))
     assert "the secret key" in caught.value.message
-
-
-# -- monitoring ------------------------------------------------------------------------------------
-
-
-def series(value: object, **labels: str) -> dict[str, object]:
-    """One series as projects.timeSeries.list answers it."""
-    return {
-        "metric": {"labels": labels, "type": "run.googleapis.com/request_count"},
-        "resource": {"type": "cloud_run_revision", "labels": {"revision_name": "r-1"}},
-        "metricKind": "DELTA",
-        "valueType": "INT64",
-        "points": [
-            {
-                "interval": {
-                    "startTime": "2026-11-23T08:00:00Z",
-                    "endTime": "2026-11-23T08:05:00Z",
-                },
-                "value": value,
-            }
-        ],
-    }
-
-
-def monitoring(url: str, spec: FunctionSpec = SPEC) -> CloudMonitoring:
-    caller = Caller(FakeClock(), timeout_s=5)
-    session = requests.Session()
-    return CloudMonitoring(spec, session, caller, base_url=url, logging_url=url)
-
-
-ANSWERS = {
-    "request_count": [
-        series({"int64Value": "190"}, response_code_class="2xx"),
-        series({"int64Value": "10"}, response_code_class="5xx"),
-    ],
-    "request_latencies": [series({"doubleValue": 2500.0})],
-    "utilizations": [series({"doubleValue": 0.5})],
-}
-
-
-def answer_metrics(asked: Asked) -> Reply:
-    if asked.method == "POST":
-        return reply({"entries": [{"textPayload": "Memory limit of 1024 MiB exceeded"}]})
-    path = urllib.parse.unquote(asked.path)
-    return reply({"timeSeries": next(v for k, v in ANSWERS.items() if k in path)})
-
-
-def test_measurements_are_those_of_the_triggers(start: ServerMaker) -> None:
-    server = start(answer_metrics)
-    found = monitoring(server.url).sample(RevisionName("r-1"), 300)
-    assert {name: (float(m.value), m.unit) for name, m in found.items()} == {
-        "request_count": (200.0, ""),
-        "error_rate": (0.05, ""),
-        "processing_time_s": (2.5, "s"),
-        "memory_usage_mb": (536.870912, "MB"),
-        "memory_kills": (1.0, ""),
-    }
-
-
-def test_questions_are_those_that_the_api_has(start: ServerMaker) -> None:
-    server = start(answer_metrics)
-    monitoring(server.url).sample(RevisionName("r-1"), 5)
-    described = json.loads(
-        files("googleapiclient")
-        .joinpath("discovery_cache", "documents", "monitoring.v3.json")
-        .read_text(encoding="utf-8")
-    )
-    method = described["resources"]["projects"]["resources"]["timeSeries"]["methods"]["list"]
-    asked = [a for a in server.asked if a.method == "GET"]
-    assert len(asked) == 3
-    for one in asked:
-        path, _, query = one.path.partition("?")
-        given = dict(urllib.parse.parse_qsl(query))
-        assert path == "/projects/p1/timeSeries"
-        assert set(given) <= set(method["parameters"])
-        for name, value in given.items():
-            assert value in method["parameters"][name].get("enum", [value])
-        assert 'revision_name="r-1"' in given["filter"]
-        assert given["aggregation.alignmentPeriod"] == "60s"
-        begin, end = (
-            datetime.fromisoformat(given[f"interval.{which}Time"]) for which in ("start", "end")
-        )
-        assert (end - begin).total_seconds() == 60
-        assert end.tzinfo is UTC
-
-
-def test_what_is_not_known_is_left_out(start: ServerMaker) -> None:
-    server = start(
-        lambda asked: reply({}) if asked.method == "GET" else error(403, "PERMISSION_DENIED", "no")
-    )
-    assert dict(monitoring(server.url).sample(RevisionName("r-1"), 300)) == {}
-
-
-def test_statistics_that_cannot_be_read_are_unavailable(start: ServerMaker) -> None:
-    server = start(lambda asked: error(503, "UNAVAILABLE", "later"))
-    with pytest.raises(TargetUnavailable, match="request_count of r-1"):
-        monitoring(server.url).sample(RevisionName("r-1"), 300)
-
-
-@pytest.mark.parametrize(
-    ("memory", "expected"),
-    [("1Gi", 1073.741824), ("1GiB", 1073.741824), ("512M", 512), ("256Mi", 268.435456)],
-)
-def test_memory_limits_are_read(memory: str, expected: float) -> None:
-    assert limit_mb(memory) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="not an amount"):
-        limit_mb("much")
-
-
-def test_the_local_cloud_has_the_same_measurements(lab: Lab) -> None:
-    lab.serving()
-    metrics = open_metrics(
-        lab.target.spec, endpoint=lab.driver.cloud.endpoint, clock=HurriedClock()
-    )
-    found = metrics.sample(lab.baseline, 60)
-    assert found["request_count"].value >= 20
-    assert found["error_rate"].value == 0
-    assert found["processing_time_s"].value > 0
-    assert found["memory_kills"].value == 0
-
-
-def test_a_revision_that_was_never_asked_has_no_error_rate(lab: Lab) -> None:
-    lab.driver.local("POST", f"revisions/{lab.verify}/misbehave", {})
-    metrics = open_metrics(
-        lab.target.spec, endpoint=lab.driver.cloud.endpoint, clock=HurriedClock()
-    )
-    found = metrics.sample(lab.verify, 60)
-    assert found["request_count"].value == 0
-    assert "error_rate" not in found
-    assert "processing_time_s" not in found
+    assert hint in caught.value.hint
 
 
 # -- credentials -----------------------------------------------------------------------------------
@@ -274,28 +151,6 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     return tmp_path
-
-
-def service_account(folder: Path, token_uri: str) -> Path:
-    """A key file as `gcloud iam service-accounts keys create` writes it, with a new key."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path = folder / "key.json"
-    content = {
-        "type": "service_account",
-        "project_id": "p1",
-        "private_key_id": "1",
-        "private_key": pem.decode(),
-        "client_email": "deployer@p1.iam.gserviceaccount.com",
-        "client_id": "1",
-        "token_uri": token_uri,
-    }
-    path.write_text(json.dumps(content))
-    return path
 
 
 def test_missing_credentials_say_what_to_run(nobody: Path) -> None:

@@ -4,18 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-import requests
+from google.cloud import run_v2
 
-from pytest_deploygate.core.release import Finding, FunctionSpec
-from pytest_deploygate.targets.calls import Caller
-from pytest_deploygate.targets.clients import Clients, connect
+from pytest_deploygate.core.release import Finding, SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
-from pytest_deploygate.targets.functions import Functions
-from pytest_deploygate.targets.preflight import Preflight
-from pytest_deploygate.targets.services import Services
 from tests.checks.loopback import Asked, Reply, serving
+from tests.contract.target.google import error, reply
 from tests.contract.target.lab import HurriedClock, Lab, last_call, make_target
-from tests.emulator.driving import POLLING, Driver, to
+from tests.emulator.driving import POLLING, to
 
 NewTarget = Callable[..., CloudFunctionsTarget]
 
@@ -122,56 +118,128 @@ def test_a_platform_that_is_not_there_is_one_finding(lab: Lab) -> None:
     assert found.is_blocking
 
 
-def test_missing_permissions_are_named(driver: Driver, lab: Lab) -> None:
-    """A platform that grants nothing."""
-    with serving() as start:
-        server = start(lambda asked: Reply(body=b'{"permissions": []}'))
-        found = asked_with(lab, driver.cloud.endpoint, iam_url=server.url)
-    [blocked] = [f for f in found if f.is_blocking]
-    assert "may not act as the function's service account runner@p1" in blocked.sentence
-    assert "roles/iam.serviceAccountUser" in blocked.hint
+def altered(lab: Lab, *changes: tuple[str, Reply], **settings: object) -> tuple[Finding, ...]:
+    """Preflight of the lab's function on the local cloud, with other answers where the path has the words."""
 
-
-def test_permissions_on_function_and_service_are_asked_for(lab: Lab) -> None:
-    """The local cloud with nothing granted."""
-
-    def nothing_granted(asked: Asked) -> Reply:
-        if ":testIamPermissions" in asked.path:
-            return Reply(body=b"{}")
+    def answer(asked: Asked) -> Reply:
+        for words, other in changes:
+            if words in asked.path:
+                return other
         url = lab.driver.cloud.endpoint + asked.path
         answer = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
         return Reply(status=answer.status_code, body=answer.content)
 
     with serving() as start:
-        clients = connect(start(nothing_granted).url, None)
-        found = looked(clients, lab.target.spec, iam_url="")
-    assert [f.is_blocking for f in found] == [True, True]
-    assert "cloudfunctions.functions.update" in found[0].sentence
-    assert "run.services.update" in found[1].sentence
-
-
-def test_granted_permissions_are_fine(driver: Driver, lab: Lab) -> None:
-    granted = b'{"permissions": ["iam.serviceAccounts.actAs"]}'
-    with serving() as start:
-        server = start(lambda asked: Reply(body=granted))
-        assert asked_with(lab, driver.cloud.endpoint, iam_url=server.url) == ()
-
-
-def asked_with(lab: Lab, endpoint: str, *, iam_url: str) -> tuple[Finding, ...]:
-    spec = replace(lab.target.spec, service_account="runner@p1.iam.gserviceaccount.com")
-    return looked(connect(endpoint, None), spec, iam_url=iam_url)
-
-
-def looked(clients: Clients, spec: FunctionSpec, *, iam_url: str) -> tuple[Finding, ...]:
-    caller = Caller(HurriedClock(), timeout_s=10)
-    found = Preflight(
-        spec=spec,
-        functions=Functions(clients, caller, spec, is_local=True),
-        services=Services(clients, caller),
-        secrets=None,
-        session=requests.Session() if iam_url else None,
-        caller=caller,
-        iam_url=iam_url,
-    ).look()
-    clients.close()
+        spec = replace(lab.target.spec, **settings)  # type: ignore[arg-type]
+        target = CloudFunctionsTarget(
+            spec=spec,
+            endpoint=start(answer).url,
+            credentials=None,
+            home=lab.home,
+            clock=HurriedClock(),
+            is_local=True,
+        )
+        found = target.preflight()
+        target.close()
     return found
+
+
+RUNNER = "runner@p1.iam.gserviceaccount.com"
+NOTHING_GRANTED = (":testIamPermissions", reply({}))
+
+
+def test_missing_permissions_are_named_with_the_role_that_has_them(lab: Lab) -> None:
+    found = altered(lab, NOTHING_GRANTED, service_account=RUNNER)
+    assert [f.is_blocking for f in found] == [True, True, True]
+    account, function, service = found
+    assert f"may not act as the function's service account {RUNNER}" in account.sentence
+    assert "--role=roles/iam.serviceAccountUser" in account.hint
+    assert "cloudfunctions.functions.update" in function.sentence
+    assert "roles/cloudfunctions.developer" in function.hint
+    assert "run.services.update" in service.sentence
+    assert "roles/run.developer" in service.hint
+
+
+def test_granted_permissions_are_fine(lab: Lab) -> None:
+    assert changed(lab, service_account=RUNNER) == ()
+
+
+def test_apis_that_only_the_build_would_miss_are_named(lab: Lab) -> None:
+    parent = "projects/p1/services/"
+    services = [
+        {"name": f"{parent}run.googleapis.com", "state": "ENABLED"},
+        {"name": f"{parent}cloudbuild.googleapis.com", "state": "DISABLED"},
+        {"name": f"{parent}artifactregistry.googleapis.com", "state": "DISABLED"},
+    ]
+    found = the_one(altered(lab, ("services:batchGet", reply({"services": services}))))
+    assert found.is_blocking
+    assert "cloudbuild.googleapis.com, artifactregistry.googleapis.com" in found.sentence
+    assert (
+        "gcloud services enable cloudbuild.googleapis.com artifactregistry.googleapis.com"
+        in found.hint
+    )
+
+
+def test_who_may_not_ask_for_apis_is_told_and_goes_on(lab: Lab) -> None:
+    lab.driver.fault(path="services:batchGet", http=403, status="PERMISSION_DENIED", times=None)
+    found = the_one(lab.target.preflight())
+    assert not found.is_blocking
+    assert "asking which APIs are enabled" in found.sentence
+
+
+def test_an_api_that_is_off_is_named_by_its_own_answer(lab: Lab) -> None:
+    off = error(
+        403,
+        "PERMISSION_DENIED",
+        "Cloud Run Admin API has not been used in project 1 before or it is disabled.",
+        reason="SERVICE_DISABLED",
+        domain="googleapis.com",
+        metadata={"service": "run.googleapis.com", "consumer": "projects/1"},
+    )
+    found = the_one(altered(lab, ("/services/", off)))
+    assert found.is_blocking
+    assert "gcloud services enable run.googleapis.com" in found.hint
+
+
+def test_secrets_are_looked_for_before_anything_is_touched(lab: Lab) -> None:
+    present, absent = SecretRef(name="api-key"), SecretRef(name="gone", version="4")
+    assert changed(lab, secrets={"KEY": present}) == ()
+    found = the_one(changed(lab, secrets={"KEY": present, "OTHER": absent}))
+    assert found.is_blocking
+    assert "the version 4 of the secret gone" in found.sentence
+    assert "secrets.toml" in found.sentence
+    assert "gcloud secrets create gone" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"environment": "GEN_1"}, "is a function of the 1st generation"),
+        ({"environment": "GEN_2", "eventTrigger": {"eventType": "x"}}, "triggered by events"),
+        ({"environment": "GEN_2", "state": "DELETING"}, "is being changed right now (DELETING)"),
+    ],
+)
+def test_a_function_of_another_kind_blocks(lab: Lab, answer: dict[str, object], words: str) -> None:
+    name = f"projects/p1/locations/us-central1/functions/{lab.target.spec.function}"
+    environment = {"environmentVariables": {"SHEET": "s", "MODE": "m"}}
+    other = {"name": name, "serviceConfig": environment, **answer}
+    path = f"/functions/{lab.target.spec.function}?"
+    found = the_one(altered(lab, (path, reply(other))))
+    assert found.is_blocking
+    assert words in found.sentence
+
+
+def test_a_service_that_is_being_changed_blocks(lab: Lab) -> None:
+    service = run_v2.Service.to_dict(lab.read(), preserving_proto_field_name=False)
+    service["reconciling"] = True
+    path = f"/services/{lab.service.rpartition('/')[2]}?"
+    found = the_one(altered(lab, (path, reply(service))))
+    assert found.is_blocking
+    assert "is being changed right now" in found.sentence
+
+
+def test_a_baseline_that_is_not_ready_is_named(lab: Lab) -> None:
+    gone = error(404, "NOT_FOUND", "Resource was not found")
+    found = the_one(altered(lab, (f"/revisions/{lab.baseline}", gone)))
+    assert not found.is_blocking
+    assert f"{lab.baseline} has the traffic and is not ready" in found.sentence

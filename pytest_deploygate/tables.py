@@ -1,0 +1,47 @@
+"""Reads values of a TOML document whose types the schema has checked already."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import TypeAlias
+
+Toml: TypeAlias = "str | int | bool | Decimal | list[Toml] | dict[str, Toml]"
+Table: TypeAlias = dict[str, Toml]
+
+
+def as_table(value: Toml) -> Table:
+    """The value, a table."""
+    assert isinstance(value, dict)
+    return value
+
+
+def table_of(table: Table, key: str) -> Table:
+    """The table under ``key``; empty if there is none."""
+    return as_table(table.get(key, {}))
+
+
+def list_of(value: "Toml | None") -> list[Toml]:
+    """The value, a list; empty if there is none."""
+    if value is None:
+        return []
+    assert isinstance(value, list)
+    return value
+
+
+def texts_of(table: Table, key: str) -> dict[str, str]:
+    """Texts by name under ``key``."""
+    return {k: str(v) for k, v in table_of(table, key).items()}
+
+
+def fraction(value: "Toml | None", default: Fraction) -> Fraction:
+    """The value as an exact number."""
+    return default if value is None else Fraction(str(value))
+
+
+def integer(value: "Toml | None", default: int) -> int:
+    """The value as a whole number."""
+    return default if value is None else int(str(value))
+
+
+def optional_integer(value: "Toml | None") -> int | None:
+    """The value as a whole number, or None if there is none."""
+    return None if value is None else int(str(value))
