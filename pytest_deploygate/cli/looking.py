@@ -280,13 +280,14 @@ class PlanFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What ``plan`` shows. ``plan_digest`` is what an approval names."""
+    """What ``plan`` shows. ``plan_digest`` is what an approval names; ``left_out`` has the reason for each path."""
 
     environment: str
     plan_digest: str
     package_digest: str
     package_files: int
     package_bytes: int
+    left_out: Mapping[str, str]
     config_digest: str
     baseline: str
     findings: Sequence[PlanFinding]
@@ -347,6 +348,7 @@ def _plan(operator: Operator, environment: Environment) -> Plan:
             package_digest=package.digest,
             package_files=len(package.files),
             package_bytes=package.size_bytes,
+            left_out=dict(package.left_out),
             config_digest=environment.config_digest,
             baseline=snapshot.baseline or "",
             findings=[
@@ -368,6 +370,7 @@ def _print_plan(out: Output, found: Plan) -> None:
             ("replaces", found.baseline or "nothing: it would be the first release"),
         )
     )
+    out.table(("left out", "why"), list(found.left_out.items()), title="\nnot packed")
     rows = [("blocks" if f.is_blocking else "note", f.sentence, f.hint) for f in found.findings]
     out.table(("finding", "what", "do"), rows, title="\npreflight")
     out.line()

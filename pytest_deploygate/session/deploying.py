@@ -155,6 +155,7 @@ class DeployFlow:
         rollout.update(replace(rollout.record, inventory=desk.recorder.inventory))
         desk.terminal.step("rollout", f"{rollout.record.rollout_id} to {ports.environment}")
         desk.terminal.step("packaging", f"{len(package.files)} files, digest {package.digest[:12]}")
+        desk.tell_left_out(package)
         refuse_unfit(desk, ports, rollout)
         return rollout
 

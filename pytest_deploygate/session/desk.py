@@ -11,7 +11,7 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.probe import Endpoint
 from pytest_deploygate.config import Environment, Settings
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot, Variant
+from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Package, Snapshot, Variant
 from pytest_deploygate.core.values import Phase, Secret
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, judge_phase, reconcile
 from pytest_deploygate.engine import Staged
@@ -120,6 +120,12 @@ class Desk:
         verdict = reconcile(policy, own, custom, dict(self.options.overrides))
         self.verdicts[phase] = verdict
         return verdict
+
+    def tell_left_out(self, package: Package) -> None:
+        """With ``-v``: what of the source was not packed, and why."""
+        if self.config.get_verbosity() > 0:
+            for name, reason in package.left_out:
+                self.terminal.step("left out", f"{name}: {reason}")
 
     def tell_verdict(self, record: RolloutRecord, verdict: PhaseVerdict) -> None:
         """Let everybody know of a phase's verdict."""

@@ -7,6 +7,7 @@ from pytest_deploygate.core.errors import (
     DeployGateError,
     ExitStatus,
 )
+from pytest_deploygate.core.release import Finding
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.reporting import Ending
@@ -22,6 +23,7 @@ class PlanFlow:
         self._desk = desk
         self._error: DeployGateError | None = None
         self._lines: tuple[str, ...] = ()
+        self._blocking: tuple[Finding, ...] = ()
 
     def run(self, session: pytest.Session) -> None:
         """Run the readiness gates and render the plan."""
@@ -38,8 +40,11 @@ class PlanFlow:
                     policy=desk.settings.policy,
                     baseline=snapshot.baseline,
                 )
+                desk.tell_left_out(package)
+                self._blocking = tuple(f for f in findings if f.is_blocking)
                 self._lines = (
-                    *(f"preflight: {f.sentence}" for f in findings),
+                    *(_finding(f) for f in findings),
+                    f"replaces: {snapshot.serving if snapshot.exists else 'nothing: a first release'}",
                     f"plan: digest {plan}",
                     f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}",
                     *ports.target.gcloud_commands(snapshot),
@@ -54,10 +59,20 @@ class PlanFlow:
         if self._error is not None:
             return ending_for(self._error)
         verdict = self._desk.verdicts[Phase.READINESS]
+        reason = verdict.reason
+        if verdict.holds and self._blocking:
+            sentence = "; ".join(f.sentence for f in self._blocking)
+            reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence)
+        is_fit = verdict.holds and not self._blocking
         return Ending(
-            verdict="PLAN" if verdict.holds else "REFUSE",
+            verdict="PLAN" if is_fit else "REFUSE",
             state="PLANNED",
-            reason=verdict.reason,
-            status=ExitStatus.PROMOTED if verdict.holds else ExitStatus.NOT_PROMOTED,
+            reason=reason,
+            status=ExitStatus.PROMOTED if is_fit else ExitStatus.NOT_PROMOTED,
             lines=self._lines,
         )
+
+
+def _finding(finding: Finding) -> str:
+    word = "preflight blocks" if finding.is_blocking else "preflight"
+    return f"{word}: {finding.sentence}; {finding.hint}".rstrip("; ")

@@ -1,5 +1,6 @@
 """The equivalent gcloud commands: word by word as people know them, and safe to paste into a shell."""
 
+import shlex
 import shutil
 import subprocess
 from dataclasses import replace
@@ -9,31 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploygate.core.release import FunctionSpec, SecretRef, Snapshot, Variant
+from pytest_deploygate.config import load
+from pytest_deploygate.core.release import SecretRef, Snapshot, Variant
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import RevisionName
 from pytest_deploygate.targets import gcloud
 
+REPOSITORY = Path(__file__).parents[2]
+PRODUCTION = load(REPOSITORY).environment("production").spec
+"""Production as pyproject.toml has it: what is printed must be what was typed by hand for it."""
 HERE = Path("/srv/checkout")
-SPEC = FunctionSpec(
-    function="process_invoice",
-    project="freckled-hen-analytics",
-    region="us-central1",
-    runtime="python312",
-    entry_point="process_invoice",
-    source=str(HERE),
-    memory="1Gi",
-    timeout_s=540,
-    public=True,
-    variables={
-        "GOOGLE_CLOUD_PROJECT_ID": "freckled-hen-analytics",
-        "DOCUMENT_AI_PROCESSOR_ID": "be53c6e3a199a473",
-        "GOOGLE_CLOUD_LOCATION": "us",
-        "GOOGLE_SHEETS_SPREADSHEET_ID": "1PdnZGPZwAV6AHXEeByhOlaEeGObxYWppwLcq0gdvs0E",
-        "GOOGLE_SHEETS_SHEET_NAME": "Update 20230525",
-    },
-    secrets={"GEMINI_API_KEY": SecretRef(name="gemini-api-key")},
-)
+SPEC = replace(PRODUCTION, source=str(HERE), verify_variables={})
 
 AS_TYPED_BY_HAND = r"""
 gcloud functions deploy process_invoice \
@@ -73,9 +60,14 @@ def served(traffic: Traffic) -> Snapshot:
     )
 
 
-def test_deploy_is_the_command_that_was_typed_by_hand() -> None:
-    made = gcloud.deploy(SPEC, Variant.TWIN, cwd=HERE)
+def test_production_is_deployed_by_the_command_that_was_typed_by_hand() -> None:
+    made = gcloud.deploy(PRODUCTION, Variant.TWIN, cwd=Path(PRODUCTION.source))
     assert words(made) == words(AS_TYPED_BY_HAND)
+    assert shlex.split(made.replace("\\\n", "")) == ["gcloud", *words(AS_TYPED_BY_HAND)[0]]
+    # the same words in the same lines, but for the quotes that a value does not need
+    lines = [" ".join(shlex.split(line.rstrip("\\"))) for line in made.splitlines()]
+    typed = AS_TYPED_BY_HAND.strip().splitlines()
+    assert lines == [" ".join(shlex.split(line.rstrip("\\"))) for line in typed]
 
 
 def test_deploy_names_everything_that_the_settings_name() -> None:
