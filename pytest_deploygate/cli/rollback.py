@@ -42,6 +42,7 @@ from pytest_deploygate.engine import (
 )
 from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.session.signals import SignalGuard
+from pytest_deploygate.targets import gcloud
 
 KEPT, LOST = "kept", "lost"
 
@@ -68,6 +69,8 @@ class Rollback:
     settled: Sequence[str]
     superseded: Sequence[str]
     post_rollback_validation: Checked | None
+    notes: Sequence[str] = ()
+    """What else to know."""
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -172,7 +175,15 @@ def _carry_out(
             rollout = _roll_back(operator, ports, plan, wish, out)
             superseded = _supersede(operator, ports, rollout, out)
         operator.record(out, rollout.record)
-        return _rollback_of(environment, wish, rollout, plan, now, record, settled, superseded)
+        notes = _pinned(ports) if rollout.state is State.ROLLED_BACK else ()
+        found = _rollback_of(environment, wish, rollout, plan, now, record, settled, superseded)
+        return replace(found, notes=notes)
+
+
+def _pinned(ports: Ports) -> tuple[str, ...]:
+    with contextlib.suppress(DeployGateError):
+        return gcloud.pinned(ports.target.spec, ports.target.snapshot())
+    return ()
 
 
 @contextlib.contextmanager
@@ -361,6 +372,8 @@ def _print(out: Output, found: Rollback) -> None:
             ("checks", f"{checked.verdict}: {checked.reason}" if checked is not None else ""),
         )
     )
+    for note in found.notes:
+        out.line(note)
     if not found.rollback_successful:
         out.line(
             f"a person must look: deploygate status {found.environment}; "

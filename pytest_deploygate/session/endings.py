@@ -19,6 +19,7 @@ from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine import Ledgered, reason_for
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
+from pytest_deploygate.targets import gcloud
 from pytest_deploygate.wiring import LOCAL
 
 _FINAL_VERDICT = {
@@ -65,11 +66,8 @@ def _lines(desk: Desk, rollout: Ledgered, error: DeployGateError | None) -> tupl
         lines.append(f"url: {url}")
     with contextlib.suppress(DeployGateError):
         now = rollout.ports.target.snapshot()
-        if rollout.state is State.ROLLED_BACK and now.exists and now.traffic.is_pinned:
-            lines.append(
-                "traffic is pinned to the baseline: what is deployed by other means gets none; to undo it: "
-                f"gcloud run services update-traffic {now.service.rpartition('/')[2]} --to-latest"
-            )
+        if rollout.state is State.ROLLED_BACK:
+            lines += gcloud.pinned(rollout.ports.target.spec, now)
     if error is not None and error.hint:
         lines.append(f"hint: {error.hint}")
     if desk.environment.target == LOCAL and rollout.record.serving:

@@ -29,6 +29,7 @@ from pytest_deploygate.session.endings import ending_for
 from pytest_deploygate.session.flow import with_verdict
 from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.session.platform import open_statistics
+from pytest_deploygate.targets import gcloud
 from pytest_deploygate.wiring import open_ports, recover
 
 
@@ -188,5 +189,12 @@ class JudgeFlow:
                 if is_stranded
                 else f"rolled back from {plan.serving} to {plan.to}",
                 f"url: {snapshot.url}",
+                *(() if is_stranded else _pinned(ports)),
             ),
         )
+
+
+def _pinned(ports: Ports) -> tuple[str, ...]:
+    with contextlib.suppress(DeployGateError):
+        return gcloud.pinned(ports.target.spec, ports.target.snapshot())
+    return ()

@@ -1,7 +1,6 @@
 """The Cloud Functions v2 API: the function, its source, and the operations that deploy it."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import requests
 from google.api_core.exceptions import NotFound
 from google.cloud import functions_v2
 from google.longrunning import operations_pb2
+from google.protobuf import json_format
 
 from pytest_deploygate.core.errors import (
     ConfigError,
@@ -96,14 +96,8 @@ class Functions:
         )
         self._check_host(answer.upload_url)
         self._put(answer.upload_url, path)
-        source = answer.storage_source
-        return json.dumps(
-            {
-                "bucket": source.bucket,
-                "object": source.object_,
-                "generation": str(source.generation),
-            }
-        )
+        # handed back unchanged, whatever the platform put there
+        return str(json_format.MessageToJson(functions_v2.StorageSource.pb(answer.storage_source)))
 
     def _check_host(self, url: str) -> None:
         parts = urlsplit(url)

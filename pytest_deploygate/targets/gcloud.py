@@ -69,6 +69,20 @@ def commands(spec: FunctionSpec, snapshot: Snapshot | None, *, cwd: Path) -> tup
     return tuple(result)
 
 
+def pinned(spec: FunctionSpec, now: Snapshot) -> tuple[str, ...]:
+    """What to know of traffic that is ``now`` pinned by name, as after a rollback; nothing where it follows LATEST."""
+    if not now.exists or not now.traffic.is_pinned:
+        return ()
+    project = _flag("project", spec.project)
+    undo = _update_traffic(spec, _service(spec, now), f"{project} --to-latest")
+    to = now.serving.sole or now.serving
+    note = (
+        f"traffic is pinned to {to}: what is deployed by other means gets none until the next "
+        f"promotion; by hand, once the newest revision is a good one: {undo}"
+    )
+    return (note,)
+
+
 def deploy(spec: FunctionSpec, variant: Variant, *, cwd: Path, is_private: bool = False) -> str:
     """``gcloud functions deploy`` for one of the two revisions; ``is_private`` keeps the public out."""
     access = "--allow-unauthenticated"

@@ -5,13 +5,13 @@ The only place that knows the shape of ``google.cloud.functions.v2.Function`` an
 kept when written back.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final, TypeVar
 
 from google.cloud import functions_v2, run_v2
+from google.protobuf import json_format
 
 from pytest_deploygate.core.errors import ConfigError, TargetRefused
 from pytest_deploygate.core.release import (
@@ -256,12 +256,9 @@ def secret_variables(
 
 def storage_source(text: str) -> functions_v2.StorageSource:
     """The place of an uploaded archive, from the text that :func:`Functions.upload` returned."""
-    place: dict[str, str] = json.loads(text)
-    return functions_v2.StorageSource(
-        bucket=place["bucket"],
-        object_=place["object"],
-        generation=int(place.get("generation") or 0),
-    )
+    source = functions_v2.StorageSource()
+    json_format.Parse(text, functions_v2.StorageSource.pb(source))
+    return source
 
 
 def build_config(

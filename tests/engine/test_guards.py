@@ -7,7 +7,7 @@ import pytest
 
 from pytest_deploygate.core.errors import IllegalTransition, LeaseLost, PolicyRefused, TargetRefused
 from pytest_deploygate.core.record import Lease, RolloutRecord
-from pytest_deploygate.core.release import RevisionInfo
+from pytest_deploygate.core.release import RevisionInfo, SecretRef
 from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import Phase, RevisionName, RolloutId
@@ -241,6 +241,10 @@ def other_variable(cloud: Cloud, name: RevisionName) -> None:
     change(cloud, name, variables={"SHEET": "production", "DEBUG": "1"})
 
 
+def other_secret(cloud: Cloud, name: RevisionName) -> None:
+    change(cloud, name, secrets={"KEY": SecretRef(name="key", version="8")})
+
+
 def change(cloud: Cloud, name: RevisionName, **fields: object) -> None:
     revisions = cloud.existing().revisions
     old = revisions[name]
@@ -249,12 +253,18 @@ def change(cloud: Cloud, name: RevisionName, **fields: object) -> None:
         is_ready=True,
         image=str(fields.get("image", old.image)),
         variables=dict(fields.get("variables", old.variables)),  # type: ignore[call-overload] # a mapping
+        secrets=dict(fields.get("secrets", old.secrets)),  # type: ignore[call-overload] # a mapping
     )
 
 
 @pytest.mark.parametrize(
     ("tamper", "why"),
-    [(vanish, "vanished"), (other_image, "not of one build"), (other_variable, "differ in")],
+    [
+        (vanish, "vanished"),
+        (other_image, "not of one build"),
+        (other_variable, "differ in"),
+        (other_secret, "given different secrets"),
+    ],
 )
 @pytest.mark.parametrize("which", ["verify", "candidate"])
 def test_candidate_that_is_not_what_was_judged_is_refused(
@@ -275,6 +285,24 @@ def test_candidate_that_is_not_what_was_judged_is_refused(
     rollout.break_off(BAD)
     assert rollout.state is State.ROLLED_BACK
     assert world.serves_baseline()
+
+
+@pytest.mark.parametrize("has_verify", [True, False])
+def test_build_and_versions_of_secrets_are_recorded(has_verify: bool) -> None:
+    world = World(Scenario(name="second", verify=has_verify))
+    rollout = observed(world)
+
+    def hear(step: str, detail: str) -> None:
+        del detail
+        if step == "started":
+            for name in world.cloud.existing().revisions:
+                other_secret(world.cloud, name)
+
+    rollout.progress = hear
+    rollout.stage()
+    assert rollout.record.facts["secrets"] == "KEY=key:8"
+    assert rollout.record.facts["build"].startswith("image")
+    assert rollout.record.facts.get("verify_differs_in") == ("SHEET" if has_verify else None)
 
 
 def test_rollback_that_does_not_get_through_within_its_budget_strands_the_rollout() -> None:

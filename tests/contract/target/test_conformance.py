@@ -2,14 +2,18 @@
 
 With ``DEPLOYGATE_GCP_PROJECT`` set (and credentials, and optionally ``DEPLOYGATE_GCP_REGION``), the
 second run proves on the platform what is otherwise known from documentation and reports alone: that
-an update keeps pinned traffic and tags, that one without build settings builds nothing, and how the
-service is named. It creates a function and deletes it.
+an update keeps pinned traffic and tags, that one without build settings builds nothing, how the
+service is named, and that the platform tells of requests after the lag that is waited for. It
+creates a function and deletes it, in about a quarter of an hour.
+
+The credentials need the roles of docs/google.md, and ``roles/run.admin`` to open the function.
 """
 
 import os
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +29,10 @@ from pytest_deploygate.core.release import (
 )
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import RevisionName, RolloutId
+from pytest_deploygate.ports import Metrics
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from pytest_deploygate.targets.monitoring import open_metrics
+from pytest_deploygate.wiring import GOOGLE_LAG_S
 from tests.contract.target.lab import (
     MAIN,
     Staged,
@@ -56,17 +63,29 @@ class SystemClock:
         time.sleep(seconds)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A function that does not exist yet, and what its platform tells of it."""
+
+    target: CloudFunctionsTarget
+    metrics: Metrics
+
+
 @pytest.fixture(params=["local", "google"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CloudFunctionsTarget]:
-    """A function that does not exist yet, in each place; it is gone afterwards."""
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Each place where functions live; the function is gone afterwards."""
     source = make_source(tmp_path / "source")
+    endpoint = ""
     if request.param == "local":
         driver: Driver = request.getfixturevalue("driver")
+        endpoint = driver.cloud.endpoint
         made = make_target(driver, make_spec(FUNCTION, source), tmp_path / "records")
     else:
         project = os.environ.get(PROJECT)
         if not project:
-            pytest.skip(f"no Google project: set {PROJECT} to prove this on the platform itself")
+            pytest.skip(
+                f"no Google project: {PROJECT} is not set, so nothing is proved on Google itself"
+            )
         from pytest_deploygate.targets.auth import credentials_for
 
         region = os.environ.get(REGION, "us-central1")
@@ -77,7 +96,15 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CloudFunc
             clock=SystemClock(),
             is_local=False,
         )
-    yield made
+    metrics = open_metrics(
+        made.spec,
+        endpoint=endpoint,
+        is_local=bool(endpoint),
+        clock=SystemClock(),
+        lag_s=0 if endpoint else GOOGLE_LAG_S,
+        least_requests=1,
+    )
+    yield Place(target=made, metrics=metrics)
     if made.snapshot().exists:
         made.set_public(False)
     made.delete_function()
@@ -97,7 +124,20 @@ def answers(target: CloudFunctionsTarget, url: str, wanted: RevisionName) -> boo
     return False
 
 
-def test_a_function_lives_as_planned(target: CloudFunctionsTarget) -> None:
+def tells_of(metrics: Metrics, revision: RevisionName) -> set[str]:
+    """Names of what the platform measured of ``revision``, asked until its figures can no longer be late."""
+    deadline = time.monotonic() + metrics.lag_s + 120
+    while True:
+        sample = metrics.sample(revision, 3600)
+        assert sample.problems == ()
+        names = {m.name for m in sample.measurements}
+        if {"request_count", "memory_usage_mb"} <= names or time.monotonic() > deadline:
+            return names
+        time.sleep(10 if metrics.lag_s else 0.1)
+
+
+def test_a_function_lives_as_planned(place: Place) -> None:
+    target = place.target
     assert [f for f in target.preflight() if f.is_blocking] == []
     assert not target.snapshot().exists
 
@@ -134,6 +174,9 @@ def test_a_function_lives_as_planned(target: CloudFunctionsTarget) -> None:
     back = target.shift_traffic(resting, expect=promoted.serving, marks=done)
     assert answers(target, back.url, first.candidate)
     assert back.marks == done
+
+    known = {"request_count", "request_count_2xx", "error_rate", "processing_time_s"}
+    assert known | {"memory_usage_mb", "memory_kills"} <= tells_of(place.metrics, first.candidate)
 
     target.delete_revision(second.verify)
     assert target.revision(second.verify) is None
