@@ -149,14 +149,24 @@ def _work(
         half = rule is not None and rule.half_applied
         await cloud.services.apply_traffic(name, reason="services.patch", half=half)
         if rule is not None and rule.stale_tag:
-            routes = cloud.router.routes(name)
-            for status in before.traffic_statuses:
-                old = cloud.services.status_revision(before, status)
-                if status.tag and routes.tags.get(status.tag) not in {None, old}:
-                    routes.stale_tags[status.tag] = (old, rule.stale_tag)
+            _leave_tags_behind(cloud, before, rule.stale_tag)
         return _known(cloud, name)
 
     return work
+
+
+def _leave_tags_behind(cloud: Cloud, before: Message, requests: int) -> None:
+    """So many requests to each tag that has moved go where it led before, or where there was none to what served."""
+    held = [
+        (s.tag, s.percent, cloud.services.status_revision(before, s))
+        for s in before.traffic_statuses
+    ]
+    served = max(held, key=lambda one: one[1])[2]
+    led = {tag: revision for tag, _, revision in held if tag}
+    routes = cloud.router.routes(before.name)
+    for tag, revision in routes.tags.items():
+        if led.get(tag, served) != revision:
+            routes.stale_tags[tag] = (led.get(tag, served), requests)
 
 
 def _hold_named_revision(cloud: Cloud, service: Message, paths: tuple[str, ...]) -> None:

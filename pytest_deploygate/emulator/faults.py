@@ -11,7 +11,8 @@ effect:
 * ``operation``: ``{"kind", "message", "slow_s", "applied"}`` for the operation that the call starts,
 * ``traffic``: ``"half_applied"``, for a change of traffic,
 * ``stale``: true, the reading answers what was true before the last change,
-* ``stale_tag``: that many requests to a tag that the call moves still go where it led before,
+* ``stale_tag``: that many requests to a tag that the call moves still go where it led before, and to a new tag where
+  the traffic goes,
 * ``image_missing``: short name of a revision whose build is gone; names no calls and holds until cleared,
 * ``delay_s`` alone, or before any of the others.
 """

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_deploygate.core.errors import (
-    DeployGateError,
     Drifted,
     OutcomeUnknown,
     StoreError,
@@ -23,12 +22,10 @@ from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import BackupId, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.answers import confirm_answers
 from pytest_deploygate.engine.session import Ledgered
 
 logger = logging.getLogger(__name__)
-
-CONFIRM_BUDGET_S = 30.0
-"""How long the public URL may go on answering from another revision after the platform shows the new traffic."""
 
 
 def restore(rollout: Ledgered, reason: Reason) -> None:
@@ -220,35 +217,3 @@ def _own_first_release(rollout: Ledgered) -> Snapshot:
             hint="nothing was deleted; look at the function, then: deploygate unlock",
         )
     return now
-
-
-def confirm_answers(rollout: Ledgered, revision: RevisionName) -> None:
-    """Ask the public URL until ``confirmations`` answers in a row came from ``revision``.
-
-    An answer that does not say where it came from counts, since the traffic map was read back before.
-
-    Raises:
-        OutcomeUnknown: it still answers from elsewhere when the time is up.
-        TargetUnavailable: it does not answer.
-    """
-    ports = rollout.ports
-    deadline = ports.clock.monotonic() + CONFIRM_BUDGET_S
-    url = ports.target.snapshot().url
-    in_a_row, pause = 0, 0.05
-    while in_a_row < ports.settings.confirmations:
-        problem: DeployGateError | None = None
-        try:
-            answered = ports.target.answering_revision(url)
-        except TargetUnavailable as error:
-            problem, answered = error, None
-        if problem is None and answered in (revision, None):
-            in_a_row += 1
-            continue
-        in_a_row = 0
-        if ports.clock.monotonic() >= deadline:
-            raise problem or OutcomeUnknown(
-                f"the public URL still answers from {answered}, not from {revision}"
-            )
-        ports.clock.sleep(pause)
-        pause = min(pause * 2, 1.0)
-    rollout.progress("confirmed", f"{in_a_row} answers in a row from {revision}")

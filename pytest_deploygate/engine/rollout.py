@@ -26,6 +26,7 @@ from pytest_deploygate.core.rollout import NEEDED_FOR, Event, State, Step
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.values import Actor, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason
+from pytest_deploygate.engine.answers import confirm_answers, confirm_tag
 from pytest_deploygate.engine.finish import named, tidy_or_note
 from pytest_deploygate.engine.restore import confirm_answers, restore
 from pytest_deploygate.engine.session import Grants, Ledgered, Ports, Progress, silent
@@ -287,6 +288,8 @@ class Rollout(Ledgered):
             intent={"traffic": str(wanted)},
             observed=lambda s: {"traffic": str(s.traffic)},
         )
+        for tag, revision in tags.items():
+            confirm_tag(self, revision, tag, after.tag_urls[tag])
         candidate_url = after.tag_urls[TAG_CANDIDATE]
         return Staged(
             candidate=candidate,

@@ -155,8 +155,12 @@ class CloudFunctionsTarget:
         """Full name of the service: as the function says, or by the platform's rule before it does."""
         if function is None:
             function = self._functions.need()
-        slug = self._spec.function.lower().replace("_", "-")
-        return function.service_config.service or f"{self._functions.parent}/services/{slug}"
+        return function.service_config.service or f"{self._functions.parent}/services/{self._slug}"
+
+    @property
+    def _slug(self) -> str:
+        """Name of the service by the platform's rule, with which the names of its revisions begin."""
+        return self._spec.function.lower().replace("_", "-")
 
     def revision(self, name: RevisionName) -> RevisionInfo | None:
         """One revision, or None if the platform no longer has it."""
@@ -186,7 +190,9 @@ class CloudFunctionsTarget:
         except TargetRefused as error:
             logger.warning("target.no_call_token", extra={"reason": error.message})
             token = None  # the answer will say 403, which is an answer too
-        return revision_at(self._clients.plain, url, token, timeout_s=self._caller.timeout_s)
+        named = revision_at(self._clients.plain, url, token, timeout_s=self._caller.timeout_s)
+        # A function may use the header for something of its own, such as a commit.
+        return named if named is not None and named.startswith(f"{self._slug}-") else None
 
     def call_token(self) -> Secret | None:
         """Bearer token for calling a service that is not public, or None where none is needed."""

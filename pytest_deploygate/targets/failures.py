@@ -177,6 +177,12 @@ def _of_answer(answer: Answer, doing: str, *, is_write: bool) -> DeployGateError
             return TargetRefused(said, hint=_hint_forbidden(answer))
         case 404:
             return TargetRefused(said, hint="Check project, region and name in the settings.")
+        case 409:
+            return TargetRefused(
+                said,
+                hint="It exists already: somebody else made it, or an earlier deployment left it. "
+                "Look at what is there: deploygate status",
+            )
         case 429:
             return TargetUnavailable(
                 said, hint="A quota is used up: wait a minute, or ask for more of it."

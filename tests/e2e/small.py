@@ -44,7 +44,9 @@ FILES = {
         "def test_it_has_a_name(deployment):\n    assert deployment.function == 'hello-world'\n"
     ),
     "checks/greeting/test_greeting.py": (
-        "def test_it_greets(candidate):\n    assert candidate.get('?name=Ada').text == 'hello, Ada\\n'\n"
+        "def test_it_greets(candidate):\n    assert candidate.get('?name=Ada').text == 'hello, Ada\\n'\n\n\n"
+        "def test_it_is_what_was_staged(candidate, deployment):\n"
+        "    assert candidate.get('').revision == deployment.candidate.revision\n"
     ),
     "checks/alive/test_alive.py": (
         "def test_it_answers(live):\n    assert live.get('').text == 'hello, world\\n'\n"

@@ -103,6 +103,21 @@ def test_rollback_that_the_platform_refuses_is_stranded_until_it_is_settled(stag
     assert stage.deploy() == 0, stage.output
 
 
+# -- the URL of a tag ------------------------------------------------------------------------------
+
+
+def test_nothing_is_judged_while_a_tag_still_routes_to_the_old_revision(stage: Stage) -> None:
+    stage.prepare(NEXT)
+    before = stage.serving
+    stage.release()
+    stage.project.local("faults", method="PATCH", path="/services/", stale_tag=4, times=None)
+    try:
+        assert stage.deploy() == 0, stage.output  # a check holds the answer to what was staged
+    finally:
+        requests.delete(f"{stage.project.endpoint}/_local/faults", timeout=30).raise_for_status()
+    assert stage.serving != before
+
+
 # -- a part is killed ------------------------------------------------------------------------------
 
 

@@ -191,6 +191,15 @@ def test_stale_tag_leads_to_the_old_revision_for_a_while(driver: Driver, pair: P
     assert [driver.answering(url) for _ in range(3)] == [first, first, second]
 
 
+def test_stale_new_tag_leads_to_what_serves_for_a_while(driver: Driver, pair: Pair) -> None:
+    service, first, second = pair
+    driver.traffic(service.name, to(first, 100))
+    driver.fault(method="PATCH", path=f"services/{short(service.name)}$", stale_tag=2)
+    after = driver.traffic(service.name, to(first, 100), to(second, tag="new"))
+    url = after.traffic_statuses[1].uri
+    assert [driver.answering(url) for _ in range(3)] == [first, first, second]
+
+
 def test_missing_image_keeps_traffic_where_it_is(driver: Driver, pair: Pair) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(second, 100))

@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_deploygate.core.errors import IllegalTransition, LeaseLost, PolicyRefused, TargetRefused
+from pytest_deploygate.core.errors import (
+    IllegalTransition,
+    LeaseLost,
+    OutcomeUnknown,
+    PolicyRefused,
+    TargetRefused,
+)
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.release import RevisionInfo, SecretRef
 from pytest_deploygate.core.rollout import Event, State
@@ -16,6 +22,7 @@ from pytest_deploygate.engine import Grants, Ledgered, Rollout, plan_rollback
 from pytest_deploygate.engine.finish import tidy_or_note
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, Cloud, Fault
+from tests.fakes.cloud import LAGGING_ANSWERS
 
 GOOD = Reason(code=ReasonCode.HELD, sentence="all gates held")
 BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
@@ -363,3 +370,36 @@ def test_rollback_without_tags_finds_the_release_before_in_the_record() -> None:
     ports = world.ports()
     plan = plan_rollback(ports, ports.target.snapshot())
     assert plan.to == RevisionName("svc-00002")
+
+
+# -- the URLs of tags ------------------------------------------------------------------------------
+
+
+def test_nothing_is_judged_while_a_tag_still_leads_to_what_serves() -> None:
+    world = World(Scenario(name="second", verify=True))
+    rollout = observed(world)
+    world.faults.on("target.shift_traffic", Fault.LAG)  # the call that sets the tags
+    staged = rollout.stage()
+    assert world.cloud.answer(staged.candidate_url) == staged.candidate
+    assert world.cloud.answer(staged.verify_url) == staged.verify
+    assert world.faults.calls.count("target.answering_revision") > LAGGING_ANSWERS
+
+
+def test_rollout_is_given_up_when_a_tag_never_leads_to_its_revision() -> None:
+    world = World(Scenario(name="second"))
+    world.cloud.are_tags_stuck = True
+    ended = world.deploy()
+    assert isinstance(ended.error, OutcomeUnknown)
+    assert "the URL of the tag dg-cand still answers from svc-00001" in ended.error.message
+    assert ended.record is not None
+    assert ended.record.state is State.ROLLED_BACK
+    assert world.serves_baseline()
+    world.check_settled()
+
+
+def test_candidate_that_does_not_answer_is_left_to_the_gates() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    world.faults.always("target.answering_revision", Fault.UNAVAILABLE)
+    assert rollout.stage().candidate
+    assert rollout.state is State.STAGED

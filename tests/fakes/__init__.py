@@ -6,12 +6,13 @@ Every call of store and target is one numbered point of :class:`Faults`, at whic
 from tests.fakes.cloud import BUILD_S, FOREIGN, Change, Cloud, digest_of, image_of
 from tests.fakes.faults import KILLS, SLOW_S, FakeClock, Fault, Faults, Killed
 from tests.fakes.store import FakeStore
-from tests.fakes.target import FakeTarget, a_spec
+from tests.fakes.target import READS, FakeTarget, a_spec
 
 __all__ = [
     "BUILD_S",
     "FOREIGN",
     "KILLS",
+    "READS",
     "SLOW_S",
     "Change",
     "Cloud",

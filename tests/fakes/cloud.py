@@ -84,7 +84,10 @@ class Cloud:
         """Called at every change of traffic, before anything else happens."""
         self._made = 0
         self._etag = 0
+        self.are_tags_stuck = False
+        """Whether the URLs of tags lead to what serves, whatever is written."""
         self._lagging: list[RevisionName] = []
+        self._lagging_tags: list[RevisionName] = []
         self._turn = 0
 
     # What anybody can see
@@ -123,11 +126,16 @@ class Cloud:
         """The operation under way."""
         return next((o for o in self.operations.values() if not o.is_done), None)
 
-    def answer(self) -> RevisionName | None:
-        """Who answers the next request to the public URL; None if nobody does."""
+    def answer(self, url: str) -> RevisionName | None:
+        """Who answers the next request to the public URL, or to that of a tag; None if nobody does."""
         shares = self.serving().shares
         if not self.is_answering or not shares:
             return None
+        tag, _, is_of_tag = url.removeprefix("https://").partition("---")
+        if is_of_tag and self._lagging_tags:
+            return self._lagging_tags.pop()
+        if is_of_tag and not self.are_tags_stuck:
+            return dict(self.existing().traffic.tags).get(tag)
         if self._lagging:
             return self._lagging.pop()
         self._turn = (self._turn + 37) % 100  # walks over all of 0..99
@@ -238,8 +246,9 @@ class Cloud:
         return Traffic.of(shares, dict(plan.tags))
 
     def lag(self) -> None:
-        """The next answers come from what serves now, whatever is written."""
+        """The next answers come from what serves now, whatever is written; those of tags too."""
         self._lagging = [r for r, _ in self.serving().shares] * LAGGING_ANSWERS
+        self._lagging_tags = list(self._lagging)
 
     def write_half(self, plan: Traffic) -> None:
         """Move half of the traffic and none of the tags."""

@@ -41,6 +41,20 @@ def a_spec(*, public: bool = True, **verify: str) -> FunctionSpec:
     )
 
 
+READS = frozenset(
+    (
+        "preflight",
+        "snapshot",
+        "revision",
+        "package",
+        "backup",
+        "find_operation",
+        "answering_revision",
+    )
+)
+"""Methods that change nothing: a lost request, a lost answer or half of it is no answer there."""
+
+
 class FakeTarget:
     """Implements :class:`pytest_deploygate.ports.Target`."""
 
@@ -59,20 +73,20 @@ class FakeTarget:
         return self._spec
 
     def preflight(self) -> tuple[Finding, ...]:
-        with self._call("preflight", is_read=True):
+        with self._call("preflight"):
             return self.findings
 
     def snapshot(self) -> Snapshot:
-        with self._call("snapshot", is_read=True):
+        with self._call("snapshot"):
             return self.cloud.peek()
 
     def revision(self, name: RevisionName) -> RevisionInfo | None:
-        with self._call("revision", is_read=True):
+        with self._call("revision"):
             service = self.cloud.service
             return service.revisions.get(name) if service is not None else None
 
     def package(self) -> Package:
-        with self._call("package", is_read=True):
+        with self._call("package"):
             return Package(
                 path="/tmp/source.zip",
                 digest=digest_of(self.source),
@@ -81,7 +95,7 @@ class FakeTarget:
             )
 
     def backup(self, snapshot: Snapshot) -> Backup:
-        with self._call("backup", is_read=True):
+        with self._call("backup"):
             name = snapshot.serving.shares[0][0]
             revision = self.cloud.existing().revisions.get(name)
             if revision is None:
@@ -142,7 +156,7 @@ class FakeTarget:
             return found.made
 
     def find_operation(self) -> str | None:
-        with self._call("find_operation", is_read=True):
+        with self._call("find_operation"):
             found = self.cloud.unfinished()
             return found.name if found is not None else None
 
@@ -210,8 +224,8 @@ class FakeTarget:
             return operation.made
 
     def answering_revision(self, url: str) -> RevisionName | None:
-        with self._call("answering_revision", is_read=True):
-            answer = self.cloud.answer()
+        with self._call("answering_revision"):
+            answer = self.cloud.answer(url)
             if answer is None:
                 raise TargetUnavailable("nobody answers")
             return answer
@@ -226,14 +240,18 @@ class FakeTarget:
         pass
 
     @contextmanager
-    def _call(self, name: str, *, is_read: bool = False) -> Generator[Fault | None]:
+    def _call(self, name: str) -> Generator[Fault | None]:
         cloud, fault = self.cloud, self.faults.take(f"target.{name}")
         cloud.complete()
         if fault is Fault.KILLED_BEFORE:
             raise Killed(name)
         if fault is Fault.REFUSED:
             raise TargetRefused(f"{name} was refused", hint="ask for the permission")
-        unread = is_read and fault in (Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.HALF_APPLIED)
+        unread = name in READS and fault in (
+            Fault.LOST_REQUEST,
+            Fault.LOST_ANSWER,
+            Fault.HALF_APPLIED,
+        )
         if fault is Fault.UNAVAILABLE or unread:
             raise TargetUnavailable(f"{name} did not reach the platform")
         if fault is Fault.LOST_REQUEST:

@@ -203,6 +203,7 @@ def test_an_operation_that_the_platform_forgot_is_unknown(lab: Lab) -> None:
         (403, "PERMISSION_DENIED", TargetRefused, "403", "roles/iam.serviceAccountUser"),
         (404, "NOT_FOUND", TargetRefused, "404", "project, region and name"),
         (409, "ABORTED", TargetUnavailable, "409 ABORTED", "Another deployment"),
+        (409, "ALREADY_EXISTS", TargetRefused, "409 ALREADY_EXISTS", "exists already"),
         (412, "FAILED_PRECONDITION", TargetUnavailable, "412", "Another deployment"),
         (429, "RESOURCE_EXHAUSTED", TargetUnavailable, "429", "quota"),
         (500, "INTERNAL", OutcomeUnknown, "500 INTERNAL", "deploygate status"),
@@ -234,6 +235,15 @@ def test_missing_credentials_are_said(lab: Lab) -> None:
     assert "gcloud auth application-default login" in caught.value.hint
 
 
+def test_an_update_without_valid_credentials_is_refused_and_not_repeated(lab: Lab) -> None:
+    lab.driver.fault(**UPDATE, http=401, status="UNAUTHENTICATED", times=None)
+    before = last_call(lab.driver)
+    with pytest.raises(TargetRefused) as caught:
+        same_build_again(lab)
+    assert "gcloud auth application-default login" in caught.value.hint
+    assert lab.writes(after=before) == 1
+
+
 def test_a_cloud_that_is_not_there_says_how_to_start_it(lab: Lab) -> None:
     target = lab.again()
     gone = type(target)(
@@ -253,7 +263,7 @@ def test_a_cloud_that_is_not_there_says_how_to_start_it(lab: Lab) -> None:
 
 def test_a_reading_is_repeated(lab: Lab) -> None:
     lab.driver.fault(method="GET", path="/functions/", http=503, times=2)
-    lab.driver.fault(method="GET", path="/functions/", drop="after", times=1)
+    lab.driver.fault(method="GET", path="/functions/", drop="middle", times=1)
     assert lab.target.snapshot().baseline == lab.baseline
 
 
@@ -270,7 +280,9 @@ def test_a_busy_function_is_said(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    "effect", [{"drop": "after"}, {"http": 500, "status": "INTERNAL", "applied": True}], ids=str
+    "effect",
+    [{"drop": "after"}, {"drop": "middle"}, {"http": 500, "status": "INTERNAL", "applied": True}],
+    ids=str,
 )
 def test_an_update_whose_answer_is_lost_is_adopted(lab: Lab, effect: dict[str, object]) -> None:
     before = last_call(lab.driver)

@@ -11,6 +11,7 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_PREVIOUS, Marks
 from pytest_deploygate.core.traffic import LATEST, Traffic
+from tests.checks.loopback import Reply, serving
 from tests.contract.target.lab import ROLLOUT, Lab, last_call
 from tests.emulator.driving import latest, to
 
@@ -135,6 +136,7 @@ def test_a_service_that_never_stands_still_ends_in_words(lab: Lab) -> None:
     "effect",
     [
         {"drop": "after"},
+        {"drop": "middle"},
         {"drop": "before"},
         {"http": 500, "status": "INTERNAL"},
         {"http": 500, "status": "INTERNAL", "applied": True},
@@ -318,6 +320,12 @@ def test_a_policy_that_may_not_be_changed_says_which_role_is_needed(lab: Lab) ->
 
 def test_who_answers_is_read_from_the_answer(lab: Lab) -> None:
     assert lab.target.answering_revision(lab.read().uri) == lab.baseline
+
+
+def test_a_header_that_names_something_else_does_not_say_who_answers(lab: Lab) -> None:
+    commit = Reply(headers={"X-Revision": "3f2a91c"})
+    with serving() as start:
+        assert lab.target.answering_revision(start(lambda _: commit).url) is None
 
 
 def test_a_server_error_is_no_answer(lab: Lab) -> None:
