@@ -220,6 +220,7 @@ def test_writes_stop_when_the_lease_is_lost(opener: Opener) -> None:
     zombie.begin(a_record(), stale)
     zombie.append(RolloutId("one"), an_entry(1), stale)
     taken = opener().take_over(stale, BOB, "recover", RolloutId("one"), 30)
+    assert taken.token > stale.token
     attempts: list[Callable[[], object]] = [
         lambda: zombie.begin(a_record("two"), stale),
         lambda: zombie.append(RolloutId("one"), an_entry(2), stale),

@@ -11,6 +11,7 @@ from functools import cache
 import pytest
 
 from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.record import EntryKind
 from pytest_deploygate.core.rollout import State
 from tests.engine.world import Ended, Scenario, World
 from tests.fakes import KILLS, READS, Fault, Killed
@@ -102,6 +103,24 @@ def test_rollout_ends_as_its_gates_say_when_nothing_goes_wrong(name: str) -> Non
     assert ended.record is not None
     assert ended.record.state is (State.PROMOTED if scenario.holds else State.ROLLED_BACK)
     settle_after(world, ended)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_nothing_is_written_to_the_target_before_the_intent_is_in_the_journal(name: str) -> None:
+    world = World(BY_NAME[name])
+    written: list[str] = []
+
+    def watch(call: str) -> None:
+        kind, _, method = call.partition(".")
+        if kind == "target" and method not in READS:
+            record = world.store.peek_all()[-1]
+            entry = world.store.peek_journal(record.rollout_id)[-1]
+            assert entry.kind is EntryKind.INTENT, f"{call} follows {entry}"
+            written.append(method)
+
+    world.faults.watchers.append(watch)
+    assert world.deploy().error is None
+    assert {"begin_release", "await_release", "shift_traffic"} <= set(written)
 
 
 @pytest.mark.parametrize("fault", Fault)

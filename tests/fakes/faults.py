@@ -1,5 +1,6 @@
 """Named faults, the points at which they strike, and a clock that tests own."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum, unique
 
@@ -44,6 +45,8 @@ class Faults:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.watchers: list[Callable[[str], None]] = []
+        """Called with every call, before anything else happens."""
         self._at: dict[int, Fault] = {}
         self._on: dict[tuple[str, int], Fault] = {}
         self._counts: dict[str, int] = {}
@@ -71,6 +74,8 @@ class Faults:
     def take(self, name: str) -> Fault | None:
         """Count a call and say what goes wrong with it."""
         self.calls.append(name)
+        for watcher in self.watchers:
+            watcher(name)
         count = self._counts[name] = self._counts.get(name, 0) + 1
         fault = (
             self._at.pop(len(self.calls), None)
