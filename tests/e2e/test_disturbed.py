@@ -152,8 +152,15 @@ def test_killed_watchdog_changes_nothing_for_a_session_that_lives(stage: Stage) 
     stage.prepare(NEXT)
     before = stage.serving
     stage.release()
-    session = stage.hold("alive", watchdog=True)
-    os.kill(_watchdog(stage), signal.SIGKILL)
+    session = stage.hold("alive", watchdog=True, log="one")
+    dog = _watchdog(stage)
+    stage.command("status", LOCAL)
+    assert f"on, process {dog}" in stage.output
+    process = psutil.Process(dog)
+    process.kill()
+    until(lambda: not _is_running(process), seconds=30, what="the watchdog is dead")
+    stage.command("status", LOCAL)
+    assert f"process {dog}" not in stage.output
     stage.say("go on")
     assert session.end() == 0, session.output
     assert stage.serving != before
