@@ -40,7 +40,7 @@ from pytest_deploygate.engine import (
     roll_back,
     supersede,
 )
-from pytest_deploygate.session.keeper import LeaseKeeper
+from pytest_deploygate.engine.keeper import LeaseKeeper
 from pytest_deploygate.session.signals import SignalGuard
 from pytest_deploygate.targets import gcloud
 
@@ -260,7 +260,7 @@ def _roll_back(
     keepers: list[LeaseKeeper] = []
 
     def keep(rollout: Ledgered) -> None:
-        keepers.append(LeaseKeeper(rollout, out.note))
+        keepers.append(LeaseKeeper(rollout.ports.store, rollout.lease, out.note))
         keepers[0].start()
 
     try:

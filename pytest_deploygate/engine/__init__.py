@@ -5,6 +5,7 @@ baseline, a record that cannot be written does not stop it: serving the baseline
 """
 
 from pytest_deploygate.engine.adoption import adopt
+from pytest_deploygate.engine.keeper import LeaseKeeper
 from pytest_deploygate.engine.recovery import (
     RECOVERY,
     Recovery,
@@ -29,6 +30,7 @@ __all__ = [
     "RECOVERY",
     "EngineSettings",
     "Grants",
+    "LeaseKeeper",
     "Ledgered",
     "Ports",
     "Progress",

@@ -14,6 +14,7 @@ from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import Actor, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.finish import clear_marks, tidy_or_note
+from pytest_deploygate.engine.keeper import LeaseKeeper
 from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.rollout import new_rollout_id
 from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
@@ -54,9 +55,10 @@ def settle_environment(
     if held is None and not found and not is_left_over:
         return ()
     lease = _lease_for(ports, held, actor)
-    settled = [settle(ports, record, lease, progress) for record in found]
-    if all(s.state is not State.STRANDED for s in settled):
-        settled += _settle_marked(ports, lease, actor, progress)
+    with LeaseKeeper(store, lease):
+        settled = [settle(ports, record, lease, progress) for record in found]
+        if all(s.state is not State.STRANDED for s in settled):
+            settled += _settle_marked(ports, lease, actor, progress)
     if all(s.state is not State.STRANDED for s in settled):
         store.release_lease(lease)
     return tuple(settled)

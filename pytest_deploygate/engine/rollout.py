@@ -28,7 +28,7 @@ from pytest_deploygate.core.values import Actor, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.answers import confirm_answers, confirm_tag
 from pytest_deploygate.engine.finish import named, tidy_or_note
-from pytest_deploygate.engine.restore import confirm_answers, restore
+from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.session import Grants, Ledgered, Ports, Progress, silent
 
 

@@ -17,7 +17,7 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.engine import Grants, Ports, Rollout, Staged, reason_for
+from pytest_deploygate.engine import Grants, LeaseKeeper, Ports, Rollout, Staged, reason_for
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.action import end_unchanged
 from pytest_deploygate.session.desk import Desk
@@ -148,7 +148,7 @@ class DeployFlow:
                 progress=desk.terminal.step,
                 grants=self._grants,
             )
-            self._keeper = LeaseKeeper(rollout, desk.recorder.doubt)
+            self._keeper = LeaseKeeper(ports.store, rollout.lease, desk.recorder.doubt)
             self._keeper.start()
             self._watch(rollout)
         rollout.observe(snapshot, package, desk.environment.config_digest)

@@ -23,10 +23,11 @@ from pytest_deploygate.engine import (
     reason_for,
     roll_back,
 )
+from pytest_deploygate.engine.keeper import LeaseKeeper
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.endings import ending_for
-from pytest_deploygate.session.flow import with_verdict
+from pytest_deploygate.session.flow import ending_for, with_verdict
 from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.session.platform import open_statistics
 from pytest_deploygate.targets import gcloud
@@ -140,7 +141,7 @@ class JudgeFlow:
         def keep(rollout: Ledgered) -> None:
             rollout.update(with_verdict(rollout.record, verdict))
             rollout.note(**desk.notes)
-            keepers.append(LeaseKeeper(rollout, desk.recorder.doubt))
+            keepers.append(LeaseKeeper(rollout.ports.store, rollout.lease, desk.recorder.doubt))
             keepers[0].start()
 
         try:

@@ -1,5 +1,8 @@
 """Recoveries with a lost record, several at once, and processes that wake up too late."""
 
+import threading
+from dataclasses import replace
+
 import pytest
 
 from pytest_deploygate.core.errors import LeaseLost, LockHeld
@@ -55,6 +58,24 @@ def test_marks_on_the_service_suffice_when_the_record_is_lost(name: str, kill: F
         assert world.serves_baseline() or is_promoted, f"call {number}"
         world.check_settled()
         world.check_recovery_is_idempotent()
+
+
+def test_recovery_shows_that_it_lives_however_long_it_takes() -> None:
+    world = World(SCENARIOS["second"])
+    die(world, opened(world))
+    ports, actor = world.ports(), world.new_actor()
+    beaten = threading.Event()
+
+    def watch(call: str) -> None:
+        if call == "store.beat":
+            beaten.set()
+        elif call == "store.save":
+            assert beaten.wait(30), "nobody on another machine can see that it lives"
+
+    world.faults.watchers.append(watch)
+    at_once = replace(ports, settings=replace(ports.settings, lease_ttl_s=0))
+    (settled,) = world.settle(at_once, actor)
+    assert settled.state is State.REFUSED
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

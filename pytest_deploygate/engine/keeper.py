@@ -1,0 +1,67 @@
+"""Keeps a lease alive while its holder works: one heartbeat every third of its time to live."""
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from pytest_deploygate.core.errors import DeployGateError, LeaseLost
+from pytest_deploygate.core.record import Lease
+from pytest_deploygate.ports import Store
+
+logger = logging.getLogger(__name__)
+
+
+def _nobody(message: str) -> None:
+    """For whoever learns of a lost lease by the next write."""
+
+
+class LeaseKeeper:
+    """A thread that beats, by itself or for as long as a ``with`` block runs.
+
+    ``on_lost`` is called once, from that thread, when the lease is no longer ours.
+    """
+
+    def __init__(
+        self, store: Store, lease: Lease, on_lost: Callable[[str], None] = _nobody
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._on_lost = on_lost
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="deploygate-lease", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating; returns when the thread has ended."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def __enter__(self) -> Self:
+        """Begin to beat."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop beating."""
+        self.stop()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._lease.ttl_s / 3):
+            try:
+                self._lease = self._store.beat(self._lease)
+            except LeaseLost as error:
+                if not self._stop.is_set():
+                    self._on_lost(error.message)
+                return
+            except DeployGateError as error:
+                logger.warning("lease.beat_failed", extra={"reason": error.message})
