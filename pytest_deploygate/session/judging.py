@@ -27,8 +27,7 @@ from pytest_deploygate.engine.keeper import LeaseKeeper
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.endings import ending_for
-from pytest_deploygate.session.flow import ending_for, with_verdict
-from pytest_deploygate.session.keeper import LeaseKeeper
+from pytest_deploygate.session.flow import with_verdict
 from pytest_deploygate.session.platform import open_statistics
 from pytest_deploygate.targets import gcloud
 from pytest_deploygate.wiring import open_ports, recover
