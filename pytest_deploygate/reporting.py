@@ -227,6 +227,7 @@ def properties(
         "serving_revision": (record.serving or "") if record else ending.serving,
         "backup_identifier": record.backup if record else "",
         "rollback_seconds": facts.get("rollback_seconds", ""),
+        "checks_digest": facts.get("checks_digest", ""),
     }
     for verdict in verdicts.values():
         for result in verdict.gates:

@@ -24,7 +24,9 @@ from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.endings import ending_for, ending_of
 from pytest_deploygate.session.flow import with_verdict
 from pytest_deploygate.session.guards import refuse_frozen, refuse_unfit, require_whole_gates
+from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.session.platform import open_statistics
+from pytest_deploygate.session.sources import digest_of
 from pytest_deploygate.wiring import open_ports, recover
 
 logger = logging.getLogger(__name__)
@@ -135,6 +137,7 @@ class DeployFlow:
         desk = self._desk
         options = desk.options
         facts = {f"override.{gate}": why for gate, why in options.overrides}
+        facts["checks_digest"] = digest_of(desk.settings.root, desk.recorder.files)
         if options.reason:
             facts["deploy_reason"] = options.reason
         snapshot, package = ports.target.snapshot(), ports.target.package()

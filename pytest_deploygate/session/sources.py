@@ -4,8 +4,27 @@ Compiled files are kept, so that the warning about an assertion which is always 
 """
 
 import ast
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+
+def digest_of(root: Path, files: Iterable[str]) -> str:
+    """SHA-256 over what the checks in ``files`` (relative to ``root``) say, and what decides how they are run.
+
+    These are all Python files beside a check or in a folder above it, up to ``root``: checks, conftest files and what
+    they import from there.
+    """
+    folders = {folder for name in files for folder in (root / name).parents}
+    found = sorted(
+        (path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
+        for folder in folders
+        if folder.is_relative_to(root)
+        for path in folder.glob("*.py")
+    )
+    return hashlib.sha256(
+        "".join(f"{digest}  {name}\n" for name, digest in found).encode()
+    ).hexdigest()
 
 
 def silent_passes(root: Path, files: Iterable[str]) -> Iterator[str]:

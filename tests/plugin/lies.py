@@ -410,6 +410,41 @@ QUIET_PASSES = [
 ]
 
 MISSING = [
+    whole(
+        "nothing is collected",
+        dict.fromkeys(
+            (
+                "gates/ready/test_ready.py",
+                "gates/cand/test_honest.py",
+                LIE,
+                "gates/live/test_live.py",
+            ),
+            "def nothing(): pass\n",
+        ),
+        is_recorded=False,
+        statuses=(1, 4),
+    ),
+    whole(
+        "path of a gate does not exist",
+        {},
+        settings=('paths = ["gates/cand"]', 'paths = ["gates/none"]'),
+        is_recorded=False,
+        statuses=(4,),
+    ),
+    whole(
+        "name without the prefix",
+        {LIE: "class Lie:\n    def test_lie(self): assert False\n"},
+    ),
+    whole(
+        "marker of a gate is misspelt",
+        {
+            "gates/cand/test_honest.py": f"{IMPORTS}@pytest.mark.smoke\ndef test_honest(): pass\n",
+            LIE: f"{IMPORTS}@pytest.mark.smok\ndef test_lie(): assert False\n",
+        },
+        settings=('paths = ["gates/cand"]', 'marker = "smoke"\npaths = ["gates/cand"]'),
+        is_recorded=True,
+        reasons=(REFUSED_BY_RULE,),
+    ),
     whole("import error", {LIE: "import no_such_module\ndef test_lie(): pass\n"}),
     whole("syntax error", {LIE: "def test_lie(: pass\n"}),
     whole(
@@ -486,6 +521,41 @@ TAMPERING = [
         reasons=(INTERRUPTED,),
         is_recorded=False,
         workers=(IN_PROCESS,),
+    ),
+    Lie(
+        name="conftest runs nothing in the workers",
+        files={
+            "gates/cand/conftest.py": "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
+            "def pytest_runtestloop(): return True\n"
+        },
+        reasons=("gate_unknown", INCOMPLETE, INTERRUPTED),
+        state="REFUSED",
+        statuses=(1, 3),
+        workers=(WORKERS,),
+    ),
+    Lie(
+        name="check stops the session",
+        files={
+            "gates/cand/test_a.py": "def test_a(request): request.session.shouldstop = 'enough'\n",
+            LIE: "def test_lie(): assert False\n",
+        },
+        reasons=(INTERRUPTED, INCOMPLETE),
+        statuses=(1, 2),
+    ),
+    Lie(
+        name="conftest tells the terminal another word",
+        files={
+            LIE: "def test_lie(): assert False\n",
+            "conftest.py": "def pytest_report_teststatus(): return 'passed', '.', 'PASSED'\n",
+        },
+        check="failed",
+    ),
+    Lie(
+        name="conftest ends the process as it is imported",
+        files={"conftest.py": "import os\nos._exit(0)\n"},
+        statuses=(0,),
+        is_recorded=False,
+        has_junit=False,
     ),
     Lie(
         name="conftest sets the exit status",

@@ -5,12 +5,15 @@ import sys
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
+from pytest_deploygate.session.sources import digest_of
 from tests.plugin.projects import LIE, Project, Run
 
 ALWAYS = {
     "schema", "rollout_id", "environment", "verdict", "state", "reason_code", "reason", "reasons", "score", "threshold",
     "baseline_revision", "candidate_revision", "serving_revision", "backup_identifier", "rollback_seconds",
+    "checks_digest",
 }  # fmt: skip
+FILES = ["gates/cand/test_lie.py", "gates/ready/test_ready.py", "gates/live/test_live.py"]
 CHECKS = [
     ("gates.ready.test_ready", "test_honest", "ready"),
     ("gates.cand.test_honest", "test_honest", "cand"),
@@ -110,6 +113,26 @@ def test_file_of_an_earlier_run_does_not_speak_for_one_that_dies(project: Projec
     run = project.deploy()
     assert run.serving == good.serving
     assert run.junit is None
+
+
+def test_digest_of_the_checks_changes_with_every_file_that_has_a_say(project: Project) -> None:
+    files = {
+        "gates/cand/test_lie.py": "def test_lie(): assert 1\n",
+        "gates/cand/helping.py": "X = 1\n",
+        "gates/conftest.py": "X = 1\n",
+        "conftest.py": "X = 1\n",
+    }
+    digests = [digest_of(project.root, FILES)]
+    for name, text in files.items():
+        project.write({name: text})
+        digests.append(digest_of(project.root, FILES))
+    assert len(set(digests)) == 5
+    project.write({"source.txt": "v3", "notes.txt": "x"})
+    assert digest_of(project.root, FILES) == digests[-1]
+    run = project.deploy()
+    assert run.status == 0, run.output
+    assert run.record is not None
+    assert run.said("checks_digest") == run.record.facts["checks_digest"] == digests[-1]
 
 
 def test_file_says_pending_while_nothing_is_decided(project: Project) -> None:

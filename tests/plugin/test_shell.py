@@ -53,6 +53,13 @@ def test_help_has_all_options_under_one_heading(project: Project) -> None:
     assert {"--deploy-to", "--deploy-env", "--deploy-plan", "--deploy-override"} <= options
 
 
+def test_file_of_the_same_name_does_not_take_the_place_of_the_plugin(project: Project) -> None:
+    project.write({"deploygate.py": "def pytest_runtestloop(): return True\n"})
+    run = project.deploy("-p", "deploygate")
+    assert (run.status, run.said("verdict")) == (0, "PROMOTE"), run.output
+    assert len(run.cases) == 4
+
+
 def test_marker_is_registered(project: Project) -> None:
     assert "@pytest.mark.rollback-checks: " in project.pytest([*PYTEST, "--markers"]).output
 
