@@ -8,7 +8,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
@@ -29,8 +29,9 @@ from pytest_deploygate.core.policy import (
     StatisticsWindow,
     Trigger,
 )
-from pytest_deploygate.core.release import FunctionSpec, SecretRef
+from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.values import Digest, EnvironmentName, Phase, Severity
+from pytest_deploygate.function_settings import spec_of
 from pytest_deploygate.tables import (
     Table,
     Toml,
@@ -85,6 +86,8 @@ class Environment:
     rehearsal_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that a rehearsal on the local cloud adds or replaces."""
     rehearsal_secrets_file: str = ""
+    gates: Mapping[str, Table] = field(default_factory=dict)
+    """What is otherwise about gates here, by name: ``skips``, ``least-checks``."""
 
     @property
     def config_digest(self) -> Digest:
@@ -125,6 +128,19 @@ class Settings:
                 f"unknown environment {name!r}",
                 hint=f"environments in {self.root / FILE}: {', '.join(self.environments)}",
             ) from None
+
+    def judging(self, environment: Environment) -> "Settings":
+        """These settings with the policy as it is in ``environment``."""
+        gates = tuple(
+            replace(
+                gate,
+                skips=Leniency(own.get("skips", gate.skips)),
+                least_checks=integer(own.get("least-checks"), gate.least_checks),
+            )
+            for gate in self.policy.gates
+            for own in (environment.gates.get(gate.name, {}),)
+        )
+        return replace(self, policy=replace(self.policy, gates=gates))
 
     @property
     def state_dir(self) -> Path:
@@ -230,9 +246,11 @@ def _build(path: Path, table: Table) -> Settings:
             f"{path}: tool.deploygate.default-environment: {default!r} is not an environment "
             f"(there are: {', '.join(environments)})"
         )
+    policy = _policy(path, table)
+    _refuse_unknown_gates(path, policy, environments)
     return Settings(
         root=root,
-        policy=_policy(path, table),
+        policy=policy,
         environments=environments,
         default_environment=default,
         state=str(table.get("state", "")),
@@ -284,6 +302,19 @@ def _refuse_shared_paths(path: Path, gates: tuple[Gate, ...]) -> None:
             seen[place] = gate.name
 
 
+def _refuse_unknown_gates(
+    path: Path, policy: Policy, environments: Mapping[str, Environment]
+) -> None:
+    known = [gate.name for gate in policy.gates]
+    for name, environment in environments.items():
+        for gate in environment.gates:
+            if gate not in known:
+                raise ConfigError(
+                    f"{path}: tool.deploygate.environments.{name}.gates: there is no gate {gate!r} "
+                    f"(there are: {', '.join(known)})"
+                )
+
+
 def _trigger(name: str, own: Table) -> Trigger:
     needed = own.get("needed-in")
     return Trigger(
@@ -306,7 +337,7 @@ def _environment(path: Path, name: EnvironmentName, base: Table, own: Table) -> 
     return Environment(
         name=name,
         target=str(merged["target"]),
-        spec=_spec(path.parent, where, merged),
+        spec=spec_of(path.parent, where, merged),
         endpoint=str(merged.get("endpoint", "")),
         port=integer(merged.get("port"), 0),
         steps=steps,
@@ -322,6 +353,7 @@ def _environment(path: Path, name: EnvironmentName, base: Table, own: Table) -> 
         statistics=_statistics(table_of(merged, "statistics")),
         rehearsal_variables=texts_of(table_of(merged, "rehearsal"), "environment-variables"),
         rehearsal_secrets_file=str(table_of(merged, "rehearsal").get("secrets-file", "")),
+        gates={gate: as_table(raw) for gate, raw in table_of(merged, "gates").items()},
     )
 
 
@@ -339,58 +371,3 @@ def _freeze(where: str, own: Table) -> tuple[FreezeWindow, ...]:
         return tuple(parse_freeze(str(text)) for text in list_of(own.get("freeze")))
     except ConfigError as error:
         raise ConfigError(f"{where}.freeze: {error.message}", hint=error.hint) from error
-
-
-def _spec(root: Path, where: str, own: Table) -> FunctionSpec:
-    for key in ("function", "entry-point", "source", "runtime"):
-        if key not in own:
-            raise ConfigError(
-                f"{where}: the key {key} is missing (here or in [tool.deploygate.function])"
-            )
-    for key in ("project", "region"):
-        if key not in own and own["target"] == "google":
-            raise ConfigError(
-                f"{where}: the key {key} is missing (here or in [tool.deploygate.function])"
-            )
-    return FunctionSpec(
-        function=str(own["function"]),
-        project=str(own.get("project", "local-project")),
-        region=str(own.get("region", "us-central1")),
-        runtime=str(own["runtime"]),
-        entry_point=str(own["entry-point"]),
-        source=str((root / str(own["source"])).resolve()),
-        memory=_memory(str(own.get("memory", "256Mi"))),
-        cpu=str(own.get("cpu", "")),
-        timeout_s=integer(own.get("timeout-s"), 60),
-        public=bool(own.get("public", False)),
-        variables=texts_of(own, "environment-variables"),
-        secrets={k: _secret(v) for k, v in texts_of(own, "secrets").items()},
-        verify_variables=texts_of(own, "verify-environment"),
-        labels=texts_of(own, "labels"),
-        build_variables=texts_of(own, "build-environment-variables"),
-        service_account=str(own.get("service-account", "")),
-        build_service_account=str(own.get("build-service-account", "")),
-        build_worker_pool=str(own.get("build-worker-pool", "")),
-        docker_repository=str(own.get("docker-repository", "")),
-        ingress={"all": "ALLOW_ALL", "internal-only": "ALLOW_INTERNAL_ONLY"}.get(
-            str(own.get("ingress", "all")), "ALLOW_INTERNAL_AND_GCLB"
-        ),
-        min_instances=optional_integer(own.get("min-instances")),
-        max_instances=optional_integer(own.get("max-instances")),
-        concurrency=optional_integer(own.get("concurrency")),
-        vpc_connector=str(own.get("vpc-connector", "")),
-        vpc_egress={"private-ranges-only": "PRIVATE_RANGES_ONLY", "all-traffic": "ALL_TRAFFIC"}.get(
-            str(own.get("vpc-egress", "")), ""
-        ),
-    )
-
-
-def _memory(text: str) -> str:
-    """Turn gcloud's ``1GiB`` into the API's word, ``1Gi``."""
-    return text.removesuffix("B") if text.endswith(("iB", "MB", "GB")) else text
-
-
-def _secret(text: str) -> SecretRef:
-    name, _, version = text.replace("/versions/", ":").rpartition(":")
-    project, _, short = name.removeprefix("projects/").rpartition("/secrets/")
-    return SecretRef(name=short, version=version, project=project)

@@ -20,6 +20,7 @@ from pytest_deploygate.config import Environment, Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LockHeld
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.redaction import Redactor, secrets_among
+from pytest_deploygate.core.values import Secret
 from pytest_deploygate.engine import (
     RECOVERY,
     EngineSettings,
@@ -231,6 +232,19 @@ def open_target(settings: Settings, environment: Environment, clock: Clock) -> T
     )
 
 
+def services_token(environment: Environment) -> Secret | None:
+    """What checks show to ``services``; None where they ask for nothing.
+
+    Raises:
+        ConfigError, TargetRefused, TargetUnavailable: the credentials give none.
+    """
+    if environment.target != GOOGLE:
+        return None
+    from pytest_deploygate.targets.auth import SHEETS, access_token
+
+    return access_token(environment.spec.project, SHEETS)
+
+
 def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> Metrics | None:
     """The platform's own statistics for ``environment``, or None where its target comes from another package."""
     if environment.target not in (LOCAL, GOOGLE):
@@ -238,16 +252,21 @@ def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> 
     from pytest_deploygate.targets.monitoring import open_metrics as open_platform_metrics
 
     is_local = environment.target == LOCAL
-    asked = environment.statistics
-    lag_s = (0 if is_local else GOOGLE_LAG_S) if asked.lag_s is None else asked.lag_s
     return open_platform_metrics(
         environment.spec,
         endpoint=local_cloud(settings, environment).endpoint if is_local else environment.endpoint,
         is_local=is_local,
         clock=clock,
-        lag_s=lag_s,
-        least_requests=asked.least_requests,
+        lag_s=statistics_lag_s(environment),
+        least_requests=environment.statistics.least_requests,
     )
+
+
+def statistics_lag_s(environment: Environment) -> int:
+    """How late the statistics of ``environment`` are, in seconds."""
+    if environment.statistics.lag_s is not None:
+        return environment.statistics.lag_s
+    return GOOGLE_LAG_S if environment.target == GOOGLE else 0
 
 
 def cloud_home(settings: Settings) -> Path:

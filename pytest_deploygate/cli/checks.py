@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from pytest_deploygate import wiring
 from pytest_deploygate.cli.operator import REHEARSAL, Operator
 from pytest_deploygate.config import Environment
 from pytest_deploygate.configured import ROLLBACK_CHECKS
@@ -51,7 +52,8 @@ def run_checks(
     Whatever becomes of that process, an answer comes back: UNKNOWN with the reason where it gave none.
     """
     live = operator.settings.policy.phases[Phase.LIVE].budget_s
-    limit_s = live + environment.rollback_budget_s + SPARE_S
+    lag_s = wiring.statistics_lag_s(environment)  # what the platform tells late is waited for
+    limit_s = live + lag_s + environment.rollback_budget_s + SPARE_S
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="deploygate-") as folder:
         report, output = Path(folder) / "report.xml", Path(folder) / "output"

@@ -342,7 +342,7 @@ def _plan(operator: Operator, environment: Environment) -> Plan:
             plan_digest=plan_digest(
                 package=package.digest,
                 config=environment.config_digest,
-                policy=operator.settings.policy,
+                policy=operator.settings.judging(environment).policy,
                 baseline=snapshot.baseline,
             ),
             package_digest=package.digest,

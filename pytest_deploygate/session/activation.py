@@ -45,7 +45,8 @@ def _read(config: pytest.Config) -> tuple[DeployOptions, Settings, Environment]:
     name = options.environment
     if options.mode is Mode.PASSIVE and settings.default_environment not in settings.environments:
         name = next(iter(settings.environments))
-    return options, settings, select_environment(settings, name, endpoint=options.endpoint)
+    environment = select_environment(settings, name, endpoint=options.endpoint)
+    return options, settings.judging(environment), environment
 
 
 def activate(config: pytest.Config) -> None:

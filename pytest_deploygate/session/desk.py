@@ -233,7 +233,7 @@ class Desk:
 
     def _connected(self, deployment: Deployment) -> Deployment:
         """Add where the platform's services and statistics are."""
-        from pytest_deploygate.wiring import local_cloud
+        from pytest_deploygate.wiring import local_cloud, services_token
 
         if self.environment.target == LOCAL:
             endpoint = local_cloud(self.settings, self.environment).endpoint
@@ -245,6 +245,7 @@ class Desk:
             deployment,
             services={**services, **self.environment.services},
             statistics_url=statistics,
+            access_token=services_token(self.environment),
         )
 
 

@@ -20,6 +20,8 @@ from pytest_deploygate.core.values import Secret
 from pytest_deploygate.ports import Clock
 
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+SHEETS: Final = "https://www.googleapis.com/auth/spreadsheets"
+"""Scope of the Sheets API, which does not take :data:`SCOPE`."""
 IAM_CREDENTIALS: Final = "https://iamcredentials.googleapis.com/v1"
 _TOKEN_LIFE_S: Final = 2700.0
 """ID tokens live for an hour; a new one is fetched well before."""
@@ -30,8 +32,8 @@ _HOW: Final = (
 )
 
 
-def credentials_for(project: str) -> Credentials:
-    """The machine's own credentials, for deploying to ``project``.
+def credentials_for(project: str, *scopes: str) -> Credentials:
+    """The machine's own credentials, for deploying to ``project`` and for ``scopes``.
 
     Raises:
         ConfigError: there are none, or the file that names them is unusable.
@@ -39,7 +41,7 @@ def credentials_for(project: str) -> Credentials:
     try:
         # with scopes, the library would ask the network which project a federated identity is of
         credentials, _ = default()
-        scoped: Credentials = with_scopes_if_required(credentials, [SCOPE])  # type: ignore[no-untyped-call]
+        scoped: Credentials = with_scopes_if_required(credentials, [SCOPE, *scopes])  # type: ignore[no-untyped-call]
     except (GoogleAuthError, ValueError) as error:
         named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
         where = f" (GOOGLE_APPLICATION_CREDENTIALS is {named})" if named else ""
@@ -49,6 +51,27 @@ def credentials_for(project: str) -> Credentials:
             hint=_HOW,
         ) from error
     return scoped
+
+
+def access_token(project: str, *scopes: str) -> Secret:
+    """An access token for what the checks read themselves, good for about an hour.
+
+    Raises:
+        ConfigError: there are no credentials.
+        TargetRefused, TargetUnavailable: they give no token.
+    """
+    credentials = credentials_for(project, *scopes)
+    try:
+        credentials.refresh(Request())  # type: ignore[no-untyped-call]
+    except TransportError as error:
+        raise TargetUnavailable(
+            f"the token server did not answer: {type(error).__name__}", hint="Try again."
+        ) from error
+    except GoogleAuthError as error:
+        raise TargetRefused(
+            f"these credentials give no access token: {type(error).__name__}", hint=_HOW
+        ) from error
+    return Secret(str(credentials.token))
 
 
 class CallTokens:

@@ -164,6 +164,38 @@ def test_the_kind_of_a_failure_is_told_by_its_stage(
         assert caught.value.log_url in caught.value.hint
 
 
+CONSOLE = "https://console.cloud.google.com/logs/viewer?project=p1&resource=cloud_run_revision"
+START = (
+    "Could not create or update Cloud Run service hello, Container Healthcheck failed. Revision "
+    "'hello-00005-fuh' is not ready and cannot serve traffic. The user-provided container failed to start and "
+    f"listen on the port defined provided by the PORT=8080 environment variable. Logs URL: {CONSOLE}"
+)
+BUILD = "Build failed with status: FAILURE and message: pip: No matching distribution found for nothing==9."
+CPU = "Could not create or update Cloud Run service hello, Quota exceeded for total allowable CPU per project."
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "error", "hint"),
+    [
+        ("build_failed", BUILD, BuildFailed, "Correct the source or its requirements"),
+        ("start_failed", START, StartFailed, f"The log: {CONSOLE}"),
+        ("start_failed", CPU, StartFailed, "What served before still does"),
+    ],
+    ids=["build", "start", "cpu-quota"],
+)
+def test_what_the_platform_says_of_a_failure_reaches_the_user_with_what_to_do(
+    lab: Lab, kind: str, said: str, error: type[DeployGateError], hint: str
+) -> None:
+    """Messages as users of the platform have reported them."""
+    lab.driver.fault(**UPDATE, operation={"kind": kind, "message": said})
+    operation = begin(lab.target) if error is BuildFailed else same_build_again(lab)
+    with pytest.raises(error) as caught:
+        wait(lab.target, operation)
+    assert said in caught.value.message
+    assert hint in caught.value.hint
+    assert lab.serving() == {lab.baseline}
+
+
 # -- time ------------------------------------------------------------------------------------------
 
 

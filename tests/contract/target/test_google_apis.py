@@ -1,6 +1,8 @@
 """What only Google has: credentials, Secret Manager, disabled APIs; with samples of its documentation."""
 
+import base64
 import json
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,13 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
-from pytest_deploygate.targets.auth import CallTokens, credentials_for
+from pytest_deploygate.targets.auth import (
+    SCOPE,
+    SHEETS,
+    CallTokens,
+    access_token,
+    credentials_for,
+)
 from pytest_deploygate.targets.calls import Caller
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.secret_versions import SecretVersions
@@ -185,9 +193,42 @@ def test_a_service_account_makes_one_token_and_keeps_it(
     assert len(server.asked) == 2
 
 
+def test_checks_are_given_a_token_that_the_sheets_take(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, start: ServerMaker
+) -> None:
+    given = {"access_token": "for-the-sheet", "expires_in": 3600, "token_type": "Bearer"}
+    server = start(lambda asked: reply(given))
+    key = service_account(nobody, f"{server.url}/token")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    assert access_token("p1", SHEETS).reveal() == "for-the-sheet"
+    assertion = urllib.parse.parse_qs(server.asked[0].body.decode())["assertion"][0]
+    claims = assertion.split(".")[1]
+    scopes = json.loads(base64.urlsafe_b64decode(claims + "=="))["scope"].split()
+    assert scopes == [SCOPE, "https://www.googleapis.com/auth/spreadsheets"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (error(400, "INVALID", "no"), TargetRefused),
+        (reply({"error": "invalid_grant"}, 400), TargetRefused),
+    ],
+)
+def test_credentials_that_give_no_token_are_said(
+    nobody: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start: ServerMaker,
+    answer: Reply,
+    kind: type[DeployGateError],
+) -> None:
+    key = service_account(nobody, f"{start(lambda asked: answer).url}/token")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    with pytest.raises(kind, match="give no access token"):
+        access_token("p1", SHEETS)
+
+
 def a_token() -> str:
     """The shape of a signed token, which nobody here verifies."""
-    import base64
 
     def part(value: object) -> str:
         text = base64.urlsafe_b64encode(json.dumps(value).encode())
