@@ -9,7 +9,7 @@ Statistics that cannot be read never decide anything, and are never passed over 
 from typing import Final
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.values import Phase, RevisionName
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
 from pytest_deploygate.ports import Clock, Metrics
@@ -100,10 +100,11 @@ class Statistics:
             text = f"the platform's statistics could not be read: {problem}"
             desk.note(f"{phase.value}.statistics", text)
             desk.terminal.line(f"deploygate: note: {text}", yellow=True)
-        if measured:
-            shown = (f"{m.name} {float(m.value):g} {m.unit}".rstrip() for m in measured)
-            desk.terminal.step("statistics", ", ".join(shown))
-        elif not problems:
+        for check in dict.fromkeys(m.check for m in measured):
+            shown = (f"{m.name} {float(m.value):g} {m.unit}" for m in measured if m.check == check)
+            revision = check.removeprefix(BY_PLATFORM)
+            desk.terminal.step("statistics", f"{revision}: {', '.join(map(str.rstrip, shown))}")
+        if not measured and not problems:
             text = "the platform has none of the last minutes"
             desk.note(f"{phase.value}.statistics", text)
             desk.terminal.step("statistics", text)

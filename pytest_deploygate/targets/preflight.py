@@ -33,6 +33,7 @@ _ON_FUNCTION: Final = (
 )
 _ON_SERVICE: Final = ("run.services.get", "run.services.update", "run.services.getIamPolicy")
 _OPEN: Final = "run.services.setIamPolicy"
+_CALL: Final = "run.routes.invoke"
 _ACT_AS: Final = "iam.serviceAccounts.actAs"
 _State = functions_v2.Function.State
 
@@ -193,9 +194,11 @@ class Preflight:
                 hint="Open it by hand: gcloud functions add-invoker-policy-binding "
                 f"{self.spec.function} --region={self.spec.region} --member=allUsers",
             )
+        if not is_public:
+            needed = (*needed, _CALL)  # the candidate asks for a token as long as the service does
         missing = self.services.missing_permissions(name, needed)
         if missing:
-            yield _missing(missing, "roles/run.developer (roles/run.admin to open it)")
+            yield _missing(missing, _role_for(missing))
 
     def _traffic(self, service: run_v2.Service) -> Iterator[Finding]:
         plan = wire.resolved(wire.plan_of(service), wire.latest_ready(service))
@@ -221,6 +224,14 @@ class Preflight:
 
 def _blocking(sentence: str, hint: str) -> Finding:
     return Finding(is_blocking=True, sentence=sentence, hint=hint)
+
+
+def _role_for(missing: tuple[str, ...]) -> str:
+    if missing == (_CALL,):
+        return "roles/run.invoker"
+    return (
+        "roles/run.developer (roles/run.admin to open it, roles/run.invoker to call what is closed)"
+    )
 
 
 def _missing(permissions: tuple[str, ...], role: str) -> Finding:

@@ -160,6 +160,19 @@ def test_missing_permissions_are_named_with_the_role_that_has_them(lab: Lab) -> 
     assert "roles/run.developer" in service.hint
 
 
+def test_who_may_not_call_a_closed_service_is_told(lab: Lab) -> None:
+    granted = ["run.services.get", "run.services.update", "run.services.getIamPolicy"]
+    path = f"/services/{lab.service.rpartition('/')[2]}:testIamPermissions"
+    lab.target.set_public(False)
+    try:
+        found = altered(lab, (path, reply({"permissions": granted})), public=False)
+    finally:
+        lab.target.set_public(True)
+    blocked = the_one(found)
+    assert blocked.sentence == "permissions are missing: run.routes.invoke"
+    assert blocked.hint == "Ask for roles/run.invoker."
+
+
 def test_granted_permissions_are_fine(lab: Lab) -> None:
     assert changed(lab, service_account=RUNNER) == ()
 

@@ -1,0 +1,103 @@
+"""Environments: what is the function's and what is the environment's own, how each is rehearsed and judged."""
+
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.config import Settings, load
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.policy import Leniency, StatisticsWindow
+from pytest_deploygate.wiring import select_environment, statistics_lag_s
+from tests.core.test_config import GATES, written
+
+REPOSITORY = Path(__file__).parents[2]
+PRODUCTION = """
+[tool.deploygate.function]
+function = "f"
+project = "some-project"
+region = "us-central1"
+runtime = "python312"
+entry-point = "f"
+source = "src"
+build-environment-variables = { ONE = "1" }
+
+[tool.deploygate.environments.production]
+target = "google"
+environment-variables = { A = "1", B = "2" }
+build-environment-variables = { TWO = "2" }
+secrets-file = "never.toml"
+freeze = ["mon 00:00 - sun 23:59 UTC"]
+approval = "required"
+"""
+REHEARSAL = """
+[tool.deploygate.environments.production.rehearsal]
+environment-variables = { B = "3", C = "4" }
+secrets-file = "local.toml"
+"""
+
+
+def settings_of(root: Path, more: str = "") -> Settings:
+    return load(written(root, GATES + PRODUCTION + more))
+
+
+def test_tables_of_an_environment_add_to_those_of_the_function(tmp_path: Path) -> None:
+    spec = settings_of(tmp_path).environment("production").spec
+    assert spec.build_variables == {"ONE": "1", "TWO": "2"}
+
+
+def test_a_rehearsal_is_the_same_but_for_where_it_runs_and_what_it_names(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "statistics = { window-s = 900, lag-s = 200 }\n" + REHEARSAL)
+    rehearsed = select_environment(settings, "production", endpoint="local")
+    real = select_environment(settings, "production")
+    assert (rehearsed.name, rehearsed.target) == ("production-rehearsal", "local")
+    assert rehearsed.spec.variables == {"A": "1", "B": "3", "C": "4"}
+    assert rehearsed.secrets_file == "local.toml"
+    assert (rehearsed.freeze, rehearsed.approval) == ((), "none")
+    assert (rehearsed.statistics.window_s, statistics_lag_s(rehearsed)) == (900, 0)
+    assert real.spec.variables == {"A": "1", "B": "2"}
+    assert (real.target, real.approval) == ("google", "required")
+    assert rehearsed.spec.secrets == real.spec.secrets
+
+
+def test_statistics_are_as_late_as_their_platform_or_as_told(tmp_path: Path) -> None:
+    assert settings_of(tmp_path).environment("production").statistics == StatisticsWindow()
+    assert statistics_lag_s(settings_of(tmp_path).environment("production")) == 240
+    told = settings_of(tmp_path, "statistics = { lag-s = 90, least-requests = 3 }\n")
+    assert statistics_lag_s(told.environment("production")) == 90
+    assert told.environment("production").statistics.least_requests == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("statistics = { window-s = 59 }\n", "statistics.window-s: 59 is out of range"),
+        ("statistics = { lag = 1 }\n", "statistics.lag: unknown key; did you mean lag-s?"),
+        ("gates = { h = { skips = 'allow' } }\n", "there is no gate 'h' (there are: g)"),
+        ("gates = { g = { threshold = 0 } }\n", "gates.g.threshold: unknown key"),
+        ("rehearsal = { freeze = [] }\n", "rehearsal.freeze: unknown key"),
+    ],
+)
+def test_what_an_environment_cannot_say_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_of(tmp_path, text)
+    assert said in str(caught.value)
+
+
+def test_an_environment_may_say_which_gate_skips_there_and_how_many_must_run(
+    tmp_path: Path,
+) -> None:
+    more = "gates = { g = { skips = 'allow', least-checks = 8 } }\n"
+    settings = settings_of(tmp_path, more)
+    [here] = settings.judging(settings.environment("production")).policy.gates
+    [elsewhere] = settings.policy.gates
+    assert (here.skips, here.least_checks) == (Leniency.ALLOW, 8)
+    assert (elsewhere.skips, elsewhere.least_checks) == (Leniency.FAIL, 1)
+    assert here.threshold == elsewhere.threshold
+
+
+def test_production_of_this_repository_lets_only_what_google_cannot_tell_be_skipped() -> None:
+    settings = load(REPOSITORY)
+    there = settings.judging(settings.environment("production")).policy.gates
+    lenient = {gate.name: gate.least_checks for gate in there if gate.skips is Leniency.ALLOW}
+    assert lenient == {"performance": 8, "rollback_checks": 8}
+    assert all(gate.skips is Leniency.FAIL for gate in settings.policy.gates)
