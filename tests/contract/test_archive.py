@@ -118,6 +118,8 @@ def test_digest_changes_with_content_and_with_name(source: Path, home: Path) -> 
         "google-credentials.json",
         "my-service-account-7.json",
         "client_secret_12.json",
+        "gha-creds-3f2a.json",
+        ".google.json",
         ".netrc",
         ".npmrc",
         "terraform.tfstate",
