@@ -77,13 +77,15 @@ class Session:
         self.recorder.take_inventory(
             [Check(nodeid=NODE, gate="g", phase=self.phase, location=location)]
         )
+        plugins = pytest.PytestPluginManager()
+        plugins.register(self.recorder)
         for when in ("setup", "call", "teardown"):
             outcome = self.outcome if when == "call" else "passed"
             report = pytest.TestReport(NODE, location, {}, outcome, None, when)  # type: ignore[arg-type]
             for name, value in self.measures.items():
                 text = f'{{"name": "{name}", "value": {value}, "unit": ""}}'
                 report.user_properties.append(("deploygate.measure", text))
-            self.recorder.pytest_runtest_logreport(report)
+            plugins.hook.pytest_runtest_logreport(report=report)
         self.notes: dict[str, str] = {}
         self.desk = SimpleNamespace(
             settings=SimpleNamespace(policy=self.policy),
