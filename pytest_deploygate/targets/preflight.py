@@ -26,6 +26,16 @@ from pytest_deploygate.targets.services import Services
 LONGEST_HOST_LABEL: Final = 46
 """Most characters that a tag and the service's name may have together (Cloud Run tags)."""
 _NAME: Final = re.compile(r"[a-z](?:[-_a-z0-9]{0,61}[a-z0-9])?")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SET_BY_PLATFORM: Final = (
+    "PORT",
+    "K_SERVICE",
+    "K_REVISION",
+    "K_CONFIGURATION",
+    "FUNCTION_TARGET",
+    "FUNCTION_SIGNATURE_TYPE",
+)
+"""Variables that no deployment may set (Cloud Run functions, "reserved environment variables")."""
 _ON_FUNCTION: Final = (
     "cloudfunctions.functions.get",
     "cloudfunctions.functions.update",
@@ -115,6 +125,28 @@ class Preflight:
                 f"address would have more than the {LONGEST_HOST_LABEL} that Cloud Run takes",
                 f"Shorten it to {LONGEST_HOST_LABEL - len(longest)} characters.",
             )
+
+        yield from self._variables()
+
+    def _variables(self) -> Iterator[Finding]:
+        """Names that the platform refuses, or that would say two things."""
+        variables = {*self.spec.variables, *self.spec.verify_variables}
+        for key in sorted({*variables, *self.spec.secrets}):
+            if not _VARIABLE.fullmatch(key):
+                yield _blocking(
+                    f"{key!r} cannot be the name of a variable",
+                    "Letters, digits and _, not beginning with a digit.",
+                )
+            elif key in _SET_BY_PLATFORM or key.startswith("X_GOOGLE_"):
+                yield _blocking(
+                    f"the platform itself sets the variable {key}", "Take another name for yours."
+                )
+        for key in sorted(variables & set(self.spec.secrets)):
+            yield _blocking(
+                f"{key} is both a plain variable and a secret", "Keep it under `secrets` alone."
+            )
+        for key in sorted({*self.spec.labels} & {*wire.OWN_LABELS}):
+            yield _blocking(f"the label {key} is ours", "Take another name for yours.")
 
     def _runtime(self) -> Iterator[Finding]:
         offered = self.functions.runtimes()

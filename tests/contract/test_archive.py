@@ -101,6 +101,13 @@ def test_digest_changes_with_content_and_with_name(source: Path, home: Path) -> 
     assert len({before, changed, renamed}) == 3
 
 
+def test_packing_writes_nothing_into_the_source(source: Path, home: Path) -> None:
+    write(source, {".gitignore": "x\n"})  # where gcloud would write a .gcloudignore
+    before = sorted(source.rglob("*"))
+    pack(source, home)
+    assert sorted(source.rglob("*")) == before
+
+
 # -- what is left out ------------------------------------------------------------------------------
 
 

@@ -72,6 +72,11 @@ def test_a_deployment_under_way_blocks(lab: Lab) -> None:
         ({"runtime": "python27"}, "does not offer the runtime python27"),
         ({"function": "f" * 40}, "has 40 characters"),
         ({"function": "Upper"}, "'Upper' cannot be the name"),
+        ({"variables": {"MODE": "1", "2ND": "1"}}, "'2ND' cannot be the name of a variable"),
+        ({"variables": {"MODE": "1", "PORT": "1"}}, "the platform itself sets the variable PORT"),
+        ({"secrets": {"MODE": SecretRef(name="api-key")}}, "MODE is both a plain variable and a"),
+        ({"secrets": {"X_GOOGLE_A": SecretRef(name="api-key")}}, "sets the variable X_GOOGLE_A"),
+        ({"labels": {"deploygate-rollout": "x"}}, "the label deploygate-rollout is ours"),
     ],
 )
 def test_settings_that_cannot_work_block(lab: Lab, changes: dict[str, object], words: str) -> None:
