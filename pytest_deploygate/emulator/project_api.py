@@ -31,9 +31,8 @@ async def get_version(request: web.Request) -> web.Response:
     try:
         number, _ = find_version(home, secret, version)
     except SecretMissing as error:
-        raise ApiError(
-            404, f"{error} (the local cloud reads its secrets from {home / FILE})"
-        ) from error
+        how = f'the local cloud takes it from {home / FILE}, from a line like {secret} = "any text"'
+        raise ApiError(404, f"{error} ({how})") from error
     name = f"projects/{project}/secrets/{secret}/versions/{number}"
     return web.json_response({"name": name, "createTime": _CREATED, "state": "ENABLED"})
 
