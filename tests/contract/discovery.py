@@ -6,6 +6,7 @@ log gives it.
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -72,7 +73,8 @@ class Method:
     api: Api
     http_method: str
     path: re.Pattern[str]
-    parameters: frozenset[str]
+    parameters: Mapping[str, Json]
+    """What may stand in the query, as the document describes each."""
     request: str
     response: str
 
@@ -111,9 +113,9 @@ def _method(api: Api, described: Json) -> Method:
         api=api,
         http_method=str(described["httpMethod"]),
         path=re.compile(f"/{pattern}"),
-        parameters=frozenset(
-            k for k, v in parameters.items() if _object(v).get("location") == "query"
-        ),
+        parameters={
+            k: _object(v) for k, v in parameters.items() if _object(v).get("location") == "query"
+        },
         request=str(_object(described.get("request")).get("$ref", "")),
         response=str(_object(described.get("response")).get("$ref", "")),
     )
@@ -193,9 +195,9 @@ def call_problems(call: Json) -> list[str]:
     method = method_for(str(call["method"]), str(call["path"]))
     if method is None:
         return [f"{where}: no discovery document has this call"]
-    query = dict(parse_qsl(str(call["query"])))
+    query = parse_qsl(str(call["query"]))
     found = [] if call["http"] == 400 else _request_problems(method, call, query)
-    as_ints = "enum-encoding=int" in query.get("$alt", "")
+    as_ints = "enum-encoding=int" in dict(query).get("$alt", "")
     if call["response"] is not None:
         if int(str(call["http"])) >= 400:
             found += [
@@ -207,17 +209,27 @@ def call_problems(call: Json) -> list[str]:
     return [f"{where}: {problem}" for problem in found]
 
 
-def _request_problems(method: Method, call: Json, query: dict[str, str]) -> list[str]:
-    found = [
-        f"parameter {name!r} is unknown"
-        for name in query
-        if name not in method.parameters | _ANY_PARAMETERS
-    ]
+def _request_problems(method: Method, call: Json, query: Sequence[tuple[str, str]]) -> list[str]:
+    found = []
+    for name, value in query:
+        described = method.parameters.get(name)
+        if described is None and name not in _ANY_PARAMETERS:
+            found.append(f"parameter {name!r} is unknown")
+        elif described is not None and not _fits(value, described):
+            found.append(f"parameter {name!r} cannot be {value!r}")
     if method.request:
         found += problems(method.api, method.request, call["request"] or {}, enums_as_ints=True)
     elif call["request"] is not None:
         found.append("has a body and must not have one")
     return found
+
+
+def _fits(value: str, described: Json) -> bool:
+    """Whether a text of the query is one of the words, or of the form, that the document asks for."""
+    words = described.get("enum")
+    pattern = _FORMATS.get(str(described.get("format")), "")
+    is_word = value in words if isinstance(words, list) else True
+    return is_word and re.search(pattern, value) is not None
 
 
 def _object(value: object) -> Json:
