@@ -51,7 +51,7 @@ def _evaluate_one(
             missing.append(condition.metric)
     if missing and phase in trigger.needed_in:
         needs = f"trigger {trigger.name} needs {', '.join(missing)}"
-        sentence = f"{needs}, which no check of the {phase.value} phase measured"
+        sentence = f"{needs}, which nobody measured in the {phase.value} phase"
         return TriggerResult(trigger=trigger, firing=Firing.UNKNOWN, sentence=sentence)
     return TriggerResult(
         trigger=trigger, firing=Firing.QUIET, sentence=f"trigger {trigger.name} is quiet"

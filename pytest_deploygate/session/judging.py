@@ -97,8 +97,18 @@ class JudgeFlow:
             )
         if not broken:
             held = verdicts[-1].reason
-            return Ending(verdict="KEEP", state="JUDGED", reason=held, status=ExitStatus.PROMOTED)
+            return Ending(
+                verdict="KEEP",
+                state="JUDGED",
+                reason=self._with_notes(held),
+                status=ExitStatus.PROMOTED,
+            )
         return self._bad(broken[0])
+
+    def _with_notes(self, reason: Reason) -> Reason:
+        """What could not be asked belongs to what is said in one line, too; nothing was decided by it."""
+        notes = self._desk.notes.values()
+        return replace(reason, sentence="; ".join([reason.sentence, *notes])) if notes else reason
 
     def _bad(self, verdict: PhaseVerdict) -> Ending:
         is_explicit = (
@@ -122,7 +132,7 @@ class JudgeFlow:
             return Ending(
                 verdict="ROLL_BACK" if is_explicit else "UNKNOWN",
                 state="JUDGED",
-                reason=verdict.reason,
+                reason=self._with_notes(verdict.reason),
                 others=verdict.reasons[1:],
                 status=ExitStatus.NOT_PROMOTED,
                 lines=(why,),
@@ -187,7 +197,7 @@ class JudgeFlow:
             lines=(
                 rollout.record.reason
                 if is_stranded
-                else f"rolled back from {plan.serving} to {plan.to}",
+                else f"rolled back from {plan.serving.sole or plan.serving} to {plan.to}",
                 f"url: {snapshot.url}",
                 *(() if is_stranded else _pinned(ports)),
             ),

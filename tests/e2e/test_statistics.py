@@ -118,6 +118,7 @@ def test_statistics_that_cannot_be_read_roll_nothing_back_and_are_said(project: 
     assert unknown.property("verdict") == "UNKNOWN"
     assert unknown.property("reason_code") == "trigger_unknown"
     assert "trigger memory_exhaustion needs memory_usage_mb" in unknown.property("reason")
+    assert "503 UNAVAILABLE" in unknown.property("reason")
     said = "the platform's statistics could not be read: reading request_count"
     assert said in unknown.property("live.statistics")
     assert f"deploygate: note: {said}" in unknown.output
