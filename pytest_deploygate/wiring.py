@@ -292,9 +292,16 @@ def _link_secrets(source: Path, place: Path) -> None:
             f"the secrets file {source} does not exist",
             hint='make it with a line like: gemini-api-key = "any text"',
         )
-    if place.is_symlink() or not place.exists():
-        place.unlink(missing_ok=True)
-        place.symlink_to(source.resolve())
+    real = source.resolve()
+    if place.exists() and place.samefile(real):
+        return
+    if place.exists() and not place.is_symlink():
+        raise ConfigError(
+            f"the settings name the secrets file {source}, but the local cloud has one of its own: {place}",
+            hint="remove one of them",
+        )
+    place.unlink(missing_ok=True)
+    place.symlink_to(real)
 
 
 # -- who holds the lease, and whether they live ----------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from pytest_deploygate.config import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.policy import Leniency, StatisticsWindow
-from pytest_deploygate.wiring import select_environment, statistics_lag_s
+from pytest_deploygate.wiring import _link_secrets, select_environment, statistics_lag_s
 from tests.core.test_config import GATES, written
 
 REPOSITORY = Path(__file__).parents[2]
@@ -101,3 +101,22 @@ def test_production_of_this_repository_lets_only_what_google_cannot_tell_be_skip
     lenient = {gate.name: gate.least_checks for gate in there if gate.skips is Leniency.ALLOW}
     assert lenient == {"performance": 8, "rollback_checks": 8}
     assert all(gate.skips is Leniency.FAIL for gate in settings.policy.gates)
+
+
+def test_secrets_are_read_from_the_file_that_the_settings_name(tmp_path: Path) -> None:
+    place, one, other = tmp_path / "secrets.toml", tmp_path / "one.toml", tmp_path / "other.toml"
+    with pytest.raises(ConfigError, match="does not exist"):
+        _link_secrets(one, place)
+    one.write_text("a = '1'")
+    other.write_text("a = '2'")
+    _link_secrets(one, place)
+    assert place.read_text() == "a = '1'"
+    _link_secrets(other, place)
+    assert place.read_text() == "a = '2'"
+    _link_secrets(place, place)
+    assert place.read_text() == "a = '2'"
+    place.unlink()
+    place.write_text("a = '3'")
+    with pytest.raises(ConfigError, match="one of its own"):
+        _link_secrets(one, place)
+    assert place.read_text() == "a = '3'"
