@@ -34,7 +34,12 @@ def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
             frozen, or the plan is not approved.
     """
     _overrides(desk)
-    blocking = [f for f in ports.target.preflight() if f.is_blocking]
+    findings = ports.target.preflight()
+    for finding in findings:
+        if not finding.is_blocking:
+            note = f"deploygate: note: {finding.sentence}; {finding.hint}"
+            desk.terminal.line(note.rstrip("; "), yellow=True)
+    blocking = [f for f in findings if f.is_blocking]
     if blocking:
         raise TargetRefused(
             "; ".join(f.sentence for f in blocking),

@@ -108,11 +108,14 @@ def test_the_whole_configuration_is_tried_with_secrets_and_twin(project: Project
     # the secret gets a new version, and a release that goes bad goes back to the version it was judged with
     keep_secret(project, f'{{ 1 = "{KEY}", 2 = "{KEY}-2" }}')
     project.edit("function/main.py", '"world"', '"nobody"')
+    project.edit("pyproject.toml", ', PATHS = "a=b;c"', "")
     second = project.pytest(*REHEARSAL)
     assert second.status == 1, second.output
     assert "gate alive failed" in second.output
     assert record_of(project, second).facts["secrets"] == "GREETING_KEY=greeting-key:2"
     assert requests.get(project.url, timeout=30).text == "hello, world\n"
+    noted = "deploygate: note: hello-world has variables that the settings do not name"
+    assert noted in second.output
     assert KEY not in first.output + second.output
 
 
