@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pytest_deploygate.checks.alignment import align
 from pytest_deploygate.checks.measures import FieldRule, Measure, is_right
@@ -54,8 +54,7 @@ class FieldScore:
     """Right over cells. Without any cell: 1 if there are golden records (every blank was left blank), else 0."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(NamedTuple):
     """A golden record whose partner disagrees. ``line`` counts golden records from 1; ``fields`` names what differs."""
 
     line: int
@@ -129,9 +128,9 @@ def compare(
     cells = list(alignment.equal_cells)
     differing = []
     for one, other in alignment.pairs:
-        agree = _count(one.cells, other.cells, rules, right, cells)
-        if not all(agree):
-            differing.append(_difference(one, other, rules, agree))
+        wrong = _count(one.cells, other.cells, rules, right, cells)
+        if wrong:
+            differing.append(_difference(one, other, rules, wrong))
     for row in (*alignment.missing, *alignment.extra):
         for place, cell in enumerate(row.cells):
             cells[place] += cell is not None
@@ -162,31 +161,24 @@ def _count(
     rules: tuple[FieldRule, ...],
     right: list[int],
     cells: list[int],
-) -> list[bool]:
-    """Add the cells of a pair to ``right`` and ``cells``; say which fields agree."""
-    agree = []
-    for place, rule in enumerate(rules):
-        golden, found = one[place], other[place]
-        is_cell = golden is not None or found is not None
-        is_same = is_right(rule, golden, found)
-        cells[place] += is_cell
-        right[place] += is_cell and is_same
-        agree.append(is_same)
-    return agree
+) -> list[int]:
+    """Add the cells of a pair to ``right`` and ``cells``; say which fields disagree."""
+    wrong = []
+    for place, (golden, found) in enumerate(zip(one, other, strict=True)):
+        if golden is None and found is None:
+            continue
+        cells[place] += 1
+        if golden == found or is_right(rules[place], golden, found):
+            right[place] += 1
+        else:
+            wrong.append(place)
+    return wrong
 
 
-def _difference(
-    one: Row, other: Row, rules: tuple[FieldRule, ...], agree: list[bool]
-) -> Difference:
-    return Difference(
-        line=one.line,
-        key=_key(one.cells, rules),
-        fields=tuple(
-            (rule.name, one.cells[place] or "", other.cells[place] or "")
-            for place, rule in enumerate(rules)
-            if not agree[place]
-        ),
-    )
+def _difference(one: Row, other: Row, rules: tuple[FieldRule, ...], wrong: list[int]) -> Difference:
+    here, there = one.cells, other.cells
+    fields = [(rules[place].name, here[place] or "", there[place] or "") for place in wrong]
+    return Difference(line=one.line, key=_key(here, rules), fields=tuple(fields))
 
 
 def _keys(rows: Iterable[Row], rules: tuple[FieldRule, ...]) -> tuple[str, ...]:

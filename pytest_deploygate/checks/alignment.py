@@ -1,20 +1,25 @@
 """Lays golden and extracted records beside each other: the equal ones at once, the others by :mod:`.pairing`.
 
-Nearly all records of a good extraction are equal as they came, and a dictionary of keys finds those; only the rest is
-brought into canonical form, and only what is then still different is compared field by field.
+Nearly all records of a good extraction are equal as they came. Those are found column by column, without a new object
+for each record; only the rest is brought into canonical form, and only what is then still different is compared field
+by field.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import TypeVar
+from itertools import compress, repeat
+from operator import itemgetter, ne
+from typing import TypeAlias
 
 from pytest_deploygate.checks.measures import FieldRule, canonical_column
 from pytest_deploygate.checks.pairing import Cells, Row, pair_rest
 
-_Raw = tuple[object, ...]
-_T = TypeVar("_T", bound=_Raw)
+_Column: TypeAlias = Sequence[object]
+_Columns: TypeAlias = Sequence[_Column]
+"""What a list of records holds: one column (a list) for each rule, all of one length."""
+_Canonical: TypeAlias = Sequence[Sequence[str | None]]
+_Places: TypeAlias = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,94 +43,124 @@ def align(
     rules: tuple[FieldRule, ...],
 ) -> Alignment:
     """Align by ``rules``; line numbers count from 1 in the order given."""
-    raw_truth, raw_found = _raw(golden, rules), _raw(extracted, rules)
+    raw_truth = [_column(golden, rule.name) for rule in rules]
+    raw_found = [_column(extracted, rule.name) for rule in rules]
     key = next((place for place, rule in enumerate(rules) if rule.is_key), 0)
-    equal, golden_left, found_left = _take_equal(raw_truth, raw_found, key)
-    rest = _canonical(
-        [*(raw_truth[i] for i in golden_left), *(raw_found[i] for i in found_left)], rules
-    )
-    truth, found = rest[: len(golden_left)], rest[len(golden_left) :]
-    alike, golden_rest, found_rest = _take_equal(truth, found, key)
-    rows = [Row(line=found_left[i] + 1, cells=found[i]) for i in found_rest]
-    namesakes = _namesakes(raw_truth, rows, rules)
+    golden_left, found_left = _take_equal(raw_truth, raw_found, key)
+    truth, found = _canonical_rest(raw_truth, golden_left, raw_found, found_left, rules)
+    golden_rest, found_rest = _take_equal(truth, found, key)
+    known: dict[Cells, list[Cells]] = {}
+
+    def namesakes(rows: Iterable[Row]) -> Mapping[Cells, list[Cells]]:
+        known.update(_namesakes(raw_truth, rows, rules))
+        return known
+
     pairs, missing, extra = pair_rest(
-        [Row(line=golden_left[i] + 1, cells=truth[i]) for i in golden_rest], rows, rules, namesakes
+        _rows(truth, golden_rest, golden_left),
+        _rows(found, found_rest, found_left),
+        rules,
+        namesakes,
     )
     return Alignment(
         equal_cells=tuple(
-            one + other
-            for one, other in zip(_filled(equal, rules), _filled(alike, rules), strict=True)
+            _filled(raw, golden_left) + _filled(rest, golden_rest)
+            for raw, rest in zip(raw_truth, truth, strict=True)
         ),
         pairs=pairs,
         missing=missing,
         extra=extra,
-        copied=frozenset(namesakes),
+        copied=frozenset(known),
     )
 
 
-def _raw(records: Sequence[Mapping[str, object]], rules: tuple[FieldRule, ...]) -> list[_Raw]:
-    """Values in the order of the rules, absent ones None."""
-    names = [rule.name for rule in rules]
+def _column(records: Sequence[Mapping[str, object]], name: str) -> list[object]:
+    """The values of one field, absent ones None."""
     try:
-        if len(names) > 1:
-            return list(map(itemgetter(*names), records))
+        return list(map(itemgetter(name), records))
     except KeyError:
-        pass
-    return [tuple([record.get(name) for name in names]) for record in records]
+        return [record.get(name) for record in records]
 
 
-def _canonical(rows: Sequence[_Raw], rules: tuple[FieldRule, ...]) -> list[Cells]:
-    columns = zip(*rows, strict=True)
-    return list(
-        zip(
-            *(canonical_column(c, rule.measure) for c, rule in zip(columns, rules, strict=False)),
-            strict=True,
-        )
-    )
+def _pick(column: _Column, places: Iterable[int]) -> list[object]:
+    return list(map(column.__getitem__, places))
 
 
-def _filled(rows: Sequence[_Raw], rules: tuple[FieldRule, ...]) -> list[int]:
-    """For each field, in how many rows it holds something; raw values are counted as canonical ones would be."""
-    if not rows:
-        return [0] * len(rules)
-    return [len(column) - _blanks(column) for column in zip(*rows, strict=True)]
+def _canonical_rest(
+    truth: _Columns,
+    golden_left: _Places,
+    found: _Columns,
+    found_left: _Places,
+    rules: tuple[FieldRule, ...],
+) -> tuple[_Canonical, _Canonical]:
+    """The rows that are left in either list, in canonical form."""
+    both = [
+        canonical_column([*_pick(here, golden_left), *_pick(there, found_left)], rule.measure)
+        for here, there, rule in zip(truth, found, rules, strict=True)
+    ]
+    count = len(golden_left)
+    return [column[:count] for column in both], [column[count:] for column in both]
 
 
-def _blanks(column: Sequence[object]) -> int:
-    texts = column
-    if set(map(type, column)) != {str}:
-        texts = [value for value in column if isinstance(value, str)]
-    return column.count(None) + texts.count("") + sum(map(str.isspace, texts))  # type: ignore[arg-type]  # all are str
+def _rows(columns: _Canonical, rest: _Places, lines: _Places) -> list[Row]:
+    """Rows of canonical columns; ``lines`` are the places in the whole list from which the columns were taken."""
+    cells = zip(*(map(column.__getitem__, rest) for column in columns), strict=True)
+    return [Row(line=lines[i] + 1, cells=row) for i, row in zip(rest, cells, strict=True)]
 
 
-def _take_equal(
-    truth: list[_T], found: list[_T], key: int
-) -> tuple[list[_T], list[int], list[int]]:
-    """Rows that are in both lists (as often as in both), and the places of all others in each list.
+def _filled(column: _Column, left: _Places) -> int:
+    """In how many rows besides those that are ``left`` the column holds something."""
+    return len(column) - _blanks(column) - len(left) + _blanks(_pick(column, left))
+
+
+def _blanks(column: _Column) -> int:
+    """How many values are nothing; raw values are counted as canonical ones would be."""
+    try:
+        if all(map(str.strip, column)):  # type: ignore[arg-type]  # what is no str raises
+            return 0
+    except TypeError:
+        if set(map(type, column)) <= {int, float}:
+            return 0
+    return sum(value is None or (isinstance(value, str) and not value.strip()) for value in column)
+
+
+def _take_equal(truth: _Columns, found: _Columns, key: int) -> tuple[_Places, _Places]:
+    """Places, in either list, of the rows that are left when equal ones are taken, as often as they are in both.
 
     ``key`` is a column whose values usually occur once: then two rows are compared only where they have it in common.
     """
-    key_of = itemgetter(key)
-    places = dict(zip(map(key_of, truth), range(len(truth)), strict=True))
-    if len(places) == len(truth):
-        partners = map(places.get, map(key_of, found))
-        pairs = [
-            i if i is not None and truth[i] == row else -1
-            for i, row in zip(partners, found, strict=True)
-        ]
-        equal = [row for i, row in zip(pairs, found, strict=True) if i >= 0]
-        taken = set(pairs) - {-1}
-        if len(taken) == len(equal):  # else a record was copied
-            return (
-                equal,
-                [i for i in range(len(truth)) if i not in taken],
-                [j for j, i in enumerate(pairs) if i < 0],
-            )
-    shared = Counter(truth) & Counter(found)
-    return list(shared.elements()), _without(truth, shared), _without(found, shared)
+    count = len(truth[key])
+    if not count:
+        return (), range(len(found[key]))
+    places = dict(zip(truth[key], range(count), strict=True))
+    if len(places) < count:
+        return _take_equal_rows(truth, found)
+    partners = list(map(places.get, found[key], repeat(-1)))
+    alone = [j for j, i in enumerate(partners) if i < 0] if -1 in partners else []
+    unequal = set(alone)
+    for place, (one, other) in enumerate(zip(truth, found, strict=True)):
+        if place == key:
+            continue
+        golden = _pick(one, partners)
+        for j in alone:  # so that whole columns are equal where all partners are
+            golden[j] = other[j]
+        if golden != other:
+            unequal.update(compress(range(len(partners)), map(ne, golden, other)))
+    here = [i for j, i in enumerate(partners) if j not in unequal] if unequal else partners
+    taken = set(here)
+    if len(taken) < len(here):  # a record was copied
+        return _take_equal_rows(truth, found)
+    left = [i for i in range(count) if i not in taken] if len(taken) < count else []
+    return left, sorted(unequal)
 
 
-def _without(rows: Iterable[_T], taken: Counter[_T]) -> list[int]:
+def _take_equal_rows(truth: _Columns, found: _Columns) -> tuple[_Places, _Places]:
+    """As :func:`_take_equal` has it, where keys occur more than once."""
+    here, there = list(zip(*truth, strict=True)), list(zip(*found, strict=True))
+    shared = Counter(here) & Counter(there)
+    return _without(here, shared), _without(there, shared)
+
+
+def _without(rows: Iterable[tuple[object, ...]], taken: Counter[tuple[object, ...]]) -> list[int]:
     left = dict(taken)
     rest = []
     for place, row in enumerate(rows):
@@ -137,19 +172,22 @@ def _without(rows: Iterable[_T], taken: Counter[_T]) -> list[int]:
 
 
 def _namesakes(
-    truth: Sequence[_Raw], found: Sequence[Row], rules: tuple[FieldRule, ...]
+    truth: _Columns, found: Iterable[Row], rules: tuple[FieldRule, ...]
 ) -> dict[Cells, list[Cells]]:
     """For each key among ``found`` that golden records have: those golden records."""
     places = [place for place, rule in enumerate(rules) if rule.is_key]
     wanted = {tuple([row.cells[place] for place in places]) for row in found}
-    if not wanted or not truth:
+    if not wanted:
         return {}
-    columns = (
-        canonical_column([row[place] for row in truth], rules[place].measure) for place in places
-    )
-    keys = list(zip(*columns, strict=True))
-    chosen = [i for i, key in enumerate(keys) if key in wanted]
+    keys = [canonical_column(truth[place], rules[place].measure) for place in places]
+    if {key[0] for key in wanted}.isdisjoint(keys[0]):
+        return {}
+    chosen = [i for i, key in enumerate(zip(*keys, strict=True)) if key in wanted]
+    columns = [
+        canonical_column(_pick(column, chosen), rule.measure)
+        for column, rule in zip(truth, rules, strict=True)
+    ]
     known: dict[Cells, list[Cells]] = defaultdict(list)
-    for i, cells in zip(chosen, _canonical([truth[i] for i in chosen], rules), strict=True):
-        known[keys[i]].append(cells)
+    for cells in zip(*columns, strict=True):
+        known[tuple([cells[place] for place in places])].append(cells)
     return dict(known)

@@ -66,6 +66,8 @@ def is_right(rule: FieldRule, golden: str | None, found: str | None) -> bool:
 
 
 def _is_half_a_cent_apart(golden: str, found: str) -> bool:
+    if golden[-3:-2] == "." == found[-3:-2]:
+        return False  # both have two decimals, and they are not equal
     one, other = as_number(golden), as_number(found)
     return one is not None and other is not None and abs(one - other) <= HALF_CENT
 
@@ -76,8 +78,11 @@ def canonical_column(column: Sequence[object], measure: Measure) -> list[str | N
     Amounts have at least two decimals, other numbers no trailing zeros; what should be a number and is not stays text.
     """
     if measure not in _NUMBERS:
-        if set(map(type, column)) == {str}:
-            texts = list(map(str.strip, column))  # type: ignore[arg-type]  # all are str
+        try:
+            texts = list(map(str.strip, column))  # type: ignore[arg-type]  # what is no str raises
+        except TypeError:
+            pass
+        else:
             return texts if all(texts) else [text or None for text in texts]  # type: ignore[return-value]
         return [as_text(value) for value in column]
     # Prices and quantities repeat a great deal, so each is read once. Equal numbers have one canonical text.
@@ -121,7 +126,7 @@ def _number_text(value: object, measure: Measure) -> str | None:
     number = as_number(value)
     if number is None:
         return as_text(value)
-    number = number.normalize()
+    number = abs(number) if not number else number.normalize()  # no -0
     return f"{number:.2f}" if measure is Measure.CENTS and _decimals(number) < 2 else f"{number:f}"
 
 

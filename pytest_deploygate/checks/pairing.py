@@ -1,10 +1,10 @@
 """Pairs the golden and extracted records that are not equal in every field: keys first, then similarity."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TypeAlias
+from operator import itemgetter
+from typing import NamedTuple, TypeAlias
 
 from rapidfuzz.distance import Indel
 
@@ -23,8 +23,7 @@ Cells: TypeAlias = tuple[str | None, ...]
 """Canonical cells of one record in the order of the rules."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """Canonical cells of one record, and its place in the list it came from, counted from 1."""
 
     line: int
@@ -35,54 +34,50 @@ def pair_rest(
     golden: list[Row],
     found: list[Row],
     rules: tuple[FieldRule, ...],
-    namesakes: Mapping[Cells, list[Cells]],
+    namesakes: Callable[[Iterable[Row]], Mapping[Cells, list[Cells]]],
 ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
     """Pairs (golden, extracted), golden records without partner, extracted records without partner.
 
-    ``namesakes`` are the golden records by key, also those that are paired already, for all keys in ``found``.
+    ``namesakes`` gives the golden records by key, also those that are paired already, for the keys of the rows given.
+    It is asked for all extracted records that an equal key and one more equal field did not settle.
     """
     if not golden or not found:
+        namesakes(found)
         return [], golden, found
-    work = _Pairing(golden, found, rules, namesakes)
+    work = _Pairing(golden, found, rules)
     work.take(work.same_key(least_equal=1))
+    work.namesakes = namesakes(work.found)
+    work.take(work.told_by_the_rest())
     work.take(work.similar())
     work.take(work.same_key(least_equal=0))
-    work.take_same_key_in_order()
-    return (
-        work.pairs,
-        [golden_row for golden_row in work.golden if golden_row is not None],
-        [found_row for found_row in work.found if found_row is not None],
-    )
+    work.take(work.same_key_in_order())
+    return work.pairs, work.golden, work.found
 
 
 class _Pairing:
-    """Both lists with what is taken replaced by None, in an order that depends on the records' contents only."""
+    """What is left of both lists, in an order that depends on the records' contents only."""
 
-    def __init__(
-        self,
-        golden: list[Row],
-        found: list[Row],
-        rules: tuple[FieldRule, ...],
-        namesakes: Mapping[Cells, list[Cells]],
-    ) -> None:
-        self.golden: list[Row | None] = [*sorted(golden, key=_content)]
-        self.found: list[Row | None] = [*sorted(found, key=_content)]
+    def __init__(self, golden: list[Row], found: list[Row], rules: tuple[FieldRule, ...]) -> None:
+        self.golden = _by_content(golden)
+        self.found = _by_content(found)
         self.rules = rules
         self.key_places = tuple(i for i, rule in enumerate(rules) if rule.is_key)
         self.other_places = tuple(i for i, rule in enumerate(rules) if not rule.is_key)
+        self.key_of, self.rest_of = _getter(self.key_places), _getter(self.other_places)
         self.pairs: list[tuple[Row, Row]] = []
-        self.namesakes = namesakes
+        self.namesakes: Mapping[Cells, list[Cells]] = {}
 
-    def take(self, scored: Iterator[tuple[float, float, int, int]]) -> None:
+    def take(self, scored: Iterable[tuple[float, float, int, int]]) -> None:
         """Take pairs (equal fields, similarity, golden place, extracted place), the best first."""
-        for _, _, here, there in sorted(scored, key=lambda s: (-s[0], -s[1], s[2], s[3])):
-            self._take(here, there)
-
-    def _take(self, here: int, there: int) -> None:
-        one, other = self.golden[here], self.found[there]
-        if one is not None and other is not None:
-            self.pairs.append((one, other))
-            self.golden[here] = self.found[there] = None
+        here: set[int] = set()
+        there: set[int] = set()
+        for _, _, i, j in sorted(scored, key=lambda s: (-s[0], -s[1], s[2], s[3])):
+            if i not in here and j not in there:
+                here.add(i)
+                there.add(j)
+                self.pairs.append((self.golden[i], self.found[j]))
+        self.golden = [row for i, row in enumerate(self.golden) if i not in here]
+        self.found = [row for j, row in enumerate(self.found) if j not in there]
 
     def same_key(self, *, least_equal: int) -> Iterator[tuple[float, float, int, int]]:
         """Pairs with one key and at least ``least_equal`` more equal fields."""
@@ -95,38 +90,54 @@ class _Pairing:
                     if equal >= least_equal:
                         yield equal, 0.0, i, j
 
-    def take_same_key_in_order(self) -> None:
+    def same_key_in_order(self) -> Iterator[tuple[float, float, int, int]]:
         """Whatever has one key and is still left, in the order of contents."""
         for here, there in self._key_groups():
             for i, j in zip(here, there, strict=False):
-                self._take(i, j)
+                yield 0, 0.0, i, j
+
+    def told_by_the_rest(self) -> Iterator[tuple[float, float, int, int]]:
+        """Pairs that are equal in all but the key, where no other record on either side has those values.
+
+        :meth:`similar` would put them first, too; so the usual misread key costs no comparison.
+        """
+        here, there = self._by_rest(self.golden), self._by_rest(self.found)
+        equal = len(self.other_places)
+        for rest, (i, *more) in here.items():
+            j, *others = there.get(rest, (-1,))
+            if j >= 0 and not more and not others and self._is_like(i, j, equal):
+                yield equal, 0.0, i, j
+
+    def _by_rest(self, rows: list[Row]) -> dict[Cells, list[int]]:
+        """Places by the cells besides the key, of the rows in which each of those holds something."""
+        found: dict[Cells, list[int]] = defaultdict(list)
+        for place, row in enumerate(rows):
+            rest = self.rest_of(row.cells)
+            if None not in rest:
+                found[rest].append(place)
+        return found
 
     def similar(self) -> Iterator[tuple[float, float, int, int]]:
         """Pairs that share a rare value, have one equal field besides the key, and similar keys or an equal text."""
         blocks = self._blocks()
         for i, row in enumerate(self.golden):
-            if row is None:
-                continue
             shared = (blocks.get(mark, ()) for mark in self._marks(row))
             ranked = sorted((b for b in shared if 0 < len(b) <= _LARGEST_BLOCK), key=len)
             for j in islice(_distinct(ranked), _MOST_CANDIDATES):
                 equal = self._equal_fields(i, j)
-                likeness = self._key_similarity(i, j) if equal else 0.0
-                is_like = likeness >= _LEAST_KEY_SIMILARITY or self._is_told_by_text(i, j)
-                if equal > self._equal_to_its_own(j) and is_like:
-                    yield equal, likeness, i, j
+                if self._is_like(i, j, equal):
+                    yield equal, self._key_similarity(i, j), i, j
                 if equal == len(self.other_places):
                     break  # no other record can be more like it
 
     def _key_groups(self) -> list[tuple[list[int], list[int]]]:
         there: dict[Cells, list[int]] = defaultdict(list)
         for j, row in enumerate(self.found):
-            if row is not None:
-                there[self._key(row)].append(j)
+            there[self.key_of(row.cells)].append(j)
         here: dict[Cells, list[int]] = defaultdict(list)
         for i, row in enumerate(self.golden):
-            if row is not None and self._key(row) in there:
-                here[self._key(row)].append(i)
+            if (key := self.key_of(row.cells)) in there:
+                here[key].append(i)
         return [
             (group, there[key]) for key, group in here.items() if any(k is not None for k in key)
         ]
@@ -134,9 +145,8 @@ class _Pairing:
     def _blocks(self) -> dict[tuple[object, ...], list[int]]:
         blocks: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for j, row in enumerate(self.found):
-            if row is not None:
-                for mark in self._marks(row):
-                    blocks[mark].append(j)
+            for mark in self._marks(row):
+                blocks[mark].append(j)
         return blocks
 
     def _marks(self, row: Row) -> Iterator[tuple[object, ...]]:
@@ -156,19 +166,9 @@ class _Pairing:
         if len(numbers) > 1:
             yield ("numbers", *numbers)
 
-    def _key(self, row: Row) -> Cells:
-        return tuple([row.cells[place] for place in self.key_places])
-
-    def _pair(self, i: int, j: int) -> tuple[Row, Row]:
-        one, other = self.golden[i], self.found[j]
-        assert one is not None
-        assert other is not None
-        return one, other
-
     def _equal_fields(self, i: int, j: int) -> int:
         """Fields besides the key that hold something and agree."""
-        one, other = self._pair(i, j)
-        return self._agreeing(one.cells, other.cells)
+        return self._agreeing(self.golden[i].cells, self.found[j].cells)
 
     def _agreeing(self, one: Cells, other: Cells) -> int:
         equal = 0
@@ -183,17 +183,17 @@ class _Pairing:
     def _equal_to_its_own(self, j: int) -> int:
         """Equal fields of an extracted record and the golden one whose key it bears: a copy is of that, of no other."""
         other = self.found[j]
-        assert other is not None
-        return max(
-            (
-                self._agreeing(cells, other.cells)
-                for cells in self.namesakes.get(self._key(other), ())
-            ),
-            default=0,
+        own = self.namesakes.get(self.key_of(other.cells), ())
+        return max((self._agreeing(cells, other.cells) for cells in own), default=0)
+
+    def _is_like(self, i: int, j: int, equal: int) -> bool:
+        """Whether two records with ``equal`` equal fields may belong together although their keys differ."""
+        return equal > self._equal_to_its_own(j) and (
+            self._key_similarity(i, j) >= _LEAST_KEY_SIMILARITY or self._is_told_by_text(i, j)
         )
 
     def _key_similarity(self, i: int, j: int) -> float:
-        one, other = self._pair(i, j)
+        one, other = self.golden[i], self.found[j]
         return min(
             Indel.normalized_similarity(one.cells[p] or "", other.cells[p] or "")
             for p in self.key_places
@@ -201,7 +201,7 @@ class _Pairing:
 
     def _is_told_by_text(self, i: int, j: int) -> bool:
         """Whether a text or exact field besides the key agrees: a number alone proves nothing about unlike keys."""
-        one, other = self._pair(i, j)
+        one, other = self.golden[i], self.found[j]
         return any(
             self.rules[p].measure in (Measure.TEXT, Measure.EXACT)
             and one.cells[p] is not None
@@ -219,5 +219,15 @@ def _distinct(blocks: list[list[int]]) -> Iterator[int]:
                 yield place
 
 
-def _content(row: Row) -> tuple[str, ...]:
-    return tuple([cell or "" for cell in row.cells])
+def _getter(places: tuple[int, ...]) -> Callable[[Cells], Cells]:
+    """Gives the cells at ``places`` as a tuple."""
+    if len(places) == 1:
+        return itemgetter(slice(places[0], places[0] + 1))
+    return itemgetter(*places) if places else lambda _: ()
+
+
+def _by_content(rows: list[Row]) -> list[Row]:
+    try:
+        return sorted(rows, key=itemgetter(1))
+    except TypeError:  # a text was compared with nothing
+        return sorted(rows, key=lambda row: [cell or "" for cell in row.cells])

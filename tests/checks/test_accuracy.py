@@ -73,12 +73,23 @@ def test_values_of_other_types_are_equal_when_their_numbers_are() -> None:
         ("1.60", "n/a", False),
         ("1.60", float("nan"), False),
         ("1.60", "-1.60", False),
+        ("0.00", "-0.00", True),
+        ("-.0", 0, True),
     ],
 )
 def test_prices_agree_to_the_cent(golden: str, found: str | float, is_right: bool) -> None:
     report = compare([line(1, price=golden)], [line(1, price=found)])
     assert report.accuracy("price") == int(is_right)
     assert report.accuracy("quantity") == 1
+
+
+def test_a_misread_key_is_told_by_the_rest_only_where_the_rest_is_unique() -> None:
+    twins = [line(n, code=code, upc=None) for n, code in ((1, "AB10"), (1, "XY99"), (2, "CD20"))]
+    found = [{**twins[1], "code": "XY9g"}, {**twins[0], "code": "ABI0"}, {**twins[2], "code": "@"}]
+    report = compare(twins, found)
+    codes = [cell for d in report.differing for cell in d.fields]
+    assert codes == [("code", "AB10", "ABI0"), ("code", "XY99", "XY9g"), ("code", "CD20", "@")]
+    assert (report.missing, report.extra) == ((), ())
 
 
 def test_quantity_is_exact() -> None:
