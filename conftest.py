@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.filehost import FileHost, serve_files
+from pytest_deploygate.checks.filehost import FileHost, serve_files, serve_files_publicly
 from pytest_deploygate.checks.probe import Probe, is_loopback
 from pytest_deploygate.checks.sheet import SheetReader
 from pytest_deploygate.core.record import RolloutRecord
@@ -52,10 +52,22 @@ def delivery(poster: Poster) -> Posting:
 
 @pytest.fixture(scope="session")
 def documents(deployment: Deployment) -> Iterator[FileHost]:
-    """Serves the test invoices by URL, where the function can reach this machine."""
-    if deployment.candidate is None or not is_loopback(deployment.candidate.url):
-        pytest.skip("a function in the cloud cannot fetch documents from this machine")
-    with serve_files(DOCUMENTS) as host:
+    """Serves the test invoices by URL: from loopback to a function on this machine, else where the settings say."""
+    assert deployment.candidate is not None, "there is no function that could fetch documents"
+    if is_loopback(deployment.candidate.url):
+        with serve_files(DOCUMENTS) as host:
+            yield host
+        return
+    url = deployment.services.get("documents")
+    if not url:
+        where = f"[tool.deploygate.environments.{deployment.environment}.services]"
+        pytest.fail(
+            f"a function in the cloud cannot fetch documents from this machine: say under {where} at which public URL "
+            'it reaches it: documents = "https://..." (docs/google.md, "Documents by URL")',
+            pytrace=False,
+        )
+    listen = deployment.services.get("documents-listen", "")
+    with serve_files_publicly(DOCUMENTS, url=url, listen=listen) as host:
         yield host
 
 

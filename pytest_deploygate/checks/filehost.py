@@ -1,7 +1,8 @@
 """Serves documents by URL from loopback, in every way in which a document's server can behave.
 
 ``with serve_files({"a.pdf": content}) as host: ...`` starts a real HTTP server; ``host`` makes the URLs and remembers
-what was asked, so that a check can prove that an address was never visited.
+what was asked, so that a check can prove that an address was never visited. A function in the cloud cannot reach
+loopback: for it :func:`serve_files_publicly` serves under the public URL of a tunnel or proxy that leads here.
 """
 
 import threading
@@ -11,8 +12,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
+from uuid import uuid4
+
+from pytest_deploygate.checks.probe import Endpoint, Probe, ProbeFailed, is_loopback
+from pytest_deploygate.core.errors import ConfigError
 
 PDF = "application/pdf"
+DEFAULT_LISTEN = "127.0.0.1:8089"
 _LONGEST_HOLD_S = 60.0
 """A held request ends by itself after this, so that a failed check leaves nothing hanging."""
 
@@ -40,7 +46,7 @@ class FileHost:
     """A running server; every URL that it makes is answered until the context ends."""
 
     base: str
-    """``http://address:port`` without a slash."""
+    """``http://address:port`` without a slash, or the public URL that leads there."""
     files: Mapping[str, bytes]
     _pages: dict[str, _Page] = field(default_factory=dict)
     _asked: list[str] = field(default_factory=list)
@@ -102,10 +108,63 @@ class FileHost:
 
 
 @contextmanager
+def serve_files_publicly(
+    files: Mapping[str, bytes] | Path, *, url: str, listen: str = ""
+) -> Iterator[FileHost]:
+    """Serve ``files`` on ``listen`` (address:port), where requests to the public ``url`` arrive.
+
+    Raises:
+        ConfigError: ``url`` or ``listen`` is wrong, the place is taken, or what is asked of ``url`` does not arrive.
+    """
+    place = listen or DEFAULT_LISTEN
+    address, _, port = place.rpartition(":")
+    parts = urlsplit(url)
+    is_safe = parts.scheme == "https" or is_loopback(url)
+    if not address or not port.isdecimal() or not is_safe or parts.path.strip("/"):
+        raise ConfigError(
+            f"documents = {url!r} served at {place!r} will not do",
+            hint="it takes a URL like https://documents.example.com and an address like 127.0.0.1:8089",
+        )
+    try:
+        with serve_files(files, address=address, port=int(port), base=url.rstrip("/")) as host:
+            _require_way_here(host)
+            yield host
+    except OSError as error:
+        raise ConfigError(
+            f"documents cannot be served at {place}: {error.strerror}",
+            hint="end what listens there; workers of pytest-xdist cannot share it: use -n 1",
+        ) from error
+
+
+def _require_way_here(host: FileHost) -> None:
+    """A tunnel that is down would look like a function that cannot download."""
+    mark = uuid4().hex
+    page = urlsplit(host.page("mark.txt", mark.encode(), "text/plain"))
+    probe = Probe(Endpoint(url=host.base), read_timeout_s=30)
+    try:
+        told = probe.get(page.path).text
+    except ProbeFailed as error:
+        told = error.message
+    finally:
+        probe.close()
+    if told != mark:
+        raise ConfigError(
+            f"what is asked of {host.base} does not arrive here: {told[:80]!r}",
+            hint="start the tunnel or proxy that leads there to the address that documents are served at",
+        )
+
+
+@contextmanager
 def serve_files(
-    files: Mapping[str, bytes] | Path, *, address: str = "127.0.0.1"
+    files: Mapping[str, bytes] | Path,
+    *,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    base: str = "",
 ) -> Iterator[FileHost]:
     """Serve ``files`` (name to content, or a directory) on ``address`` until the context ends.
+
+    URLs begin with ``base``; by default that is the address itself, with a free port.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -113,9 +172,9 @@ def serve_files(
     contents = _contents_of(files) if isinstance(files, Path) else files
     pages: list[FileHost] = []
     handler = type("_BoundHandler", (_Handler,), {"host_of": staticmethod(lambda: pages[0])})
-    server = ThreadingHTTPServer((address, 0), handler)
+    server = ThreadingHTTPServer((address, port), handler)
     server.daemon_threads = True
-    host = FileHost(base=f"http://{address}:{server.server_port}", files=contents)
+    host = FileHost(base=base or f"http://{address}:{server.server_port}", files=contents)
     pages.append(host)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -16,7 +16,7 @@ from pytest_deploygate.checks.platform import LocalStatistics, RevisionStatistic
 from pytest_deploygate.checks.probe import Answer, Probe, ProbeFailed
 from pytest_deploygate.checks.rows import SheetRow, parse_line
 from pytest_deploygate.checks.sheet import SheetReader
-from suites.invoices import DELIVERY, ORDER, SMALL, Poster, Posting, golden, upload
+from suites.invoices import DELIVERY, NO_STATISTICS, ORDER, SMALL, Poster, Posting, golden, upload
 
 LONGEST_MEAN_S = 60
 LONGEST_S = 120
@@ -50,7 +50,7 @@ def used(
     assert at_once
     assert deployment.candidate is not None
     if not deployment.statistics_url:
-        pytest.skip("checks cannot ask this platform for memory; the rollout itself measures it")
+        pytest.skip(NO_STATISTICS)
     return LocalStatistics(deployment.statistics_url, deployment.candidate.revision).read()
 
 

@@ -14,7 +14,7 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.platform import LocalStatistics, RevisionStatistics
 from pytest_deploygate.checks.probe import Probe, ProbeFailed
 from pytest_deploygate.checks.sheet import SheetReader
-from suites.invoices import SMALL, Bystander, Poster, Posting, contract_violations
+from suites.invoices import NO_STATISTICS, SMALL, Bystander, Poster, Posting, contract_violations
 
 LONGEST_ANSWER_S = 5.0
 LONGEST_PROCESSING_S = 120
@@ -30,7 +30,7 @@ def used(deployment: Deployment, live: Probe, order: Posting) -> tuple[RevisionS
     assert order.rows
     live.get()
     if not deployment.statistics_url:
-        pytest.skip("checks cannot ask this platform for memory; the rollout itself measures it")
+        pytest.skip(NO_STATISTICS)
     assert deployment.live is not None
     assert deployment.candidate is not None
     names = dict.fromkeys((deployment.live.revision, deployment.candidate.revision))

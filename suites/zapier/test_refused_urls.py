@@ -33,7 +33,7 @@ def is_refused(posting: Posting) -> bool:
 
 def _loop(host: FileHost) -> str:
     """Leads to itself: the next URL that the host makes has the next number."""
-    number = int(host.missing().split("/")[3]) + 1
+    number = int(host.missing().split("/")[-2]) + 1
     return host.redirect(f"{host.base}/{number}/moved.pdf")
 
 
