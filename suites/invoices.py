@@ -32,8 +32,8 @@ ORDER = "creative_coop_CS003837319"
 DELIVERY = "creative_coop_CI004848705"
 SMALL = "harpercollins_NS4435067"
 NO_STATISTICS = (
-    "checks cannot ask this platform for memory in time; where the trigger memory_exhaustion judges it, let the gate do "
-    'without: [tool.deploygate.environments.NAME.gates] GATE = { skips = "allow" }'
+    "checks cannot ask this platform for memory in time; where the trigger memory_exhaustion judges it, let the gate "
+    'do without: [tool.deploygate.environments.NAME.gates] GATE = { skips = "allow" }'
 )
 SPREADSHEET, TAB = "GOOGLE_SHEETS_SPREADSHEET_ID", "GOOGLE_SHEETS_SHEET_NAME"
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from pytest_deploygate.checks.probe import Endpoint, Json
 from pytest_deploygate.core.errors import DeployGateError
@@ -11,6 +11,20 @@ from pytest_deploygate.core.values import Phase, Secret
 
 class DeploymentDamaged(DeployGateError):
     """The JSON is not that of a deployment: a bug, or the two sides are of different versions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """What a rollback would return to, as found before anything was staged; all empty before the first release."""
+
+    revision: str = ""
+    is_ready: bool = False
+    backup: str = ""
+    """Path of the backup's source archive; empty where the platform handed out the settings alone."""
+    sha256: str = ""
+    """Of the archive, as it was recorded when it was made."""
+    problem: str = ""
+    """Why there is no backup at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +68,8 @@ class Deployment:
     """Token for ``services``."""
     baseline: Mapping[str, float] = field(default_factory=dict)
     """What the last promoted rollout measured, by name of the measurement; empty before the first one."""
+    previous: Previous | None = None
+    """None where nobody asked the target: in a session without deployment, and after the readiness phase."""
 
     def to_json(self) -> str:
         """As JSON text **with the tokens in the clear**: for workers of this session only, never for a record."""
@@ -66,6 +82,7 @@ class Deployment:
             document[name] = dict(getattr(self, name))
         document["phase"] = self.phase.value
         document["access_token"] = _revealed(self.access_token)
+        document["previous"] = None if self.previous is None else asdict(self.previous)
         return json.dumps(document)
 
     @classmethod
@@ -80,8 +97,10 @@ class Deployment:
             known = {name: document[name] for name in _TEXTS}
             known |= {name: _endpoint_of(document[name]) for name in _ENDPOINTS}
             known |= {name: dict(document[name]) for name in _MAPPINGS}
+            previous = document["previous"]
             return cls(
                 **known,
+                previous=None if previous is None else Previous(**previous),
                 phase=Phase(document["phase"]),
                 access_token=_secret_of(document["access_token"]),
             )

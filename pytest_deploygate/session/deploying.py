@@ -181,7 +181,7 @@ class DeployFlow:
         """Run one phase, and have its verdict turned into an action; whether it holds."""
         desk, ports = self._desk, rollout.ports
         if phase is Phase.READINESS:
-            deployment = desk.configuration_only()
+            deployment = desk.ready(ports.target, rollout.snapshot)
         else:
             assert self._staged is not None
             deployment = desk.staged(ports.target, self._staged, rollout.snapshot, phase)

@@ -7,9 +7,10 @@ from typing import Protocol
 
 import pytest
 
-from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.probe import Endpoint
 from pytest_deploygate.config import Environment, Settings
+from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Package, Snapshot, Variant
 from pytest_deploygate.core.values import Phase, Secret
@@ -171,6 +172,10 @@ class Desk:
         known = configuration_of(self.environment, phase, self.environment.spec.memory)
         return replace(known, baseline=dict(self.baseline))
 
+    def ready(self, target: Target, snapshot: Snapshot) -> Deployment:
+        """What readiness checks are given where the target can be asked; fetches the backup of what serves."""
+        return replace(self.configuration_only(), previous=_previous(target, snapshot))
+
     def staged(
         self, target: Target, staged: Staged, snapshot: Snapshot, phase: Phase
     ) -> Deployment:
@@ -247,6 +252,21 @@ class Desk:
             statistics_url=statistics,
             access_token=services_token(self.environment),
         )
+
+
+def _previous(target: Target, snapshot: Snapshot) -> Previous:
+    if not snapshot.exists:
+        return Previous()
+    revision = snapshot.baseline
+    if revision is None:
+        return Previous(problem=f"traffic is split: {snapshot.serving}")
+    info = target.revision(revision)
+    known = Previous(revision=revision, is_ready=info is not None and info.is_ready)
+    try:
+        backup = target.backup(snapshot)
+    except DeployGateError as error:
+        return replace(known, problem=str(error))
+    return replace(known, backup=backup.path, sha256=backup.sha256)
 
 
 def _tokens_of(deployment: Deployment) -> list[str]:

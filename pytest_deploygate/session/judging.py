@@ -62,7 +62,7 @@ class JudgeFlow:
             for phase in self._phases:
                 is_offline = phase is Phase.READINESS
                 deployment = (
-                    desk.configuration_only()
+                    desk.ready(ports.target, snapshot)
                     if is_offline
                     else desk.serving(ports.target, snapshot, phase)
                 )

@@ -31,7 +31,7 @@ class PlanFlow:
         try:
             with open_ports(desk.settings, desk.environment) as ports:
                 snapshot = ports.target.snapshot()
-                desk.run_phase(session, Phase.READINESS, desk.configuration_only())
+                desk.run_phase(session, Phase.READINESS, desk.ready(ports.target, snapshot))
                 findings = ports.target.preflight()
                 package = ports.target.package()
                 plan = plan_digest(

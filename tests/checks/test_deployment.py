@@ -5,7 +5,7 @@ import traceback
 
 import pytest
 
-from pytest_deploygate.checks.deployment import Deployment, DeploymentDamaged
+from pytest_deploygate.checks.deployment import Deployment, DeploymentDamaged, Previous
 from pytest_deploygate.checks.probe import Endpoint
 from pytest_deploygate.core.values import Phase, Secret
 
@@ -32,6 +32,7 @@ FULL = Deployment(
     statistics_url="http://127.0.0.1:1",
     access_token=Secret("planted-2"),
     baseline={"accuracy_score": 0.97},
+    previous=Previous(revision="f-1-a", is_ready=True, backup="/b/f-1-a.zip", sha256="ab" * 32),
 )
 
 

@@ -21,7 +21,7 @@ import psutil
 import pytest
 import requests
 
-from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.probe import Endpoint, Probe
 from pytest_deploygate.core.evidence import Measurement
 from pytest_deploygate.core.values import Phase
@@ -108,7 +108,7 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         baseline=json.loads(request.config.getoption("--judged-baseline")),
     )
     if phase is Phase.READINESS:
-        yield known
+        yield replace(known, previous=Previous())
         return
     extra = {"GOOGLE_SHEETS_API_ENDPOINT": sheets}
     with ExitStack() as stack:
