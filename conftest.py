@@ -1,7 +1,6 @@
 """What the suites share: the sheet that is judged, one posting of the big order, and served documents."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -9,8 +8,10 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.filehost import FileHost, serve_files, serve_files_publicly
 from pytest_deploygate.checks.probe import Probe, is_loopback
 from pytest_deploygate.checks.sheet import SheetReader
+from pytest_deploygate.checks.traces import TraceFile
 from pytest_deploygate.core.record import RolloutRecord
-from suites.invoices import DELIVERY, DOCUMENTS, ORDER, Poster, Posting, sheet_of
+from suites.invoices import DELIVERY, DOCUMENTS, ORDER, ROOT, Posting, sheet_of
+from suites.posting import Poster
 
 TRY: pytest.StashKey[str] = pytest.StashKey()
 INVOICE_TO_TRY = "test_invoices/creative_coop_CS003837319.pdf"
@@ -31,11 +32,20 @@ def production_sheet(deployment: Deployment) -> SheetReader:
 
 
 @pytest.fixture(scope="session")
-def poster(candidate: Probe, sink: SheetReader, tmp_path_factory: pytest.TempPathFactory) -> Poster:
-    """Posts documents to the verification revision; workers of pytest-xdist take turns."""
-    base = tmp_path_factory.getbasetemp()
-    shared: Path = base.parent if base.name.startswith("popen-") else base
-    return Poster(candidate, sink, shared / "deploygate-sheet.lock")
+def poster(
+    candidate: Probe, sink: SheetReader, production_sheet: SheetReader, deployment: Deployment
+) -> Poster:
+    """Posts documents to the verification revision; all processes of this machine take turns."""
+    is_shared = (sink.spreadsheet_id, sink.tab) == (
+        production_sheet.spreadsheet_id,
+        production_sheet.tab,
+    )
+    traces = TraceFile(
+        ROOT / ".deploygate" / "rows" / deployment.environment,
+        spreadsheet_id=sink.spreadsheet_id,
+        tab=sink.tab,
+    )
+    return Poster(candidate, sink, traces, is_shared=is_shared)
 
 
 @pytest.fixture(scope="session")

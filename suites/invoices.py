@@ -1,13 +1,11 @@
-"""What the suites know of invoices: golden results, and posting a document and reading what the sheet gained.
+"""What the suites know of invoices: golden results, and what a posting came to.
 
 Nothing here is believed because an answer says it: a :class:`Posting` holds the rows that the sheet really gained.
 """
 
-import fcntl
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -18,9 +16,9 @@ from pathlib import Path
 from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
 from pytest_deploygate.checks.contract import Violation, load_schema, violations
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.probe import Answer, Json, Probe
+from pytest_deploygate.checks.probe import Answer, Json
 from pytest_deploygate.checks.rows import InvoiceLine, SheetRow, parse_day, parse_line
-from pytest_deploygate.checks.sheet import Rendering, SheetReader
+from pytest_deploygate.checks.sheet import SheetReader
 from pytest_deploygate.checks.zapier import Call, HeaderSet, file_call, load_header_sets
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -218,65 +216,6 @@ class Posting:
         """Whether the rows are the golden ones, each once, in place, with the right headers."""
         is_placed = not self.wrong_places() and not self.wrong_headers()
         return is_placed and self.accuracy().is_perfect
-
-
-class Poster:
-    """Posts documents one after the other, whichever process does it, so that new rows are told apart.
-
-    After each posting the rows that it made are removed again, and only those.
-    """
-
-    def __init__(self, probe: Probe, sink: SheetReader, lock: Path) -> None:
-        self._probe = probe
-        self._sink = sink
-        self._lock = lock
-
-    def post(self, document: str, call: Call | None = None) -> Posting:
-        """POST once, wait for the answer, read the rows below the watermark."""
-        sent = call or upload(document)
-        return self.during(document, lambda: sent.send(self._probe))
-
-    def during(self, document: str, act: Callable[[], Answer]) -> Posting:
-        """Whatever ``act`` does, as a posting of ``document``."""
-        shown: tuple[SheetRow, ...] = ()
-        with self.alone():
-            mark = self._sink.watermark()
-            try:
-                answer = act()
-            finally:
-                rows = self._sink.rows_since(mark)
-                if rows:
-                    shown = self._sink.rows(first=mark.rows + 1, rendering=Rendering.FORMATTED)
-                self._sink.remove([row for row in rows if any(cell != "" for cell in row.cells)])
-        return Posting(document=document, answer=answer, rows=rows, shown=shown)
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the sheet: no other check of this session writes meanwhile."""
-        with self._lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-
-class Bystander:
-    """A tab that must stay as it is while a check posts somewhere else; made before the posting."""
-
-    def __init__(self, sheet: SheetReader) -> None:
-        self._sheet = sheet
-        self._mark = sheet.watermark()
-        self._digest = sheet.digest()
-
-    def traces_of(self, posting: Posting) -> list[str]:
-        """What the posting changed: nothing if the tab is the same byte for byte, or what is new is not ours.
-
-        Real invoices may arrive in a production tab at any time; what was there before may not change.
-        """
-        if self._sheet.digest() == self._digest:
-            return []
-        new = self._sheet.rows_since(self._mark)
-        ours = set(posting.golden.numbers)
-        traces = [f"row {row.number}: {row.cells}" for row in new if ours & {*map(str, row.cells)}]
-        return traces or ([] if new else ["the tab changed, but in no row that is new"])
 
 
 def sheet_of(

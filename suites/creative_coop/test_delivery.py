@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import pytest
 
-from suites.invoices import Poster, Posting, contract_violations, golden, total_of
+from suites.invoices import Posting, contract_violations, golden, total_of
+from suites.posting import Poster
 
 DELIVERED = 28
 LEAST_OVERALL = Fraction("0.90")

@@ -15,8 +15,8 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.platform import LocalStatistics, RevisionStatistics
 from pytest_deploygate.checks.probe import Answer, Probe, ProbeFailed
 from pytest_deploygate.checks.rows import SheetRow, parse_line
-from pytest_deploygate.checks.sheet import SheetReader
-from suites.invoices import DELIVERY, NO_STATISTICS, ORDER, SMALL, Poster, Posting, golden, upload
+from suites.invoices import DELIVERY, NO_STATISTICS, ORDER, SMALL, Posting, golden, upload
+from suites.posting import Poster
 
 LONGEST_MEAN_S = 60
 LONGEST_S = 120
@@ -55,19 +55,15 @@ def used(
 
 
 @pytest.fixture(scope="module")
-def at_once(
-    poster: Poster, candidate: Probe, sink: SheetReader
-) -> tuple[tuple[Answer, ...], tuple[SheetRow, ...]]:
+def at_once(poster: Poster, candidate: Probe) -> tuple[tuple[Answer, ...], tuple[SheetRow, ...]]:
     """Eight documents at once: the answers, and all rows that the sheet gained."""
-    with poster.alone():
-        mark = sink.watermark()
-        try:
-            with ThreadPoolExecutor(SENDERS) as pool:
-                answers = list(pool.map(lambda name: upload(name).send(candidate), AT_ONCE))
-        finally:
-            rows = sink.rows_since(mark)
-            sink.remove([row for row in rows if any(cell != "" for cell in row.cells)])
-    return tuple(answers), rows
+
+    def act() -> tuple[Answer, ...]:
+        with ThreadPoolExecutor(SENDERS) as pool:
+            return tuple(pool.map(lambda name: upload(name).send(candidate), AT_ONCE))
+
+    answers, rows, _ = poster.gain(AT_ONCE, act)
+    return answers, rows
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """The configuration is whole, holds no secret, and keeps tests away from production."""
 
+from collections.abc import Callable
+
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
@@ -30,9 +32,14 @@ def test_required_variable_is_set(deployment: Deployment, name: str) -> None:
         assert variables.get(name)
 
 
-def test_checks_write_to_a_tab_that_is_not_the_production_one(deployment: Deployment) -> None:
+def test_checks_write_to_a_tab_that_is_not_the_production_one(
+    deployment: Deployment, record_property: Callable[[str, object], None]
+) -> None:
+    """Where the settings name no ``verify-environment`` the tab is shared, and checks remove their rows from it."""
     production, verify = deployment.production_variables, deployment.verify_variables
-    assert (production[SPREADSHEET], production[TAB]) != (verify[SPREADSHEET], verify[TAB])
+    is_shared = (production[SPREADSHEET], production[TAB]) == (verify[SPREADSHEET], verify[TAB])
+    record_property("sheet", "shared with production" if is_shared else "of the checks' own")
+    assert not is_shared or production == verify, "verify-environment leaves the tab as it is"
 
 
 def test_verification_differs_from_production_in_the_sheet_alone(deployment: Deployment) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from pytest_deploygate.checks.accuracy import AccuracyReport, compare
 from pytest_deploygate.checks.deployment import Deployment
-from suites.invoices import Poster, Posting, Vendor, contract_violations, golden, vendors
+from suites.invoices import Posting, Vendor, contract_violations, golden, vendors
+from suites.posting import Poster
 
 TOLERANCE = Fraction("0.02")
 """By how much a vendor's accuracy may be lower than at the last promotion."""

@@ -6,7 +6,8 @@ import pytest
 
 from pytest_deploygate.checks.filehost import FileHost, serve_files
 from pytest_deploygate.checks.zapier import url_call
-from suites.invoices import DOCUMENTS, SMALL, Poster, Posting, contract_violations, header_sets
+from suites.invoices import DOCUMENTS, SMALL, Posting, contract_violations, header_sets
+from suites.posting import Poster
 
 SECRET = b"%PDF-1.4 internal-secret-4711"
 FILE = f"{SMALL}.pdf"

@@ -7,6 +7,7 @@ to a tab for tests and one that is configured as production is.
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
     }
     verify = production | {"GOOGLE_SHEETS_SHEET_NAME": "TEST"}
     known = Deployment(
-        environment="harness",
+        environment=f"harness-{uuid.uuid4().hex}",
         phase=phase,
         function="process_invoice",
         region="us-central1",
@@ -136,6 +137,7 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
             services={"sheets": sheets},
             statistics_url=start(statistics).url,
         )
+    shutil.rmtree(ROOT / ".deploygate" / "rows" / known.environment, ignore_errors=True)
 
 
 def _probe(endpoint: Endpoint | None) -> Probe:

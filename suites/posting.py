@@ -1,0 +1,192 @@
+"""Posting documents to the function, reading what the sheet gained by it, and taking exactly that out again.
+
+What is about to be written is noted on disk first (:mod:`pytest_deploygate.checks.traces`). So when a run is killed,
+the next one that posts to the same tab finds the note and removes the rows of the dead run before it writes any.
+
+In a tab of the checks' own all new rows are theirs. Where the function has no verification revision, its tab is shared
+with real invoices: then rows are a posting's only if they bear the number of its document, and rows of a run that died
+before it read them only if they are its document's golden rows, cell by cell. Everything else is left alone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+from pytest_deploygate.checks.accuracy import Record
+from pytest_deploygate.checks.probe import Answer, Probe
+from pytest_deploygate.checks.rows import SheetRow, parse_line
+from pytest_deploygate.checks.sheet import Rendering, SheetDisturbed, SheetReader, Watermark
+from pytest_deploygate.checks.traces import Trace, TraceFile, with_text
+from pytest_deploygate.checks.zapier import Call
+from suites.invoices import Golden, Posting, golden, upload
+
+LONGEST_REQUEST = timedelta(minutes=10)
+"""After this a request that nobody waits for any more writes nothing: above the function's own timeout of 540 s."""
+_Result = TypeVar("_Result")
+
+
+class Poster:
+    """Posts documents one after the other, whichever process does it, so that new rows are told apart.
+
+    After each posting the rows that it made are removed again, and only those.
+    """
+
+    def __init__(
+        self, probe: Probe, sink: SheetReader, traces: TraceFile, *, is_shared: bool
+    ) -> None:
+        self._probe = probe
+        self._sink = sink
+        self._traces = traces
+        self._is_shared = is_shared
+
+    def post(self, document: str, call: Call | None = None) -> Posting:
+        """POST once, wait for the answer, read the rows below the watermark."""
+        sent = call or upload(document)
+        return self.during(document, lambda: sent.send(self._probe))
+
+    def during(self, document: str, act: Callable[[], Answer]) -> Posting:
+        """Whatever ``act`` does, as a posting of ``document``."""
+        answer, rows, shown = self.gain((document,), act)
+        return Posting(document=document, answer=answer, rows=rows, shown=shown)
+
+    def gain(
+        self, documents: Sequence[str], act: Callable[[], _Result]
+    ) -> tuple[_Result, tuple[SheetRow, ...], tuple[SheetRow, ...]]:
+        """What ``act`` returns, and the rows that it made: as they are, and as a person sees them."""
+        with self._alone():
+            mark = self._sink.watermark()
+            trace = Trace(
+                began_at=datetime.now(UTC),
+                above=mark.rows,
+                documents=tuple(dict.fromkeys(documents)),
+            )
+            self._traces.write(trace)
+            has_returned = False
+            try:
+                result = act()
+                has_returned = True
+            finally:
+                rows, shown = self._take_back(mark, trace, has_returned=has_returned)
+        return result, rows, shown
+
+    def _take_back(
+        self, mark: Watermark, trace: Trace, *, has_returned: bool
+    ) -> tuple[tuple[SheetRow, ...], tuple[SheetRow, ...]]:
+        rows = self._ours(self._sink.rows_since(mark), trace.documents)
+        shown: tuple[SheetRow, ...] = ()
+        if rows:
+            self._traces.write(_with_rows(trace, rows))
+            numbers = {row.number for row in rows}
+            every = self._sink.rows(first=mark.rows + 1, rendering=Rendering.FORMATTED)
+            shown = tuple(row for row in every if row.number in numbers)
+            self._sink.remove(_filled(rows))
+        if rows or has_returned:  # else they may still come
+            self._traces.clear()
+        return rows, shown
+
+    def _ours(self, new: tuple[SheetRow, ...], documents: Sequence[str]) -> tuple[SheetRow, ...]:
+        if not self._is_shared:
+            return new
+        return with_text(new, frozenset(n for name in documents for n in golden(name).numbers))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._traces.alone():
+            trace = self._traces.read()
+            if trace is not None:
+                self._remove_left(trace)
+            yield
+
+    def _remove_left(self, trace: Trace) -> None:
+        """Remove the rows of a run that died.
+
+        Raises:
+            SheetDisturbed: which rows those are cannot be told for certain; nothing was removed.
+        """
+        rows = trace.rows
+        if rows is None:
+            below = self._sink.rows(first=trace.above + 1)
+            rows = golden_rows_among(below, [golden(name) for name in trace.documents])
+            is_expected = any(golden(name).records for name in trace.documents)
+            until = trace.began_at + LONGEST_REQUEST
+            if self._is_shared and is_expected and not rows and datetime.now(UTC) < until:
+                raise SheetDisturbed(
+                    f"a check that died may still write rows to tab {self._sink.tab!r} until {until:%H:%M} UTC",
+                    hint=f"run this again then; what is known of it is in {self._traces.path}",
+                )
+        try:
+            self._sink.remove(self._still_there(rows))
+        except SheetDisturbed as error:
+            raise SheetDisturbed(
+                f"a check that died at {trace.began_at:%Y-%m-%d %H:%M} UTC left rows: {error.message}",
+                hint=f"look at the tab and remove its rows by hand, then remove {self._traces.path}",
+            ) from error
+        self._traces.clear()
+
+    def _still_there(self, rows: Sequence[SheetRow]) -> tuple[SheetRow, ...]:
+        """``rows`` without those that are empty by now: the run died while it removed them."""
+        filled = _filled(rows)
+        if not filled:
+            return ()
+        now = {row.number: row for row in self._sink.rows(first=filled[0].number)}
+        return tuple(
+            row for row in filled if _filled([now[row.number]] if row.number in now else [])
+        )
+
+
+def golden_rows_among(
+    rows: Sequence[SheetRow], documents: Sequence[Golden]
+) -> tuple[SheetRow, ...]:
+    """The first rows that are golden rows of ``documents`` in every column, each golden row at most once."""
+    wanted = [
+        (truth.day, truth.vendor, number, *_values(record))
+        for truth in documents
+        for number, record in zip(truth.numbers, truth.records, strict=True)
+    ]
+    found = []
+    for row in rows:
+        line = parse_line(row)
+        key = (line.day, line.vendor, line.invoice_number, *_values(line.as_record()))
+        if row.is_in_place and key in wanted:
+            wanted.remove(key)
+            found.append(row)
+    return tuple(found)
+
+
+def _values(record: Record) -> tuple[object, ...]:
+    texts = (record["code"], record["upc"], record["description"])
+    numbers = (record["price"], record["quantity"])
+    return (*texts, *(None if n is None else Decimal(str(n)) for n in numbers))
+
+
+def _filled(rows: Sequence[SheetRow]) -> tuple[SheetRow, ...]:
+    return tuple(row for row in rows if any(cell != "" for cell in row.cells))
+
+
+def _with_rows(trace: Trace, rows: tuple[SheetRow, ...]) -> Trace:
+    return Trace(
+        began_at=trace.began_at, above=trace.above, documents=trace.documents, rows=_filled(rows)
+    )
+
+
+class Bystander:
+    """A tab that must stay as it is while a check posts somewhere else; made before the posting."""
+
+    def __init__(self, sheet: SheetReader) -> None:
+        self._sheet = sheet
+        self._mark = sheet.watermark()
+        self._digest = sheet.digest()
+
+    def traces_of(self, posting: Posting) -> list[str]:
+        """What the posting changed: nothing if the tab is the same byte for byte, or what is new is not ours.
+
+        Real invoices may arrive in a production tab at any time; what was there before may not change.
+        """
+        if self._sheet.digest() == self._digest:
+            return []
+        new = self._sheet.rows_since(self._mark)
+        ours = set(posting.golden.numbers)
+        traces = [f"row {row.number}: {row.cells}" for row in new if ours & {*map(str, row.cells)}]
+        return traces or ([] if new else ["the tab changed, but in no row that is new"])

@@ -1,0 +1,180 @@
+"""Rows that a check made are removed again, and only those: also by the next run, when the one that made them died."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.checks.probe import Endpoint, Probe
+from pytest_deploygate.checks.rows import SheetRow
+from pytest_deploygate.checks.sheet import SheetDisturbed, SheetReader
+from pytest_deploygate.checks.traces import Trace, TraceDamaged, TraceFile
+from suites.invoices import SMALL
+from suites.posting import Poster
+from tests.checks.loopback import serving
+from tests.checks.sheets import FakeSheets, Tab, Value
+from tests.suites.support import golden_rows
+
+SHEET, NAME = "1sheet", "Update 20230525"
+NOW = datetime.now(UTC)
+REAL: list[Value] = ["", "11/24/2025", "HarperCollins", "NS9999999", "978 - a title", 5, 2]
+"""A row of a real invoice."""
+
+
+def ours(count: int = 23) -> list[list[Value]]:
+    """The rows of the document SMALL as the sheet has them."""
+    rows = golden_rows(SMALL)[:count]
+    return [["", 45776, *row[1:4], float(row[4]), int(row[5])] for row in rows]
+
+
+class Desk:
+    """A tab with 3 real rows, and posters to it."""
+
+    def __init__(self, url: str, tab: Tab, traces: TraceFile) -> None:
+        self.tab = tab
+        self.traces = traces
+        self._url = url
+
+    def poster(self, *, is_shared: bool = True) -> Poster:
+        sink = SheetReader(self._url, SHEET, NAME, may_write=True)
+        return Poster(Probe(Endpoint(url=self._url)), sink, self.traces, is_shared=is_shared)
+
+    def left(self) -> list[list[Value]]:
+        return [row for row in self.tab.rows if any(cell != "" for cell in row)]
+
+    def next_run(self, *, is_shared: bool = True) -> None:
+        self.poster(is_shared=is_shared).gain((SMALL,), lambda: None)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A desk of its own for each test."""
+    with serving() as start:
+        tab = Tab(rows=[list(REAL) for _ in range(3)])
+        sheets = FakeSheets(SHEET, {NAME: tab})
+        traces = TraceFile(tmp_path / "rows", spreadsheet_id=SHEET, tab=NAME)
+        yield Desk(start(sheets.respond).url.rstrip("/"), tab, traces)
+
+
+def died(ago: timedelta = timedelta(), *, rows: tuple[SheetRow, ...] | None = None) -> Trace:
+    """What a run left that died in a posting of SMALL, when the tab had 3 rows."""
+    return Trace(began_at=NOW - ago, above=3, documents=(SMALL,), rows=rows)
+
+
+def test_posting_is_noted_before_anything_is_sent_and_forgotten_when_its_rows_are_gone(
+    desk: Desk,
+) -> None:
+    def act() -> Trace | None:
+        desk.tab.rows += ours()
+        return desk.traces.read()
+
+    noted, rows, shown = desk.poster().gain((SMALL,), act)
+    assert noted is not None
+    assert (noted.above, noted.documents, noted.rows) == (3, (SMALL,), None)
+    assert len(rows) == len(shown) == 23
+    assert desk.left() == [REAL] * 3
+    assert desk.traces.read() is None
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_real_rows_that_come_meanwhile_stay_in_a_shared_tab(desk: Desk, is_shared: bool) -> None:
+    def act() -> None:
+        desk.tab.rows += [list(REAL), *ours(), list(REAL)]
+
+    _, rows, shown = desk.poster(is_shared=is_shared).gain((SMALL,), act)
+    assert len(rows) == len(shown) == (23 if is_shared else 25)
+    assert desk.left() == [REAL] * (5 if is_shared else 3)
+
+
+@pytest.mark.parametrize("count", [23, 9])
+def test_rows_of_a_run_that_died_before_it_read_them_are_removed(desk: Desk, count: int) -> None:
+    desk.traces.write(died())
+    desk.tab.rows += [list(REAL), *ours(count), list(REAL)]
+    desk.next_run()
+    assert desk.left() == [REAL] * 5
+    assert desk.traces.read() is None
+
+
+def test_rows_that_only_resemble_those_of_the_dead_run_stay(desk: Desk) -> None:
+    """The same number with another price, another place, or a second time: somebody else's."""
+    real = [*ours(1), *ours(2)[1:]]
+    real[0][5] = 77.0
+    moved = ["", *ours(3)[2]]
+    desk.traces.write(died())
+    desk.tab.rows += [*ours(), *real, moved]
+    desk.next_run()
+    assert desk.left() == [*[REAL] * 3, *real, moved]
+
+
+def test_rows_that_were_read_are_removed_whatever_they_say(desk: Desk) -> None:
+    """A wrong function wrote them, so they are no golden rows."""
+    wrong: list[Value] = ["Unknown", "", "Unknown", 1.6, 24, "", "", ""]
+    rows = (SheetRow(number=4, cells=tuple(wrong)), SheetRow(number=5, cells=tuple(wrong)))
+    desk.traces.write(died(rows=rows))
+    desk.tab.rows += [list(wrong), [""] * 8, list(REAL)]  # it died while it removed them
+    desk.next_run()
+    assert desk.left() == [REAL] * 4
+
+
+def test_row_that_is_not_as_it_was_read_stops_the_next_run_and_nothing_is_removed(
+    desk: Desk,
+) -> None:
+    rows = tuple(SheetRow(number=4 + n, cells=(*row, "")) for n, row in enumerate(ours(2)))
+    desk.traces.write(died(rows=rows))
+    desk.tab.rows += [*ours(1), list(REAL)]
+    for _ in range(2):
+        with pytest.raises(SheetDisturbed, match=r"a check that died at .* left rows") as caught:
+            desk.next_run()
+        assert str(desk.traces.path) in caught.value.hint
+    assert desk.left() == [*[REAL] * 3, *ours(1), REAL]
+
+
+def test_rows_that_may_still_come_are_waited_for_in_a_shared_tab_alone(desk: Desk) -> None:
+    desk.traces.write(died())
+    with pytest.raises(SheetDisturbed, match="may still write rows"):
+        desk.next_run()
+    desk.next_run(is_shared=False)
+    desk.traces.write(died(timedelta(minutes=11)))
+    desk.next_run()
+    assert desk.traces.read() is None
+
+
+def test_call_without_an_answer_leaves_its_note_until_its_rows_are_found(desk: Desk) -> None:
+    def act() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        desk.poster().gain((SMALL,), act)
+    assert desk.traces.read() is not None
+    desk.tab.rows += ours()
+    desk.next_run()
+    assert desk.left() == [REAL] * 3
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"began_at": "x"}'])
+def test_note_that_cannot_be_read_stops_the_next_run(desk: Desk, text: str) -> None:
+    desk.traces.path.write_text(text)
+    with pytest.raises(TraceDamaged) as caught:
+        desk.next_run()
+    assert "by hand" in caught.value.hint
+
+
+def test_lock_of_a_killed_process_is_free(desk: Desk) -> None:
+    script = f"""
+from pathlib import Path
+from pytest_deploygate.checks.traces import TraceFile
+with TraceFile(Path({str(desk.traces.path.parent)!r}), spreadsheet_id={SHEET!r}, tab={NAME!r}).alone():
+    print("held", flush=True)
+    input()
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        desk.next_run()
