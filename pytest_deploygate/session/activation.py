@@ -12,6 +12,7 @@ from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.gated import GatedItems, Skipping
 from pytest_deploygate.inventory import paths_to_collect
+from pytest_deploygate.offline import OfflineCollection
 from pytest_deploygate.session.asked import DeployOptions, read_options
 from pytest_deploygate.session.redacting import Redacting
 from pytest_deploygate.stash import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
@@ -75,6 +76,8 @@ def _activate(config: pytest.Config) -> None:
     register(GatedItems(settings), "deploygate-gated")
     redactor = config.stash[REDACTOR] = redactor_for(settings)
     register(Redacting(redactor), "deploygate-redacting")
+    if options.mode.touches_target:
+        register(OfflineCollection(), "deploygate-offline")
     told = getattr(config, "workerinput", {})
     if WORKER_INPUT in told:
         _choose_paths(config, settings, options)

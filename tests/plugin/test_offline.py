@@ -1,0 +1,71 @@
+"""Modules of suites do no I/O when they are imported: the network is refused while checks are collected."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.checks.loopback import Reply, Server, serving
+from tests.plugin.projects import LIE, REPOSITORY, Project
+
+ASKS = "import urllib.request\n{}\ndef test_lie():\n    assert True\n"
+TRIES = {
+    "at import": "urllib.request.urlopen({!r}, timeout=5)",
+    "whatever is caught": "try:\n    urllib.request.urlopen({!r}, timeout=5)\nexcept BaseException:\n    pass",
+    "in a thread": (
+        "import threading\n"
+        "t = threading.Thread(target=lambda: urllib.request.urlopen({!r}, timeout=5))\nt.start()\nt.join()"
+    ),
+}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Something that a module could reach."""
+    with serving() as start:
+        yield start(lambda _: Reply())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_module_that_asks_at_import_is_refused_and_asks_nobody(
+    project: Project, server: Server, workers: int
+) -> None:
+    cloud = project.cloud()
+    project.write({LIE: ASKS.format(TRIES["at import"].format(server.url))})
+    run = project.deploy(workers=workers)
+    assert run.status != 0, run.output
+    if not workers:  # of what a worker could not collect the controller shows the count alone
+        assert "importing a module of a suite may not use the network" in run.output
+    assert server.asked == []
+    assert project.cloud() == cloud
+
+
+@pytest.mark.parametrize("way", ["whatever is caught", "in a thread"])
+def test_module_that_hides_its_asking_asks_nobody(
+    project: Project, server: Server, way: str
+) -> None:
+    project.write({LIE: ASKS.format(TRIES[way].format(server.url))})
+    project.deploy()
+    assert server.asked == []
+
+
+def test_check_may_ask(project: Project, server: Server) -> None:
+    check = f"def test_lie():\n    assert urllib.request.urlopen({server.url!r}, timeout=5)\n"
+    run = project.write({LIE: f"import urllib.request\n{check}"}).deploy()
+    assert run.status == 0, run.output
+    assert len(server.asked) == 1
+
+
+def test_suites_of_this_repository_are_collected_without_network() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.plugin.offline_only", "-p", "no:deploygate"]
+        + ["--collect-only", "-q", "suites"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "error" not in done.stdout.splitlines()[-1]
