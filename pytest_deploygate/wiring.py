@@ -100,7 +100,7 @@ def open_ports(
         StoreError: the record cannot be opened.
     """
     clock = SystemClock()
-    store = _memory_store(settings, clock) if in_memory else open_store(settings, clock)
+    store = open_memory_store(settings, clock) if in_memory else open_store(settings, clock)
     try:
         target = open_target(settings, environment, clock)
     except BaseException:
@@ -141,10 +141,11 @@ def open_store(settings: Settings, clock: Clock) -> Store:
     return open_sql_store(place, clock, redactor_for(settings))
 
 
-def _memory_store(settings: Settings, clock: Clock) -> Store:
-    from pytest_deploygate.store.sql import open_memory_store
+def open_memory_store(settings: Settings, clock: Clock) -> Store:
+    """An empty record that nothing outlives, for emergencies in which there is no other."""
+    from pytest_deploygate.store import sql
 
-    return open_memory_store(clock, redactor_for(settings))
+    return sql.open_memory_store(clock, redactor_for(settings))
 
 
 def redactor_for(settings: Settings) -> Redactor:

@@ -1,6 +1,7 @@
 """Puts the commands together, and turns every error into a message, a hint and an exit status."""
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -10,7 +11,6 @@ from pathlib import Path
 import click
 
 from pytest_deploygate import __version__
-from pytest_deploygate.cli import local, looking, past, rollback, settling, watch
 from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.errors import (
@@ -44,8 +44,38 @@ Completion of environments, revisions and rollouts in your shell:
 """
 
 
+_MODULES = {
+    "status": "status",
+    "history": "past",
+    "show": "past",
+    "backups": "past",
+    "plan": "plan",
+    "rollback": "rollback",
+    "recover": "settling",
+    "unlock": "settling",
+    "adopt": "settling",
+    "watch": "watch",
+    "local": "local",
+}
+"""The module of each command; only the one that is asked for is loaded."""
+
+
 class _Commands(click.Group):
-    """Tells errors of the package where the project's secrets are known."""
+    """Loads commands when they are needed, and tells errors of the package where the project's secrets are known."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands."""
+        del ctx
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        del ctx
+        if cmd_name not in _MODULES:
+            return None
+        module = importlib.import_module(f"pytest_deploygate.cli.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""
@@ -75,22 +105,6 @@ def deploygate(context: click.Context, project: Path | None) -> None:
     context.obj = Operator(project)
 
 
-for command in (
-    looking.status,
-    past.history,
-    past.show,
-    past.backups,
-    looking.plan,
-    rollback.rollback,
-    settling.recover,
-    settling.unlock,
-    settling.adopt,
-    watch.watch,
-    local.local,
-):
-    deploygate.add_command(command)
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit status."""
     try:
@@ -99,7 +113,12 @@ def run(arguments: Sequence[str]) -> int:
         )
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        if "--json" in arguments:
+            context = error.ctx if isinstance(error, click.UsageError) else None
+            hint = f"{context.command_path} --help" if context is not None else ""
+            _tell_json(Output(), "UsageError", error.format_message(), hint, ExitStatus.USAGE)
+        else:
+            error.show()
         return ExitStatus.USAGE
     except (click.Abort, KeyboardInterrupt):
         Output().note("interrupted")
@@ -130,10 +149,14 @@ def _tell(error: DeployGateError, ctx: click.Context) -> ExitStatus:
         clean = ctx.obj.redactor
     out = Output(clean=clean)
     if "--json" in sys.argv[1:]:
-        told = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
-        out.line(json.dumps({"error": {**told, "exit_status": int(status)}}, indent=2))
+        _tell_json(out, type(error).__name__, error.message, error.hint, status)
     else:
         out.note(f"error: {error.message}")
         if error.hint:
             out.note(f"hint:  {error.hint}")
     return status
+
+
+def _tell_json(out: Output, kind: str, message: str, hint: str, status: ExitStatus) -> None:
+    told = {"kind": kind, "message": message, "hint": hint, "exit_status": int(status)}
+    out.line(json.dumps({"error": told}, indent=2))

@@ -1,5 +1,6 @@
 """Runs the live gates in a pytest of its own, and reads what it found from its JUnit file."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -45,11 +46,13 @@ def run_checks(
     environment: Environment,
     *,
     may_act: bool,
+    has_record: bool = True,
     started: Callable[["subprocess.Popen[bytes]"], None] = lambda _: None,
 ) -> Checked:
     """Judge what serves in ``environment``; ``started`` is handed the process, to stop it early.
 
-    Whatever becomes of that process, an answer comes back: UNKNOWN with the reason where it gave none.
+    Whatever becomes of that process, an answer comes back: UNKNOWN with the reason where it gave none. Without a
+    record it is given an empty one: judging what serves needs none.
     """
     live = operator.settings.policy.phases[Phase.LIVE].budget_s
     lag_s = wiring.statistics_lag_s(environment)  # what the platform tells late is waited for
@@ -57,10 +60,12 @@ def run_checks(
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="deploygate-") as folder:
         report, output = Path(folder) / "report.xml", Path(folder) / "output"
+        empty = {} if has_record else {wiring.STATE_VARIABLE: f"sqlite:///{folder}/state.db"}
         with output.open("wb") as file:
             process = subprocess.Popen(
                 _command(environment, report, may_act=may_act),
                 cwd=operator.settings.root,
+                env={**os.environ, **empty},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 import click
 
 from pytest_deploygate import wiring
-from pytest_deploygate.cli.operator import Operator, examples, json_option, pass_operator
+from pytest_deploygate.cli.operator import (
+    Operator,
+    complete_revision,
+    examples,
+    json_option,
+    pass_operator,
+)
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import (
@@ -58,7 +64,7 @@ def _environment(operator: Operator) -> Environment:
     return replace(operator.environment(""), target=wiring.LOCAL)
 
 
-@local.command(epilog=examples("deploygate local up"))
+@local.command(short_help="Start it, if it is not running.", epilog=examples("deploygate local up"))
 @json_option
 @pass_operator
 def up(operator: Operator, *, is_json: bool) -> None:
@@ -67,7 +73,9 @@ def up(operator: Operator, *, is_json: bool) -> None:
     _show(operator.output(is_json=is_json), _state(cloud))
 
 
-@local.command()
+@local.command(
+    short_help="Stop it; what was deployed is kept.", epilog=examples("deploygate local down")
+)
 @json_option
 @pass_operator
 def down(operator: Operator, *, is_json: bool) -> None:
@@ -78,7 +86,7 @@ def down(operator: Operator, *, is_json: bool) -> None:
     out.line("stopped" if was_up else "it was not running")
 
 
-@local.command(name="status")
+@local.command(name="status", epilog=examples("deploygate local status || deploygate local up"))
 @json_option
 @pass_operator
 def local_status(operator: Operator, *, is_json: bool) -> int:
@@ -89,38 +97,58 @@ def local_status(operator: Operator, *, is_json: bool) -> int:
     return ExitStatus.PROMOTED if found.is_up else ExitStatus.COULD_NOT_ACT
 
 
-@local.command(epilog=examples("curl -s $(deploygate local url)"))
+@local.command(
+    short_help="The public URL of a function.", epilog=examples("curl -s $(deploygate local url)")
+)
 @click.argument("service", required=False, default="")
+@json_option
 @pass_operator
-def url(operator: Operator, service: str) -> None:
+def url(operator: Operator, service: str, *, is_json: bool) -> None:
     """The public URL of the function (or of SERVICE), for scripts."""
     services = _state(_running(operator)).services
     found = [s for s in services if not service or s.service == service]
     if len(found) != 1:
         names = ", ".join(s.service for s in services) or "none"
         raise ConfigError(f"which service? there are: {names}", hint="deploygate local status")
-    operator.output(is_json=False).line(found[0].url)
+    out = operator.output(is_json=is_json)
+    out.document(found[0])
+    out.line(found[0].url)
 
 
-@local.command(epilog=examples("deploygate local logs --tail 20", "deploygate local logs REVISION"))
-@click.argument("revision", required=False)
-@click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="Lines.")
-@pass_operator
-def logs(operator: Operator, revision: str | None, tail: int) -> None:
-    """The end of the local cloud's own log, or of what REVISION wrote."""
-    text = process.logs(wiring.cloud_home(operator.settings), revision, tail)
-    if text:
-        operator.output(is_json=False).line(text)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalLog:
+    """What ``local logs`` shows, oldest line first; ``revision`` is empty for the local cloud's own log."""
+
+    revision: str
+    lines: Sequence[str]
 
 
 @local.command(
+    short_help="What the local cloud, or a revision, wrote.",
+    epilog=examples("deploygate local logs --tail 20", "deploygate local logs REVISION"),
+)
+@click.argument("revision", required=False, shell_complete=complete_revision)
+@click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="Lines.")
+@json_option
+@pass_operator
+def logs(operator: Operator, revision: str | None, tail: int, *, is_json: bool) -> None:
+    """The end of the local cloud's own log, or of what REVISION wrote."""
+    text = process.logs(wiring.cloud_home(operator.settings), revision, tail)
+    out = operator.output(is_json=is_json)
+    out.document(LocalLog(revision=revision or "", lines=text.splitlines()))
+    if text:
+        out.line(text)
+
+
+@local.command(
+    short_help="Make a revision err, dawdle, lie, die or bloat.",
     epilog=examples(
         "deploygate local misbehave process-invoice-00002-abc --error-ratio 0.5",
         "deploygate local misbehave process-invoice-00002-abc --latency 130",
         "deploygate local misbehave process-invoice-00002-abc --clear",
-    )
+    ),
 )
-@click.argument("revision")
+@click.argument("revision", shell_complete=complete_revision)
 @click.option(
     "--error-ratio", type=click.FloatRange(0, 1), default=0, help="Share of requests that fail."
 )
@@ -152,19 +180,19 @@ def misbehave(  # the options of one command
     is_json: bool,
 ) -> None:
     """Make REVISION err, dawdle, lie, die or bloat, until --clear; to try what then happens."""
+    wanted = {
+        "error_ratio": error_ratio,
+        "status": status,
+        "latency_s": latency,
+        "body": body,
+        "memory_mb": memory,
+        "kill": kill,
+    }
+    does_something = error_ratio or latency or body is not None or memory or kill
+    if bool(does_something) == clear:
+        raise click.UsageError("say what it shall do (--error-ratio 1, --kill, ...), or --clear")
     path = f"revisions/{revision}/misbehave"
-    if clear:
-        answer = _ask(operator, "DELETE", path)
-    else:
-        wanted = {
-            "error_ratio": error_ratio,
-            "status": status,
-            "latency_s": latency,
-            "body": body,
-            "memory_mb": memory,
-            "kill": kill,
-        }
-        answer = _ask(operator, "POST", path, wanted)
+    answer = _ask(operator, "DELETE", path) if clear else _ask(operator, "POST", path, wanted)
     out = operator.output(is_json=False)
     if is_json:
         out.line(json.dumps(answer, indent=2))
@@ -173,14 +201,16 @@ def misbehave(  # the options of one command
 
 
 @local.command(
+    short_help="Make the platform itself fail.",
     epilog=examples(
         "deploygate local faults",
         """deploygate local faults --add '{"method": "PATCH", "status": 503, "times": 2}'""",
         "deploygate local faults --clear",
-    )
+    ),
 )
 @click.option("--add", metavar="JSON", help="Put a rule (or a list of them) in force.")
 @click.option("--clear", is_flag=True, help="Drop all rules.")
+@click.option("--json", is_flag=True, expose_value=False, help="It is JSON in any case.")
 @pass_operator
 def faults(operator: Operator, add: str | None, *, clear: bool) -> None:
     """Make the admin API of the local cloud fail, hang or lie by rules; prints the rules in force as JSON."""
@@ -223,8 +253,16 @@ def _call(endpoint: str, method: str, path: str, body: object = None) -> object:
             f"the local cloud does not answer: {type(error).__name__}", hint="deploygate local logs"
         ) from error
     if not answer.ok:
-        raise TargetRefused(f"the local cloud says {answer.status_code}: {answer.text[:500]}")
+        raise TargetRefused(f"the local cloud refuses: {_message(answer.text)}")
     return answer.json() if answer.content else None
+
+
+def _message(text: str) -> str:
+    """The sentence in an error of the admin API, or the beginning of whatever else it is."""
+    try:
+        return str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return text[:500]
 
 
 def _state(cloud: process.LocalCloud) -> LocalState:

@@ -18,7 +18,7 @@ from pytest_deploygate.configured import FILE, is_configured
 from pytest_deploygate.core.errors import ConfigError, DeployGateError
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.redaction import Redactor
-from pytest_deploygate.core.values import Actor
+from pytest_deploygate.core.values import Actor, EnvironmentName
 from pytest_deploygate.engine import Ports, held_by
 from pytest_deploygate.ports import Clock, Store
 
@@ -41,6 +41,11 @@ class Operator:
         Raises:
             ConfigError: there is no project here, or its settings are wrong.
         """
+        if self._project is not None and not is_configured(self._project):
+            raise ConfigError(
+                f"no {FILE} with a [tool.deploygate] table in {self._project}",
+                hint="--project names the directory of the project, and none below it",
+            )
         return load(self._project or _project_above(Path.cwd()))
 
     @cached_property
@@ -71,9 +76,10 @@ class Operator:
         return this_process()
 
     @contextlib.contextmanager
-    def store(self) -> Iterator[Store]:
-        """The record, closed when the block ends."""
-        with contextlib.closing(wiring.open_store(self.settings, self.clock)) as store:
+    def store(self, *, in_memory: bool = False) -> Iterator[Store]:
+        """The record, or an empty one in memory that nothing outlives; closed when the block ends."""
+        make = wiring.open_memory_store if in_memory else wiring.open_store
+        with contextlib.closing(make(self.settings, self.clock)) as store:
             yield store
 
     @contextlib.contextmanager
@@ -157,6 +163,36 @@ def complete_rollout(
     return []
 
 
+def complete_revision(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Revisions that the latest rollouts left serving, the newest first, for the shell."""
+    del parameter
+    name = EnvironmentName(context.params.get("environment") or "") or None
+    with contextlib.suppress(DeployGateError), operator_of(context).store() as store:
+        found = {r.serving: r for r in reversed(store.history(name, 50)) if r.serving}
+        return [
+            CompletionItem(revision, help=f"{record.state.value} {record.purpose}")
+            for revision, record in reversed(found.items())
+            if revision.startswith(incomplete)
+        ]
+    return []
+
+
+def complete_backup(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Backups of the environment that was typed, for the shell."""
+    del parameter
+    operator, name = operator_of(context), context.params.get("environment") or ""
+    with contextlib.suppress(DeployGateError), operator.store() as store:
+        kept = store.backups(operator.environment(name).name)
+        return [
+            CompletionItem(b.identifier) for _, b in kept if b.identifier.startswith(incomplete)
+        ]
+    return []
+
+
 def operator_of(context: click.Context) -> Operator:
     """The operator of this call; made anew where the shell asks for completions."""
     found = context.find_object(Operator)
@@ -176,7 +212,19 @@ optional_environment = click.argument(
 required_environment = click.argument(
     "environment", metavar="ENV", shell_complete=complete_environment
 )
+
+
+def _not_blank(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value.strip() or value.startswith("--"):
+        raise click.BadParameter("say why, in words", ctx=context, param=parameter)
+    return value
+
+
 reason_option = click.option(
-    "--reason", required=True, metavar="TEXT", help="Why; kept in the history."
+    "--reason",
+    required=True,
+    metavar="TEXT",
+    callback=_not_blank,
+    help="Why; kept in the history.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")

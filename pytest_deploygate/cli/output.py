@@ -3,8 +3,10 @@
 A command makes one document, a dataclass; ``--json`` prints exactly its fields, and the text shows the same values.
 """
 
+import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -20,11 +22,15 @@ GOOD = "green"
 BAD = "bold red"
 DOUBTFUL = "yellow"
 _WORDS = {
-    **dict.fromkeys(("PROMOTED", "KEEP", "PASSED", "up", "whole", "yes"), GOOD),
-    **dict.fromkeys(("STRANDED", "FAILED", "damaged", "missing"), BAD),
-    **dict.fromkeys(("ROLLED_BACK", "ROLL_BACK", "REFUSED", "UNKNOWN", "down"), DOUBTFUL),
+    **dict.fromkeys(("PROMOTED", "KEEP", "PASSED", "whole"), GOOD),
+    **dict.fromkeys(("STRANDED", "FAILED", "damaged", "missing", "blocks"), BAD),
+    **dict.fromkeys(("ROLLED_BACK", "ROLL_BACK", "REFUSED", "UNKNOWN"), DOUBTFUL),
 }
-"""Words that have a colour wherever they are a whole cell."""
+"""Words that have a colour in cells of tables and in facts."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What would steer a terminal; texts of checks and of the platform may hold anything."""
+_LEAST = 30
+"""A last column that is folded to fewer characters than this is no longer read."""
 
 
 class Document(Protocol):
@@ -38,8 +44,11 @@ class Output:
 
     def __init__(self, *, is_json: bool = False, clean: Callable[[str], str] | None = None) -> None:
         self.is_json = is_json
-        self._clean = clean or Redactor()
+        self._redact = clean or Redactor()
         self._is_rich = not is_json and is_fancy(sys.stdout)
+
+    def _clean(self, text: str) -> str:
+        return _CONTROL.sub("?", self._redact(text))
 
     def document(self, document: Document) -> None:
         """With ``--json``, the document; else nothing."""
@@ -63,14 +72,22 @@ class Output:
         if self._is_rich and style:
             from rich.text import Text
 
-            self._console().print(Text(self._clean(text), style=style))
+            self._console().print(Text(self._clean(text), style=style), soft_wrap=True)
         else:
             self._write(self._clean(text))
 
     def note(self, text: str) -> None:
-        """One line about what is being done; never part of the result."""
-        sys.stderr.write(self._clean(text) + "\n")
-        sys.stderr.flush()
+        """One line about what is being done; never part of the result.
+
+        A terminal that is gone must not end what is being done.
+        """
+        with contextlib.suppress(OSError):
+            sys.stderr.write(self._clean(text) + "\n")
+            sys.stderr.flush()
+
+    def progress(self, step: str, detail: str) -> None:
+        """What a rollout is doing, for people who wait."""
+        self.note(f"{step}: {detail}")
 
     def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Labels and their texts, one a line; empty texts are left out."""
@@ -80,41 +97,62 @@ class Output:
             if self._is_rich:
                 from rich.text import Text
 
-                shown = Text(f"{label.ljust(width)}  ", style="bold")
-                shown.append(self._clean(text), style=_WORDS.get(text.partition(" ")[0], "default"))
+                shown = Text(f"{label.ljust(width)}  ", style=_style(label) or "bold")
+                shown.append(self._clean(text), style=_style(text))
                 self._console().print(shown, soft_wrap=True)
             else:
                 self.line(f"{label.ljust(width)}  {text}")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-        """A table; without rows nothing is shown. The last column may be folded on a terminal."""
+        """A table; without rows nothing is shown.
+
+        On a terminal that is too narrow for it, each row becomes a line of its cells, with the last one below.
+        """
         if self.is_json or not rows:
             return
-        clean = [[self._clean(cell) for cell in row] for row in rows]
-        if self._is_rich:
-            self._rich_table(columns, clean, title)
-            return
         if title:
-            self._write(title)
-        widths = [max(len(row[i]) for row in [list(columns), *clean]) for i in range(len(columns))]
-        for row in [list(columns), *clean]:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            self._write("  ".join(cells).rstrip())
+            self.line()
+            self.line(title, "bold")
+        clean = [[self._clean(cell).replace("\n", " ") for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(columns, *clean, strict=True)]
+        if not self._is_rich:
+            for row in [list(columns), *clean]:
+                cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+                self._write("  ".join(cells).rstrip())
+        elif sum(widths[:-1]) + 2 * len(widths) + min(widths[-1], _LEAST) <= self._console().width:
+            self._rich_table(columns, clean)
+        else:
+            self._stacked(clean)
 
-    def _rich_table(
-        self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str
-    ) -> None:
+    def _rich_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for number, column in enumerate(columns):
-            is_last = number == len(columns) - 1
-            table.add_column(column, overflow="fold", no_wrap=not is_last and number == 0)
+        table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0), pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
         for row in rows:
-            table.add_row(*(Text(cell, style=_WORDS.get(cell, "default")) for cell in row))
+            table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
         self._console().print(table)
+
+    def _stacked(self, rows: Sequence[Sequence[str]]) -> None:
+        from rich.text import Text
+
+        console, indent = self._console(), "    "
+        for row in rows:
+            *cells, last = (Text(cell, style=_style(cell)) for cell in row)
+            line = Text()
+            for cell in filter(None, cells):
+                if line and len(line) + 2 + len(cell) > console.width:
+                    console.print(line)
+                    line = Text(indent)
+                elif line:
+                    line.append("  ")
+                line.append_text(cell)
+            console.print(line)
+            for part in last.wrap(console, console.width - len(indent)) if last else ():
+                console.print(Text(indent).append_text(part))
 
     def _console(self) -> "rich.console.Console":  # type: ignore[name-defined] # loaded when needed  # noqa: F821
         from rich.console import Console
@@ -123,6 +161,11 @@ class Output:
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text + "\n")
+
+
+def _style(cell: str) -> str:
+    """The colour of the first word in ``cell`` that has one; empty if none has."""
+    return next((_WORDS[word] for word in cell.replace(":", " ").split() if word in _WORDS), "")
 
 
 def is_fancy(stream: TextIO) -> bool:

@@ -116,16 +116,16 @@ def history(operator: Operator, environment: str, limit: int, *, is_json: bool) 
     out.document(found)
     if not found.rollouts and not found.lease_events:
         out.line("no rollout is recorded yet: pytest --deploy-to=ENV")
-    out.table(
-        ("rollout", "began", "environment", "purpose", "state", "took", "revision", "reason"),
-        [_row(r) for r in found.rollouts],
-    )
+    columns = ("rollout", "began", "environment", "purpose", "state", "took", "revision", "reason")
+    rows = [_row(r) for r in found.rollouts]
+    out.table(columns, rows)
     rows = [
         (e.kind, moment(e.at), e.environment, e.actor, e.rollout_id, e.reason)
         for e in found.lease_events
     ]
-    columns = ("lease", "at", "environment", "by", "rollout", "reason")
-    out.table(columns, rows, title="leases taken away")
+    out.table(
+        ("lease", "at", "environment", "by", "rollout", "reason"), rows, title="leases taken away"
+    )
 
 
 def _row(one: PastRollout) -> tuple[str, ...]:
@@ -226,18 +226,15 @@ def show(operator: Operator, rollout: str, *, is_json: bool) -> None:
             ("score", one.score),
         )
     )
-    rows = [(gate, result, str(found.checks.get(gate, ""))) for gate, result in found.gates.items()]
-    out.table(("gate", "passed", "collected"), rows, title="\ngates")
-    out.table(
-        ("check", "state"), list(found.not_passed.items()), title="\nchecks that did not pass"
-    )
-    out.table(("measurement", "value"), list(found.measurements.items()), title="\nmeasurements")
-    out.table(("fact", "value"), list(found.facts.items()), title="\nfacts")
+    out.table(("gate", "passed"), list(found.gates.items()), title="gates")
+    out.table(("check", "state"), list(found.not_passed.items()), title="checks that did not pass")
+    out.table(("measurement", "value"), list(found.measurements.items()), title="measurements")
+    out.table(("fact", "value"), [(k, v) for k, v in found.facts.items() if v], title="facts")
     journal = [
         (str(j.sequence), moment(j.at), j.kind, j.name, j.state, _pairs(j.facts))
         for j in found.journal
     ]
-    out.table(("#", "at", "kind", "step", "state", "facts"), journal, title="\njournal")
+    out.table(("#", "at", "kind", "step", "state", "facts"), journal, title="journal")
     if found.journal_problem:
         out.line(f"journal: {found.journal_problem}")
 

@@ -1,7 +1,7 @@
 """``rollback``: return all traffic to a revision that was judged good, by hand."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import click
@@ -10,6 +10,8 @@ from pytest_deploygate import wiring
 from pytest_deploygate.cli.checks import Checked, run_checks
 from pytest_deploygate.cli.operator import (
     Operator,
+    complete_backup,
+    complete_revision,
     confirm,
     examples,
     json_option,
@@ -101,10 +103,16 @@ class Wish:
     ),
 )
 @required_environment
-@click.option("--to", metavar="REVISION", help="Where to; else the last one judged good before.")
+@click.option(
+    "--to",
+    metavar="REVISION",
+    help="Where to; else the last one judged good before.",
+    shell_complete=complete_revision,
+)
 @click.option(
     "--to-backup",
     metavar="ID",
+    shell_complete=complete_backup,
     help="Where to; redeployed if the platform lost it (deploygate backups).",
 )
 @reason_option
@@ -146,7 +154,8 @@ def rollback(
             found = _carry_out(operator, chosen, wish, out, guard)
             if found.rollback_successful:
                 out.note("checking what serves now")
-                checked = run_checks(operator, chosen, may_act=False)
+                has_record = found.record == KEPT
+                checked = run_checks(operator, chosen, may_act=False, has_record=has_record)
                 found = replace(found, post_rollback_validation=checked)
     finally:
         guard.remove()
@@ -158,26 +167,50 @@ def rollback(
 def _carry_out(
     operator: Operator, environment: Environment, wish: Wish, out: Output, guard: SignalGuard
 ) -> Rollback:
-    with _ports(operator, environment, wish, out) as (ports, record):
-        settled = () if wish.is_emergency else _settle(operator, ports, wish, out)
-        now = ports.target.snapshot()
-        if back := _back_already(settled, now, wish):
-            return _nothing_left(environment, wish, now, back)
-        plan = _plan(ports, now, wish)
-        confirm(
-            out,
-            f"Return all traffic of {environment.name} to {plan.to}, from {_shares(now)}?",
-            is_sure=wish.is_sure,
-        )
-        if wish.is_emergency:
-            _take_lease_away(operator, ports, wish, out)
-        with guard.shield():
-            rollout = _roll_back(operator, ports, plan, wish, out)
-            superseded = _supersede(operator, ports, rollout, out)
-        operator.record(out, rollout.record)
-        notes = _pinned(ports) if rollout.state is State.ROLLED_BACK else ()
-        found = _rollback_of(environment, wish, rollout, plan, now, record, settled, superseded)
-        return replace(found, notes=notes)
+    """Go back; in an emergency with an empty record in memory where the real one cannot be read or written.
+
+    Once traffic is being returned, a record that fails is passed over, so nothing is done twice.
+    """
+    settings = operator.settings
+    try:
+        with wiring.open_ports(settings, environment) as ports:
+            return _with_ports(operator, environment, ports, wish, out, guard)
+    except StoreError as error:
+        if not wish.is_emergency:
+            raise
+        out.note(f"the record cannot be used, so none is kept: {error.message}")
+    with wiring.open_ports(settings, environment, in_memory=True) as ports:
+        found = _with_ports(operator, environment, ports, wish, out, guard)
+    return replace(found, record=LOST)
+
+
+def _with_ports(
+    operator: Operator,
+    environment: Environment,
+    ports: Ports,
+    wish: Wish,
+    out: Output,
+    guard: SignalGuard,
+) -> Rollback:
+    settled = () if wish.is_emergency else _settle(operator, ports, wish, out)
+    now = ports.target.snapshot()
+    if back := _back_already(settled, now, wish):
+        return _nothing_left(environment, wish, now, back)
+    plan = _plan(ports, now, wish)
+    confirm(
+        out,
+        f"Return all traffic of {environment.name} to {plan.to}, from {_shares(now)}?",
+        is_sure=wish.is_sure,
+    )
+    if wish.is_emergency:
+        _take_lease_away(operator, ports, wish, out)
+    with guard.shield():
+        rollout = _roll_back(operator, ports, plan, wish, out)
+        superseded = _supersede(operator, ports, rollout, out)
+    operator.record(out, rollout.record)
+    notes = _pinned(ports) if rollout.state is State.ROLLED_BACK else ()
+    found = _rollback_of(environment, wish, rollout, plan, now, settled, superseded)
+    return replace(found, notes=notes)
 
 
 def _pinned(ports: Ports) -> tuple[str, ...]:
@@ -186,29 +219,9 @@ def _pinned(ports: Ports) -> tuple[str, ...]:
     return ()
 
 
-@contextlib.contextmanager
-def _ports(
-    operator: Operator, environment: Environment, wish: Wish, out: Output
-) -> Iterator[tuple[Ports, str]]:
-    """The ports; in an emergency with a store in memory where no other can be had."""
-    with contextlib.ExitStack() as stack:
-        record = KEPT
-        try:
-            ports = stack.enter_context(wiring.open_ports(operator.settings, environment))
-        except StoreError as error:
-            if not wish.is_emergency:
-                raise
-            out.note(f"the record cannot be opened, so none is kept: {error.message}")
-            record = LOST
-            ports = stack.enter_context(
-                wiring.open_ports(operator.settings, environment, in_memory=True)
-            )
-        yield ports, record
-
-
 def _settle(operator: Operator, ports: Ports, wish: Wish, out: Output) -> tuple[Recovery, ...]:
     """Bring to an end what dead processes left; what stays stranded is this person's to decide."""
-    settled = wiring.recover(ports, progress=_Progress(out))
+    settled = wiring.recover(ports, progress=out.progress)
     for one in settled:
         out.note(f"settled {one.rollout_id}: {one.state.value}: {one.sentence}")
     if any(one.state is State.STRANDED for one in settled):
@@ -270,7 +283,7 @@ def _roll_back(
             actor=operator.actor,
             purpose="rollback",
             reason=Reason(code=ReasonCode.REQUESTED, sentence=wish.reason),
-            progress=_Progress(out),
+            progress=out.progress,
             opened=keep,
         )
     finally:
@@ -294,23 +307,12 @@ def _shares(now: Snapshot) -> str:
     return ", ".join(f"{revision} ({percent} %)" for revision, percent in now.serving.shares)
 
 
-class _Progress:
-    """Says each step."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-
-    def __call__(self, step: str, detail: str) -> None:
-        self._out.note(f"{step}: {detail}")
-
-
 def _rollback_of(  # the parts of one document
     environment: Environment,
     wish: Wish,
     rollout: Ledgered,
     plan: RollbackPlan,
     now: Snapshot,
-    record: str,
     settled: Sequence[Recovery],
     superseded: Sequence[str],
 ) -> Rollback:
@@ -329,7 +331,7 @@ def _rollback_of(  # the parts of one document
         to_revision=rollout.record.serving or plan.to if is_back else plan.to,
         url=now.url,
         is_emergency=wish.is_emergency,
-        record=record,
+        record=KEPT,
         settled=[one.rollout_id for one in settled],
         superseded=superseded,
         post_rollback_validation=None,

@@ -9,6 +9,7 @@ import click
 from pytest_deploygate import wiring
 from pytest_deploygate.cli.operator import (
     Operator,
+    complete_revision,
     confirm,
     examples,
     json_option,
@@ -82,9 +83,7 @@ def recover(operator: Operator, environment: str, wait: float, *, is_json: bool)
             wiring.open_ports(operator.settings, chosen) as ports,
             guard.shield(),
         ):
-            done = wiring.recover(
-                ports, wait_s=wait, progress=lambda step, detail: out.note(f"{step}: {detail}")
-            )
+            done = wiring.recover(ports, wait_s=wait, progress=out.progress)
             shares = ports.target.snapshot().serving.shares
             for one in done:
                 record = ports.store.rollout(one.rollout_id)
@@ -199,7 +198,7 @@ class Adopted:
     ),
 )
 @required_environment
-@click.argument("revision", metavar="REVISION")
+@click.argument("revision", metavar="REVISION", shell_complete=complete_revision)
 @reason_option
 @json_option
 @pass_operator

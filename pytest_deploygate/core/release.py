@@ -152,6 +152,23 @@ class Snapshot:
         """The revision that has all traffic, or None (nothing serves, or traffic is split)."""
         return self.serving.sole
 
+    @property
+    def is_marked_good(self) -> bool:
+        """Whether the service itself remembers that what has all traffic was judged good."""
+        marks = self.marks
+        return (
+            self.baseline is not None and marks.rollout is None and marks.baseline == self.baseline
+        )
+
+    def is_release(self, digest: str, config: str) -> bool:
+        """Whether what has all traffic was judged good, and came of that source and those settings."""
+        marks = self.marks
+        return (
+            self.exists
+            and self.is_marked_good
+            and (marks.digest, marks.config) == (digest[:63], config[:63])  # as labels are cut
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:

@@ -1,6 +1,6 @@
 """Going back from what serves to a revision that was judged good before: chosen, checked, carried out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_deploygate.core.errors import TargetRefused
@@ -20,7 +20,7 @@ from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
 
-HISTORY = 50
+HISTORY = 1000
 """How many past rollouts are looked through for the last good revision."""
 
 
@@ -70,7 +70,8 @@ def plan_rollback(
             hint=f"deploygate history {ports.environment} lists the revisions that were judged good, "
             f"deploygate backups {ports.environment} what can be redeployed (--to-backup)",
         )
-    if not is_emergency:
+    is_named = to is not None or backup is not None
+    if not (is_emergency and is_named):
         _refuse_unjudged(ports, snapshot, wanted)
     release, bad = _release_of(ports, wanted), None
     if snapshot.serving.sole is not None:
@@ -107,7 +108,7 @@ def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> 
             )
         has_served = has_served or record.baseline == wanted
     marked = (snapshot.marks.baseline, dict(snapshot.traffic.tags).get(TAG_PREVIOUS))
-    if not has_served and wanted not in marked:
+    if not (has_served or wanted in marked or ports.store.is_known_good(ports.environment, wanted)):
         raise TargetRefused(
             f"no rollout ever judged revision {wanted}, so it is no place to go back to",
             hint=f"adopt it first if it is good: deploygate adopt {ports.environment} {wanted} --reason TEXT; in an "
@@ -120,18 +121,34 @@ def _last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
     previous = dict(snapshot.traffic.tags).get(TAG_PREVIOUS)
     if previous is not None and previous not in serving:
         return previous
-    for record in ports.store.history(ports.environment, HISTORY):
+    history = ports.store.history(ports.environment, HISTORY)
+    left = _left_without_record(ports, snapshot, history)
+    for record in history:
         good = record.candidate if record.state is State.PROMOTED else record.baseline
         if (
             good is not None
+            and good != left
             and good not in serving
             and ports.store.is_known_good(ports.environment, good)
         ):
             return good
+    doubt = f"; {left} was left, and the record does not know why" if left is not None else ""
     raise TargetRefused(
-        "no revision that was judged good is known besides what serves",
-        hint="name one: deploygate rollback ENV --to REVISION --reason TEXT",
+        f"no revision that was judged good is known besides what serves{doubt}",
+        hint=f"name one: deploygate rollback {ports.environment} --to REVISION --reason TEXT",
     )
+
+
+def _left_without_record(
+    ports: Ports, snapshot: Snapshot, history: Sequence[RolloutRecord]
+) -> RevisionName | None:
+    """What serves by the newest record, if another good revision does: somebody went back and could not record it."""
+    believed = next((r.serving for r in history if r.state.is_final and r.serving), None)
+    serves = snapshot.baseline
+    is_good = snapshot.is_marked_good or (
+        serves is not None and ports.store.is_known_good(ports.environment, serves)
+    )
+    return believed if is_good and believed != serves else None
 
 
 def _release_of(ports: Ports, revision: RevisionName) -> RolloutRecord | None:

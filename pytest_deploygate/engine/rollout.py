@@ -145,15 +145,7 @@ class Rollout(Ledgered):
     @property
     def is_unchanged(self) -> bool:
         """Whether what would be staged is what already serves alone, by source and settings."""
-        marks = self.snapshot.marks
-        return (
-            self.snapshot.exists
-            and self.snapshot.baseline is not None
-            and marks.rollout is None
-            and marks.baseline == self.snapshot.baseline
-            and marks.digest == self.package.digest[:63]
-            and marks.config == self.record.facts["config"][:63]
-        )
+        return self.snapshot.is_release(self.package.digest, self.record.facts["config"])
 
     # -- staging ---------------------------------------------------------------------------------
 

@@ -24,7 +24,6 @@ from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.endings import ending_for, ending_of
 from pytest_deploygate.session.flow import with_verdict
 from pytest_deploygate.session.guards import refuse_frozen, refuse_unfit, require_whole_gates
-from pytest_deploygate.session.keeper import LeaseKeeper
 from pytest_deploygate.session.platform import open_statistics
 from pytest_deploygate.session.sources import digest_of
 from pytest_deploygate.wiring import open_ports, recover

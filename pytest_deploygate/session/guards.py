@@ -46,8 +46,9 @@ def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
             hint="; ".join(f.hint for f in blocking if f.hint),
         )
     if rollout.snapshot.exists:
-        _baseline(ports, rollout.snapshot)
-    _known_bad(desk, ports, rollout)
+        refuse_unjudged_baseline(ports, rollout.snapshot)
+    if not (desk.options.reason or rollout.is_unchanged):
+        refuse_known_bad(ports, rollout.package.digest, desk.environment.config_digest)
     _smaller_inventory(desk, ports)
     if not rollout.is_unchanged:
         refuse_frozen(desk.environment, ports.clock.now())
@@ -58,6 +59,38 @@ def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
             baseline=rollout.snapshot.baseline,
         )
         refuse_unapproved(desk.environment, digest, desk.options.approval)
+
+
+def refuse_unjudged_baseline(ports: Ports, snapshot: Snapshot) -> None:
+    """Raise TargetRefused where what serves is not one revision that was judged good and could be returned to."""
+    environment = ports.environment
+    if not snapshot.is_settled:
+        raise TargetRefused(
+            "the platform is still carrying out another deployment of this function",
+            hint="wait until it has ended, then run this again",
+        )
+    baseline = snapshot.baseline
+    if baseline is None:
+        raise TargetRefused(
+            f"traffic is split: {snapshot.serving}, so there is no single baseline to return to",
+            hint="give all traffic to the revision that is good: "
+            f"deploygate rollback {environment} --to REVISION --reason TEXT",
+        )
+    if not snapshot.is_marked_good and not ports.store.is_known_good(environment, baseline):
+        raise TargetRefused(
+            f"revision {baseline} serves, but no rollout ever judged it, so it is no baseline to return to",
+            hint=f"if it is good, adopt it: deploygate adopt {environment} {baseline} --reason TEXT",
+        )
+
+
+def refuse_known_bad(ports: Ports, digest: Digest, config: Digest) -> None:
+    """Raise PolicyRefused where the newest word on this source with these settings is a bad one."""
+    bad = ports.store.is_known_bad(ports.environment, digest)
+    if bad is not None and bad.reason_code in _JUDGED_BAD and bad.facts.get("config") == config:
+        raise PolicyRefused(
+            f"this very release was rolled back before (rollout {bad.rollout_id}): {bad.reason}",
+            hint="change it, or say why it may be tried again: --deploy-reason=TEXT",
+        )
 
 
 def refuse_frozen(environment: Environment, now: datetime) -> None:
@@ -109,43 +142,6 @@ def _overrides(desk: Desk) -> None:
                 f"--deploy-override={gate}: there is no such gate",
                 hint=f"gates: {', '.join(sorted(names))}",
             )
-
-
-def _baseline(ports: Ports, snapshot: Snapshot) -> None:
-    environment = ports.environment
-    if not snapshot.is_settled:
-        raise TargetRefused(
-            "the platform is still carrying out another deployment of this function",
-            hint="wait until it has ended, then run this again",
-        )
-    baseline = snapshot.baseline
-    if baseline is None:
-        raise TargetRefused(
-            f"traffic is split: {snapshot.serving}, so there is no single baseline to return to",
-            hint="give all traffic to the revision that is good: "
-            f"deploygate rollback {environment} --to REVISION --reason TEXT",
-        )
-    is_marked = snapshot.marks.rollout is None and snapshot.marks.baseline == baseline
-    if not is_marked and not ports.store.is_known_good(environment, baseline):
-        raise TargetRefused(
-            f"revision {baseline} serves, but no rollout ever judged it, so it is no baseline to return to",
-            hint=f"if it is good, adopt it: deploygate adopt {environment} {baseline} --reason TEXT",
-        )
-
-
-def _known_bad(desk: Desk, ports: Ports, rollout: Rollout) -> None:
-    if desk.options.reason or rollout.is_unchanged:
-        return
-    bad = ports.store.is_known_bad(ports.environment, rollout.package.digest)
-    if (
-        bad is not None
-        and bad.reason_code in _JUDGED_BAD
-        and bad.facts.get("config") == rollout.record.facts["config"]
-    ):
-        raise PolicyRefused(
-            f"this very release was rolled back before (rollout {bad.rollout_id}): {bad.reason}",
-            hint="change it, or say why it may be tried again: --deploy-reason=TEXT",
-        )
 
 
 def _smaller_inventory(desk: Desk, ports: Ports) -> None:

@@ -48,6 +48,18 @@ def test_status_shows_the_target_when_the_record_cannot_be_read(shop: Shop) -> N
     assert done.status == 10
     assert "svc-00002 100 %" in done.out
     assert "could not look: record:" in done.out
+    assert "lease" not in done.out, "nobody can tell whether it is free"
+    assert re.search(r"way back +svc-00001", done.out), "the service itself remembers it"
+    assert "deploygate rollback fake --emergency" in done.out
+
+
+def test_status_names_the_way_back(shop: Shop) -> None:
+    assert shop.run("status", "--json").json["way_back"] == "svc-00001"
+    assert shop.run("rollback", "fake", "--reason", "x", "--yes").status == 0
+    found = shop.run("status", "--json").json
+    assert found["way_back"] == ""
+    assert "no revision that was judged good is known" in str(found["no_way_back"])
+    assert "way back     none: no revision" in shop.run("status").out
 
 
 def test_status_shows_the_record_when_the_target_cannot_be_read(shop: Shop) -> None:
@@ -79,6 +91,10 @@ def test_status_of_a_local_environment_does_not_start_the_local_cloud(new: Shop)
         (["stat"], "No such command"),
         (["status", "--nonsense"], "No such option"),
         (["rollback", "fake"], "Missing option '--reason'"),
+        (["rollback", "fake", "--reason", " ", "--yes"], "say why, in words"),
+        (["rollback", "fake", "--reason", "--yes"], "say why, in words"),
+        (["local", "misbehave", "svc-1"], "say what it shall do"),
+        (["--project", "suites", "status"], "no pyproject.toml with a [tool.deploygate] table"),
         (["show", "2099"], "there is no rollout"),
     ],
 )
@@ -103,11 +119,24 @@ def test_command_finds_the_project_above_and_by_option(shop: Shop) -> None:
     assert "svc-00002" in elsewhere.run("--project", str(shop.root), "status").out
 
 
-def test_error_is_json_where_json_was_asked_for(shop: Shop) -> None:
-    done = shop.run("show", "2099", "--json")
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        (["show", "2099", "--json"], "ConfigError", "there is no rollout '2099'"),
+        (["rollback", "fake", "--json"], "UsageError", "Missing option '--reason'."),
+        (["rollback", "fake", "--reason", "x", "--json"], "UsageError", "add --yes"),
+        (["local", "misbehave", "x", "--json"], "UsageError", "say what it shall do"),
+        (["nonsense", "--json"], "UsageError", "No such command 'nonsense'."),
+    ],
+)
+def test_error_is_json_where_json_was_asked_for(
+    shop: Shop, arguments: list[str], kind: str, said: str
+) -> None:
+    done = shop.run(*arguments)
     error = done.json["error"]
     assert isinstance(error, dict)
-    assert error["kind"] == "ConfigError"
+    assert error["kind"] == kind
+    assert said in error["message"]
     assert error["exit_status"] == done.status == 4
 
 
@@ -163,6 +192,46 @@ def test_plan_has_the_digest_that_the_session_prints(shop: Shop) -> None:
     assert str(digest) in shop.run("plan", "fake").out
     shop.source("v4")
     assert shop.run("plan", "fake", "--format", "json").json["plan_digest"] != digest
+
+
+FROZEN = 'freeze = ["2000-01-01 - 2999-01-01 UTC"]'
+
+
+def test_plan_says_what_would_refuse_a_deployment(shop: Shop) -> None:
+    same = shop.run("plan", "--json")
+    assert same.status == 0
+    assert (same.json["is_unchanged"], same.json["findings"]) == (True, [])
+    assert "nothing to deploy" in shop.run("plan").out
+    assert shop.run("rollback", "fake", "--reason", "no prices", "--yes").status == 0
+    bad = shop.run("plan")
+    assert bad.status == 1
+    assert "this very release was rolled back before" in bad.out
+    assert "--deploy-reason" in bad.out
+    shop.source("v3")
+    assert shop.run("plan").status == 0
+    shop.settings(environment=FROZEN)
+    frozen = shop.run("plan")
+    assert frozen.status == 1
+    assert "is frozen until 2999-01-01" in frozen.out
+
+
+def test_plan_names_the_approval_that_is_needed_and_who_holds_the_lease(shop: Shop) -> None:
+    shop.source("v3")
+    shop.settings(environment='approval = "required"')
+    holder = shop.hold_lease()
+    try:
+        found = shop.run("plan", "--json")
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert found.status == 0
+    findings = found.json["findings"]
+    assert isinstance(findings, list)
+    assert any(f"--deploy-approval={found.json['plan_digest']}" in f["hint"] for f in findings)
+    assert any("is held by" in f["sentence"] for f in findings)
+    assert any("is OPEN" in f["sentence"] for f in findings)
+    dead = shop.run("status")
+    assert "nobody carries the open rollout on: deploygate recover fake" in dead.out
 
 
 def test_plan_as_gcloud_is_only_commands(shop: Shop) -> None:

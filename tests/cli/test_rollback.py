@@ -1,10 +1,13 @@
 """rollback: where to, where never, and that the person on call learns what became of it."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import RevisionName
-from tests.cli.shop import Shop
+from tests.cli.shop import LIMIT_S, Shop
 
 BAD = ("rollback", "fake", "--reason", "orders without prices", "--yes")
 
@@ -171,6 +174,46 @@ def test_emergency_works_without_the_record(shop: Shop) -> None:
     assert shop.serving == {"svc-00001": 100}
     assert "so none is kept" in done.err
     assert "lost: nothing was recorded" in done.out
+    assert "KEEP: " in done.out, "what serves can be judged without a record"
+    assert done.status == 0
+
+
+def test_emergency_works_while_the_record_cannot_be_written(shop: Shop) -> None:
+    database = sqlite3.connect(shop.root / ".deploygate" / "state.db", isolation_level=None)
+    with contextlib.closing(database):
+        database.execute("BEGIN EXCLUSIVE")
+        assert shop.run(*BAD).status == 10, "without --emergency a record is needed"
+        done = shop.run(*BAD, "--emergency", "--json")
+        database.execute("ROLLBACK")
+    assert done.status == 0, done.err
+    assert shop.serving == {"svc-00001": 100}
+    assert done.json["record"] == "lost"
+
+
+def test_release_that_was_left_without_a_record_is_no_way_back_by_itself(shop: Shop) -> None:
+    place = shop.root / ".deploygate" / "state.db"
+    record = place.read_bytes()
+    place.write_bytes(b"not a database" * 100)
+    assert shop.run(*BAD, "--emergency").status == 0
+    for path in place.parent.glob("state.db*"):
+        path.unlink()
+    place.write_bytes(record)
+    again = shop.run(*BAD)
+    assert again.status == 10, "the record still says that svc-00002 is good"
+    assert "svc-00002 was left, and the record does not know why" in again.err
+    assert shop.serving == {"svc-00001": 100}
+    assert shop.run(*BAD, "--to", "svc-00002").status == 0, "a person may say so"
+
+
+def test_rollback_goes_on_when_nobody_listens_any_more(shop: Shop) -> None:
+    process = shop.start("pytest_deploygate.cli", *BAD)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    process.wait(LIMIT_S)
+    assert shop.serving == {"svc-00001": 100}
+    assert shop.run("status", "--json").json["open_rollouts"] == []
 
 
 def test_emergency_works_when_the_record_is_gone(shop: Shop) -> None:

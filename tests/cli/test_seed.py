@@ -110,13 +110,13 @@ def test_documents_lead_to_files_that_exist() -> None:
 def test_every_key_of_json_is_documented() -> None:
     from dataclasses import fields
 
-    from pytest_deploygate.cli import checks, local, looking, past, rollback, settling, watch
+    from pytest_deploygate.cli import checks, local, past, plan, rollback, settling, status, watch
 
     documented = set(
         re.findall(r"`(\w+)`", Path(REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8"))
     )
     documents = (
-        looking.Status, looking.Tag, looking.Holder, looking.LocalCloudState, looking.Plan, looking.PlanFinding,
+        status.Status, status.Tag, status.Holder, status.LocalCloudState, plan.Plan, plan.PlanFinding,
         past.History, past.PastRollout, past.PastLease, past.Shown, past.JournalLine, past.Backups, past.KeptBackup,
         rollback.Rollback, checks.Checked, settling.Recovered, settling.Settled, settling.Unlocked, settling.Adopted,
         watch.Round, local.LocalState, local.LocalService,

@@ -1,5 +1,6 @@
 """On a terminal: tables, colours, questions; without colours where NO_COLOR says so; completion for the shell."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +12,16 @@ from tests.cli.shop import LIMIT_S, Shop
 
 
 @contextmanager
-def on_terminal(shop: Shop, *arguments: str, **variables: str) -> Iterator["pexpect.spawn[str]"]:
+def on_terminal(
+    shop: Shop, *arguments: str, width: int = 160, **variables: str
+) -> Iterator["pexpect.spawn[str]"]:
+    here = shop.variables(**{"TERM": "xterm-256color", **variables})
     process = pexpect.spawn(
         sys.executable,
         ["-m", "pytest_deploygate.cli", *arguments],
         cwd=str(shop.root),
-        env={**shop.variables(**variables), "TERM": "xterm-256color"},
-        dimensions=(50, 160),
+        env={name: value for name, value in here.items() if name != "COLUMNS"},
+        dimensions=(50, width),
         encoding="utf-8",
         timeout=LIMIT_S,
     )
@@ -27,8 +31,8 @@ def on_terminal(shop: Shop, *arguments: str, **variables: str) -> Iterator["pexp
         process.close(force=True)
 
 
-def shown(shop: Shop, *arguments: str, **variables: str) -> str:
-    with on_terminal(shop, *arguments, **variables) as process:
+def shown(shop: Shop, *arguments: str, width: int = 160, **variables: str) -> str:
+    with on_terminal(shop, *arguments, width=width, **variables) as process:
         process.expect(pexpect.EOF)
         return str(process.before)
 
@@ -39,8 +43,28 @@ def test_terminal_has_tables_with_lines_and_colours(shop: Shop) -> None:
     assert "\x1b[32mPROMOTED" in text
 
 
-def test_terminal_without_colours_has_plain_columns(shop: Shop) -> None:
-    text = shown(shop, "history", NO_COLOR="1")
+def test_narrow_terminal_breaks_no_word(shop: Shop) -> None:
+    text = shown(shop, "history", width=80)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    assert all(len(line) <= 80 for line in plain.splitlines())
+    for word in ("PROMOTED", "svc-00002", "the live phase holds: 1.0000 of 1"):
+        assert word in plain
+    assert "─" not in plain
+
+
+def test_text_from_elsewhere_cannot_steer_the_terminal(shop: Shop) -> None:
+    reason = "\x1b[2Jnothing to see\x1b]0;fine\x07"
+    assert shop.run("rollback", "fake", "--reason", reason, "--yes").status == 0
+    for width in (80, 160):
+        text = shown(shop, "history", width=width)
+        assert "nothing to see" in text
+        assert "\x1b[2J" not in text
+        assert "\x07" not in text
+
+
+@pytest.mark.parametrize(("no_color", "term"), [("1", "xterm"), ("", "dumb")])
+def test_terminal_without_colours_has_plain_columns(shop: Shop, no_color: str, term: str) -> None:
+    text = shown(shop, "history", NO_COLOR=no_color, TERM=term)
     assert "\x1b" not in text
     assert "─" not in text
     assert "PROMOTED" in text
@@ -79,9 +103,12 @@ def test_rollback_asks_on_a_terminal_and_yes_means_yes(shop: Shop) -> None:
         ("deploygate sta", "status"),
         ("deploygate status f", "fake"),
         ("deploygate show 2", "PROMOTED"),
+        ("deploygate rollback fake --to s", "svc-00001"),
+        ("deploygate rollback fake --to-backup b", "backup-svc-00001"),
+        ("deploygate adopt fake s", "svc-00002"),
     ],
 )
-def test_shell_completes_commands_environments_and_rollouts(
+def test_shell_completes_commands_and_what_they_are_about(
     shop: Shop, words: str, offered: str
 ) -> None:
     count = str(len(words.split()) - 1)
@@ -95,7 +122,7 @@ def test_shell_completes_commands_environments_and_rollouts(
     "command",
     [
         "status", "history", "show", "plan", "rollback", "recover", "unlock", "adopt", "watch", "backups",
-        "local up", "local url", "local logs", "local misbehave", "local faults",
+        "local up", "local down", "local status", "local url", "local logs", "local misbehave", "local faults",
     ],
 )  # fmt: skip
 def test_help_of_every_command_ends_with_examples(new: Shop, command: str) -> None:

@@ -59,8 +59,18 @@ def test_check_may_ask(project: Project, server: Server) -> None:
 
 def test_suites_of_this_repository_are_collected_without_network() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.plugin.offline_only", "-p", "no:deploygate"]
-        + ["--collect-only", "-q", "suites"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "tests.plugin.offline_only",
+            "-p",
+            "no:deploygate",
+            "--collect-only",
+            "-q",
+            "suites",
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

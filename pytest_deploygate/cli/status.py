@@ -1,4 +1,4 @@
-"""``status`` and ``plan``: what serves now, and what a deployment would do. Neither changes anything."""
+"""``status``: what serves now, where a rollback would go, who may act, what is open. Changes nothing."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from pytest_deploygate.cli.operator import (
     optional_environment,
     pass_operator,
 )
-from pytest_deploygate.cli.output import Output, moment
+from pytest_deploygate.cli.output import BAD, DOUBTFUL, Output, moment
 from pytest_deploygate.cli.past import PastRollout
 from pytest_deploygate.config import Environment
-from pytest_deploygate.core.approval import plan_digest
-from pytest_deploygate.core.errors import DeployGateError, ExitStatus
+from pytest_deploygate.core.errors import DeployGateError, ExitStatus, TargetRefused
 from pytest_deploygate.core.freeze import frozen_until
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
 from pytest_deploygate.core.rollout import State
-from pytest_deploygate.ports import Store
+from pytest_deploygate.engine import Ports, plan_rollback
+from pytest_deploygate.ports import Store, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,10 @@ class LocalCloudState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What ``status`` shows. ``problems`` says what could not be looked at; those fields are then empty."""
+    """What ``status`` shows. ``problems`` says what could not be looked at; those fields are then empty.
+
+    ``way_back`` is the revision that a rollback would return to now, ``no_way_back`` why there is none.
+    """
 
     environment: str
     target: str
@@ -71,9 +74,12 @@ class Status:
     is_public: bool = False
     is_settled: bool = True
     is_judged_good: bool | None = None
+    way_back: str = ""
+    no_way_back: str = ""
     verify_revision: str = ""
     tags: Mapping[str, Tag] = field(default_factory=dict)
     marked_rollout: str = ""
+    is_record_read: bool = False
     lease: Holder | None = None
     open_rollouts: Sequence[PastRollout] = ()
     last_rollout: PastRollout | None = None
@@ -92,7 +98,11 @@ class Status:
 
 @click.command(
     short_help="What serves, who may act, what is open.",
-    epilog=examples("deploygate status", "deploygate status production --json | jq .serving"),
+    epilog=examples(
+        "deploygate status",
+        "deploygate status production --json | jq -r .way_back",
+        "deploygate status production > /dev/null || echo 'look at production'",
+    ),
 )
 @optional_environment
 @json_option
@@ -125,17 +135,39 @@ def _look(operator: Operator, environment: Environment) -> Status:
             if note.environment == environment.name
         ],
     )
-    found, snapshot = _with_target(operator, environment, found)
-    try:
-        with operator.store() as store:
-            return _with_record(store, environment, found, snapshot)
-    except DeployGateError as error:
-        return replace(found, problems=[*found.problems, f"record: {error.message}"])
+    with contextlib.ExitStack() as stack:
+        found, target = _with_target(operator, environment, found)
+        snapshot: Snapshot | None = None
+        if target is not None:
+            stack.callback(target.close)
+            try:
+                snapshot = target.snapshot()
+                found = _with_snapshot(found, snapshot)
+            except DeployGateError as error:
+                found = _with_problem(found, "target", error)
+        try:
+            store = stack.enter_context(operator.store())
+            found = _with_record(store, environment, found, snapshot)
+        except DeployGateError as error:
+            found = _with_problem(found, "record", error)
+            store = stack.enter_context(operator.store(in_memory=True))
+        if target is None or snapshot is None or not snapshot.exists:
+            return found
+        ports = Ports(
+            environment=environment.name, target=target, store=store, clock=operator.clock
+        )
+        return _with_way_back(ports, snapshot, found)
+
+
+def _with_problem(found: Status, what: str, error: DeployGateError) -> Status:
+    hint = f"; {error.hint}" if error.hint else ""
+    return replace(found, problems=[*found.problems, f"{what}: {error.message}{hint}"])
 
 
 def _with_target(
     operator: Operator, environment: Environment, found: Status
-) -> tuple[Status, Snapshot | None]:
+) -> tuple[Status, Target | None]:
+    """The target, if it can be had without starting the local cloud; the caller closes it."""
     if environment.target == wiring.LOCAL:
         from pytest_deploygate.emulator.process import find
 
@@ -146,12 +178,9 @@ def _with_target(
         up = LocalCloudState(is_up=True, endpoint=cloud.endpoint, pid=cloud.pid)
         found = replace(found, local_cloud=up)
     try:
-        target = wiring.open_target(operator.settings, environment, operator.clock)
-        with contextlib.closing(target):
-            snapshot = target.snapshot()
+        return found, wiring.open_target(operator.settings, environment, operator.clock)
     except DeployGateError as error:
-        return replace(found, problems=[f"target: {error.message}"]), None
-    return _with_snapshot(found, snapshot), snapshot
+        return _with_problem(found, "target", error), None
 
 
 def _with_snapshot(found: Status, snapshot: Snapshot) -> Status:
@@ -164,6 +193,7 @@ def _with_snapshot(found: Status, snapshot: Snapshot) -> Status:
         follows_latest=snapshot.exists and not snapshot.traffic.is_pinned,
         is_public=snapshot.is_public,
         is_settled=snapshot.is_settled,
+        is_judged_good=snapshot.is_marked_good or None,
         verify_revision=tags.get(TAG_LIVE_VERIFY, ""),
         tags={
             tag: Tag(revision=revision, url=snapshot.tag_urls.get(tag, ""))
@@ -177,19 +207,26 @@ def _with_record(
     store: Store, environment: Environment, found: Status, snapshot: Snapshot | None
 ) -> Status:
     name, latest = environment.name, store.history(environment.name, 1)
-    lease = store.lease(name)
-    judged: bool | None = None
+    lease, judged = store.lease(name), found.is_judged_good
     if snapshot is not None and snapshot.baseline is not None:
-        marks = snapshot.marks
-        is_marked = marks.rollout is None and marks.baseline == snapshot.baseline
-        judged = is_marked or store.is_known_good(name, snapshot.baseline)
+        judged = judged or store.is_known_good(name, snapshot.baseline)
     return replace(
         found,
+        is_record_read=True,
         lease=_holder(lease) if lease is not None else None,
         open_rollouts=[PastRollout.of(r) for r in store.open_rollouts(name)],
         last_rollout=PastRollout.of(latest[0]) if latest else None,
         is_judged_good=judged,
     )
+
+
+def _with_way_back(ports: Ports, snapshot: Snapshot, found: Status) -> Status:
+    try:
+        return replace(found, way_back=plan_rollback(ports, snapshot).to)
+    except TargetRefused as error:
+        return replace(found, no_way_back=error.message)
+    except DeployGateError as error:
+        return _with_problem(found, "way back", error)
 
 
 def _holder(lease: Lease) -> Holder:
@@ -207,39 +244,59 @@ def _holder(lease: Lease) -> Holder:
 
 
 def _print(out: Output, found: Status) -> None:
-    shares = ", ".join(f"{name} {percent} %" for name, percent in found.serving.items())
-    serving = shares or "nothing is deployed"
-    if found.problems and not found.exists:
-        serving = ""
     traffic = "follows LATEST" if found.follows_latest else "pinned by name"
-    judged = {True: "yes", False: "no: deploygate adopt", None: ""}[found.is_judged_good]
+    adopt = f"no: deploygate adopt {found.environment} REVISION --reason TEXT, if it is good"
+    lease = "free" if found.is_record_read else ""
+    last = "no rollout yet" if found.is_record_read else ""
     out.facts(
         (
             ("environment", f"{found.environment} ({found.target})"),
             ("function", found.function),
             ("url", found.url),
-            ("serving", serving),
+            ("serving", _serving_text(found)),
             ("traffic", traffic if found.exists else ""),
-            ("judged good", judged),
+            ("judged good", {True: "yes", False: adopt, None: ""}[found.is_judged_good]),
+            ("way back", found.way_back or (found.no_way_back and f"none: {found.no_way_back}")),
             ("verification", found.verify_revision),
             ("public", ("yes" if found.is_public else "no") if found.exists else ""),
             ("settled", "" if found.is_settled else "no: the platform is still at work"),
-            ("lease", _holder_text(found.lease) if found.lease is not None else "free"),
+            ("lease", _holder_text(found.lease) if found.lease is not None else lease),
             ("watchdog", _watchdog_text(found)),
             ("local cloud", _cloud_text(found.local_cloud)),
             ("frozen", f"until {moment(found.frozen_until)}" if found.frozen_until else ""),
             ("approval", "required" if found.needs_approval else ""),
-            ("last", _past_text(found.last_rollout) if found.last_rollout else "no rollout yet"),
+            ("last", _past_text(found.last_rollout) if found.last_rollout else last),
         )
     )
     rows = [(name, tag.revision, tag.url) for name, tag in found.tags.items()]
-    out.table(("tag", "revision", "url"), rows, title="\ntags")
-    rows = [(r.rollout_id, r.state, r.reason) for r in found.open_rollouts]
-    out.table(("rollout", "state", "reason"), rows, title="\nopen rollouts")
+    out.table(("tag", "revision", "url"), rows, title="tags")
+    open_rows = [(r.rollout_id, r.state, r.reason or r.purpose) for r in found.open_rollouts]
+    out.table(("rollout", "state", "reason"), open_rows, title="open rollouts")
+    _print_advice(out, found)
+
+
+def _print_advice(out: Output, found: Status) -> None:
     for problem in found.problems:
-        out.line(f"could not look: {problem}", "bold red")
+        out.line(f"could not look: {problem}", BAD)
+    if found.way_back and not found.is_record_read:
+        out.line(
+            "if what serves is bad, going back needs no record: "
+            f"deploygate rollback {found.environment} --emergency --reason TEXT",
+            DOUBTFUL,
+        )
     if found.exit_status is ExitStatus.STRANDED:
-        out.line("STRANDED: a person must look: docs/runbook.md, 'A stranded rollout'", "bold red")
+        out.line("STRANDED: a person must look: docs/runbook.md, 'A stranded rollout'", BAD)
+    elif found.open_rollouts and (found.lease is None or found.lease.lives is False):
+        out.line(
+            f"nobody carries the open rollout on: deploygate recover {found.environment}", DOUBTFUL
+        )
+
+
+def _serving_text(found: Status) -> str:
+    if found.problems and not found.exists:
+        return ""
+    shares = ", ".join(f"{name} {percent} %" for name, percent in found.serving.items())
+    return shares or "nothing is deployed"
 
 
 def _holder_text(holder: Holder) -> str:
@@ -263,116 +320,5 @@ def _cloud_text(cloud: LocalCloudState | None) -> str:
 
 
 def _past_text(one: PastRollout) -> str:
-    return f"{one.state} {one.purpose} {one.rollout_id} at {moment(one.began_at)}: {one.reason}"
-
-
-# -- plan ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanFinding:
-    """What preflight found; a blocking one would end the deployment before anything is touched."""
-
-    is_blocking: bool
-    sentence: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What ``plan`` shows. ``plan_digest`` is what an approval names; ``left_out`` has the reason for each path."""
-
-    environment: str
-    plan_digest: str
-    package_digest: str
-    package_files: int
-    package_bytes: int
-    left_out: Mapping[str, str]
-    config_digest: str
-    baseline: str
-    findings: Sequence[PlanFinding]
-    gcloud: Sequence[str]
-
-
-@click.command(
-    short_help="What a deployment would do.",
-    epilog=examples(
-        "deploygate plan production", "deploygate plan production --format gcloud > deploy.sh"
-    ),
-)
-@optional_environment
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "gcloud", "json"]),
-    default="text",
-    show_default=True,
-    help="gcloud: only the equivalent commands, ready for a shell.",
-)
-@json_option
-@pass_operator
-def plan(operator: Operator, environment: str, form: str, *, is_json: bool) -> int:
-    """What `pytest --deploy-to=ENV` would do now: source, findings, gcloud's words, digest. Changes nothing.
-
-    The digest covers source, settings, policy and what would be replaced; where the environment says
-    approval = "required", a deployment needs --deploy-approval=DIGEST.
-    """
-    chosen = operator.environment(environment)
-    found = _plan(operator, chosen)
-    out = operator.output(is_json=is_json or form == "json")
-    out.document(found)
-    if form == "gcloud":
-        for command in found.gcloud:
-            out.line(command)
-    else:
-        _print_plan(out, found)
-    return (
-        ExitStatus.NOT_PROMOTED
-        if any(f.is_blocking for f in found.findings)
-        else ExitStatus.PROMOTED
-    )
-
-
-def _plan(operator: Operator, environment: Environment) -> Plan:
-    target = wiring.open_target(operator.settings, environment, operator.clock)
-    with contextlib.closing(target):
-        snapshot, package = target.snapshot(), target.package()
-        return Plan(
-            environment=environment.name,
-            plan_digest=plan_digest(
-                package=package.digest,
-                config=environment.config_digest,
-                policy=operator.settings.judging(environment).policy,
-                baseline=snapshot.baseline,
-            ),
-            package_digest=package.digest,
-            package_files=len(package.files),
-            package_bytes=package.size_bytes,
-            left_out=dict(package.left_out),
-            config_digest=environment.config_digest,
-            baseline=snapshot.baseline or "",
-            findings=[
-                PlanFinding(is_blocking=f.is_blocking, sentence=f.sentence, hint=f.hint)
-                for f in target.preflight()
-            ],
-            gcloud=target.gcloud_commands(snapshot),
-        )
-
-
-def _print_plan(out: Output, found: Plan) -> None:
-    source = f"{found.package_files} files, {found.package_bytes} bytes"
-    out.facts(
-        (
-            ("environment", found.environment),
-            ("plan digest", found.plan_digest),
-            ("source", f"{source}, digest {found.package_digest}"),
-            ("settings", found.config_digest),
-            ("replaces", found.baseline or "nothing: it would be the first release"),
-        )
-    )
-    out.table(("left out", "why"), list(found.left_out.items()), title="\nnot packed")
-    rows = [("blocks" if f.is_blocking else "note", f.sentence, f.hint) for f in found.findings]
-    out.table(("finding", "what", "do"), rows, title="\npreflight")
-    out.line()
-    for command in found.gcloud:
-        out.line(command)
+    reason = f": {one.reason}" if one.reason else ""
+    return f"{one.state} {one.purpose} {one.rollout_id} at {moment(one.began_at)}{reason}"
