@@ -5,14 +5,15 @@ Two forms, each with an IANA time zone; a time that is left out is 00:00; starts
 * every week: ``fri 15:00 - mon 07:00 Europe/Berlin``
 * once: ``2026-12-20 - 2027-01-03 Europe/Berlin`` (the third of January is free again)
 
-Wall times count in the zone of the window, so a weekend begins at 15:00 in summer and in winter.
+Wall times count in the zone of the window, so a weekend begins at 15:00 in summer and in winter. Where the clocks are
+turned in that very hour, the earlier start and the later end count.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pytest_deploygate.core.errors import ConfigError
 
@@ -42,10 +43,11 @@ class Weekly:
         wall = now.astimezone(self.zone).replace(tzinfo=None)
         monday = datetime(wall.year, wall.month, wall.day) - timedelta(days=wall.weekday())  # noqa: DTZ001 # wall clock
         length = (self.end - self.start) % _WEEK
-        since = (wall - monday - self.start) % _WEEK
-        if since >= length:
-            return None
-        return (wall - since + length).replace(tzinfo=self.zone).astimezone(UTC)
+        for begins in (monday + self.start, monday + self.start - _WEEK):
+            end = _latest(begins + length, self.zone)
+            if _earliest(begins, self.zone) <= now < end:
+                return end
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,11 @@ def parse(text: str) -> FreezeWindow:
     try:
         zone = ZoneInfo(found["zone"])
     except (KeyError, ValueError, OSError) as error:
+        if not available_timezones():
+            raise ConfigError(
+                f"freeze window {text!r}: this machine has no time zone database",
+                hint="pip install tzdata",
+            ) from error
         raise _wrong(text, f"{found['zone']!r} is no time zone of the IANA database") from error
     first, last = found["from"].lower(), found["to"].lower()
     if first[:3] in _DAYS and last[:3] in _DAYS:
@@ -83,7 +90,7 @@ def parse(text: str) -> FreezeWindow:
         if start == end:
             raise _wrong(text, "it begins where it ends")
         return Weekly(text=text, start=start, end=end, zone=zone)
-    begins, ends = _moment(text, first, zone), _moment(text, last, zone)
+    begins, ends = _earliest(_moment(text, first), zone), _latest(_moment(text, last), zone)
     if ends <= begins:
         raise _wrong(text, "it does not end after it begins")
     return Once(text=text, start=begins, end=ends)
@@ -115,10 +122,20 @@ def _clock(text: str, clock: str) -> timedelta:
     return timedelta(hours=int(hour), minutes=int(minute))
 
 
-def _moment(text: str, spot: str, zone: ZoneInfo) -> datetime:
+def _moment(text: str, spot: str) -> datetime:
     day, _, clock = spot.partition(" ")
     try:
-        midnight = datetime.strptime(day, "%Y-%m-%d")  # noqa: DTZ007 # the zone follows
+        midnight = datetime.strptime(day, "%Y-%m-%d")  # noqa: DTZ007 # wall clock
     except ValueError as error:
         raise _wrong(text, f"{day!r} is neither a day of the week nor a date") from error
-    return (midnight + _clock(text, clock.strip())).replace(tzinfo=zone).astimezone(UTC)
+    return midnight + _clock(text, clock.strip())
+
+
+def _earliest(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The first moment, in UTC, that a wall clock may mean which is turned back, or leaves this time out."""
+    return min(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+
+
+def _latest(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The last such moment."""
+    return max(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))

@@ -44,6 +44,60 @@ def test_weekly_window_ends_by_the_wall_clock_when_the_clocks_change_inside_it()
     assert end == datetime(2026, 10, 26, 6, 0, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("moment", "end"),
+    [
+        # 02:30 comes twice in the night to 2026-10-25: at 00:30 and at 01:30 UTC
+        ("2026-10-25 00:45", "2026-10-25 01:30"),
+        ("2026-10-25 01:15", "2026-10-25 01:30"),
+        ("2026-10-25 01:30", None),
+        # and never in the night to 2026-03-29, when 01:00 UTC is 03:00 at once
+        ("2026-03-29 00:59", "2026-03-29 01:30"),
+        ("2026-03-29 01:30", None),
+    ],
+)
+@pytest.mark.parametrize("text", ["sat 22:00 - sun 02:30", "{day} 00:00 - {day} 02:30"])
+def test_window_that_ends_while_the_clocks_are_turned_ends_late(
+    text: str, moment: str, end: str | None
+) -> None:
+    window = parse(f"{text} Europe/Berlin".format(day=moment[:10]))
+    assert window.ends_at(at(moment, "UTC")) == (at(end, "UTC") if end else None)
+
+
+@pytest.mark.parametrize(
+    ("moment", "holds"),
+    [
+        ("2026-10-25 00:29", False),
+        ("2026-10-25 00:30", True),
+        ("2026-10-25 01:15", True),
+        ("2026-03-29 00:29", False),
+        ("2026-03-29 00:30", True),
+    ],
+)
+def test_window_that_begins_while_the_clocks_are_turned_begins_early(
+    moment: str, holds: bool
+) -> None:
+    window = parse("sun 02:30 - sun 12:00 Europe/Berlin")
+    assert (window.ends_at(at(moment, "UTC")) is not None) is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "moment", "end"),
+    [
+        ("tue 22:00 - wed 06:00 UTC", "2026-11-25 05:59", "2026-11-25 06:00"),
+        ("sun 22:00 - mon 06:00 UTC", "2026-11-29 22:00", "2026-11-30 06:00"),
+        ("sun 22:00 - mon 06:00 UTC", "2026-11-30 05:59", "2026-11-30 06:00"),
+        ("mon - sun 12:00 UTC", "2026-11-29 11:59", "2026-11-29 12:00"),
+        ("wed 00:01 - wed UTC", "2026-11-24 23:59", "2026-11-25 00:00"),
+        ("wed 00:01 - wed UTC", "2026-11-25 00:00", None),
+    ],
+)
+def test_weekly_window_reaches_over_midnight_and_over_the_end_of_the_week(
+    text: str, moment: str, end: str | None
+) -> None:
+    assert parse(text).ends_at(at(moment, "UTC")) == (at(end, "UTC") if end else None)
+
+
 def test_weekly_window_inside_one_week_holds_only_there() -> None:
     window = parse("tue 09:00 - wed America/New_York")
     assert window.ends_at(at("2026-11-24 09:00", "America/New_York")) == datetime(
