@@ -137,7 +137,7 @@ def log_ending(record: RolloutRecord) -> None:
         "serving": record.serving or "",
         "reason_code": record.reason_code,
     }
-    if (seconds := duration_s(record)) is not None:
+    if (seconds := record.duration_s) is not None:
         facts["deployment_duration_seconds"] = seconds
     if record.purpose == "adopt":
         logger.info(REVISION_ADOPTED, extra={**facts, "reason": record.reason})
@@ -164,13 +164,6 @@ def log_ending(record: RolloutRecord) -> None:
         logger.error(DEPLOYMENT_FAILED, extra=facts)
     else:
         logger.warning(ROLLBACK_COMPLETED, extra=facts)
-
-
-def duration_s(record: RolloutRecord) -> float | None:
-    """Seconds from the lease to the end of a rollout; None while it has not ended."""
-    if record.ended_at is None:
-        return None
-    return round((record.ended_at - record.began_at).total_seconds(), 3)
 
 
 def validation_score(record: RolloutRecord) -> float | None:
@@ -219,7 +212,7 @@ def figures(environment: str, records: Iterable[RolloutRecord]) -> Figures:
     return Figures(
         environment=environment,
         deployment_success_rate=len(promoted) / len(deployments) if deployments else None,
-        deployment_duration_seconds=duration_s(newest) if newest is not None else None,
+        deployment_duration_seconds=newest.duration_s if newest is not None else None,
         post_deployment_validation_score=next(scores, None),
         rollback_trigger_rate=len(automatic) / len(deployments) if deployments else None,
         last_success_timestamp_seconds=newest.ended_at.timestamp()

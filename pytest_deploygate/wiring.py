@@ -5,7 +5,6 @@ Heavy libraries are loaded here, when a target is really used, and never in a wo
 
 import contextlib
 import importlib
-import importlib.metadata
 import os
 import time
 import tomllib
@@ -15,25 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_deploygate import telemetry
 from pytest_deploygate.config import Environment, Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LockHeld
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.core.values import Secret
-from pytest_deploygate.engine import (
-    RECOVERY,
-    EngineSettings,
-    Ports,
-    Progress,
-    Recovery,
-    settle_environment,
-)
-from pytest_deploygate.engine.session import silent
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
 
 if TYPE_CHECKING:
     from pytest_deploygate.emulator.process import LocalCloud
+    from pytest_deploygate.engine import Ports, Progress, Recovery
 
 STATE_VARIABLE = "DEPLOYGATE_STATE"
 """Environment variable that says where the record is kept; wins over ``state`` of the settings."""
@@ -90,7 +80,7 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
 @contextlib.contextmanager
 def open_ports(
     settings: Settings, environment: Environment, *, in_memory: bool = False
-) -> Iterator[Ports]:
+) -> "Iterator[Ports]":
     """Everything that a rollout in ``environment`` works with; closed when the block ends.
 
     ``in_memory`` is for the emergency in which the record cannot be opened: what is recorded is then lost.
@@ -99,6 +89,8 @@ def open_ports(
         ConfigError: credentials or a library are missing, or the local cloud cannot be started.
         StoreError: the record cannot be opened.
     """
+    from pytest_deploygate.engine import EngineSettings, Ports
+
     clock = SystemClock()
     store = open_memory_store(settings, clock) if in_memory else open_store(settings, clock)
     try:
@@ -128,17 +120,24 @@ def open_ports(
 def open_store(settings: Settings, clock: Clock) -> Store:
     """The record of this project."""
     url = os.environ.get(STATE_VARIABLE) or settings.state
+    if not url:
+        return _open_sql_store(f"sqlite:///{settings.state_dir / 'state.db'}", settings, clock)
     scheme = url.partition(":")[0]
+    import importlib.metadata  # reads the metadata of all packages
+
     for entry in importlib.metadata.entry_points(group=STORE_GROUP, name=scheme):
         store: Store = entry.load()(url, clock)
         return store
     if ":" in url and "//" not in url:
         made: Store = _load(url)(url, clock)
         return made
+    return _open_sql_store(url, settings, clock)
+
+
+def _open_sql_store(url: str, settings: Settings, clock: Clock) -> Store:
     from pytest_deploygate.store.sql import open_store as open_sql_store
 
-    place = url or f"sqlite:///{settings.state_dir / 'state.db'}"
-    return open_sql_store(place, clock, redactor_for(settings))
+    return open_sql_store(url, clock, redactor_for(settings))
 
 
 def open_memory_store(settings: Settings, clock: Clock) -> Store:
@@ -168,6 +167,8 @@ def redactor_for(settings: Settings) -> Redactor:
 
 def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[str, ...]:
     """Write the metrics of all environments wherever the settings and ``variables`` ask for; what went wrong."""
+    from pytest_deploygate import telemetry
+
     path = settings.prometheus_textfile
     if not path and not telemetry.has_collector(variables):
         return ()
@@ -205,19 +206,26 @@ def _load(dotted: str) -> Callable[..., Any]:
     return made
 
 
-def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
-    """The target of ``environment``; starts the local cloud where that is the target."""
-    for entry in importlib.metadata.entry_points(group=TARGET_GROUP, name=environment.target):
-        target: Target = entry.load()(environment, settings, clock)
-        return target
+def _foreign_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
+    """One that another package brings, or that the settings name by ``module:callable``."""
+    import importlib.metadata  # reads the metadata of all packages
+
     if ":" in environment.target:
         made: Target = _load(environment.target)(environment, settings, clock)
         return made
+    for entry in importlib.metadata.entry_points(group=TARGET_GROUP, name=environment.target):
+        target: Target = entry.load()(environment, settings, clock)
+        return target
+    raise ConfigError(
+        f"environment {environment.name}: unknown target {environment.target!r}",
+        hint=f"targets are: {LOCAL}, {GOOGLE}, and those that other packages bring",
+    )
+
+
+def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
+    """The target of ``environment``; starts the local cloud where that is the target."""
     if environment.target not in (LOCAL, GOOGLE):
-        raise ConfigError(
-            f"environment {environment.name}: unknown target {environment.target!r}",
-            hint=f"targets are: {LOCAL}, {GOOGLE}, and those that other packages bring",
-        )
+        return _foreign_target(settings, environment, clock)
     from pytest_deploygate.targets.auth import credentials_for
     from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 
@@ -332,15 +340,17 @@ RECOVERY_WAIT_S = 30.0
 
 
 def recover(
-    ports: Ports, *, wait_s: float = 0, progress: Progress = silent
-) -> tuple[Recovery, ...]:
+    ports: "Ports", *, wait_s: float = 0, progress: "Progress | None" = None
+) -> "tuple[Recovery, ...]":
     """Settle what dead processes left in the environment; waits up to ``wait_s`` for a living one to end.
 
     Raises:
         LockHeld: a living process still holds the lease.
     """
+    from pytest_deploygate.engine import RECOVERY, settle_environment
     from pytest_deploygate.store.liveness import this_process
 
+    tell = progress or silent
     began = ports.clock.monotonic()
     waits = False
     while True:
@@ -349,7 +359,7 @@ def recover(
                 ports,
                 actor=this_process(),
                 is_stale=lambda lease: is_stale(lease, ports.store, ports.clock),
-                progress=progress,
+                progress=tell,
             )
         except LockHeld as error:
             held = ports.store.lease(ports.environment)
@@ -358,7 +368,7 @@ def recover(
             if ports.clock.monotonic() - began >= patience_s:
                 raise
             if not waits:
-                progress("waiting", error.message)
+                tell("waiting", error.message)
             waits = True
             ports.clock.sleep(0.1 if is_recovering else 0.5)
 

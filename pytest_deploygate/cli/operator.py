@@ -6,24 +6,24 @@ import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
-from pytest_deploygate import telemetry, wiring
+from pytest_deploygate import wiring
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config import Environment, Settings, load
 from pytest_deploygate.configured import FILE, is_configured
 from pytest_deploygate.core.errors import ConfigError, DeployGateError
-from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.values import Actor, EnvironmentName
-from pytest_deploygate.engine import Ports, held_by
 from pytest_deploygate.ports import Clock, Store
 
-P = ParamSpec("P")
-R = TypeVar("R")
+if TYPE_CHECKING:
+    from pytest_deploygate.core.record import Lease, RolloutRecord
+    from pytest_deploygate.engine import Ports
+
 REHEARSAL = "-rehearsal"
 
 
@@ -85,22 +85,28 @@ class Operator:
     @contextlib.contextmanager
     def logged(self) -> Iterator[None]:
         """Write what the package logs to the project's log while the block runs."""
+        from pytest_deploygate import telemetry
+
         path = self.settings.state_dir / telemetry.LOG
         with telemetry.logged_to(path, self.redactor):
             yield
 
-    def record(self, out: Output, record: RolloutRecord) -> None:
+    def record(self, out: Output, record: "RolloutRecord") -> None:
         """Log how a rollout ended and write the metrics; what goes wrong is noted."""
+        from pytest_deploygate import telemetry
+
         telemetry.log_ending(record)
         for problem in wiring.write_metrics(self.settings, variables=os.environ):
             out.note(f"note: not everything was recorded: {problem}")
 
-    def free_lease(self, ports: Ports, reason: str) -> Lease | None:
+    def free_lease(self, ports: "Ports", reason: str) -> "Lease | None":
         """Take the lease away from a holder that is dead.
 
         Raises:
             LockHeld: the holder lives.
         """
+        from pytest_deploygate.engine import held_by
+
         held = ports.store.lease(ports.environment)
         if held is None:
             return None

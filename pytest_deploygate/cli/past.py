@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import click
 
@@ -22,8 +22,9 @@ from pytest_deploygate.core.errors import ConfigError, JournalDamaged
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.values import EnvironmentName
 from pytest_deploygate.ports import Store
-from pytest_deploygate.store.leases import LeaseEvent
-from pytest_deploygate.telemetry import duration_s
+
+if TYPE_CHECKING:
+    from pytest_deploygate.store.leases import LeaseEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class PastRollout:
             state=record.state.value,
             began_at=record.began_at,
             ended_at=record.ended_at,
-            duration_seconds=duration_s(record),
+            duration_seconds=record.duration_s,
             revision=record.candidate or "",
             baseline=record.baseline or "",
             serving=record.serving or "",
@@ -88,7 +89,9 @@ class History:
 
 @runtime_checkable
 class _KeepsLeaseEvents(Protocol):
-    def lease_events(self, environment: EnvironmentName, limit: int) -> tuple[LeaseEvent, ...]: ...
+    def lease_events(
+        self, environment: EnvironmentName, limit: int
+    ) -> "tuple[LeaseEvent, ...]": ...
 
 
 @click.command(

@@ -64,6 +64,13 @@ class RolloutRecord:
         """Whether the rollout has not ended, or ended so that a person must look."""
         return self.ended_at is None
 
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from the lease to the end; None while it has not ended."""
+        if self.ended_at is None:
+            return None
+        return round((self.ended_at - self.began_at).total_seconds(), 3)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
