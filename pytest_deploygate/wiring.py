@@ -348,6 +348,7 @@ def recover(
         LockHeld: a living process still holds the lease.
     """
     from pytest_deploygate.engine import RECOVERY, settle_environment
+    from pytest_deploygate.engine.session import silent
     from pytest_deploygate.store.liveness import this_process
 
     tell = progress or silent
