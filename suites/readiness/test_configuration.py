@@ -33,12 +33,12 @@ def test_required_variable_is_set(deployment: Deployment, name: str) -> None:
 
 
 def test_checks_write_to_a_tab_that_is_not_the_production_one(
-    deployment: Deployment, record_property: Callable[[str, object], None]
+    deployment: Deployment, remark: Callable[[str, str], None]
 ) -> None:
     """Where the settings name no ``verify-environment`` the tab is shared, and checks remove their rows from it."""
     production, verify = deployment.production_variables, deployment.verify_variables
     is_shared = (production[SPREADSHEET], production[TAB]) == (verify[SPREADSHEET], verify[TAB])
-    record_property("sheet", "shared with production" if is_shared else "of the checks' own")
+    remark("sheet", "shared with production" if is_shared else "of the checks' own")
     assert not is_shared or production == verify, "verify-environment leaves the tab as it is"
 
 

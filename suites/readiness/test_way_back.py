@@ -30,22 +30,22 @@ def previous(deployment: Deployment) -> Previous:
 
 
 def test_what_serves_can_serve_again(
-    previous: Previous, record_property: Callable[[str, object], None]
+    previous: Previous, remark: Callable[[str, str], None]
 ) -> None:
-    record_property("way_back", previous.revision or "first release: delete the candidate")
+    remark("way_back", previous.revision or "first release: delete the candidate")
     assert previous == NOTHING or previous.revision, previous.problem
     assert previous == NOTHING or previous.is_ready, f"revision {previous.revision} is not ready"
 
 
 def test_backup_of_what_serves_can_be_deployed_again(
-    previous: Previous, record_property: Callable[[str, object], None], tmp_path: Path
+    previous: Previous, remark: Callable[[str, str], None], tmp_path: Path
 ) -> None:
     assert not previous.problem, f"there is no backup: {previous.problem}"
     if not previous.backup:
         # After a rollback the platform hands out the source of what was rolled back only, which is none of ours.
-        record_property("backup", "settings alone" if previous.revision else "first release: none")
+        remark("backup", "settings alone" if previous.revision else "first release: none")
         return
-    record_property("backup", Path(previous.backup).stem)
+    remark("backup", Path(previous.backup).stem)
     content = Path(previous.backup).read_bytes()
     assert hashlib.sha256(content).hexdigest() == previous.sha256, "the backup is not what was made"
     with zipfile.ZipFile(previous.backup) as archive:
