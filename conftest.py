@@ -63,7 +63,7 @@ def delivery(poster: Poster) -> Posting:
 
 @pytest.fixture
 def remark(request: pytest.FixtureRequest) -> Remark:
-    """Put a text beside the check in the JUnit file; pytest's ``record_property`` warns there, which counts as an error."""
+    """Put a text beside the check in the JUnit file, where ``record_property`` warns, which counts as an error."""
     return lambda name, value: request.node.user_properties.append((name, value))
 
 
