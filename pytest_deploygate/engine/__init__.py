@@ -9,6 +9,7 @@ from pytest_deploygate.engine.keeper import LeaseKeeper
 from pytest_deploygate.engine.recovery import (
     RECOVERY,
     Recovery,
+    await_left_over,
     held_by,
     settle,
     settle_environment,
@@ -39,6 +40,7 @@ __all__ = [
     "Rollout",
     "Staged",
     "adopt",
+    "await_left_over",
     "held_by",
     "new_rollout_id",
     "plan_rollback",

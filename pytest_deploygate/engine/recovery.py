@@ -3,10 +3,11 @@
 Settling is idempotent: it observes first, and a second run finds nothing to do.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pytest_deploygate.core.errors import LockHeld, TargetError
+from pytest_deploygate.core.errors import LockHeld, TargetError, TargetRefused
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.rollout import Event, State
@@ -16,11 +17,13 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.finish import clear_marks, tidy_or_note
 from pytest_deploygate.engine.keeper import LeaseKeeper
 from pytest_deploygate.engine.restore import restore
-from pytest_deploygate.engine.rollout import new_rollout_id
+from pytest_deploygate.engine.rollout import BEGIN, new_rollout_id
 from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
 
 RECOVERY = "recover"
 """Purpose of the lease under which what a dead process left is settled: a matter of a second, as a rule."""
+LEFT_OVER = 5
+"""How many rollouts back one is looked for that began what still goes on at the platform."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,41 @@ def settle_environment(
     if all(s.state is not State.STRANDED for s in settled):
         store.release_lease(lease)
     return tuple(settled)
+
+
+def await_left_over(ports: Ports, progress: Progress = silent) -> bool:
+    """Wait for a deployment at the platform that a rollout of ours began before it died; whether there was one.
+
+    The platform takes one at a time. When it ends it brings along a revision without traffic and the marks of its
+    rollout, so that the environment is to be settled again.
+
+    Raises:
+        OutcomeUnknown: it has not ended when the budget of a rollout is spent.
+    """
+    operation = ports.target.find_operation()
+    if operation is None:
+        return False
+    records = ports.store.history(ports.environment, LEFT_OVER)
+    ours = [r.rollout_id for r in records if _has_begun(ports, r.rollout_id, operation)]
+    if not ours:
+        return False
+    progress("waiting", f"{ours[0]} has ended, and {operation} that it had begun still goes on")
+    with contextlib.suppress(TargetRefused):  # it failed by itself, which is an end too
+        ports.target.await_release(
+            operation,
+            progress=lambda text: progress("building", text),
+            budget_s=ports.settings.rollout_budget_s,
+        )
+    return True
+
+
+def _has_begun(ports: Ports, rollout_id: RolloutId, operation: str) -> bool:
+    """Whether the journal names the operation, or breaks off where its name was to come."""
+    begun: dict[str, str] = {}
+    for entry in ports.store.journal(rollout_id):
+        if entry.name.startswith(BEGIN):
+            begun[entry.name] = entry.facts.get("operation", "")
+    return operation in begun.values() or "" in begun.values()
 
 
 def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, ...]:

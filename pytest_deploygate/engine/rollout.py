@@ -31,6 +31,9 @@ from pytest_deploygate.engine.finish import named, tidy_or_note
 from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.session import Grants, Ledgered, Ports, Progress, silent
 
+BEGIN = "begin_"
+"""How the names of entries begin that tell of a deployment which goes on at the platform by itself."""
+
 
 def _resting(snapshot: Snapshot) -> Traffic:
     """What serves, by name, with those of our tags that describe it and not a candidate."""
@@ -217,7 +220,7 @@ class Rollout(Ledgered):
         target = self.ports.target
         self.progress("building" if source is not None else "starting", f"{variant.value} revision")
         operation = self.act(
-            f"begin_{variant.value}",
+            f"{BEGIN}{variant.value}",
             lambda: target.begin_release(variant, source, self._marks()),
             observed=lambda name: {"operation": name},
         )

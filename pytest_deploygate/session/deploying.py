@@ -17,7 +17,15 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.engine import Grants, LeaseKeeper, Ports, Rollout, Staged, reason_for
+from pytest_deploygate.engine import (
+    Grants,
+    LeaseKeeper,
+    Ports,
+    Rollout,
+    Staged,
+    await_left_over,
+    reason_for,
+)
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.action import end_unchanged
 from pytest_deploygate.session.desk import Desk
@@ -119,6 +127,8 @@ class DeployFlow:
     def _recover(self, ports: Ports) -> None:
         desk = self._desk
         settled = recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
+        if await_left_over(ports, desk.terminal.step):
+            settled += recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
         for one in settled:
             desk.terminal.line(
                 f"deploygate: recovered {one.rollout_id}: {one.state.value}: {one.sentence}"

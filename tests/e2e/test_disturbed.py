@@ -103,6 +103,31 @@ def test_rollback_that_the_platform_refuses_is_stranded_until_it_is_settled(stag
     assert stage.deploy() == 0, stage.output
 
 
+# -- a build that outlives its session -------------------------------------------------------------
+
+
+def test_build_that_a_killed_session_began_is_waited_for(stage: Stage) -> None:
+    stage.prepare(NEXT)
+    before = stage.serving
+    stage.release()
+    endless = {"kind": "never_done"}
+    stage.project.local("faults", method="PATCH", path="/functions/", operation=endless)
+    assert stage.deploy(at="after:append intent await_verify STAGING") == -9, stage.output
+    stage.recover()
+    assert stage.serving == before
+    session = stage.begin(log="one")
+    until(
+        lambda: "still goes on" in session.output or not session.is_running,
+        seconds=120,
+        what="it waits",
+    )
+    requests.delete(f"{stage.project.endpoint}/_local/faults", timeout=30).raise_for_status()
+    assert session.end() == 0, session.output
+    assert "still goes on" in session.output
+    assert stage.serving not in {None, before}
+    assert stage.is_settled()
+
+
 # -- the URL of a tag ------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from pytest_deploygate.core.errors import LeaseLost, LockHeld
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Grants, Rollout
+from pytest_deploygate.engine import Grants, Rollout, await_left_over
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import KILLS, Fault, Killed
 
@@ -186,3 +186,45 @@ def test_rollback_goes_on_without_the_record() -> None:
     world.recover()
     assert world.store.peek(rollout.record.rollout_id).state is State.ROLLED_BACK
     world.check_settled()
+
+
+# -- what goes on at the platform ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kill", KILLS)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_next_rollout_waits_for_the_build_that_a_dead_one_had_begun(name: str, kill: Fault) -> None:
+    world = World(SCENARIOS[name])
+    world.faults.on("target.await_release", kill)
+    assert world.deploy_until_it_ends_or_dies() is None
+    world.recover()
+    ended = world.deploy("v3")
+    assert ended.error is None
+    assert ended.record is not None
+    assert ended.record.state is State.PROMOTED
+    world.check_settled()
+
+
+def test_build_that_ends_badly_keeps_nobody_waiting() -> None:
+    world = World(SCENARIOS["second"])
+    world.faults.on("target.begin_release", Fault.START_FAILS)
+    world.faults.on("target.await_release", Fault.KILLED_BEFORE)
+    assert world.deploy_until_it_ends_or_dies() is None
+    world.recover()
+    ended = world.deploy("v3")
+    assert ended.error is None
+    assert ended.record is not None
+    assert ended.record.state is State.PROMOTED
+
+
+def test_build_that_somebody_else_began_is_not_waited_for() -> None:
+    world = World(SCENARIOS["second"])
+    assert world.deploy().error is None
+    world.cloud.begin(image="theirs", variables={})
+    assert not await_left_over(world.ports())
+
+
+def test_build_of_which_no_record_is_left_is_not_waited_for() -> None:
+    world = World(SCENARIOS["second"])
+    world.cloud.begin(image="theirs", variables={})
+    assert not await_left_over(world.ports())
