@@ -361,13 +361,11 @@ class Rollout(Ledgered):
         Raises:
             LeaseLost: somebody else acts on this environment now; nothing was done here.
         """
-        if self.state is State.OPEN:
+        if self.state in (State.OPEN, State.FINALISING):
+            # nothing was touched, or the candidate was judged to the end and serves
             self.end(Event.BROKE, reason)
-            return
-        if self.state is State.FINALISING:
-            self.end(Event.BROKE, reason)
-            return
-        restore(self, reason)
+        else:
+            restore(self, reason)
 
     def end(self, event: Event, reason: Reason) -> None:
         """Take a row that ends the rollout, and give the lease back."""

@@ -18,7 +18,7 @@ from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Grants, Ledgered, Rollout, plan_rollback
+from pytest_deploygate.engine import Grants, Ledgered, Rollout, plan_rollback, supersede
 from pytest_deploygate.engine.finish import tidy_or_note
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, Cloud, Fault
@@ -403,3 +403,78 @@ def test_candidate_that_does_not_answer_is_left_to_the_gates() -> None:
     world.faults.always("target.answering_revision", Fault.UNAVAILABLE)
     assert rollout.stage().candidate
     assert rollout.state is State.STAGED
+
+
+# -- breaking off ----------------------------------------------------------------------------------
+
+
+def test_rollout_that_touched_nothing_breaks_off_as_refused() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.break_off(BAD)
+    assert rollout.state is State.REFUSED
+    assert world.cloud.changes == []
+    world.check_settled()
+
+
+def test_rollout_that_was_judged_to_the_end_breaks_off_as_promoted() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.stage()
+    rollout.promote()
+    rollout.move(Event.LIVE_HELD)
+    rollout.break_off(BAD)
+    assert rollout.state is State.PROMOTED
+    assert world.serves_candidate(rollout.record)
+
+
+def test_first_release_that_never_came_to_be_is_not_deleted() -> None:
+    world = World(Scenario(name="first", has_baseline=False))
+    world.faults.on("target.begin_release", Fault.KILLED_BEFORE)
+    assert world.deploy_until_it_ends_or_dies() is None
+    (settled,) = world.recover()
+    assert settled.state is State.ROLLED_BACK
+    assert "target.delete_function" not in world.faults.calls
+
+
+def test_baseline_is_not_given_up_while_its_backup_cannot_be_looked_up() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.stage()
+    rollout.promote()
+    world.cloud.human_deletes(FIRST)
+    world.faults.on("store.backup", Fault.UNAVAILABLE)
+    rollout.break_off(BAD)
+    assert rollout.state is State.ROLLED_BACK
+    assert world.faults.calls.count("store.backup") == 2
+    assert world.cloud.images_serving() == world.before_images
+
+
+# -- what comes afterwards -------------------------------------------------------------------------
+
+
+def test_marks_of_a_dead_rollout_stay_where_somebody_else_decided_what_serves() -> None:
+    world = World(Scenario(name="second"))
+    world.faults.on("target.await_release", Fault.KILLED_BEFORE)
+    assert world.deploy_until_it_ends_or_dies() is None
+    world.recover()
+    world.cloud.human_moves()
+    world.cloud.finish_operations()  # the build ends, and brings the marks of its rollout along
+    assert world.cloud.peek().marks.rollout is not None
+    changes = len(world.cloud.changes)
+    assert world.recover() == ()
+    assert len(world.cloud.changes) == changes
+    assert world.cloud.serving().percent(FOREIGN) == 100
+
+
+def test_rollout_that_had_ended_and_was_not_closed_is_closed_as_it_ended() -> None:
+    world = World(Scenario(name="second"))
+    recorded(world, State.PROMOTED, {})
+    lease = world.store.peek_lease(PROD)
+    assert lease is not None
+    world.store.release_lease(lease)
+    assert (
+        len(supersede(world.ports(), actor=world.new_actor(), sentence="theirs shall serve")) == 1
+    )
+    (record,) = world.store.peek_all()
+    assert (record.state, record.is_open) == (State.PROMOTED, False)
