@@ -2,8 +2,8 @@
 candidate does, the record tells the truth, nothing is left over, and the next rollout works.
 
 What is killed is read from rollouts that nobody kills, so a new step is covered by itself. By default a sample is
-run; ``tox -e killgrid`` runs all of it (``DEPLOYGATE_KILL_GRID=all``; a number ``n`` runs every n-th point,
-``before:29`` that one).
+run; ``tox -e killgrid`` runs all of it (``DEPLOYGATE_KILL_GRID=all``; ``2/5`` runs the second of five shares, and all
+five together everything; ``before:29`` runs that one point).
 """
 
 import os
@@ -45,9 +45,9 @@ def chosen(writes: list[str], plot: Plot, *, watchdog: bool) -> list[str]:
     if ":" in GRID:
         return [GRID]
     if GRID:
-        step = 1 if GRID == "all" else int(GRID)
-        first = (2 * PLOTS.index(plot) + watchdog) % step
-        return points(writes)[first::step]
+        share, shares = map(int, GRID.split("/")) if GRID != "all" else (1, 1)
+        first = (2 * PLOTS.index(plot) + watchdog + share - 1) % shares
+        return points(writes)[first::shares]
     return [f"after:{SAMPLE[plot.name][watchdog]}"]
 
 
