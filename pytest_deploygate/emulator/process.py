@@ -163,14 +163,20 @@ def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
         str(port),
     ]
     deadline = time.monotonic() + timeout_s
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(
+            f"the local cloud did not start within {timeout_s:g} s",
+            hint=f"is this machine busy? Try again, and see {home / LOG_FILE}",
+        ) from error
     if done.returncode != 0:
         raise ConfigError(
             f"the local cloud did not start: {done.stderr.strip()}", hint=f"see {home / LOG_FILE}"

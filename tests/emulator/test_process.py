@@ -85,6 +85,13 @@ def test_running_one_at_another_port_is_refused(driver: Driver) -> None:
         ensure_running(driver.cloud.home, port=port)
 
 
+def test_start_that_takes_too_long_is_told(own_home: Path) -> None:
+    with pytest.raises(ConfigError, match=r"did not start within 0\.01 s") as caught:
+        ensure_running(own_home, timeout_s=0.01)
+    assert "Try again" in caught.value.hint
+    assert find(own_home) is None
+
+
 def test_missing_extra_is_named(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "find_spec", lambda name: None if name == "aiohttp" else object())
     with pytest.raises(ConfigError, match="needs aiohttp") as raised:
