@@ -1,5 +1,8 @@
 """What is taken out of a text, and what stays readable."""
 
+import json
+from urllib.parse import quote
+
 import pytest
 
 from pytest_deploygate.core.redaction import Redactor, secrets_among
@@ -37,12 +40,50 @@ def test_values_are_learned_line_by_line_and_short_ones_left_alone() -> None:
     assert redactor("second line of a key, and short") == "***, and short"
 
 
+@pytest.mark.parametrize("end", ["", "x"])
+@pytest.mark.parametrize("middle", ['"', "\n", "\\", "é"])
+def test_value_is_found_as_json_and_python_write_it(middle: str, end: str) -> None:
+    """Nothing of it is left at either end."""
+    value = f"abcdefgh{middle}ijklmnop{end}"
+    clean = Redactor([value])
+    assert clean(f"<{value}>") == "<***>"
+    assert clean(f"<{json.dumps(value)[1:-1]}>") == "<***>"
+    assert clean(f"<{repr(value)[1:-1]}>") == "<***>"
+    assert clean(f"<{quote(value, safe='')}>") == "<***>"
+
+
+def test_value_of_a_single_line_is_not_looked_for_in_pieces() -> None:
+    """Other characters than a line feed do not end a line of a key."""
+    assert Redactor(["first part\x0bsecond part"])("second part") == "second part"
+
+
+def test_values_learned_before_stay_known() -> None:
+    redactor = Redactor(["first-value"])
+    redactor.learn(["second-value"])
+    assert redactor("first-value second-value") == "*** ***"
+
+
+@pytest.mark.parametrize(("value", "clean"), [("seven77", "seven77"), ("eight888", "***")])
+def test_value_is_looked_for_from_eight_characters_on(value: str, clean: str) -> None:
+    assert Redactor([value])(value) == clean
+
+
+@pytest.mark.parametrize(("end", "clean"), [("igns", "***"), ("gns", "gns")])
+def test_end_of_a_value_is_known_by_four_characters(end: str, clean: str) -> None:
+    assert Redactor([SECRET])(f"x...{end}") == f"x...{clean}"
+
+
+def test_ellipsis_is_left_alone_where_nothing_is_known() -> None:
+    assert Redactor()("one...two") == "one...two"
+
+
 def test_what_looks_like_a_secret_is_taken_out_though_none_is_known() -> None:
     assert Redactor()("Authorization: Bearer abcdefgh.ijkl") == "Authorization: Bearer ***"
 
 
 def test_the_longest_value_goes_first() -> None:
     assert Redactor(["password", "password-and-more"])("password-and-more") == "***"
+    assert Redactor(["zzzzzzzz", "a-zzzzzzzz-b"])("a-zzzzzzzz-b") == "***"
 
 
 def test_variables_are_secret_by_their_names() -> None:
@@ -54,5 +95,7 @@ def test_variables_are_secret_by_their_names() -> None:
         "PATH": "five",
         "KEYBOARD": "six",
         "GOOGLE_APPLICATION_CREDENTIALS": "/path/to/key.json",
+        "OTHER_CREDENTIALS": "./key.json",
+        "MY_CREDENTIALS": "~/key.json",
     }
     assert secrets_among(variables) == {"one", "two", "three", "four"}

@@ -109,6 +109,18 @@ def test_triggers_do_not_depend_on_the_order_of_measurements(
     assert (one.firing is Firing.FIRED) == any(v > 1 or v < Fraction("0.5") for v in values)
 
 
+@given(
+    st.lists(st.fractions(min_value=0, max_value=2), max_size=4),
+    st.fractions(min_value=0, max_value=2),
+)
+def test_measurement_more_never_silences_a_trigger(values: list[Fraction], more: Fraction) -> None:
+    trigger = (a_trigger("m > 1", "m < 0.5"),)
+    found = tuple(Measurement(name="m", value=v) for v in values)
+    [before] = evaluate(trigger, Phase.LIVE, found)
+    [after] = evaluate(trigger, Phase.LIVE, (*found, Measurement(name="m", value=more)))
+    assert after.firing is Firing.FIRED or before.firing is not Firing.FIRED
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -126,8 +138,22 @@ def test_triggers_do_not_depend_on_the_order_of_measurements(
     ],
 )
 def test_condition_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
+    with pytest.raises(ValueError, match=r".+") as caught:
         Condition.parse(text)
+    assert str(caught.value) not in ("", "None")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a < 1 2", "not of the form 'metric < number': 'a < 1 2'"),
+        ("a < 1/0", "not a number: 'a < 1/0'"),
+    ],
+)
+def test_condition_says_what_is_wrong_with_it(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r".+") as caught:
+        Condition.parse(text)
+    assert str(caught.value) == message
 
 
 def test_condition_reads_what_it_is_given() -> None:

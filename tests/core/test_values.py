@@ -61,6 +61,8 @@ def test_error_ends_with_its_hint() -> None:
     assert str(DeployGateError("no", hint="do this")) == "no\n  hint: do this"
     assert str(DeployGateError("no")) == "no"
     assert BuildFailed("no", hint="h", log_url="u").log_url == "u"
+    assert str(BuildFailed("no", hint="h")) == "no\n  hint: h"
+    assert str(Drifted("no", found="f", hint="h")) == "no\n  hint: h"
     assert TargetError("no").log_url == ""
     assert Drifted("no", found="f").found == "f"
     assert (Drifted("no", found="f").hint, Drifted("no", found="f", hint="h").hint) == ("", "h")

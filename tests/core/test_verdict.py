@@ -208,6 +208,7 @@ def test_all_broken_rules_are_named_the_deciding_one_first() -> None:
         ("score_below_threshold", ""),
     ]
     assert verdict.reason is verdict.reasons[0]
+    assert all(r.sentence.startswith(f"trigger {r.subject} ") for r in verdict.reasons[1:4])
 
 
 def test_doubt_decides_before_everything_else() -> None:
@@ -253,19 +254,24 @@ def worlds(draw: st.DrawFn) -> tuple[Policy, Evidence]:
 RANK = {Outcome.UNKNOWN: 0, Outcome.FAILED: 0, Outcome.PASSED: 1}
 
 
+def worse_than(evidence: Evidence, data: st.DataObject) -> Evidence:
+    """The evidence with one pass turned into anything else; itself if there is none."""
+    passes = [(g, i) for g, c in evidence.checks.items() for i, (_, s) in enumerate(c) if s is P]
+    if not passes:
+        return evidence
+    gate, index = data.draw(st.sampled_from(passes))
+    other = data.draw(st.sampled_from([s for s in CheckState if s is not P]))
+    checks = list(evidence.checks[gate])
+    checks[index] = (checks[index][0], other)
+    return replace(evidence, checks={**evidence.checks, gate: tuple(checks)})
+
+
 @given(worlds(), st.data())
 def test_losing_a_pass_never_improves_a_verdict(
     world: tuple[Policy, Evidence], data: st.DataObject
 ) -> None:
     policy, evidence = world
-    passes = [(g, i) for g, c in evidence.checks.items() for i, (_, s) in enumerate(c) if s is P]
-    if not passes:
-        return
-    gate, index = data.draw(st.sampled_from(passes))
-    other = data.draw(st.sampled_from([s for s in CheckState if s is not P]))
-    checks = list(evidence.checks[gate])
-    checks[index] = (checks[index][0], other)
-    worse = replace(evidence, checks={**evidence.checks, gate: tuple(checks)})
+    worse = worse_than(evidence, data)
     before, after = judge_phase(policy, evidence), judge_phase(policy, worse)
     assert after.holds <= before.holds
     assert after.score <= before.score
@@ -310,6 +316,54 @@ def test_verdict_that_holds_has_every_rule_behind_it(world: tuple[Policy, Eviden
     assert all(r.outcome is Outcome.UNKNOWN for r in doubted.gates)
 
 
+@given(worlds(), st.data())
+def test_losing_a_pass_never_improves_a_verdict_whatever_is_overridden(
+    world: tuple[Policy, Evidence], data: st.DataObject
+) -> None:
+    policy, evidence = world
+    names = data.draw(st.sets(st.sampled_from([g.name for g in policy.gates])))
+    worse = worse_than(evidence, data)
+    before, after = (
+        reconcile(policy, judge_phase(policy, found), None, dict.fromkeys(names, "why"))
+        for found in (evidence, worse)
+    )
+    assert after.holds <= before.holds
+
+
+@pytest.mark.parametrize("states", [[P, F], [F, F]])
+def test_override_lets_as_much_pass_of_a_gate_that_passed_as_of_one_that_failed(
+    states: Sequence[CheckState],
+) -> None:
+    """The phase does not hold with the overridden gate, whichever way that went, and holds without it."""
+    policy = a_policy(a_gate("a"), a_gate("b", threshold="0.5"), threshold="0.8")
+    own = judge_phase(policy, evidence_of({"a": [P], "b": states}))
+    assert not own.holds
+    assert reconcile(policy, own, None, {"b": "why"}).holds
+
+
+@given(worlds(), worlds())
+def test_custom_decision_never_improves_a_verdict(
+    world: tuple[Policy, Evidence], another: tuple[Policy, Evidence]
+) -> None:
+    policy, evidence = world
+    own, custom = judge_phase(policy, evidence), judge_phase(*another)
+    assert reconcile(policy, own, custom, {}).holds == (own.holds and custom.holds)
+
+
+@given(worlds())
+def test_phase_holds_exactly_from_its_threshold_on(world: tuple[Policy, Evidence]) -> None:
+    policy, evidence = world
+    score = judge_phase(policy, evidence).score
+
+    def is_below(threshold: Fraction) -> bool:
+        phases = dict.fromkeys(Phase, replace(policy.phases[Phase.LIVE], threshold=threshold))
+        verdict = judge_phase(replace(policy, phases=phases), evidence)
+        return ReasonCode.SCORE_BELOW_THRESHOLD in {r.code for r in verdict.reasons}
+
+    assert not is_below(score)
+    assert is_below(score + Fraction(1, 10**30))
+
+
 @given(st.integers(1, 60), st.data())
 def test_gate_passes_exactly_from_its_threshold_on(counted: int, data: st.DataObject) -> None:
     need = data.draw(st.integers(0, counted))
@@ -343,6 +397,19 @@ def test_custom_decision_can_be_stricter() -> None:
     custom = replace(judge_phase(POLICY, GOOD), holds=False, reasons=(WHY,))
     assert decided(GOOD, custom).reasons == (WHY,)
     assert not decided(GOOD, custom).holds
+
+
+def test_custom_decision_that_agrees_gives_its_own_reasons() -> None:
+    verdict = decided(GOOD, replace(judge_phase(POLICY, GOOD), reasons=(WHY,)))
+    assert verdict.holds
+    assert verdict.reasons == (WHY,)
+
+
+def test_policy_gives_its_reasons_after_those_of_a_custom_decision() -> None:
+    evidence = evidence_of({"a": [F], "b": [F]})
+    own = judge_phase(POLICY, evidence)
+    verdict = decided(evidence, replace(own, holds=False, reasons=(WHY, own.reasons[1])))
+    assert verdict.reasons == (WHY, own.reasons[1], own.reasons[0])
 
 
 def test_custom_decision_that_gives_no_reason_is_given_one() -> None:
