@@ -104,10 +104,11 @@ def test_rows_that_only_resemble_those_of_the_dead_run_stay(desk: Desk) -> None:
     real = [*ours(1), *ours(2)[1:]]
     real[0][5] = 77.0
     moved = ["", *ours(3)[2]]
+    noted = ["seen", *ours(4)[3][1:]]
     desk.traces.write(died())
-    desk.tab.rows += [*ours(), *real, moved]
+    desk.tab.rows += [real[0], moved, noted, *ours(), real[1]]
     desk.next_run()
-    assert desk.left() == [*[REAL] * 3, *real, moved]
+    assert desk.left() == [*[REAL] * 3, real[0], moved, noted, real[1]]
 
 
 def test_rows_that_were_read_are_removed_whatever_they_say(desk: Desk) -> None:
