@@ -35,8 +35,11 @@ def production_sheet(deployment: Deployment) -> SheetReader:
 @pytest.fixture(scope="session")
 def poster(
     candidate: Probe, sink: SheetReader, production_sheet: SheetReader, deployment: Deployment
-) -> Poster:
-    """Posts documents to the verification revision; all processes of this machine take turns."""
+) -> Iterator[Poster]:
+    """Posts documents to the verification revision; all processes of this machine take turns.
+
+    When everything has been posted, the production tab is held against what it was before.
+    """
     is_shared = (sink.spreadsheet_id, sink.tab) == (
         production_sheet.spreadsheet_id,
         production_sheet.tab,
@@ -46,7 +49,9 @@ def poster(
         spreadsheet_id=sink.spreadsheet_id,
         tab=sink.tab,
     )
-    return Poster(candidate, sink, traces, is_shared=is_shared)
+    made = Poster(candidate, sink, traces, is_shared=is_shared)
+    with made.watching(production_sheet):
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ with real invoices: then rows are a posting's only if they bear the number of it
 before it read them only if they are its document's golden rows, cell by cell. Everything else is left alone.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from pytest_deploygate.checks.rows import SheetRow, parse_line
 from pytest_deploygate.checks.sheet import Rendering, SheetDisturbed, SheetReader, Watermark
 from pytest_deploygate.checks.traces import Trace, TraceFile, with_text
 from pytest_deploygate.checks.zapier import Call
-from suites.invoices import Golden, Posting, golden, upload
+from suites.invoices import Golden, Posting, golden, upload, vendors
 
 LONGEST_REQUEST = timedelta(minutes=10)
 """After this a request that nobody waits for any more writes nothing: above the function's own timeout of 540 s."""
@@ -71,6 +72,24 @@ class Poster:
                 rows, shown = self._take_back(mark, trace, has_returned=has_returned)
         return result, rows, shown
 
+    @contextmanager
+    def watching(self, production: SheetReader) -> Iterator[None]:
+        """Hold the production tab at the end of the block against what it was at the beginning.
+
+        Raises:
+            AssertionError: rows of test documents came into it, whatever the checks found and however they ended.
+        """
+        with self._alone():
+            before = Bystander(production)
+        try:
+            yield
+        finally:
+            with self._traces.alone():
+                left = before.left_by(
+                    tuple(name for vendor in vendors() for name in vendor.documents)
+                )
+            assert not left, f"checks left rows in the production tab: {left}"
+
     def _take_back(
         self, mark: Watermark, trace: Trace, *, has_returned: bool
     ) -> tuple[tuple[SheetRow, ...], tuple[SheetRow, ...]]:
@@ -89,7 +108,7 @@ class Poster:
     def _ours(self, new: tuple[SheetRow, ...], documents: Sequence[str]) -> tuple[SheetRow, ...]:
         if not self._is_shared:
             return new
-        return with_text(new, frozenset(n for name in documents for n in golden(name).numbers))
+        return with_text(new, _numbers_of(documents))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -176,6 +195,7 @@ class Bystander:
 
     def __init__(self, sheet: SheetReader) -> None:
         self._sheet = sheet
+        self._rows = Counter(row.cells for row in sheet.rows())
         self._mark = sheet.watermark()
         self._digest = sheet.digest()
 
@@ -190,3 +210,18 @@ class Bystander:
         ours = set(posting.golden.numbers)
         traces = [f"row {row.number}: {row.cells}" for row in new if ours & {*map(str, row.cells)}]
         return traces or ([] if new else ["the tab changed, but in no row that is new"])
+
+    def left_by(self, documents: Sequence[str]) -> list[str]:
+        """Rows with the number of one of ``documents`` that were not there before, wherever they are.
+
+        Over a whole session people may edit a production tab: what they do elsewhere is not held against anybody.
+        """
+        if self._sheet.digest() == self._digest:
+            return []
+        ours = with_text(self._sheet.rows(), _numbers_of(documents))
+        new = Counter(row.cells for row in ours) - self._rows
+        return [f"{cells}" for cells in new]
+
+
+def _numbers_of(documents: Sequence[str]) -> frozenset[str]:
+    return frozenset(number for name in documents for number in golden(name).numbers)

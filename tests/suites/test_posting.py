@@ -37,11 +37,11 @@ class Desk:
     def __init__(self, url: str, tab: Tab, traces: TraceFile) -> None:
         self.tab = tab
         self.traces = traces
-        self._url = url
+        self.url = url
 
     def poster(self, *, is_shared: bool = True) -> Poster:
-        sink = SheetReader(self._url, SHEET, NAME, may_write=True)
-        return Poster(Probe(Endpoint(url=self._url)), sink, self.traces, is_shared=is_shared)
+        sink = SheetReader(self.url, SHEET, NAME, may_write=True)
+        return Poster(Probe(Endpoint(url=self.url)), sink, self.traces, is_shared=is_shared)
 
     def left(self) -> list[list[Value]]:
         return [row for row in self.tab.rows if any(cell != "" for cell in row)]
@@ -162,6 +162,22 @@ def test_note_that_cannot_be_read_stops_the_next_run(desk: Desk, text: str) -> N
     with pytest.raises(TraceDamaged) as caught:
         desk.next_run()
     assert "by hand" in caught.value.hint
+
+
+def test_row_of_a_test_document_that_stays_in_the_production_tab_fails_the_session(
+    desk: Desk,
+) -> None:
+    """Whatever the checks found, and whatever people did to the tab meanwhile."""
+    poster = desk.poster()
+    production = SheetReader(desk.url, SHEET, NAME)
+    with poster.watching(production):
+        desk.tab.rows[0][6] = 3
+        desk.tab.rows += [list(REAL)]
+    with (
+        pytest.raises(AssertionError, match=r"left rows in the production tab.*NS4435067"),
+        poster.watching(production),
+    ):
+        desk.tab.rows += ours(1)
 
 
 def test_lock_of_a_killed_process_is_free(desk: Desk) -> None:
