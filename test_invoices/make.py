@@ -60,6 +60,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write both kinds of file here instead")
     out = parser.parse_args().out
     invoices, golden = (out, out) if out else (HERE, HERE.parent / "fixtures" / "expected")
+    for folder in (invoices, golden):
+        folder.mkdir(parents=True, exist_ok=True)
     for name, content in documents().items():
         (invoices / name).write_bytes(content)
     for name, text in expected.documents(load).items():

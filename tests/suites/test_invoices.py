@@ -1,6 +1,7 @@
 """The test invoices and golden results: made by their script, valid, and complete."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -23,8 +24,12 @@ def items(name: str) -> list[dict[str, object]]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("made")
-    subprocess.run([sys.executable, INVOICES / "make.py", f"--out={out}"], check=True, timeout=120)
+    """What a copy of the script makes, in another place and called from elsewhere."""
+    copy = tmp_path_factory.mktemp("elsewhere") / "invoices of 2025"
+    shutil.copytree(INVOICES, copy, ignore=shutil.ignore_patterns("*.pdf", "__pycache__"))
+    out = tmp_path_factory.mktemp("made") / "out"
+    command = [sys.executable, copy / "make.py", f"--out={out}"]
+    subprocess.run(command, check=True, timeout=120, cwd=out.parent)
     return out
 
 
