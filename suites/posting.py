@@ -4,8 +4,8 @@ What is about to be written is noted on disk first (:mod:`pytest_deploygate.chec
 the next one that posts to the same tab finds the note and removes the rows of the dead run before it writes any.
 
 In a tab of the checks' own all new rows are theirs. Where the function has no verification revision, its tab is shared
-with real invoices: then rows are a posting's only if they bear the number of its document, and rows of a run that died
-before it read them only if they are its document's golden rows, cell by cell. Everything else is left alone.
+with real invoices: then rows are a posting's only if they bear its document's number or are its golden rows, cell by
+cell; rows of a run that died before it read them only if they are its golden rows. Everything else is left alone.
 """
 
 from collections import Counter
@@ -25,6 +25,7 @@ from suites.invoices import Golden, Posting, golden, upload, vendors
 
 LONGEST_REQUEST = timedelta(minutes=10)
 """After this a request that nobody waits for any more writes nothing: above the function's own timeout of 540 s."""
+UNKNOWN = "Unknown"
 _Result = TypeVar("_Result")
 
 
@@ -108,7 +109,10 @@ class Poster:
     def _ours(self, new: tuple[SheetRow, ...], documents: Sequence[str]) -> tuple[SheetRow, ...]:
         if not self._is_shared:
             return new
-        return with_text(new, _numbers_of(documents))
+        known = {row.number: row for row in with_text(new, _numbers_of(documents))}
+        whole = golden_rows_among(new, [golden(name) for name in documents])
+        known |= {row.number: row for row in whole}
+        return tuple(known[number] for number in sorted(known))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -224,4 +228,6 @@ class Bystander:
 
 
 def _numbers_of(documents: Sequence[str]) -> frozenset[str]:
-    return frozenset(number for name in documents for number in golden(name).numbers)
+    """Invoice numbers that tell whose a row is; ``Unknown`` stands where a document has none."""
+    numbers = (number for name in documents for number in golden(name).numbers)
+    return frozenset(numbers) - {UNKNOWN}

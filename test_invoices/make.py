@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 DRAWN: dict[str, Callable[[dict[str, object]], bytes]] = {
     "creative_coop_CS003837319": lambda data: creative_coop.OrderConfirmation(data).draw(),
     "creative_coop_CI004848705": lambda data: creative_coop.Invoice(data).draw(),
+    "creative_coop_without_number": lambda data: creative_coop.Invoice(data).draw(),
     "harpercollins_NS4435067": harpercollins.draw,
     "onehundred80_1T25194476NCHR": others.onehundred80,
     "rifle_paper_3363053": others.rifle,

@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("elsewhere") / "invoices of 2025"
     shutil.copytree(INVOICES, copy, ignore=shutil.ignore_patterns("*.pdf", "__pycache__"))
     out = tmp_path_factory.mktemp("made") / "out"
-    command = [sys.executable, copy / "make.py", f"--out={out}"]
+    command = [sys.executable, str(copy / "make.py"), f"--out={out}"]
     subprocess.run(command, check=True, timeout=120, cwd=out.parent)
     return out
 
