@@ -17,12 +17,19 @@ class Redacting:
         self._clean = redactor
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_make_parametrize_id(self, val: object) -> str | None:
+        """The id of a parameter that is a secret, or holds one: ids stand in reports, files and the record."""
+        text = val.decode(errors="replace") if isinstance(val, bytes) else val
+        if not isinstance(text, str) or (clean := self._clean(text)) == text:
+            return None
+        return clean
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """One report of a check, from this process or from a worker."""
         self._clean_report(report)
         report.user_properties = [
-            (name, self._clean(value) if isinstance(value, str) else value)
-            for name, value in report.user_properties
+            (self._clean(name), self._cleaned(value)) for name, value in report.user_properties
         ]
 
     @pytest.hookimpl(tryfirst=True)
@@ -43,6 +50,8 @@ class Redacting:
             warning_message.message = self._clean(text)
 
     def _clean_report(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if (context := getattr(report, "context", None)) is not None:
+            self._clean_context(context)
         report.sections = [(title, self._clean(text)) for title, text in report.sections]
         before = report.longrepr
         if before is None or self._clean(str(before)) == str(before):
@@ -50,6 +59,19 @@ class Redacting:
         after = self._scrub(before, set())
         is_clean = self._clean(str(after)) == str(after)
         report.longrepr = after if is_clean else self._clean(str(before))  # type: ignore[assignment] # same kind
+
+    def _clean_context(self, context: object) -> None:
+        """What a subtest said of itself (``subtests.test(msg, **kwargs)``); it is frozen, but ours alone."""
+        if isinstance(msg := getattr(context, "msg", None), str):
+            object.__setattr__(context, "msg", self._clean(msg))
+        kwargs = getattr(context, "kwargs", {})
+        object.__setattr__(context, "kwargs", {k: self._cleaned(v) for k, v in kwargs.items()})
+
+    def _cleaned(self, value: object) -> object:
+        """``value``, or its clean text where its text holds a secret."""
+        text = str(value)
+        clean = self._clean(text)
+        return value if clean == text else clean
 
     def _scrub(self, value: object, seen: set[int]) -> object:
         """``value`` with clean texts; objects and lists are changed in place."""
