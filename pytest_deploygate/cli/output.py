@@ -149,6 +149,8 @@ class Output:
                     line = Text(indent)
                 elif line:
                     line.append("  ")
+                if len(cell) > console.width - len(indent):
+                    cell = Text("\n" + indent).join(cell.wrap(console, console.width - len(indent)))
                 line.append_text(cell)
             console.print(line)
             for part in last.wrap(console, console.width - len(indent)) if last else ():

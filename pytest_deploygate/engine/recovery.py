@@ -151,10 +151,10 @@ def settle(
     found = record.state
     rollout = Ledgered(ports, record, lease, progress)
     rollout.keeps_lease = True
-    reason = Reason(
-        code=ReasonCode.PROCESS_LOST,
-        sentence=f"the process that ran rollout {record.rollout_id} died while it was {found.value}",
-    )
+    sentence = f"the process that ran rollout {record.rollout_id} died while it was {found.value}"
+    if found is State.STRANDED:
+        sentence = f"tried again, as it was stranded: {record.reason}"
+    reason = Reason(code=ReasonCode.PROCESS_LOST, sentence=sentence)
     progress("recovering", reason.sentence)
     if found is State.FINALISING:
         tidy_or_note(rollout, reason)

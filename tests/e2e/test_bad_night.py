@@ -1,13 +1,16 @@
-"""A bad night on the local cloud, as docs/runbook.md tells it: played through with the commands that it names."""
+"""Bad nights on the local cloud, as docs/runbook.md tells them: its commands are typed, and print what stands there."""
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.e2e.project import Project
@@ -16,6 +19,7 @@ from tests.e2e.small import small_project
 pytestmark = pytest.mark.e2e
 
 LIMIT_S = 300
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +38,54 @@ class Command:
         return document
 
 
+def alike(text: str) -> str:
+    """``text`` without what differs from night to night and from project to project."""
+    for pattern, name in (
+        (r"\bproduction\b", "local"),
+        (r"[a-z-]+-\d{5}-[a-z]{3}", "REVISION"),
+        (r"\d{8}-\d{6}-[0-9a-f]{6}", "ROLLOUT"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "MOMENT"),
+        (r"\b[\d.]+ s\b", "SECONDS"),
+        (r"https?://\S+", "URL"),
+        (r"/\S+/state\.db", "RECORD"),
+        (r"gate \w+ failed: \d+/\d+ checks", "gate NAME failed: N checks"),
+        (r" +", " "),
+    ):
+        text = re.sub(pattern, name, text)
+    return text.strip()
+
+
+def told_in(section: str) -> Iterator[tuple[str, list[str]]]:
+    """The commands that a section of the runbook shows, with the lines that they print; ``...`` stands for others."""
+    text = RUNBOOK.read_text(encoding="utf-8")
+    part = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    for block in re.findall(r"^ *```\n(.*?)^ *```$", part, re.DOTALL | re.MULTILINE):
+        for shown in re.split(r"^ *\$ ", block, flags=re.MULTILINE)[1:]:
+            command, *lines = shown.splitlines()
+            yield alike(command), [alike(line) for line in lines if line.strip() not in ("", "...")]
+
+
 class Night:
-    """A project with two releases, and the person on call."""
+    """A project with two releases, and the person on call, who reads the runbook."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        self.seen: dict[str, list[str]] = {}
+
+    def _see(self, command: str, text: str) -> None:
+        self.seen.setdefault(alike(command), []).extend(map(alike, text.splitlines()))
+
+    def is_as_told_in(self, section: str) -> bool:
+        """Every command of the section was typed, and printed what stands there."""
+        told = list(told_in(section))
+        assert told, section
+        for command, lines in told:
+            assert command in self.seen, (command, list(self.seen))
+            assert [line for line in lines if line not in self.seen[command]] == [], command
+        return True
 
     def deploygate(self, *arguments: str) -> Command:
-        """What the person on call types."""
+        """What the person on call types, on no terminal."""
         done = subprocess.run(
             [sys.executable, "-m", "pytest_deploygate.cli", *arguments],
             cwd=self.project.root,
@@ -52,14 +96,64 @@ class Night:
             timeout=LIMIT_S,
             check=False,
         )
+        self._see(f"deploygate {shlex.join(arguments)}", done.stdout + done.stderr)
         return Command(status=done.returncode, out=done.stdout, err=done.stderr)
 
-    def release(self, text: str, *arguments: str) -> str:
+    def rollback(self, reason: str, *arguments: str) -> int:
+        """Typed on a terminal, with "y" as the answer; the exit status."""
+        words = ["rollback", "local", *arguments, "--reason", reason]
+        process = pexpect.spawn(
+            sys.executable,
+            ["-m", "pytest_deploygate.cli", *words],
+            cwd=str(self.project.root),
+            env={**os.environ, **self.project.environment, "TERM": "dumb"},
+            dimensions=(50, 200),
+            encoding="utf-8",
+            timeout=LIMIT_S,
+        )
+        process.expect(r"\[y/N\]: ")
+        before = str(process.before) + str(process.after)
+        process.sendline("y")
+        process.expect(pexpect.EOF)
+        text = before + str(process.before)
+        process.close()
+        self._see(f'deploygate {" ".join(words[:-1])} "{reason}"', text)
+        return int(process.exitstatus or 0)
+
+    def watch(self, until: str, meanwhile: Callable[[], None]) -> list[str]:
+        """``deploygate watch`` in its shortest pace until a line has ``until``; ``meanwhile`` happens after a round."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest_deploygate.cli", "watch", "local", "--interval", "1"],
+            cwd=self.project.root,
+            env={**os.environ, **self.project.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        meanwhile()
+        while until not in lines[-1] and lines[-1]:
+            lines.append(process.stdout.readline())
+        lines.append(process.stdout.readline())
+        process.terminate()
+        lines += process.communicate(timeout=LIMIT_S)[0].splitlines()
+        assert process.returncode == 0
+        self._see("deploygate watch local", "\n".join(line.rstrip() for line in lines))
+        return lines
+
+    def deploy(self) -> tuple[int, str]:
+        """``pytest --deploy-to=local``: exit status and output."""
+        run = self.project.deploy("-q", "-n0")
+        self._see("pytest --deploy-to=local", run.output)
+        return run.status, run.output
+
+    def release(self, text: str) -> str:
         """Deploy another version; returns the revision that serves then."""
         with (self.project.root / "function" / "main.py").open("a", encoding="utf-8") as file:
             file.write(f"\n# {text}\n")
-        run = self.project.deploy("-q", "-n0", *arguments)
-        assert run.status == 0, run.output
+        status, output = self.deploy()
+        assert status == 0, output
         return self.project.answering()
 
     def goes_bad(self, revision: str) -> None:
@@ -81,25 +175,20 @@ def night(tmp_path: Path, build_cache: Path) -> Iterator[Night]:
 
 def test_release_that_goes_bad_later_is_noticed_returned_and_replaced(night: Night) -> None:
     first, second = night.release("one"), night.release("two")
-    assert night.deploygate("watch", "local", "--once").status == 0
-
-    night.goes_bad(second)
-    watched = night.deploygate("watch", "local", "--once")
-    assert watched.status == 1
-    assert "ROLL_BACK ROLLED_BACK" in watched.out
-    assert "gate alive failed" in watched.out
+    rounds = night.watch("ROLLED_BACK", lambda: night.goes_bad(second))
+    assert " KEEP JUDGED " in rounds[0]
+    assert " KEEP JUDGED " in rounds[-1], "the watch goes on"
     assert night.project.answering() == first
 
     newest = night.deploygate("history", "local", "--json").json["rollouts"]
     assert isinstance(newest, list)
     assert (newest[0]["purpose"], newest[0]["state"]) == ("rollback-checks", "ROLLED_BACK")
     assert newest[0]["serving"] == first
+    assert night.deploygate("history", "local").status == 0
     shown = night.deploygate("show", "last")
     assert "test_alive.py::test_it_answers  failed" in shown.out
-
-    again = night.project.deploy("-q", "-n0")
-    assert again.status == 1
-    assert "this very release was rolled back before" in again.output
+    assert night.deploy()[0] == 1
+    assert night.is_as_told_in("It went back by itself")
 
     third = night.release("the fix")
     status = night.deploygate("status", "local", "--json")
@@ -108,23 +197,25 @@ def test_release_that_goes_bad_later_is_noticed_returned_and_replaced(night: Nig
     assert night.deploygate("watch", "local", "--once").status == 0
 
 
+def test_person_on_call_goes_back(night: Night) -> None:
+    first, second = night.release("one"), night.release("two")
+    assert night.rollback("orders without prices") == 0
+    assert night.project.answering() == first != second
+    assert night.is_as_told_in("What serves is bad")
+
+
 def test_lost_record_costs_no_way_back(night: Night) -> None:
     first, second = night.release("one"), night.release("two")
     (night.project.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
     night.goes_bad(second)
-    looked = night.deploygate("status", "local")
-    assert looked.status == 10
-    assert f"{second} 100 %" in looked.out
-
-    back = night.deploygate(
-        "rollback", "local", "--emergency", "--reason", "errors everywhere", "--yes"
-    )
-    assert night.project.answering() == first, back.out + back.err
-    assert "lost: nothing was recorded" in back.out
+    assert night.deploygate("status", "local").status == 10
+    assert night.rollback("500 on every request", "--emergency") == 0
+    assert night.project.answering() == first
 
     for path in (night.project.root / ".deploygate").glob("state.db*"):
         path.unlink()
-    assert night.deploygate("status", "local").status == 0
+    assert night.deploygate("recover", "local").status == 0
+    assert night.is_as_told_in("The record is lost")
     third = night.release("three")
     assert night.project.answering() == third, "the service itself remembers what was judged good"
 
@@ -132,21 +223,17 @@ def test_lost_record_costs_no_way_back(night: Night) -> None:
 def test_rollback_that_cannot_be_verified_is_stranded_until_a_person_looks(night: Night) -> None:
     first, second = night.release("one"), night.release("two")
     night.goes_bad(first)
-    stranded = night.deploygate("rollback", "local", "--reason", "wrong greeting", "--yes")
-    assert stranded.status == 11
-    assert "a person must look" in stranded.out
+    assert night.rollback("wrong greeting") == 11
     assert night.deploygate("status", "local").status == 11
-    refused = night.project.deploy("-q", "-n0")
-    assert refused.status == 10
-    assert "is stranded" in refused.output
+    status, output = night.deploy()
+    assert status == 10
+    assert "is stranded" in output
 
     assert night.deploygate("local", "misbehave", first, "--clear").status == 0
-    recovered = night.deploygate("recover", "local", "--json")
-    assert recovered.status == 0, recovered.err
-    assert recovered.json["serving"] == {first: 100}
-    assert night.project.answering() == first
+    assert night.deploygate("recover", "local").status == 0
+    assert night.project.answering() == first != second
     assert night.deploygate("status", "local").status == 0
-    assert second != first
+    assert night.is_as_told_in("A stranded rollout")
 
 
 def test_local_commands_show_start_and_stop_the_local_cloud(night: Night) -> None:
