@@ -140,6 +140,7 @@ class Output:
         from rich.text import Text
 
         console, indent = self._console(), "    "
+        width = console.width - len(indent)
         for row in rows:
             *cells, last = (Text(cell, style=_style(cell)) for cell in row)
             line = Text()
@@ -149,11 +150,9 @@ class Output:
                     line = Text(indent)
                 elif line:
                     line.append("  ")
-                if len(cell) > console.width - len(indent):
-                    cell = Text("\n" + indent).join(cell.wrap(console, console.width - len(indent)))
-                line.append_text(cell)
+                line.append_text(Text("\n" + indent).join(cell.wrap(console, width)))
             console.print(line)
-            for part in last.wrap(console, console.width - len(indent)) if last else ():
+            for part in last.wrap(console, width) if last else ():
                 console.print(Text(indent).append_text(part))
 
     def _console(self) -> "rich.console.Console":  # type: ignore[name-defined] # loaded when needed  # noqa: F821

@@ -1,8 +1,6 @@
 """The test cases of the original deployment task, restated; docs/seed.md says where the others live."""
 
-import re
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
@@ -85,43 +83,3 @@ def test_trigger_fires_with_its_name_and_severity(
 
     assert fired(bad) == [(trigger, severity)]
     assert fired(fine) == []
-
-
-# -- the documents speak of what there is ----------------------------------------------------------
-
-
-def test_every_file_and_test_that_the_table_names_exists() -> None:
-    text = (REPOSITORY / "docs" / "seed.md").read_text(encoding="utf-8")
-    places = re.findall(r"`((?:pytest_deploygate|suites|tests)/[\w/.]*)(?:::(\w+))?`", text)
-    assert len(places) > 40
-    for path, test in places:
-        file = REPOSITORY / path
-        assert file.exists(), path
-        if test:
-            assert f"def {test}(" in file.read_text(encoding="utf-8"), f"{path}::{test}"
-
-
-def test_documents_lead_to_files_that_exist() -> None:
-    for document in (REPOSITORY / "docs").glob("*.md"):
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
-            assert (document.parent / link).exists(), f"{document.name}: {link}"
-
-
-def test_every_key_of_json_is_documented() -> None:
-    from dataclasses import fields
-
-    from pytest_deploygate.cli import checks, local, past, plan, rollback, settling, status, watch
-
-    documented = set(
-        re.findall(r"`(\w+)`", Path(REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8"))
-    )
-    documents = (
-        status.Status, status.Tag, status.Holder, status.LocalCloudState, plan.Plan, plan.PlanFinding,
-        past.History, past.PastRollout, past.PastLease, past.Shown, past.JournalLine, past.Backups, past.KeptBackup,
-        rollback.Rollback, checks.Checked, settling.Recovered, settling.Settled, settling.Unlocked, settling.Adopted,
-        watch.Round, local.LocalState, local.LocalService,
-    )  # fmt: skip
-    missing = {
-        f"{d.__name__}.{f.name}" for d in documents for f in fields(d) if f.name not in documented
-    }
-    assert missing == set()

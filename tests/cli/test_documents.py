@@ -1,0 +1,118 @@
+"""The documents speak of what there is: files, tests, commands, keys, exit statuses."""
+
+import contextlib
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from pytest_deploygate.cli.app import deploygate
+from pytest_deploygate.core.errors import ExitStatus
+from tests.cli.shop import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+PAGES = (REPOSITORY / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("systemd/*")))
+PAGE = re.compile(r"`((?:pytest_deploygate|suites|tests)/[\w/.]*)(?:::(\w+))?`")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def test_every_file_and_test_that_the_seed_table_names_exists() -> None:
+    places = PAGE.findall(text_of(DOCS / "seed.md"))
+    assert len(places) > 40
+    for path, test in places:
+        file = REPOSITORY / path
+        assert file.exists(), path
+        if test:
+            assert f"def {test}(" in text_of(file), f"{path}::{test}"
+
+
+def test_links_lead_to_files_that_exist() -> None:
+    for page in DOCS.glob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page)):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_links_inside_of_the_runbook_lead_to_its_sections() -> None:
+    text = text_of(DOCS / "runbook.md")
+    sections = {
+        re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+    links = set(re.findall(r"\]\(#([^)]+)\)", text))
+    assert links
+    assert links <= sections
+
+
+def commands_in(page: Path) -> Iterator[str]:
+    """Every ``deploygate ...`` in code, and those that units start."""
+    text = text_of(page)
+    code = re.findall(r"`(?:\$ )?(deploygate [a-z][^`]*)`", text)
+    blocks = "\n".join(re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE))
+    code += re.findall(r"^ *(?:\$ )?(deploygate [a-z].*)$", blocks, re.MULTILINE)
+    code += re.findall(r"^ExecStart=\S*/(deploygate .*)$", text, re.MULTILINE)
+    for command in code:
+        yield re.split(r"  |\|| >|;|…|\.\.\.", command.replace("\n", " "))[0].strip()
+
+
+def parse(command: str) -> None:
+    """Read a command line as ``deploygate`` would, without running it."""
+    typed = shlex.split(re.sub(r"[\[\]]", "", command))
+    words = ["1" if word == "N" else word for word in typed[1:]]
+    context = deploygate.make_context("deploygate", words, resilient_parsing=False)
+    group: click.Group = deploygate
+    rest = [*context._protected_args, *context.args]
+    while True:
+        name, found, rest = group.resolve_command(context, rest)
+        assert found is not None
+        if not isinstance(found, click.Group) or not rest:
+            found.make_context(name, rest, parent=context)
+            return
+        context, group = click.Context(found, info_name=name, parent=context), found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_documents_can_be_typed(page: Path) -> None:
+    for command in commands_in(page):
+        if "|" in command:
+            continue
+        try:
+            with contextlib.suppress(click.MissingParameter):  # sentences may name half a command
+                parse(command)
+        except click.ClickException as error:
+            pytest.fail(f"{page.name}: {command}: {error.format_message()}")
+
+
+def test_every_key_of_json_is_documented() -> None:
+    documented = set(re.findall(r"`(\w+)`", text_of(DOCS / "cli.md")))
+    modules = [
+        import_module(f"pytest_deploygate.cli.{name}")
+        for name in ("checks", "local", "past", "plan", "rollback", "settling", "status", "watch")
+    ]
+    documents = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and is_dataclass(value) and value.__module__ == module.__name__
+    }
+    documents = {d for d in documents if d.__name__ != "Wish"}  # what was typed
+    assert len(documents) > 20
+    missing = {
+        f"{d.__name__}.{f.name}" for d in documents for f in fields(d) if f.name not in documented
+    }
+    assert missing == set()
+
+
+def test_every_exit_status_of_a_command_is_documented() -> None:
+    table = set(map(int, re.findall(r"^\| (\d+) \|", text_of(DOCS / "cli.md"), re.MULTILINE)))
+    assert deploygate.epilog is not None
+    helped = set(map(int, re.findall(r"^  (\d+) ", deploygate.epilog, re.MULTILINE)))
+    kinds = {ExitStatus.PROMOTED, ExitStatus.NOT_PROMOTED, ExitStatus.INTERRUPTED, ExitStatus.USAGE}
+    assert table == helped == kinds | {ExitStatus.COULD_NOT_ACT, ExitStatus.STRANDED}
