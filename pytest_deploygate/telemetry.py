@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -299,14 +300,28 @@ def has_collector(variables: Mapping[str, str]) -> bool:
     return any(variables.get(name) for name in COLLECTOR_VARIABLES)
 
 
+def _has_exporter() -> bool:
+    """Whether the extra is installed; loads nothing of it but empty packages."""
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ImportError:
+        return False
+
+
 def send(found: Sequence[Figures], *, log: Path) -> None:
     """Have a process of its own send the metrics to the collector; returns at once, and nobody waits for it.
 
     What goes wrong over there is written to ``log``.
 
     Raises:
+        ConfigError: OpenTelemetry is not installed.
         OSError: the process cannot be started.
     """
+    if not _has_exporter():
+        raise ConfigError(
+            "a collector is named, but OpenTelemetry is not installed",
+            hint="pip install 'pytest-deploygate[opentelemetry]'",
+        )
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest_deploygate.telemetry", "--log", str(log)],
         stdin=subprocess.PIPE,
@@ -340,18 +355,13 @@ def _export(found: "list[dict[str, object]]") -> None:
     """Send each gauge once.
 
     Raises:
-        ConfigError: the extra is not installed, or the collector did not take them.
+        ConfigError: the collector did not take them.
     """
-    try:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-        from opentelemetry.sdk.metrics import MeterProvider
-        from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
-        from opentelemetry.sdk.resources import Resource
-    except ImportError as error:
-        raise ConfigError(
-            "a collector is named, but OpenTelemetry is not installed",
-            hint="pip install 'pytest-deploygate[opentelemetry]'",
-        ) from error
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
+    from opentelemetry.sdk.resources import Resource
+
     reader = InMemoryMetricReader()
     resource = Resource.create({"service.name": "pytest-deploygate"})
     provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)

@@ -187,7 +187,7 @@ def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[
         if telemetry.has_collector(variables):
             try:
                 telemetry.send(found, log=settings.state_dir / telemetry.LOG)
-            except OSError as error:
+            except (DeployGateError, OSError) as error:
                 problems.append(f"OpenTelemetry: {error}")
     return tuple(problems)
 

@@ -20,7 +20,7 @@ from pytest_deploygate.cli.operator import (
     required_environment,
     yes_option,
 )
-from pytest_deploygate.cli.output import Output, seconds
+from pytest_deploygate.cli.output import BAD, Output, seconds
 from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import (
     DeployGateError,
@@ -380,5 +380,12 @@ def _print(out: Output, found: Rollback) -> None:
         out.line(
             f"a person must look: deploygate status {found.environment}; "
             "docs/runbook.md, 'A stranded rollout'",
-            "bold red",
+            BAD,
+        )
+    elif checked is not None and not checked.holds:
+        what = "does not hold either" if checked.verdict == "ROLL_BACK" else "could not be judged"
+        out.line(
+            f"the traffic is back, but what serves now {what}: deploygate history "
+            f"{found.environment}; docs/runbook.md, 'What serves is bad'",
+            BAD,
         )

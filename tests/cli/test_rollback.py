@@ -38,6 +38,7 @@ def test_rollback_says_when_the_checks_of_what_then_serves_do_not_hold(shop: Sho
     done = shop.run(*BAD)
     assert done.status == 1
     assert "ROLL_BACK: gate live failed" in done.out
+    assert "the traffic is back, but what serves now does not hold either" in done.out
     assert shop.serving == {"svc-00001": 100}, "checks after a rollback never act"
 
 

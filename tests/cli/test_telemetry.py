@@ -227,6 +227,24 @@ def test_metrics_reach_a_collector(shop: Shop) -> None:
     assert set(metrics) == set(telemetry.GAUGES)
 
 
+@pytest.mark.parametrize(
+    ("package", "extra"), [("prometheus_client", "prometheus"), ("opentelemetry", "opentelemetry")]
+)
+def test_extra_that_is_not_installed_is_named_and_changes_no_verdict(
+    shop: Shop, package: str, extra: str
+) -> None:
+    (shop.root / f"{package}.py").write_text("raise ImportError('not installed here')\n")
+    shop.settings(more='prometheus-textfile = "metrics.prom"' if extra == "prometheus" else "")
+    done = shop.deploy(
+        "v3",
+        PYTHONPATH=f"{shop.root}:{shop.variables()['PYTHONPATH']}",
+        **({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} if extra != "prometheus" else {}),
+    )
+    assert done.status == 0, done.out
+    assert shop.serving == {"svc-00003": 100}
+    assert f"pip install 'pytest-deploygate[{extra}]'" in done.out
+
+
 def test_collector_that_never_answers_delays_nothing(shop: Shop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         deaf.settimeout(120)
