@@ -7,8 +7,15 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pytest_deploygate.core.errors import LockHeld, TargetError, TargetRefused
-from pytest_deploygate.core.record import Lease, RolloutRecord
+from pytest_deploygate.core.errors import (
+    BuildFailed,
+    LockHeld,
+    OutcomeUnknown,
+    StartFailed,
+    TargetError,
+    TargetRefused,
+)
+from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import Traffic
@@ -17,7 +24,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.finish import clear_marks, tidy_or_note
 from pytest_deploygate.engine.keeper import LeaseKeeper
 from pytest_deploygate.engine.restore import restore
-from pytest_deploygate.engine.rollout import BEGIN, new_rollout_id
+from pytest_deploygate.engine.rollout import AWAIT, BEGIN, new_rollout_id
 from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
 
 RECOVERY = "recover"
@@ -76,12 +83,13 @@ def await_left_over(ports: Ports, progress: Progress = silent) -> bool:
     Raises:
         OutcomeUnknown: it has not ended when the budget of a rollout is spent.
     """
-    operation = ports.target.find_operation()
-    if operation is None:
-        return False
     records = ports.store.history(ports.environment, LEFT_OVER)
-    ours = [r.rollout_id for r in records if _has_begun(ports, r.rollout_id, operation)]
-    if not ours:
+    begun = {r.rollout_id: _unended(ports, r.rollout_id) for r in records}
+    if not any(begun.values()):
+        return False
+    operation = ports.target.find_operation()
+    ours = [rollout_id for rollout_id, names in begun.items() if names & {operation, ""}]
+    if operation is None or not ours:
         return False
     progress("waiting", f"{ours[0]} has ended, and {operation} that it had begun still goes on")
     with contextlib.suppress(TargetRefused):  # it failed by itself, which is an end too
@@ -93,13 +101,25 @@ def await_left_over(ports: Ports, progress: Progress = silent) -> bool:
     return True
 
 
-def _has_begun(ports: Ports, rollout_id: RolloutId, operation: str) -> bool:
-    """Whether the journal names the operation, or breaks off where its name was to come."""
+_ENDED = {None, BuildFailed.__name__, StartFailed.__name__}
+"""What was observed of a deployment that certainly goes on no longer: it succeeded, or failed by itself."""
+
+
+def _unended(ports: Ports, rollout_id: RolloutId) -> set[str]:
+    """Operations that the rollout began and whose end nobody saw; "" for one whose name nobody learned."""
     begun: dict[str, str] = {}
     for entry in ports.store.journal(rollout_id):
-        if entry.name.startswith(BEGIN):
-            begun[entry.name] = entry.facts.get("operation", "")
-    return operation in begun.values() or "" in begun.values()
+        step, _, variant = entry.name.partition("_")
+        error = entry.facts.get("error")
+        if step == BEGIN and entry.kind is EntryKind.INTENT:
+            begun[variant] = ""
+        elif step == BEGIN and error is None:
+            begun[variant] = entry.facts["operation"]
+        elif step == BEGIN and error != OutcomeUnknown.__name__:
+            del begun[variant]  # it was not taken
+        elif step == AWAIT and entry.kind is EntryKind.OBSERVED and error in _ENDED:
+            del begun[variant]
+    return set(begun.values())
 
 
 def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, ...]:

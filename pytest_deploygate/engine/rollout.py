@@ -31,8 +31,8 @@ from pytest_deploygate.engine.finish import named, tidy_or_note
 from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.session import Grants, Ledgered, Ports, Progress, silent
 
-BEGIN = "begin_"
-"""How the names of entries begin that tell of a deployment which goes on at the platform by itself."""
+BEGIN, AWAIT = "begin", "await"
+"""First words, before the variant, of journal entries about a deployment, which goes on at the platform by itself."""
 
 
 def _resting(snapshot: Snapshot) -> Traffic:
@@ -220,12 +220,12 @@ class Rollout(Ledgered):
         target = self.ports.target
         self.progress("building" if source is not None else "starting", f"{variant.value} revision")
         operation = self.act(
-            f"{BEGIN}{variant.value}",
+            f"{BEGIN}_{variant.value}",
             lambda: target.begin_release(variant, source, self._marks()),
             observed=lambda name: {"operation": name},
         )
         revision = self.act(
-            f"await_{variant.value}",
+            f"{AWAIT}_{variant.value}",
             lambda: target.await_release(
                 operation,
                 progress=lambda text: self.progress("building", text),

@@ -478,3 +478,15 @@ def test_rollout_that_had_ended_and_was_not_closed_is_closed_as_it_ended() -> No
     )
     (record,) = world.store.peek_all()
     assert (record.state, record.is_open) == (State.PROMOTED, False)
+
+
+def test_tidying_up_after_a_promotion_is_done_by_the_next_recovery() -> None:
+    world = World(Scenario(name="second"))
+    world.faults.on("target.shift_traffic", Fault.REFUSED, nth=3)  # tags, promotion, tidying up
+    ended = world.deploy()
+    assert ended.record is not None
+    assert ended.record.state is State.PROMOTED
+    assert world.cloud.peek().marks.rollout is not None
+    assert world.recover() == ()
+    assert world.cloud.peek().marks.rollout is None
+    assert world.serves_candidate(ended.record)
