@@ -1,5 +1,6 @@
 """Which checks there are, and which gate each of them belongs to."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,13 @@ def gate_of(item: pytest.Item, policy: Policy, root: Path) -> Gate | None:
 def _belongs(item: pytest.Item, gate: Gate, root: Path) -> bool:
     if gate.marker and item.get_closest_marker(gate.marker) is None:
         return False
-    return not gate.paths or any(item.path.is_relative_to(root / path) for path in gate.paths)
+    return not gate.paths or _is_below(item.path, root, gate.paths)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_below(file: Path, root: Path, paths: tuple[str, ...]) -> bool:
+    """The checks of a file lie at one place: asking once for all of them is what makes a large suite cheap."""
+    return any(file.is_relative_to(root / path) for path in paths)
 
 
 def check_of(item: pytest.Item, policy: Policy, root: Path) -> Check | None:

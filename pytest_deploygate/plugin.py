@@ -38,7 +38,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     files make of reports is held against what was seen before them.
     """
     known = early_config.known_args_namespace
-    if known.deploy_to or known.deploy_env or known.markexpr == ROLLBACK_CHECKS:
+    is_checks = known.markexpr == ROLLBACK_CHECKS and is_configured(early_config.rootpath)
+    if known.deploy_to or known.deploy_env or is_checks:
         from pytest_deploygate.witness import PLUGIN, Witness
 
         early_config.pluginmanager.register(Witness(), PLUGIN)

@@ -1,6 +1,7 @@
 """What was collected and what was reported: the facts from which evidence is made. Judges nothing."""
 
 import contextlib
+import functools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -36,6 +37,10 @@ class Recorder:
         self._policy = policy
         self._contradiction = contradiction
         self._falsified: set[str] = set()
+        self._states: dict[str, CheckState] = {}
+        """What reports were folded to; forgotten with every new one."""
+        self.crashed: Callable[[pytest.TestReport, str], None] | None = None
+        """Hears of a report that pytest-xdist makes of a check whose worker died, and the gate of the check."""
         self._checks: dict[str, Check] = {}
         self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
@@ -76,11 +81,6 @@ class Recorder:
         """Files that the checks are written in, relative to pytest's root directory, each once."""
         return tuple(dict.fromkeys(c.location[0] for c in self._checks.values()))
 
-    def gate_of(self, nodeid: str) -> str | None:
-        """The gate of a check by its node id."""
-        check = self._checks.get(nodeid)
-        return check.gate if check is not None else None
-
     def waiting(self, phase: Phase) -> tuple[Check, ...]:
         """Checks of a phase that did not run to their end, and of which that was not said yet."""
         return tuple(
@@ -92,7 +92,10 @@ class Recorder:
     def _state_of(self, nodeid: str) -> CheckState:
         if nodeid in self._falsified:
             return CheckState.FAILED
-        return fold(self._facts.get(nodeid, ()))
+        state = self._states.get(nodeid)
+        if state is None:
+            state = self._states[nodeid] = fold(self._facts.get(nodeid, ()))
+        return state
 
     @contextlib.contextmanager
     def muted(self) -> Iterator[None]:
@@ -158,20 +161,17 @@ class Recorder:
     def _note(self, report: pytest.TestReport) -> None:
         if self._contradiction is not None and (sentence := self._contradiction(report)):
             self.falsified(report.nodeid, sentence)
-        self._workers[report.nodeid] = getattr(report, "node", None)
+        nodeid, when = report.nodeid, str(report.when)
+        self._workers[nodeid] = getattr(report, "node", None)
         is_subtest = type(report).__name__ in _SUBTEST_REPORTS
-        outcome = ReportOutcome(report.outcome)
-        self._facts[report.nodeid].append(
-            ReportFact(
-                when=str(report.when),
-                outcome=outcome,
-                is_xfail=hasattr(report, "wasxfail"),
-                is_subtest=is_subtest,
-            )
-        )
-        if report.when == "teardown" and not is_subtest:
+        fact = _fact(when, report.outcome, hasattr(report, "wasxfail"), is_subtest)
+        self._facts[nodeid].append(fact)
+        self._states.pop(nodeid, None)
+        if when == "teardown" and not is_subtest:
             self._note_measurements(report)
-            _add_state(report, self._state_of(report.nodeid))
+            _add_state(report, self._state_of(nodeid))
+        elif self.crashed is not None and when not in ("setup", "call", "teardown"):
+            self.crashed(report, self._checks[nodeid].gate)
 
     def _note_measurements(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
@@ -209,6 +209,13 @@ class Recorder:
         if error is not None:
             gateway = getattr(node, "gateway", None)
             self.doubt(f"worker {getattr(gateway, 'id', '?')} died: {error}")
+
+
+@functools.lru_cache(maxsize=64)
+def _fact(when: str, outcome: str, is_xfail: bool, is_subtest: bool) -> ReportFact:
+    return ReportFact(
+        when=when, outcome=ReportOutcome(outcome), is_xfail=is_xfail, is_subtest=is_subtest
+    )
 
 
 def _add_state(report: pytest.TestReport, state: CheckState) -> None:

@@ -13,6 +13,7 @@ import pytest
 from _pytest.junitxml import LogXML, xml_key
 
 from pytest_deploygate.core.errors import ConfigError, ExitStatus
+from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.values import Phase
@@ -173,12 +174,12 @@ class JUnit:
         with contextlib.suppress(OSError):
             self._xml.pytest_sessionfinish()
 
-    def name_gate(self, report: pytest.TestReport, gate: str, state: str) -> None:
+    def name_crashed(self, report: pytest.TestReport, gate: str) -> None:
         """Give the check of a report its gate and state where its worker died and could not."""
         if self._xml is not None:
             reporter = self._xml.node_reporter(report)
             reporter.add_property(GATE_PROPERTY, gate)
-            reporter.add_property(STATE_PROPERTY, state)
+            reporter.add_property(STATE_PROPERTY, CheckState.CRASHED.value)
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         """Set suite properties; those set before with the same name are replaced."""

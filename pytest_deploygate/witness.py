@@ -27,10 +27,18 @@ NEVER_SILENT = (
 """Warnings that hide a check which did not hold."""
 _RETURNED = "It is deprecated to return a value that is not None from a test case"
 """What unittest warns of when a method of a test case returns something."""
+FILTERS: Final = (
+    *(f"error::pytest.{warning.__name__}" for warning in NEVER_SILENT),
+    f"error:{_RETURNED}:DeprecationWarning",
+)
+"""The same as lines of pytest's settings, in the order in which :func:`_insist` sets them: then it need not."""
 
 PLUGIN: Final = "deploygate-witness"
 _Claim: TypeAlias = "tuple[str, bool]"
 """An outcome, and whether an expected failure had a part in it."""
+_ASYNCHRONOUS: Final = (
+    inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+)
 _PASS: Final[_Claim] = ("passed", False)
 _TRUTHS: Final = {
     ("passed", True): "was expected to fail",
@@ -100,9 +108,11 @@ class Witness:
             pyfuncitem.obj = function
 
     def _watched(self, function: Callable[..., object]) -> Callable[..., object]:
-        if inspect.isasyncgenfunction(function):
+        flags = getattr(getattr(function, "__code__", None), "co_flags", None)
+        is_plain = flags is not None and not flags & _ASYNCHRONOUS
+        if not is_plain and inspect.isasyncgenfunction(function):
             return function  # pytest fails it
-        if inspect.iscoroutinefunction(function):
+        if not is_plain and inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def awaited(**arguments: object) -> None:
@@ -111,13 +121,15 @@ class Witness:
 
             return awaited
 
-        @functools.wraps(function)
         def called(**arguments: object) -> object:
             __tracebackhide__ = True
             result = function(**arguments)
-            self._end(None if inspect.isawaitable(result) else result)
+            self._end(None if result is None or inspect.isawaitable(result) else result)
             return result
 
+        # what functools.wraps does and anybody looks at, at a tenth of the cost
+        called.__wrapped__ = function  # type: ignore[attr-defined]  # as wraps sets it
+        called.__dict__.update(getattr(function, "__dict__", {}))
         return called
 
     def _end(self, result: object) -> None:

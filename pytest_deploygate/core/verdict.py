@@ -212,7 +212,8 @@ def reconcile(
     if own.holds:
         return own if custom is None else replace(own, reasons=custom.reasons or own.reasons)
     kept = tuple(g for g in policy.gates if g.name not in overrides)
-    waived = [r for r in own.gates if r.gate.name in overrides and r.outcome is not Outcome.PASSED]
+    # also one that passed: otherwise losing one of its passes could let the phase hold
+    waived = [r for r in own.gates if r.gate.name in overrides]
     if waived and _holds_without(policy, own, kept):
         reasons = tuple(
             Reason(

@@ -17,7 +17,7 @@ from pytest_deploygate.session.asked import DeployOptions, read_options
 from pytest_deploygate.session.redacting import Redacting
 from pytest_deploygate.stash import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
 from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment
-from pytest_deploygate.witness import NEVER_SILENT, PLUGIN, Witness
+from pytest_deploygate.witness import FILTERS, PLUGIN, Witness
 
 
 def isolate(config: pytest.Config) -> None:
@@ -109,8 +109,8 @@ def _choose_paths(config: pytest.Config, settings: Settings, options: DeployOpti
     """Collect exactly the gates where no path was given, and let no check hide behind a warning."""
     if not options.mode.touches_target:
         return
-    for warning in NEVER_SILENT:
-        config.addinivalue_line("filterwarnings", f"error::pytest.{warning.__name__}")
+    for line in FILTERS:
+        config.addinivalue_line("filterwarnings", line)
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         testpaths = [str(path) for path in config.getini("testpaths")]
         config.args = paths_to_collect(settings.policy, settings.root, testpaths)

@@ -8,7 +8,6 @@ from collections.abc import Generator
 import pytest
 
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
-from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.inventory import check_of
@@ -76,6 +75,7 @@ class Controller:
         self._desk = desk
         self._flow = flow_for(desk)
         self._junit = JUnit(desk.config)
+        desk.recorder.crashed = self._junit.name_crashed
         self._began = time.monotonic()
         self._ending: Ending | None = None
         self._has_started = False
@@ -140,12 +140,6 @@ class Controller:
             return True
         self._flow.run(session)
         return True
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A check whose worker died belongs to its gate all the same."""
-        gate = self._desk.recorder.gate_of(report.nodeid)
-        if gate is not None and report.when not in ("setup", "call", "teardown"):
-            self._junit.name_gate(report, gate, CheckState.CRASHED.value)
 
     # -- session end -----------------------------------------------------------------------------
 

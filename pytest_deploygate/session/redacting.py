@@ -5,9 +5,13 @@ import warnings
 import pytest
 
 from pytest_deploygate.core.redaction import Redactor
+from pytest_deploygate.stash import GATE_PROPERTY, STATE_PROPERTY
 
 _OWN_MODULES = ("_pytest.", "pytest_subtests")
 """Whose objects make up the picture of a failure."""
+
+_OWN_WORDS = (GATE_PROPERTY, STATE_PROPERTY)
+"""Properties whose values are names of the policy, which need no cleaning."""
 
 
 class Redacting:
@@ -29,7 +33,8 @@ class Redacting:
         """One report of a check, from this process or from a worker."""
         self._clean_report(report)
         report.user_properties = [
-            (self._clean(name), self._cleaned(value)) for name, value in report.user_properties
+            (name, value) if name in _OWN_WORDS else (self._clean(name), self._cleaned(value))
+            for name, value in report.user_properties
         ]
 
     @pytest.hookimpl(tryfirst=True)

@@ -65,6 +65,7 @@ def refusals(config: pytest.Config, root: Path) -> Iterator[str]:
     yield from _switches(config)
     yield from _collection(config, root)
     yield from _interpreter(config)
+    yield from _parts(config)
     yield from _runners(config)
 
 
@@ -114,6 +115,12 @@ def _interpreter(config: pytest.Config) -> Iterator[str]:
     for plugin, why in _NEEDED_PLUGINS.items():
         if not config.pluginmanager.hasplugin(plugin):
             yield f"-p no:{plugin}: {why}; leave it out"
+
+
+def _parts(config: pytest.Config) -> Iterator[str]:
+    for name in config.getoption("plugins", None) or ():
+        if name.startswith("no:deploygate-"):
+            yield f"-p {name}: it takes out a part of this plugin; leave it out"
 
 
 def _runners(config: pytest.Config) -> Iterator[str]:

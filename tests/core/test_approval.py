@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -44,14 +45,14 @@ def test_plan_digest_is_the_same_for_the_same_plan() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        digest(package="c" * 64),
-        digest(config="c" * 64),
-        digest(baseline="svc-00002"),
-        digest(baseline=None),
-        digest(policy=replace(POLICY, gates=())),
-        digest(policy=replace(POLICY, gates=(replace(POLICY.gates[0], threshold=Fraction(1, 2)),))),
-        digest(policy=replace(POLICY, triggers=())),
+        {"package": "c" * 64},
+        {"config": "c" * 64},
+        {"baseline": "svc-00002"},
+        {"baseline": None},
+        {"policy": replace(POLICY, gates=())},
+        {"policy": replace(POLICY, gates=(replace(POLICY.gates[0], threshold=Fraction(1, 2)),))},
+        {"policy": replace(POLICY, triggers=())},
     ],
 )
-def test_plan_digest_differs_when_any_part_differs(other: str) -> None:
-    assert other != digest()
+def test_plan_digest_differs_when_any_part_differs(other: dict[str, Any]) -> None:
+    assert digest(**other) != digest()

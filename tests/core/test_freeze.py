@@ -1,6 +1,7 @@
 """Freeze windows: what holds when, in which zone, and what cannot be read."""
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -144,6 +145,11 @@ def test_the_window_that_ends_last_is_named() -> None:
         ("fri 15:00 - mon 07:00 Europe/Berlim", "'Europe/Berlim' is no time zone"),
         ("fri 15:00 - mon 07:00 Europe/../x", "is no time zone"),
         ("fri 25:00 - mon 07:00 UTC", "'25:00' is no time of day"),
+        ("fri 24:00 - mon 07:00 UTC", "'24:00' is no time of day"),
+        ("fri 23:60 - mon 07:00 UTC", "'23:60' is no time of day"),
+        ("fri 15:00 - mon 24:00 UTC", "'24:00' is no time of day"),
+        ("2026-12-24 24:00 - 2026-12-26 UTC", "'24:00' is no time of day"),
+        ("2026-12-24 - 2026-12-26 24:00 UTC", "'24:00' is no time of day"),
         ("friday 15:00 - mon 07:00 UTC", "'friday' is no day"),
         ("fri 15:00 - 2026-12-24 UTC", "'fri' is neither a day of the week nor a date"),
         ("fri 15:00 - fri 15:00 UTC", "begins where it ends"),
@@ -155,3 +161,29 @@ def test_window_that_cannot_be_read_is_explained(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why) as caught:
         parse(text)
     assert "fri 15:00 - mon 07:00 Europe/Berlin" in caught.value.hint
+    assert caught.value.message.startswith(f"freeze window {text!r}: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["fri 23:59 - sat 23:59 UTC", "2026-11-20 23:59 - 2026-11-21 23:59 UTC"]
+)
+def test_window_may_begin_and_end_in_the_last_minute_of_a_day(text: str) -> None:
+    window = parse(text)
+    assert window.text == text
+    assert window.ends_at(at("2026-11-20 23:58", "UTC")) is None
+    assert window.ends_at(at("2026-11-20 23:59", "UTC")) == at("2026-11-21 23:59", "UTC")
+
+
+@pytest.mark.parametrize("text", [WEEKEND, CHRISTMAS])
+def test_end_of_a_window_is_told_in_utc_wherever_the_machine_is(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        end = parse(text).ends_at(at("2026-12-26 12:00"))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert end is not None
+    assert end.utcoffset() == timedelta(0)

@@ -341,12 +341,13 @@ def test_override_lets_as_much_pass_of_a_gate_that_passed_as_of_one_that_failed(
     assert reconcile(policy, own, None, {"b": "why"}).holds
 
 
-@given(worlds(), worlds())
+@given(worlds(), st.booleans())
 def test_custom_decision_never_improves_a_verdict(
-    world: tuple[Policy, Evidence], another: tuple[Policy, Evidence]
+    world: tuple[Policy, Evidence], holds: bool
 ) -> None:
     policy, evidence = world
-    own, custom = judge_phase(policy, evidence), judge_phase(*another)
+    own = judge_phase(policy, evidence)
+    custom = replace(own, holds=holds, reasons=(WHY,))
     assert reconcile(policy, own, custom, {}).holds == (own.holds and custom.holds)
 
 

@@ -102,6 +102,11 @@ def test_option_is_refused_however_it_is_given(
         ),
         (("--deploy-to=nowhere",), "unknown environment 'nowhere'"),
         (("-m", "rollback-checks"), "-m: it leaves out checks"),
+        (
+            ("-p", "no:deploygate-redacting"),
+            "-p no:deploygate-redacting: it takes out a part of this plugin; leave it out",
+        ),
+        (("-p", "no:deploygate-witness"), "-p no:deploygate-witness: it takes out a part of this"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
