@@ -1,5 +1,7 @@
 """``--deploy-plan``: what would be done, and nothing else."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from pytest_deploygate.core.approval import plan_digest
@@ -7,8 +9,15 @@ from pytest_deploygate.core.errors import (
     DeployGateError,
     ExitStatus,
 )
-from pytest_deploygate.core.release import Finding
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.release import (
+    TAG_CANDIDATE,
+    TAG_VERIFY,
+    Finding,
+    FunctionSpec,
+    Snapshot,
+)
+from pytest_deploygate.core.traffic import Traffic, steps_to
+from pytest_deploygate.core.values import Phase, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
@@ -44,7 +53,7 @@ class PlanFlow:
                 self._blocking = tuple(f for f in findings if f.is_blocking)
                 self._lines = (
                     *(_finding(f) for f in findings),
-                    f"replaces: {snapshot.serving if snapshot.exists else 'nothing: a first release'}",
+                    *_traffic(snapshot, ports.target.spec, desk.environment.steps),
                     f"plan: digest {plan}",
                     f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}",
                     *ports.target.gcloud_commands(snapshot),
@@ -76,3 +85,21 @@ class PlanFlow:
 def _finding(finding: Finding) -> str:
     word = "preflight blocks" if finding.is_blocking else "preflight"
     return f"{word}: {finding.sentence}; {finding.hint}".rstrip("; ")
+
+
+def _traffic(snapshot: Snapshot, spec: FunctionSpec, steps: tuple[int, ...]) -> Iterator[str]:
+    """Who would have which traffic when; CANDIDATE and VERIFICATION have no names yet."""
+    candidate, baseline = RevisionName("CANDIDATE"), snapshot.baseline
+    tags = {TAG_CANDIDATE: candidate}
+    if spec.has_verify:
+        tags[TAG_VERIFY] = RevisionName("VERIFICATION")
+    if not snapshot.exists:
+        yield "traffic now: none, it would be the first release; it stays closed until it is judged"
+    else:
+        yield f"traffic now: {snapshot.traffic}"
+    if baseline is not None:
+        yield f"traffic while it is judged: {Traffic.of({baseline: 100}).with_tags(tags)}"
+    for plan in steps_to(candidate, baseline, steps):
+        yield f"traffic on promotion: {plan}"
+    back = f"{baseline}=100" if baseline is not None else "none: the function is removed"
+    yield f"traffic if it goes back: {back}"

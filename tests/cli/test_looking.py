@@ -189,6 +189,13 @@ def test_plan_has_the_digest_that_the_session_prints(shop: Shop) -> None:
     digest = shop.run("plan", "--json").json["plan_digest"]
     printed = shop.pytest("--deploy-to=fake", "--deploy-plan")
     assert f"plan: digest {digest}" in printed.out
+    serving = shop.run("status", "--json").json["serving"]
+    assert isinstance(serving, dict)
+    [revision] = serving
+    assert "traffic now: " in printed.out
+    assert f"traffic while it is judged: {revision}=100;dg-cand>CANDIDATE\n" in printed.out
+    assert "traffic on promotion: CANDIDATE=100\n" in printed.out
+    assert f"traffic if it goes back: {revision}=100\n" in printed.out
     assert str(digest) in shop.run("plan", "fake").out
     shop.source("v4")
     assert shop.run("plan", "fake", "--format", "json").json["plan_digest"] != digest
