@@ -15,8 +15,6 @@ pytestmark = pytest.mark.e2e
 TAB = "Update 20230525"
 SHEET = "1PdnZGPZwAV6AHXEeByhOlaEeGObxYWppwLcq0gdvs0E"
 PERSON = ["11/24/2025", "HarperCollins", "NS9999999", "9780000000000 - A title", "5.00", "2"]
-READS = r"/values/'Update 20230525'!A\d+:H"
-"""What checks ask the tab for; nobody else asks for these columns."""
 LEFT_OUT = ("creative_coop", "vendor_regression", "zapier", "performance")
 
 
@@ -62,9 +60,8 @@ def notes(project: Project) -> list[str]:
     return [path.read_text("utf-8") for path in folder.glob("*.json")]
 
 
-def kill_a_session(project: Project, *, after_reads: int, noted: str) -> None:
-    """SIGKILL one that waits for the tab: its rows are there, and its note says ``noted``."""
-    rule = {"method": "GET", "path": READS, "after": after_reads, "times": None, "hang": True}
+def kill_a_session(project: Project, rule: dict[str, object], *, noted: str) -> None:
+    """SIGKILL one whose rows are in the tab, and whose note says ``noted``; it waits as ``rule`` has it."""
     requests.post(f"{project.endpoint}/_local/faults", json=[rule], timeout=30).raise_for_status()
     before = len(filled(project))
     session = project.start("-m", "rollback-checks", "-n0")
@@ -83,12 +80,19 @@ def test_rows_of_a_killed_session_are_removed_by_the_next_and_no_others(project:
     assert filled(project) == []
     append_by_person(project)
 
-    for reads, noted in (
-        (1, '"rows": null'),  # it had not read its rows yet
-        (3, '"rows": [['),  # it was about to remove them
+    append: dict[str, object] = {
+        "method": "POST",
+        "path": ":append$",
+        "hang": True,
+        "applied": True,
+    }
+    clear: dict[str, object] = {"method": "POST", "path": ":clear$", "hang": True}
+    for rule, noted in (
+        (append, '"rows": null'),  # it waits for the function, whose rows are written
+        (clear, '"rows": [['),  # it has read its rows and is about to remove them
     ):
         persons = len(filled(project)) + 1
-        kill_a_session(project, after_reads=reads, noted=noted)
+        kill_a_session(project, rule, noted=noted)
         append_by_person(project)
         after = project.pytest("-m", "rollback-checks", "-n0")
         assert after.status == 0, after.output
