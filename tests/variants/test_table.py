@@ -1,6 +1,7 @@
 """The page about wrong functions says what the tests do."""
 
 from tests.variants.table import PAGE, render
+from tests.variants.test_wrong_functions import SAMPLE
 from tests.variants.wrong_functions import WRONG_FUNCTIONS
 
 
@@ -15,3 +16,9 @@ def test_there_are_enough_and_every_gate_has_some() -> None:
         *("readiness", "health", "creative_coop", "vendor_regression", "zapier"),
         *("performance", "rollback_checks"),
     }
+
+
+def test_sample_has_one_of_each_gate() -> None:
+    gates = [wrong.gate for wrong in WRONG_FUNCTIONS if wrong.name in SAMPLE]
+    assert len(gates) == len(SAMPLE)
+    assert sorted(gates) == sorted({wrong.gate for wrong in WRONG_FUNCTIONS})

@@ -22,6 +22,23 @@ OTHER_FUNCTION = ROOT / "tests" / "suites" / "another_author"
 GATES = ("health", "creative_coop", "vendor_regression", "zapier", "performance", "rollback_checks")
 IDENTITY = "not test_the_revision_to_be_judged_answers"
 """The other function names no revision, and only the local cloud itself counts requests."""
+SAMPLE = frozenset(
+    {
+        "price accuracy 93.2 %: one price in 15 is the first product's",
+        "errors show the traceback",
+        "rows 44 on copy the first product's price and quantity",
+        "500 after the rows were written",
+        "rows go to the production tab whatever the configuration says",
+        "one request in ten fails",
+        "what serves writes beside the columns",
+    }
+)
+"""One of each gate, for CI: ``-k "sample or passes_every_gate"``."""
+
+
+def name_of(wrong: Wrong) -> str:
+    """The id of its test."""
+    return f"{'sample ' if wrong.name in SAMPLE else ''}{wrong.gate}: {wrong.name}"
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +88,7 @@ def apply(patch: Patch, folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("wrong", WRONG_FUNCTIONS, ids=lambda wrong: f"{wrong.gate}: {wrong.name}")
+@pytest.mark.parametrize("wrong", WRONG_FUNCTIONS, ids=name_of)
 def test_wrong_function_is_caught(wrong: Wrong, sheets: str, tmp_path: Path) -> None:
     source = tmp_path / "process_invoice"
     shutil.copytree(FUNCTION, source, ignore=shutil.ignore_patterns("__pycache__"))
