@@ -18,7 +18,7 @@ so that the cost stays near-linear; (3) what is left with an equal key and nothi
 the records alone, never on their order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -26,12 +26,14 @@ from typing import NamedTuple, TypeAlias
 
 from pytest_deploygate.checks.alignment import align
 from pytest_deploygate.checks.measures import FieldRule, Measure, is_right
-from pytest_deploygate.checks.pairing import Cells, Row
+from pytest_deploygate.checks.pairing import Cells, Row, cells_at
 
 Value: TypeAlias = str | int | float | Decimal | None
 """What a cell may hold; ``None`` and blank text are nothing."""
 Record: TypeAlias = Mapping[str, Value]
 """One line: field name to value. Fields without a rule are ignored, absent fields are nothing."""
+
+_KeyOf: TypeAlias = Callable[[Cells], Cells]
 
 LINE_ITEM = (
     FieldRule(name="code", measure=Measure.EXACT, is_key=True),
@@ -126,18 +128,13 @@ def compare(
     alignment = align(golden, extracted, rules)
     right = list(alignment.equal_cells)
     cells = list(alignment.equal_cells)
-    differing = []
-    for one, other in alignment.pairs:
-        wrong = _count(one.cells, other.cells, rules, right, cells)
-        if wrong:
-            differing.append(_difference(one, other, rules, wrong))
+    key_of = _key_getter(rules)
+    differing = _count_pairs(alignment.pairs, rules, right, cells)
     for row in (*alignment.missing, *alignment.extra):
         for place, cell in enumerate(row.cells):
             cells[place] += cell is not None
-    doubles = [row for row in alignment.extra if _key_cells(row.cells, rules) in alignment.copied]
-    others = [
-        row for row in alignment.extra if _key_cells(row.cells, rules) not in alignment.copied
-    ]
+    doubles = [row for row in alignment.extra if key_of(row.cells) in alignment.copied]
+    others = [row for row in alignment.extra if key_of(row.cells) not in alignment.copied]
     blank = Fraction(1 if golden else 0)
     total = sum(cells)
     return AccuracyReport(
@@ -148,49 +145,58 @@ def compare(
             for n, r, c in zip(names, right, cells, strict=True)
         ),
         overall=Fraction(sum(right), total) if total else Fraction(0),
-        missing=_keys(alignment.missing, rules),
-        extra=_keys(others, rules),
-        duplicates=_keys(doubles, rules),
+        missing=_keys(alignment.missing, key_of),
+        extra=_keys(others, key_of),
+        duplicates=_keys(doubles, key_of),
         differing=tuple(sorted(differing, key=lambda d: d.line)),
     )
 
 
-def _count(
-    one: Cells,
-    other: Cells,
+def _count_pairs(
+    pairs: Sequence[tuple[Row, Row]],
     rules: tuple[FieldRule, ...],
     right: list[int],
     cells: list[int],
-) -> list[int]:
-    """Add the cells of a pair to ``right`` and ``cells``; say which fields disagree."""
-    wrong = []
-    for place, (golden, found) in enumerate(zip(one, other, strict=True)):
-        if golden is None and found is None:
-            continue
-        cells[place] += 1
-        if golden == found or is_right(rules[place], golden, found):
-            right[place] += 1
-        else:
-            wrong.append(place)
-    return wrong
+) -> list[Difference]:
+    """Add the cells of all pairs to ``right`` and ``cells``; the pairs that differ."""
+    key_of = _key_getter(rules)
+    differing = []
+    for one, other in pairs:
+        wrong = [
+            place
+            for place, (golden, found) in enumerate(zip(one.cells, other.cells, strict=True))
+            if golden != found and not is_right(rules[place], golden, found)
+        ]
+        if wrong:
+            differing.append(_difference(one, other, rules, wrong, key_of))
+        for place in wrong:
+            right[place] -= 1
+    for place in range(len(rules)):
+        blank = sum(one.cells[place] is None and other.cells[place] is None for one, other in pairs)
+        cells[place] += len(pairs) - blank
+        right[place] += len(pairs) - blank
+    return differing
 
 
-def _difference(one: Row, other: Row, rules: tuple[FieldRule, ...], wrong: list[int]) -> Difference:
+def _difference(
+    one: Row, other: Row, rules: tuple[FieldRule, ...], wrong: list[int], key_of: _KeyOf
+) -> Difference:
     here, there = one.cells, other.cells
     fields = [(rules[place].name, here[place] or "", there[place] or "") for place in wrong]
-    return Difference(line=one.line, key=_key(here, rules), fields=tuple(fields))
+    return Difference(line=one.line, key=_shown(key_of(here)), fields=tuple(fields))
 
 
-def _keys(rows: Iterable[Row], rules: tuple[FieldRule, ...]) -> tuple[str, ...]:
-    return tuple(_key(row.cells, rules) for row in sorted(rows, key=lambda row: row.line))
+def _keys(rows: Iterable[Row], key_of: _KeyOf) -> tuple[str, ...]:
+    in_order = sorted(rows, key=lambda row: row.line)
+    return tuple(_shown(key_of(row.cells)) for row in in_order)
 
 
-def _key_cells(cells: Cells, rules: tuple[FieldRule, ...]) -> Cells:
-    return tuple(cell for cell, rule in zip(cells, rules, strict=True) if rule.is_key)
+def _key_getter(rules: tuple[FieldRule, ...]) -> _KeyOf:
+    return cells_at(tuple(place for place, rule in enumerate(rules) if rule.is_key))
 
 
-def _key(cells: Cells, rules: tuple[FieldRule, ...]) -> str:
-    return " / ".join(cell or "" for cell in _key_cells(cells, rules))
+def _shown(key: Cells) -> str:
+    return " / ".join([cell or "" for cell in key])
 
 
 def _percent(ratio: Fraction) -> str:

@@ -17,6 +17,8 @@ _MOST_CANDIDATES = 24
 _LARGEST_BLOCK = 48
 """A value that more records share than this tells nothing about which belong together."""
 _LEAST_KEY_SIMILARITY = 0.6
+_TELLING = (Measure.TEXT, Measure.EXACT)
+"""What tells a record whatever its key; a number alone proves nothing about unlike keys."""
 
 
 Cells: TypeAlias = tuple[str | None, ...]
@@ -63,7 +65,8 @@ class _Pairing:
         self.rules = rules
         self.key_places = tuple(i for i, rule in enumerate(rules) if rule.is_key)
         self.other_places = tuple(i for i, rule in enumerate(rules) if not rule.is_key)
-        self.key_of, self.rest_of = _getter(self.key_places), _getter(self.other_places)
+        self.key_of, self.rest_of = cells_at(self.key_places), cells_at(self.other_places)
+        self.has_texts = any(rules[p].measure in _TELLING for p in self.other_places)
         self.pairs: list[tuple[Row, Row]] = []
         self.namesakes: Mapping[Cells, list[Cells]] = {}
 
@@ -105,7 +108,9 @@ class _Pairing:
         equal = len(self.other_places)
         for rest, (i, *more) in here.items():
             j, *others = there.get(rest, (-1,))
-            if j >= 0 and not more and not others and self._is_like(i, j, equal):
+            if j < 0 or more or others or equal <= self._equal_to_its_own(j):
+                continue
+            if self.has_texts or self._key_similarity(i, j) >= _LEAST_KEY_SIMILARITY:
                 yield equal, 0.0, i, j
 
     def _by_rest(self, rows: list[Row]) -> dict[Cells, list[int]]:
@@ -200,10 +205,10 @@ class _Pairing:
         )
 
     def _is_told_by_text(self, i: int, j: int) -> bool:
-        """Whether a text or exact field besides the key agrees: a number alone proves nothing about unlike keys."""
+        """Whether a field besides the key agrees that tells a record."""
         one, other = self.golden[i], self.found[j]
         return any(
-            self.rules[p].measure in (Measure.TEXT, Measure.EXACT)
+            self.rules[p].measure in _TELLING
             and one.cells[p] is not None
             and is_right(self.rules[p], one.cells[p], other.cells[p])
             for p in self.other_places
@@ -219,7 +224,7 @@ def _distinct(blocks: list[list[int]]) -> Iterator[int]:
                 yield place
 
 
-def _getter(places: tuple[int, ...]) -> Callable[[Cells], Cells]:
+def cells_at(places: tuple[int, ...]) -> Callable[[Cells], Cells]:
     """Gives the cells at ``places`` as a tuple."""
     if len(places) == 1:
         return itemgetter(slice(places[0], places[0] + 1))
