@@ -7,15 +7,21 @@ Source: https://developers.google.com/workspace/sheets/api/reference/rest/v4/spr
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
+from functools import partial
 from urllib.parse import quote, urlencode
 
 from pytest_deploygate.checks.probe import Answer, Endpoint, Json, Probe, WouldWrite
 from pytest_deploygate.checks.rows import Cell, SheetRow, padded
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.values import Secret
+
+_PAUSES_S = (2, 4, 8, 16, 32)
+"""After a 429 (refused, nothing was done): Google allows 60 requests a minute and asks for waits that double.
+Source: https://developers.google.com/workspace/sheets/api/limits"""
 
 
 class SheetUnreadable(DeployGateError):
@@ -53,7 +59,9 @@ class SheetReader:
         *,
         token: Secret | None = None,
         may_write: bool = False,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._pause = pause
         self.spreadsheet_id = spreadsheet_id
         self.tab = tab
         self._may_write = may_write
@@ -135,7 +143,7 @@ class SheetReader:
             )
         for first, last in _runs(sorted(row.number for row in rows)):
             path = f"/{self._range(f'A{first}:H{last}')}:clear"
-            self._checked(self._probe.post(path, json_body={}))
+            self._checked(partial(self._probe.post, path, json_body={}))
 
     def _read(self, columns: str, rendering: Rendering) -> list[list[Cell]]:
         query = urlencode(
@@ -145,7 +153,8 @@ class SheetReader:
                 "majorDimension": "ROWS",
             }
         )
-        answer = self._checked(self._probe.get(f"/{self._range(columns)}?{query}"))
+        path = f"/{self._range(columns)}?{query}"
+        answer = self._checked(partial(self._probe.get, path))
         values = answer.get("values", [])
         if not isinstance(values, list) or not all(isinstance(row, list) for row in values):
             raise SheetUnreadable(f"tab {self.tab!r} was answered without rows")
@@ -158,7 +167,13 @@ class SheetReader:
         quoted = "'{}'".format(self.tab.replace("'", "''"))
         return quote(f"{quoted}!{columns}" if columns else quoted, safe="")
 
-    def _checked(self, answer: Answer) -> Mapping[str, Json]:
+    def _checked(self, ask: Callable[[], Answer]) -> Mapping[str, Json]:
+        answer = ask()
+        for pause_s in _PAUSES_S:
+            if answer.status != 429:
+                break
+            self._pause(pause_s)
+            answer = ask()
         if answer.status != 200 or not isinstance(answer.json, Mapping):
             raise SheetUnreadable(
                 f"the Sheets API answered HTTP {answer.status} for tab {self.tab!r}{_reason(answer)}",

@@ -11,7 +11,7 @@ from pytest_deploygate.checks.sheet import (
     SheetUnreadable,
 )
 from pytest_deploygate.core.values import Secret
-from tests.checks.loopback import Server, ServerMaker
+from tests.checks.loopback import Asked, Reply, Server, ServerMaker
 from tests.checks.sheets import FakeSheets, Tab, append
 
 NAME = "Year's sheet 1"
@@ -139,6 +139,29 @@ def test_missing_tab_is_told_with_the_reason(http_server: ServerMaker) -> None:
     server = http_server(FakeSheets("s", {}).respond)
     with pytest.raises(SheetUnreadable, match=r"HTTP 400 for tab 'TEST' \(INVALID_ARGUMENT\)"):
         SheetReader(server.url, "s", "TEST").rows()
+
+
+@pytest.mark.parametrize(("refusals", "is_read"), [(1, True), (5, True), (6, False)])
+def test_tab_is_asked_again_when_there_were_too_many_requests(
+    http_server: ServerMaker, refusals: int, is_read: bool
+) -> None:
+    """Google refuses more than 60 reads a minute; nothing was done then, so asking again is safe."""
+    sheets = FakeSheets("s", {"TEST": Tab(rows=[["", 1, "V", "N", "C - d", 1.5, 2]])})
+    left = iter(range(refusals))
+
+    def respond(asked: Asked) -> Reply:
+        refused = Reply(status=429, body=b'{"error": {"status": "RESOURCE_EXHAUSTED"}}')
+        return sheets.respond(asked) if next(left, None) is None else refused
+
+    pauses: list[float] = []
+    server = http_server(respond)
+    reader = SheetReader(server.url, "s", "TEST", may_write=True, pause=pauses.append)
+    if is_read:
+        assert len(reader.rows()) == 1
+    else:
+        with pytest.raises(SheetUnreadable, match=r"429 .*RESOURCE_EXHAUSTED"):
+            reader.rows()
+    assert pauses == [2, 4, 8, 16, 32][:refusals]
 
 
 def test_token_is_sent(http_server: ServerMaker) -> None:
