@@ -192,7 +192,7 @@ def _with_ports(
     out: Output,
     guard: SignalGuard,
 ) -> Rollback:
-    settled = () if wish.is_emergency else _settle(operator, ports, wish, out)
+    settled = () if wish.is_emergency else _settle(ports, wish, out)
     now = ports.target.snapshot()
     if back := _back_already(settled, now, wish):
         return _nothing_left(environment, wish, now, back)
@@ -202,7 +202,7 @@ def _with_ports(
         f"Return all traffic of {environment.name} to {plan.to}, from {_shares(now)}?",
         is_sure=wish.is_sure,
     )
-    if wish.is_emergency:
+    if wish.is_emergency or _stranded(settled):
         _take_lease_away(operator, ports, wish, out)
     with guard.shield():
         rollout = _roll_back(operator, ports, plan, wish, out)
@@ -219,19 +219,21 @@ def _pinned(ports: Ports) -> tuple[str, ...]:
     return ()
 
 
-def _settle(operator: Operator, ports: Ports, wish: Wish, out: Output) -> tuple[Recovery, ...]:
+def _settle(ports: Ports, wish: Wish, out: Output) -> tuple[Recovery, ...]:
     """Bring to an end what dead processes left; what stays stranded is this person's to decide."""
     settled = wiring.recover(ports, progress=out.progress)
     for one in settled:
         out.note(f"settled {one.rollout_id}: {one.state.value}: {one.sentence}")
-    if any(one.state is State.STRANDED for one in settled):
-        if not (wish.to or wish.to_backup):
-            raise PolicyRefused(
-                f"rollout {settled[-1].rollout_id} is stranded: {settled[-1].sentence}",
-                hint="say what shall serve: --to REVISION, or --to-backup ID",
-            )
-        ports.store.break_lease(ports.environment, operator.actor, f"rollback: {wish.reason}")
+    if _stranded(settled) and not (wish.to or wish.to_backup):
+        raise PolicyRefused(
+            f"rollout {settled[-1].rollout_id} is stranded: {settled[-1].sentence}",
+            hint="say what shall serve: --to REVISION, or --to-backup ID",
+        )
     return settled
+
+
+def _stranded(settled: Sequence[Recovery]) -> bool:
+    return any(one.state is State.STRANDED for one in settled)
 
 
 def _back_already(settled: Sequence[Recovery], now: Snapshot, wish: Wish) -> Recovery | None:
@@ -260,9 +262,8 @@ def _plan(ports: Ports, now: Snapshot, wish: Wish) -> RollbackPlan:
 
 
 def _take_lease_away(operator: Operator, ports: Ports, wish: Wish, out: Output) -> None:
-    broken = ports.store.break_lease(
-        ports.environment, operator.actor, f"emergency rollback: {wish.reason}"
-    )
+    what = "emergency rollback" if wish.is_emergency else "rollback"
+    broken = ports.store.break_lease(ports.environment, operator.actor, f"{what}: {wish.reason}")
     if broken is not None:
         out.note(f"took the lease away from {broken.actor} ({broken.purpose})")
 

@@ -171,10 +171,7 @@ def settle(
     found = record.state
     rollout = Ledgered(ports, record, lease, progress)
     rollout.keeps_lease = True
-    sentence = f"the process that ran rollout {record.rollout_id} died while it was {found.value}"
-    if found is State.STRANDED:
-        sentence = f"tried again, as it was stranded: {record.reason}"
-    reason = Reason(code=ReasonCode.PROCESS_LOST, sentence=sentence)
+    reason = _why(record)
     progress("recovering", reason.sentence)
     if found is State.FINALISING:
         tidy_or_note(rollout, reason)
@@ -193,6 +190,18 @@ def settle(
         state=rollout.state,
         sentence=rollout.record.reason,
     )
+
+
+def _why(record: RolloutRecord) -> Reason:
+    """Why an open rollout goes back now; one that is stranded goes on for the reason that it had."""
+    facts = record.facts
+    if record.state is State.STRANDED and "broke_because" in facts:
+        code = ReasonCode(facts.get("broke_code", ReasonCode.PROCESS_LOST.value))
+        return Reason(code=code, sentence=facts["broke_because"])
+    died = (
+        f"the process that ran rollout {record.rollout_id} died while it was {record.state.value}"
+    )
+    return Reason(code=ReasonCode.PROCESS_LOST, sentence=died)
 
 
 def _settle_marked(

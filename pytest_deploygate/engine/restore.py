@@ -50,7 +50,11 @@ def restore(rollout: Ledgered, reason: Reason) -> None:
         rollout.move(Event.RESTORED, {"seconds": seconds})
         rollout.close(reason)
         return
-    rollout.note(rollback_error=str(failure), broke_because=reason.sentence)
+    rollout.note(
+        rollback_error=str(failure),
+        broke_because=reason.sentence,
+        broke_code=reason.code.value,
+    )
     rollout.move(Event.NOT_RESTORED, {"error": failure.message})
     code = ReasonCode.DRIFTED if isinstance(failure, Drifted) else ReasonCode.ROLLBACK_UNVERIFIED
     rollout.close(

@@ -249,6 +249,10 @@ def test_rollback_that_cannot_be_verified_is_stranded_until_it_can(shop: Shop) -
     assert recovered.status == 0, recovered.err
     assert recovered.json["serving"] == {"svc-00001": 100}
     assert shop.run("status").status == 0
+    last = shop.run("show", "last", "--json").json["rollout"]
+    assert isinstance(last, dict)
+    assert (last["reason"], last["reason_code"]) == ("orders without prices", "requested")
+    assert "this very release was rolled back before" in shop.deploy("v2").out
 
 
 def test_rollback_by_name_decides_what_a_stranded_rollout_left_open(shop: Shop) -> None:
