@@ -80,7 +80,7 @@ class Stop:
     epilog=examples(
         "deploygate watch production --interval 300",
         "deploygate watch production --once || mail -s 'production' ops@example.com < /dev/null",
-        "*/5 * * * * cd /srv/invoices && deploygate watch production --once  (cron)",
+        "*/5 * * * * cd /srv/invoices && .venv/bin/deploygate watch production --once  (cron)",
     ),
 )
 @optional_environment
