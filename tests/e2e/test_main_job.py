@@ -195,7 +195,7 @@ def test_sigkill_while_a_candidate_serves_ends_with_the_baseline(source: Project
     process = source.start("--deploy-to=local")
     until(lambda: source.answering() != before, seconds=120, what="the candidate serves")
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=30)
+    assert source.finish(process).status == -signal.SIGKILL
     until(lambda: source.answering() == before, seconds=120, what="the baseline serves again")
     until(
         lambda: bool(journal(source)) and journal(source)[-1]["state"] == "ROLLED_BACK",
