@@ -113,7 +113,9 @@ def test_the_whole_configuration_is_tried_with_secrets_and_twin(project: Project
     assert second.status == 1, second.output
     assert "gate alive failed" in second.output
     assert record_of(project, second).facts["secrets"] == "GREETING_KEY=greeting-key:2"
-    assert requests.get(project.url, timeout=30).text == "hello, world\n"
+    assert requests.get(project.url, timeout=30).status_code == 403  # closed, as production is
+    anybody = {"Authorization": "Bearer anybody"}
+    assert requests.get(project.url, headers=anybody, timeout=30).text == "hello, world\n"
     noted = "deploygate: note: hello-world has variables that the settings do not name"
     assert noted in second.output
     assert KEY not in first.output + second.output
