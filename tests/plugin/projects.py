@@ -219,9 +219,7 @@ def _junit(path: Path) -> JUnitXml | None:
 
 def environment(more: Mapping[str, str]) -> dict[str, str]:
     """Variables of a run: nothing of the pytest that runs the tests."""
-    kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "DEPLOYGATE", "COV"))
-    }
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "DEPLOYGATE"))}
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
     return {**kept, "PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "160", **more}
 
