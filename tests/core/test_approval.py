@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_deploygate.core.approval import plan_digest
-from pytest_deploygate.core.policy import Condition, Gate, PhasePolicy, Policy, Trigger
+from pytest_deploygate.core.policy import Condition, Gate, Leniency, PhasePolicy, Policy, Trigger
 from pytest_deploygate.core.values import Digest, Phase, RevisionName, Severity
 
 POLICY = Policy(
@@ -42,6 +42,15 @@ def test_plan_digest_is_the_same_for_the_same_plan() -> None:
     assert len(digest()) == 64
 
 
+def test_plan_digest_does_not_depend_on_the_order_of_phases() -> None:
+    one = PhasePolicy(threshold=Fraction(1), budget_s=1)
+    phases = dict.fromkeys(Phase, one)
+    turned = dict(reversed(phases.items()))
+    assert digest(policy=replace(POLICY, phases=phases)) == digest(
+        policy=replace(POLICY, phases=turned)
+    )
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -52,6 +61,21 @@ def test_plan_digest_is_the_same_for_the_same_plan() -> None:
         {"policy": replace(POLICY, gates=())},
         {"policy": replace(POLICY, gates=(replace(POLICY.gates[0], threshold=Fraction(1, 2)),))},
         {"policy": replace(POLICY, triggers=())},
+        {"policy": replace(POLICY, gates=(replace(POLICY.gates[0], phase=Phase.LIVE),))},
+        {"policy": replace(POLICY, gates=(replace(POLICY.gates[0], skips=Leniency.ALLOW),))},
+        {"policy": replace(POLICY, gates=(replace(POLICY.gates[0], least_checks=2),))},
+        {"policy": replace(POLICY, gates=(replace(POLICY.gates[0], required=False),))},
+        {
+            "policy": replace(
+                POLICY, triggers=(replace(POLICY.triggers[0], severity=Severity.HIGH),)
+            )
+        },
+        {"policy": replace(POLICY, phases={Phase.LIVE: POLICY.phases[Phase.CANDIDATE]})},
+        {
+            "policy": replace(
+                POLICY, phases={Phase.CANDIDATE: PhasePolicy(threshold=Fraction(1), budget_s=300)}
+            )
+        },
     ],
 )
 def test_plan_digest_differs_when_any_part_differs(other: dict[str, Any]) -> None:
