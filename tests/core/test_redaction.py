@@ -41,7 +41,7 @@ def test_values_are_learned_line_by_line_and_short_ones_left_alone() -> None:
 
 
 @pytest.mark.parametrize("end", ["", "x"])
-@pytest.mark.parametrize("middle", ['"', "\n", "\\", "é"])
+@pytest.mark.parametrize("middle", ['"', "\n", "\\", "é", "\x0b"])
 def test_value_is_found_as_json_and_python_write_it(middle: str, end: str) -> None:
     """Nothing of it is left at either end."""
     value = f"abcdefgh{middle}ijklmnop{end}"
