@@ -104,6 +104,7 @@ class DistributedRunner:
         self._nodes: list[_Node] = []
         self._is_fresh = True
         self._total = 0
+        self._inventory = ""
         if config.getoption("maxworkerrestart", None) is None:
             config.option.maxworkerrestart = (
                 "1"  # a crash is a failed check; replacing goes on to the others
@@ -144,7 +145,7 @@ class DistributedRunner:
                 "no worker of pytest-xdist collected anything: each of them died as it started or collected"
             )
             return
-        first = found[0]
+        first = self._inventory = found[0]
         if any(other != first for other in found[1:]):
             self._recorder.doubt("the workers collected different checks")
         self._recorder.take_inventory(_checks(first))
@@ -191,6 +192,8 @@ class DistributedRunner:
             getattr(ds, name).clear()
         ds.pytest_sessionstart(session)
         for found in self._inventories():
+            if found == self._inventory:
+                continue
             if {c.nodeid for c in _checks(found)} != {
                 c.nodeid for p in Phase for c in self._recorder.checks_of(p)
             }:

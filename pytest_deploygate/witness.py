@@ -182,10 +182,11 @@ def _at_best(claim: _Claim, raised: BaseException | None) -> _Claim:
 
 def _has_body(item: pytest.Item) -> bool:
     """Whether a check is a plain function or method, which pytest calls by a hook."""
-    cls = getattr(item, "cls", None)
-    return isinstance(item, pytest.Function) and not (
-        cls is not None and issubclass(cls, unittest.TestCase)
-    )
+    if not isinstance(item, pytest.Function):
+        return False
+    if not isinstance(item.parent, pytest.Class):
+        return True
+    return not issubclass(item.parent.obj, unittest.TestCase)
 
 
 def _insist() -> None:

@@ -53,6 +53,8 @@ class ReportFact:
 
 
 _WHENS = ("setup", "call", "teardown")
+_PLAIN_PASS = tuple(ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in _WHENS)
+"""What almost every check comes to."""
 
 
 def fold(facts: Iterable[ReportFact]) -> CheckState:
@@ -61,6 +63,9 @@ def fold(facts: Iterable[ReportFact]) -> CheckState:
     PASSED needs exactly one attempt with setup, call and teardown all passed, nothing expected to fail, and no
     subtest that is anything but passed. Several attempts whose last one passed are FLAKY.
     """
+    facts = tuple(facts)
+    if facts == _PLAIN_PASS:
+        return CheckState.PASSED
     attempts: list[list[ReportFact]] = []
     for fact in facts:
         if fact.when not in _WHENS:

@@ -32,10 +32,9 @@ class Redacting:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """One report of a check, from this process or from a worker."""
         self._clean_report(report)
-        report.user_properties = [
-            (name, value) if name in _OWN_WORDS else (self._clean(name), self._cleaned(value))
-            for name, value in report.user_properties
-        ]
+        for index, (name, value) in enumerate(report.user_properties):
+            if name not in _OWN_WORDS:
+                report.user_properties[index] = (self._clean(name), self._cleaned(value))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -57,7 +56,8 @@ class Redacting:
     def _clean_report(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if (context := getattr(report, "context", None)) is not None:
             self._clean_context(context)
-        report.sections = [(title, self._clean(text)) for title, text in report.sections]
+        if report.sections:
+            report.sections = [(title, self._clean(text)) for title, text in report.sections]
         before = report.longrepr
         if before is None or self._clean(str(before)) == str(before):
             return
