@@ -30,6 +30,9 @@ def project(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
     for gate in LEFT_OUT:
         text, count = re.subn(rf"\[tool\.deploygate\.gates\.{gate}\]\n(?:.+\n)+", "", text)
         assert count == 1
+        text = re.sub(
+            rf"^{gate} = .+\n", "", text, flags=re.MULTILINE
+        )  # what is otherwise elsewhere
     text, count = re.subn(
         r"\[tool\.deploygate\.environments\.local\.verify-environment\]\n(?:.+\n)+", "", text
     )
