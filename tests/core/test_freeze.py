@@ -1,6 +1,8 @@
 """Freeze windows: what holds when, in which zone, and what cannot be read."""
 
+import sys
 import time
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -187,3 +189,17 @@ def test_end_of_a_window_is_told_in_utc_wherever_the_machine_is(
         time.tzset()
     assert end is not None
     assert end.utcoffset() == timedelta(0)
+
+
+def test_machine_without_time_zones_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    ZoneInfo.clear_cache(only_keys=["America/Lima"])
+    zoneinfo.reset_tzpath(to=())
+    try:
+        with pytest.raises(ConfigError, match="this machine has no time zone database") as caught:
+            parse("fri 15:00 - mon 07:00 America/Lima")
+    finally:
+        zoneinfo.reset_tzpath()
+    assert caught.value.hint == "pip install tzdata"

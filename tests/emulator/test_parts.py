@@ -1,5 +1,6 @@
 """Parts of the local cloud that need no process: balancing, interpreters, sheets' ranges, state, memory."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -142,5 +143,7 @@ def test_memory_counts_children() -> None:
 def test_process_control_loads_no_server() -> None:
     heavy = "{'aiohttp', 'google.cloud.functions_v2', 'psutil', 'sqlite3'}"
     code = f"import sys, pytest_deploygate.emulator.process; print({heavy} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=kept, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

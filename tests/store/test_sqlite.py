@@ -367,10 +367,11 @@ except StoreError as error:
 
 
 def as_somebody_else(path: Path, what: str) -> str:
-    """What a process without root's rights is told."""
+    """What a process without root's rights is told; it is not measured, since it may write nothing."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(path), what],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**kept, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
