@@ -79,7 +79,7 @@ def test_wheel_deploys_a_strangers_function_and_keeps_it_when_a_gate_breaks(
     main.write_text(FUNCTION.replace("hello, {", "goodbye, {"), encoding="utf-8")
     second = _pytest(python, folder, build_cache)
     assert second.returncode == 1, second.stdout
-    assert "ROLL_BACK: gate greeting failed: 0/1 checks passed" in second.stdout
+    assert "ROLL_BACK: gate greeting failed: 1/2 checks passed" in second.stdout
     assert requests.get(url, timeout=30).text == "hello, world\n"
 
 
