@@ -148,8 +148,8 @@ class Settings:
         return self.root / ".deploygate"
 
 
-def load(root: Path) -> Settings:
-    """Read and check the settings of the project at ``root``.
+def load(root: Path, *, is_checked: bool = False) -> Settings:
+    """Read and check the settings of the project at ``root``; ``is_checked`` says that another process just has.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or does not fit the schema.
@@ -172,7 +172,8 @@ def load(root: Path) -> Settings:
             f"{path}: there is no [tool.deploygate] table",
             hint="the guide in docs/guide.md starts with a minimal one",
         )
-    _validate(path, table)
+    if not is_checked:
+        _validate(path, table)
     return _build(path, table)
 
 

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.probe import Endpoint, Probe
+from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.core.evidence import Measurement
 from pytest_deploygate.stash import DEPLOYMENT, MEASURE_PROPERTY
+
+if TYPE_CHECKING:
+    from pytest_deploygate.checks.probe import Probe
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +24,11 @@ def deployment(pytestconfig: pytest.Config) -> Deployment:
     return found
 
 
-def _probe(endpoint: Endpoint | None, what: str) -> Iterator[Probe]:
+def _probe(endpoint: Endpoint | None, what: str) -> "Iterator[Probe]":
     if endpoint is None:
         pytest.fail(f"there is no {what} in this deployment", pytrace=False)
+    from pytest_deploygate.checks.probe import Probe
+
     probe = Probe(endpoint)
     try:
         yield probe
@@ -31,19 +37,19 @@ def _probe(endpoint: Endpoint | None, what: str) -> Iterator[Probe]:
 
 
 @pytest.fixture(scope="session")
-def candidate(deployment: Deployment) -> Iterator[Probe]:
+def candidate(deployment: Deployment) -> "Iterator[Probe]":
     """HTTP client of what is judged, on its verification revision: it may write."""
     yield from _probe(deployment.candidate, "verification revision")
 
 
 @pytest.fixture(scope="session")
-def twin(deployment: Deployment) -> Iterator[Probe]:
+def twin(deployment: Deployment) -> "Iterator[Probe]":
     """HTTP client of the revision that would be promoted: refuses any request that might write."""
     yield from _probe(deployment.twin, "candidate with the production configuration")
 
 
 @pytest.fixture(scope="session")
-def live(deployment: Deployment) -> Iterator[Probe]:
+def live(deployment: Deployment) -> "Iterator[Probe]":
     """HTTP client of the public URL: refuses any request that might write."""
     yield from _probe(deployment.live, "public URL")
 

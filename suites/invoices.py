@@ -16,7 +16,8 @@ from pathlib import Path
 from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
 from pytest_deploygate.checks.contract import Violation, load_schema, violations
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.probe import Answer, Json
+from pytest_deploygate.checks.endpoint import Json
+from pytest_deploygate.checks.probe import Answer
 from pytest_deploygate.checks.rows import InvoiceLine, SheetRow, parse_day, parse_line
 from pytest_deploygate.checks.sheet import SheetReader
 from pytest_deploygate.checks.zapier import Call, HeaderSet, file_call, load_header_sets

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 from jsonschema.validators import validator_for
 
-from pytest_deploygate.checks.probe import Json
+from pytest_deploygate.checks.endpoint import Json
 from pytest_deploygate.core.errors import ConfigError
 
 _MOST_VIOLATIONS = 10

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from pytest_deploygate.checks.probe import Endpoint, Json
+from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.values import Phase, Secret
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
 
-from pytest_deploygate.checks.probe import Endpoint, Probe, ProbeFailed, is_loopback
+from pytest_deploygate.checks.endpoint import Endpoint
+from pytest_deploygate.checks.probe import Probe, ProbeFailed, is_loopback
 from pytest_deploygate.core.errors import ConfigError
 
 PDF = "application/pdf"

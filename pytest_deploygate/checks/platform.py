@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
-from pytest_deploygate.checks.probe import Endpoint, Json, Probe
+from pytest_deploygate.checks.endpoint import Endpoint, Json
+from pytest_deploygate.checks.probe import Probe
 from pytest_deploygate.core.errors import DeployGateError
 
 

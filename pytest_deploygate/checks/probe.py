@@ -20,11 +20,10 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
+from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.values import Secret
 
-Json: TypeAlias = "Mapping[str, Json] | list[Json] | str | int | float | bool | None"
-"""A JSON document."""
 Files: TypeAlias = Mapping[str, tuple[str, bytes, str]]
 """Parts of a multipart form: field name to (file name, content, content type)."""
 
@@ -60,17 +59,6 @@ class ProbeFailed(DeployGateError):
     def __init__(self, message: str, *, trouble: Trouble, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.trouble = trouble
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a revision answers: ``url`` (http or https), the revision's expected name or ``""``, what is allowed."""
-
-    url: str
-    revision: str = ""
-    token: Secret | None = None
-    """Identity token for the ``Authorization`` header."""
-    may_write: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from enum import Enum, unique
 from functools import partial
 from urllib.parse import quote, urlencode
 
-from pytest_deploygate.checks.probe import Answer, Endpoint, Json, Probe, WouldWrite
+from pytest_deploygate.checks.endpoint import Endpoint, Json
+from pytest_deploygate.checks.probe import Answer, Probe, WouldWrite
 from pytest_deploygate.checks.rows import Cell, SheetRow, padded
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.values import Secret

@@ -42,7 +42,7 @@ def isolate(config: pytest.Config) -> None:
 def _read(config: pytest.Config) -> tuple[DeployOptions, Settings, Environment]:
     root = config.rootpath
     options = read_options(config, is_configured=is_configured(root))
-    settings = load(root)
+    settings = load(root, is_checked=hasattr(config, "workerinput"))  # by the controller
     name = options.environment
     if options.mode is Mode.PASSIVE and settings.default_environment not in settings.environments:
         name = next(iter(settings.environments))

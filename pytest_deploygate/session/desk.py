@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment, Previous
-from pytest_deploygate.checks.probe import Endpoint
+from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.config import Environment, Settings
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.record import RolloutRecord

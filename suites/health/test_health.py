@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.platform import LocalStatistics
-from pytest_deploygate.checks.probe import Answer, Endpoint, Probe
+from pytest_deploygate.checks.probe import Answer, Probe
 from suites.invoices import contract_violations
 
 LONGEST_ANSWER_S = 5.0

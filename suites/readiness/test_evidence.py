@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pytest_deploygate.checks.contract import violations
-from pytest_deploygate.checks.probe import Json
+from pytest_deploygate.checks.endpoint import Json
 from suites.invoices import DOCUMENTS, EXPECTED, ORDER, golden, header_sets, schema, vendors
 
 NAMES = sorted(path.stem for path in EXPECTED.glob("*.json"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.checks.contract import load_schema, violations
-from pytest_deploygate.checks.probe import Json
+from pytest_deploygate.checks.endpoint import Json
 from pytest_deploygate.core.errors import ConfigError
 
 SCHEMA: dict[str, Json] = {

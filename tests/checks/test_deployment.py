@@ -6,7 +6,7 @@ import traceback
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment, DeploymentDamaged, Previous
-from pytest_deploygate.checks.probe import Endpoint
+from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.core.values import Phase, Secret
 
 FULL = Deployment(

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
+from pytest_deploygate.checks.endpoint import Json
 from pytest_deploygate.checks.platform import (
     LocalStatistics,
     RevisionStatistics,
     StatisticsMissing,
     parse_statistics,
 )
-from pytest_deploygate.checks.probe import Json
 from tests.checks.loopback import Asked, Reply, ServerMaker
 
 FULL: dict[str, Json] = {

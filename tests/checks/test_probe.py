@@ -6,9 +6,8 @@ import traceback
 
 import pytest
 
+from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.checks.probe import (
-    Endpoint,
-    Json,
     Probe,
     ProbeFailed,
     Trouble,

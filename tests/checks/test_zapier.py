@@ -10,8 +10,9 @@ from urllib.parse import parse_qs
 import pytest
 import requests
 
+from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.filehost import serve_files
-from pytest_deploygate.checks.probe import Answer, Endpoint, Probe, WouldWrite
+from pytest_deploygate.checks.probe import Answer, Probe, WouldWrite
 from pytest_deploygate.checks.zapier import (
     BodyKind,
     HeaderSet,

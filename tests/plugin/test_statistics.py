@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.probe import Endpoint
+from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
 from pytest_deploygate.core.policy import StatisticsWindow, Trigger
 from pytest_deploygate.core.values import Phase, RevisionName

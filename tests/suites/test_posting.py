@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.checks.probe import Endpoint, Probe
+from pytest_deploygate.checks.endpoint import Endpoint
+from pytest_deploygate.checks.probe import Probe
 from pytest_deploygate.checks.rows import SheetRow
 from pytest_deploygate.checks.sheet import SheetDisturbed, SheetReader
 from pytest_deploygate.checks.traces import Trace, TraceDamaged, TraceFile

@@ -23,7 +23,8 @@ import pytest
 import requests
 
 from pytest_deploygate.checks.deployment import Deployment, Previous
-from pytest_deploygate.checks.probe import Endpoint, Probe
+from pytest_deploygate.checks.endpoint import Endpoint
+from pytest_deploygate.checks.probe import Probe
 from pytest_deploygate.core.evidence import Measurement
 from pytest_deploygate.core.values import Phase
 from tests.checks.loopback import Asked, Reply, serving

@@ -1,0 +1,21 @@
+"""Where a revision answers; apart from the client that asks there, which loads an HTTP library that most never use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pytest_deploygate.core.values import Secret
+
+Json: TypeAlias = "Mapping[str, Json] | list[Json] | str | int | float | bool | None"
+"""A JSON document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a revision answers: ``url`` (http or https), the revision's expected name or ``""``, what is allowed."""
+
+    url: str
+    revision: str = ""
+    token: Secret | None = None
+    """Identity token for the ``Authorization`` header."""
+    may_write: bool = False
