@@ -186,9 +186,8 @@ def _has_body(item: pytest.Item) -> bool:
         return False
     if not isinstance(item.parent, pytest.Class):
         return True
-    unittest = sys.modules.get(
-        "unittest"
-    )  # a class of its kind cannot be there where it was not loaded
+    # a class of its kind cannot be there where it was not loaded
+    unittest = sys.modules.get("unittest")
     return unittest is None or not issubclass(item.parent.obj, unittest.TestCase)
 
 
