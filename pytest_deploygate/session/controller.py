@@ -124,6 +124,11 @@ class Controller:
         if session.config.getoption("collectonly", False):
             return None
         self._has_run = True
+        with self._desk.signals.heard():
+            self._run(session)
+        return True
+
+    def _run(self, session: pytest.Session) -> None:
         desk = self._desk
         self._junit.write_now(self._properties(_pending("the session died before it decided")))
         desk.runner.collect(session)
@@ -137,9 +142,8 @@ class Controller:
                 verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.NOT_PROMOTED
             )
             desk.skip_rest(reason)
-            return True
+            return
         self._flow.run(session)
-        return True
 
     # -- session end -----------------------------------------------------------------------------
 

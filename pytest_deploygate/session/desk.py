@@ -90,7 +90,8 @@ class Desk:
         self.config.stash[REDACTOR].learn(_tokens_of(deployment))
         budget = Budget(self.settings.policy.phases[phase].budget_s)
         try:
-            self.runner.run(session, phase, deployment, budget)
+            with self.signals.heard():
+                self.runner.run(session, phase, deployment, budget)
             if self.statistics is not None and phase is not Phase.READINESS:
                 self.statistics.add(phase, deployment)
         except BaseException:

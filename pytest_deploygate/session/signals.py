@@ -51,6 +51,21 @@ class SignalGuard:
         if self.received and not known:
             raise KeyboardInterrupt(f"signal {self.received[0]}")
 
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Let no signal get lost in the block: neither where a check catches what it raises, nor in another's lock.
+
+        An interrupt between two steps of a lock ends as an error about that lock.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self.received:
+                raise KeyboardInterrupt(f"signal {self.received[0]}") from error
+            raise
+        if self.received:
+            raise KeyboardInterrupt(f"signal {self.received[0]}")
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         name = signal.Signals(number).name

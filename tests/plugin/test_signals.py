@@ -80,6 +80,40 @@ def test_signal_ends_in_the_baseline(
     assert {"test_honest", "test_lie"} <= names, "checks that did not run are named all the same"
 
 
+CAUGHT = (
+    "import time\nfrom pathlib import Path\ndef test_lie():\n    try:\n"
+    "        Path('running').touch()\n        while True: time.sleep(0.05)\n"
+    "    except KeyboardInterrupt: {then}\n"
+)
+BREAKS_THE_LOOP = (
+    "import pytest\n@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_protocol():\n    try: return (yield)\n"
+    "    except KeyboardInterrupt: raise RuntimeError('release unlocked lock')\n"
+)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({LIE: CAUGHT.format(then="pass")}, id="a check goes on"),
+        pytest.param({LIE: CAUGHT.format(then="raise OSError")}, id="a check makes another of it"),
+        pytest.param(CANDIDATE | {"conftest.py": BREAKS_THE_LOOP}, id="a lock breaks"),
+    ],
+)
+def test_signal_that_others_catch_is_heard_all_the_same(
+    project: Project, before: str, files: dict[str, str]
+) -> None:
+    project.write(files)
+    with project.started(project.command()) as process:
+        wait_for(project.root / "running", process)
+        process.send_signal(signal.SIGTERM)
+        run = project.ended(process)
+    assert (run.status, run.serving) == (2, before), run.output
+    assert run.record is not None
+    assert run.record.reason_code == "interrupted"
+    assert "signal SIGTERM" in run.output
+    assert "INTERNALERROR" not in run.output
+
+
 def test_sigint_is_heard_where_the_shell_had_it_ignored(project: Project, before: str) -> None:
     """As in ``pytest &`` of a shell without job control, which is what many CI wrappers do."""
     project.write(CANDIDATE)
