@@ -136,9 +136,10 @@ def test_writes_are_synced_and_readers_do_not_wait_for_writers(store: SqlStore) 
 
 
 def test_records_are_told_apart_by_their_lineage(tmp_path: Path) -> None:
-    one, other = opened(tmp_path / "a.db"), opened(tmp_path / "b.db")
-    assert one.lineage != other.lineage
-    assert opened(tmp_path / "a.db").lineage == one.lineage
+    with opened(tmp_path / "a.db") as one, opened(tmp_path / "b.db") as other:
+        assert one.lineage != other.lineage
+        with opened(tmp_path / "a.db") as again:
+            assert again.lineage == one.lineage
 
 
 # Damage
@@ -338,7 +339,8 @@ def test_full_database_is_told_and_keeps_what_was_written(path: Path, store: Sql
     with pytest.raises(StoreError, match="disk is full") as caught:
         store.append(ONE, big, lease)
     assert "free space" in caught.value.hint
-    assert len(opened(path).journal(ONE)) == 4
+    with opened(path) as again:
+        assert len(again.journal(ONE)) == 4
 
 
 SCRIPT = """
@@ -441,8 +443,8 @@ def test_writer_that_hangs_in_a_transaction_is_told(
 ) -> None:
     filled(store)
     monkeypatch.setattr("pytest_deploygate.store.engines.WAIT_MS", 50)
-    impatient = opened(path)
-    with store._writing.begin(), pytest.raises(StoreError, match="too long") as caught:
-        impatient.acquire_lease(EnvironmentName("other"), ADA, "deploy", ONE, 60)
-    assert "hanging" in caught.value.hint
-    assert impatient.lease(PROD) is not None
+    with opened(path) as impatient:
+        with store._writing.begin(), pytest.raises(StoreError, match="too long") as caught:
+            impatient.acquire_lease(EnvironmentName("other"), ADA, "deploy", ONE, 60)
+        assert "hanging" in caught.value.hint
+        assert impatient.lease(PROD) is not None
