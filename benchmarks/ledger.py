@@ -128,7 +128,6 @@ def figures() -> list[Figure]:
                 "is_known_bad": lambda: store.is_known_bad(name, "0" * 64),
             }
             times = {call: _best(work, 50) for call, work in calls.items()}
-    start = min(full["interpreter"])
     found = []
     for command in ("status", "history"):
         beyond = (min(full[command]) - min(full["interpreter"])) * 1000
