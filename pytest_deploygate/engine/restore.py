@@ -77,7 +77,8 @@ def _until(deadline: float, rollout: Ledgered, attempt: Callable[[], None]) -> T
                 "rollback.retry",
                 extra={"correlation_id": rollout.record.rollout_id, "reason": error.message},
             )
-            rollout.progress("retrying", error.message)
+            left = deadline - clock.monotonic()
+            rollout.progress("retrying", f"{error.message}; gives up in {left:.0f} s")
             clock.sleep(pause)
             pause = min(pause * 2, 15.0)
         else:

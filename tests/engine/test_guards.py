@@ -319,9 +319,15 @@ def test_rollback_that_does_not_get_through_within_its_budget_strands_the_rollou
     rollout.promote()
     world.faults.always("target.shift_traffic", Fault.UNAVAILABLE)
     began = world.clock.monotonic()
+    said: list[str] = []
+    rollout.progress = lambda step, detail: said.append(f"{step}: {detail}")
     rollout.break_off(BAD)
     assert rollout.state is State.STRANDED
-    assert world.clock.monotonic() - began <= rollout.ports.settings.rollback_budget_s
+    budget = rollout.ports.settings.rollback_budget_s
+    waits = [line for line in said if line.startswith("retrying: ")]
+    assert waits[0].endswith(f"; gives up in {budget:.0f} s")
+    assert waits[-1] != waits[0]
+    assert world.clock.monotonic() - began <= budget
     assert world.store.peek_lease(PROD) is not None
     assert rollout.record.reason_code == ReasonCode.ROLLBACK_UNVERIFIED.value
 
