@@ -1,5 +1,6 @@
 """Asking a URL who answers, until it is the right revision: what the platform shows is not yet what it does."""
 
+import math
 from collections.abc import Callable
 
 from pytest_deploygate.core.errors import OutcomeUnknown, TargetUnavailable
@@ -10,10 +11,13 @@ CONFIRM_BUDGET_S = 30.0
 """How long a URL may go on answering from another revision after the platform shows the new traffic."""
 
 
-def confirm_answers(rollout: Ledgered, revision: RevisionName) -> None:
+def confirm_answers(
+    rollout: Ledgered, revision: RevisionName, deadline: float = math.inf
+) -> None:
     """Ask the public URL until ``confirmations`` answers in a row came from ``revision``.
 
-    An answer that does not say where it came from counts, since the traffic map was read back before.
+    An answer that does not say where it came from counts, since the traffic map was read back before. ``deadline`` is
+    on the monotonic clock, for those who have less time than :data:`CONFIRM_BUDGET_S`.
 
     Raises:
         OutcomeUnknown: it still answers from elsewhere when the time is up.
@@ -21,7 +25,7 @@ def confirm_answers(rollout: Ledgered, revision: RevisionName) -> None:
     """
     target = rollout.ports.target
     url = target.snapshot().url
-    _ask(rollout, revision, lambda: target.answering_revision(url), "the public URL")
+    _ask(rollout, revision, lambda: target.answering_revision(url), "the public URL", deadline)
     count = rollout.ports.settings.confirmations
     rollout.progress("confirmed", f"{count} answers in a row from {revision}")
 
@@ -50,9 +54,10 @@ def _ask(
     revision: RevisionName,
     answering: Callable[[], RevisionName | None],
     what: str,
+    deadline: float = math.inf,
 ) -> None:
     ports = rollout.ports
-    deadline = ports.clock.monotonic() + CONFIRM_BUDGET_S
+    deadline = min(deadline, ports.clock.monotonic() + CONFIRM_BUDGET_S)
     in_a_row, pause = 0, 0.05
     while in_a_row < ports.settings.confirmations:
         problem: TargetUnavailable | None = None

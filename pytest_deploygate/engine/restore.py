@@ -111,7 +111,7 @@ def _return_traffic(rollout: Ledgered, deadline: float) -> None:
         observed=lambda s: {"traffic": str(s.traffic)},
     )
     if wanted.sole is not None:
-        confirm_answers(rollout, wanted.sole)
+        confirm_answers(rollout, wanted.sole, deadline)
 
 
 def _refuse_if_foreign(rollout: Ledgered, now: Snapshot, wanted: Traffic) -> None:

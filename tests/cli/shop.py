@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.fakes.cloud import Cloud
 from tests.fakes.on_disk import place
+from tests.forked import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LIMIT_S = 180
@@ -151,11 +153,24 @@ class Shop:
 
     def run(self, *arguments: str, **variables: str) -> Done:
         """``deploygate ...``."""
-        return self.finish(self.start("pytest_deploygate.cli", *arguments, **variables))
+        return self._forked("deploygate", *arguments, **variables)
 
     def pytest(self, *arguments: str, **variables: str) -> Done:
         """``pytest ...``; in one process, which is faster."""
-        return self.finish(self.start("pytest", "-n0", "--color=no", "-q", *arguments, **variables))
+        return self._forked("pytest", "-n0", "--color=no", "-q", *arguments, **variables)
+
+    def _forked(self, command: str, *arguments: str, **variables: str) -> Done:
+        """In a forked process, unless Python itself is told how to begin."""
+        if any(name.startswith("PYTHON") for name in variables):
+            module = "pytest" if command == "pytest" else "pytest_deploygate.cli"
+            return self.finish(self.start(module, *arguments, **variables))
+        with TemporaryDirectory() as folder:
+            out, errors = Path(folder, "out"), Path(folder, "errors")
+            session = Session(
+                command, self.root, [*arguments], self.variables(**variables), out, errors
+            )
+            status = session.end()
+            return Done(status=status, out=session.output, err=errors.read_text(encoding="utf-8"))
 
     def deploy(self, source: str, *arguments: str, **variables: str) -> Done:
         """``pytest --deploy-to=fake`` of another source."""

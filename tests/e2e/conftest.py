@@ -11,6 +11,9 @@ from tests.contract.conftest import postgresql_server  # noqa: F401  # a fixture
 from tests.e2e.project import Project, copy_repository
 from tests.e2e.small import small_project
 from tests.e2e.stage import HOLDING, Stage
+from tests.forked import preload
+
+preload("google.cloud.functions_v2", "google.cloud.run_v2", "psycopg")
 
 
 @pytest.fixture(scope="session")

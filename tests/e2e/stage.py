@@ -1,6 +1,6 @@
 """A project on which sessions are killed, interrupted and disturbed again and again, and what is seen of it.
 
-Its sessions are forked from a process that has loaded what all of them load (:mod:`tests.e2e.forked`).
+Its sessions are forked from a process that has loaded what all of them load (:mod:`tests.forked`).
 """
 
 import os
@@ -16,9 +16,9 @@ from pytest_deploygate.store.sql import SqlStore, open_store
 from pytest_deploygate.wiring import STATE_VARIABLE as RECORD_VARIABLE
 from pytest_deploygate.wiring import SystemClock
 from tests.e2e import killing
-from tests.e2e.forked import Session
 from tests.e2e.project import REPOSITORY, Project, read_report, until
 from tests.e2e.small import SERVICE
+from tests.forked import Session
 
 LOCAL = "local"
 HOLDING = """

@@ -13,10 +13,10 @@ from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import STATE_VARIABLE, SystemClock, is_stale
-from tests.e2e.forked import Session
 from tests.e2e.project import until
 from tests.e2e.stage import LOCAL, Stage
 from tests.fakes import FakeClock
+from tests.forked import Session
 
 pytestmark = pytest.mark.e2e
 

@@ -17,6 +17,7 @@ from pytest_deploygate.core.values import EnvironmentName
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import SystemClock
 from tests.fakes.on_disk import peek, place
+from tests.forked import Session
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = EnvironmentName("fake")
@@ -137,8 +138,14 @@ class Project:
     def deploy(
         self, *args: str, workers: int | None = 0, env: Mapping[str, str] | None = None
     ) -> Run:
-        """Run a deployment to its end."""
-        return self.pytest(self.command(*args, workers=workers), env)
+        """Run a deployment to its end; in a forked process, unless Python itself is told how to begin."""
+        command = self.command(*args, workers=workers)
+        if any(name.startswith("PYTHON") for name in env or {}):
+            return self.pytest(command, env)
+        arguments = command[command.index("pytest") + 1 :]
+        log = self.root / "output.txt"
+        session = Session("pytest", self.root, arguments, environment(env or {}), log)
+        return self._left_by(session.end())
 
     def pytest(self, command: list[str], env: Mapping[str, str] | None = None) -> Run:
         """Run any command."""
@@ -176,7 +183,9 @@ class Project:
 
     def ended(self, process: subprocess.Popen[str]) -> Run:
         """Wait for the end, and look at everything that was left behind."""
-        status = process.wait(timeout=DEADLINE_S)
+        return self._left_by(process.wait(timeout=DEADLINE_S))
+
+    def _left_by(self, status: int) -> Run:
         record = self.last_rollout()
         is_new = record is not None and record.rollout_id not in self.history
         return Run(

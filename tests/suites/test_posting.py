@@ -21,7 +21,6 @@ from tests.checks.sheets import FakeSheets, Tab, Value
 from tests.suites.support import golden_rows
 
 SHEET, NAME = "1sheet", "Update 20230525"
-NOW = datetime.now(UTC)
 REAL: list[Value] = ["", "11/24/2025", "HarperCollins", "NS9999999", "978 - a title", 5, 2]
 """A row of a real invoice."""
 
@@ -63,7 +62,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def died(ago: timedelta = timedelta(), *, rows: tuple[SheetRow, ...] | None = None) -> Trace:
     """What a run left that died in a posting of SMALL, when the tab had 3 rows."""
-    return Trace(began_at=NOW - ago, above=3, documents=(SMALL,), rows=rows)
+    return Trace(began_at=datetime.now(UTC) - ago, above=3, documents=(SMALL,), rows=rows)
 
 
 def test_posting_is_noted_before_anything_is_sent_and_forgotten_when_its_rows_are_gone(

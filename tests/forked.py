@@ -3,12 +3,12 @@
 import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-PRELOADED = ["pytest", "requests", "sqlalchemy", "jsonschema", "google.cloud.functions_v2"]
-PRELOADED += ["google.cloud.run_v2", "click", "rich.console", "sqlite3", "psycopg"]
+PRELOADED = ["pytest", "requests", "sqlalchemy", "jsonschema", "click", "rich.console", "sqlite3"]
 """Libraries only: pytest loads plugins itself, after it has prepared them."""
 UNPRIVILEGED = "UNPRIVILEGED"
 """Variable that lets file permissions hold for the session although root runs it."""
@@ -17,8 +17,16 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(PRELOADED)
 
 
+def preload(*more: str) -> None:
+    """Have the process load these libraries, too; nothing may have been forked from it yet."""
+    _CONTEXT.set_forkserver_preload([*PRELOADED, *more])
+
+
 class Session:
-    """``pytest`` or ``deploygate``, begun in ``root`` with just these variables; it writes to ``log``."""
+    """``pytest`` or ``deploygate``, begun in ``root`` with just these variables.
+
+    It writes to ``log``, its errors to ``errors`` where that is given.
+    """
 
     def __init__(
         self,
@@ -27,10 +35,11 @@ class Session:
         arguments: list[str],
         variables: Mapping[str, str],
         log: Path,
+        errors: Path | None = None,
     ) -> None:
         self._log = log
         self._process = _CONTEXT.Process(
-            target=_run, args=(command, root, arguments, dict(variables), log)
+            target=_run, args=(command, root, arguments, dict(variables), log, errors)
         )
         self._process.start()
 
@@ -59,23 +68,32 @@ class Session:
         """Wait for it: exit status, negative for a signal."""
         self._process.join(LIMIT_S)
         if self._process.exitcode is None:
-            self.kill()
+            os.killpg(self.pid, signal.SIGKILL)
             raise AssertionError(f"it does not end:\n{self.output}")
         return self._process.exitcode
 
 
 def _run(
-    command: str, root: Path, arguments: list[str], environment: dict[str, str], log: Path
+    command: str,
+    root: Path,
+    arguments: list[str],
+    environment: dict[str, str],
+    log: Path,
+    errors: Path | None,
 ) -> None:
+    os.setsid()
     os.chdir(root)
     os.environ.clear()
     os.environ.update(environment)
-    descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
+    _redirect(Path(os.devnull), 0, os.O_RDONLY)
+    _redirect(log, 1)
+    if errors is not None:
+        _redirect(errors, 2)
+    else:
+        os.dup2(1, 2)
     if UNPRIVILEGED in environment:
         _drop_capabilities()
-    sys.path.insert(0, "")
+    sys.path[:0] = ["", *environment.get("PYTHONPATH", "").split(os.pathsep)]
     sys.argv = [command, *arguments]
     if command == "pytest":
         import pytest
@@ -84,6 +102,14 @@ def _run(
     from pytest_deploygate.cli import main
 
     main()
+
+
+def _redirect(
+    path: Path, descriptor: int, flags: int = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
+) -> None:
+    opened = os.open(path, flags)
+    os.dup2(opened, descriptor)
+    os.close(opened)
 
 
 def _drop_capabilities() -> None:
