@@ -11,9 +11,7 @@ CONFIRM_BUDGET_S = 30.0
 """How long a URL may go on answering from another revision after the platform shows the new traffic."""
 
 
-def confirm_answers(
-    rollout: Ledgered, revision: RevisionName, deadline: float = math.inf
-) -> None:
+def confirm_answers(rollout: Ledgered, revision: RevisionName, deadline: float = math.inf) -> None:
     """Ask the public URL until ``confirmations`` answers in a row came from ``revision``.
 
     An answer that does not say where it came from counts, since the traffic map was read back before. ``deadline`` is

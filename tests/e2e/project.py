@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from xml.etree import ElementTree as ET
 
 import requests
 
 from pytest_deploygate.emulator.process import find, stop
+from tests.forked import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("pyproject.toml", "conftest.py", "suites", "fixtures", "test_invoices")
@@ -64,12 +66,18 @@ class Project:
         with (self.function / "main.py").open("a", encoding="utf-8") as file:
             file.write(f"\n# {text}\n")
 
+    @property
+    def _report(self) -> Path:
+        return self.root / "report.xml"
+
+    def _options(self) -> list[str]:
+        self._report.unlink(missing_ok=True)
+        return ["--color=no", f"--junitxml={self._report}"]
+
     def start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
         """Begin a session."""
-        report = self.root / "report.xml"
-        report.unlink(missing_ok=True)
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "--color=no", f"--junitxml={report}", *arguments],
+            [sys.executable, "-m", "pytest", *self._options(), *arguments],
             cwd=self.root,
             env={**os.environ, **self.environment, **variables},
             stdin=subprocess.DEVNULL,
@@ -81,12 +89,23 @@ class Project:
     def finish(self, process: "subprocess.Popen[str]") -> Run:
         """Wait for a session to end."""
         output, _ = process.communicate(timeout=SESSION_LIMIT_S)
-        properties, cases = read_report(self.root / "report.xml")
-        return Run(status=process.returncode, output=output, properties=properties, cases=cases)
+        return self._left_by(process.returncode, output)
+
+    def _left_by(self, status: int, output: str) -> Run:
+        properties, cases = read_report(self._report)
+        return Run(status=status, output=output, properties=properties, cases=cases)
 
     def pytest(self, *arguments: str, **variables: str) -> Run:
-        """Run a session to its end."""
-        return self.finish(self.start(*arguments, **variables))
+        """Run a session to its end, in a forked process."""
+        with TemporaryDirectory() as folder:
+            session = Session(
+                "pytest",
+                self.root,
+                [*self._options(), *arguments],
+                {**os.environ, **self.environment, **variables},
+                Path(folder, "output"),
+            )
+            return self._left_by(session.end(), session.output)
 
     def deploy(self, *arguments: str, **variables: str) -> Run:
         """``pytest --deploy-to=local``."""
