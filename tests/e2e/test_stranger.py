@@ -17,7 +17,7 @@ from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
 from tests.e2e.project import REPOSITORY, copy_repository
 from tests.e2e.small import FUNCTION, write_small
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("stranger")]
 
 
 @pytest.fixture(scope="module")
