@@ -300,7 +300,7 @@ def test_a_reading_is_repeated(lab: Lab) -> None:
 
 
 def test_a_busy_function_is_said(lab: Lab) -> None:
-    lab.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 0.5})
+    lab.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 3})
     operation = same_build_again(lab)
     other = Marks(rollout=None)
     with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
