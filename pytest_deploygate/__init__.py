@@ -1,3 +1,21 @@
-"""Decides by evidence whether a deployment ships: pytest suites as gates, a rollout as the result."""
+"""Decides by evidence whether a deployment ships: pytest suites as gates, a rollout as the result.
+
+Whether a project asks for it at all is said here, where it costs an idle session no module of its own.
+"""
+
+from pathlib import Path
 
 __version__ = "0.1.0"
+
+FILE = "pyproject.toml"
+ROLLBACK_CHECKS = "rollback-checks"
+"""Marker of the checks of live gates, and what ``-m`` selects them by."""
+_HEADER = b"[tool.deploygate"
+
+
+def is_configured(root: Path) -> bool:
+    """Whether the project at ``root`` has a ``[tool.deploygate]``; cheap, for projects that have not."""
+    try:
+        return _HEADER in (root / FILE).read_bytes()
+    except OSError:
+        return False

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_deploygate.configured import FILE
+from pytest_deploygate import FILE
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.freeze import FreezeWindow
 from pytest_deploygate.core.freeze import parse as parse_freeze

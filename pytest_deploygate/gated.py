@@ -2,8 +2,8 @@
 
 import pytest
 
+from pytest_deploygate import ROLLBACK_CHECKS
 from pytest_deploygate.config import Settings
-from pytest_deploygate.configured import ROLLBACK_CHECKS
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.inventory import gate_of

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from pytest_deploygate import wiring
+from pytest_deploygate import ROLLBACK_CHECKS, wiring
 from pytest_deploygate.cli.operator import REHEARSAL, Operator
 from pytest_deploygate.config import Environment
-from pytest_deploygate.configured import ROLLBACK_CHECKS
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.values import Phase
 

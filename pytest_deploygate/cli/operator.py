@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from pytest_deploygate import wiring
+from pytest_deploygate import FILE, is_configured, wiring
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config import Environment, Settings, load
-from pytest_deploygate.configured import FILE, is_configured
 from pytest_deploygate.core.errors import ConfigError, DeployGateError
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.values import Actor, EnvironmentName

@@ -5,9 +5,8 @@ What only the deciding process needs is loaded there: a worker of pytest-xdist b
 
 import pytest
 
-from pytest_deploygate import fixtures
+from pytest_deploygate import fixtures, is_configured
 from pytest_deploygate.config import Environment, Settings, load
-from pytest_deploygate.configured import is_configured
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.gated import GatedItems, Skipping

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pytest_deploygate.configured import ROLLBACK_CHECKS
+from pytest_deploygate import ROLLBACK_CHECKS
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.stash import Mode
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploygate import is_configured
 from pytest_deploygate.config import load
-from pytest_deploygate.configured import is_configured
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.policy import Leniency
 from pytest_deploygate.core.values import Phase, Severity
