@@ -97,10 +97,20 @@ class Target(Protocol):
         """
         ...
 
+    def begin_restore(self, backup: Backup) -> str:
+        """Ask for a new revision made of ``backup``; returns the operation's name without waiting.
+
+        Traffic must be given by name before, or it goes to the new revision.
+
+        Raises:
+            TargetRefused: the backup is damaged or has no source.
+        """
+        ...
+
     def await_release(
         self, operation: str, *, progress: Callable[[str], None], budget_s: float
     ) -> RevisionName:
-        """Wait for :meth:`begin_release`; may be called again after a crash. Returns the new ready revision.
+        """Wait for what was begun; may be called again after a crash. Returns the new ready revision.
 
         Raises:
             BuildFailed: with the tail of the build log.
@@ -136,12 +146,6 @@ class Target(Protocol):
 
     def delete_revision(self, name: RevisionName) -> None:
         """Remove one revision that has neither traffic nor tag; one that is gone is success."""
-        ...
-
-    def restore_from_backup(
-        self, backup: Backup, *, progress: Callable[[str], None], budget_s: float
-    ) -> RevisionName:
-        """Redeploy a backup at 0 % where its revision no longer exists; slow, the last resort."""
         ...
 
     def answering_revision(self, url: str) -> RevisionName | None:

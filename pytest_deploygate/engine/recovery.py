@@ -7,15 +7,8 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pytest_deploygate.core.errors import (
-    BuildFailed,
-    LockHeld,
-    OutcomeUnknown,
-    StartFailed,
-    TargetError,
-    TargetRefused,
-)
-from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
+from pytest_deploygate.core.errors import LockHeld, TargetError, TargetRefused
+from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import Traffic
@@ -23,8 +16,9 @@ from pytest_deploygate.core.values import Actor, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.finish import clear_marks, tidy_or_note
 from pytest_deploygate.engine.keeper import LeaseKeeper
+from pytest_deploygate.engine.operations import begun
 from pytest_deploygate.engine.restore import restore
-from pytest_deploygate.engine.rollout import AWAIT, BEGIN, new_rollout_id
+from pytest_deploygate.engine.rollout import new_rollout_id
 from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
 
 RECOVERY = "recover"
@@ -84,11 +78,11 @@ def await_left_over(ports: Ports, progress: Progress = silent) -> bool:
         OutcomeUnknown: it has not ended when the budget of a rollout is spent.
     """
     records = ports.store.history(ports.environment, LEFT_OVER)
-    begun = {r.rollout_id: _unended(ports, r.rollout_id) for r in records}
-    if not any(begun.values()):
+    unended = {r.rollout_id: _unended(ports, r.rollout_id) for r in records}
+    if not any(unended.values()):
         return False
     operation = ports.target.find_operation()
-    ours = [rollout_id for rollout_id, names in begun.items() if names & {operation, ""}]
+    ours = [rollout_id for rollout_id, names in unended.items() if names & {operation, ""}]
     if operation is None or not ours:
         return False
     progress("waiting", f"{ours[0]} has ended, and {operation} that it had begun still goes on")
@@ -101,25 +95,10 @@ def await_left_over(ports: Ports, progress: Progress = silent) -> bool:
     return True
 
 
-_ENDED = {None, BuildFailed.__name__, StartFailed.__name__}
-"""What was observed of a deployment that certainly goes on no longer: it succeeded, or failed by itself."""
-
-
 def _unended(ports: Ports, rollout_id: RolloutId) -> set[str]:
     """Operations that the rollout began and whose end nobody saw; "" for one whose name nobody learned."""
-    begun: dict[str, str] = {}
-    for entry in ports.store.journal(rollout_id):
-        step, _, variant = entry.name.partition("_")
-        error = entry.facts.get("error")
-        if step == BEGIN and entry.kind is EntryKind.INTENT:
-            begun[variant] = ""
-        elif step == BEGIN and error is None:
-            begun[variant] = entry.facts["operation"]
-        elif step == BEGIN and error != OutcomeUnknown.__name__:
-            del begun[variant]  # it was not taken
-        elif step == AWAIT and entry.kind is EntryKind.OBSERVED and error in _ENDED:
-            del begun[variant]
-    return set(begun.values())
+    known = begun(ports.store.journal(rollout_id)).values()
+    return {one.operation for one in known if one.revision is None}
 
 
 def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, ...]:

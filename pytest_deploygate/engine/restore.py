@@ -4,7 +4,6 @@ No build, no upload and no store is needed: one write of traffic and readings. A
 moved to a revision that is neither baseline nor ours is left alone. What cannot be verified is STRANDED.
 """
 
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +22,8 @@ from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import BackupId, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.answers import confirm_answers
+from pytest_deploygate.engine.operations import wait_for_what_goes_on
+from pytest_deploygate.engine.redeploy import redeploy
 from pytest_deploygate.engine.session import Ledgered
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def _return_traffic(rollout: Ledgered, deadline: float) -> None:
     wanted = Traffic.parse(facts["restore_to"])
     now = rollout.ports.target.snapshot()
     _refuse_if_foreign(rollout, now, wanted)
-    wanted = _with_living_baseline(rollout, wanted, deadline)
+    wanted = _with_living_baseline(rollout, wanted, now, deadline)
     marks = Marks(
         baseline=wanted.sole,
         digest=facts.get("baseline_digest", ""),
@@ -133,7 +134,9 @@ def _refuse_if_foreign(rollout: Ledgered, now: Snapshot, wanted: Traffic) -> Non
         )
 
 
-def _with_living_baseline(rollout: Ledgered, wanted: Traffic, deadline: float) -> Traffic:
+def _with_living_baseline(
+    rollout: Ledgered, wanted: Traffic, now: Snapshot, deadline: float
+) -> Traffic:
     """``wanted``, or the same with the baseline redeployed from its backup when the platform lost the revision."""
     baseline = wanted.sole
     if baseline is None:
@@ -141,37 +144,31 @@ def _with_living_baseline(rollout: Ledgered, wanted: Traffic, deadline: float) -
     info = rollout.ports.target.revision(baseline)
     if info is not None and info.is_ready:
         return wanted
-    backup = _backup_of(rollout)
-    if backup is None or backup.revision != baseline:
+    backup = _backup_of(rollout, baseline)
+    if backup is None:
         raise TargetRefused(
             f"baseline {baseline} is gone or not ready, and there is no backup of it",
             hint="name another revision: deploygate rollback ENV --to REVISION --reason TEXT",
         )
     rollout.progress("redeploying", f"{baseline} is gone: restoring it from {backup.identifier}")
-    revision: RevisionName = rollout.act(
-        "redeploy",
-        lambda: rollout.ports.target.restore_from_backup(
-            backup,
-            progress=lambda text: rollout.progress("building", text),
-            budget_s=deadline - rollout.ports.clock.monotonic(),
-        ),
-        intent={"backup": backup.identifier},
-        observed=lambda name: {"revision": name},
-    )
-    rollout.note(restore_to=str(Traffic.of({revision: 100})))
+    revision = redeploy(rollout, backup, now, deadline=deadline)
+    rollout.note(restore_to=str(Traffic.of({revision: 100})), redeployed=revision)
     return Traffic.of({revision: 100})
 
 
-def _backup_of(rollout: Ledgered) -> Backup | None:
+def _backup_of(rollout: Ledgered, baseline: RevisionName) -> Backup | None:
+    """The rollout's backup, if ``baseline`` is the revision that it was taken of, or one that was made of it."""
     if not rollout.record.backup:
         return None
     try:
-        return rollout.ports.store.backup(BackupId(rollout.record.backup))
+        backup = rollout.ports.store.backup(BackupId(rollout.record.backup))
     except StoreError as error:
         raise TargetUnavailable(
             f"the baseline is gone, and where its backup lies cannot be read: {error.message}",
             hint=error.hint,
         ) from error
+    made = rollout.record.facts.get("redeployed")
+    return backup if backup is not None and baseline in {backup.revision, made} else None
 
 
 def _unpinned_if_untouched(rollout: Ledgered, wanted: Traffic, now: Snapshot) -> Traffic:
@@ -188,19 +185,8 @@ def _unpinned_if_untouched(rollout: Ledgered, wanted: Traffic, now: Snapshot) ->
 
 def _remove_first_release(rollout: Ledgered, deadline: float) -> None:
     """Delete a function that this rollout created and that was not promoted."""
-    target, clock = rollout.ports.target, rollout.ports.clock
-    operation = target.find_operation()
-    if operation is not None:
-        with contextlib.suppress(TargetRefused):  # failed by itself; its remains are deleted below
-            target.await_release(
-                operation,
-                progress=lambda text: rollout.progress("waiting", text),
-                budget_s=deadline - clock.monotonic(),
-            )
-        if target.find_operation() == operation:
-            raise TargetUnavailable(
-                f"{operation} cannot be waited for, and it may yet create the function"
-            )
+    target = rollout.ports.target
+    wait_for_what_goes_on(rollout, deadline=deadline)  # it may yet create the function
     now = _own_first_release(rollout)
     if now.is_public:
         rollout.act("close", lambda: target.set_public(False))

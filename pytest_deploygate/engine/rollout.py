@@ -28,11 +28,9 @@ from pytest_deploygate.core.values import Actor, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.answers import confirm_answers, confirm_tag
 from pytest_deploygate.engine.finish import named, tidy_or_note
+from pytest_deploygate.engine.operations import deploy
 from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.session import Grants, Ledgered, Ports, Progress, silent
-
-BEGIN, AWAIT = "begin", "await"
-"""First words, before the variant, of journal entries about a deployment, which goes on at the platform by itself."""
 
 
 def _resting(snapshot: Snapshot) -> Traffic:
@@ -219,20 +217,11 @@ class Rollout(Ledgered):
     def _release(self, variant: Variant, source: str | None, deadline: float) -> RevisionName:
         target = self.ports.target
         self.progress("building" if source is not None else "starting", f"{variant.value} revision")
-        operation = self.act(
-            f"{BEGIN}_{variant.value}",
+        revision = deploy(
+            self,
+            variant.value,
             lambda: target.begin_release(variant, source, self._marks()),
-            observed=lambda name: {"operation": name},
-        )
-        revision = self.act(
-            f"{AWAIT}_{variant.value}",
-            lambda: target.await_release(
-                operation,
-                progress=lambda text: self.progress("building", text),
-                budget_s=deadline - self.ports.clock.monotonic(),
-            ),
-            intent={"operation": operation},
-            observed=lambda name: {"revision": name},
+            deadline=deadline,
         )
         self.progress("started", f"{variant.value} revision {revision}")
         return revision

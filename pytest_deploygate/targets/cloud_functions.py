@@ -257,8 +257,7 @@ class CloudFunctionsTarget:
     def begin_release(self, variant: Variant, source: str | None, marks: Marks) -> str:
         """Ask for a new revision; returns the operation's name without waiting."""
         from pytest_deploygate.targets import wire
-        from pytest_deploygate.targets.failures import Conflict
-        from pytest_deploygate.targets.releases import adopt, known_operations, release
+        from pytest_deploygate.targets.releases import begin, release
 
         function = self._functions.get()
         if function is None and source is None:
@@ -274,24 +273,23 @@ class CloudFunctionsTarget:
             labels=wire.marked(known | dict(self._spec.labels), marks),
             source=None if source is None else wire.storage_source(source),
         )
-        known_before = known_operations(self._functions)
-        try:
-            if function is None:
-                return self._functions.create(wanted)
-            return self._functions.update(wanted, paths)
-        except (Conflict, OutcomeUnknown) as error:
-            adopted = adopt(self._functions, wanted, known_before, self._clock)
-            if adopted is None:
-                raise
-            logger.warning(
-                "target.operation_adopted", extra={"operation": adopted, "reason": error.message}
-            )
-            return adopted
+        is_new = function is None
+        return begin(self._functions, wanted, None if is_new else paths, self._clock)
+
+    def begin_restore(self, backup: Backup) -> str:
+        """Ask for a new revision made of ``backup``; returns the operation's name without waiting."""
+        from pytest_deploygate.targets import backups, wire
+        from pytest_deploygate.targets.releases import begin, restoration
+
+        path, before = backups.read(backup)
+        labels = self._functions.need().labels
+        source = wire.storage_source(self._functions.upload(path))
+        return begin(self._functions, *restoration(before, source, labels), self._clock)
 
     def await_release(
         self, operation: str, *, progress: Callable[[str], None], budget_s: float
     ) -> RevisionName:
-        """Wait for :meth:`begin_release`; may be called again after a crash."""
+        """Wait for what was begun; may be called again after a crash."""
         from pytest_deploygate.targets import deployments, wire
 
         ended = deployments.wait(
@@ -313,28 +311,6 @@ class CloudFunctionsTarget:
                 hint="What served before still does.",
             )
         return name
-
-    def restore_from_backup(
-        self, backup: Backup, *, progress: Callable[[str], None], budget_s: float
-    ) -> RevisionName:
-        """Redeploy a backup at 0 % where its revision no longer exists; slow, the last resort."""
-        from pytest_deploygate.targets import backups, wire
-        from pytest_deploygate.targets.releases import restoration
-
-        path, before = backups.read(backup)
-        begun = self._clock.monotonic()
-        name = self._service_name()
-        service = self._services.need(name)
-        plan = wire.plan_of(service)
-        if not plan.is_pinned:
-            pinned = wire.resolved(plan, wire.latest_ready(service))
-            self._services.shift(name, pinned, expect=plan, marks=None)
-        progress("uploading the backup")
-        source = wire.storage_source(self._functions.upload(path))
-        wanted, paths = restoration(before, source)
-        operation = self._functions.update(wanted, paths)
-        left = budget_s - (self._clock.monotonic() - begun)
-        return self.await_release(operation, progress=progress, budget_s=left)
 
     # -- traffic and access ----------------------------------------------------------------------
 

@@ -6,10 +6,11 @@ from typing import Final
 
 from google.cloud import functions_v2
 
-from pytest_deploygate.core.errors import TargetError
+from pytest_deploygate.core.errors import OutcomeUnknown, TargetError
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.targets import wire
+from pytest_deploygate.targets.failures import Conflict
 from pytest_deploygate.targets.functions import Functions
 
 logger = logging.getLogger(__name__)
@@ -55,21 +56,40 @@ def release(
 
 
 def restoration(
-    before: functions_v2.Function, source: functions_v2.StorageSource
+    before: functions_v2.Function, source: functions_v2.StorageSource, labels: Mapping[str, str]
 ) -> tuple[functions_v2.Function, list[str]]:
-    """The function as it was ``before``, built from ``source``."""
+    """The function as it was ``before``, built from ``source``; with the ``labels`` of now it is told from others."""
     function = functions_v2.Function(
         environment=functions_v2.Environment.GEN_2,
+        labels=dict(labels),
         build_config=before.build_config,
         service_config=before.service_config,
     )
     function.build_config.source = functions_v2.Source(storage_source=source)
-    return function, list(_RESTORED)
+    return function, [*_RESTORED, "labels"]
 
 
-def known_operations(functions: Functions) -> frozenset[str]:
-    """Names of the operations so far, to be told apart from what a request begins."""
-    return frozenset(str(operation.name) for operation, _ in functions.operations())
+def begin(
+    functions: Functions, wanted: functions_v2.Function, paths: list[str] | None, clock: Clock
+) -> str:
+    """Ask for ``wanted``, of a function that exists only its ``paths``; returns the operation's name.
+
+    Raises:
+        OutcomeUnknown: the answer was lost, and what was begun is not to be told from others.
+    """
+    known = frozenset(str(operation.name) for operation, _ in functions.operations())
+    try:
+        if paths is None:
+            return functions.create(wanted)
+        return functions.update(wanted, paths)
+    except (Conflict, OutcomeUnknown) as error:
+        adopted = adopt(functions, wanted, known, clock)
+        if adopted is None:
+            raise
+        logger.warning(
+            "target.operation_adopted", extra={"operation": adopted, "reason": error.message}
+        )
+        return adopted
 
 
 def adopt(
@@ -77,8 +97,8 @@ def adopt(
 ) -> str | None:
     """The operation that our own request began although its answer was lost, or None.
 
-    Ours is the one that was not ``known`` before and asks for the same labels (they carry the
-    rollout's id) and variables.
+    Ours is the one that was not ``known`` before and asks for the same labels (those of a release
+    carry the rollout's id) and variables.
     """
     for attempt in range(_ADOPT_ATTEMPTS):
         if attempt:

@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from pytest_deploygate.core.release import RevisionInfo
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import RevisionName
 from tests.cli.shop import LIMIT_S, Shop
@@ -117,13 +118,19 @@ def test_rollback_ends_a_split_of_traffic(shop: Shop) -> None:
     assert shop.serving == {"svc-00001": 100}
 
 
-def test_rollback_to_a_backup_redeploys_what_the_platform_lost(shop: Shop) -> None:
+def loses_the_first(shop: Shop) -> RevisionInfo:
+    """The platform loses the first release, and a rollback has the time that a build takes."""
     settings = shop.root / "pyproject.toml"
     text = settings.read_text()
-    settings.write_text(text.replace("rollback-budget-s = 2\n", ""))  # a build takes a minute
+    settings.write_text(text.replace("rollback-budget-s = 2\n", ""))
     with shop.cloud() as cloud:
         lost = cloud.existing().revisions[RevisionName("svc-00001")]
         cloud.human_deletes(RevisionName("svc-00001"))
+    return lost
+
+
+def test_rollback_to_a_backup_redeploys_what_the_platform_lost(shop: Shop) -> None:
+    lost = loses_the_first(shop)
     assert shop.run(*BAD).status == 10
     assert shop.run(*BAD, "--to-backup", "nonsense").status == 10
     done = shop.run(*BAD, "--to-backup", "backup-svc-00001")
@@ -131,6 +138,28 @@ def test_rollback_to_a_backup_redeploys_what_the_platform_lost(shop: Shop) -> No
     with shop.cloud() as cloud:
         assert cloud.serving().sole not in {None, lost.name, "svc-00002"}
         assert cloud.images_serving() == {lost.image}
+
+
+@pytest.mark.parametrize("at", ["observed begin_backup", "intent await_backup"])
+def test_rollback_that_is_killed_while_it_redeploys_is_settled_with_the_same_build(
+    shop: Shop, at: str
+) -> None:
+    lost = loses_the_first(shop)
+    striking = {
+        "DEPLOYGATE_STATE": "tests.e2e.killing:make",
+        "KILL_AT": f"after:append {at} ROLLING_BACK",
+        "KILLED": str(shop.root / "killed"),
+    }
+    assert shop.run(*BAD, "--to-backup", "backup-svc-00001", **striking).status == -9
+    assert shop.serving == {"svc-00002": 100}, "nothing moves before it is ready"
+    settled = shop.run("recover", "fake", "--json")
+    assert settled.status == 0, settled.err
+    assert "died while it was ROLLING_BACK" in settled.out
+    with shop.cloud() as cloud:
+        assert cloud.images_serving() == {lost.image}
+        builds = [one for one in cloud.operations.values() if one.image == lost.image]
+        assert len(builds) == 2, "the first release, and one redeployment"
+    assert shop.run("recover", "fake", "--json").json["settled"] == []
 
 
 def test_rollback_waits_for_nobody_who_lives(shop: Shop) -> None:

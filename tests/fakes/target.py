@@ -133,6 +133,16 @@ class FakeTarget:
             self.cloud.image = image
             return operation.name
 
+    def begin_restore(self, backup: Backup) -> str:
+        with self._call("begin_restore") as fault:
+            operation = self.cloud.begin(
+                image=backup.settings,
+                variables=self._spec.variables,
+                marks=self.cloud.existing().marks,
+                fails=fault,
+            )
+            return operation.name
+
     def await_release(
         self, operation: str, *, progress: Callable[[str], None], budget_s: float
     ) -> RevisionName:
@@ -205,23 +215,6 @@ class FakeTarget:
             if self.cloud.serving().percent(name) or name in tagged:
                 raise TargetRefused(f"revision {name} has traffic or a tag")
             service.revisions.pop(name, None)
-
-    def restore_from_backup(
-        self, backup: Backup, *, progress: Callable[[str], None], budget_s: float
-    ) -> RevisionName:
-        with self._call("restore_from_backup"):
-            operation = self.cloud.begin(
-                image=backup.settings,
-                variables=self._spec.variables,
-                marks=self.cloud.existing().marks,
-            )
-            left = operation.ready_at - self.cloud.clock.monotonic()
-            progress("building")
-            self.cloud.clock.sleep(max(min(left, budget_s), 0))
-            self.cloud.complete()
-            if operation.made is None:
-                raise OutcomeUnknown("the redeployment was not finished in time")
-            return operation.made
 
     def answering_revision(self, url: str) -> RevisionName | None:
         with self._call("answering_revision"):

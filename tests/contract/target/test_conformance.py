@@ -180,7 +180,9 @@ def test_a_function_lives_as_planned(place: Place) -> None:
 
     target.delete_revision(second.verify)
     assert target.revision(second.verify) is None
-    restored = target.restore_from_backup(backup, progress=quietly, budget_s=BUDGET_S)
+    restored = target.await_release(
+        target.begin_restore(backup), progress=quietly, budget_s=BUDGET_S
+    )
     assert target.snapshot().serving.sole == first.candidate
     info = target.revision(restored)
     assert info is not None

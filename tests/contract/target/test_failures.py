@@ -324,6 +324,19 @@ def test_an_update_whose_answer_is_lost_is_adopted(lab: Lab, effect: dict[str, o
     assert len(asked) == 1
 
 
+def test_a_redeployment_whose_answer_is_lost_is_adopted(
+    new_target: NewTarget, driver: Driver
+) -> None:
+    target = new_target()
+    baseline = release(target)
+    backup = target.backup(target.snapshot())
+    driver.fault(**UPDATE, drop="after")
+    operation = target.begin_restore(backup)
+    assert operation == target.find_operation()
+    assert wait(target, operation) != baseline
+    assert target.snapshot().serving.sole == baseline
+
+
 def test_an_operation_that_somebody_else_began_is_not_adopted(lab: Lab) -> None:
     assert wait(lab.target, same_build_again(lab))
     functions = lab.target._functions

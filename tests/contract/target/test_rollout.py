@@ -288,12 +288,12 @@ def test_a_backup_holds_source_and_settings_and_can_be_redeployed(
     assert target.backup(target.snapshot()) == backup
     damaged = replace(backup, sha256=Digest("0" * 64))
     with pytest.raises(TargetRefused, match="damaged"):
-        target.restore_from_backup(damaged, progress=quietly, budget_s=BUDGET_S)
+        target.begin_restore(damaged)
 
     other = new_target(MAIN.replace('"SHEET"', '"OTHER"'))
     newer = release(other)
-    other.shift_traffic(Traffic.of({LATEST: 100}), expect=Traffic.of({newer: 100}))
-    restored = other.restore_from_backup(backup, progress=quietly, budget_s=BUDGET_S)
+    operation = other.begin_restore(backup)
+    restored = new_target().await_release(operation, progress=quietly, budget_s=BUDGET_S)
     assert restored not in (baseline, newer)
     assert other.snapshot().serving.sole == newer
     now, before = other.revision(restored), other.revision(baseline)
@@ -309,7 +309,7 @@ def test_without_an_earlier_backup_only_the_settings_are_kept(lab: Lab) -> None:
     assert backup.path == ""
     assert json.loads(backup.settings)["function"]["name"].endswith(lab.target.spec.function)
     with pytest.raises(TargetRefused, match="not its source"):
-        lab.target.restore_from_backup(backup, progress=quietly, budget_s=BUDGET_S)
+        lab.target.begin_restore(backup)
 
 
 def test_an_earlier_backup_of_what_serves_is_found_again(new_target: NewTarget) -> None:

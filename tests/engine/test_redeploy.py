@@ -1,0 +1,361 @@
+"""Going back to a revision that the platform lost: it is deployed once more, and no death makes it happen twice."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_deploygate.core.errors import DeployGateError, TargetRefused
+from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
+from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine import Ledgered, await_left_over, plan_rollback, roll_back
+from tests.engine.test_grid import can_strike
+from tests.engine.test_rollback import FIRST, SECOND, promoted_twice
+from tests.engine.world import PROD, World
+from tests.fakes import FOREIGN, KILLS, READS, Fault, Killed
+
+ASKED = Reason(code=ReasonCode.REQUESTED, sentence="customers complain")
+
+
+def lost() -> World:
+    """A second release serves, and the platform has lost the first, of which there is a backup."""
+    world = promoted_twice()
+    world.cloud.human_deletes(FIRST)
+    image = backup_image(world)
+    world.before_images.add(image)
+    world.cloud.watchers.append(lambda _: world.before_images.add(image))  # judged good for ever
+    return world
+
+
+def backup_image(world: World) -> str:
+    """What the lost release was built as."""
+    (backup,) = [b for _, b in world.store.backups(PROD) if b.revision == FIRST]
+    return backup.settings
+
+
+def go_back(world: World) -> Ledgered:
+    """What ``rollback --to-backup`` does."""
+    actor, ports = world.new_actor(), world.ports()
+    try:
+        world.settle(ports, actor)
+        (backup,) = [b for _, b in world.store.backups(PROD) if b.revision == FIRST]
+        plan = plan_rollback(ports, ports.target.snapshot(), backup=backup)
+        world.is_observed = True
+        return roll_back(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
+    finally:
+        world.living.discard(actor.pid)
+
+
+def die(world: World, at: str, fault: Fault = Fault.KILLED_BEFORE) -> None:
+    """Go back, and be killed on the way."""
+    world.faults.on(at, fault)
+    with pytest.raises(Killed):
+        go_back(world)
+
+
+def newest(world: World) -> RolloutRecord:
+    return world.store.peek_all()[-1]
+
+
+def entries(world: World, name: str, kind: EntryKind) -> list[JournalEntry]:
+    """What the journal of the newest rollout says of one effect."""
+    journal = world.store.peek_journal(newest(world).rollout_id)
+    return [entry for entry in journal if (entry.name, entry.kind) == (name, kind)]
+
+
+def deployments(world: World) -> int:
+    """How often the backup was deployed."""
+    return sum(o.image == backup_image(world) for o in world.cloud.operations.values()) - 1
+
+
+def assert_is_back(world: World) -> None:
+    """The record and the service agree that the lost release serves again, as another revision."""
+    record = newest(world)
+    serves = world.cloud.serving().sole
+    assert (record.purpose, record.state) == ("rollback", State.ROLLED_BACK)
+    assert record.serving == serves
+    assert serves not in (None, FIRST, SECOND)
+    assert world.cloud.images_serving() == {backup_image(world)}
+    world.check_settled()
+    world.check_recovery_is_idempotent()
+
+
+def test_operation_is_in_the_journal_before_it_is_awaited() -> None:
+    world = lost()
+    known: list[str] = []
+
+    def watch(call: str) -> None:
+        if call == "target.await_release":
+            (begun,) = entries(world, "begin_backup", EntryKind.OBSERVED)
+            known.append(begun.facts["operation"])
+
+    world.faults.watchers.append(watch)
+    go_back(world)
+    assert len(known) == 1
+    assert known[0] in world.cloud.operations
+    assert_is_back(world)
+
+
+def test_nothing_is_written_to_the_target_before_the_intent_is_in_the_journal() -> None:
+    world = lost()
+    written: list[str] = []
+
+    def watch(call: str) -> None:
+        kind, _, method = call.partition(".")
+        if kind == "target" and method not in READS:
+            entry = world.store.peek_journal(newest(world).rollout_id)[-1]
+            assert entry.kind is EntryKind.INTENT, f"{call} follows {entry}"
+            written.append(method)
+
+    world.faults.watchers.append(watch)
+    go_back(world)
+    assert written == ["pin", "begin_restore", "await_release", "shift_traffic"]
+
+
+def test_traffic_stays_where_it_is_until_the_redeployment_is_ready() -> None:
+    world = lost()
+    go_back(world)
+    served = [change.serving.sole for change in world.cloud.changes]
+    back = world.cloud.serving().sole
+    assert served == [SECOND] * (len(served) - 1) + [back]
+
+
+@pytest.mark.parametrize("kill", KILLS)
+def test_recovery_attends_to_the_redeployment_that_a_dead_process_began(kill: Fault) -> None:
+    world = lost()
+    die(world, "target.await_release", kill)
+    world.recover()
+    assert_is_back(world)
+    assert deployments(world) == 1
+
+
+def test_recovery_attends_to_the_redeployment_that_ended_meanwhile() -> None:
+    world = lost()
+    die(world, "target.await_release")
+    world.cloud.finish_operations()
+    world.recover()
+    assert_is_back(world)
+    assert deployments(world) == 1
+
+
+def test_recovery_goes_on_with_the_revision_that_was_seen_to_be_ready() -> None:
+    """The process died between the journal, where the revision stands, and the record, which names the lost one."""
+    world = lost()
+
+    def watch(call: str) -> None:
+        if call == "store.save" and entries(world, "await_backup", EntryKind.OBSERVED):
+            world.faults.watchers.remove(watch)
+            raise Killed(call)
+
+    world.faults.watchers.append(watch)
+    with pytest.raises(Killed):
+        go_back(world)
+    assert str(FIRST) in newest(world).facts["restore_to"]
+    world.recover()
+    assert_is_back(world)
+    assert deployments(world) == 1
+
+
+@pytest.mark.parametrize("is_under_way", [True, False])
+def test_operation_whose_name_nobody_learned_is_waited_for_and_not_trusted(
+    is_under_way: bool,
+) -> None:
+    world = lost()
+    die(world, "target.begin_restore", Fault.KILLED_AFTER)
+    if not is_under_way:
+        world.cloud.finish_operations()
+    world.recover()
+    assert_is_back(world)
+    assert deployments(world) == 2, "it may have been anybody's"
+
+
+def test_redeployment_that_was_made_and_then_deleted_is_made_again() -> None:
+    world = lost()
+
+    def watch(call: str) -> None:
+        if call == "store.save" and entries(world, "await_backup", EntryKind.OBSERVED):
+            world.faults.watchers.remove(watch)
+            raise Killed(call)
+
+    world.faults.watchers.append(watch)
+    with pytest.raises(Killed):
+        go_back(world)
+    (made,) = entries(world, "await_backup", EntryKind.OBSERVED)
+    world.cloud.human_deletes(RevisionName(made.facts["revision"]))
+    world.recover()
+    assert_is_back(world)
+    assert deployments(world) == 2
+
+
+@pytest.mark.parametrize("fault", [Fault.BUILD_FAILS, Fault.START_FAILS])
+def test_redeployment_that_fails_by_itself_is_stranded_and_begun_again_when_a_person_asks(
+    fault: Fault,
+) -> None:
+    world = lost()
+    world.faults.on("target.begin_restore", fault)
+    rollout = go_back(world)
+    assert rollout.state is State.STRANDED
+    assert "rolling back because customers complain" in rollout.record.reason
+    assert world.cloud.serving().sole == SECOND
+    (settled,) = world.recover()
+    assert settled.state is State.ROLLED_BACK
+    assert_is_back(world)
+    assert deployments(world) == 2
+
+
+def test_redeployment_that_failed_after_a_death_is_not_begun_again_unasked() -> None:
+    world = lost()
+    world.faults.on("target.begin_restore", Fault.BUILD_FAILS)
+    die(world, "target.await_release")
+    (settled,) = world.recover()
+    assert settled.state is State.STRANDED
+    assert "the build failed" in settled.sentence
+    assert deployments(world) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.LOST_REQUEST])
+def test_redeployment_that_the_platform_forgot_is_begun_again(fault: Fault) -> None:
+    world = lost()
+    die(world, "target.await_release")
+    world.cloud.finish_operations()
+    world.faults.on("target.await_release", fault)
+    world.recover()
+    assert_is_back(world)
+    assert deployments(world) == 2
+
+
+def test_redeployment_that_goes_on_and_cannot_be_asked_about_is_not_begun_again() -> None:
+    world = lost()
+    die(world, "target.await_release")
+    world.faults.on("target.await_release", Fault.REFUSED)
+    (settled,) = world.recover()
+    assert settled.state is State.STRANDED
+    assert deployments(world) == 1
+    (settled,) = world.recover()
+    assert settled.state is State.ROLLED_BACK
+    assert_is_back(world)
+    assert deployments(world) == 1
+
+
+def test_what_somebody_else_deploys_is_waited_for_first() -> None:
+    world = lost()
+    serving = world.cloud.serving()
+    world.cloud.write("before", serving, None)  # by name, so that theirs gets no traffic
+    world.cloud.begin(image="theirs", variables={}, marks=world.cloud.existing().marks)
+    go_back(world)
+    assert_is_back(world)
+    assert deployments(world) == 1
+
+
+def test_redeployment_waits_for_a_journal_that_can_be_read_again() -> None:
+    world = lost()
+
+    def watch(call: str) -> None:
+        if call == "store.backup":
+            world.faults.watchers.remove(watch)
+            world.faults.on("store.journal", Fault.UNAVAILABLE)
+
+    world.faults.watchers.append(watch)
+    rollout = go_back(world)
+    assert ("store.journal", Fault.UNAVAILABLE) in [fired[1:] for fired in world.faults.fired]
+    assert rollout.state is State.ROLLED_BACK
+    assert_is_back(world)
+    assert deployments(world) == 1
+
+
+def test_next_rollout_waits_for_a_redeployment_that_still_goes_on() -> None:
+    world = lost()
+    die(world, "target.await_release")
+    world.store.break_lease(PROD, world.new_actor(), "a person looked")
+    assert await_left_over(world.ports())
+    assert world.cloud.unfinished() is None
+
+
+def test_redeployment_whose_beginning_could_not_be_recorded_is_known_by_its_end() -> None:
+    world = lost()
+
+    def watch(call: str) -> None:
+        if call == "store.backup":
+            world.faults.always("store.append", Fault.UNAVAILABLE)
+        if call == "target.await_release":
+            world.faults.clear()
+
+    world.faults.watchers.append(watch)
+    world.faults.on("target.answering_revision", Fault.KILLED_BEFORE)
+    rollout = go_back(world)
+    assert rollout.state is State.ROLLED_BACK
+    assert_is_back(world)
+    assert not await_left_over(world.ports())
+
+
+def points(fault: Fault) -> Iterator[int]:
+    """Numbers of the calls at which ``fault`` is tried."""
+    world = lost()
+    go_back(world)
+    for number, name in enumerate(world.faults.calls, start=1):
+        struck = name.replace("begin_restore", "begin_release")  # fails in the same ways
+        if can_strike(fault, struck):
+            yield number
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_every_fault_at_every_call_ends_where_the_record_says(fault: Fault) -> None:
+    for number in points(fault):
+        world = lost()
+        world.faults.at(number, fault)
+        try:
+            go_back(world)
+        except Killed:
+            assert fault in KILLS
+        except DeployGateError:
+            pass
+        try:
+            check_after(world)
+        except (AssertionError, Exception) as error:
+            error.add_note(f"{fault.value} at call {number}: {world.faults.fired}")
+            raise
+
+
+def check_after(world: World) -> None:
+    """What serves is known, now and after a recovery, which begins no second build without need."""
+    world.faults.clear()
+    world.recover()
+    record = newest(world)
+    if world.cloud.serving().percent(FOREIGN):
+        assert record.state is not State.ROLLED_BACK
+        return
+    if record.state is State.ROLLED_BACK and record.purpose == "rollback":
+        assert_is_back(world)
+    else:
+        assert record.state in (State.PROMOTED, State.REFUSED)
+        assert world.cloud.serving().sole == SECOND
+        world.check_settled()
+        world.check_recovery_is_idempotent()
+
+
+@pytest.mark.parametrize("kill", KILLS)
+def test_recoveries_that_die_one_after_the_other_deploy_it_once(kill: Fault) -> None:
+    world = lost()
+    die(world, "target.await_release", kill)
+    for number in range(1, 60):
+        world.faults.at(len(world.faults.calls) + number, kill)
+        try:
+            world.recover()
+        except Killed:
+            continue
+        break
+    world.faults.clear()
+    world.recover()
+    assert_is_back(world)
+    assert deployments(world) == 1
+
+
+def test_backup_that_is_refused_is_stranded_and_nothing_moves() -> None:
+    world = lost()
+    world.faults.always("target.begin_restore", Fault.REFUSED)
+    rollout = go_back(world)
+    assert rollout.state is State.STRANDED
+    assert world.cloud.serving().sole == SECOND
+    (failed,) = entries(world, "begin_backup", EntryKind.OBSERVED)
+    assert failed.facts["error"] == TargetRefused.__name__
