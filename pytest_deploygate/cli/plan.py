@@ -1,6 +1,6 @@
 """``plan``: what a deployment would do now, and what would refuse it. Changes nothing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -15,20 +15,8 @@ from pytest_deploygate.cli.operator import (
 )
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config import Environment
-from pytest_deploygate.core.approval import plan_digest
-from pytest_deploygate.core.errors import ExitStatus, PolicyRefused, TargetRefused
-from pytest_deploygate.core.release import Package, Snapshot
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.engine import Ports, held_by
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanFinding:
-    """Something to know before; a blocking one would end the deployment before anything is touched."""
-
-    is_blocking: bool
-    sentence: str
-    hint: str
+from pytest_deploygate.core.errors import ExitStatus
+from pytest_deploygate.core.release import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +32,7 @@ class Plan:
     config_digest: str
     baseline: str
     is_unchanged: bool
-    findings: Sequence[PlanFinding]
+    findings: Sequence[Finding]
     gcloud: Sequence[str]
 
 
@@ -68,7 +56,8 @@ class Plan:
 def plan(operator: Operator, environment: str, form: str, *, is_json: bool) -> int:
     """What `pytest --deploy-to=ENV` would do now: source, what would refuse it, gcloud's words, digest.
 
-    Changes nothing, and runs no gate: for the readiness gates too, `pytest --deploy-to=ENV --deploy-plan`. The digest
+    Changes nothing, and runs no gate: for the readiness gates too, `pytest --deploy-to=ENV --deploy-plan`, which shows
+    the same findings. The digest
     covers source, settings, policy and what would be replaced; where the environment says approval = "required", a
     deployment needs --deploy-approval=DIGEST.
 
@@ -91,81 +80,24 @@ def plan(operator: Operator, environment: str, form: str, *, is_json: bool) -> i
 
 
 def _plan(operator: Operator, environment: Environment) -> Plan:
+    from pytest_deploygate.session.findings import look
+
     policy = operator.settings.judging(environment).policy
     with wiring.open_ports(operator.settings, environment) as ports:
-        snapshot, package = ports.target.snapshot(), ports.target.package()
-        config = environment.config_digest
-        digest = plan_digest(
-            package=package.digest, config=config, policy=policy, baseline=snapshot.baseline
-        )
-        is_unchanged = snapshot.is_release(package.digest, config)
-        findings = [*_of_platform(ports), *_of_record(ports)]
-        if not is_unchanged:
-            findings += _of_rules(ports, environment, snapshot, package)
-        if not is_unchanged and environment.approval == "required":
-            findings.append(
-                PlanFinding(
-                    is_blocking=False,
-                    sentence="it needs the approval of this plan",
-                    hint=f"--deploy-approval={digest}",
-                )
-            )
-        return Plan(
-            environment=environment.name,
-            plan_digest=digest,
-            package_digest=package.digest,
-            package_files=len(package.files),
-            package_bytes=package.size_bytes,
-            left_out=dict(package.left_out),
-            config_digest=config,
-            baseline=snapshot.baseline or "",
-            is_unchanged=is_unchanged,
-            findings=findings,
-            gcloud=ports.target.gcloud_commands(snapshot),
-        )
-
-
-def _of_platform(ports: Ports) -> Iterator[PlanFinding]:
-    for found in ports.target.preflight():
-        yield PlanFinding(is_blocking=found.is_blocking, sentence=found.sentence, hint=found.hint)
-
-
-def _of_record(ports: Ports) -> Iterator[PlanFinding]:
-    """Who holds the lease, and what is open."""
-    name = ports.environment
-    held = ports.store.lease(name)
-    if held is not None:
-        error = held_by(held)
-        yield PlanFinding(is_blocking=False, sentence=error.message, hint=error.hint)
-    for record in ports.store.open_rollouts(name):
-        is_stranded = record.state is State.STRANDED
-        yield PlanFinding(
-            is_blocking=is_stranded,
-            sentence=f"rollout {record.rollout_id} is {record.state.value}",
-            hint="docs/runbook.md, 'A stranded rollout'"
-            if is_stranded
-            else "if its process is dead, a deployment settles it first; or: "
-            f"deploygate recover {name}",
-        )
-
-
-def _of_rules(
-    ports: Ports, environment: Environment, snapshot: Snapshot, package: Package
-) -> Iterator[PlanFinding]:
-    """What the guards of a deployment would say."""
-    from pytest_deploygate.session import guards
-
-    rules: list[Callable[[], None]] = [
-        lambda: guards.refuse_known_bad(ports, package.digest, environment.config_digest),
-        lambda: guards.refuse_frozen(environment, ports.clock.now()),
-    ]
-    if snapshot.exists:
-        rules.insert(0, lambda: guards.refuse_unjudged_baseline(ports, snapshot))
-    for rule in rules:
-        try:
-            rule()
-        except (PolicyRefused, TargetRefused) as error:
-            yield PlanFinding(is_blocking=True, sentence=error.message, hint=error.hint)
+        seen = look(ports, environment, policy)
+    return Plan(
+        environment=environment.name,
+        plan_digest=seen.digest,
+        package_digest=seen.package.digest,
+        package_files=len(seen.package.files),
+        package_bytes=seen.package.size_bytes,
+        left_out=dict(seen.package.left_out),
+        config_digest=environment.config_digest,
+        baseline=seen.snapshot.baseline or "",
+        is_unchanged=seen.is_unchanged,
+        findings=seen.findings,
+        gcloud=seen.gcloud,
+    )
 
 
 def _print_plan(out: Output, found: Plan) -> None:

@@ -4,11 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_deploygate.core.approval import plan_digest
-from pytest_deploygate.core.errors import (
-    DeployGateError,
-    ExitStatus,
-)
+from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_VERIFY,
@@ -22,6 +18,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.endings import ending_for
+from pytest_deploygate.session.findings import Plan, look
 from pytest_deploygate.wiring import open_ports
 
 
@@ -41,23 +38,17 @@ class PlanFlow:
             with open_ports(desk.settings, desk.environment) as ports:
                 snapshot = ports.target.snapshot()
                 desk.run_phase(session, Phase.READINESS, desk.ready(ports.target, snapshot))
-                findings = ports.target.preflight()
-                package = ports.target.package()
-                plan = plan_digest(
-                    package=package.digest,
-                    config=desk.environment.config_digest,
-                    policy=desk.settings.policy,
-                    baseline=snapshot.baseline,
+                asked = desk.options
+                plan = look(
+                    ports,
+                    desk.environment,
+                    desk.settings.policy,
+                    reason=asked.reason,
+                    approval=asked.approval,
                 )
-                desk.tell_left_out(package)
-                self._blocking = tuple(f for f in findings if f.is_blocking)
-                self._lines = (
-                    *(_finding(f) for f in findings),
-                    *_traffic(snapshot, ports.target.spec, desk.environment.steps),
-                    f"plan: digest {plan}",
-                    f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}",
-                    *ports.target.gcloud_commands(snapshot),
-                )
+                desk.tell_left_out(plan.package)
+                self._blocking = plan.blocking
+                self._lines = tuple(_lines(plan, ports.target.spec, desk.environment.steps))
         except DeployGateError as error:
             self._error = error
         desk.skip_rest(Reason(code=ReasonCode.HELD, sentence="--deploy-plan changes nothing"))
@@ -82,9 +73,17 @@ class PlanFlow:
         )
 
 
-def _finding(finding: Finding) -> str:
-    word = "preflight blocks" if finding.is_blocking else "preflight"
-    return f"{word}: {finding.sentence}; {finding.hint}".rstrip("; ")
+def _lines(plan: Plan, spec: FunctionSpec, steps: tuple[int, ...]) -> Iterator[str]:
+    for finding in plan.findings:
+        word = "blocks" if finding.is_blocking else "note"
+        yield f"{word}: {finding.sentence}; {finding.hint}".rstrip("; ")
+    if plan.is_unchanged:
+        yield "nothing to deploy: this source with these settings serves already"
+    yield from _traffic(plan.snapshot, spec, steps)
+    yield f"plan: digest {plan.digest}"
+    package = plan.package
+    yield f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}"
+    yield from plan.gcloud
 
 
 def _traffic(snapshot: Snapshot, spec: FunctionSpec, steps: tuple[int, ...]) -> Iterator[str]:

@@ -241,6 +241,47 @@ def test_plan_names_the_approval_that_is_needed_and_who_holds_the_lease(shop: Sh
     assert "nobody carries the open rollout on: deploygate recover fake" in dead.out
 
 
+def said_by_plan(shop: Shop) -> list[str]:
+    """The findings that ``deploygate plan`` has, as a session prints them."""
+    findings = shop.run("plan", "--json").json["findings"]
+    assert isinstance(findings, list)
+    words = {True: "blocks", False: "note"}
+    return [f"{words[f['is_blocking']]}: {f['sentence']}; {f['hint']}" for f in findings]
+
+
+def test_session_that_plans_prints_the_findings_of_plan(shop: Shop) -> None:
+    assert shop.run("rollback", "fake", "--reason", "no prices", "--yes").status == 0
+    shop.settings(environment=f'{FROZEN}\napproval = "required"')
+    holder = shop.hold_lease()
+    try:
+        findings = said_by_plan(shop)
+        session = shop.pytest("--deploy-to=fake", "--deploy-plan")
+        again = shop.pytest("--deploy-to=fake", "--deploy-plan", "--deploy-reason=it was not it")
+    finally:
+        holder.kill()
+        holder.communicate()
+    told = " ".join(findings)
+    for part in ("is held by", "is OPEN", "rolled back before", "is frozen", "the approval"):
+        assert part in told
+    for finding in findings:
+        assert finding in session.out
+    assert session.status == 1
+    assert "REFUSE" in session.out
+    assert "rolled back before" not in again.out
+    assert "is frozen" in again.out
+
+
+def test_session_that_plans_knows_the_approval_that_it_was_given(shop: Shop) -> None:
+    shop.source("v3")
+    shop.settings(environment='approval = "required"')
+    (finding,) = said_by_plan(shop)
+    digest = shop.run("plan", "--json").json["plan_digest"]
+    assert finding in shop.pytest("--deploy-to=fake", "--deploy-plan").out
+    approved = shop.pytest("--deploy-to=fake", "--deploy-plan", f"--deploy-approval={digest}")
+    assert approved.status == 0
+    assert "approval" not in approved.out
+
+
 def test_plan_as_gcloud_is_only_commands(shop: Shop) -> None:
     done = shop.run("plan", "fake", "--format", "gcloud")
     assert done.out == "gcloud run services update-traffic svc\n"
