@@ -160,8 +160,8 @@ class Target(Protocol):
         """Bearer token for calling a service that is not public, or None where none is needed."""
         ...
 
-    def gcloud_commands(self, snapshot: Snapshot | None) -> tuple[str, ...]:
-        """The same rollout in gcloud's words, ready to paste into a shell."""
+    def gcloud_commands(self, snapshot: Snapshot | None, steps: tuple[int, ...]) -> tuple[str, ...]:
+        """The same rollout in gcloud's words, ready to paste into a shell; ``steps`` ascends to 100 percent."""
         ...
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ def look(
         digest=digest,
         is_unchanged=is_unchanged,
         findings=tuple(findings),
-        gcloud=ports.target.gcloud_commands(snapshot),
+        gcloud=ports.target.gcloud_commands(snapshot, environment.steps),
     )
 
 

@@ -204,9 +204,9 @@ class CloudFunctionsTarget:
         service = self._services.need(self._service_name())
         return self._tokens.token(service.uri)
 
-    def gcloud_commands(self, snapshot: Snapshot | None) -> tuple[str, ...]:
+    def gcloud_commands(self, snapshot: Snapshot | None, steps: tuple[int, ...]) -> tuple[str, ...]:
         """The same rollout in gcloud's words, ready to paste into a shell."""
-        return gcloud.commands(self._spec, snapshot, cwd=Path.cwd())
+        return gcloud.commands(self._spec, snapshot, steps=steps, cwd=Path.cwd())
 
     # -- before staging --------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ escaping``).
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from pytest_deploygate.core.release import (
     Snapshot,
     Variant,
 )
+from pytest_deploygate.core.traffic import steps_to
 from pytest_deploygate.core.values import RevisionName
 
 _DELIMITERS: Final = ("##", "@@", "%%", "~~", "||", "::", ";;", "++", "#@#@#")
@@ -30,12 +31,15 @@ _INGRESS: Final = {
 _LINE: Final = " \\\n    "
 
 
-def commands(spec: FunctionSpec, snapshot: Snapshot | None, *, cwd: Path) -> tuple[str, ...]:
+def commands(
+    spec: FunctionSpec, snapshot: Snapshot | None, *, steps: tuple[int, ...] = (100,), cwd: Path
+) -> tuple[str, ...]:
     """The rollout from pin to roll back; each command may begin with a comment line.
 
     Args:
         spec: what is deployed.
         snapshot: the service as it is, or None if it was not looked at.
+        steps: percentages of the traffic that the candidate gets one after the other; ends with 100.
         cwd: directory in which the commands will be pasted, for ``--source``.
     """
     exists = snapshot is not None and snapshot.exists
@@ -55,8 +59,7 @@ def commands(spec: FunctionSpec, snapshot: Snapshot | None, *, cwd: Path) -> tup
         _newest(spec, service, "CANDIDATE"),
         _tag(spec, service, TAG_CANDIDATE, "CANDIDATE"),
     ]
-    promote = _update_traffic(spec, service, '--to-revisions="$CANDIDATE=100"')
-    result.append(_says("promote", promote))
+    result += _promote(spec, service, baseline, steps)
     if is_first and spec.public:
         result.append(_open(spec, service))
     if exists and snapshot is not None and not snapshot.traffic.is_pinned:
@@ -67,6 +70,22 @@ def commands(spec: FunctionSpec, snapshot: Snapshot | None, *, cwd: Path) -> tup
     elif is_first:
         result.append(_says("roll back", _delete(spec)))
     return tuple(result)
+
+
+def _promote(
+    spec: FunctionSpec, service: str, baseline: RevisionName | None, steps: tuple[int, ...]
+) -> Iterator[str]:
+    """One write of traffic for each step, as the rollout does it."""
+    candidate = RevisionName("$CANDIDATE")
+    plans = steps_to(candidate, baseline, steps)
+    for plan in plans:
+        percent = plan.percent(candidate)
+        comment = "promote" if len(plans) == 1 else f"promote: {percent} % to the candidate"
+        rest = "" if percent == 100 else f",{baseline}={100 - percent}"
+        yield _says(
+            comment,
+            _update_traffic(spec, service, f'--to-revisions="{candidate}={percent}{rest}"'),
+        )
 
 
 def pinned(spec: FunctionSpec, now: Snapshot) -> tuple[str, ...]:

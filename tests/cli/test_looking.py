@@ -283,8 +283,12 @@ def test_session_that_plans_knows_the_approval_that_it_was_given(shop: Shop) -> 
 
 
 def test_plan_as_gcloud_is_only_commands(shop: Shop) -> None:
+    move = "gcloud run services update-traffic svc --to-revisions=CANDIDATE"
     done = shop.run("plan", "fake", "--format", "gcloud")
-    assert done.out == "gcloud run services update-traffic svc\n"
+    assert done.out == f"{move}=100\n"
+    shop.settings(environment="steps = [5, 100]")
+    done = shop.run("plan", "fake", "--format", "gcloud")
+    assert done.out == f"{move}=5\n{move}=100\n"
 
 
 def test_reader_that_stops_early_is_no_error(shop: Shop) -> None:

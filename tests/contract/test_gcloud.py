@@ -182,6 +182,28 @@ def test_the_rollout_pins_first_and_ends_with_the_way_back() -> None:
     assert "--to-revisions=process-invoice-00001-abc=100" in calls[7]
 
 
+def test_the_traffic_moves_in_the_steps_of_the_environment() -> None:
+    before = served(Traffic.of({LATEST: 100}))
+    made = gcloud.commands(SPEC, before, steps=(10, 50, 100), cwd=HERE)
+    calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))
+    moved = [w.partition("=")[2] for call in calls for w in call if w.startswith("--to-revisions")]
+    assert moved == [
+        "process-invoice-00001-abc=100",
+        "NEW=10,process-invoice-00001-abc=90",
+        "NEW=50,process-invoice-00001-abc=50",
+        "NEW=100",
+        "process-invoice-00001-abc=100",
+    ]
+    assert any(command.startswith("# promote: 50 % to the candidate\n") for command in made)
+
+
+def test_a_first_release_has_nothing_to_share_the_traffic_with() -> None:
+    made = gcloud.commands(SPEC, Snapshot(exists=False), steps=(10, 100), cwd=HERE)
+    (promote,) = [command for command in made if "--to-revisions" in command]
+    assert promote.startswith("# promote\n")
+    assert promote.endswith('--to-revisions="$CANDIDATE=100"')
+
+
 def test_a_first_release_is_private_until_it_is_opened() -> None:
     made = gcloud.commands(SPEC, Snapshot(exists=False), cwd=HERE)
     calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))

@@ -226,8 +226,9 @@ class FakeTarget:
     def call_token(self) -> Secret | None:
         return Secret("token")
 
-    def gcloud_commands(self, snapshot: Snapshot | None) -> tuple[str, ...]:
-        return ("gcloud run services update-traffic svc",)
+    def gcloud_commands(self, snapshot: Snapshot | None, steps: tuple[int, ...]) -> tuple[str, ...]:
+        move = "gcloud run services update-traffic svc --to-revisions=CANDIDATE"
+        return tuple(f"{move}={percent}" for percent in steps)
 
     def close(self) -> None:
         pass
