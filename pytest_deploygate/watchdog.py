@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import BinaryIO
 
 from pytest_deploygate.core.errors import (
     DeployGateError,
@@ -107,7 +108,7 @@ def start(
     command += ["--root", str(root), "--environment", environment, "--rollout", rollout_id]
     command += ["--state-dir", str(state_dir), "--parent", str(os.getpid()), "--prepare", prepare]
     try:
-        with (state_dir / LOG).open("ab") as log:
+        with _log(state_dir) as log:
             # Output goes to the log and no pipe of ours is handed down: a CI job ends when its pipes are closed.
             process = subprocess.Popen(
                 command,
@@ -122,6 +123,14 @@ def start(
             hint=f"check that {state_dir} may be written, or turn the watchdog off",
         ) from error
     return Watchdog(process, _note_path(state_dir, process.pid))
+
+
+def _log(state_dir: Path) -> BinaryIO:
+    """The log, for its owner alone, whatever the umask or an earlier version let others do."""
+    descriptor = os.open(state_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with contextlib.suppress(OSError):  # somebody else's, who lets us write
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
 
 
 def find(state_dir: Path) -> tuple[Note, ...]:

@@ -120,6 +120,18 @@ def test_watchdog_recovers_however_its_parent_dies(guarded: Starter, death: str)
     assert watched.events == ["watchdog.watching", "watchdog.parent_died", "watchdog.recovered"]
 
 
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "written by an earlier version"])
+def test_log_is_for_its_owner_alone(guarded: Starter, tmp_path: Path, is_there: bool) -> None:
+    log = tmp_path / watchdog.LOG
+    if is_there:
+        log.touch()
+        log.chmod(0o644)
+    watched = guarded("os._exit(0)")
+    watched.wait_for_dog()
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert "watchdog.recovered" in watched.events
+
+
 def test_watchdog_recovers_although_a_forked_child_lives(guarded: Starter) -> None:
     watched = guarded(
         "pid = os.fork()\n"
