@@ -15,6 +15,11 @@ from pytest_deploygate.core.values import Actor
 CI_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL", "BUILDKITE_BUILD_URL")
 """What holds the address of the job: GitLab, Jenkins, CircleCI, Buildkite (the vendors' lists of variables)."""
 
+PROC = Path("/proc")
+PS = "/bin/ps"
+"""What is asked where there is no /proc."""
+PS_S = 5.0
+"""How long it may take: a machine on which it hangs must not hang whoever asks for a lease."""
 _DEAD = frozenset("ZXx")
 """States of a process that no longer runs: zombie, dead (proc(5), /proc/pid/stat field 3)."""
 
@@ -22,11 +27,15 @@ _DEAD = frozenset("ZXx")
 def this_process() -> Actor:
     """The actor that this process is."""
     pid = os.getpid()
+    try:
+        started = start_time(pid) or ""
+    except OSError:
+        started = ""  # nobody will be able to tell that we are gone, so nothing is taken from us
     return Actor(
         user=_user(),
         host=socket.gethostname(),
         pid=pid,
-        boot_id=f"{machine()}/{start_time(pid) or ''}",
+        boot_id=f"{machine()}/{started}",
         ci_url=_ci_url(),
     )
 
@@ -40,7 +49,10 @@ def is_gone(actor: Actor) -> bool | None:
     where, _, started = actor.boot_id.rpartition("/")
     if actor.host != socket.gethostname() or where != machine() or not started:
         return None
-    now = start_time(actor.pid)
+    try:
+        now = start_time(actor.pid)
+    except OSError:
+        return None
     if now is None and _is_hidden(actor.pid):
         return None
     return now != started
@@ -51,7 +63,7 @@ def _is_hidden(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except PermissionError:
-        return not Path(f"/proc/{pid}").exists()
+        return not (PROC / str(pid)).exists()
     except (ProcessLookupError, OverflowError):
         pass
     return False
@@ -60,18 +72,22 @@ def _is_hidden(pid: int) -> bool:
 def machine() -> str:
     """Boot of the kernel and pid namespace: within one of them a pid and a start time name one process."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{(PROC / 'self/ns/pid').readlink()}"
     except OSError:
         return "no-proc"
 
 
 def start_time(pid: int) -> str | None:
-    """When the process began, as opaque text, or None if it does not run (a zombie does not)."""
+    """When the process began, as opaque text, or None if it does not run (a zombie does not).
+
+    Raises:
+        OSError: it cannot be told.
+    """
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = (PROC / str(pid) / "stat").read_text()
     except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _start_time_by_ps(pid)
+        return None if (PROC / "self/stat").exists() else _start_time_by_ps(pid)
     except ProcessLookupError:
         return None
     # The name of the program, in brackets, may itself hold spaces and brackets.
@@ -81,12 +97,16 @@ def start_time(pid: int) -> str | None:
 
 def _start_time_by_ps(pid: int) -> str | None:
     """As :func:`start_time` where there is no /proc (macOS)."""
-    found = subprocess.run(
-        ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        found = subprocess.run(
+            [PS, "-o", "stat=,lstart=", "-p", str(pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PS_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{PS} does not answer") from error
     state, _, started = found.stdout.strip().partition(" ")
     return started.strip() if state and state[0] not in _DEAD else None
 

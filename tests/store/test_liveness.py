@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.core.values import Actor
+from pytest_deploygate.store import liveness
 from pytest_deploygate.store.liveness import (
     CI_VARIABLES,
     is_gone,
@@ -85,6 +86,49 @@ def test_what_cannot_be_seen_from_here_is_not_called_gone(change: dict[str, str]
         gone, host=change.get("host", gone.host), boot_id=change.get("boot_id", gone.boot_id)
     )
     assert is_gone(unseen) is None
+
+
+@pytest.fixture
+def ps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without /proc, as macOS is, and the program that is asked there; to be written by the test."""
+    program = tmp_path / "ps"
+    monkeypatch.setattr(liveness, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(liveness, "PS", str(program))
+    return program
+
+
+def answers(ps: Path, script: str) -> None:
+    ps.write_text(f"#!/bin/sh\n{script}\n")
+    ps.chmod(0o755)
+
+
+def test_process_is_known_by_ps_where_there_is_no_proc(ps: Path) -> None:
+    answers(ps, "echo 'S+   Mon Mar  2 07:00:00 2026'")
+    actor = this_process()
+    assert is_gone(actor) is False
+    answers(ps, "echo 'S+   Mon Mar  2 08:00:00 2026'")
+    assert is_gone(actor) is True, "the pid is used again"
+    answers(ps, "echo 'Z    Mon Mar  2 07:00:00 2026'")
+    assert is_gone(actor) is True
+    answers(ps, "exit 1")
+    assert is_gone(actor) is True
+
+
+@pytest.mark.parametrize("script", ["exec sleep 60", None], ids=["hangs", "is not there"])
+def test_process_is_not_called_gone_where_ps_does_not_answer(
+    ps: Path, script: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(ps, "echo 'S+   Mon Mar  2 07:00:00 2026'")
+    actor = this_process()
+    monkeypatch.setattr(liveness, "PS_S", 0.05)
+    if script is None:
+        ps.unlink()
+    else:
+        answers(ps, script)
+    assert is_gone(actor) is None
+    unknown = this_process()
+    assert unknown.pid == actor.pid
+    assert is_gone(unknown) is None
 
 
 def test_program_name_with_brackets_does_not_confuse(tmp_path: Path) -> None:
