@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
@@ -33,6 +33,8 @@ _LOCK_FILE = "local-cloud.lock"
 _NEEDED = ("aiohttp", "functions_framework", "psutil")
 _POLL_S = 0.02
 _STOP_TIMEOUT_S = 30.0
+LOCK_TIMEOUT_S = 120.0
+"""How long others may start or stop the local cloud before we give up: twice as long as a start may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +47,21 @@ class LocalCloud:
     home: Path
 
 
-def ensure_running(home: Path, *, port: int = 0, timeout_s: float = 60) -> LocalCloud:
+def ensure_running(
+    home: Path, *, port: int = 0, timeout_s: float = 60, lock_timeout_s: float = LOCK_TIMEOUT_S
+) -> LocalCloud:
     """The local cloud of ``home``, started if none runs; it goes on after the caller has ended.
 
     Args:
         home: directory that keeps functions, traffic and sheets; made if missing.
         port: of the admin API on 127.0.0.1; 0 takes the one it had before, or any.
         timeout_s: how long a start may take.
+        lock_timeout_s: how long to wait for others that start or stop it.
 
     Raises:
         ConfigError: the port is taken, another version or another port runs under this home, the home cannot be
-            written, the extra ``local`` is not installed, or it did not become ready in time.
+            written, the extra ``local`` is not installed, it did not become ready in time, or somebody else holds
+            the lock of the home.
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
@@ -64,7 +70,7 @@ def ensure_running(home: Path, *, port: int = 0, timeout_s: float = 60) -> Local
             hint="pip install pytest-deploygate[local]",
         )
     home = home.absolute()
-    with _locked(home):
+    with _locked(home, lock_timeout_s):
         found = find(home)
         if found is None:
             found = _start(home, port, timeout_s)
@@ -100,16 +106,16 @@ def find(home: Path) -> LocalCloud | None:
     )
 
 
-def stop(home: Path) -> bool:
+def stop(home: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> bool:
     """Stop the local cloud of ``home`` with all function processes and wait for that; False if none ran.
 
     Raises:
-        ConfigError: it does not stop.
+        ConfigError: it does not stop, or somebody else holds the lock of the home.
     """
     home = home.absolute()
     if not home.is_dir():
         return False
-    with _locked(home):
+    with _locked(home, lock_timeout_s):
         found = find(home)
         if found is None:
             return False
@@ -205,22 +211,51 @@ def _raise_start_error(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(home: Path) -> Iterator[None]:
+def _locked(home: Path, timeout_s: float) -> Iterator[None]:
     """Hold the lock of ``home``; released by the system when this process dies.
 
     Raises:
-        ConfigError: the home cannot be written.
+        ConfigError: the home cannot be written, or another process does not give the lock back in time.
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (home / _LOCK_FILE).open("w")
+        file = (home / _LOCK_FILE).open("a+")  # what the holder wrote is left alone
     except OSError as error:
         raise ConfigError(
             f"{home} cannot be written: {error}", hint="choose another home for the local cloud"
         ) from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        deadline = time.monotonic() + timeout_s
+        while not _is_ours(file):
+            if time.monotonic() > deadline:
+                raise _held(home / _LOCK_FILE, timeout_s)
+            time.sleep(_POLL_S)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
+
+
+def _is_ours(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held(path: Path, timeout_s: float) -> ConfigError:
+    """The error that says who holds the lock, as far as it wrote that down."""
+    said = path.read_text(encoding="utf-8")
+    who, look = "another process", f"fuser {path}"
+    if said.isdecimal():
+        is_stopped = _state(int(said)) in {"T", "t"}
+        who = f"process {said}{', which is stopped,' if is_stopped else ''}"
+        look = f"ps -f -p {said}"
+    return ConfigError(
+        f"{who} starts or stops the local cloud under {path.parent}, and has not ended that for {timeout_s:g} s",
+        hint=f"look at it: {look}; let it go on (kill -CONT) or end it, then try again",
+    )
 
 
 def _get(url: str) -> "requests.Response":
@@ -241,7 +276,12 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     # A zombie that nobody reaps, as in a container without an init, is dead for us.
-    status = Path(f"/proc/{pid}/stat")
+    return _state(pid) != "Z"
+
+
+def _state(pid: int) -> str:
+    """The letter of proc(5) for how a process is; empty where there is no /proc, or no such process."""
     with contextlib.suppress(OSError, IndexError):
-        return status.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    return True
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return text.rpartition(")")[2].split()[0]
+    return ""

@@ -1,10 +1,13 @@
 """The process: found only if it is ours and alive, started once, stopped whole, and a restart loses nothing."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -57,6 +60,46 @@ def test_concurrent_callers_start_exactly_one(own_home: Path) -> None:
         thread.join()
     assert len({cloud.pid for cloud in found}) == 1
     assert logs(own_home).count('"cloud.ready"') == 1
+
+
+HOLDER = """
+import os, signal, sys
+from pathlib import Path
+from pytest_deploygate.emulator.process import _locked
+with _locked(Path(sys.argv[1]), 30):
+    print("held", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_stopped_process_that_holds_the_lock_is_named_and_not_waited_for(own_home: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(own_home)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        until(lambda: psutil.Process(holder.pid).status(), lambda s: s == psutil.STATUS_STOPPED)
+        said = rf"process {holder.pid}, which is stopped, starts or stops the local cloud under"
+        with pytest.raises(ConfigError, match=said) as raised:
+            ensure_running(own_home, lock_timeout_s=0)
+        assert f"ps -f -p {holder.pid}" in raised.value.hint
+        with pytest.raises(ConfigError, match=said):
+            stop(own_home, lock_timeout_s=0)
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert stop(own_home, lock_timeout_s=0) is False, "the lock dies with its holder"
+
+
+def test_holder_of_the_lock_that_left_no_name_is_to_be_looked_for(own_home: Path) -> None:
+    own_home.mkdir(exist_ok=True)
+    path = own_home / "local-cloud.lock"
+    with path.open("w") as lock:  # as an earlier version holds it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another process starts or stops") as raised:
+            ensure_running(own_home, lock_timeout_s=0)
+    assert f"fuser {path}" in raised.value.hint
 
 
 def test_it_binds_loopback_only(driver: Driver) -> None:
