@@ -15,6 +15,7 @@ from pytest_deploygate.emulator.builder import tail
 from pytest_deploygate.emulator.cloud import CLOUD, Cloud
 from pytest_deploygate.emulator.faults import parse_rules
 from pytest_deploygate.emulator.misbehaviour import parse_misbehaviour
+from pytest_deploygate.emulator.process import code_identity
 from pytest_deploygate.emulator.sources import MAX_UPLOAD_BYTES
 from pytest_deploygate.emulator.wire import ApiError, Json, read_json
 
@@ -44,9 +45,10 @@ def routes() -> list[web.RouteDef]:
 
 
 async def health(request: web.Request) -> web.Response:
-    """Who answers: process, version, home."""
+    """Who answers: process, version, identity of the code, home."""
     cloud = request.app[CLOUD]
-    return web.json_response({"pid": os.getpid(), "version": __version__, "home": str(cloud.home)})
+    who = {"pid": os.getpid(), "version": __version__, "code": code_identity()}
+    return web.json_response(who | {"home": str(cloud.home)})
 
 
 async def services(request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ they ask for. Two callers at once start one local cloud: a file lock in the home
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import requests
 
 RUN_FILE = "local-cloud.json"
-"""Written by the local cloud when it is ready: process, port, version."""
+"""Written by the local cloud when it is ready: process, port, version, identity of its code."""
 ERROR_FILE = "start-error.json"
 """Written by a local cloud that could not start: message and hint."""
 LOG_FILE = "local-cloud.log"
@@ -33,6 +35,7 @@ _LOCK_FILE = "local-cloud.lock"
 _NEEDED = ("aiohttp", "functions_framework", "psutil")
 _POLL_S = 0.02
 _STOP_TIMEOUT_S = 30.0
+_HINT_OLD = "stop it with `deploygate local down`; its functions and sheets are kept"
 LOCK_TIMEOUT_S = 120.0
 """How long others may start or stop the local cloud before we give up: twice as long as a start may take."""
 
@@ -44,6 +47,8 @@ class LocalCloud:
     endpoint: str
     pid: int
     version: str
+    code: str
+    """Identity of the code that it runs; empty for one from before there was any."""
     home: Path
 
 
@@ -59,9 +64,9 @@ def ensure_running(
         lock_timeout_s: how long to wait for others that start or stop it.
 
     Raises:
-        ConfigError: the port is taken, another version or another port runs under this home, the home cannot be
-            written, the extra ``local`` is not installed, it did not become ready in time, or somebody else holds
-            the lock of the home.
+        ConfigError: the port is taken, another version, other code or another port runs under this home, the home
+            cannot be written, the extra ``local`` is not installed, it did not become ready in time, or somebody else
+            holds the lock of the home.
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
@@ -82,9 +87,27 @@ def ensure_running(
     if found.version != __version__:
         raise ConfigError(
             f"a local cloud of version {found.version} runs under {home} (process {found.pid}), this is {__version__}",
-            hint="stop it with `deploygate local down`; its functions and sheets are kept",
+            hint=_HINT_OLD,
+        )
+    if found.code != code_identity():
+        raise ConfigError(
+            f"a local cloud of other code runs under {home} (process {found.pid}): the package has been changed "
+            f"since it was started, though both are version {__version__}",
+            hint=_HINT_OLD,
         )
     return found
+
+
+@cache
+def code_identity() -> str:
+    """Digest of the code that the local cloud consists of, as it was when this process first asked.
+
+    The cloud asks when it starts. Of the package it runs this folder alone, so a change elsewhere needs no restart.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(b"%s\0%s\0" % (path.name.encode(), path.read_bytes()))
+    return digest.hexdigest()[:16]
 
 
 def find(home: Path) -> LocalCloud | None:
@@ -96,11 +119,11 @@ def find(home: Path) -> LocalCloud | None:
         answer = _get(f"{endpoint}/_local/health")
         health = answer.json()
         is_ours = answer.ok and health["pid"] == run["pid"] and _is_same(Path(health["home"]), home)
-        version = str(health["version"])
+        version, code = str(health["version"]), str(health.get("code", ""))
     except (OSError, ValueError, KeyError, TypeError):  # what requests raises is an OSError
         return None
     return (
-        LocalCloud(endpoint=endpoint, pid=int(run["pid"]), version=version, home=home)
+        LocalCloud(endpoint=endpoint, pid=int(run["pid"]), version=version, code=code, home=home)
         if is_ours
         else None
     )

@@ -26,7 +26,7 @@ from pytest_deploygate.emulator import (
 from pytest_deploygate.emulator.admin_log import AdminLog
 from pytest_deploygate.emulator.cloud import CLOUD, Cloud, make_cloud
 from pytest_deploygate.emulator.faults import Rule, keep_rule
-from pytest_deploygate.emulator.process import RUN_FILE
+from pytest_deploygate.emulator.process import RUN_FILE, code_identity
 from pytest_deploygate.emulator.runner import StartFailed
 from pytest_deploygate.emulator.settings import load_settings
 from pytest_deploygate.emulator.sheets_store import SheetsStore
@@ -183,7 +183,9 @@ async def _start(cloud: Cloud, revision: str) -> None:
 
 def _announce(home: Path, port: int) -> None:
     partial = home / f"{RUN_FILE}.partial"
-    text = json.dumps({"pid": os.getpid(), "port": port, "version": __version__})
+    text = json.dumps(
+        {"pid": os.getpid(), "port": port, "version": __version__, "code": code_identity()}
+    )
     partial.write_text(text, encoding="utf-8")
     partial.rename(home / RUN_FILE)
 

@@ -122,6 +122,38 @@ def test_other_version_is_refused(driver: Driver, monkeypatch: pytest.MonkeyPatc
     assert "deploygate local down" in raised.value.hint
 
 
+START = """
+import sys
+from pathlib import Path
+from pytest_deploygate.emulator.process import ensure_running
+print(ensure_running(Path(sys.argv[1])).pid)
+"""
+
+
+@pytest.mark.parametrize("changed", ["emulator/balance.py", "cli/plan.py"])
+def test_one_of_older_code_of_the_same_version_is_refused(
+    own_home: Path, tmp_path: Path, changed: str
+) -> None:
+    older = tmp_path / "older" / "pytest_deploygate"
+    shutil.copytree(Path(process.__file__).parents[1], older)
+    with (older / changed).open("a", encoding="utf-8") as file:
+        file.write("\n# as it was before\n")
+    command = [sys.executable, "-c", START, str(own_home)]
+    environment = {**os.environ, "PYTHONPATH": str(older.parent)}
+    started = subprocess.run(
+        command, cwd=older.parent, env=environment, capture_output=True, text=True, check=True
+    )
+    if changed.startswith("cli/"):
+        assert ensure_running(own_home).pid == int(started.stdout), "it runs the same code"
+        return
+    said = rf"a local cloud of other code runs under .*process {int(started.stdout)}"
+    with pytest.raises(ConfigError, match=said) as raised:
+        ensure_running(own_home)
+    assert "deploygate local down" in raised.value.hint
+    assert stop(own_home) is True
+    ensure_running(own_home)
+
+
 def test_running_one_at_another_port_is_refused(driver: Driver) -> None:
     port = int(driver.cloud.endpoint.rpartition(":")[2]) + 1
     with pytest.raises(ConfigError, match=f"not at port {port}"):
