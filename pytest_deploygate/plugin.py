@@ -34,6 +34,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def _add_options(parser: pytest.Parser) -> None:
     """All under one heading. ``dest`` is named each time, since pytest looks for one that is not everywhere."""
     group = parser.getgroup("deploygate", "deployment gating (pytest-deploygate)")
+    _add_what_to_do(group)
+    _add_what_people_say(group)
+    _add_how_to_go_about_it(group)
+
+
+def _add_what_to_do(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--deploy-to",
         dest="deploy_to",
@@ -41,39 +47,10 @@ def _add_options(parser: pytest.Parser) -> None:
         help="run the gates, stage the new version beside the old one, judge it, and promote it or go back",
     )
     group.addoption(
-        "--deploy-env",
-        dest="deploy_env",
-        metavar="ENV",
-        help="judge what serves in ENV; never acts, except with -m rollback-checks",
-    )
-    group.addoption(
         "--deploy-plan",
         dest="deploy_plan",
         action="store_true",
         help="with --deploy-to: run the readiness gates, print what would be done, change nothing",
-    )
-    group.addoption(
-        "--deploy-wait",
-        dest="deploy_wait",
-        metavar="SECONDS",
-        type=float,
-        default=0,
-        help="wait so long for somebody else's rollout to end (default: 0)",
-    )
-    group.addoption(
-        "--deploy-reason",
-        dest="deploy_reason",
-        metavar="TEXT",
-        default="",
-        help="why: needed for fewer checks than at the last promotion, or a release that was rolled back before",
-    )
-    group.addoption(
-        "--deploy-override",
-        dest="deploy_override",
-        metavar="GATE:REASON",
-        action="append",
-        default=[],
-        help="emergency: promote although GATE did not pass; recorded and printed; may be given again",
     )
     group.addoption(
         "--deploy-endpoint",
@@ -84,6 +61,28 @@ def _add_options(parser: pytest.Parser) -> None:
         help="rehearse: use ENV's whole configuration against the local cloud",
     )
     group.addoption(
+        "--deploy-env",
+        dest="deploy_env",
+        metavar="ENV",
+        help="judge what serves in ENV; never acts, except with -m rollback-checks",
+    )
+    group.addoption(
+        "--deploy-report-only",
+        dest="deploy_report_only",
+        action="store_true",
+        help="with -m rollback-checks: judge and report, never roll back",
+    )
+
+
+def _add_what_people_say(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--deploy-reason",
+        dest="deploy_reason",
+        metavar="TEXT",
+        default="",
+        help="why: needed for fewer checks than at the last promotion, or a release that was rolled back before",
+    )
+    group.addoption(
         "--deploy-approval",
         dest="deploy_approval",
         metavar="DIGEST",
@@ -91,10 +90,23 @@ def _add_options(parser: pytest.Parser) -> None:
         help="approve the plan with this digest, where the environment asks for an approval",
     )
     group.addoption(
-        "--deploy-report-only",
-        dest="deploy_report_only",
-        action="store_true",
-        help="with -m rollback-checks: judge and report, never roll back",
+        "--deploy-override",
+        dest="deploy_override",
+        metavar="GATE:REASON",
+        action="append",
+        default=[],
+        help="emergency: promote although GATE did not pass; recorded and printed; may be given again",
+    )
+
+
+def _add_how_to_go_about_it(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--deploy-wait",
+        dest="deploy_wait",
+        metavar="SECONDS",
+        type=float,
+        default=0,
+        help="wait so long for somebody else's rollout to end (default: 0)",
     )
     group.addoption(
         "--deploy-no-watchdog",

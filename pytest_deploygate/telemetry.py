@@ -17,11 +17,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.rollout import State
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 logger = logging.getLogger(__name__)
 
@@ -245,51 +248,53 @@ def write_textfile(path: Path, found: Sequence[Figures]) -> None:
         OSError: it cannot be written.
     """
     try:
-        from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
-        from prometheus_client.core import CounterMetricFamily
+        from prometheus_client import CollectorRegistry, write_to_textfile
     except ImportError as error:
         raise ConfigError(
             "prometheus-textfile is set, but prometheus-client is not installed",
             hint="pip install 'pytest-deploygate[prometheus]'",
         ) from error
     registry = CollectorRegistry()
-    helps = {
-        **GAUGES,
-        "last_success_timestamp_seconds": "When the last deployment was promoted (Unix time).",
-    }
-    for name, text in helps.items():
-        prefix = "" if name in GAUGES else "deploygate_"
-        gauge = Gauge(prefix + name, text, ["environment"], registry=registry)
-        for one in found:
-            value = getattr(one, name)
-            if value is not None:
-                gauge.labels(one.environment).set(value)
-
-    class Counts:
-        """Counters whose values the history gives."""
-
-        def collect(self) -> Iterator[CounterMetricFamily]:
-            """Both counters."""
-            labels = ["environment", "purpose", "state"]
-            family = CounterMetricFamily(
-                "deploygate_rollouts", "Rollouts that ended.", labels=labels
-            )
-            for one in found:
-                for key, count in one.rollouts.items():
-                    family.add_metric([one.environment, *key.split("/")], count)
-            yield family
-            labels = ["environment", "reason_code"]
-            family = CounterMetricFamily(
-                "deploygate_rollbacks", "Rollouts that ended by going back.", labels=labels
-            )
-            for one in found:
-                for key, count in one.rollbacks.items():
-                    family.add_metric([one.environment, key], count)
-            yield family
-
-    registry.register(Counts())
+    registry.register(_Families(found))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_to_textfile(str(path), registry)
+
+
+class _Families:
+    """What prometheus-client collects: values of now, and counters whose values the history gives."""
+
+    def __init__(self, found: Sequence[Figures]) -> None:
+        self._found = found
+
+    def collect(self) -> "Iterator[Metric]":
+        """All families, with a sample for each environment."""
+        for name, text in GAUGES.items():
+            yield self._gauge(name, name, text)
+        last = "last_success_timestamp_seconds"
+        text = "When the last deployment was promoted (Unix time)."
+        yield self._gauge(f"deploygate_{last}", last, text)
+        yield self._counter("rollouts", "Rollouts that ended.", ("purpose", "state"))
+        yield self._counter("rollbacks", "Rollouts that ended by going back.", ("reason_code",))
+
+    def _gauge(self, name: str, figure: str, text: str) -> "Metric":
+        from prometheus_client.core import GaugeMetricFamily
+
+        family = GaugeMetricFamily(name, text, labels=["environment"])
+        for one in self._found:
+            value = getattr(one, figure)
+            if value is not None:
+                family.add_metric([one.environment], value)
+        return family
+
+    def _counter(self, figure: str, text: str, labels: Sequence[str]) -> "Metric":
+        """A counter whose ``labels`` are the parts of the figure's keys."""
+        from prometheus_client.core import CounterMetricFamily
+
+        family = CounterMetricFamily(f"deploygate_{figure}", text, labels=["environment", *labels])
+        for one in self._found:
+            for key, count in getattr(one, figure).items():
+                family.add_metric([one.environment, *key.split("/")], count)
+        return family
 
 
 # -- OpenTelemetry ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine import (
     Ledgered,
     Ports,
+    RollbackPlan,
     plan_rollback,
     reason_for,
     roll_back,
@@ -140,39 +141,11 @@ class JudgeFlow:
         return self._roll_back(verdict)
 
     def _roll_back(self, verdict: PhaseVerdict) -> Ending:
-        from pytest_deploygate.store.liveness import this_process
-
         desk, ports, snapshot = self._desk, self._ports, self._snapshot
         assert ports is not None
         assert snapshot is not None
-        keepers: list[LeaseKeeper] = []
-
-        def keep(rollout: Ledgered) -> None:
-            rollout.update(with_verdict(rollout.record, verdict))
-            rollout.note(**desk.notes)
-            keepers.append(LeaseKeeper(rollout.ports.store, rollout.lease, desk.recorder.doubt))
-            keepers[0].start()
-
         try:
-            recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
-            now = ports.target.snapshot()
-            if now.serving.shares != snapshot.serving.shares:
-                judged, found = (Traffic.of(dict(s.serving.shares)) for s in (snapshot, now))
-                raise Drifted(
-                    f"{found} serves now, but {judged} was judged",
-                    found=str(now.serving),
-                    hint="judge again: pytest -m rollback-checks",
-                )
-            plan = plan_rollback(ports, now)
-            rollout = roll_back(
-                ports,
-                plan,
-                actor=this_process(),
-                purpose="rollback-checks",
-                reason=verdict.reason,
-                progress=desk.terminal.step,
-                opened=keep,
-            )
+            plan, rollout = self._go_back(ports, snapshot, verdict)
         except DeployGateError as error:
             ending = ending_for(error)
             return replace(
@@ -182,9 +155,6 @@ class JudgeFlow:
                 others=verdict.reasons,
                 reason=replace(ending.reason, sentence=f"could not roll back: {error.message}"),
             )
-        finally:
-            for keeper in keepers:
-                keeper.stop()
         desk.tell_finished(rollout.record)
         is_stranded = rollout.state is State.STRANDED
         return Ending(
@@ -202,6 +172,42 @@ class JudgeFlow:
                 *(() if is_stranded else _pinned(ports)),
             ),
         )
+
+    def _go_back(
+        self, ports: Ports, judged: Snapshot, verdict: PhaseVerdict
+    ) -> tuple[RollbackPlan, Ledgered]:
+        """Return the traffic, unless something else than what was ``judged`` serves meanwhile."""
+        from pytest_deploygate.store.liveness import this_process
+
+        desk = self._desk
+        recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
+        now = ports.target.snapshot()
+        if now.serving.shares != judged.serving.shares:
+            before, after = (Traffic.of(dict(s.serving.shares)) for s in (judged, now))
+            raise Drifted(
+                f"{after} serves now, but {before} was judged",
+                found=str(now.serving),
+                hint="judge again: pytest -m rollback-checks",
+            )
+        plan = plan_rollback(ports, now)
+        with contextlib.ExitStack() as stack:
+
+            def keep(rollout: Ledgered) -> None:
+                rollout.update(with_verdict(rollout.record, verdict))
+                rollout.note(**desk.notes)
+                keeper = LeaseKeeper(rollout.ports.store, rollout.lease, desk.recorder.doubt)
+                stack.enter_context(keeper)
+
+            rollout = roll_back(
+                ports,
+                plan,
+                actor=this_process(),
+                purpose="rollback-checks",
+                reason=verdict.reason,
+                progress=desk.terminal.step,
+                opened=keep,
+            )
+        return plan, rollout
 
 
 def _pinned(ports: Ports) -> tuple[str, ...]:
