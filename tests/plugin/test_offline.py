@@ -57,6 +57,10 @@ def test_check_may_ask(project: Project, server: Server) -> None:
     assert len(server.asked) == 1
 
 
+@pytest.mark.skipif(
+    pytest.version_tuple < (9,),
+    reason="strict_markers and strict_config, which this repository sets, are unknown to pytest 8",
+)
 def test_suites_of_this_repository_are_collected_without_network() -> None:
     done = subprocess.run(
         [
