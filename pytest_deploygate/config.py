@@ -7,16 +7,13 @@ a threshold of 0.95 is exactly 19/20.
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from difflib import get_close_matches
 from fractions import Fraction
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pytest_deploygate import FILE
+from pytest_deploygate import FILE, settings_schema
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.freeze import FreezeWindow
 from pytest_deploygate.core.freeze import parse as parse_freeze
@@ -34,7 +31,6 @@ from pytest_deploygate.core.values import Digest, EnvironmentName, Phase, Severi
 from pytest_deploygate.function_settings import spec_of
 from pytest_deploygate.tables import (
     Table,
-    Toml,
     as_table,
     fraction,
     integer,
@@ -44,14 +40,14 @@ from pytest_deploygate.tables import (
     texts_of,
 )
 
-if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
-
 _DEFAULT_PHASES = {
     Phase.READINESS: PhasePolicy(threshold=Fraction("0.95"), budget_s=300),
     Phase.CANDIDATE: PhasePolicy(threshold=Fraction("0.75"), budget_s=300),
     Phase.LIVE: PhasePolicy(threshold=Fraction(1), budget_s=120),
 }
+STATE_FOLDER = ".deploygate"
+CHECKED = "settings-checked"
+"""In the state folder: which text of the settings was found right last."""
 _MAPS = (
     "environment-variables",
     "verify-environment",
@@ -145,7 +141,7 @@ class Settings:
     @property
     def state_dir(self) -> Path:
         """Where records, packages, backups and the local cloud live."""
-        return self.root / ".deploygate"
+        return self.root / STATE_FOLDER
 
 
 def load(root: Path, *, is_checked: bool = False) -> Settings:
@@ -173,63 +169,8 @@ def load(root: Path, *, is_checked: bool = False) -> Settings:
             hint="the guide in docs/guide.md starts with a minimal one",
         )
     if not is_checked:
-        _validate(path, table)
+        settings_schema.check(path, text, table, known=root / STATE_FOLDER / CHECKED)
     return _build(path, table)
-
-
-# -- checking ------------------------------------------------------------------------------------
-
-
-def _validate(path: Path, table: Table) -> None:
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads(files("pytest_deploygate").joinpath("config.schema.json").read_text())
-    errors = sorted(
-        Draft202012Validator(schema).iter_errors(table), key=lambda e: list(map(str, e.path))
-    )
-    lines = [line for error in errors for line in _describe(error)]
-    if lines:
-        raise ConfigError("\n".join(f"{path}: {line}" for line in lines))
-
-
-def _value_of(error: "ValidationError") -> Toml:
-    """The value that the schema refused."""
-    value: Toml = error.instance  # type: ignore[assignment]  # the validator was given nothing but TOML
-    return value
-
-
-def _plain(value: object) -> float | str:
-    """Numbers as they were written, and not as texts, in what is said of them."""
-    return float(value) if isinstance(value, Decimal) else str(value)
-
-
-def _describe(error: "ValidationError") -> Iterator[str]:
-    where = ".".join(["tool.deploygate", *map(str, error.path)])
-    value = json.dumps(_value_of(error), default=_plain)
-    schema = error.schema if isinstance(error.schema, dict) else {}
-    rule = schema.get(str(error.validator))
-    match error.validator:
-        case "additionalProperties":
-            allowed = list(schema["properties"])
-            for key in sorted(set(as_table(_value_of(error))) - set(allowed)):
-                near = get_close_matches(key, allowed, n=1)
-                meant = f"; did you mean {near[0]}?" if near else ""
-                yield f"{where}.{key}: unknown key{meant} (allowed: {', '.join(allowed)})"
-        case "required":
-            missing = [key for key in schema["required"] if key not in as_table(_value_of(error))]
-            yield f"{where}: the key {missing[0]} is missing"
-        case "enum":
-            yield f"{where}: {value} is not one of {', '.join(map(str, schema['enum']))}"
-        case "type":
-            yield f"{where}: {value} is not of type {rule}"
-        case "minimum" | "exclusiveMinimum" | "maximum":
-            yield f"{where}: {value} is out of range ({error.validator} {rule})"
-        case "pattern":
-            yield f"{where}: {value} does not have the form {rule}"
-        case "anyOf":
-            yield f"{where}: needs one of the keys: paths, marker"
-        case _:
-            yield f"{where}: {error.message}"
 
 
 # -- building ------------------------------------------------------------------------------------

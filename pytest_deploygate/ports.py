@@ -237,6 +237,12 @@ class Store(Protocol):
         """The newest rollout whose candidate was promoted."""
         ...
 
+    def promotion_of(
+        self, environment: EnvironmentName, revision: RevisionName
+    ) -> RolloutRecord | None:
+        """The newest rollout that promoted ``revision``."""
+        ...
+
     def is_known_good(self, environment: EnvironmentName, revision: RevisionName) -> bool:
         """Whether a rollout finished on that revision or a person adopted it, and none rolled it back since."""
         ...

@@ -7,16 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import click
-
-from pytest_deploygate.cli.operator import (
-    Operator,
-    complete_rollout,
-    examples,
-    json_option,
-    optional_environment,
-    pass_operator,
-)
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
 from pytest_deploygate.core.record import RolloutRecord
@@ -25,6 +16,9 @@ from pytest_deploygate.ports import Store
 
 if TYPE_CHECKING:
     from pytest_deploygate.store.leases import LeaseEvent
+
+LIMIT = 20
+"""How many rollouts ``history`` shows where nobody says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,19 +88,8 @@ class _KeepsLeaseEvents(Protocol):
     ) -> "tuple[LeaseEvent, ...]": ...
 
 
-@click.command(
-    short_help="Past rollouts, newest first.",
-    epilog=examples(
-        "deploygate history production",
-        "deploygate history --limit 100 --json | jq '.rollouts[] | select(.state == \"ROLLED_BACK\")'",
-    ),
-)
-@optional_environment
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
-@json_option
-@pass_operator
-def history(operator: Operator, environment: str, limit: int, *, is_json: bool) -> None:
-    """Past rollouts, rollbacks, adoptions and broken leases, newest first; of all environments without ENV."""
+def show_history(operator: Operator, environment: str, limit: int, *, is_json: bool) -> None:
+    """Past rollouts, rollbacks, adoptions and broken leases, newest first; of all environments if none is named."""
     chosen = operator.environment(environment).name if environment else None
     names = [chosen] if chosen else [e.name for e in operator.settings.environments.values()]
     with operator.store() as store:
@@ -192,18 +175,8 @@ class Shown:
     journal_problem: str
 
 
-@click.command(
-    short_help="One rollout with its evidence.",
-    epilog=examples("deploygate show last", "deploygate show 20261123-074500-1a2b3c --json"),
-)
-@click.argument("rollout", metavar="ROLLOUT", shell_complete=complete_rollout)
-@json_option
-@pass_operator
-def show(operator: Operator, rollout: str, *, is_json: bool) -> None:
-    """One rollout with its evidence: gates, checks that did not pass, measurements, journal.
-
-    ROLLOUT is an id as `history` lists it, a part that only one id has, or `last`.
-    """
+def show_rollout(operator: Operator, rollout: str, *, is_json: bool) -> None:
+    """One rollout with its evidence; ``rollout`` is an id, a part that only one id has, or ``last``."""
     with operator.store() as store:
         found = _shown(store, _find(store, rollout))
     out = operator.output(is_json=is_json)
@@ -317,17 +290,7 @@ class Backups:
     backups: Sequence[KeptBackup]
 
 
-@click.command(
-    short_help="What served before, kept here.",
-    epilog=examples(
-        "deploygate backups production",
-        "deploygate rollback production --to-backup ID --reason TEXT",
-    ),
-)
-@optional_environment
-@json_option
-@pass_operator
-def backups(operator: Operator, environment: str, *, is_json: bool) -> None:
+def show_backups(operator: Operator, environment: str, *, is_json: bool) -> None:
     """Sources and settings of what served before each rollout, and whether they are still whole."""
     name = operator.environment(environment).name
     with operator.store() as store:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import click
 
 from pytest_deploygate import wiring
-from pytest_deploygate.cli.operator import (
-    Operator,
+from pytest_deploygate.cli.arguments import (
     examples,
     json_option,
     optional_environment,
     pass_operator,
 )
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config import Environment
 from pytest_deploygate.core.approval import plan_digest

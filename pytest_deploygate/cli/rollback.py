@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 import click
 
 from pytest_deploygate import wiring
-from pytest_deploygate.cli.checks import Checked, run_checks
-from pytest_deploygate.cli.operator import (
-    Operator,
+from pytest_deploygate.cli.arguments import (
     complete_backup,
     complete_revision,
     confirm,
@@ -20,6 +18,8 @@ from pytest_deploygate.cli.operator import (
     required_environment,
     yes_option,
 )
+from pytest_deploygate.cli.checks import Checked, run_checks
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import BAD, Output, seconds
 from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import (

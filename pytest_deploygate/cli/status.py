@@ -5,16 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import click
-
-from pytest_deploygate import watchdog, wiring
-from pytest_deploygate.cli.operator import (
-    Operator,
-    examples,
-    json_option,
-    optional_environment,
-    pass_operator,
-)
+from pytest_deploygate import watchnotes, wiring
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import BAD, DOUBTFUL, Output, moment
 from pytest_deploygate.cli.past import PastRollout
 from pytest_deploygate.config import Environment
@@ -96,22 +88,8 @@ class Status:
         return ExitStatus.COULD_NOT_ACT if self.problems else ExitStatus.PROMOTED
 
 
-@click.command(
-    short_help="What serves, who may act, what is open.",
-    epilog=examples(
-        "deploygate status",
-        "deploygate status production --json | jq -r .way_back",
-        "deploygate status production > /dev/null || echo 'look at production'",
-    ),
-)
-@optional_environment
-@json_option
-@pass_operator
-def status(operator: Operator, environment: str, *, is_json: bool) -> int:
-    """What serves in ENV, who may act, what is open. Shows as much as can be read, and says what cannot.
-
-    Exit status: 0 all could be read; 10 something could not; 11 a rollout is stranded.
-    """
+def show_status(operator: Operator, environment: str, *, is_json: bool) -> ExitStatus:
+    """What serves, who may act, what is open: as much as can be read, and what cannot."""
     chosen = operator.environment(environment)
     found = _look(operator, chosen)
     out = operator.output(is_json=is_json)
@@ -131,7 +109,7 @@ def _look(operator: Operator, environment: Environment) -> Status:
         needs_approval=environment.approval == "required",
         watchdogs=[
             note.pid
-            for note in watchdog.find(operator.settings.state_dir)
+            for note in watchnotes.find(operator.settings.state_dir)
             if note.environment == environment.name
         ],
     )

@@ -1,6 +1,6 @@
 """Going back from what serves to a revision that was judged good before: chosen, checked, carried out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pytest_deploygate.core.errors import TargetRefused
@@ -22,6 +22,8 @@ from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
 
 HISTORY = 1000
 """How many past rollouts are looked through for the last good revision."""
+FIRST = 20
+"""How many of them are read at first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +75,9 @@ def plan_rollback(
     is_named = to is not None or backup is not None
     if not (is_emergency and is_named):
         _refuse_unjudged(ports, snapshot, wanted)
-    release, bad = _release_of(ports, wanted), None
+    release, bad = ports.store.promotion_of(ports.environment, wanted), None
     if snapshot.serving.sole is not None:
-        bad = _release_of(ports, snapshot.serving.sole)
+        bad = ports.store.promotion_of(ports.environment, snapshot.serving.sole)
     tags = dict(snapshot.traffic.tags)
     verify = release.verify if release is not None else None
     if verify is None and tags.get(TAG_PREVIOUS) == wanted:
@@ -95,10 +97,10 @@ def plan_rollback(
 
 def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> None:
     """The newest word on ``wanted`` must not be a bad one, and somebody must have had a good one."""
+    if ports.store.is_known_good(ports.environment, wanted):
+        return
     has_served = False
     for record in ports.store.history(ports.environment, HISTORY):
-        if record.state is State.PROMOTED and wanted in (record.candidate, record.serving):
-            return
         if record.state is State.ROLLED_BACK and record.candidate == wanted:
             raise TargetRefused(
                 f"revision {wanted} was rolled back before (rollout {record.rollout_id}), so it is no place to go "
@@ -108,7 +110,7 @@ def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> 
             )
         has_served = has_served or record.baseline == wanted
     marked = (snapshot.marks.baseline, dict(snapshot.traffic.tags).get(TAG_PREVIOUS))
-    if not (has_served or wanted in marked or ports.store.is_known_good(ports.environment, wanted)):
+    if not (has_served or wanted in marked):
         raise TargetRefused(
             f"no rollout ever judged revision {wanted}, so it is no place to go back to",
             hint=f"adopt it first if it is good: deploygate adopt {ports.environment} {wanted} --reason TEXT; in an "
@@ -121,9 +123,8 @@ def _last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
     previous = dict(snapshot.traffic.tags).get(TAG_PREVIOUS)
     if previous is not None and previous not in serving:
         return previous
-    history = ports.store.history(ports.environment, HISTORY)
-    left = _left_without_record(ports, snapshot, history)
-    for record in history:
+    left = _left_without_record(ports, snapshot)
+    for record in _past(ports):
         good = record.candidate if record.state is State.PROMOTED else record.baseline
         if (
             good is not None
@@ -139,24 +140,21 @@ def _last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
     )
 
 
-def _left_without_record(
-    ports: Ports, snapshot: Snapshot, history: Sequence[RolloutRecord]
-) -> RevisionName | None:
+def _past(ports: Ports) -> Iterator[RolloutRecord]:
+    """Past rollouts, newest first; the few that are mostly enough are asked for first."""
+    yield from (recent := ports.store.history(ports.environment, FIRST))
+    if len(recent) == FIRST:
+        yield from ports.store.history(ports.environment, HISTORY)[FIRST:]
+
+
+def _left_without_record(ports: Ports, snapshot: Snapshot) -> RevisionName | None:
     """What serves by the newest record, if another good revision does: somebody went back and could not record it."""
-    believed = next((r.serving for r in history if r.state.is_final and r.serving), None)
+    believed = next((r.serving for r in _past(ports) if r.state.is_final and r.serving), None)
     serves = snapshot.baseline
     is_good = snapshot.is_marked_good or (
         serves is not None and ports.store.is_known_good(ports.environment, serves)
     )
     return believed if is_good and believed != serves else None
-
-
-def _release_of(ports: Ports, revision: RevisionName) -> RolloutRecord | None:
-    """The rollout that promoted ``revision``, if the store knows it."""
-    for record in ports.store.history(ports.environment, HISTORY):
-        if record.state is State.PROMOTED and record.candidate == revision:
-            return record
-    return None
 
 
 def roll_back(

@@ -130,6 +130,18 @@ class Ledger:
         )
         return found[1] if found is not None else None
 
+    def promotion_of(
+        self, environment: EnvironmentName, revision: RevisionName
+    ) -> RolloutRecord | None:
+        """The newest rollout that promoted ``revision``."""
+        found = self._newest(
+            "candidate = :candidate AND state = :state",
+            environment=environment,
+            candidate=revision,
+            state=State.PROMOTED.value,
+        )
+        return found[1] if found is not None else None
+
     def is_known_good(self, environment: EnvironmentName, revision: RevisionName) -> bool:
         """Whether a rollout finished on that revision or a person adopted it, and none rolled it back since.
 

@@ -4,8 +4,8 @@ Each migration leads from version ``n`` to ``n + 1`` and is never changed once r
 version is left alone.
 """
 
+import os
 from collections.abc import Callable, Sequence
-from uuid import uuid4
 
 from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.store.database import Connection
@@ -136,7 +136,9 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
     for step in migrations[version:]:
         step(connection)
     if version == 0:
-        connection.insert("deploygate_meta", singleton=1, version=newest, lineage=str(uuid4()))
+        connection.insert(
+            "deploygate_meta", singleton=1, version=newest, lineage=os.urandom(16).hex()
+        )
     elif version < newest:
         connection.update("deploygate_meta", "singleton", singleton=1, version=newest)
 

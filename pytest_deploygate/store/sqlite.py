@@ -9,7 +9,6 @@ import sqlite3
 import threading
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from uuid import uuid4
 
 from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.store import database, schema
@@ -125,7 +124,7 @@ def _create(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True)
         # The record belongs neither into version control nor into what is deployed.
         (path.parent / ".gitignore").write_text("*\n")
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    draft = path.with_name(f".{path.name}.{os.urandom(16).hex()}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
         # the last connection that is closed moves the write-ahead log into the file
