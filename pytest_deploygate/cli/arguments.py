@@ -38,7 +38,7 @@ def complete_environment(
     """Names of environments, for the shell."""
     del parameter
     with contextlib.suppress(DeployGateError):
-        names = operator_of(context).settings.environments
+        names = operator_of(context).settings.environment_names
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return []
 

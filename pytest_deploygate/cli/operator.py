@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from pytest_deploygate import FILE, is_configured, wiring
 from pytest_deploygate.cli.output import Output
-from pytest_deploygate.config import Environment, Settings, load
+from pytest_deploygate.config import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.redaction import Redactor
-from pytest_deploygate.core.values import Actor
+from pytest_deploygate.core.values import Actor, EnvironmentName
 from pytest_deploygate.ports import Clock, Store
 
 if TYPE_CHECKING:
     from pytest_deploygate.core.record import Lease, RolloutRecord
-    from pytest_deploygate.engine import Ports
+    from pytest_deploygate.engine.means import Ports
+    from pytest_deploygate.environments import Environment
 
 REHEARSAL = "-rehearsal"
 
@@ -52,16 +53,26 @@ class Operator:
         """Where a command writes."""
         return Output(is_json=is_json, clean=self.redactor)
 
-    def environment(self, name: str) -> Environment:
+    def environment(self, name: str) -> "Environment":
         """The environment of that name, or the default one; ``NAME-rehearsal`` is NAME on the local cloud.
 
         Raises:
             ConfigError: there is none.
         """
-        is_rehearsal = name.endswith(REHEARSAL) and name not in self.settings.environments
+        is_rehearsal = name.endswith(REHEARSAL) and name not in self.settings.environment_names
         endpoint = wiring.LOCAL if is_rehearsal else ""
         base = name.removesuffix(REHEARSAL) if is_rehearsal else name
         return wiring.select_environment(self.settings, base, endpoint=endpoint)
+
+    def names(self, name: str) -> tuple[EnvironmentName, ...]:
+        """The environment of that name, which may be that of a rehearsal, or all of them if it is empty.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if name in self.settings.environment_names:
+            return (EnvironmentName(name),)
+        return (self.environment(name).name,) if name else self.settings.environment_names
 
     @property
     def actor(self) -> Actor:
@@ -100,7 +111,7 @@ class Operator:
         Raises:
             LockHeld: the holder lives.
         """
-        from pytest_deploygate.engine import held_by
+        from pytest_deploygate.engine.recovery import held_by
 
         held = ports.store.lease(ports.environment)
         if held is None:

@@ -14,12 +14,13 @@ from pytest_deploygate.cli.arguments import (
 )
 from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import Output
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.approval import plan_digest
 from pytest_deploygate.core.errors import ExitStatus, PolicyRefused, TargetRefused
 from pytest_deploygate.core.release import Package, Snapshot
 from pytest_deploygate.core.rollout import State
-from pytest_deploygate.engine import Ports, held_by
+from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.recovery import held_by
+from pytest_deploygate.environments import Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ def _answer(command: str, environment: str, *, is_json: bool) -> int:
             from pytest_deploygate.cli.status import show_status
 
             return show_status(operator, environment, is_json=is_json)
-        from pytest_deploygate.cli.past import LIMIT, show_history
+        from pytest_deploygate.cli.history import LIMIT, show_history
 
         show_history(operator, environment, LIMIT, is_json=is_json)
     except DeployGateError as error:

@@ -22,8 +22,8 @@ from pytest_deploygate.cli.output import moment
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import RevisionName
-from pytest_deploygate.engine import adopt as adopt_revision
-from pytest_deploygate.engine import supersede
+from pytest_deploygate.engine.adoption import adopt as adopt_revision
+from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.session.signals import SignalGuard
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pytest_deploygate import watchnotes, wiring
+from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import BAD, DOUBTFUL, Output, moment
-from pytest_deploygate.cli.past import PastRollout
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus, TargetRefused
-from pytest_deploygate.core.freeze import frozen_until
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
 from pytest_deploygate.core.rollout import State
-from pytest_deploygate.engine import Ports, plan_rollback
+from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.way_back import plan_rollback
+from pytest_deploygate.environments import Environment
 from pytest_deploygate.ports import Store, Target
 
 
@@ -100,12 +100,11 @@ def show_status(operator: Operator, environment: str, *, is_json: bool) -> ExitS
 
 
 def _look(operator: Operator, environment: Environment) -> Status:
-    frozen = frozen_until(environment.freeze, operator.clock.now())
     found = Status(
         environment=environment.name,
         target=environment.target,
         function=environment.spec.function,
-        frozen_until=frozen[1] if frozen is not None else None,
+        frozen_until=_frozen_until(environment, operator.clock.now()),
         needs_approval=environment.approval == "required",
         watchdogs=[
             note.pid
@@ -135,6 +134,15 @@ def _look(operator: Operator, environment: Environment) -> Status:
             environment=environment.name, target=target, store=store, clock=operator.clock
         )
         return _with_way_back(ports, snapshot, found)
+
+
+def _frozen_until(environment: Environment, now: datetime) -> datetime | None:
+    if not environment.freeze:
+        return None
+    from pytest_deploygate.core.freeze import frozen_until
+
+    frozen = frozen_until(environment.freeze, now)
+    return frozen[1] if frozen is not None else None
 
 
 def _with_problem(found: Status, what: str, error: DeployGateError) -> Status:

@@ -2,7 +2,6 @@
 
 import click
 
-from pytest_deploygate.cli import past
 from pytest_deploygate.cli.arguments import (
     complete_rollout,
     examples,
@@ -10,6 +9,7 @@ from pytest_deploygate.cli.arguments import (
     optional_environment,
     pass_operator,
 )
+from pytest_deploygate.cli.history import LIMIT, show_history
 from pytest_deploygate.cli.operator import Operator
 
 
@@ -42,14 +42,12 @@ def status(operator: Operator, environment: str, *, is_json: bool) -> int:
     ),
 )
 @optional_environment
-@click.option(
-    "--limit", type=click.IntRange(1), default=past.LIMIT, show_default=True, help="How many."
-)
+@click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="How many.")
 @json_option
 @pass_operator
 def history(operator: Operator, environment: str, limit: int, *, is_json: bool) -> None:
     """Past rollouts, rollbacks, adoptions and broken leases, newest first; of all environments without ENV."""
-    past.show_history(operator, environment, limit, is_json=is_json)
+    show_history(operator, environment, limit, is_json=is_json)
 
 
 @click.command(
@@ -64,7 +62,9 @@ def show(operator: Operator, rollout: str, *, is_json: bool) -> None:
 
     ROLLOUT is an id as `history` lists it, a part that only one id has, or `last`.
     """
-    past.show_rollout(operator, rollout, is_json=is_json)
+    from pytest_deploygate.cli.show import show_rollout
+
+    show_rollout(operator, rollout, is_json=is_json)
 
 
 @click.command(
@@ -79,4 +79,6 @@ def show(operator: Operator, rollout: str, *, is_json: bool) -> None:
 @pass_operator
 def backups(operator: Operator, environment: str, *, is_json: bool) -> None:
     """Sources and settings of what served before each rollout, and whether they are still whole."""
-    past.show_backups(operator, environment, is_json=is_json)
+    from pytest_deploygate.cli.backups import show_backups
+
+    show_backups(operator, environment, is_json=is_json)

@@ -20,8 +20,8 @@ from pytest_deploygate.cli.arguments import (
 from pytest_deploygate.cli.checks import Checked, run_checks
 from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import Output, moment
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
+from pytest_deploygate.environments import Environment
 
 logger = logging.getLogger(__name__)
 

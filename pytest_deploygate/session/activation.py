@@ -6,9 +6,10 @@ What only the deciding process needs is loaded there: a worker of pytest-xdist b
 import pytest
 
 from pytest_deploygate import fixtures, is_configured
-from pytest_deploygate.config import Environment, Settings, load
+from pytest_deploygate.config import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
+from pytest_deploygate.environments import Environment
 from pytest_deploygate.gated import GatedItems, Skipping
 from pytest_deploygate.inventory import paths_to_collect
 from pytest_deploygate.offline import OfflineCollection
@@ -43,8 +44,11 @@ def _read(config: pytest.Config) -> tuple[DeployOptions, Settings, Environment]:
     options = read_options(config, is_configured=is_configured(root))
     settings = load(root, is_checked=hasattr(config, "workerinput"))  # by the controller
     name = options.environment
-    if options.mode is Mode.PASSIVE and settings.default_environment not in settings.environments:
-        name = next(iter(settings.environments))
+    if (
+        options.mode is Mode.PASSIVE
+        and settings.default_environment not in settings.environment_names
+    ):
+        name = settings.environment_names[0]
     environment = select_environment(settings, name, endpoint=options.endpoint)
     return options, settings.judging(environment), environment
 

@@ -10,8 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from pytest_deploygate.store.failures import explained
 
@@ -26,8 +25,7 @@ Cells: TypeAlias = Mapping[str, str | int | None]
 _VALUE = re.compile(r":([a-z_][a-z0-9_]*)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class Dialect(NamedTuple):
     """What one kind of database says in its own way.
 
     ``counter`` is the type of a column that counts rows, ``lock_rows`` what makes a SELECT keep other writers away
@@ -38,9 +36,9 @@ class Dialect:
     counter: str
     lock_rows: str
     has_table: str
-    lock_tables: str = ""
     has_named_values: bool
     """Whether the driver takes ``:name`` as it is; the other one wants ``%(name)s``."""
+    lock_tables: str = ""
 
 
 class Cursor(Protocol):

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.release import Backup
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import (
     BackupId,
@@ -24,6 +23,9 @@ from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import rows
 from pytest_deploygate.store.database import Connection, Database
 from pytest_deploygate.store.leases import LeaseEvent
+
+if TYPE_CHECKING:
+    from pytest_deploygate.core.release import Backup
 
 Cleaner = Callable[[str], str]
 """Takes out of a text what must not be kept."""
@@ -183,7 +185,7 @@ class Ledger:
 
     # Backups
 
-    def backups(self, environment: EnvironmentName) -> tuple[tuple[datetime, Backup], ...]:
+    def backups(self, environment: EnvironmentName) -> "tuple[tuple[datetime, Backup], ...]":
         """Backups, newest first."""
         with self._database.reading() as connection:
             found = connection.rows(
@@ -192,7 +194,7 @@ class Ledger:
             )
         return tuple((datetime.fromisoformat(row["at"]), rows.backup_from(row)) for row in found)
 
-    def backup(self, identifier: BackupId) -> Backup | None:
+    def backup(self, identifier: BackupId) -> "Backup | None":
         """One backup."""
         with self._database.reading() as connection:
             row = connection.row(

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.release import Backup
 from pytest_deploygate.core.values import (
     BackupId,
     Digest,
@@ -16,6 +16,9 @@ from pytest_deploygate.core.values import (
 from pytest_deploygate.store import codec, leases
 from pytest_deploygate.store.database import Connection, Row
 from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind
+
+if TYPE_CHECKING:
+    from pytest_deploygate.core.release import Backup
 
 
 def held_lease(connection: Connection, environment: EnvironmentName) -> Lease | None:
@@ -144,8 +147,10 @@ def unknown(rollout_id: RolloutId) -> StoreError:
     )
 
 
-def backup_from(row: Row) -> Backup:
+def backup_from(row: Row) -> "Backup":
     """The backup in a row."""
+    from pytest_deploygate.core.release import Backup  # no other question needs it
+
     return Backup(
         identifier=BackupId(row["identifier"]),
         revision=RevisionName(row["revision"]),

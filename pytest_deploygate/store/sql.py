@@ -8,10 +8,10 @@ one moment.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.release import Backup
 from pytest_deploygate.core.values import (
     Actor,
     EnvironmentName,
@@ -23,7 +23,9 @@ from pytest_deploygate.store.database import Connection
 from pytest_deploygate.store.leases import LeaseEventKind
 from pytest_deploygate.store.ledger import Cleaner, Ledger
 from pytest_deploygate.store.places import open_database
-from pytest_deploygate.store.sqlite import MemoryDatabase
+
+if TYPE_CHECKING:
+    from pytest_deploygate.core.release import Backup
 
 _LEASES, _ROLLOUTS, _BACKUPS = "deploygate_leases", "deploygate_rollouts", "deploygate_backups"
 
@@ -44,6 +46,8 @@ def open_store(url: str, clock: Clock, clean: Cleaner = str) -> "SqlStore":
 
 def open_memory_store(clock: Clock, clean: Cleaner = str) -> "SqlStore":
     """A store that ends with this process, for the emergency in which no other one can be had."""
+    from pytest_deploygate.store.memory import MemoryDatabase
+
     return SqlStore(MemoryDatabase(), clock, path=None, clean=clean)
 
 
@@ -177,7 +181,7 @@ class SqlStore(Ledger):
 
     # Backups
 
-    def save_backup(self, environment: EnvironmentName, backup: Backup, at: datetime) -> None:
+    def save_backup(self, environment: EnvironmentName, backup: "Backup", at: datetime) -> None:
         """Remember where a backup lies; the same identifier again replaces what was remembered."""
         cells: dict[str, str | int | None] = {
             "identifier": backup.identifier,

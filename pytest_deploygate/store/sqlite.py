@@ -6,7 +6,6 @@ Write-ahead log, synchronous FULL, transactions that take the write lock at once
 import contextlib
 import os
 import sqlite3
-import threading
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
@@ -38,34 +37,7 @@ class SqliteDatabase(Database):
         self._path = path
 
     def _connect(self) -> Connection:
-        return _connected(self._path)
-
-
-class MemoryDatabase(Database):
-    """A database in memory, one connection for all threads in turn, gone when it is closed."""
-
-    def __init__(self) -> None:
-        super().__init__("memory", DIALECT)
-        self._turn = threading.RLock()
-        self._only = self._connect()
-        with self.writing() as connection:
-            schema.migrate(connection)
-
-    def _connect(self) -> Connection:
-        return _connected(":memory:")
-
-    @contextlib.contextmanager
-    def _connected(self) -> Generator[Connection]:
-        with self._turn:
-            try:
-                yield self._only
-            except BaseException:
-                self._only.raw.rollback()
-                raise
-
-    def close(self) -> None:
-        """Forget all."""
-        self._only.raw.close()
+        return connection_to(self._path)
 
 
 def open_sqlite(path: Path) -> SqliteDatabase:
@@ -99,7 +71,8 @@ def _closed_on_failure(found: Database) -> Generator[None]:
         raise
 
 
-def _connected(place: Path | str) -> Connection:
+def connection_to(place: Path | str) -> Connection:
+    """A new connection to the file ``place``, or to ``:memory:``."""
     raw = sqlite3.connect(
         place, timeout=database.WAIT_MS / 1000, isolation_level=None, check_same_thread=False
     )

@@ -18,6 +18,7 @@ QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
     "rollout": lambda store: store.rollout(RolloutId("one")),
     "open rollouts": lambda store: store.open_rollouts(PROD),
     "last promoted": lambda store: store.last_promoted(PROD),
+    "promotion": lambda store: store.promotion_of(PROD, RevisionName("svc-00001")),
     "known good": lambda store: store.is_known_good(PROD, RevisionName("svc-00001")),
     "known bad": lambda store: store.is_known_bad(PROD, "d" * 64),
     "backups": lambda store: store.backups(PROD),
