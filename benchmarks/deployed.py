@@ -19,8 +19,9 @@ from pytest_deploygate.core.record import EntryKind
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Ports
-from pytest_deploygate.engine.rollback import RollbackPlan, roll_back
+from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.rollback import roll_back
+from pytest_deploygate.engine.way_back import RollbackPlan
 from pytest_deploygate.store.liveness import this_process
 from pytest_deploygate.wiring import open_ports, select_environment
 from tests.e2e.project import Project, copy_repository, until

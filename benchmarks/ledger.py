@@ -1,5 +1,6 @@
 """How long looking at the past takes with 100,000 rollouts in the ledger."""
 
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -9,15 +10,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import create_engine, insert
-
 from benchmarks.figures import Figure, spread
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import EnvironmentName, RevisionName, RolloutId
 from pytest_deploygate.store import codec, rows
 from pytest_deploygate.store.liveness import this_process
-from pytest_deploygate.store.schema import ROLLOUTS
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import SystemClock
 from tests.plugin import projects
@@ -53,21 +51,19 @@ def _record(number: int, began: datetime) -> RolloutRecord:
 
 def _fill(path: Path) -> None:
     began = datetime(2020, 1, 1, tzinfo=UTC)
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        for first in range(0, ROLLOUT_COUNT, 5000):
+    with sqlite3.connect(path) as connection:
+        for number in range(ROLLOUT_COUNT):
+            cells = {
+                "entries": 0,
+                "head": codec.CHAIN_START,
+                **rows.rollout_cells(_record(number, began)),
+            }
+            names = ", ".join(cells)
+            values = ", ".join(f":{name}" for name in cells)
             connection.execute(
-                insert(ROLLOUTS),
-                [
-                    {
-                        "entries": 0,
-                        "head": codec.CHAIN_START,
-                        **rows.rollout_cells(_record(n, began)),
-                    }
-                    for n in range(first, first + 5000)
-                ],
+                f"INSERT INTO deploygate_rollouts ({names}) VALUES ({values})", cells
             )
-    engine.dispose()
+    connection.close()
 
 
 def _best(work: Callable[[], object], times: int) -> list[float]:

@@ -1,151 +1,119 @@
 """Settings from ``[tool.deploygate]`` of pyproject.toml, checked by a JSON Schema.
 
 Every error names the file, the key, what is wrong with it and what is allowed. Numbers are read as decimals, so that
-a threshold of 0.95 is exactly 19/20.
+a threshold of 0.95 is exactly 19/20. What is found right is noted in the state folder with the text it was read from:
+commands that look at little of it begin at once.
 """
 
-import hashlib
-import json
-import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from difflib import get_close_matches
-from fractions import Fraction
-from importlib.resources import files
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_deploygate import FILE
+from pytest_deploygate import FILE, settings_file
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.freeze import FreezeWindow
-from pytest_deploygate.core.freeze import parse as parse_freeze
-from pytest_deploygate.core.policy import (
-    Condition,
-    Gate,
-    Leniency,
-    PhasePolicy,
-    Policy,
-    StatisticsWindow,
-    Trigger,
-)
-from pytest_deploygate.core.release import FunctionSpec
-from pytest_deploygate.core.values import Digest, EnvironmentName, Phase, Severity
-from pytest_deploygate.function_settings import spec_of
-from pytest_deploygate.tables import (
-    Table,
-    Toml,
-    as_table,
-    fraction,
-    integer,
-    list_of,
-    optional_integer,
-    table_of,
-    texts_of,
-)
+from pytest_deploygate.core.values import EnvironmentName
+from pytest_deploygate.tables import Table, as_table, table_of, texts_of
 
 if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
+    from pytest_deploygate.core.policy import Policy
+    from pytest_deploygate.environments import Environment
 
-_DEFAULT_PHASES = {
-    Phase.READINESS: PhasePolicy(threshold=Fraction("0.95"), budget_s=300),
-    Phase.CANDIDATE: PhasePolicy(threshold=Fraction("0.75"), budget_s=300),
-    Phase.LIVE: PhasePolicy(threshold=Fraction(1), budget_s=120),
-}
-_MAPS = (
-    "environment-variables",
-    "verify-environment",
-    "secrets",
-    "labels",
-    "build-environment-variables",
-)
-"""Tables of an environment that add to those of ``[tool.deploygate.function]``."""
+STATE_FOLDER = ".deploygate"
+_NOTE = "settings.json"
+"""In the state folder: the settings that were found right last."""
+_VARIABLES = ("environment-variables", "verify-environment", "build-environment-variables")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """One place to deploy to. ``target`` is ``local``, ``google`` or the name of an entry point."""
+class Settings:
+    """All of ``[tool.deploygate]``. ``root`` is the directory of pyproject.toml; paths are relative to it.
 
-    name: EnvironmentName
-    target: str
-    spec: FunctionSpec
-    endpoint: str = ""
-    port: int = 0
-    steps: tuple[int, ...] = (100,)
-    rolls_back: bool = True
-    """Whether failing rollback-checks roll back, or only report."""
-    rollout_budget_s: int = 600
-    rollback_budget_s: int = 300
-    lease_ttl_s: int = 60
-    confirmations: int = 3
-    secrets_file: str = ""
-    services: Mapping[str, str] = field(default_factory=dict)
-    freeze: tuple[FreezeWindow, ...] = ()
-    approval: str = "none"
-    statistics: StatisticsWindow = field(default_factory=StatisticsWindow)
-    rehearsal_variables: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables that a rehearsal on the local cloud adds or replaces."""
-    rehearsal_secrets_file: str = ""
-    gates: Mapping[str, Table] = field(default_factory=dict)
-    """What is otherwise about gates here, by name: ``skips``, ``least-checks``."""
+    The parts are built when they are asked for, since most commands need few of them.
+    """
+
+    def __init__(self, root: Path, table: Table, *, policy: "Policy | None" = None) -> None:
+        self.root = root
+        self._path = root / FILE
+        self._table = table
+        self._environments = table_of(table, "environments")
+        self._policy = policy
+        self.default_environment = str(table.get("default-environment", "local"))
+        self.state = str(table.get("state", ""))
+        self.prometheus_textfile = str(table.get("prometheus-textfile", ""))
+        """Where metrics are left for node_exporter's textfile collector; empty for nowhere."""
+
+    @cached_property
+    def policy(self) -> "Policy":
+        """Phases, gates and triggers."""
+        if self._policy is not None:
+            return self._policy
+        from pytest_deploygate.policy_settings import policy_of
+
+        return policy_of(self._path, self._table)
+
+    @cached_property
+    def environments(self) -> "Mapping[str, Environment]":
+        """All environments by name, in the order of the file."""
+        from pytest_deploygate.environments import environment_of
+
+        base = table_of(self._table, "function")
+        return {
+            name: environment_of(self._path, EnvironmentName(name), base, as_table(own))
+            for name, own in self._environments.items()
+        }
 
     @property
-    def config_digest(self) -> Digest:
-        """Digest of everything that makes a revision apart from its source."""
-        spec = self.spec
-        facts = {
-            name: getattr(spec, name)
-            for name in FunctionSpec.__dataclass_fields__
-            if name not in ("source", "secrets")
-        }
-        facts["secrets"] = {k: [s.project, s.name, s.version] for k, s in spec.secrets.items()}
-        text = json.dumps(facts, sort_keys=True, default=dict)
-        return Digest(hashlib.sha256(text.encode()).hexdigest())
+    def environment_names(self) -> tuple[EnvironmentName, ...]:
+        """Names of all environments, in the order of the file."""
+        return tuple(map(EnvironmentName, self._environments))
 
+    def require(self, name: str) -> EnvironmentName:
+        """``name``, which must be that of an environment.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All of ``[tool.deploygate]``. ``root`` is the directory of pyproject.toml; paths are relative to it."""
+        Raises:
+            ConfigError: there is none; names those that exist.
+        """
+        if name in self._environments:
+            return EnvironmentName(name)
+        raise ConfigError(
+            f"unknown environment {name!r}",
+            hint=f"environments in {self._path}: {', '.join(self._environments)}",
+        )
 
-    root: Path
-    policy: Policy
-    environments: Mapping[str, Environment]
-    default_environment: str
-    state: str = ""
-    prometheus_textfile: str = ""
-    """Where metrics are left for node_exporter's textfile collector; empty for nowhere."""
-
-    def environment(self, name: str) -> Environment:
+    def environment(self, name: str) -> "Environment":
         """The environment of that name.
 
         Raises:
             ConfigError: there is none; names those that exist.
         """
-        try:
-            return self.environments[name]
-        except KeyError:
-            raise ConfigError(
-                f"unknown environment {name!r}",
-                hint=f"environments in {self.root / FILE}: {', '.join(self.environments)}",
-            ) from None
+        return self.environments[self.require(name)]
 
-    def judging(self, environment: Environment) -> "Settings":
+    def judging(self, environment: "Environment") -> "Settings":
         """These settings with the policy as it is in ``environment``."""
-        gates = tuple(
-            replace(
-                gate,
-                skips=Leniency(own.get("skips", gate.skips)),
-                least_checks=integer(own.get("least-checks"), gate.least_checks),
-            )
-            for gate in self.policy.gates
-            for own in (environment.gates.get(gate.name, {}),)
-        )
-        return replace(self, policy=replace(self.policy, gates=gates))
+        from pytest_deploygate.policy_settings import judging
+
+        return Settings(self.root, self._table, policy=judging(self.policy, environment))
 
     @property
     def state_dir(self) -> Path:
         """Where records, packages, backups and the local cloud live."""
-        return self.root / ".deploygate"
+        return self.root / STATE_FOLDER
+
+    def variables(self) -> Iterator[Mapping[str, str]]:
+        """Every table of variables, of the function and of each environment, as they are written."""
+        for own in self._tables():
+            yield from (texts_of(own, key) for key in _VARIABLES)
+
+    def secrets_files(self) -> Iterator[Path]:
+        """Files that hold the local cloud's secrets, whether or not they exist."""
+        for own in self._tables():
+            if name := str(own.get("secrets-file", "")):
+                yield self.root / name
+
+    def _tables(self) -> Iterator[Table]:
+        yield table_of(self._table, "function")
+        for raw in self._environments.values():
+            yield from (own := as_table(raw), table_of(own, "rehearsal"))
 
 
 def load(root: Path, *, is_checked: bool = False) -> Settings:
@@ -154,159 +122,30 @@ def load(root: Path, *, is_checked: bool = False) -> Settings:
     Raises:
         ConfigError: the file is missing, is not TOML, or does not fit the schema.
     """
-    path = root / FILE
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read: {error.strerror}",
-            hint="run pytest in the directory of a pyproject.toml with a [tool.deploygate] table",
-        ) from error
-    try:
-        document = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    table = document.get("tool", {}).get("deploygate")
-    if table is None:
-        raise ConfigError(
-            f"{path}: there is no [tool.deploygate] table",
-            hint="the guide in docs/guide.md starts with a minimal one",
-        )
-    if not is_checked:
-        _validate(path, table)
-    return _build(path, table)
+    path, note = root / FILE, root / STATE_FOLDER / _NOTE
+    text = settings_file.text_of(path)
+    known = settings_file.recalled(note, text)
+    if known is not None:
+        return Settings(root, known)
+    table = settings_file.table_in(path, text)
+    if is_checked:
+        return Settings(root, table)
+    settings_file.check(path, table)
+    settings = Settings(root, table)
+    _refuse_unknown_names(path, settings, table)
+    settings_file.remember(note, text, table)
+    return settings
 
 
-# -- checking ------------------------------------------------------------------------------------
-
-
-def _validate(path: Path, table: Table) -> None:
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads(files("pytest_deploygate").joinpath("config.schema.json").read_text())
-    errors = sorted(
-        Draft202012Validator(schema).iter_errors(table), key=lambda e: list(map(str, e.path))
-    )
-    lines = [line for error in errors for line in _describe(error)]
-    if lines:
-        raise ConfigError("\n".join(f"{path}: {line}" for line in lines))
-
-
-def _value_of(error: "ValidationError") -> Toml:
-    """The value that the schema refused."""
-    value: Toml = error.instance  # type: ignore[assignment]  # the validator was given nothing but TOML
-    return value
-
-
-def _plain(value: object) -> float | str:
-    """Numbers as they were written, and not as texts, in what is said of them."""
-    return float(value) if isinstance(value, Decimal) else str(value)
-
-
-def _describe(error: "ValidationError") -> Iterator[str]:
-    where = ".".join(["tool.deploygate", *map(str, error.path)])
-    value = json.dumps(_value_of(error), default=_plain)
-    schema = error.schema if isinstance(error.schema, dict) else {}
-    rule = schema.get(str(error.validator))
-    match error.validator:
-        case "additionalProperties":
-            allowed = list(schema["properties"])
-            for key in sorted(set(as_table(_value_of(error))) - set(allowed)):
-                near = get_close_matches(key, allowed, n=1)
-                meant = f"; did you mean {near[0]}?" if near else ""
-                yield f"{where}.{key}: unknown key{meant} (allowed: {', '.join(allowed)})"
-        case "required":
-            missing = [key for key in schema["required"] if key not in as_table(_value_of(error))]
-            yield f"{where}: the key {missing[0]} is missing"
-        case "enum":
-            yield f"{where}: {value} is not one of {', '.join(map(str, schema['enum']))}"
-        case "type":
-            yield f"{where}: {value} is not of type {rule}"
-        case "minimum" | "exclusiveMinimum" | "maximum":
-            yield f"{where}: {value} is out of range ({error.validator} {rule})"
-        case "pattern":
-            yield f"{where}: {value} does not have the form {rule}"
-        case "anyOf":
-            yield f"{where}: needs one of the keys: paths, marker"
-        case _:
-            yield f"{where}: {error.message}"
-
-
-# -- building ------------------------------------------------------------------------------------
-
-
-def _build(path: Path, table: Table) -> Settings:
-    root = path.parent
-    environments = {
-        name: _environment(path, EnvironmentName(name), table_of(table, "function"), as_table(raw))
-        for name, raw in table_of(table, "environments").items()
-    }
-    default = str(table.get("default-environment", "local"))
+def _refuse_unknown_names(path: Path, settings: Settings, table: Table) -> None:
+    """Build everything, so that what is wrong with it is said now, and hold names against each other."""
+    default, environments = settings.default_environment, settings.environments
     if "default-environment" in table and default not in environments:
         raise ConfigError(
             f"{path}: tool.deploygate.default-environment: {default!r} is not an environment "
             f"(there are: {', '.join(environments)})"
         )
-    policy = _policy(path, table)
-    _refuse_unknown_gates(path, policy, environments)
-    return Settings(
-        root=root,
-        policy=policy,
-        environments=environments,
-        default_environment=default,
-        state=str(table.get("state", "")),
-        prometheus_textfile=str(table.get("prometheus-textfile", "")),
-    )
-
-
-def _policy(path: Path, table: Table) -> Policy:
-    phases = dict(_DEFAULT_PHASES)
-    for name, raw in table_of(table, "phases").items():
-        phase, own = Phase(name), as_table(raw)
-        default = phases[phase]
-        phases[phase] = PhasePolicy(
-            threshold=fraction(own.get("threshold"), default.threshold),
-            budget_s=integer(own.get("budget-s"), default.budget_s),
-        )
-    gates = tuple(_gate(name, as_table(raw)) for name, raw in table_of(table, "gates").items())
-    _refuse_shared_paths(path, gates)
-    triggers = tuple(
-        _trigger(name, as_table(raw)) for name, raw in table_of(table, "triggers").items()
-    )
-    return Policy(gates=gates, phases=phases, triggers=triggers)
-
-
-def _gate(name: str, own: Table) -> Gate:
-    return Gate(
-        name=name,
-        phase=Phase(own["phase"]),
-        paths=tuple(str(p).rstrip("/") for p in list_of(own.get("paths"))),
-        marker=str(own.get("marker", "")),
-        threshold=fraction(own.get("threshold"), Fraction(1)),
-        weight=fraction(own.get("weight"), Fraction(1)),
-        required=bool(own.get("required", True)),
-        least_checks=integer(own.get("least-checks"), 1),
-        skips=Leniency(own.get("skips", "fail")),
-        flaky=Leniency(own.get("flaky", "fail")),
-    )
-
-
-def _refuse_shared_paths(path: Path, gates: tuple[Gate, ...]) -> None:
-    seen: dict[str, str] = {}
-    for gate in gates:
-        for place in gate.paths:
-            if place in seen:
-                raise ConfigError(
-                    f"{path}: tool.deploygate.gates.{gate.name}.paths: {place} already belongs to "
-                    f"gate {seen[place]}; a check belongs to one gate"
-                )
-            seen[place] = gate.name
-
-
-def _refuse_unknown_gates(
-    path: Path, policy: Policy, environments: Mapping[str, Environment]
-) -> None:
-    known = [gate.name for gate in policy.gates]
+    known = [gate.name for gate in settings.policy.gates]
     for name, environment in environments.items():
         for gate in environment.gates:
             if gate not in known:
@@ -314,61 +153,3 @@ def _refuse_unknown_gates(
                     f"{path}: tool.deploygate.environments.{name}.gates: there is no gate {gate!r} "
                     f"(there are: {', '.join(known)})"
                 )
-
-
-def _trigger(name: str, own: Table) -> Trigger:
-    needed = own.get("needed-in")
-    return Trigger(
-        name=name,
-        conditions=tuple(Condition.parse(str(c)) for c in list_of(own["fires-when"])),
-        severity=Severity(own["severity"]),
-        needed_in=(Phase.LIVE,) if needed is None else tuple(Phase(p) for p in list_of(needed)),
-    )
-
-
-def _environment(path: Path, name: EnvironmentName, base: Table, own: Table) -> Environment:
-    merged: Table = {**base, **own}
-    for key in _MAPS:
-        if key in base or key in own:
-            merged[key] = {**table_of(base, key), **table_of(own, key)}
-    where = f"{path}: tool.deploygate.environments.{name}"
-    steps = tuple(integer(s, 0) for s in list_of(merged.get("steps"))) or (100,)
-    if list(steps) != sorted(set(steps)) or steps[-1] != 100:
-        raise ConfigError(f"{where}.steps: must ascend and end with 100, got {list(steps)}")
-    return Environment(
-        name=name,
-        target=str(merged["target"]),
-        spec=spec_of(path.parent, where, merged),
-        endpoint=str(merged.get("endpoint", "")),
-        port=integer(merged.get("port"), 0),
-        steps=steps,
-        rolls_back=merged.get("on-failure", "roll-back") == "roll-back",
-        rollout_budget_s=integer(merged.get("rollout-budget-s"), 600),
-        rollback_budget_s=integer(merged.get("rollback-budget-s"), 300),
-        lease_ttl_s=integer(merged.get("lease-ttl-s"), 60),
-        confirmations=integer(merged.get("confirmations"), 3),
-        secrets_file=str(merged.get("secrets-file", "")),
-        services=texts_of(merged, "services"),
-        freeze=_freeze(where, merged),
-        approval=str(merged.get("approval", "none")),
-        statistics=_statistics(table_of(merged, "statistics")),
-        rehearsal_variables=texts_of(table_of(merged, "rehearsal"), "environment-variables"),
-        rehearsal_secrets_file=str(table_of(merged, "rehearsal").get("secrets-file", "")),
-        gates={gate: as_table(raw) for gate, raw in table_of(merged, "gates").items()},
-    )
-
-
-def _statistics(own: Table) -> StatisticsWindow:
-    default = StatisticsWindow()
-    return StatisticsWindow(
-        window_s=integer(own.get("window-s"), default.window_s),
-        lag_s=optional_integer(own.get("lag-s")),
-        least_requests=integer(own.get("least-requests"), default.least_requests),
-    )
-
-
-def _freeze(where: str, own: Table) -> tuple[FreezeWindow, ...]:
-    try:
-        return tuple(parse_freeze(str(text)) for text in list_of(own.get("freeze")))
-    except ConfigError as error:
-        raise ConfigError(f"{where}.freeze: {error.message}", hint=error.hint) from error

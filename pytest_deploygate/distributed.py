@@ -18,7 +18,7 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.config import Settings
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
-from pytest_deploygate.inventory import Check, check_of
+from pytest_deploygate.inventory import Check, Gates
 from pytest_deploygate.phases import Budget, BudgetExceeded
 from pytest_deploygate.recording import Recorder
 from pytest_deploygate.stash import DEPLOYMENT, MODE, WORKER_INPUT, Mode
@@ -264,9 +264,8 @@ class Worker:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
         """Note what was collected before anybody can take a check out, and keep the phase's own."""
-        policy, root = self._settings.policy, self._settings.root
-        found = [(item, check_of(item, policy, root)) for item in items]
-        self._inventory = [check for _, check in found if check is not None]
+        gates = Gates(self._settings.policy, self._settings.root)
+        self._inventory = [check for check in map(gates.check, items) if check is not None]
         yield
         left = {item.nodeid for item in items}
         mine = {check.nodeid for check in self._inventory if check.phase is self._phase}
@@ -294,5 +293,6 @@ class Worker:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
         """Hold a report against what was seen, after all others had their hands on it."""
         yield
-        if sentence := self._witness.contradiction(report):
-            self._channel.send(_FALSIFIED + json.dumps([report.nodeid, sentence]))
+        nodeid = report.nodeid
+        if sentence := self._witness.contradiction(report, nodeid):
+            self._channel.send(_FALSIFIED + json.dumps([nodeid, sentence]))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pytest_deploygate.core.policy import Policy
     from pytest_deploygate.core.record import RolloutRecord
     from pytest_deploygate.core.verdict import PhaseVerdict
-    from pytest_deploygate.engine import Rollout
+    from pytest_deploygate.engine.rollout import Rollout
 
 
 @pytest.hookspec(firstresult=True)

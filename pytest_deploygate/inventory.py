@@ -1,6 +1,5 @@
 """Which checks there are, and which gate each of them belongs to."""
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,40 +20,46 @@ class Check:
     location: tuple[str, int | None, str]
 
 
-def gate_of(item: pytest.Item, policy: Policy, root: Path) -> Gate | None:
-    """The gate that ``item`` belongs to, or None.
+class Gates:
+    """Tells which gate of ``policy`` a collected test belongs to; paths are relative to ``root``."""
 
-    Raises:
-        ConfigError: it belongs to more than one.
-    """
-    gates = [gate for gate in policy.gates if _belongs(item, gate, root)]
-    if len(gates) > 1:
-        names = ", ".join(gate.name for gate in gates)
-        raise ConfigError(
-            f"{item.nodeid} belongs to several gates: {names}",
-            hint="a check belongs to one gate: change paths or markers in [tool.deploygate.gates]",
-        )
-    return gates[0] if gates else None
+    def __init__(self, policy: Policy, root: Path) -> None:
+        self._policy = policy
+        self._root = root
+        self._at: dict[Path, tuple[Gate, ...]] = {}
+        """By file: the gates whose paths it lies in. Asking once for all its tests makes a large suite cheap."""
 
+    def of(self, item: pytest.Item) -> Gate | None:
+        """The gate that ``item`` belongs to, or None.
 
-def _belongs(item: pytest.Item, gate: Gate, root: Path) -> bool:
-    if gate.marker and item.get_closest_marker(gate.marker) is None:
-        return False
-    return not gate.paths or _is_below(item.path, root, gate.paths)
+        Raises:
+            ConfigError: it belongs to more than one.
+        """
+        gates = self._at.get(item.path)
+        if gates is None:
+            gates = self._at[item.path] = tuple(
+                g for g in self._policy.gates if self._lies(item, g)
+            )
+        if len(gates) == 1 and not gates[0].marker:
+            return gates[0]
+        gates = tuple(g for g in gates if not g.marker or item.get_closest_marker(g.marker))
+        if len(gates) > 1:
+            names = ", ".join(gate.name for gate in gates)
+            raise ConfigError(
+                f"{item.nodeid} belongs to several gates: {names}",
+                hint="a check belongs to one gate: change paths or markers in [tool.deploygate.gates]",
+            )
+        return gates[0] if gates else None
 
+    def _lies(self, item: pytest.Item, gate: Gate) -> bool:
+        return not gate.paths or any(item.path.is_relative_to(self._root / p) for p in gate.paths)
 
-@functools.lru_cache(maxsize=4096)
-def _is_below(file: Path, root: Path, paths: tuple[str, ...]) -> bool:
-    """The checks of a file lie at one place: asking once for all of them is what makes a large suite cheap."""
-    return any(file.is_relative_to(root / path) for path in paths)
-
-
-def check_of(item: pytest.Item, policy: Policy, root: Path) -> Check | None:
-    """The check that ``item`` is, or None if it belongs to no gate."""
-    gate = gate_of(item, policy, root)
-    if gate is None:
-        return None
-    return Check(nodeid=item.nodeid, gate=gate.name, phase=gate.phase, location=item.location)
+    def check(self, item: pytest.Item) -> Check | None:
+        """The check that ``item`` is, or None if it belongs to no gate. Raises as :meth:`of` does."""
+        gate = self.of(item)
+        if gate is None:
+            return None
+        return Check(nodeid=item.nodeid, gate=gate.name, phase=gate.phase, location=item.location)
 
 
 def paths_to_collect(policy: Policy, root: Path, testpaths: list[str]) -> list[str]:

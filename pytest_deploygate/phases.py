@@ -143,6 +143,7 @@ class InProcessRunner:
     def __init__(self, config: pytest.Config, recorder: Recorder) -> None:
         self._config = config
         self._recorder = recorder
+        self._items: list[tuple[str, pytest.Item]] = []
 
     def collect(self, session: pytest.Session) -> None:
         """Nothing to do: pytest has collected."""
@@ -151,9 +152,11 @@ class InProcessRunner:
         self, session: pytest.Session, phase: Phase, deployment: Deployment, budget: Budget
     ) -> None:
         """Run the phase's items in the order of collection."""
+        if not self._items:
+            self._items = [(item.nodeid, item) for item in session.items]
         wanted = {check.nodeid for check in self._recorder.checks_of(phase)}
         self._config.stash[DEPLOYMENT] = deployment
-        run_items(session, [item for item in session.items if item.nodeid in wanted], budget)
+        run_items(session, [item for nodeid, item in self._items if nodeid in wanted], budget)
 
     def stop(self) -> None:
         """Nothing to do: checks run in this process, and it is here."""

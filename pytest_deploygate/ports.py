@@ -3,31 +3,36 @@
 Errors are those of :mod:`pytest_deploygate.core.errors`; adapters translate every library exception.
 """
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import Protocol
+# Annotations stay texts: to name the values that adapters give, the commands that look at few need not load them all.
+from __future__ import annotations
 
-from pytest_deploygate.core.evidence import Sample
-from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.release import (
-    Backup,
-    Finding,
-    FunctionSpec,
-    Marks,
-    Package,
-    RevisionInfo,
-    Snapshot,
-    Variant,
-)
-from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import (
-    Actor,
-    BackupId,
-    EnvironmentName,
-    RevisionName,
-    RolloutId,
-    Secret,
-)
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from pytest_deploygate.core.evidence import Sample
+    from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
+    from pytest_deploygate.core.release import (
+        Backup,
+        Finding,
+        FunctionSpec,
+        Marks,
+        Package,
+        RevisionInfo,
+        Snapshot,
+        Variant,
+    )
+    from pytest_deploygate.core.traffic import Traffic
+    from pytest_deploygate.core.values import (
+        Actor,
+        BackupId,
+        EnvironmentName,
+        RevisionName,
+        RolloutId,
+        Secret,
+    )
 
 
 class Clock(Protocol):
@@ -239,6 +244,12 @@ class Store(Protocol):
 
     def last_promoted(self, environment: EnvironmentName) -> RolloutRecord | None:
         """The newest rollout whose candidate was promoted."""
+        ...
+
+    def promotion_of(
+        self, environment: EnvironmentName, revision: RevisionName
+    ) -> RolloutRecord | None:
+        """The newest rollout that promoted ``revision``."""
         ...
 
     def is_known_good(self, environment: EnvironmentName, revision: RevisionName) -> bool:

@@ -32,7 +32,7 @@ class Recorder:
     """
 
     def __init__(
-        self, policy: Policy, contradiction: Callable[[pytest.TestReport], str] | None = None
+        self, policy: Policy, contradiction: Callable[[pytest.TestReport, str], str] | None = None
     ) -> None:
         self._policy = policy
         self._contradiction = contradiction
@@ -42,6 +42,7 @@ class Recorder:
         self.crashed: Callable[[pytest.TestReport, str], None] | None = None
         """Hears of a report that pytest-xdist makes of a check whose worker died, and the gate of the check."""
         self._checks: dict[str, Check] = {}
+        self._of_phase: dict[Phase, list[Check]] = {phase: [] for phase in Phase}
         self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         self._doubts: dict[str, None] = {}
@@ -58,11 +59,13 @@ class Recorder:
         for check in checks:
             if check.nodeid in self._checks:
                 self.doubt(f"{check.nodeid} was collected twice")
+            else:
+                self._of_phase[check.phase].append(check)
             self._checks[check.nodeid] = check
 
     def checks_of(self, phase: Phase) -> tuple[Check, ...]:
         """Checks of a phase in the order of collection."""
-        return tuple(c for c in self._checks.values() if c.phase is phase)
+        return tuple(self._of_phase[phase])
 
     @property
     def inventory(self) -> dict[str, tuple[str, ...]]:
@@ -151,38 +154,39 @@ class Recorder:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
         """Note one report before any other hook can change it; those of other tests are passed over."""
+        nodeid = report.nodeid  # made anew whenever it is asked for
         if self._is_muted:
-            self._announced.add(report.nodeid)
+            self._announced.add(nodeid)
             _add_state(report, CheckState.NOT_RUN)
-        elif report.nodeid in self._checks:
-            self._note(report)
+        elif nodeid in self._checks:
+            self._note(report, nodeid)
         yield
 
-    def _note(self, report: pytest.TestReport) -> None:
-        if self._contradiction is not None and (sentence := self._contradiction(report)):
-            self.falsified(report.nodeid, sentence)
-        nodeid, when = report.nodeid, str(report.when)
+    def _note(self, report: pytest.TestReport, nodeid: str) -> None:
+        if self._contradiction is not None and (sentence := self._contradiction(report, nodeid)):
+            self.falsified(nodeid, sentence)
+        when = str(report.when)
         self._workers[nodeid] = getattr(report, "node", None)
         is_subtest = type(report).__name__ in _SUBTEST_REPORTS
         fact = _fact(when, report.outcome, hasattr(report, "wasxfail"), is_subtest)
         self._facts[nodeid].append(fact)
         self._states.pop(nodeid, None)
         if when == "teardown" and not is_subtest:
-            self._note_measurements(report)
+            self._note_measurements(report, nodeid)
             _add_state(report, self._state_of(nodeid))
         elif self.crashed is not None and when not in ("setup", "call", "teardown"):
             self.crashed(report, self._checks[nodeid].gate)
 
-    def _note_measurements(self, report: pytest.TestReport) -> None:
+    def _note_measurements(self, report: pytest.TestReport, nodeid: str) -> None:
         for name, value in report.user_properties:
             if name == MEASURE_PROPERTY:
                 measured = json.loads(str(value))
-                self._measured[report.nodeid].append(
+                self._measured[nodeid].append(
                     Measurement.of(
                         measured["name"],
                         measured["value"],
                         unit=measured["unit"],
-                        check=report.nodeid,
+                        check=nodeid,
                     )
                 )
 

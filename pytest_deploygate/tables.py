@@ -1,11 +1,12 @@
 """Reads values of a TOML document whose types the schema has checked already."""
 
-from decimal import Decimal
-from fractions import Fraction
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 Toml: TypeAlias = "str | int | bool | Decimal | list[Toml] | dict[str, Toml]"
-Table: TypeAlias = dict[str, Toml]
+Table: TypeAlias = dict[str, "Toml"]
 
 
 def as_table(value: Toml) -> Table:
@@ -30,11 +31,6 @@ def list_of(value: "Toml | None") -> list[Toml]:
 def texts_of(table: Table, key: str) -> dict[str, str]:
     """Texts by name under ``key``."""
     return {k: str(v) for k, v in table_of(table, key).items()}
-
-
-def fraction(value: "Toml | None", default: Fraction) -> Fraction:
-    """The value as an exact number."""
-    return default if value is None else Fraction(str(value))
 
 
 def integer(value: "Toml | None", default: int) -> int:

@@ -9,7 +9,6 @@ the rollout was ended.
 
 import argparse
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -18,13 +17,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
+from pytest_deploygate import watchnotes
 from pytest_deploygate.core.errors import (
     DeployGateError,
     OutcomeUnknown,
@@ -37,8 +36,6 @@ logger = logging.getLogger(__name__)
 PREPARE = "pytest_deploygate.wiring:prepare_recovery"
 """What loads and returns the recovery: ``(root, environment, rollout id) -> () -> sentence``, as ``module:name``.
 Named, not imported, because it stands above this module."""
-FOLDER = "watchdogs"
-"""Where in the state directory each watchdog keeps a note, locked while it lives."""
 LOG = "watchdog.log"
 RETRY_FOR_S = 300.0
 """How long a recovery that the target or the store did not let through is repeated; the budget of a rollback."""
@@ -48,17 +45,6 @@ STAND_DOWN = b"stand down\n"
 
 Recovery = Callable[[], str]
 Prepare = Callable[[Path, str, str], Recovery]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """What a watchdog says of itself: who watches whom, for which rollout, since when (ISO 8601)."""
-
-    pid: int
-    watched_pid: int
-    environment: str
-    rollout_id: str
-    since: str
 
 
 class Watchdog:
@@ -122,7 +108,7 @@ def start(
             f"the watchdog cannot be started: {error.strerror}",
             hint=f"check that {state_dir} may be written, or turn the watchdog off",
         ) from error
-    return Watchdog(process, _note_path(state_dir, process.pid))
+    return Watchdog(process, watchnotes.path_of(state_dir, process.pid))
 
 
 def _log(state_dir: Path) -> BinaryIO:
@@ -131,20 +117,6 @@ def _log(state_dir: Path) -> BinaryIO:
     with contextlib.suppress(OSError):  # somebody else's, who lets us write
         os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "ab")
-
-
-def find(state_dir: Path) -> tuple[Note, ...]:
-    """The watchdogs of ``state_dir`` that live."""
-    notes: list[Note] = []
-    for path in sorted((state_dir / FOLDER).glob("*.json")):
-        with contextlib.suppress(FileNotFoundError), path.open("r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                notes.append(Note(**json.load(file)))
-            else:
-                path.unlink(missing_ok=True)  # what wrote it was killed
-    return tuple(notes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         function: Prepare = getattr(import_module(module), name)
         return function(options.root, options.environment, options.rollout)
 
-    with _noted(options.state_dir, options.parent, options.environment, options.rollout):
+    with watchnotes.noted(options.state_dir, options.parent, options.environment, options.rollout):
         pidfd = _open_pidfd(options.parent)
         logger.info("watchdog.watching", extra={**facts, "watched_pid": options.parent})
         recovery = _attempt(prepare, facts)
@@ -181,34 +153,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--prepare", required=True)
     return parser
-
-
-def _note_path(state_dir: Path, pid: int) -> Path:
-    return state_dir / FOLDER / f"{pid}.json"
-
-
-@contextlib.contextmanager
-def _noted(state_dir: Path, watched: int, environment: str, rollout_id: str) -> Generator[None]:
-    """Keep a locked note for :func:`find`; it appears under its name only when it is locked and whole."""
-    note = Note(
-        pid=os.getpid(),
-        watched_pid=watched,
-        environment=environment,
-        rollout_id=rollout_id,
-        since=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    path = _note_path(state_dir, note.pid)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    with draft.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        json.dump(asdict(note), file)
-        file.flush()
-        draft.rename(path)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def _open_pidfd(parent: int) -> int | None:

@@ -7,14 +7,13 @@ import contextlib
 import importlib
 import os
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_deploygate.config import Environment, Settings, load
+from pytest_deploygate.config import Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LockHeld
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.redaction import Redactor, secrets_among
@@ -23,7 +22,9 @@ from pytest_deploygate.ports import Clock, Metrics, Store, Target
 
 if TYPE_CHECKING:
     from pytest_deploygate.emulator.process import LocalCloud
-    from pytest_deploygate.engine import Ports, Progress, Recovery
+    from pytest_deploygate.engine.means import Ports, Progress
+    from pytest_deploygate.engine.recovery import Recovery
+    from pytest_deploygate.environments import Environment
 
 STATE_VARIABLE = "DEPLOYGATE_STATE"
 """Environment variable that says where the record is kept; wins over ``state`` of the settings."""
@@ -54,7 +55,7 @@ class SystemClock:
         time.sleep(seconds)
 
 
-def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> Environment:
+def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> "Environment":
     """The environment of that name, or the default one; with ``endpoint="local"`` rehearsed on the local cloud.
 
     Raises:
@@ -79,7 +80,7 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
 
 @contextlib.contextmanager
 def open_ports(
-    settings: Settings, environment: Environment, *, in_memory: bool = False
+    settings: Settings, environment: "Environment", *, in_memory: bool = False
 ) -> "Iterator[Ports]":
     """Everything that a rollout in ``environment`` works with; closed when the block ends.
 
@@ -89,7 +90,7 @@ def open_ports(
         ConfigError: credentials or a library are missing, or the local cloud cannot be started.
         StoreError: the record cannot be opened.
     """
-    from pytest_deploygate.engine import EngineSettings, Ports
+    from pytest_deploygate.engine.means import EngineSettings, Ports
 
     clock = SystemClock()
     store = open_memory_store(settings, clock) if in_memory else open_store(settings, clock)
@@ -150,18 +151,15 @@ def open_memory_store(settings: Settings, clock: Clock) -> Store:
 def redactor_for(settings: Settings) -> Redactor:
     """Knows the secrets of this project: local secrets, and variables here and there whose name says so."""
     redactor = Redactor(secrets_among(os.environ))
-    places = {cloud_home(settings) / "secrets.toml"}
-    for environment in settings.environments.values():
-        spec = environment.spec
-        for variables in (spec.variables, spec.verify_variables, spec.build_variables):
-            redactor.learn(secrets_among(variables))
-        for name in (environment.secrets_file, environment.rehearsal_secrets_file):
-            if name:
-                places.add(settings.root / name)
-    for place in places:
+    for variables in settings.variables():
+        redactor.learn(secrets_among(variables))
+    for place in {cloud_home(settings) / "secrets.toml", *settings.secrets_files()}:
         with contextlib.suppress(OSError, ValueError):  # whoever needs the file says what is wrong
-            known = tomllib.loads(place.read_text(encoding="utf-8"))
-            redactor.learn(text for text in known.values() if isinstance(text, str))
+            text = place.read_text(encoding="utf-8")
+            import tomllib
+
+            known = tomllib.loads(text)
+            redactor.learn(value for value in known.values() if isinstance(value, str))
     return redactor
 
 
@@ -206,13 +204,13 @@ def _load(dotted: str) -> Callable[..., Any]:
     return made
 
 
-def _foreign_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
+def _foreign_target(settings: Settings, environment: "Environment", clock: Clock) -> Target:
     """One that another package brings, or that the settings name by ``module:callable``."""
-    import importlib.metadata  # reads the metadata of all packages
-
     if ":" in environment.target:
         made: Target = _load(environment.target)(environment, settings, clock)
         return made
+    import importlib.metadata  # reads the metadata of all packages
+
     for entry in importlib.metadata.entry_points(group=TARGET_GROUP, name=environment.target):
         target: Target = entry.load()(environment, settings, clock)
         return target
@@ -222,7 +220,7 @@ def _foreign_target(settings: Settings, environment: Environment, clock: Clock) 
     )
 
 
-def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
+def open_target(settings: Settings, environment: "Environment", clock: Clock) -> Target:
     """The target of ``environment``; starts the local cloud where that is the target."""
     if environment.target not in (LOCAL, GOOGLE):
         return _foreign_target(settings, environment, clock)
@@ -241,7 +239,7 @@ def open_target(settings: Settings, environment: Environment, clock: Clock) -> T
     )
 
 
-def services_token(environment: Environment) -> Secret | None:
+def services_token(environment: "Environment") -> Secret | None:
     """What checks show to ``services``; None where they ask for nothing.
 
     Raises:
@@ -254,7 +252,7 @@ def services_token(environment: Environment) -> Secret | None:
     return access_token(environment.spec.project, SHEETS)
 
 
-def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> Metrics | None:
+def open_metrics(settings: Settings, environment: "Environment", clock: Clock) -> Metrics | None:
     """The platform's own statistics for ``environment``, or None where its target comes from another package."""
     if environment.target not in (LOCAL, GOOGLE):
         return None
@@ -271,7 +269,7 @@ def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> 
     )
 
 
-def statistics_lag_s(environment: Environment) -> int:
+def statistics_lag_s(environment: "Environment") -> int:
     """How late the statistics of ``environment`` are, in seconds."""
     if environment.statistics.lag_s is not None:
         return environment.statistics.lag_s
@@ -283,7 +281,7 @@ def cloud_home(settings: Settings) -> Path:
     return settings.state_dir / "local"
 
 
-def local_cloud(settings: Settings, environment: Environment) -> "LocalCloud":
+def local_cloud(settings: Settings, environment: "Environment") -> "LocalCloud":
     """The running local cloud, started if it is not running."""
     from pytest_deploygate.emulator.process import ensure_running
 
@@ -347,8 +345,8 @@ def recover(
     Raises:
         LockHeld: a living process still holds the lease.
     """
-    from pytest_deploygate.engine import RECOVERY, settle_environment
-    from pytest_deploygate.engine.session import silent
+    from pytest_deploygate.engine.means import silent
+    from pytest_deploygate.engine.recovery import RECOVERY, settle_environment
     from pytest_deploygate.store.liveness import this_process
 
     tell = progress or silent

@@ -27,12 +27,6 @@ NEVER_SILENT = (
 """Warnings that hide a check which did not hold."""
 _RETURNED = "It is deprecated to return a value that is not None from a test case"
 """What unittest warns of when a method of a test case returns something."""
-FILTERS: Final = (
-    *(f"error::pytest.{warning.__name__}" for warning in NEVER_SILENT),
-    f"error:{_RETURNED}:DeprecationWarning",
-)
-"""The same as lines of pytest's settings, in the order in which :func:`_insist` sets them: then it need not."""
-
 PLUGIN: Final = "deploygate-witness"
 _Claim: TypeAlias = "tuple[str, bool]"
 """An outcome, and whether an expected failure had a part in it."""
@@ -51,36 +45,30 @@ class Witness:
     """Watches the parts of each check in this process, and lets none pass behind a warning."""
 
     def __init__(self) -> None:
-        self._noted: dict[tuple[str, str], _Claim] = {}
+        self._noted: dict[tuple[str, str | None], _Claim] = {}
         self._has_raised = False
         """Whether the part that ran last was left by an exception, whatever became of that afterwards."""
         self._is_running = False
         self._is_ended = False
-        """Whether the body of the check returned."""
+        """Whether the body of the check returned in this part."""
         with warnings.catch_warnings():
-            _insist()
+            warnings.filterwarnings("error", message=_RETURNED, category=DeprecationWarning)
+            for category in NEVER_SILENT:
+                warnings.simplefilter("error", category)
             self._filters = warnings.filters[: len(NEVER_SILENT) + 1]
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """Modules of checks are loaded in here."""
+        self._let_nothing_pass()
+        return (yield)
 
     # -- the parts of a check ----------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self) -> Generator[None]:
-        """Around the setting up of fixtures."""
-        yield from self._part()
-
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        """Around the check itself."""
-        self._is_ended = not _has_body(item)
-        yield from self._part()
-
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_teardown(self) -> Generator[None]:
-        """Around the tearing down of fixtures."""
-        yield from self._part()
-
-    def _part(self) -> Generator[None]:
-        self._has_raised, self._is_running = False, True
+        """Around a part of a check: setting up its fixtures, the check itself, tearing them down."""
+        self._has_raised, self._is_running, self._is_ended = False, True, False
         self._let_nothing_pass()
         try:
             yield
@@ -90,10 +78,14 @@ class Witness:
         finally:
             self._is_running = False
 
+    pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
+
     def _let_nothing_pass(self) -> None:
         """Filters of marks come after those of the settings, and code of a check may have added its own."""
         if warnings.filters[: len(self._filters)] != self._filters:
-            _insist()
+            # as filterwarnings() does for each, at a tenth of the cost
+            warnings.filters[:0] = self._filters  # type: ignore[index]  # a list, in all versions
+            warnings.simplefilter("error", NEVER_SILENT[-1])
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(
@@ -151,26 +143,26 @@ class Witness:
         report = yield
         raised = call.excinfo or raised  # unittest's failures are put there meanwhile
         claim: _Claim = (report.outcome, hasattr(report, "wasxfail"))
-        is_broken = raised is None and not self._is_running and self._is_broken(str(call.when))
-        if raised is not None or is_broken:
-            claim = _at_best(claim, raised.value if raised is not None else None)
-        self._noted[item.nodeid, str(call.when)] = claim
+        if raised is not None:
+            claim = _at_best(claim, raised.value)
+        elif not self._is_running and (
+            # nothing is said to have been raised, and yet the part did not come to its end
+            self._has_raised or (call.when == "call" and not self._is_ended and _has_body(item))
+        ):
+            claim = _at_best(claim, None)
+        self._noted[item.nodeid, call.when] = claim
         return report
 
-    def _is_broken(self, when: str) -> bool:
-        """Whether nothing is said to have been raised, and yet the part did not come to its end."""
-        return self._has_raised or (when == "call" and not self._is_ended)
-
-    def contradiction(self, report: pytest.TestReport) -> str:
-        """A sentence where ``report`` makes its part of a check look better than it was; otherwise nothing."""
+    def contradiction(self, report: pytest.TestReport, nodeid: str) -> str:
+        """A sentence where ``report`` of ``nodeid`` makes its part of it look better than it was; otherwise nothing."""
         claim = (report.outcome, hasattr(report, "wasxfail"))
-        truth = self._noted.get((report.nodeid, str(report.when)))
+        truth = self._noted.get((nodeid, report.when))
         if claim == truth or claim not in (_PASS, ("skipped", False)):
             return ""
         if claim != _PASS and truth == _PASS:
             return ""
         what = "never ran" if truth is None else _TRUTHS.get(truth, "did not come to its end well")
-        return f"{report.nodeid} is reported as {report.outcome}, but its {report.when} {what}"
+        return f"{nodeid} is reported as {report.outcome}, but its {report.when} {what}"
 
 
 def _at_best(claim: _Claim, raised: BaseException | None) -> _Claim:
@@ -189,9 +181,3 @@ def _has_body(item: pytest.Item) -> bool:
     # a class of its kind cannot be there where it was not loaded
     unittest = sys.modules.get("unittest")
     return unittest is None or not issubclass(item.parent.obj, unittest.TestCase)
-
-
-def _insist() -> None:
-    for category in NEVER_SILENT:
-        warnings.filterwarnings("error", category=category)
-    warnings.filterwarnings("error", message=_RETURNED, category=DeprecationWarning)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-PRELOADED = ["pytest", "requests", "sqlalchemy", "jsonschema", "click", "rich.console", "sqlite3"]
+PRELOADED = ["pytest", "requests", "jsonschema", "click", "rich.console", "sqlite3"]
 """Libraries only: pytest loads plugins itself, after it has prepared them."""
 UNPRIVILEGED = "UNPRIVILEGED"
 """Variable that lets file permissions hold for the session although root runs it."""

@@ -5,6 +5,11 @@ import sys
 
 def main() -> None:
     """Run the command line; the exit status is one of :class:`pytest_deploygate.core.errors.ExitStatus`."""
+    from pytest_deploygate.cli.quick import command_of
+
+    if (command := command_of(sys.argv[1:])) is not None:
+        sys.exit(command())
+
     from pytest_deploygate.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

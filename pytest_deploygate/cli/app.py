@@ -1,9 +1,6 @@
-"""Puts the commands together, and turns every error into a message, a hint and an exit status."""
+"""Puts the commands together as click knows them."""
 
-import contextlib
 import importlib
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +8,10 @@ from pathlib import Path
 import click
 
 from pytest_deploygate import __version__
+from pytest_deploygate.cli.endings import ended, interrupted, tell, tell_json
 from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import Output
-from pytest_deploygate.core.errors import (
-    ConfigError,
-    DeployGateError,
-    ExitStatus,
-    PolicyRefused,
-)
-from pytest_deploygate.core.redaction import Redactor, secrets_among
+from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 
 EPILOGUE = """\b
 Examples:
@@ -45,10 +37,10 @@ Completion of environments, revisions and rollouts in your shell:
 
 
 _MODULES = {
-    "status": "status",
-    "history": "past",
-    "show": "past",
-    "backups": "past",
+    "status": "viewing",
+    "history": "viewing",
+    "show": "viewing",
+    "backups": "viewing",
     "plan": "plan",
     "rollback": "rollback",
     "recover": "settling",
@@ -82,7 +74,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except DeployGateError as error:
-            return _tell(error, ctx)
+            return tell(error, ctx.obj, is_json="--json" in sys.argv[1:])
 
 
 @click.group(
@@ -107,56 +99,22 @@ def deploygate(context: click.Context, project: Path | None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit status."""
+    return ended(lambda: _called(arguments))
+
+
+def _called(arguments: Sequence[str]) -> int:
     try:
         status = deploygate.main(
             args=list(arguments), prog_name="deploygate", standalone_mode=False
         )
-        sys.stdout.flush()
     except click.ClickException as error:
         if "--json" in arguments:
             context = error.ctx if isinstance(error, click.UsageError) else None
             hint = f"{context.command_path} --help" if context is not None else ""
-            _tell_json(Output(), "UsageError", error.format_message(), hint, ExitStatus.USAGE)
+            tell_json(Output(), "UsageError", error.format_message(), hint, ExitStatus.USAGE)
         else:
             error.show()
         return ExitStatus.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        Output().note("interrupted")
-        return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; Python must not complain about it at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.NOT_PROMOTED
+    except click.Abort:
+        return interrupted()
     return int(status or 0)
-
-
-def status_of(error: DeployGateError) -> ExitStatus:
-    """The exit status of a command that ended with ``error``."""
-    match error:
-        case ConfigError():
-            return ExitStatus.USAGE
-        case PolicyRefused():
-            return ExitStatus.NOT_PROMOTED
-        case _:
-            return ExitStatus.COULD_NOT_ACT
-
-
-def _tell(error: DeployGateError, ctx: click.Context) -> ExitStatus:
-    status = status_of(error)
-    clean = Redactor(secrets_among(os.environ))
-    with contextlib.suppress(DeployGateError):
-        clean = ctx.obj.redactor
-    out = Output(clean=clean)
-    if "--json" in sys.argv[1:]:
-        _tell_json(out, type(error).__name__, error.message, error.hint, status)
-    else:
-        out.note(f"error: {error.message}")
-        if error.hint:
-            out.note(f"hint:  {error.hint}")
-    return status
-
-
-def _tell_json(out: Output, kind: str, message: str, hint: str, status: ExitStatus) -> None:
-    told = {"kind": kind, "message": message, "hint": hint, "exit_status": int(status)}
-    out.line(json.dumps({"error": told}, indent=2))

@@ -12,9 +12,9 @@ from xml.etree import ElementTree as ET
 
 from pytest_deploygate import ROLLBACK_CHECKS, wiring
 from pytest_deploygate.cli.operator import REHEARSAL, Operator
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.values import Phase
+from pytest_deploygate.environments import Environment
 
 SPARE_S = 120
 """What a session may need besides its phase and its rollback: start, collection, talking to the platform."""

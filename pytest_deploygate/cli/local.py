@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 import click
 
 from pytest_deploygate import wiring
-from pytest_deploygate.cli.operator import (
-    Operator,
+from pytest_deploygate.cli.arguments import (
     complete_revision,
     examples,
     json_option,
     pass_operator,
 )
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import Output
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import (
     ConfigError,
     ExitStatus,
@@ -23,6 +22,7 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.emulator import process
+from pytest_deploygate.environments import Environment
 
 _TIMEOUT_S = (2, 30)
 

@@ -2,26 +2,23 @@
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-from click.shell_completion import CompletionItem
-
 from pytest_deploygate import FILE, is_configured, wiring
 from pytest_deploygate.cli.output import Output
-from pytest_deploygate.config import Environment, Settings, load
-from pytest_deploygate.core.errors import ConfigError, DeployGateError
+from pytest_deploygate.config import Settings, load
+from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.values import Actor, EnvironmentName
 from pytest_deploygate.ports import Clock, Store
 
 if TYPE_CHECKING:
     from pytest_deploygate.core.record import Lease, RolloutRecord
-    from pytest_deploygate.engine import Ports
+    from pytest_deploygate.engine.means import Ports
+    from pytest_deploygate.environments import Environment
 
 REHEARSAL = "-rehearsal"
 
@@ -56,16 +53,26 @@ class Operator:
         """Where a command writes."""
         return Output(is_json=is_json, clean=self.redactor)
 
-    def environment(self, name: str) -> Environment:
+    def environment(self, name: str) -> "Environment":
         """The environment of that name, or the default one; ``NAME-rehearsal`` is NAME on the local cloud.
 
         Raises:
             ConfigError: there is none.
         """
-        is_rehearsal = name.endswith(REHEARSAL) and name not in self.settings.environments
+        is_rehearsal = name.endswith(REHEARSAL) and name not in self.settings.environment_names
         endpoint = wiring.LOCAL if is_rehearsal else ""
         base = name.removesuffix(REHEARSAL) if is_rehearsal else name
         return wiring.select_environment(self.settings, base, endpoint=endpoint)
+
+    def names(self, name: str) -> tuple[EnvironmentName, ...]:
+        """The environment of that name, which may be that of a rehearsal, or all of them if it is empty.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if name in self.settings.environment_names:
+            return (EnvironmentName(name),)
+        return (self.environment(name).name,) if name else self.settings.environment_names
 
     @property
     def actor(self) -> Actor:
@@ -104,7 +111,7 @@ class Operator:
         Raises:
             LockHeld: the holder lives.
         """
-        from pytest_deploygate.engine import held_by
+        from pytest_deploygate.engine.recovery import held_by
 
         held = ports.store.lease(ports.environment)
         if held is None:
@@ -112,25 +119,6 @@ class Operator:
         if not wiring.is_stale(held, ports.store, ports.clock):
             raise held_by(held)
         return ports.store.break_lease(ports.environment, self.actor, reason)
-
-
-def confirm(out: Output, question: str, *, is_sure: bool) -> None:
-    """Return if the person says yes, or has said so by ``--yes``.
-
-    Raises:
-        click.Abort: the answer is no.
-        click.UsageError: there is nobody to ask.
-    """
-    if is_sure:
-        return
-    if out.is_json or not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Nobody can be asked here: add --yes")
-    click.confirm(question, abort=True, err=True)
-
-
-def examples(*lines: str) -> str:
-    """The end of a help text: commands to copy."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def _project_above(start: Path) -> Path:
@@ -141,95 +129,3 @@ def _project_above(start: Path) -> Path:
         f"no {FILE} with a [tool.deploygate] table in {start} or above",
         hint="go into the project, or name it: deploygate --project DIRECTORY ...",
     )
-
-
-def complete_environment(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Names of environments, for the shell."""
-    del parameter
-    with contextlib.suppress(DeployGateError):
-        names = operator_of(context).settings.environments
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-    return []
-
-
-def complete_rollout(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Ids of the latest rollouts, for the shell."""
-    del parameter
-    with contextlib.suppress(DeployGateError), operator_of(context).store() as store:
-        return [
-            CompletionItem(r.rollout_id, help=f"{r.purpose} {r.state.value}")
-            for r in store.history(None, 50)
-            if r.rollout_id.startswith(incomplete)
-        ]
-    return []
-
-
-def complete_revision(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Revisions that the latest rollouts left serving, the newest first, for the shell."""
-    del parameter
-    name = EnvironmentName(context.params.get("environment") or "") or None
-    with contextlib.suppress(DeployGateError), operator_of(context).store() as store:
-        found = {r.serving: r for r in reversed(store.history(name, 50)) if r.serving}
-        return [
-            CompletionItem(revision, help=f"{record.state.value} {record.purpose}")
-            for revision, record in reversed(found.items())
-            if revision.startswith(incomplete)
-        ]
-    return []
-
-
-def complete_backup(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Backups of the environment that was typed, for the shell."""
-    del parameter
-    operator, name = operator_of(context), context.params.get("environment") or ""
-    with contextlib.suppress(DeployGateError), operator.store() as store:
-        kept = store.backups(operator.environment(name).name)
-        return [
-            CompletionItem(b.identifier) for _, b in kept if b.identifier.startswith(incomplete)
-        ]
-    return []
-
-
-def operator_of(context: click.Context) -> Operator:
-    """The operator of this call; made anew where the shell asks for completions."""
-    found = context.find_object(Operator)
-    if found is not None:
-        return found
-    project = context.find_root().params.get("project")
-    return Operator(Path(project) if project else None)
-
-
-pass_operator = click.make_pass_decorator(Operator)
-json_option = click.option(
-    "--json", "is_json", is_flag=True, help="Print JSON with the keys that docs/cli.md lists."
-)
-optional_environment = click.argument(
-    "environment", required=False, default="", metavar="[ENV]", shell_complete=complete_environment
-)
-required_environment = click.argument(
-    "environment", metavar="ENV", shell_complete=complete_environment
-)
-
-
-def _not_blank(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if not value.strip() or value.startswith("--"):
-        raise click.BadParameter("say why, in words", ctx=context, param=parameter)
-    return value
-
-
-reason_option = click.option(
-    "--reason",
-    required=True,
-    metavar="TEXT",
-    callback=_not_blank,
-    help="Why; kept in the history.",
-)
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")

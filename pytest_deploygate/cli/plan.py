@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import click
 
 from pytest_deploygate import wiring
-from pytest_deploygate.cli.operator import (
-    Operator,
+from pytest_deploygate.cli.arguments import (
     examples,
     json_option,
     optional_environment,
     pass_operator,
 )
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import Output
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.release import Finding
+from pytest_deploygate.environments import Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 import click
 
 from pytest_deploygate import wiring
-from pytest_deploygate.cli.checks import Checked, run_checks
-from pytest_deploygate.cli.operator import (
-    Operator,
+from pytest_deploygate.cli.arguments import (
     complete_backup,
     complete_revision,
     confirm,
@@ -20,8 +18,9 @@ from pytest_deploygate.cli.operator import (
     required_environment,
     yes_option,
 )
+from pytest_deploygate.cli.checks import Checked, run_checks
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import BAD, Output, seconds
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import (
     DeployGateError,
     ExitStatus,
@@ -33,16 +32,13 @@ from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import BackupId, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import (
-    Ledgered,
-    Ports,
-    Recovery,
-    RollbackPlan,
-    plan_rollback,
-    roll_back,
-    supersede,
-)
 from pytest_deploygate.engine.keeper import LeaseKeeper
+from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.recovery import Recovery, supersede
+from pytest_deploygate.engine.rollback import roll_back
+from pytest_deploygate.engine.session import Ledgered
+from pytest_deploygate.engine.way_back import RollbackPlan, plan_rollback
+from pytest_deploygate.environments import Environment
 from pytest_deploygate.session.signals import SignalGuard
 from pytest_deploygate.targets import gcloud
 

@@ -7,8 +7,7 @@ from datetime import datetime
 import click
 
 from pytest_deploygate import wiring
-from pytest_deploygate.cli.operator import (
-    Operator,
+from pytest_deploygate.cli.arguments import (
     complete_revision,
     confirm,
     examples,
@@ -18,12 +17,13 @@ from pytest_deploygate.cli.operator import (
     required_environment,
     yes_option,
 )
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import moment
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import RevisionName
-from pytest_deploygate.engine import adopt as adopt_revision
-from pytest_deploygate.engine import supersede
+from pytest_deploygate.engine.adoption import adopt as adopt_revision
+from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.session.signals import SignalGuard
 
 

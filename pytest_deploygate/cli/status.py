@@ -5,25 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import click
-
-from pytest_deploygate import watchdog, wiring
-from pytest_deploygate.cli.operator import (
-    Operator,
-    examples,
-    json_option,
-    optional_environment,
-    pass_operator,
-)
+from pytest_deploygate import watchnotes, wiring
+from pytest_deploygate.cli.history import PastRollout
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import BAD, DOUBTFUL, Output, moment
-from pytest_deploygate.cli.past import PastRollout
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus, TargetRefused
-from pytest_deploygate.core.freeze import frozen_until
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
 from pytest_deploygate.core.rollout import State
-from pytest_deploygate.engine import Ports, plan_rollback
+from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.way_back import plan_rollback
+from pytest_deploygate.environments import Environment
 from pytest_deploygate.ports import Store, Target
 
 
@@ -96,22 +88,8 @@ class Status:
         return ExitStatus.COULD_NOT_ACT if self.problems else ExitStatus.PROMOTED
 
 
-@click.command(
-    short_help="What serves, who may act, what is open.",
-    epilog=examples(
-        "deploygate status",
-        "deploygate status production --json | jq -r .way_back",
-        "deploygate status production > /dev/null || echo 'look at production'",
-    ),
-)
-@optional_environment
-@json_option
-@pass_operator
-def status(operator: Operator, environment: str, *, is_json: bool) -> int:
-    """What serves in ENV, who may act, what is open. Shows as much as can be read, and says what cannot.
-
-    Exit status: 0 all could be read; 10 something could not; 11 a rollout is stranded.
-    """
+def show_status(operator: Operator, environment: str, *, is_json: bool) -> ExitStatus:
+    """What serves, who may act, what is open: as much as can be read, and what cannot."""
     chosen = operator.environment(environment)
     found = _look(operator, chosen)
     out = operator.output(is_json=is_json)
@@ -122,16 +100,15 @@ def status(operator: Operator, environment: str, *, is_json: bool) -> int:
 
 
 def _look(operator: Operator, environment: Environment) -> Status:
-    frozen = frozen_until(environment.freeze, operator.clock.now())
     found = Status(
         environment=environment.name,
         target=environment.target,
         function=environment.spec.function,
-        frozen_until=frozen[1] if frozen is not None else None,
+        frozen_until=_frozen_until(environment, operator.clock.now()),
         needs_approval=environment.approval == "required",
         watchdogs=[
             note.pid
-            for note in watchdog.find(operator.settings.state_dir)
+            for note in watchnotes.find(operator.settings.state_dir)
             if note.environment == environment.name
         ],
     )
@@ -157,6 +134,15 @@ def _look(operator: Operator, environment: Environment) -> Status:
             environment=environment.name, target=target, store=store, clock=operator.clock
         )
         return _with_way_back(ports, snapshot, found)
+
+
+def _frozen_until(environment: Environment, now: datetime) -> datetime | None:
+    if not environment.freeze:
+        return None
+    from pytest_deploygate.core.freeze import frozen_until
+
+    frozen = frozen_until(environment.freeze, now)
+    return frozen[1] if frozen is not None else None
 
 
 def _with_problem(found: Status, what: str, error: DeployGateError) -> Status:

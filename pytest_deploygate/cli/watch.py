@@ -11,17 +11,17 @@ from types import FrameType
 
 import click
 
-from pytest_deploygate.cli.checks import Checked, run_checks
-from pytest_deploygate.cli.operator import (
-    Operator,
+from pytest_deploygate.cli.arguments import (
     examples,
     json_option,
     optional_environment,
     pass_operator,
 )
+from pytest_deploygate.cli.checks import Checked, run_checks
+from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import Output, moment
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
+from pytest_deploygate.environments import Environment
 
 logger = logging.getLogger(__name__)
 

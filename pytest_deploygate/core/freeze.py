@@ -12,10 +12,12 @@ turned in that very hour, the earlier start and the later end count.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from typing import TYPE_CHECKING, Final
 
 from pytest_deploygate.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WEEK: Final = timedelta(days=7)
@@ -36,7 +38,7 @@ class Weekly:
     text: str
     start: timedelta
     end: timedelta
-    zone: ZoneInfo
+    zone: "ZoneInfo"
 
     def ends_at(self, now: datetime) -> datetime | None:
         """When the span that holds at ``now`` (aware) ends, in UTC; None if none holds."""
@@ -72,6 +74,8 @@ def parse(text: str) -> FreezeWindow:
     Raises:
         ConfigError: it has neither form, an unknown zone, or no length.
     """
+    from zoneinfo import ZoneInfo, available_timezones  # only who has a freeze window needs them
+
     found = _FORM.fullmatch(text.strip())
     if found is None:
         raise _wrong(text, "it has neither of the two forms")
@@ -131,11 +135,11 @@ def _moment(text: str, spot: str) -> datetime:
     return midnight + _clock(text, clock.strip())
 
 
-def _earliest(wall: datetime, zone: ZoneInfo) -> datetime:
+def _earliest(wall: datetime, zone: "ZoneInfo") -> datetime:
     """The first moment, in UTC, that a wall clock may mean which is turned back, or leaves this time out."""
     return min(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
-def _latest(wall: datetime, zone: ZoneInfo) -> datetime:
+def _latest(wall: datetime, zone: "ZoneInfo") -> datetime:
     """The last such moment."""
     return max(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))

@@ -119,16 +119,3 @@ class Policy:
     def gate(self, name: str) -> Gate:
         """The gate of that name; KeyError if there is none."""
         return {gate.name: gate for gate in self.gates}[name]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatisticsWindow:
-    """What the platform is asked for: its figures of ``window_s`` seconds that ended ``lag_s`` ago.
-
-    ``lag_s`` None is what the platform needs. Of fewer than ``least_requests`` requests it tells no rate and no
-    percentile.
-    """
-
-    window_s: int = 600
-    lag_s: int | None = None
-    least_requests: int = 10

@@ -7,8 +7,9 @@ from pytest_deploygate.core.release import Marks
 from pytest_deploygate.core.rollout import Event
 from pytest_deploygate.core.values import Actor, Phase, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.means import Ports, Progress, silent
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.engine.session import Grants, Ledgered, Ports, Progress, silent
+from pytest_deploygate.engine.session import Grants, Ledgered
 
 
 def adopt(

@@ -16,10 +16,11 @@ from pytest_deploygate.core.values import Actor, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.finish import clear_marks, tidy_or_note
 from pytest_deploygate.engine.keeper import LeaseKeeper
+from pytest_deploygate.engine.means import Ports, Progress, silent
 from pytest_deploygate.engine.operations import begun
 from pytest_deploygate.engine.restore import restore
 from pytest_deploygate.engine.rollout import new_rollout_id
-from pytest_deploygate.engine.session import Ledgered, Ports, Progress, silent
+from pytest_deploygate.engine.session import Ledgered
 
 RECOVERY = "recover"
 """Purpose of the lease under which what a dead process left is settled: a matter of a second, as a rule."""

@@ -28,9 +28,10 @@ from pytest_deploygate.core.values import Actor, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.answers import confirm_answers, confirm_tag
 from pytest_deploygate.engine.finish import named, tidy_or_note
+from pytest_deploygate.engine.means import Ports, Progress, silent
 from pytest_deploygate.engine.operations import deploy
 from pytest_deploygate.engine.restore import restore
-from pytest_deploygate.engine.session import Grants, Ledgered, Ports, Progress, silent
+from pytest_deploygate.engine.session import Grants, Ledgered
 
 
 def _resting(snapshot: Snapshot) -> Traffic:

@@ -2,56 +2,19 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 from pytest_deploygate.core.errors import DeployGateError, Drifted, LeaseLost, StoreError
 from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.rollout import Event, State, Step, advance
-from pytest_deploygate.core.values import EnvironmentName, Phase
+from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.ports import Clock, Store, Target
+from pytest_deploygate.engine.means import Ports, Progress, silent
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class Progress(Protocol):
-    """Hears what a rollout is doing, as it does it."""
-
-    def __call__(self, step: str, detail: str) -> None:
-        """``step`` is one word such as ``building``; ``detail`` is for people."""
-        ...
-
-
-def silent(step: str, detail: str) -> None:
-    """A Progress that nobody listens to."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
-    """Numbers that steer a rollout. Budgets are in seconds; ``steps`` ascends to 100 percent."""
-
-    steps: tuple[int, ...] = (100,)
-    rollout_budget_s: float = 600
-    rollback_budget_s: float = 300
-    lease_ttl_s: int = 60
-    confirmations: int = 3
-    """How many answers in a row must come from the revision that should serve."""
-    pause_s: float = 1.0
-    """First pause between two attempts; doubles up to 15 s."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """The adapters that a rollout works with, for one environment."""
-
-    environment: EnvironmentName
-    target: Target
-    store: Store
-    clock: Clock
-    settings: EngineSettings = field(default_factory=EngineSettings)
 
 
 class Grants:

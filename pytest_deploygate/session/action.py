@@ -5,7 +5,7 @@ from dataclasses import replace
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.engine import Rollout
+from pytest_deploygate.engine.rollout import Rollout
 
 
 def act(rollout: Rollout, verdict: PhaseVerdict) -> None:

@@ -6,17 +6,18 @@ What only the deciding process needs is loaded there: a worker of pytest-xdist b
 import pytest
 
 from pytest_deploygate import fixtures, is_configured
-from pytest_deploygate.config import Environment, Settings, load
+from pytest_deploygate.config import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.values import Phase
+from pytest_deploygate.environments import Environment
 from pytest_deploygate.gated import GatedItems, Skipping
-from pytest_deploygate.inventory import paths_to_collect
+from pytest_deploygate.inventory import Gates, paths_to_collect
 from pytest_deploygate.offline import OfflineCollection
 from pytest_deploygate.session.asked import DeployOptions, read_options
 from pytest_deploygate.session.redacting import Redacting
 from pytest_deploygate.stash import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
 from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment
-from pytest_deploygate.witness import FILTERS, PLUGIN, Witness
+from pytest_deploygate.witness import PLUGIN, Witness
 
 
 def isolate(config: pytest.Config) -> None:
@@ -43,8 +44,11 @@ def _read(config: pytest.Config) -> tuple[DeployOptions, Settings, Environment]:
     options = read_options(config, is_configured=is_configured(root))
     settings = load(root, is_checked=hasattr(config, "workerinput"))  # by the controller
     name = options.environment
-    if options.mode is Mode.PASSIVE and settings.default_environment not in settings.environments:
-        name = next(iter(settings.environments))
+    if (
+        options.mode is Mode.PASSIVE
+        and settings.default_environment not in settings.environment_names
+    ):
+        name = settings.environment_names[0]
     environment = select_environment(settings, name, endpoint=options.endpoint)
     return options, settings.judging(environment), environment
 
@@ -72,7 +76,8 @@ def _activate(config: pytest.Config) -> None:
             config.addinivalue_line("markers", f"{gate.marker}: checks of the gate {gate.name}")
     register = config.pluginmanager.register
     register(fixtures, "deploygate-fixtures")
-    register(GatedItems(settings), "deploygate-gated")
+    gates = Gates(settings.policy, settings.root)
+    register(GatedItems(gates), "deploygate-gated")
     redactor = config.stash[REDACTOR] = redactor_for(settings)
     register(Redacting(redactor), "deploygate-redacting")
     if options.mode.touches_target:
@@ -89,7 +94,7 @@ def _activate(config: pytest.Config) -> None:
     memory = environment.spec.memory
     config.stash[DEPLOYMENT] = configuration_of(environment, Phase.READINESS, memory)
     if options.mode is Mode.PASSIVE:
-        register(Skipping(settings), "deploygate-passive")
+        register(Skipping(gates), "deploygate-passive")
         return
     if options.mode is Mode.DEPLOY:
         from pytest_deploygate.session.refusals import refusals
@@ -105,11 +110,9 @@ def _activate(config: pytest.Config) -> None:
 
 
 def _choose_paths(config: pytest.Config, settings: Settings, options: DeployOptions) -> None:
-    """Collect exactly the gates where no path was given, and let no check hide behind a warning."""
+    """Collect exactly the gates where no path was given."""
     if not options.mode.touches_target:
         return
-    for line in FILTERS:
-        config.addinivalue_line("filterwarnings", line)
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         testpaths = [str(path) for path in config.getini("testpaths")]
         config.args = paths_to_collect(settings.policy, settings.root, testpaths)

@@ -10,7 +10,7 @@ import pytest
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.inventory import check_of
+from pytest_deploygate.inventory import Gates
 from pytest_deploygate.phases import ProcessExit, staying_alive
 from pytest_deploygate.reporting import Ending, JUnit, properties
 from pytest_deploygate.session.deploying import DeployFlow
@@ -100,8 +100,8 @@ class Controller:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None]:
         """Fix the inventory before anybody can take a check out of it, and see who did."""
-        root, policy = self._desk.settings.root, self._desk.settings.policy
-        checks = [c for c in (check_of(item, policy, root) for item in items) if c is not None]
+        gates = Gates(self._desk.settings.policy, self._desk.settings.root)
+        checks = [check for check in map(gates.check, items) if check is not None]
         self._desk.recorder.take_inventory(checks)
         yield
         left = {item.nodeid for item in items}

@@ -17,15 +17,11 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.engine import (
-    Grants,
-    LeaseKeeper,
-    Ports,
-    Rollout,
-    Staged,
-    await_left_over,
-    reason_for,
-)
+from pytest_deploygate.engine.keeper import LeaseKeeper
+from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.recovery import await_left_over
+from pytest_deploygate.engine.rollout import Rollout, Staged
+from pytest_deploygate.engine.session import Grants, reason_for
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.action import end_unchanged
 from pytest_deploygate.session.desk import Desk

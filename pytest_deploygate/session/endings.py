@@ -16,7 +16,7 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.engine import Ledgered, reason_for
+from pytest_deploygate.engine.session import Ledgered, reason_for
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.targets import gcloud

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.approval import plan_digest
 from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
 from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.core.release import Finding, Package, Snapshot
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Digest
-from pytest_deploygate.engine import Ports, held_by
+from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.recovery import held_by
+from pytest_deploygate.environments import Environment
 from pytest_deploygate.session import guards
 
 

@@ -2,14 +2,15 @@
 
 from datetime import datetime
 
-from pytest_deploygate.config import Environment
 from pytest_deploygate.core.approval import plan_digest
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused, TargetRefused
 from pytest_deploygate.core.freeze import frozen_until
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.values import Digest
 from pytest_deploygate.core.verdict import ReasonCode
-from pytest_deploygate.engine import Ports, Rollout
+from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.environments import Environment
 from pytest_deploygate.session.desk import Desk
 
 _JUDGED_BAD = frozenset(

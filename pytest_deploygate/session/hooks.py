@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_deploygate.core.evidence import Evidence
     from pytest_deploygate.core.policy import Policy
     from pytest_deploygate.core.verdict import PhaseVerdict
-    from pytest_deploygate.engine import Rollout
+    from pytest_deploygate.engine.rollout import Rollout
 
 
 def begin(early_config: pytest.Config) -> None:

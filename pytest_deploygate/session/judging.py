@@ -16,15 +16,11 @@ from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.engine import (
-    Ledgered,
-    Ports,
-    RollbackPlan,
-    plan_rollback,
-    reason_for,
-    roll_back,
-)
 from pytest_deploygate.engine.keeper import LeaseKeeper
+from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.rollback import roll_back
+from pytest_deploygate.engine.session import Ledgered, reason_for
+from pytest_deploygate.engine.way_back import RollbackPlan, plan_rollback
 from pytest_deploygate.reporting import Ending
 from pytest_deploygate.session.desk import Desk
 from pytest_deploygate.session.endings import ending_for

@@ -8,8 +8,6 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from sqlalchemy import exc
-
 from pytest_deploygate.core.errors import StoreError
 
 _HINT_CORRUPT = (
@@ -85,13 +83,12 @@ _POSTGRESQL: tuple[tuple[str, str, str], ...] = (
 
 
 def explain(error: BaseException, place: str) -> StoreError:
-    """``error``, raised by SQLAlchemy or a driver, as one sentence about ``place`` and a hint."""
-    origin = error.orig if isinstance(error, exc.DBAPIError) else error
-    cause, hint = _cause(origin)
+    """``error``, raised by a driver or the system, as one sentence about ``place`` and a hint."""
+    cause, hint = _cause(error)
     return StoreError(f"the record in {place} cannot be used: {cause}", hint=hint)
 
 
-def _cause(origin: BaseException | None) -> tuple[str, str]:
+def _cause(origin: BaseException) -> tuple[str, str]:
     if isinstance(origin, sqlite3.Error):
         name = getattr(origin, "sqlite_errorname", None) or ""
         for prefix, cause, hint in _SQLITE:
@@ -118,8 +115,14 @@ def _cause(origin: BaseException | None) -> tuple[str, str]:
 
 @contextmanager
 def explained(place: str) -> Generator[None]:
-    """Turn what the database layer raises inside the block into :class:`StoreError`."""
+    """Turn what a driver or the system raises inside the block into :class:`StoreError`."""
     try:
         yield
-    except (exc.SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        raise explain(error, place) from error
+    except Exception as error:
+        if not hasattr(
+            error, "sqlstate"
+        ):  # all errors of psycopg have it, which need not be installed
+            raise
         raise explain(error, place) from error

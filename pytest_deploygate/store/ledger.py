@@ -8,13 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Self
-
-from sqlalchemy import ColumnElement, Connection, Engine, Select, select
+from typing import TYPE_CHECKING, Self
 
 from pytest_deploygate.core.errors import StoreError
-from pytest_deploygate.core.record import JournalEntry, RolloutRecord
-from pytest_deploygate.core.release import Backup
+from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import (
     BackupId,
@@ -24,15 +21,11 @@ from pytest_deploygate.core.values import (
 )
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import rows
-from pytest_deploygate.store.failures import explained
+from pytest_deploygate.store.database import Connection, Database
 from pytest_deploygate.store.leases import LeaseEvent
-from pytest_deploygate.store.schema import (
-    BACKUPS,
-    JOURNAL,
-    LEASE_EVENTS,
-    META,
-    ROLLOUTS,
-)
+
+if TYPE_CHECKING:
+    from pytest_deploygate.core.release import Backup
 
 Cleaner = Callable[[str], str]
 """Takes out of a text what must not be kept."""
@@ -42,17 +35,15 @@ class Ledger:
     """The reading half of :class:`pytest_deploygate.store.sql.SqlStore`, and its transactions."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, *, place: str, path: Path | None, clean: Cleaner = str
+        self, database: Database, clock: Clock, *, path: Path | None, clean: Cleaner = str
     ) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(deploygate_writes=True)
+        self._database = database
         self._clock = clock
         self._clean = clean
-        self._place = place
         self._path = path
         self._file = _identity(path)
-        with self._read() as connection:
-            self._lineage = str(connection.execute(select(META.c.lineage)).scalar_one())
+        with database.reading() as connection:
+            self._lineage = _lineage_of(connection)
 
     @property
     def lineage(self) -> str:
@@ -62,7 +53,7 @@ class Ledger:
     @property
     def place(self) -> str:
         """Where the record is, as it may be shown."""
-        return self._place
+        return self._database.place
 
     def __enter__(self) -> Self:
         """The store itself."""
@@ -74,50 +65,84 @@ class Ledger:
 
     def close(self) -> None:
         """Release connections."""
-        self._engine.dispose()
+        self._database.close()
+
+    # Leases
+
+    def lease(self, environment: EnvironmentName) -> Lease | None:
+        """Who holds the lease."""
+        with self._database.reading() as connection:
+            return rows.held_lease(connection, environment)
+
+    def lease_events(self, environment: EnvironmentName, limit: int) -> tuple[LeaseEvent, ...]:
+        """Takeovers and broken leases, newest first."""
+        with self._database.reading() as connection:
+            found = connection.rows(
+                "SELECT * FROM deploygate_lease_events WHERE environment = :environment "
+                "ORDER BY number DESC LIMIT :count",
+                environment=environment,
+                count=limit,
+            )
+        return tuple(rows.event_from(row) for row in found)
 
     # Rollouts and their journals
 
     def journal(self, rollout_id: RolloutId) -> tuple[JournalEntry, ...]:
         """All entries in order. Raises JournalDamaged when they are not whole."""
-        query = (
-            select(ROLLOUTS.c.entries, ROLLOUTS.c.head, JOURNAL)
-            .select_from(ROLLOUTS.outerjoin(JOURNAL, JOURNAL.c.rollout_id == ROLLOUTS.c.rollout_id))
-            .where(ROLLOUTS.c.rollout_id == rollout_id)
-            .order_by(JOURNAL.c.sequence)
-        )
-        with self._read() as connection:
-            found = connection.execute(query).all()
+        with self._database.reading() as connection:
+            found = connection.rows(
+                "SELECT r.entries, r.head, j.sequence, j.body, j.hash FROM deploygate_rollouts AS r "
+                "LEFT JOIN deploygate_journal AS j ON j.rollout_id = r.rollout_id "
+                "WHERE r.rollout_id = :rollout_id ORDER BY j.sequence",
+                rollout_id=rollout_id,
+            )
         if not found:
             raise rows.unknown(rollout_id)
         return rows.chained(rollout_id, found)
 
     def rollout(self, rollout_id: RolloutId) -> RolloutRecord | None:
         """One rollout by its id."""
-        return self._first(select(ROLLOUTS).where(ROLLOUTS.c.rollout_id == rollout_id))
+        with self._database.reading() as connection:
+            row = rows.rollout_row(connection, rollout_id)
+        return rows.record_from(row) if row is not None else None
 
     def open_rollouts(self, environment: EnvironmentName) -> tuple[RolloutRecord, ...]:
         """Rollouts that have not ended, oldest first (stranded ones too)."""
-        return self._all(
-            select(ROLLOUTS)
-            .where(ROLLOUTS.c.environment == environment, ROLLOUTS.c.is_open == 1)
-            .order_by(ROLLOUTS.c.number)
+        return self._found(
+            "WHERE environment = :environment AND is_open = 1 ORDER BY number",
+            environment=environment,
         )
 
     def history(self, environment: EnvironmentName | None, limit: int) -> tuple[RolloutRecord, ...]:
         """Latest rollouts, newest first."""
-        query = select(ROLLOUTS).order_by(ROLLOUTS.c.number.desc()).limit(limit)
-        if environment is not None:
-            query = query.where(ROLLOUTS.c.environment == environment)
-        return self._all(query)
+        if environment is None:
+            return self._found("ORDER BY number DESC LIMIT :count", count=limit)
+        return self._found(
+            "WHERE environment = :environment ORDER BY number DESC LIMIT :count",
+            environment=environment,
+            count=limit,
+        )
 
     def last_promoted(self, environment: EnvironmentName) -> RolloutRecord | None:
         """The newest rollout whose candidate was promoted."""
-        return self._newest(
-            ROLLOUTS.c.environment == environment,
-            ROLLOUTS.c.state == State.PROMOTED.value,
-            ROLLOUTS.c.candidate.is_not(None),
+        found = self._newest(
+            "candidate IS NOT NULL AND state = :state",
+            environment=environment,
+            state=State.PROMOTED.value,
         )
+        return found[1] if found is not None else None
+
+    def promotion_of(
+        self, environment: EnvironmentName, revision: RevisionName
+    ) -> RolloutRecord | None:
+        """The newest rollout that promoted ``revision``."""
+        found = self._newest(
+            "candidate = :candidate AND state = :state",
+            environment=environment,
+            candidate=revision,
+            state=State.PROMOTED.value,
+        )
+        return found[1] if found is not None else None
 
     def is_known_good(self, environment: EnvironmentName, revision: RevisionName) -> bool:
         """Whether a rollout finished on that revision or a person adopted it, and none rolled it back since.
@@ -125,20 +150,21 @@ class Ledger:
         Good words are PROMOTED rollouts whose candidate it was or that left it serving; a ROLLED_BACK one whose
         candidate it was is the bad word. The newest word counts.
         """
-        ended = [State.PROMOTED.value, State.ROLLED_BACK.value]
         # Two statements, since a database that is asked for either walks through all of the environment.
         words = [
             word
             for word in (
-                self._newest_row(
-                    ROLLOUTS.c.environment == environment,
-                    ROLLOUTS.c.candidate == revision,
-                    ROLLOUTS.c.state.in_(ended),
+                self._newest(
+                    "candidate = :candidate AND state IN (:promoted, :rolled_back)",
+                    environment=environment,
+                    candidate=revision,
+                    **_ENDED,
                 ),
-                self._newest_row(
-                    ROLLOUTS.c.environment == environment,
-                    ROLLOUTS.c.serving == revision,
-                    ROLLOUTS.c.state == State.PROMOTED.value,
+                self._newest(
+                    "serving = :serving AND state = :state",
+                    environment=environment,
+                    serving=revision,
+                    state=State.PROMOTED.value,
                 ),
             )
             if word is not None
@@ -150,59 +176,42 @@ class Ledger:
         if not digest:
             return None
         word = self._newest(
-            ROLLOUTS.c.environment == environment,
-            ROLLOUTS.c.digest == digest,
-            ROLLOUTS.c.state.in_([State.PROMOTED.value, State.ROLLED_BACK.value]),
+            "digest = :digest AND state IN (:promoted, :rolled_back)",
+            environment=environment,
+            digest=digest,
+            **_ENDED,
         )
-        return word if word is not None and word.state is State.ROLLED_BACK else None
+        return word[1] if word is not None and word[1].state is State.ROLLED_BACK else None
 
-    # Backups and leases
+    # Backups
 
-    def backups(self, environment: EnvironmentName) -> tuple[tuple[datetime, Backup], ...]:
+    def backups(self, environment: EnvironmentName) -> "tuple[tuple[datetime, Backup], ...]":
         """Backups, newest first."""
-        query = (
-            select(BACKUPS)
-            .where(BACKUPS.c.environment == environment)
-            .order_by(BACKUPS.c.at.desc(), BACKUPS.c.number.desc())
-        )
-        with self._read() as connection:
-            found = connection.execute(query).all()
-        return tuple((datetime.fromisoformat(row.at), rows.backup_from(row)) for row in found)
+        with self._database.reading() as connection:
+            found = connection.rows(
+                "SELECT * FROM deploygate_backups WHERE environment = :environment ORDER BY at DESC, number DESC",
+                environment=environment,
+            )
+        return tuple((datetime.fromisoformat(row["at"]), rows.backup_from(row)) for row in found)
 
-    def backup(self, identifier: BackupId) -> Backup | None:
+    def backup(self, identifier: BackupId) -> "Backup | None":
         """One backup."""
-        with self._read() as connection:
-            row = connection.execute(
-                select(BACKUPS).where(BACKUPS.c.identifier == identifier)
-            ).one_or_none()
+        with self._database.reading() as connection:
+            row = connection.row(
+                "SELECT * FROM deploygate_backups WHERE identifier = :identifier",
+                identifier=identifier,
+            )
         return rows.backup_from(row) if row is not None else None
 
-    def lease_events(self, environment: EnvironmentName, limit: int) -> tuple[LeaseEvent, ...]:
-        """Takeovers and broken leases, newest first."""
-        query = (
-            select(LEASE_EVENTS)
-            .where(LEASE_EVENTS.c.environment == environment)
-            .order_by(LEASE_EVENTS.c.number.desc())
-            .limit(limit)
-        )
-        with self._read() as connection:
-            return tuple(rows.event_from(row) for row in connection.execute(query))
-
-    # Transactions
-
-    @contextmanager
-    def _read(self) -> Generator[Connection]:
-        with explained(self._place), self._engine.connect() as connection:
-            yield connection
+    # Within
 
     @contextmanager
     def _write(self) -> Generator[Connection]:
         self._require_file()
-        with explained(self._place), self._writing.begin() as connection:
-            lineage = connection.execute(select(META.c.lineage).with_for_update()).scalar_one()
-            if lineage != self._lineage:
+        with self._database.writing() as connection:
+            if _lineage_of(connection, connection.dialect.lock_rows) != self._lineage:
                 raise StoreError(
-                    f"the record in {self._place} was replaced by another one during this run",
+                    f"the record in {self.place} was replaced by another one during this run",
                     hint="put the record back that was there when this run started",
                 )
             yield connection
@@ -211,28 +220,33 @@ class Ledger:
         """SQLite goes on writing to a file that was deleted; what it writes then is kept nowhere."""
         if self._path is not None and _identity(self._path) != self._file:
             raise StoreError(
-                f"the record in {self._place} was deleted or replaced during this run",
+                f"the record in {self.place} was deleted or replaced during this run",
                 hint="put the file back; 'deploygate recover' settles what this run had begun",
             )
 
-    def _all(self, query: Select[rows.Cells]) -> tuple[RolloutRecord, ...]:
-        with self._read() as connection:
-            return tuple(rows.record_from(row) for row in connection.execute(query))
+    def _found(self, which: str, **values: str | int) -> tuple[RolloutRecord, ...]:
+        with self._database.reading() as connection:
+            found = connection.rows(f"SELECT * FROM deploygate_rollouts {which}", **values)  # noqa: S608 # text of ours
+        return tuple(rows.record_from(row) for row in found)
 
-    def _first(self, query: Select[rows.Cells]) -> RolloutRecord | None:
-        found = self._all(query)
-        return found[0] if found else None
+    def _newest(self, which: str, **values: str) -> tuple[int, RolloutRecord] | None:
+        """Number and record of the newest rollout of an environment for which ``which`` holds."""
+        with self._database.reading() as connection:
+            row = connection.row(
+                "SELECT * FROM deploygate_rollouts "  # noqa: S608 # text of ours
+                f"WHERE environment = :environment AND {which} ORDER BY number DESC LIMIT 1",
+                **values,
+            )
+        return (int(row["number"]), rows.record_from(row)) if row is not None else None
 
-    def _newest(self, *conditions: ColumnElement[bool]) -> RolloutRecord | None:
-        found = self._newest_row(*conditions)
-        return found[1] if found is not None else None
 
-    def _newest_row(self, *conditions: ColumnElement[bool]) -> tuple[int, RolloutRecord] | None:
-        """Number and record of the newest rollout that fulfils all conditions."""
-        query = select(ROLLOUTS).where(*conditions).order_by(ROLLOUTS.c.number.desc()).limit(1)
-        with self._read() as connection:
-            row = connection.execute(query).one_or_none()
-        return (int(row.number), rows.record_from(row)) if row is not None else None
+_ENDED = {"promoted": State.PROMOTED.value, "rolled_back": State.ROLLED_BACK.value}
+"""The states that are a word on what was to serve."""
+
+
+def _lineage_of(connection: Connection, lock: str = "") -> str:
+    row = connection.row(f"SELECT lineage FROM deploygate_meta{lock}")  # noqa: S608 # text of ours
+    return str(row["lineage"]) if row is not None else ""
 
 
 def _identity(path: Path | None) -> tuple[int, int] | None:

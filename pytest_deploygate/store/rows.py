@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-
-from sqlalchemy import Connection, Row, select
+from typing import TYPE_CHECKING
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.release import Backup
 from pytest_deploygate.core.values import (
     BackupId,
     Digest,
@@ -16,30 +14,31 @@ from pytest_deploygate.core.values import (
     RolloutId,
 )
 from pytest_deploygate.store import codec, leases
+from pytest_deploygate.store.database import Connection, Row
 from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind
-from pytest_deploygate.store.schema import JOURNAL, LEASES, ROLLOUTS
 
-Cells = tuple[object, ...]
-"""What a row holds, as far as the type checker is concerned."""
+if TYPE_CHECKING:
+    from pytest_deploygate.core.release import Backup
 
 
 def held_lease(connection: Connection, environment: EnvironmentName) -> Lease | None:
     """The lease of ``environment`` if somebody holds it."""
-    row = connection.execute(
-        select(LEASES).where(LEASES.c.environment == environment, LEASES.c.is_held == 1)
-    ).one_or_none()
+    row = connection.row(
+        "SELECT * FROM deploygate_leases WHERE environment = :environment AND is_held = 1",
+        environment=environment,
+    )
     if row is None:
         return None
     return Lease(
         environment=environment,
-        token=row.token,
-        actor=codec.actor_from(row.actor),
-        purpose=row.purpose,
-        rollout_id=RolloutId(row.rollout_id),
-        since=datetime.fromisoformat(row.since),
-        beat=row.beat,
-        ttl_s=row.ttl_s,
-        beat_at=datetime.fromisoformat(row.beat_at),
+        token=row["token"],
+        actor=codec.actor_from(row["actor"]),
+        purpose=row["purpose"],
+        rollout_id=RolloutId(row["rollout_id"]),
+        since=datetime.fromisoformat(row["since"]),
+        beat=row["beat"],
+        ttl_s=row["ttl_s"],
+        beat_at=datetime.fromisoformat(row["beat_at"]),
     )
 
 
@@ -61,11 +60,11 @@ def require_environment(environment: EnvironmentName, lease: Lease) -> None:
         )
 
 
-def rollout_row(connection: Connection, rollout_id: RolloutId) -> Row[Cells] | None:
+def rollout_row(connection: Connection, rollout_id: RolloutId) -> Row | None:
     """The row of one rollout."""
-    return connection.execute(
-        select(ROLLOUTS).where(ROLLOUTS.c.rollout_id == rollout_id)
-    ).one_or_none()
+    return connection.row(
+        "SELECT * FROM deploygate_rollouts WHERE rollout_id = :rollout_id", rollout_id=rollout_id
+    )
 
 
 def rollout_cells(record: RolloutRecord) -> dict[str, str | int | None]:
@@ -86,54 +85,50 @@ def _finding_cells(record: RolloutRecord) -> dict[str, str | int | None]:
     }
 
 
-def record_from(row: Row[Cells]) -> RolloutRecord:
+def record_from(row: Row) -> RolloutRecord:
     """The record in a row.
 
     Raises:
         StoreError: the record does not match its seal, or the row was found by what the record does not say.
     """
-    cells = row._mapping  # noqa: SLF001 # the documented name of a row as a mapping
-    if codec.digest(str(cells["body"])) == cells["seal"]:
-        record = codec.record_from(str(cells["body"]))
-        if all(cells[name] == value for name, value in _finding_cells(record).items()):
+    if codec.digest(str(row["body"])) == row["seal"]:
+        record = codec.record_from(row["body"])
+        if all(row[name] == value for name, value in _finding_cells(record).items()):
             return record
     raise StoreError(
-        f"the record of rollout {cells['rollout_id']} is damaged", hint=codec.HINT_DAMAGED
+        f"the record of rollout {row['rollout_id']} is damaged", hint=codec.HINT_DAMAGED
     )
 
 
 def last_body(connection: Connection, rollout_id: RolloutId) -> str | None:
     """Text of the newest journal entry."""
-    return connection.execute(
-        select(JOURNAL.c.body)
-        .where(JOURNAL.c.rollout_id == rollout_id)
-        .order_by(JOURNAL.c.sequence.desc())
-        .limit(1)
-    ).scalar_one_or_none()
+    row = connection.row(
+        "SELECT body FROM deploygate_journal WHERE rollout_id = :rollout_id ORDER BY sequence DESC LIMIT 1",
+        rollout_id=rollout_id,
+    )
+    return row["body"] if row is not None else None
 
 
-def chained(rollout_id: RolloutId, rows: Sequence[Row[Cells]]) -> tuple[JournalEntry, ...]:
+def chained(rollout_id: RolloutId, rows: Sequence[Row]) -> tuple[JournalEntry, ...]:
     """Entries from rows of (rollout's ``entries`` and ``head``, entry or NULLs), in order.
 
     Raises:
         JournalDamaged: an entry is missing, cut off, exchanged or changed.
     """
-    first = rows[0]._mapping  # noqa: SLF001 # as above
     entries: list[JournalEntry] = []
     head = codec.CHAIN_START
     for row in rows:
-        cells = row._mapping  # noqa: SLF001 # as above
-        if cells["sequence"] is None:
+        if row["sequence"] is None:
             break
         expected = len(entries) + 1
-        body = str(cells["body"])
+        body = str(row["body"])
         head = codec.entry_hash(head, rollout_id, expected, body)
-        if cells["sequence"] != expected or cells["hash"] != head:
+        if row["sequence"] != expected or row["hash"] != head:
             raise _damaged(rollout_id, f"entry {expected} is missing or was changed")
         entries.append(codec.entry_from(expected, body))
-    if len(entries) != first["entries"] or head != first["head"]:
+    if len(entries) != rows[0]["entries"] or head != rows[0]["head"]:
         raise _damaged(
-            rollout_id, f"it has {len(entries)} entries where {first['entries']} were written"
+            rollout_id, f"it has {len(entries)} entries where {rows[0]['entries']} were written"
         )
     return tuple(entries)
 
@@ -152,28 +147,28 @@ def unknown(rollout_id: RolloutId) -> StoreError:
     )
 
 
-def backup_from(row: Row[Cells]) -> Backup:
+def backup_from(row: Row) -> "Backup":
     """The backup in a row."""
-    cells = row._mapping  # noqa: SLF001 # as above
+    from pytest_deploygate.core.release import Backup  # no other question needs it
+
     return Backup(
-        identifier=BackupId(str(cells["identifier"])),
-        revision=RevisionName(str(cells["revision"])),
-        path=str(cells["path"]),
-        sha256=Digest(str(cells["sha256"])),
-        size_bytes=int(str(cells["size_bytes"])),
-        settings=str(cells["settings"]),
+        identifier=BackupId(row["identifier"]),
+        revision=RevisionName(row["revision"]),
+        path=row["path"],
+        sha256=Digest(row["sha256"]),
+        size_bytes=row["size_bytes"],
+        settings=row["settings"],
     )
 
 
-def event_from(row: Row[Cells]) -> LeaseEvent:
+def event_from(row: Row) -> LeaseEvent:
     """The lease event in a row."""
-    cells = row._mapping  # noqa: SLF001 # as above
     return LeaseEvent(
-        environment=EnvironmentName(str(cells["environment"])),
-        at=datetime.fromisoformat(str(cells["at"])),
-        kind=LeaseEventKind(cells["kind"]),
-        actor=codec.actor_from(str(cells["actor"])),
-        reason=str(cells["reason"]),
-        token=int(str(cells["token"])),
-        rollout_id=RolloutId(str(cells["rollout_id"])),
+        environment=EnvironmentName(row["environment"]),
+        at=datetime.fromisoformat(row["at"]),
+        kind=LeaseEventKind(row["kind"]),
+        actor=codec.actor_from(row["actor"]),
+        reason=row["reason"],
+        token=row["token"],
+        rollout_id=RolloutId(row["rollout_id"]),
     )

@@ -4,144 +4,115 @@ Each migration leads from version ``n`` to ``n + 1`` and is never changed once r
 version is left alone.
 """
 
+import os
 from collections.abc import Callable, Sequence
-from uuid import uuid4
-
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    func,
-    inspect,
-    select,
-)
 
 from pytest_deploygate.core.errors import StoreError
+from pytest_deploygate.store.database import Connection
 
-METADATA = MetaData()
-
-META = Table(
-    "deploygate_meta",
-    METADATA,
-    Column("singleton", Integer, primary_key=True, autoincrement=False),
-    Column("version", Integer, nullable=False),
-    Column("lineage", String(36), nullable=False),
+TABLES = (
+    # One row: the version of these tables, and an id that tells this record from any other. Every writing transaction
+    # locks it, so that writers are one after the other on every database.
+    """
+    CREATE TABLE IF NOT EXISTS deploygate_meta (
+        singleton INTEGER NOT NULL PRIMARY KEY,
+        version INTEGER NOT NULL,
+        lineage VARCHAR(36) NOT NULL
+    )
+    """,
+    # One row an environment, kept after the lease was given back so that the token never starts again.
+    """
+    CREATE TABLE IF NOT EXISTS deploygate_leases (
+        environment TEXT NOT NULL PRIMARY KEY,
+        token INTEGER NOT NULL,
+        is_held INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        purpose TEXT NOT NULL,
+        rollout_id TEXT NOT NULL,
+        since TEXT NOT NULL,
+        beat INTEGER NOT NULL,
+        beat_at TEXT NOT NULL,
+        ttl_s INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS deploygate_lease_events (
+        number {counter} NOT NULL PRIMARY KEY,
+        environment TEXT NOT NULL,
+        at TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        token INTEGER NOT NULL,
+        rollout_id TEXT NOT NULL
+    )
+    """,
+    # The body is the whole record; the columns beside it only find it and are held to it on reading. Entries and head
+    # say how long the journal is and how it ends, so that a journal cut short is noticed.
+    """
+    CREATE TABLE IF NOT EXISTS deploygate_rollouts (
+        number {counter} NOT NULL PRIMARY KEY,
+        rollout_id TEXT NOT NULL UNIQUE,
+        environment TEXT NOT NULL,
+        state TEXT NOT NULL,
+        is_open INTEGER NOT NULL,
+        candidate TEXT,
+        serving TEXT,
+        digest TEXT NOT NULL,
+        body TEXT NOT NULL,
+        seal VARCHAR(64) NOT NULL,
+        entries INTEGER NOT NULL,
+        head VARCHAR(64) NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS deploygate_journal (
+        rollout_id TEXT NOT NULL REFERENCES deploygate_rollouts (rollout_id),
+        sequence INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        hash VARCHAR(64) NOT NULL,
+        PRIMARY KEY (rollout_id, sequence)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS deploygate_backups (
+        number {counter} NOT NULL PRIMARY KEY,
+        identifier TEXT NOT NULL UNIQUE,
+        environment TEXT NOT NULL,
+        at TEXT NOT NULL,
+        revision TEXT NOT NULL,
+        path TEXT NOT NULL,
+        sha256 VARCHAR(64) NOT NULL,
+        size_bytes BIGINT NOT NULL,
+        settings TEXT NOT NULL
+    )
+    """,
 )
-"""One row: the version of these tables, and an id that tells this record from any other. Every writing
-transaction locks it, so that writers are one after the other on every database."""
-
-LEASES = Table(
-    "deploygate_leases",
-    METADATA,
-    Column("environment", Text, primary_key=True),
-    Column("token", Integer, nullable=False),
-    Column("is_held", Integer, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("purpose", Text, nullable=False),
-    Column("rollout_id", Text, nullable=False),
-    Column("since", Text, nullable=False),
-    Column("beat", Integer, nullable=False),
-    Column("beat_at", Text, nullable=False),
-    Column("ttl_s", Integer, nullable=False),
-)
-"""One row an environment, kept after the lease was given back so that ``token`` never starts again."""
-
-LEASE_EVENTS = Table(
-    "deploygate_lease_events",
-    METADATA,
-    Column("number", Integer, primary_key=True),
-    Column("environment", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("token", Integer, nullable=False),
-    Column("rollout_id", Text, nullable=False),
-    Index("deploygate_lease_events_by_environment", "environment", "number"),
-)
-
-ROLLOUTS = Table(
-    "deploygate_rollouts",
-    METADATA,
-    Column("number", Integer, primary_key=True),
-    Column("rollout_id", Text, nullable=False, unique=True),
-    Column("environment", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("is_open", Integer, nullable=False),
-    Column("candidate", Text),
-    Column("serving", Text),
-    Column("digest", Text, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("seal", String(64), nullable=False),
-    Column("entries", Integer, nullable=False),
-    Column("head", String(64), nullable=False),
-    Index("deploygate_rollouts_by_environment", "environment", "number"),
-    Index("deploygate_rollouts_by_open", "environment", "is_open", "number"),
-    Index("deploygate_rollouts_by_state", "environment", "state", "number"),
-    Index("deploygate_rollouts_by_candidate", "environment", "candidate", "number"),
-    Index("deploygate_rollouts_by_serving", "environment", "serving", "state", "number"),
-    Index("deploygate_rollouts_by_digest", "environment", "digest", "number"),
-)
-"""``body`` is the whole record; the columns beside it only find it and are held to it on reading. ``entries`` and
-``head`` say how long the journal is and how it ends, so that a journal cut short is noticed.
-
-No question may be answered equally well from two indexes: SQLAlchemy makes them in the order of a set, and between
-equals SQLite takes whichever was made last, so that one and the same version would choose well only sometimes."""
-
-JOURNAL = Table(
-    "deploygate_journal",
-    METADATA,
-    Column(
-        "rollout_id",
-        Text,
-        ForeignKey("deploygate_rollouts.rollout_id"),
-        primary_key=True,
-    ),
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("body", Text, nullable=False),
-    Column("hash", String(64), nullable=False),
-)
-
-BACKUPS = Table(
-    "deploygate_backups",
-    METADATA,
-    Column("number", Integer, primary_key=True),
-    Column("identifier", Text, nullable=False, unique=True),
-    Column("environment", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("revision", Text, nullable=False),
-    Column("path", Text, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("settings", Text, nullable=False),
-    Index("deploygate_backups_by_environment", "environment", "number"),
-)
+INDEXES = {
+    "deploygate_lease_events_by_environment": "deploygate_lease_events (environment, number)",
+    "deploygate_rollouts_by_environment": "deploygate_rollouts (environment, number)",
+    "deploygate_rollouts_by_open": "deploygate_rollouts (environment, is_open, number)",
+    "deploygate_rollouts_by_state": "deploygate_rollouts (environment, state, number)",
+    "deploygate_rollouts_by_candidate": "deploygate_rollouts (environment, candidate, number)",
+    "deploygate_rollouts_by_serving": "deploygate_rollouts (environment, serving, state, number)",
+    "deploygate_rollouts_by_digest": "deploygate_rollouts (environment, digest, number)",
+    "deploygate_backups_by_environment": "deploygate_backups (environment, number)",
+}
+"""What each index is on. No question may be answered equally well from two of them: between equals SQLite takes
+whichever was made last, and records of earlier versions had them made in any order."""
 
 Migration = Callable[[Connection], None]
-
-_MIGRATION_LOCK = 0x6465_706C_6F79
-"""Key of the advisory lock under which PostgreSQL tables are made; any number that nobody else uses."""
 
 
 def create_tables(connection: Connection) -> None:
     """From nothing to version 1."""
-    METADATA.create_all(connection)
+    for table in TABLES:
+        connection.run(table.format(counter=connection.dialect.counter))
+    for name, columns in INDEXES.items():
+        connection.run(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
 
 MIGRATIONS: tuple[Migration, ...] = (create_tables,)
-
-
-def lock_for_migration(connection: Connection) -> None:
-    """Let one process at a time create tables; SQLite's BEGIN IMMEDIATE has done so already."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
 
 def is_current(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
@@ -159,30 +130,32 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
     Raises:
         StoreError: the record was written by a newer version; nothing was changed.
     """
-    lock_for_migration(connection)
-    version = _version(connection, len(migrations))
+    if connection.dialect.lock_tables:
+        connection.run(connection.dialect.lock_tables)
+    version, newest = _version(connection, len(migrations)), len(migrations)
     for step in migrations[version:]:
         step(connection)
     if version == 0:
-        connection.execute(
-            META.insert().values(singleton=1, version=len(migrations), lineage=str(uuid4()))
+        connection.insert(
+            "deploygate_meta", singleton=1, version=newest, lineage=os.urandom(16).hex()
         )
-    elif version < len(migrations):
-        connection.execute(META.update().values(version=len(migrations)))
+    elif version < newest:
+        connection.update("deploygate_meta", "singleton", singleton=1, version=newest)
 
 
 def _version(connection: Connection, newest: int) -> int:
-    if not inspect(connection).has_table(META.name):
+    if connection.row(connection.dialect.has_table, name="deploygate_meta") is None:
         return 0
-    version = connection.execute(select(META.c.version)).scalar_one_or_none()
-    if version is None:
+    found = connection.row("SELECT version FROM deploygate_meta")
+    if found is None:
         raise StoreError(
             "the record has no version; it is damaged or was made by another program",
             hint="move it away (keep it), or set 'state' to another place",
         )
+    version = int(found["version"])
     if version > newest:
         raise StoreError(
             f"the record has version {version}, this program knows {newest}: a newer version wrote it",
             hint="upgrade pytest-deploygate here to the version that the others use",
         )
-    return int(version)
+    return version

@@ -8,13 +8,10 @@ one moment.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
-
-from sqlalchemy import Connection, insert, select, update
+from typing import TYPE_CHECKING
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.release import Backup
 from pytest_deploygate.core.values import (
     Actor,
     EnvironmentName,
@@ -22,16 +19,15 @@ from pytest_deploygate.core.values import (
 )
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import codec, leases, rows
-from pytest_deploygate.store.engines import open_engine, open_memory_engine, parse_url, place_of
+from pytest_deploygate.store.database import Connection
 from pytest_deploygate.store.leases import LeaseEventKind
 from pytest_deploygate.store.ledger import Cleaner, Ledger
-from pytest_deploygate.store.schema import (
-    BACKUPS,
-    JOURNAL,
-    LEASE_EVENTS,
-    LEASES,
-    ROLLOUTS,
-)
+from pytest_deploygate.store.places import open_database
+
+if TYPE_CHECKING:
+    from pytest_deploygate.core.release import Backup
+
+_LEASES, _ROLLOUTS, _BACKUPS = "deploygate_leases", "deploygate_rollouts", "deploygate_backups"
 
 
 def open_store(url: str, clock: Clock, clean: Cleaner = str) -> "SqlStore":
@@ -44,14 +40,15 @@ def open_store(url: str, clock: Clock, clean: Cleaner = str) -> "SqlStore":
         ConfigError: ``url`` is not one of these, or the driver is not installed.
         StoreError: the database cannot be reached, read or written, is damaged, or a newer version wrote it.
     """
-    parsed = parse_url(url)
-    path = Path(str(parsed.database)).absolute() if parsed.drivername == "sqlite" else None
-    return SqlStore(open_engine(parsed), clock, place=place_of(parsed), path=path, clean=clean)
+    database, path = open_database(url)
+    return SqlStore(database, clock, path=path, clean=clean)
 
 
 def open_memory_store(clock: Clock, clean: Cleaner = str) -> "SqlStore":
     """A store that ends with this process, for the emergency in which no other one can be had."""
-    return SqlStore(open_memory_engine(), clock, place="memory", path=None, clean=clean)
+    from pytest_deploygate.store.memory import MemoryDatabase
+
+    return SqlStore(MemoryDatabase(), clock, path=None, clean=clean)
 
 
 class SqlStore(Ledger):
@@ -74,30 +71,27 @@ class SqlStore(Ledger):
                 raise leases.held(current)
             return self._grant(connection, environment, actor, purpose, rollout_id, ttl_s)
 
-    def lease(self, environment: EnvironmentName) -> Lease | None:
-        """Who holds the lease."""
-        with self._read() as connection:
-            return rows.held_lease(connection, environment)
-
     def beat(self, lease: Lease) -> Lease:
         """Heartbeat. Raises LeaseLost when the lease is no longer ours."""
         with self._write() as connection:
             current = rows.require_lease(connection, lease)
             beaten = replace(current, beat=current.beat + 1, beat_at=self._clock.now())
-            connection.execute(
-                update(LEASES)
-                .where(LEASES.c.environment == lease.environment)
-                .values(beat=beaten.beat, beat_at=codec.time_text(beaten.beat_at))
+            connection.update(
+                _LEASES,
+                "environment",
+                environment=lease.environment,
+                beat=beaten.beat,
+                beat_at=codec.time_text(beaten.beat_at),
             )
             return beaten
 
     def release_lease(self, lease: Lease) -> None:
         """Give the lease back; one that is no longer ours is left alone."""
         with self._write() as connection:
-            connection.execute(
-                update(LEASES)
-                .where(LEASES.c.environment == lease.environment, LEASES.c.token == lease.token)
-                .values(is_held=0)
+            connection.run(
+                "UPDATE deploygate_leases SET is_held = 0 WHERE environment = :environment AND token = :token",
+                environment=lease.environment,
+                token=lease.token,
             )
 
     def take_over(
@@ -117,9 +111,7 @@ class SqlStore(Ledger):
             current = rows.held_lease(connection, environment)
             if current is not None:
                 self._note(connection, LeaseEventKind.BROKEN, current, actor, reason)
-                connection.execute(
-                    update(LEASES).where(LEASES.c.environment == environment).values(is_held=0)
-                )
+                connection.update(_LEASES, "environment", environment=environment, is_held=0)
             return current
 
     # Rollouts and their journals
@@ -133,11 +125,8 @@ class SqlStore(Ledger):
                 raise StoreError(
                     f"the rollout {record.rollout_id} is recorded already", hint="this is a bug"
                 )
-            connection.execute(
-                insert(ROLLOUTS).values(
-                    entries=0, head=codec.CHAIN_START, **rows.rollout_cells(self._kept(record))
-                )
-            )
+            cells = rows.rollout_cells(self._kept(record))
+            connection.insert(_ROLLOUTS, entries=0, head=codec.CHAIN_START, **cells)
 
     def append(self, rollout_id: RolloutId, entry: JournalEntry, lease: Lease) -> None:
         """Add to the journal; ``entry.sequence`` must follow the last. Raises LeaseLost, JournalDamaged.
@@ -149,26 +138,26 @@ class SqlStore(Ledger):
             row = rows.rollout_row(connection, rollout_id)
             if row is None:
                 raise rows.unknown(rollout_id)
-            rows.require_environment(EnvironmentName(row.environment), lease)
+            rows.require_environment(EnvironmentName(row["environment"]), lease)
             body = codec.entry_body(replace(entry, facts=self._cleaned(entry.facts)))
-            if entry.sequence == row.entries and rows.last_body(connection, rollout_id) == body:
+            if entry.sequence == row["entries"] and rows.last_body(connection, rollout_id) == body:
                 return
-            if entry.sequence != row.entries + 1:
+            if entry.sequence != row["entries"] + 1:
                 raise JournalDamaged(
-                    f"entry {entry.sequence} does not follow entry {row.entries} of the journal of "
+                    f"entry {entry.sequence} does not follow entry {row['entries']} of the journal of "
                     f"rollout {rollout_id}",
                     hint=f"somebody else acted: 'deploygate show {rollout_id}'",
                 )
-            seal = codec.entry_hash(row.head, rollout_id, entry.sequence, body)
-            connection.execute(
-                insert(JOURNAL).values(
-                    rollout_id=rollout_id, sequence=entry.sequence, body=body, hash=seal
-                )
+            seal = codec.entry_hash(row["head"], rollout_id, entry.sequence, body)
+            connection.insert(
+                "deploygate_journal",
+                rollout_id=rollout_id,
+                sequence=entry.sequence,
+                body=body,
+                hash=seal,
             )
-            connection.execute(
-                update(ROLLOUTS)
-                .where(ROLLOUTS.c.rollout_id == rollout_id)
-                .values(entries=entry.sequence, head=seal)
+            connection.update(
+                _ROLLOUTS, "rollout_id", rollout_id=rollout_id, entries=entry.sequence, head=seal
             )
 
     def save(self, record: RolloutRecord, lease: Lease | None) -> None:
@@ -188,17 +177,14 @@ class SqlStore(Ledger):
             row = rows.rollout_row(connection, record.rollout_id)
             if row is None:
                 raise rows.unknown(record.rollout_id)
-            connection.execute(
-                update(ROLLOUTS)
-                .where(ROLLOUTS.c.rollout_id == record.rollout_id)
-                .values(**rows.rollout_cells(self._kept(record)))
-            )
+            connection.update(_ROLLOUTS, "rollout_id", **rows.rollout_cells(self._kept(record)))
 
     # Backups
 
-    def save_backup(self, environment: EnvironmentName, backup: Backup, at: datetime) -> None:
+    def save_backup(self, environment: EnvironmentName, backup: "Backup", at: datetime) -> None:
         """Remember where a backup lies; the same identifier again replaces what was remembered."""
-        cells = {
+        cells: dict[str, str | int | None] = {
+            "identifier": backup.identifier,
             "environment": environment,
             "at": codec.time_text(at),
             "revision": backup.revision,
@@ -208,11 +194,8 @@ class SqlStore(Ledger):
             "settings": backup.settings,
         }
         with self._write() as connection:
-            known = connection.execute(
-                update(BACKUPS).where(BACKUPS.c.identifier == backup.identifier).values(**cells)
-            )
-            if known.rowcount == 0:
-                connection.execute(insert(BACKUPS).values(identifier=backup.identifier, **cells))
+            if connection.update(_BACKUPS, "identifier", **cells) == 0:
+                connection.insert(_BACKUPS, **cells)
 
     # Within
 
@@ -226,12 +209,13 @@ class SqlStore(Ledger):
         ttl_s: int,
     ) -> Lease:
         now = self._clock.now()
-        before = connection.execute(
-            select(LEASES.c.token).where(LEASES.c.environment == environment)
-        ).scalar_one_or_none()
+        before = connection.row(
+            "SELECT token FROM deploygate_leases WHERE environment = :environment",
+            environment=environment,
+        )
         lease = Lease(
             environment=environment,
-            token=(before or 0) + 1,
+            token=(before["token"] if before is not None else 0) + 1,
             actor=actor,
             purpose=purpose,
             rollout_id=rollout_id,
@@ -240,7 +224,8 @@ class SqlStore(Ledger):
             ttl_s=ttl_s,
             beat_at=now,
         )
-        cells = {
+        cells: dict[str, str | int | None] = {
+            "environment": environment,
             "token": lease.token,
             "is_held": 1,
             "actor": codec.actor_text(actor),
@@ -252,26 +237,23 @@ class SqlStore(Ledger):
             "ttl_s": ttl_s,
         }
         if before is None:
-            connection.execute(insert(LEASES).values(environment=environment, **cells))
+            connection.insert(_LEASES, **cells)
         else:
-            connection.execute(
-                update(LEASES).where(LEASES.c.environment == environment).values(**cells)
-            )
+            connection.update(_LEASES, "environment", **cells)
         return lease
 
     def _note(
         self, connection: Connection, kind: LeaseEventKind, old: Lease, actor: Actor, reason: str
     ) -> None:
-        connection.execute(
-            insert(LEASE_EVENTS).values(
-                environment=old.environment,
-                at=codec.time_text(self._clock.now()),
-                kind=kind.value,
-                actor=codec.actor_text(actor),
-                reason=codec.redact(self._clean(reason)),
-                token=old.token,
-                rollout_id=old.rollout_id,
-            )
+        connection.insert(
+            "deploygate_lease_events",
+            environment=old.environment,
+            at=codec.time_text(self._clock.now()),
+            kind=kind.value,
+            actor=codec.actor_text(actor),
+            reason=codec.redact(self._clean(reason)),
+            token=old.token,
+            rollout_id=old.rollout_id,
         )
 
     def _kept(self, record: RolloutRecord) -> RolloutRecord:

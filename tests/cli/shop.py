@@ -66,7 +66,7 @@ import time
 from pathlib import Path
 
 from pytest_deploygate.cli.operator import Operator
-from pytest_deploygate.engine import Rollout
+from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.wiring import open_ports
 
 operator = Operator(Path.cwd())

@@ -94,7 +94,10 @@ def test_every_key_of_json_is_documented() -> None:
     documented = set(re.findall(r"`(\w+)`", text_of(DOCS / "cli.md")))
     modules = [
         import_module(f"pytest_deploygate.cli.{name}")
-        for name in ("checks", "local", "past", "plan", "rollback", "settling", "status", "watch")
+        for name in (
+            *("backups", "checks", "history", "local", "plan", "rollback"),
+            *("settling", "show", "status", "watch"),
+        )
     ]
     documents = {
         value

@@ -1,6 +1,8 @@
 """status, history, show, backups, plan: what a person sees, and what a script reads."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -34,6 +36,47 @@ def test_status_as_json_says_the_same(shop: Shop) -> None:
     last = found["last_rollout"]
     assert isinstance(last, dict)
     assert last["state"] == "PROMOTED"
+
+
+@pytest.mark.parametrize("command", ["status", "history"])
+def test_command_says_the_same_however_it_is_typed(shop: Shop, command: str) -> None:
+    for words in (["fake"], ["fake", "--json"], ["nowhere"], ["nowhere", "--json"]):
+        plain = shop.run(command, *words)
+        full = shop.run("--project", str(shop.root), command, *words)
+        assert (plain.status, plain.out, plain.err) == (full.status, full.out, full.err)
+        assert plain.status == (0 if words[0] == "fake" else 4)
+
+
+@pytest.mark.parametrize("command", ["status", "history"])
+def test_looking_loads_no_library_that_it_does_not_need(shop: Shop, command: str) -> None:
+    assert shop.run(command).status == 0  # finds the settings right
+    script = (
+        "import sys; from pytest_deploygate.cli import main\n"
+        f"sys.argv = ['deploygate', {command!r}]\n"
+        "try:\n    main()\nfinally:\n    print('loaded:', *sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=shop.root,
+        env=shop.variables(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stderr.rpartition("loaded:")[2].split())
+    assert "pytest_deploygate.store.sql" in loaded
+    heavy = {
+        "click",
+        "jsonschema",
+        "requests",
+        "rich",
+        "pytest",
+        "tomllib",
+        "psycopg",
+        "google.auth",
+    }
+    assert not loaded & heavy
 
 
 def test_status_before_the_first_release_is_no_error(new: Shop) -> None:

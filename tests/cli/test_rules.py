@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.config import Environment, load
+from pytest_deploygate.config import load
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused
 from pytest_deploygate.core.values import Digest
+from pytest_deploygate.environments import Environment
 from pytest_deploygate.session.guards import refuse_frozen, refuse_unapproved
 from tests.cli.shop import Shop
 

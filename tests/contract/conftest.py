@@ -4,10 +4,12 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psycopg
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from psycopg.sql import SQL
 
 from pytest_deploygate.store import SqlStore, open_store
 from tests.fakes import FakeClock, FakeStore
@@ -42,14 +44,14 @@ def postgresql_server() -> Iterator[str]:
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """URL of a new, empty database."""
     name = f"dg_{uuid4().hex[:12]}"
-    url = make_url(postgresql_server).set(drivername="postgresql+psycopg")
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with psycopg.connect(postgresql_server, autocommit=True) as admin:
+        admin.execute(SQL(f"CREATE DATABASE {name}"))
+        yield (
+            urlsplit(postgresql_server)
+            ._replace(scheme="postgresql+psycopg", path=f"/{name}")
+            .geturl()
+        )
+        admin.execute(SQL(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

@@ -416,6 +416,22 @@ def test_last_promoted_is_the_newest_with_a_candidate(store: AnyStore) -> None:
     assert found.rollout_id == "b"
 
 
+def test_promotion_of_a_revision_is_the_newest_that_made_it_serve(store: AnyStore) -> None:
+    recorded(
+        store,
+        a_record("a", State.PROMOTED, candidate=R1),
+        a_record("b", State.PROMOTED, candidate=R1),
+        a_record("c", State.ROLLED_BACK, candidate=R1),
+        a_record("d", State.PROMOTED, serving=R1),
+        a_record("e", State.PROMOTED, candidate=R1, environment=STAGE),
+        a_record("f", State.ROLLED_BACK, candidate=R2),
+    )
+    found = store.promotion_of(PROD, R1)
+    assert found is not None
+    assert found.rollout_id == "b"
+    assert store.promotion_of(PROD, R2) is None
+
+
 def test_revision_is_good_once_promoted_and_bad_once_rolled_back(store: AnyStore) -> None:
     assert not store.is_known_good(PROD, R1)
     recorded(store, a_record("a", State.PROMOTED, candidate=R1))

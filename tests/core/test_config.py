@@ -1,11 +1,12 @@
 """Settings: what is read, and errors that name the file, the key, what is wrong with it and what is allowed."""
 
+import stat
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from pytest_deploygate import is_configured
+from pytest_deploygate import is_configured, settings_file
 from pytest_deploygate.config import load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.policy import Leniency
@@ -186,6 +187,62 @@ def test_policy_is_read_whole(tmp_path: Path) -> None:
     assert [c.text for c in trigger.conditions] == ["a < 0.85", "b >= 2"]
     assert policy.phases[Phase.READINESS].threshold == Fraction(1, 2)
     assert policy.phases[Phase.READINESS].budget_s == 7
+
+
+def remembered(root: Path, text: str) -> Path:
+    """Settings that were found right in a project that has a state folder; the note that was made of it."""
+    (root / ".deploygate").mkdir()
+    load(written(root, text))
+    return root / ".deploygate" / "settings.json"
+
+
+def test_settings_that_were_found_right_are_not_held_to_the_schema_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = remembered(tmp_path, GOOD.replace("paths", "threshold = 0.95\nweight = 0.1\npaths"))
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+    monkeypatch.setattr(settings_file, "check", None)
+    settings = load(tmp_path)
+    [gate] = settings.policy.gates
+    assert (gate.threshold, gate.weight) == (Fraction(19, 20), Fraction(1, 10))
+    assert settings.environment("local").spec.function == "f"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        GOOD + "[tool.deploygate.gate.x]\n",
+        GOOD.replace(
+            "[tool.deploygate.gates.g]",
+            '[tool.deploygate]\ndefault-environment = "x"\n[tool.deploygate.gates.g]',
+        ),
+        GOOD + "gates.h.skips = 'allow'\n",
+    ],
+)
+def test_settings_that_were_changed_or_found_wrong_are_checked(tmp_path: Path, wrong: str) -> None:
+    note = remembered(tmp_path, GOOD)
+    before = note.read_bytes()
+    for _ in range(2):
+        error_of(tmp_path, wrong)
+    assert note.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"digest": "0", "table": {}}'])
+def test_note_of_settings_that_says_nothing_is_passed_over(tmp_path: Path, damage: str) -> None:
+    note = remembered(tmp_path, GOOD)
+    note.write_text(damage)
+    assert load(tmp_path).environment_names == ("local",)
+
+
+def test_settings_found_right_by_another_schema_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered(tmp_path, GOOD)
+    other = tmp_path / "schema.json"
+    other.write_text('{"required": ["something"]}')
+    monkeypatch.setattr(settings_file, "_SCHEMA", other)
+    with pytest.raises(ConfigError, match="the key something is missing"):
+        load(tmp_path)
 
 
 def test_phases_have_defaults(tmp_path: Path) -> None:

@@ -242,12 +242,12 @@ def _is_running(process: psutil.Process) -> bool:
 
 
 def _watchdog(stage: Stage) -> int:
-    from pytest_deploygate import watchdog
+    from pytest_deploygate import watchnotes
 
-    found: list[watchdog.Note] = []
+    found: list[watchnotes.Note] = []
 
     def is_there() -> bool:
-        found[:] = watchdog.find(stage.record.parent)
+        found[:] = watchnotes.find(stage.record.parent)
         return bool(found)
 
     until(is_there, seconds=60, what="the watchdog watches")

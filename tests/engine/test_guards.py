@@ -18,8 +18,11 @@ from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Grants, Ledgered, Rollout, plan_rollback, supersede
 from pytest_deploygate.engine.finish import tidy_or_note
+from pytest_deploygate.engine.recovery import supersede
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.engine.session import Grants, Ledgered
+from pytest_deploygate.engine.way_back import plan_rollback
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, Cloud, Fault
 from tests.fakes.cloud import LAGGING_ANSWERS

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
-from pytest_deploygate.engine import LeaseKeeper
+from pytest_deploygate.engine.keeper import LeaseKeeper
 from tests.fakes import FakeClock, FakeStore, Fault, Faults
 
 PROD = EnvironmentName("production")

@@ -11,7 +11,8 @@ from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Grants, Rollout, reason_for
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.engine.session import Grants, reason_for
 from tests.engine.test_grid import SCENARIOS
 from tests.engine.world import CONFIG, PROD, World
 from tests.fakes import Fault, Killed

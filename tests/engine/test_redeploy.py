@@ -9,7 +9,10 @@ from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Ledgered, await_left_over, plan_rollback, roll_back
+from pytest_deploygate.engine.recovery import await_left_over
+from pytest_deploygate.engine.rollback import roll_back
+from pytest_deploygate.engine.session import Ledgered
+from pytest_deploygate.engine.way_back import plan_rollback
 from tests.engine.test_grid import can_strike
 from tests.engine.test_rollback import FIRST, SECOND, promoted_twice
 from tests.engine.world import PROD, World

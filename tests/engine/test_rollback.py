@@ -9,9 +9,12 @@ from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import Phase, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import Grants, Ledgered, Rollout, plan_rollback, roll_back
 from pytest_deploygate.engine.adoption import adopt
 from pytest_deploygate.engine.recovery import supersede
+from pytest_deploygate.engine.rollback import roll_back
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.engine.session import Grants, Ledgered
+from pytest_deploygate.engine.way_back import plan_rollback
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, KILLS, Fault, Killed
 

@@ -8,16 +8,10 @@ from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Actor, EnvironmentName, Phase, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine import (
-    EngineSettings,
-    Grants,
-    Ports,
-    Recovery,
-    Rollout,
-    await_left_over,
-    reason_for,
-    settle_environment,
-)
+from pytest_deploygate.engine.means import EngineSettings, Ports
+from pytest_deploygate.engine.recovery import Recovery, await_left_over, settle_environment
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.engine.session import Grants, reason_for
 from tests.fakes import (
     FOREIGN,
     Change,

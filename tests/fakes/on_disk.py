@@ -9,9 +9,10 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_deploygate.config import Environment, Settings
+from pytest_deploygate.config import Settings
 from pytest_deploygate.core.release import Package, Snapshot
 from pytest_deploygate.core.values import Digest
+from pytest_deploygate.environments import Environment
 from pytest_deploygate.ports import Clock, Target
 from tests.fakes.cloud import Cloud
 from tests.fakes.faults import FakeClock

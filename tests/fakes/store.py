@@ -142,6 +142,19 @@ class FakeStore:
                     return record
             return None
 
+    def promotion_of(
+        self, environment: EnvironmentName, revision: RevisionName
+    ) -> RolloutRecord | None:
+        with self._call("promotion_of"):
+            for record in self._newest():
+                if (record.environment, record.state, record.candidate) == (
+                    environment,
+                    State.PROMOTED,
+                    revision,
+                ):
+                    return record
+            return None
+
     def is_known_good(self, environment: EnvironmentName, revision: RevisionName) -> bool:
         with self._call("is_known_good"):
             for record in self._newest():

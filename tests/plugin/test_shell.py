@@ -23,7 +23,8 @@ HEAVY = (
     *GOOGLE,
     "requests",
     "jsonschema",
-    "sqlalchemy",
+    "psycopg",
+    "pytest_deploygate.store",
     "pathspec",
     "rapidfuzz",
     "rich",
@@ -110,7 +111,7 @@ def test_workers_load_no_library_of_a_target_or_store(project: Project) -> None:
     workers = loaded(project.root, "gw")
     assert len(workers) == 3
     for modules in workers:
-        assert not modules & {*GOOGLE, "sqlalchemy", "pathspec"}
+        assert not modules & {*GOOGLE, "pytest_deploygate.store.sql", "pathspec"}
 
 
 @pytest.mark.parametrize("workers", [None, 0])

@@ -10,9 +10,10 @@ import pytest
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
-from pytest_deploygate.core.policy import StatisticsWindow, Trigger
+from pytest_deploygate.core.policy import Trigger
 from pytest_deploygate.core.values import Phase, RevisionName
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
+from pytest_deploygate.environments import StatisticsWindow
 from pytest_deploygate.inventory import Check
 from pytest_deploygate.recording import Recorder
 from pytest_deploygate.session.desk import Desk

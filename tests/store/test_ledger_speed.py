@@ -4,12 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event
-from sqlalchemy.schema import CreateIndex, DropIndex
 
 from pytest_deploygate.core.values import EnvironmentName, RevisionName, RolloutId
 from pytest_deploygate.store import SqlStore, open_store
-from pytest_deploygate.store.schema import METADATA
+from pytest_deploygate.store.schema import INDEXES
 from tests.fakes import FakeClock
 
 PROD = EnvironmentName("production")
@@ -20,6 +18,7 @@ QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
     "rollout": lambda store: store.rollout(RolloutId("one")),
     "open rollouts": lambda store: store.open_rollouts(PROD),
     "last promoted": lambda store: store.last_promoted(PROD),
+    "promotion": lambda store: store.promotion_of(PROD, RevisionName("svc-00001")),
     "known good": lambda store: store.is_known_good(PROD, RevisionName("svc-00001")),
     "known bad": lambda store: store.is_known_bad(PROD, "d" * 64),
     "backups": lambda store: store.backups(PROD),
@@ -29,37 +28,26 @@ QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
 
 def plan_of(store: SqlStore, question: Callable[[SqlStore], object]) -> list[str]:
     """How SQLite goes about the statement that a question turns into."""
-    plans: list[str] = []
-
-    def explain(
-        connection: Connection, cursor: object, statement: str, parameters: object, *_: object
-    ) -> None:
-        if statement.startswith("SELECT"):
-            assert isinstance(parameters, tuple)
-            found = connection.connection.cursor()
-            found.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            plans.extend(row[3] for row in found.fetchall())
-
-    event.listen(store._engine, "before_cursor_execute", explain)
-    try:
-        question(store)
-    finally:
-        event.remove(store._engine, "before_cursor_execute", explain)
-    return plans
+    with store._database.reading() as connection:
+        asked: list[str] = []
+        connection.raw.set_trace_callback(asked.append)  # type: ignore[attr-defined] # it is SQLite's
+    question(store)  # is given the same connection
+    with store._database.reading() as connection:
+        connection.raw.set_trace_callback(None)  # type: ignore[attr-defined] # as above
+        return [
+            str(step["detail"])
+            for statement in asked
+            for step in connection.rows(f"EXPLAIN QUERY PLAN {statement}")
+        ]
 
 
 def make_indexes_again(store: SqlStore, *, backwards: bool) -> None:
-    """As if they had been made in another order, which a set decides and by which SQLite tells equals apart."""
-    indexes = sorted(
-        (index for table in METADATA.sorted_tables for index in table.indexes),
-        key=lambda index: str(index.name),
-        reverse=backwards,
-    )
-    with store._engine.begin() as connection:
-        for index in indexes:
-            connection.execute(DropIndex(index))
-        for index in indexes:
-            connection.execute(CreateIndex(index))
+    """As if they had been made in another order, by which SQLite tells equals apart."""
+    with store._database.writing() as connection:
+        for name in INDEXES:
+            connection.run(f"DROP INDEX {name}")
+        for name in sorted(INDEXES, reverse=backwards):
+            connection.run(f"CREATE INDEX {name} ON {INDEXES[name]}")
 
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])

@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, text
 
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged, StoreError
 from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.store import SqlStore, open_store, schema
+from pytest_deploygate.store.database import Connection
 from tests.fakes import FakeClock
 
 ROOT = Path(__file__).parents[2]
@@ -129,10 +129,10 @@ def test_url_that_cannot_be_used_is_a_configuration_error(url: str) -> None:
 
 
 def test_writes_are_synced_and_readers_do_not_wait_for_writers(store: SqlStore) -> None:
-    with store._engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    with store._database.reading() as connection:
+        assert connection.row("PRAGMA journal_mode") == {"journal_mode": "wal"}
+        assert connection.row("PRAGMA synchronous") == {"synchronous": 2}
+        assert connection.row("PRAGMA foreign_keys") == {"foreign_keys": 1}
 
 
 def test_records_are_told_apart_by_their_lineage(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_file_cut_to_nothing_is_not_taken_for_a_new_record(path: Path, left: int
     assert "recover" in caught.value.hint
 
 
-@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
 def test_file_cut_short_is_noticed_when_opened(path: Path, kept: float) -> None:
     with opened(path) as store:
         filled(store)
@@ -223,6 +223,22 @@ def test_file_of_another_kind_is_refused_and_left_alone(path: Path, content: byt
     with pytest.raises(StoreError, match="not a database"):
         opened(path)
     assert path.read_bytes() == content
+
+
+def test_file_cut_anywhere_gives_the_same_answers_or_an_error(path: Path) -> None:
+    with opened(path) as store:
+        filled(store)
+        right = (store.journal(ONE), store.open_rollouts(PROD))
+    whole = path.read_bytes()
+    for left in range(len(whole) - 1, 0, -2000):
+        path.write_bytes(whole[:left])
+        try:
+            with opened(path) as store:  # what was lost were zeros that SQLite puts back
+                assert (store.journal(ONE), store.open_rollouts(PROD)) == right, left
+        except StoreError:
+            pass
+        for leftover in path.parent.glob("state.db-*"):
+            leftover.unlink()
 
 
 def test_flipped_bytes_give_the_same_answers_or_an_error(path: Path) -> None:
@@ -267,7 +283,7 @@ def test_record_that_is_replaced_during_a_run_is_noticed_at_the_next_write(
 
 
 def add_column(connection: Connection) -> None:
-    connection.execute(text("ALTER TABLE deploygate_rollouts ADD COLUMN note TEXT"))
+    connection.run("ALTER TABLE deploygate_rollouts ADD COLUMN note TEXT")
 
 
 def break_half_way(connection: Connection) -> None:
@@ -290,12 +306,12 @@ def test_record_of_an_older_version_is_migrated_and_keeps_what_it_holds(
 ) -> None:
     filled(store)
     newer = (*schema.MIGRATIONS, add_column)
-    with store._writing.begin() as connection:
+    with store._database.writing() as connection:
         assert not schema.is_current(connection, newer)
         schema.migrate(connection, newer)
-    with store._writing.begin() as connection:
+    with store._database.writing() as connection:
         assert schema.is_current(connection, newer)
-        connection.execute(text("SELECT note FROM deploygate_rollouts"))
+        connection.rows("SELECT note FROM deploygate_rollouts")
     assert len(store.journal(ONE)) == 4
     with pytest.raises(StoreError, match="newer version"):
         opened(path)
@@ -303,12 +319,12 @@ def test_record_of_an_older_version_is_migrated_and_keeps_what_it_holds(
 
 def test_migration_that_breaks_leaves_the_older_version(store: SqlStore) -> None:
     newer = (*schema.MIGRATIONS, break_half_way)
-    with pytest.raises(StoreError, match="full"), store._writing.begin() as connection:
+    with pytest.raises(StoreError, match="full"), store._database.writing() as connection:
         schema.migrate(connection, newer)
-    with store._writing.begin() as connection:
+    with store._database.writing() as connection:
         assert schema.is_current(connection)
-        columns = connection.exec_driver_sql("PRAGMA table_info(deploygate_rollouts)").all()
-    assert "note" not in {column[1] for column in columns}
+        columns = connection.rows("PRAGMA table_info(deploygate_rollouts)")
+    assert "note" not in {column["name"] for column in columns}
 
 
 def test_database_of_another_program_gets_tables_beside_its_own(path: Path) -> None:
@@ -333,9 +349,9 @@ def test_record_without_a_version_is_refused(path: Path) -> None:
 def test_full_database_is_told_and_keeps_what_was_written(path: Path, store: SqlStore) -> None:
     lease = filled(store)
     big = replace(an_entry(5), facts={"text": "x" * 200_000})
-    with store._engine.connect() as connection:
-        # The pool hands the same connection to the next writer.
-        connection.exec_driver_sql("PRAGMA max_page_count = 1").scalar()
+    with store._database.reading() as connection:
+        # The next writer gets the same connection.
+        connection.rows("PRAGMA max_page_count = 1")
     with pytest.raises(StoreError, match="disk is full") as caught:
         store.append(ONE, big, lease)
     assert "free space" in caught.value.hint
@@ -442,9 +458,9 @@ def test_writer_that_hangs_in_a_transaction_is_told(
     path: Path, store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(store)
-    monkeypatch.setattr("pytest_deploygate.store.engines.WAIT_MS", 50)
+    monkeypatch.setattr("pytest_deploygate.store.database.WAIT_MS", 50)
     with opened(path) as impatient:
-        with store._writing.begin(), pytest.raises(StoreError, match="too long") as caught:
+        with store._database.writing(), pytest.raises(StoreError, match="too long") as caught:
             impatient.acquire_lease(EnvironmentName("other"), ADA, "deploy", ONE, 60)
         assert "hanging" in caught.value.hint
         assert impatient.lease(PROD) is not None

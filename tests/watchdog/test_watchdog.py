@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_deploygate import watchdog
+from pytest_deploygate import watchdog, watchnotes
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30
@@ -176,7 +176,7 @@ def test_stand_down_of_a_killed_watchdog_is_harmless(guarded: Starter) -> None:
         "os.kill(dog.pid, signal.SIGKILL); dog.stand_down(); assert not dog.is_alive()"
     )
     assert watched.process.wait(DEADLINE_S) == 0
-    assert watchdog.find(watched.root) == ()
+    assert watchnotes.find(watched.root) == ()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -185,7 +185,7 @@ def test_watchdog_ignores_signals_while_its_parent_lives(
 ) -> None:
     watched = guarded(WAIT)
     os.kill(watched.dog_pid, number)
-    assert [note.pid for note in watchdog.find(watched.root)] == [watched.dog_pid]
+    assert [note.pid for note in watchnotes.find(watched.root)] == [watched.dog_pid]
     watched.process.kill()
     watched.wait_for_dog()
     assert len(watched.recovered) == 1
@@ -251,14 +251,14 @@ def test_watchdog_holds_no_pipe_that_a_ci_job_waits_for(tmp_path: Path) -> None:
 
 def test_status_finds_a_watchdog_while_it_lives(guarded: Starter) -> None:
     watched = guarded(WAIT)
-    (note,) = watchdog.find(watched.root)
+    (note,) = watchnotes.find(watched.root)
     assert (note.pid, note.watched_pid) == (watched.dog_pid, watched.process.pid)
     assert (note.environment, note.rollout_id) == ("production", "one")
     os.kill(watched.dog_pid, signal.SIGKILL)
     watched.wait_for_dog()
-    until(lambda: watchdog.find(watched.root) == (), "the dead watchdog is no longer found")
-    assert list((watched.root / watchdog.FOLDER).iterdir()) == []
+    until(lambda: watchnotes.find(watched.root) == (), "the dead watchdog is no longer found")
+    assert list((watched.root / watchnotes.FOLDER).iterdir()) == []
 
 
 def test_status_finds_nothing_where_no_watchdog_ever_was(tmp_path: Path) -> None:
-    assert watchdog.find(tmp_path) == ()
+    assert watchnotes.find(tmp_path) == ()

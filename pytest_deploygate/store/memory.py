@@ -1,0 +1,36 @@
+"""A record that ends with the process, for the emergency in which no other one can be had."""
+
+import contextlib
+import threading
+from collections.abc import Generator
+
+from pytest_deploygate.store import schema
+from pytest_deploygate.store.database import Connection, Database
+from pytest_deploygate.store.sqlite import DIALECT, connection_to
+
+
+class MemoryDatabase(Database):
+    """A database in memory, one connection for all threads in turn, gone when it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__("memory", DIALECT)
+        self._turn = threading.RLock()
+        self._only = self._connect()
+        with self.writing() as connection:
+            schema.migrate(connection)
+
+    def _connect(self) -> Connection:
+        return connection_to(":memory:")
+
+    @contextlib.contextmanager
+    def _connected(self) -> Generator[Connection]:
+        with self._turn:
+            try:
+                yield self._only
+            except BaseException:
+                self._only.raw.rollback()
+                raise
+
+    def close(self) -> None:
+        """Forget all."""
+        self._only.raw.close()

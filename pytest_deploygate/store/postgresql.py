@@ -1,0 +1,101 @@
+"""PostgreSQL by psycopg 3: a record for a team, with the same statements.
+
+Deadlines on connecting, on locks and on idle transactions, so that a process that was stopped in the middle does not
+stop all others.
+"""
+
+import contextlib
+
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.store import database, schema
+from pytest_deploygate.store.database import Connection, Database, Dialect
+
+CONNECT_S = 5
+_MIGRATION_LOCK = 0x6465_706C_6F79
+"""Key of the advisory lock under which tables are made; any number that nobody else uses."""
+
+DIALECT = Dialect(
+    begin="BEGIN",
+    counter="SERIAL",
+    lock_rows=" FOR UPDATE",
+    has_table="SELECT 1 AS found WHERE to_regclass(:name) IS NOT NULL",
+    lock_tables=f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})",
+    has_named_values=False,
+)
+
+
+class PostgresqlDatabase(Database):
+    """A database on a server; ``conninfo`` is a URL as libpq takes it."""
+
+    def __init__(self, conninfo: str, place: str) -> None:
+        super().__init__(place, DIALECT)
+        self._conninfo = conninfo
+
+    def _connect(self) -> Connection:
+        import psycopg
+        from psycopg.rows import dict_row
+
+        raw = psycopg.connect(
+            self._conninfo, connect_timeout=CONNECT_S, autocommit=True, row_factory=dict_row
+        )
+        try:
+            for setting in (
+                f"SET lock_timeout = {database.WAIT_MS}",
+                f"SET statement_timeout = {2 * database.WAIT_MS}",
+                f"SET idle_in_transaction_session_timeout = {2 * database.WAIT_MS}",
+                "SET synchronous_commit = on",
+            ):
+                raw.execute(setting)
+        except BaseException:
+            raw.close()
+            raise
+        return Connection(raw, raw.execute, DIALECT)
+
+    def _is_usable(self, connection: Connection) -> bool:
+        """The server may have ended it meanwhile."""
+        import psycopg
+
+        with contextlib.suppress(psycopg.Error):
+            connection.rows("SELECT 1")
+            return True
+        return False
+
+
+def open_postgresql(conninfo: str) -> PostgresqlDatabase:
+    """The database behind ``conninfo``, its tables made or brought up to date.
+
+    Raises:
+        StoreError: it cannot be reached, read or written, or a newer version wrote it.
+        ConfigError: psycopg is not installed, or does not understand ``conninfo``.
+    """
+    found = PostgresqlDatabase(conninfo, _place_of(conninfo))
+    try:
+        with found.writing() as connection:
+            schema.migrate(connection)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
+def _place_of(conninfo: str) -> str:
+    """The URL as it may be shown: without the password and the options."""
+    try:
+        import psycopg
+        from psycopg.conninfo import conninfo_to_dict
+    except ImportError as error:
+        raise ConfigError(
+            "'state' names PostgreSQL, but its driver is not installed",
+            hint="pip install 'pytest-deploygate[postgresql]'",
+        ) from error
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
+        port = f":{int(parts['port'])}" if "port" in parts else ""
+    except (psycopg.Error, ValueError):
+        # from None: what the driver says may hold the password
+        raise ConfigError(
+            "'state' is not a URL of PostgreSQL, or has an option that is not known",
+            hint="its form is 'postgresql+psycopg://user@host/database'; it is set in 'state' or by DEPLOYGATE_STATE",
+        ) from None
+    user = f"{parts['user']}@" if "user" in parts else ""
+    return f"postgresql+psycopg://{user}{parts.get('host', '')}{port}/{parts.get('dbname', '')}"

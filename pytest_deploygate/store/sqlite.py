@@ -1,0 +1,141 @@
+"""SQLite, made so that what was committed stays committed: a record for one machine.
+
+Write-ahead log, synchronous FULL, transactions that take the write lock at once, a file that only its owner may read.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+from pytest_deploygate.core.errors import StoreError
+from pytest_deploygate.store import database, schema
+from pytest_deploygate.store.database import Connection, Database, Dialect
+from pytest_deploygate.store.failures import explained
+
+SMALLEST_BYTES = 512
+"""Smallest page of SQLite (https://www.sqlite.org/fileformat.html, 1.3.2); it takes shorter files for new ones."""
+CHECKED_BYTES = 16_000_000
+"""Files up to this size are checked whole when opened (about 10 ms); larger ones as they are read."""
+
+DIALECT = Dialect(
+    # a transaction that reads first and writes later fails when another writer came between
+    begin="BEGIN IMMEDIATE",
+    counter="INTEGER",
+    lock_rows="",
+    has_table="SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = :name",
+    has_named_values=True,
+)
+
+
+class SqliteDatabase(Database):
+    """The database in one file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), DIALECT)
+        self._path = path
+
+    def _connect(self) -> Connection:
+        return connection_to(self._path)
+
+
+def open_sqlite(path: Path) -> SqliteDatabase:
+    """The database in the file ``path`` (absolute), made or brought up to date.
+
+    Raises:
+        StoreError: it cannot be read or written, is damaged, or a newer version wrote it.
+    """
+    with explained(str(path)):
+        if not path.exists():
+            _create(path)
+        _check_file(path)
+        found = SqliteDatabase(path)
+        with _closed_on_failure(found):
+            with found.reading() as connection:
+                is_current = schema.is_current(connection)
+                if path.stat().st_size <= CHECKED_BYTES:
+                    _check_whole(connection, path)
+            if not is_current:
+                with found.writing() as connection:
+                    schema.migrate(connection)
+        return found
+
+
+@contextlib.contextmanager
+def _closed_on_failure(found: Database) -> Generator[None]:
+    try:
+        yield
+    except BaseException:
+        found.close()
+        raise
+
+
+def connection_to(place: Path | str) -> Connection:
+    """A new connection to the file ``place``, or to ``:memory:``."""
+    raw = sqlite3.connect(
+        place, timeout=database.WAIT_MS / 1000, isolation_level=None, check_same_thread=False
+    )
+    try:
+        raw.row_factory = _as_mapping
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        raw.close()
+        raise
+    return Connection(raw, raw.execute, DIALECT)
+
+
+def _as_mapping(cursor: sqlite3.Cursor, cells: tuple[object, ...]) -> Mapping[str, object]:
+    return {column[0]: cell for column, cell in zip(cursor.description, cells, strict=True)}
+
+
+def _create(path: Path) -> None:
+    """Make the file beside its place and link it there whole, so that an empty file always means damage."""
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o700, parents=True)
+        # The record belongs neither into version control nor into what is deployed.
+        (path.parent / ".gitignore").write_text("*\n")
+    draft = path.with_name(f".{path.name}.{os.urandom(16).hex()}")
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    try:
+        # the last connection that is closed moves the write-ahead log into the file
+        with contextlib.closing(SqliteDatabase(draft)) as made, made.writing() as connection:
+            schema.migrate(connection)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return  # another process was faster; its file is as good
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    finally:
+        for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
+            leftover.unlink(missing_ok=True)
+
+
+def _check_file(path: Path) -> None:
+    """Raise StoreError for what SQLite would take for a new database; keep others from reading the file."""
+    status = path.stat()
+    if status.st_size < SMALLEST_BYTES:
+        raise StoreError(
+            f"the record in {path} was cut off: {status.st_size} bytes are left",
+            hint="restore it from a backup, or move it away; 'deploygate recover' then works from what the "
+            "service itself remembers",
+        )
+    if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+        path.chmod(0o600)
+
+
+def _check_whole(connection: Connection, path: Path) -> None:
+    found = connection.row("PRAGMA integrity_check(1)") or {}
+    told = str(found.get("integrity_check", "nothing was answered"))
+    if told != "ok":
+        raise StoreError(
+            f"the record in {path} is damaged: {told.splitlines()[0]}",
+            hint="move the file away (keep it); 'deploygate status' and 'deploygate recover' then work from "
+            "what the service itself remembers",
+        )

@@ -1,0 +1,67 @@
+"""What watchdogs that live say of themselves, in files of the state directory that each holds locked."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+FOLDER = "watchdogs"
+"""Where in the state directory each watchdog keeps a note, locked while it lives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What a watchdog says of itself: who watches whom, for which rollout, since when (ISO 8601)."""
+
+    pid: int
+    watched_pid: int
+    environment: str
+    rollout_id: str
+    since: str
+
+
+def find(state_dir: Path) -> tuple[Note, ...]:
+    """The watchdogs of ``state_dir`` that live."""
+    notes: list[Note] = []
+    for path in sorted((state_dir / FOLDER).glob("*.json")):
+        with contextlib.suppress(FileNotFoundError), path.open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                notes.append(Note(**json.load(file)))
+            else:
+                path.unlink(missing_ok=True)  # what wrote it was killed
+    return tuple(notes)
+
+
+def path_of(state_dir: Path, pid: int) -> Path:
+    """The file of the watchdog that is the process ``pid``."""
+    return state_dir / FOLDER / f"{pid}.json"
+
+
+@contextlib.contextmanager
+def noted(state_dir: Path, watched: int, environment: str, rollout_id: str) -> Generator[None]:
+    """Keep a locked note for :func:`find`; it appears under its name only when it is locked and whole."""
+    note = Note(
+        pid=os.getpid(),
+        watched_pid=watched,
+        environment=environment,
+        rollout_id=rollout_id,
+        since=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    path = path_of(state_dir, note.pid)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    with draft.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        json.dump(asdict(note), file)
+        file.flush()
+        draft.rename(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
