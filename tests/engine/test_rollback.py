@@ -7,7 +7,7 @@ import pytest
 from pytest_deploygate.core.errors import DeployGateError, LockHeld, StoreError, TargetRefused
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import Phase, RevisionName
+from pytest_deploygate.core.values import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.adoption import adopt
 from pytest_deploygate.engine.recovery import supersede
@@ -61,6 +61,26 @@ def test_rollback_returns_to_the_release_before() -> None:
     assert rollout.record.reason == "customers complain"
     assert len(world.cloud.changes) == 1, "one write of traffic"
     world.check_settled()
+
+
+def test_rollback_finds_the_way_behind_many_rollouts_that_promoted_nothing() -> None:
+    world = promoted_twice()
+    third = world.deploy("v3").record
+    assert third is not None
+    world.cloud.write("before", Traffic.of({third.candidate or FIRST: 100}), None)  # without tags
+    lease = world.store.acquire_lease(PROD, third.actor, "deploy", third.rollout_id, 60)
+    for number in range(30):
+        refused = replace(
+            third,
+            rollout_id=RolloutId(f"refused-{number}"),
+            state=State.REFUSED,
+            baseline=third.candidate,
+            candidate=None,
+        )
+        world.store.begin(refused, lease)
+    world.store.release_lease(lease)
+    ports = world.ports()
+    assert plan_rollback(ports, ports.target.snapshot()).to == SECOND
 
 
 def test_rollback_after_a_rollback_does_not_return_to_the_bad_release() -> None:
