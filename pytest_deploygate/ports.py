@@ -13,17 +13,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pytest_deploygate.core.evidence import Sample
+    from pytest_deploygate.core.finding import Finding
+    from pytest_deploygate.core.package import Backup, Package
     from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-    from pytest_deploygate.core.release import (
-        Backup,
-        Finding,
-        FunctionSpec,
-        Marks,
-        Package,
-        RevisionInfo,
-        Snapshot,
-        Variant,
-    )
+    from pytest_deploygate.core.release import FunctionSpec, Marks, RevisionInfo, Snapshot, Variant
     from pytest_deploygate.core.traffic import Traffic
     from pytest_deploygate.core.values import (
         Actor,

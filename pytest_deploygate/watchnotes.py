@@ -5,16 +5,15 @@ import fcntl
 import json
 import os
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 FOLDER = "watchdogs"
 """Where in the state directory each watchdog keeps a note, locked while it lives."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(NamedTuple):
     """What a watchdog says of itself: who watches whom, for which rollout, since when (ISO 8601)."""
 
     pid: int
@@ -58,7 +57,7 @@ def noted(state_dir: Path, watched: int, environment: str, rollout_id: str) -> G
     draft = path.with_suffix(".draft")
     with draft.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        json.dump(asdict(note), file)
+        json.dump(note._asdict(), file)
         file.flush()
         draft.rename(path)
         try:

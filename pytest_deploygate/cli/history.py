@@ -1,9 +1,8 @@
 """``history``: what was done, newest first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import moment, seconds
@@ -18,8 +17,7 @@ LIMIT = 20
 """How many rollouts ``history`` shows where nobody says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastRollout:
+class PastRollout(NamedTuple):
     """One rollout, in a line. ``revision`` was to serve, ``serving`` did in the end."""
 
     rollout_id: str
@@ -58,8 +56,7 @@ class PastRollout:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastLease:
+class PastLease(NamedTuple):
     """A lease that was taken away from its holder."""
 
     environment: str
@@ -70,8 +67,7 @@ class PastLease:
     rollout_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(NamedTuple):
     """What ``history`` shows; both newest first."""
 
     rollouts: Sequence[PastRollout]

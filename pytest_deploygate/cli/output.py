@@ -8,10 +8,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TextIO, TypeAlias
 
 from pytest_deploygate.core.redaction import Redactor
 
@@ -33,10 +33,19 @@ _LEAST = 30
 """A last column that is folded to fewer characters than this is no longer read."""
 
 
-class Document(Protocol):
-    """A dataclass whose fields are texts, numbers, truths, moments, and lists and mappings of them."""
-
+class _Dataclass(Protocol):
     __dataclass_fields__: ClassVar["dict[str, Field[object]]"]
+
+
+class _NamedTuple(Protocol):
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+Document: TypeAlias = _Dataclass | _NamedTuple
+"""Fields are texts, numbers, truths, moments, and lists and mappings of them, or documents themselves.
+
+Those of the commands that are typed most are named tuples: making their classes takes an eighth of the time.
+"""
 
 
 class Output:
@@ -50,15 +59,19 @@ class Output:
     def _clean(self, text: str) -> str:
         return _CONTROL.sub("?", self._redact(text))
 
+    def _fields_of(self, document: Document) -> object:
+        fields = asdict(document) if is_dataclass(document) else document
+        return _cleaned(fields, self._clean)
+
     def document(self, document: Document) -> None:
         """With ``--json``, the document; else nothing."""
         if self.is_json:
-            text = json.dumps(_cleaned(asdict(document), self._clean), indent=2, default=_plain)
+            text = json.dumps(self._fields_of(document), indent=2, default=_plain)
             self._write(text)
 
     def json_line(self, document: Document) -> None:
         """The document as one line of JSON, at once."""
-        self._write(json.dumps(_cleaned(asdict(document), self._clean), default=_plain))
+        self._write(json.dumps(self._fields_of(document), default=_plain))
         self.flush()
 
     def flush(self) -> None:
@@ -193,7 +206,9 @@ def _cleaned(value: object, clean: Callable[[str], str]) -> object:
     match value:
         case str():
             return clean(value)
-        case dict():
+        case tuple() if hasattr(value, "_asdict"):
+            return _cleaned(value._asdict(), clean)
+        case Mapping():
             return {key: _cleaned(item, clean) for key, item in value.items()}
         case list() | tuple():
             return [_cleaned(item, clean) for item in value]

@@ -15,7 +15,7 @@ from pytest_deploygate.cli.arguments import (
 from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.errors import ExitStatus
-from pytest_deploygate.core.release import Finding
+from pytest_deploygate.core.finding import Finding
 from pytest_deploygate.environments import Environment
 
 

@@ -2,8 +2,9 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from pytest_deploygate import watchnotes, wiring
 from pytest_deploygate.cli.history import PastRollout
@@ -18,17 +19,17 @@ from pytest_deploygate.engine.way_back import plan_rollback
 from pytest_deploygate.environments import Environment
 from pytest_deploygate.ports import Store, Target
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tag:
+
+class Tag(NamedTuple):
     """A name that leads to a revision without traffic."""
 
     revision: str
     url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(NamedTuple):
     """Who may act. ``lives`` is None where that cannot be told from here."""
 
     actor: str
@@ -39,8 +40,7 @@ class Holder:
     lives: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalCloudState:
+class LocalCloudState(NamedTuple):
     """The local cloud of this project; ``endpoint`` and ``pid`` are empty while it is down."""
 
     is_up: bool
@@ -48,8 +48,7 @@ class LocalCloudState:
     pid: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(NamedTuple):
     """What ``status`` shows. ``problems`` says what could not be looked at; those fields are then empty.
 
     ``way_back`` is the revision that a rollback would return to now, ``no_way_back`` why there is none.
@@ -61,7 +60,7 @@ class Status:
     problems: Sequence[str] = ()
     exists: bool = False
     url: str = ""
-    serving: Mapping[str, int] = field(default_factory=dict)
+    serving: Mapping[str, int] = _NOTHING
     follows_latest: bool = False
     is_public: bool = False
     is_settled: bool = True
@@ -69,7 +68,7 @@ class Status:
     way_back: str = ""
     no_way_back: str = ""
     verify_revision: str = ""
-    tags: Mapping[str, Tag] = field(default_factory=dict)
+    tags: Mapping[str, Tag] = _NOTHING
     marked_rollout: str = ""
     is_record_read: bool = False
     lease: Holder | None = None
@@ -147,7 +146,7 @@ def _frozen_until(environment: Environment, now: datetime) -> datetime | None:
 
 def _with_problem(found: Status, what: str, error: DeployGateError) -> Status:
     hint = f"; {error.hint}" if error.hint else ""
-    return replace(found, problems=[*found.problems, f"{what}: {error.message}{hint}"])
+    return found._replace(problems=[*found.problems, f"{what}: {error.message}{hint}"])
 
 
 def _with_target(
@@ -160,9 +159,9 @@ def _with_target(
         cloud = find(wiring.cloud_home(operator.settings))
         if cloud is None:
             down = ["the local cloud is down: deploygate local up"]
-            return replace(found, problems=down, local_cloud=LocalCloudState(is_up=False)), None
+            return found._replace(problems=down, local_cloud=LocalCloudState(is_up=False)), None
         up = LocalCloudState(is_up=True, endpoint=cloud.endpoint, pid=cloud.pid)
-        found = replace(found, local_cloud=up)
+        found = found._replace(local_cloud=up)
     try:
         return found, wiring.open_target(operator.settings, environment, operator.clock)
     except DeployGateError as error:
@@ -171,8 +170,7 @@ def _with_target(
 
 def _with_snapshot(found: Status, snapshot: Snapshot) -> Status:
     tags = dict(snapshot.traffic.tags)
-    return replace(
-        found,
+    return found._replace(
         exists=snapshot.exists,
         url=snapshot.url,
         serving=dict(snapshot.serving.shares),
@@ -196,8 +194,7 @@ def _with_record(
     lease, judged = store.lease(name), found.is_judged_good
     if snapshot is not None and snapshot.baseline is not None:
         judged = judged or store.is_known_good(name, snapshot.baseline)
-    return replace(
-        found,
+    return found._replace(
         is_record_read=True,
         lease=_holder(lease) if lease is not None else None,
         open_rollouts=[PastRollout.of(r) for r in store.open_rollouts(name)],
@@ -208,9 +205,9 @@ def _with_record(
 
 def _with_way_back(ports: Ports, snapshot: Snapshot, found: Status) -> Status:
     try:
-        return replace(found, way_back=plan_rollback(ports, snapshot).to)
+        return found._replace(way_back=plan_rollback(ports, snapshot).to)
     except TargetRefused as error:
-        return replace(found, no_way_back=error.message)
+        return found._replace(no_way_back=error.message)
     except DeployGateError as error:
         return _with_problem(found, "way back", error)
 

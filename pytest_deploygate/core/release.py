@@ -1,11 +1,11 @@
-"""What is deployed, as values: the function's settings, a packaged source, a snapshot of the service."""
+"""What is deployed, as values: the function's settings, its revisions, a snapshot of the service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import BackupId, Digest, RevisionName, RolloutId
+from pytest_deploygate.core.values import RevisionName, RolloutId
 
 TAG_CANDIDATE = "dg-cand"
 """Tag of the revision that would be promoted (production configuration, no traffic)."""
@@ -85,21 +85,6 @@ class FunctionSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
-    """The source as it will be uploaded.
-
-    ``digest`` is that of the manifest (names and contents), and identifies the build; ``left_out`` names each
-    excluded path with the reason.
-    """
-
-    path: str
-    digest: Digest
-    size_bytes: int
-    files: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
     """What the service itself remembers of rollouts (labels), so that a lost store can be made good.
 
@@ -168,25 +153,3 @@ class Snapshot:
             and self.is_marked_good
             and (marks.digest, marks.config) == (digest[:63], config[:63])  # as labels are cut
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backup:
-    """Source and configuration of what served, kept on this side. ``path`` holds the source archive."""
-
-    identifier: BackupId
-    revision: RevisionName
-    path: str
-    sha256: Digest
-    size_bytes: int
-    settings: str
-    """The function and the service as the platform described them: JSON text, no secret values."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that preflight found; a blocking one ends the rollout before anything is touched."""
-
-    is_blocking: bool
-    sentence: str
-    hint: str = ""

@@ -12,7 +12,8 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.release import Backup, Snapshot
+from pytest_deploygate.core.package import Backup
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.values import RevisionName
 from pytest_deploygate.engine.operations import (
     Begun,

@@ -16,7 +16,8 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.release import Backup, Marks, Snapshot
+from pytest_deploygate.core.package import Backup
+from pytest_deploygate.core.release import Marks, Snapshot
 from pytest_deploygate.core.rollout import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.values import BackupId, RevisionName

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from pytest_deploygate.core.release import (
-    TAG_LIVE_VERIFY,
-)
+from pytest_deploygate.core.release import TAG_LIVE_VERIFY
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import Actor
 from pytest_deploygate.core.verdict import Reason

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
+from pytest_deploygate.core.package import Package
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_VERIFY,
     TAGS_OF_SERVING,
     Marks,
-    Package,
     RevisionInfo,
     Snapshot,
     Variant,

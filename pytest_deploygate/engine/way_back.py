@@ -1,15 +1,18 @@
 """Where to go back to from what serves: the revision that was judged good before, chosen and checked."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import TAG_PREVIOUS, TAG_PREVIOUS_VERIFY, Backup, Snapshot
+from pytest_deploygate.core.release import TAG_PREVIOUS, TAG_PREVIOUS_VERIFY, Snapshot
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import RevisionName
 from pytest_deploygate.engine.means import Ports
+
+if TYPE_CHECKING:
+    from pytest_deploygate.core.package import Backup
 
 HISTORY = 1000
 """How many past rollouts are looked through for the last good revision."""
@@ -17,8 +20,7 @@ FIRST = 20
 """How many of them are read at first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollbackPlan:
+class RollbackPlan(NamedTuple):
     """From which revision to which. ``to_verify`` is the verification revision of ``to`` if it is known.
 
     ``digest`` and ``config`` are those of ``to``, ``bad_digest`` and ``bad_config`` those of what served, so that
@@ -41,7 +43,7 @@ def plan_rollback(
     snapshot: Snapshot,
     *,
     to: RevisionName | None = None,
-    backup: Backup | None = None,
+    backup: "Backup | None" = None,
     is_emergency: bool = False,
 ) -> RollbackPlan:
     """Choose where to go back to: ``to`` or the revision of ``backup``, else the last one judged good before.

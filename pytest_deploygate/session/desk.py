@@ -11,8 +11,9 @@ from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.config import Settings
 from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.package import Package
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Package, Snapshot, Variant
+from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot, Variant
 from pytest_deploygate.core.values import Phase, Secret
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, judge_phase, reconcile
 from pytest_deploygate.engine.rollout import Staged

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from pytest_deploygate.core.approval import plan_digest
 from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
+from pytest_deploygate.core.finding import Finding
+from pytest_deploygate.core.package import Package
 from pytest_deploygate.core.policy import Policy
-from pytest_deploygate.core.release import Finding, Package, Snapshot
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Digest
 from pytest_deploygate.engine.means import Ports

@@ -5,13 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
-from pytest_deploygate.core.release import (
-    TAG_CANDIDATE,
-    TAG_VERIFY,
-    Finding,
-    FunctionSpec,
-    Snapshot,
-)
+from pytest_deploygate.core.finding import Finding
+from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_VERIFY, FunctionSpec, Snapshot
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.values import Phase, RevisionName
 from pytest_deploygate.core.verdict import Reason, ReasonCode

@@ -1,8 +1,8 @@
 """Words about leases that every store says alike."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
+from typing import NamedTuple
 
 from pytest_deploygate.core.errors import LeaseLost, LockHeld
 from pytest_deploygate.core.record import Lease
@@ -17,8 +17,7 @@ class LeaseEventKind(Enum):
     BROKEN = "broken"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseEvent:
+class LeaseEvent(NamedTuple):
     """A lease that changed hands without its holder: who did it and why; ``token`` and ``rollout_id`` of the old."""
 
     environment: EnvironmentName

@@ -25,7 +25,7 @@ from pytest_deploygate.store.database import Connection, Database
 from pytest_deploygate.store.leases import LeaseEvent
 
 if TYPE_CHECKING:
-    from pytest_deploygate.core.release import Backup
+    from pytest_deploygate.core.package import Backup
 
 Cleaner = Callable[[str], str]
 """Takes out of a text what must not be kept."""

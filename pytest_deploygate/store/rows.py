@@ -18,7 +18,7 @@ from pytest_deploygate.store.database import Connection, Row
 from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind
 
 if TYPE_CHECKING:
-    from pytest_deploygate.core.release import Backup
+    from pytest_deploygate.core.package import Backup
 
 
 def held_lease(connection: Connection, environment: EnvironmentName) -> Lease | None:
@@ -149,7 +149,7 @@ def unknown(rollout_id: RolloutId) -> StoreError:
 
 def backup_from(row: Row) -> "Backup":
     """The backup in a row."""
-    from pytest_deploygate.core.release import Backup  # no other question needs it
+    from pytest_deploygate.core.package import Backup  # no other question needs it
 
     return Backup(
         identifier=BackupId(row["identifier"]),

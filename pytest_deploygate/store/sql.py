@@ -25,7 +25,7 @@ from pytest_deploygate.store.ledger import Cleaner, Ledger
 from pytest_deploygate.store.places import open_database
 
 if TYPE_CHECKING:
-    from pytest_deploygate.core.release import Backup
+    from pytest_deploygate.core.package import Backup
 
 _LEASES, _ROLLOUTS, _BACKUPS = "deploygate_leases", "deploygate_rollouts", "deploygate_backups"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.release import Package
+from pytest_deploygate.core.package import Package
 from pytest_deploygate.core.values import Digest
 from pytest_deploygate.targets.ignorefile import FILE_NAME, IgnoreRules
 from pytest_deploygate.targets.secretscan import ALLOW, Find, scan_file

@@ -15,7 +15,7 @@ from google.cloud import functions_v2, run_v2
 from google.protobuf import json_format
 
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.release import Backup
+from pytest_deploygate.core.package import Backup
 from pytest_deploygate.core.values import BackupId, Digest, RevisionName
 from pytest_deploygate.targets.functions import Functions
 

@@ -16,16 +16,9 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.release import (
-    Backup,
-    Finding,
-    FunctionSpec,
-    Marks,
-    Package,
-    RevisionInfo,
-    Snapshot,
-    Variant,
-)
+from pytest_deploygate.core.finding import Finding
+from pytest_deploygate.core.package import Backup, Package
+from pytest_deploygate.core.release import FunctionSpec, Marks, RevisionInfo, Snapshot, Variant
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import RevisionName, Secret
 from pytest_deploygate.ports import Clock

@@ -15,7 +15,8 @@ from google.api_core.exceptions import from_http_response
 from google.cloud import functions_v2, run_v2
 
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.release import OWN_TAGS, Finding, FunctionSpec
+from pytest_deploygate.core.finding import Finding
+from pytest_deploygate.core.release import OWN_TAGS, FunctionSpec
 from pytest_deploygate.targets import wire
 from pytest_deploygate.targets.calls import Caller
 from pytest_deploygate.targets.failures import NEEDED_APIS, enable

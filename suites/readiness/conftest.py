@@ -18,7 +18,7 @@ import pytest
 from pytest_deploygate.checks.accuracy import Record
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.rows import WIDTH, Cell, SheetRow, padded, parse_line
-from pytest_deploygate.core.release import Package
+from pytest_deploygate.core.package import Package
 from pytest_deploygate.emulator.builder import Builder, BuildFailed, BuildRequest
 from pytest_deploygate.emulator.settings import load_settings
 from pytest_deploygate.targets.archive import make_package

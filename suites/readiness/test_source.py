@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.core.release import Package
+from pytest_deploygate.core.package import Package
 from pytest_deploygate.targets.archive import make_package
 from pytest_deploygate.targets.secretscan import scan_file
 

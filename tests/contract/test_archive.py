@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.release import Package
+from pytest_deploygate.core.package import Package
 from pytest_deploygate.targets import archive
 from pytest_deploygate.targets.archive import make_package
 

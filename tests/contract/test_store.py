@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pytest_deploygate.core.errors import JournalDamaged, LeaseLost, LockHeld, StoreError
+from pytest_deploygate.core.package import Backup
 from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.release import Backup
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import (
     Actor,

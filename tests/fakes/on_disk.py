@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_deploygate.config import Settings
-from pytest_deploygate.core.release import Package, Snapshot
+from pytest_deploygate.core.package import Package
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.values import Digest
 from pytest_deploygate.environments import Environment
 from pytest_deploygate.ports import Clock, Target

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
+from pytest_deploygate.core.package import Backup
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.release import Backup
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Actor, BackupId, EnvironmentName, RevisionName, RolloutId
 from pytest_deploygate.store import codec, leases

@@ -9,13 +9,12 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
+from pytest_deploygate.core.finding import Finding
+from pytest_deploygate.core.package import Backup, Package
 from pytest_deploygate.core.release import (
     OWN_TAGS,
-    Backup,
-    Finding,
     FunctionSpec,
     Marks,
-    Package,
     RevisionInfo,
     Snapshot,
     Variant,

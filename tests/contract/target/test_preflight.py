@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from google.cloud import run_v2
 
-from pytest_deploygate.core.release import Finding, SecretRef
+from pytest_deploygate.core.finding import Finding
+from pytest_deploygate.core.release import SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.checks.loopback import Asked, Reply, serving
 from tests.contract.target.google import error, reply
