@@ -83,8 +83,8 @@ class Redactor:
         pieces = [first]
         for piece in others:
             before = pieces[-1]
-            head = max((_overlap(before, form) for form in self._forms), default=0)
-            tail = max((_overlap(form, piece) for form in self._forms), default=0)
+            head = max(_overlap(before, form) for form in self._forms)
+            tail = max(_overlap(form, piece) for form in self._forms)
             pieces[-1] = before[: len(before) - head] + MASK if head else before
             pieces.append(MASK + piece[tail:] if tail else piece)
         return _ELLIPSIS.join(pieces)
