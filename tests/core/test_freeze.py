@@ -191,6 +191,27 @@ def test_end_of_a_window_is_told_in_utc_wherever_the_machine_is(
     assert end.utcoffset() == timedelta(0)
 
 
+@pytest.mark.parametrize("machine", ["America/New_York", "Europe/Berlin", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    ("text", "moment", "end"),
+    [
+        ("mon 00:00 - mon 02:00 Europe/Berlin", "2026-11-23 00:30", "2026-11-23 02:00"),
+        ("sun 22:00 - mon 00:00 Europe/Berlin", "2026-11-22 23:30", "2026-11-23 00:00"),
+    ],
+)
+def test_weekly_window_at_either_end_of_a_week_holds_wherever_the_machine_is(
+    text: str, moment: str, end: str, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the week of the machine is not that of the window."""
+    monkeypatch.setenv("TZ", machine)
+    time.tzset()
+    try:
+        assert parse(text).ends_at(at(moment)) == at(end)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_machine_without_time_zones_is_told_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
