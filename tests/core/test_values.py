@@ -15,7 +15,7 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.policy import Comparison, Gate, Leniency
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import FunctionSpec, Snapshot, Variant
+from pytest_deploygate.core.release import FunctionSpec, Marks, Snapshot, Variant
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import (
@@ -62,10 +62,18 @@ def test_error_ends_with_its_hint() -> None:
     assert str(DeployGateError("no")) == "no"
     assert BuildFailed("no", hint="h", log_url="u").log_url == "u"
     assert str(BuildFailed("no", hint="h")) == "no\n  hint: h"
+    assert str(BuildFailed("no")) == "no"
     assert str(Drifted("no", found="f", hint="h")) == "no\n  hint: h"
     assert TargetError("no").log_url == ""
     assert Drifted("no", found="f").found == "f"
     assert (Drifted("no", found="f").hint, Drifted("no", found="f", hint="h").hint) == ("", "h")
+
+
+@pytest.mark.parametrize(
+    "error", [DeployGateError("no"), TargetError("no", hint="h"), Drifted("no", found="f")]
+)
+def test_error_can_be_told_by_its_representation(error: DeployGateError) -> None:
+    assert repr(error) == f"{type(error).__name__}('no')"
 
 
 def test_exit_statuses_do_not_change() -> None:
@@ -128,6 +136,40 @@ def test_baseline_is_what_serves_alone() -> None:
     assert Snapshot(exists=True, serving=Traffic.of({a: 100})).baseline == a
     assert Snapshot(exists=True, serving=Traffic.of({a: 50, b: 50})).baseline is None
     assert Snapshot(exists=False).baseline is None
+
+
+DIGEST, CONFIG = "d" * 64, "c" * 64
+SERVES = Snapshot(
+    exists=True,
+    serving=Traffic.of({RevisionName("a"): 100}),
+    marks=Marks(baseline=RevisionName("a"), digest=DIGEST[:63], config=CONFIG[:63]),
+)
+
+
+def test_service_remembers_what_was_judged_good_and_what_it_came_of() -> None:
+    """A label has 63 characters, one less than a digest."""
+    assert SERVES.is_marked_good
+    assert SERVES.is_release(DIGEST, CONFIG)
+    assert not SERVES.is_release("e" + DIGEST[1:], CONFIG)
+    assert not SERVES.is_release(DIGEST, "e" + CONFIG[1:])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SERVES, marks=replace(SERVES.marks, rollout=RolloutId("r"))),
+        replace(SERVES, marks=replace(SERVES.marks, baseline=RevisionName("b"))),
+        replace(SERVES, marks=replace(SERVES.marks, baseline=None)),
+        replace(SERVES, serving=Traffic.of({RevisionName("b"): 100})),
+        replace(SERVES, serving=Traffic.of({RevisionName("a"): 50, RevisionName("b"): 50})),
+        replace(SERVES, serving=Traffic.of({}), marks=replace(SERVES.marks, baseline=None)),
+    ],
+)
+def test_what_serves_is_no_release_unless_it_is_the_one_that_was_judged_good(
+    other: Snapshot,
+) -> None:
+    assert not other.is_marked_good
+    assert not other.is_release(DIGEST, CONFIG)
 
 
 def test_record_is_open_until_it_ended() -> None:
