@@ -1,7 +1,8 @@
 """Plain values: secrets that do not show, severities in order, errors with their hint, gates found by name."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from fractions import Fraction
 
 import pytest
@@ -13,9 +14,17 @@ from pytest_deploygate.core.errors import (
     ExitStatus,
     TargetError,
 )
+from pytest_deploygate.core.evidence import CheckState, ReportOutcome
 from pytest_deploygate.core.policy import Comparison, Gate, Leniency
-from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import FunctionSpec, Marks, Snapshot, Variant
+from pytest_deploygate.core.record import EntryKind, RolloutRecord
+from pytest_deploygate.core.release import (
+    OWN_TAGS,
+    TAGS_OF_SERVING,
+    FunctionSpec,
+    Marks,
+    Snapshot,
+    Variant,
+)
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import (
@@ -27,6 +36,7 @@ from pytest_deploygate.core.values import (
     Secret,
     Severity,
 )
+from pytest_deploygate.core.verdict import Outcome, ReasonCode
 from tests.core.building import a_gate, a_policy
 
 
@@ -105,6 +115,35 @@ def test_gate_is_strict_unless_told_otherwise() -> None:
     assert (gate.paths, gate.marker) == ((), "")
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (EntryKind, "intent observed moved"),
+        (Variant, "verify twin"),
+        (CheckState, "passed failed error skipped xfailed xpassed flaky crashed not_run"),
+        (ReportOutcome, "passed failed skipped rerun"),
+        (Outcome, "PASSED FAILED UNKNOWN"),
+        (
+            ReasonCode,
+            """held nothing_to_deploy evidence_incomplete gate_unknown trigger_fired trigger_unknown
+            gate_failed score_below_threshold custom requested overridden interrupted stage_failed
+            promote_failed drifted could_not_act rollback_unverified process_lost""",
+        ),
+        (Phase, "readiness candidate live"),
+        (Severity, "critical high medium low"),
+        (Leniency, "fail allow"),
+    ],
+)
+def test_words_of_settings_records_and_reports_do_not_change(kind: type[Enum], words: str) -> None:
+    assert [word.value for word in kind] == words.split()
+
+
+def test_tags_do_not_change() -> None:
+    """Services carry them from one release to the next."""
+    assert OWN_TAGS == ("dg-cand", "dg-verify", "dg-live", "dg-prev", "dg-pver")
+    assert TAGS_OF_SERVING == ("dg-live", "dg-prev", "dg-pver")
+
+
 @pytest.mark.parametrize("comparison", list(Comparison))
 def test_comparison_is_what_its_sign_says(comparison: Comparison) -> None:
     for left in (1, 2, 3):
@@ -172,15 +211,22 @@ def test_what_serves_is_no_release_unless_it_is_the_one_that_was_judged_good(
     assert not other.is_release(DIGEST, CONFIG)
 
 
+RECORD = RolloutRecord(
+    rollout_id=RolloutId("r"),
+    environment=EnvironmentName("e"),
+    purpose="deploy",
+    actor=Actor(user="u", host="h", pid=1),
+    began_at=datetime(2026, 11, 20, 12, tzinfo=UTC),
+    state=State.OPEN,
+)
+
+
 def test_record_is_open_until_it_ended() -> None:
-    now = datetime.now(UTC)
-    record = RolloutRecord(
-        rollout_id=RolloutId("r"),
-        environment=EnvironmentName("e"),
-        purpose="deploy",
-        actor=Actor(user="u", host="h", pid=1),
-        began_at=now,
-        state=State.OPEN,
-    )
-    assert record.is_open
-    assert not replace(record, ended_at=now).is_open
+    assert RECORD.is_open
+    assert not replace(RECORD, ended_at=RECORD.began_at).is_open
+
+
+def test_record_says_to_the_millisecond_how_long_the_rollout_took() -> None:
+    assert RECORD.duration_s is None
+    ended = replace(RECORD, ended_at=RECORD.began_at + timedelta(seconds=61, microseconds=234567))
+    assert ended.duration_s == 61.235
