@@ -79,11 +79,9 @@ def test_error_ends_with_its_hint() -> None:
     assert (Drifted("no", found="f").hint, Drifted("no", found="f", hint="h").hint) == ("", "h")
 
 
-@pytest.mark.parametrize(
-    "error", [DeployGateError("no"), TargetError("no", hint="h"), Drifted("no", found="f")]
-)
-def test_error_can_be_told_by_its_representation(error: DeployGateError) -> None:
-    assert repr(error) == f"{type(error).__name__}('no')"
+def test_error_can_be_told_by_its_representation() -> None:
+    assert repr(DeployGateError("no", hint="h")) == "DeployGateError('no')"
+    assert repr(Drifted("no", found="f")) == "Drifted('no')"
 
 
 def test_exit_statuses_do_not_change() -> None:
