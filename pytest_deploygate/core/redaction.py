@@ -32,7 +32,7 @@ _SHAPES: Final = (
     ),
     (re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}"), rf"\1{MASK}"),
     (re.compile(r"\bya29\.[\w-]+|\beyJ[\w-]+\.[\w-]+\.[\w-]+"), MASK),
-    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@"), rf"\1{MASK}@"),
+    (re.compile(r"://[^\s/@\"']+@"), f"://{MASK}@"),
     (
         re.compile(
             r"-----BEGIN (?P<kind>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=kind)-----",
