@@ -18,12 +18,12 @@ def plan_digest(
     ``baseline`` is None for a first release. Any change of one of the four gives another digest.
     """
     facts = [package, config, _plain(policy), baseline]
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(facts, sort_keys=True)
     return Digest(hashlib.sha256(text.encode()).hexdigest())
 
 
 def _plain(value: object) -> object:
-    """``value`` as what JSON can say; fractions become their exact text."""
+    """``value`` as what JSON can say, different for what is different."""
     if isinstance(value, Enum):
         return str(value.value)
     if is_dataclass(value):
@@ -32,4 +32,4 @@ def _plain(value: object) -> object:
         return {str(_plain(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
-    return value if isinstance(value, (str, bool, int)) or value is None else str(value)
+    return repr(value)

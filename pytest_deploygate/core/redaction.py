@@ -32,7 +32,7 @@ _SHAPES: Final = (
     ),
     (re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}"), rf"\1{MASK}"),
     (re.compile(r"\bya29\.[\w-]+|\beyJ[\w-]+\.[\w-]+\.[\w-]+"), MASK),
-    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@"), rf"\1{MASK}@"),
+    (re.compile(r"://[^\s/@\"']+@"), f"://{MASK}@"),
     (
         re.compile(
             r"-----BEGIN (?P<kind>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=kind)-----",
@@ -83,8 +83,8 @@ class Redactor:
         pieces = [first]
         for piece in others:
             before = pieces[-1]
-            head = max((_overlap(before, form) for form in self._forms), default=0)
-            tail = max((_overlap(form, piece) for form in self._forms), default=0)
+            head = max(_overlap(before, form) for form in self._forms)
+            tail = max(_overlap(form, piece) for form in self._forms)
             pieces[-1] = before[: len(before) - head] + MASK if head else before
             pieces.append(MASK + piece[tail:] if tail else piece)
         return _ELLIPSIS.join(pieces)

@@ -125,10 +125,10 @@ def _outcome(gate: Gate, score: Score, ran: int, evidence: Evidence) -> tuple[Ou
 
 def weighted_ratio(results: tuple[GateResult, ...]) -> Fraction:
     """Mean of the gates' ratios by weight; 0 without gates."""
-    total = sum((r.gate.weight for r in results), Fraction(0))
+    total = sum(r.gate.weight for r in results)
     if not total:
         return Fraction(0)
-    return sum((r.gate.weight * r.score.ratio for r in results), Fraction(0)) / total
+    return sum(r.gate.weight * r.score.ratio for r in results) / total
 
 
 def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:

@@ -110,6 +110,26 @@ def test_weekly_window_inside_one_week_holds_only_there() -> None:
     assert window.ends_at(at("2026-11-24 08:59", "America/New_York")) is None
 
 
+def test_weekly_window_knows_every_day() -> None:
+    for number, day in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), start=23):
+        window = parse(f"{day} 09:00 - {day} 10:00 UTC")
+        ends = [window.ends_at(at(f"2026-11-{n} 09:30", "UTC")) for n in range(23, 30)]
+        assert [end for end in ends if end] == [at(f"2026-11-{number} 10:00", "UTC")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fri 9:00 - mon 07:00 Europe/Berlin",
+        " Fri  09:00  -  MON  7:00  Europe/Berlin ",
+    ],
+)
+def test_window_may_be_written_with_more_or_less(text: str) -> None:
+    window = parse(text)
+    assert window.ends_at(at("2026-11-20 08:59")) is None
+    assert window.ends_at(at("2026-11-20 09:00")) == at("2026-11-23 07:00")
+
+
 @pytest.mark.parametrize(
     ("moment", "holds"),
     [
@@ -146,6 +166,7 @@ def test_the_window_that_ends_last_is_named() -> None:
         ("fri 15:00 - mon 07:00", "neither of the two forms"),
         ("fri 15:00 - mon 07:00 Europe/Berlim", "'Europe/Berlim' is no time zone"),
         ("fri 15:00 - mon 07:00 Europe/../x", "is no time zone"),
+        ("fri :00 - mon 07:00 UTC", "neither of the two forms"),
         ("fri 25:00 - mon 07:00 UTC", "'25:00' is no time of day"),
         ("fri 24:00 - mon 07:00 UTC", "'24:00' is no time of day"),
         ("fri 23:60 - mon 07:00 UTC", "'23:60' is no time of day"),
@@ -189,6 +210,27 @@ def test_end_of_a_window_is_told_in_utc_wherever_the_machine_is(
         time.tzset()
     assert end is not None
     assert end.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("machine", ["America/New_York", "Europe/Berlin", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    ("text", "moment", "end"),
+    [
+        ("mon 00:00 - mon 02:00 Europe/Berlin", "2026-11-23 00:30", "2026-11-23 02:00"),
+        ("sun 22:00 - mon 00:00 Europe/Berlin", "2026-11-22 23:30", "2026-11-23 00:00"),
+    ],
+)
+def test_weekly_window_at_either_end_of_a_week_holds_wherever_the_machine_is(
+    text: str, moment: str, end: str, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the week of the machine is not that of the window."""
+    monkeypatch.setenv("TZ", machine)
+    time.tzset()
+    try:
+        assert parse(text).ends_at(at(moment)) == at(end)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_machine_without_time_zones_is_told_what_to_install(

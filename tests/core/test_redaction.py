@@ -8,6 +8,20 @@ import pytest
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 
 SECRET = "s3cret/with+signs"
+IN_ADDRESSES = """
+X-Goog-Signature X-Goog-Credential X-Amz-Signature X-Amz-Credential X-Amz-Security-Token
+Signature sig token access_token id_token apikey api_key API_KEY key password secret
+"""
+SECRET_NAMES = """
+CLIENT_SECRET SECRETS secret GITHUB_TOKEN TOKENS DB_PASSWORD DB_PASSWD SSH_PASSPHRASE
+MY_CREDENTIALS SHOP_API_KEY APIKEY AWS_ACCESS_KEY_ID ACCESSKEY PRIVATE_KEY_1 PRIVATEKEY
+SIGNING_KEY_1 SIGNINGKEY SLACK_WEBHOOK_URL KEY SSH_KEY ssh_key PAT GITHUB_PAT AUTH NPM_AUTH DSN
+SENTRY_DSN
+"""
+OTHER_NAMES = """
+PATH KEYBOARD KEY_FILE_NAME MONKEY COMPAT PATTERN OAUTH AUTHOR DSN_HOST API_URL ACCESS_LOG
+PRIVATE_NETWORK SIGNING_REGION PASSED
+"""
 
 
 @pytest.mark.parametrize(
@@ -86,16 +100,74 @@ def test_the_longest_value_goes_first() -> None:
     assert Redactor(["zzzzzzzz", "a-zzzzzzzz-b"])("a-zzzzzzzz-b") == "***"
 
 
-def test_variables_are_secret_by_their_names() -> None:
-    variables = {
-        "SHOP_API_KEY": "one",
-        "GITHUB_TOKEN": "two",
-        "DB_PASSWORD": "three",
-        "SENTRY_DSN": "four",
-        "PATH": "five",
-        "KEYBOARD": "six",
-        "GOOGLE_APPLICATION_CREDENTIALS": "/path/to/key.json",
-        "OTHER_CREDENTIALS": "./key.json",
-        "MY_CREDENTIALS": "~/key.json",
-    }
-    assert secrets_among(variables) == {"one", "two", "three", "four"}
+@pytest.mark.parametrize("before", ["?", "?a=1&", "?a=1;"])
+@pytest.mark.parametrize("name", IN_ADDRESSES.split())
+def test_signature_or_key_in_an_address_is_taken_out(name: str, before: str) -> None:
+    address = f"https://x.example/{before}{name}="
+    assert Redactor()(f"{address}a/b%2Bc") == f"{address}***"
+
+
+@pytest.mark.parametrize("after", ["&b=2", ";b=2", " b", "\nb", '"b', "'b", "<b", ">b", ")b", "]b"])
+def test_what_follows_a_signature_stays(after: str) -> None:
+    assert Redactor()(f"x?sig=abc{after}") == f"x?sig=***{after}"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic ***"),
+        ("authorization: bearer  abcdefgh, then", "authorization: bearer  ***, then"),
+        ("Bearer a.b~c+d/e=f-g_h!", "Bearer ***!"),
+        ("Bearer abcdefg", "Bearer abcdefg"),
+        ("forbearer abcdefgh", "forbearer abcdefgh"),
+        ("<ya29.a0-b_c>", "<***>"),
+        ("maya29.a0", "maya29.a0"),
+        ("ya29,a0", "ya29,a0"),
+        ("<eyJhb-G.eyJz_W.s-i_g>", "<***>"),
+        ("eyJhbG.eyJzdW", "eyJhbG.eyJzdW"),
+        ("greyJhbG.eyJzdW.sig", "greyJhbG.eyJzdW.sig"),
+        ("the key=value of it", "the key=value of it"),
+        ("HTTPS://u:p@h", "HTTPS://***@h"),
+        ("url_https://u:p@h", "url_https://***@h"),
+        ("x+y.z-1://u@h and more@h", "x+y.z-1://***@h and more@h"),
+        ("https://h/p/a@b", "https://h/p/a@b"),
+        ("https://h is mail@h", "https://h is mail@h"),
+        ("['https://h', 'a@b']", "['https://h', 'a@b']"),
+        ('["https://h","a@b"]', '["https://h","a@b"]'),
+        ("https://@h", "https://@h"),
+    ],
+)
+def test_secret_is_known_by_its_shape_and_only_by_that(text: str, clean: str) -> None:
+    assert Redactor()(text) == clean
+
+
+@pytest.mark.parametrize("kind", ["PRIVATE KEY", "RSA PRIVATE KEY", "PKCS8 EC PRIVATE KEY"])
+def test_private_key_is_taken_out_whole(kind: str) -> None:
+    key = f"-----BEGIN {kind}-----\nab\ncd\n-----END {kind}-----"
+    assert Redactor()(f"one {key} two {key} three") == "one *** two *** three"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PUBLIC KEY-----\nab\n-----END PUBLIC KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nab\n-----END RSA PRIVATE KEY-----",
+    ],
+)
+def test_what_is_no_private_key_stays(text: str) -> None:
+    assert Redactor()(text) == text
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES.split())
+def test_variable_is_secret_by_its_name(name: str) -> None:
+    assert secrets_among({name: "value"}) == {"value"}
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES.split())
+def test_variable_is_not_secret_by_a_name_that_only_resembles_one(name: str) -> None:
+    assert secrets_among({name: "value"}) == set()
+
+
+@pytest.mark.parametrize("path", ["/path/to/key.json", "./key.json", "~/key.json"])
+def test_path_of_a_file_is_no_secret(path: str) -> None:
+    assert secrets_among({"GOOGLE_APPLICATION_CREDENTIALS": path}) == set()

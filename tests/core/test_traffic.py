@@ -107,9 +107,10 @@ def test_plan_reads_well_in_a_journal() -> None:
         == "svc-00001=90,svc-00002=10;dg-cand>svc-00002"
     )
     assert str(Traffic.of({A: 100})) == "svc-00001=100"
+    assert str(Traffic.of({LATEST: 100})) == "LATEST=100"
 
 
-@pytest.mark.parametrize("text", ["a", "a=x", "a=50", "a=50,a=50", "a=100;t>b,t>c"])
+@pytest.mark.parametrize("text", ["a", "a=x", "a=50", "a=1=100", "a=50,a=50", "a=100;t>b,t>c"])
 def test_text_that_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Traffic.parse(text)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.policy import Comparison, Condition
 from pytest_deploygate.core.triggers import Firing, evaluate
 from pytest_deploygate.core.values import Phase, Severity
@@ -82,6 +82,15 @@ def test_trigger_fires_by_any_of_several_measurements_and_names_the_worst() -> N
     [result] = evaluate((a_trigger("a < 0.85"),), Phase.CANDIDATE, values)
     assert result.firing is Firing.FIRED
     assert result.sentence == "trigger t (high) fired: a is 0.2, and a < 0.85"
+
+
+def test_trigger_that_fires_by_the_platform_names_the_revision() -> None:
+    by_check = Measurement.of("a", 2, check="suites/test_a.py::test_a")
+    by_platform = Measurement.of("a", 3, check=f"{BY_PLATFORM}r-1")
+    [one] = evaluate((a_trigger("a > 1"),), Phase.LIVE, (by_check,))
+    [other] = evaluate((a_trigger("a > 1"),), Phase.LIVE, (by_check, by_platform))
+    assert one.sentence == "trigger t (high) fired: a is 2, and a > 1"
+    assert other.sentence == "trigger t (high) fired: a is 3 (platform: r-1), and a > 1"
 
 
 def test_triggers_are_listed_with_the_gravest_that_fired_first() -> None:

@@ -1,7 +1,8 @@
 """Plain values: secrets that do not show, severities in order, errors with their hint, gates found by name."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from fractions import Fraction
 
 import pytest
@@ -13,9 +14,17 @@ from pytest_deploygate.core.errors import (
     ExitStatus,
     TargetError,
 )
+from pytest_deploygate.core.evidence import CheckState, ReportOutcome
 from pytest_deploygate.core.policy import Comparison, Gate, Leniency
-from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import FunctionSpec, Snapshot, Variant
+from pytest_deploygate.core.record import EntryKind, RolloutRecord
+from pytest_deploygate.core.release import (
+    OWN_TAGS,
+    TAGS_OF_SERVING,
+    FunctionSpec,
+    Marks,
+    Snapshot,
+    Variant,
+)
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import (
@@ -27,6 +36,7 @@ from pytest_deploygate.core.values import (
     Secret,
     Severity,
 )
+from pytest_deploygate.core.verdict import Outcome, ReasonCode
 from tests.core.building import a_gate, a_policy
 
 
@@ -62,10 +72,16 @@ def test_error_ends_with_its_hint() -> None:
     assert str(DeployGateError("no")) == "no"
     assert BuildFailed("no", hint="h", log_url="u").log_url == "u"
     assert str(BuildFailed("no", hint="h")) == "no\n  hint: h"
+    assert str(BuildFailed("no")) == "no"
     assert str(Drifted("no", found="f", hint="h")) == "no\n  hint: h"
     assert TargetError("no").log_url == ""
     assert Drifted("no", found="f").found == "f"
     assert (Drifted("no", found="f").hint, Drifted("no", found="f", hint="h").hint) == ("", "h")
+
+
+def test_error_can_be_told_by_its_representation() -> None:
+    assert repr(DeployGateError("no", hint="h")) == "DeployGateError('no')"
+    assert repr(Drifted("no", found="f")) == "Drifted('no')"
 
 
 def test_exit_statuses_do_not_change() -> None:
@@ -95,6 +111,35 @@ def test_gate_is_strict_unless_told_otherwise() -> None:
     assert (gate.least_checks, gate.required) == (1, True)
     assert (gate.skips, gate.flaky) == (Leniency.FAIL, Leniency.FAIL)
     assert (gate.paths, gate.marker) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (EntryKind, "intent observed moved"),
+        (Variant, "verify twin"),
+        (CheckState, "passed failed error skipped xfailed xpassed flaky crashed not_run"),
+        (ReportOutcome, "passed failed skipped rerun"),
+        (Outcome, "PASSED FAILED UNKNOWN"),
+        (
+            ReasonCode,
+            """held nothing_to_deploy evidence_incomplete gate_unknown trigger_fired trigger_unknown
+            gate_failed score_below_threshold custom requested overridden interrupted stage_failed
+            promote_failed drifted could_not_act rollback_unverified process_lost""",
+        ),
+        (Phase, "readiness candidate live"),
+        (Severity, "critical high medium low"),
+        (Leniency, "fail allow"),
+    ],
+)
+def test_words_of_settings_records_and_reports_do_not_change(kind: type[Enum], words: str) -> None:
+    assert [word.value for word in kind] == words.split()
+
+
+def test_tags_do_not_change() -> None:
+    """Services carry them from one release to the next."""
+    assert OWN_TAGS == ("dg-cand", "dg-verify", "dg-live", "dg-prev", "dg-pver")
+    assert TAGS_OF_SERVING == ("dg-live", "dg-prev", "dg-pver")
 
 
 @pytest.mark.parametrize("comparison", list(Comparison))
@@ -130,15 +175,56 @@ def test_baseline_is_what_serves_alone() -> None:
     assert Snapshot(exists=False).baseline is None
 
 
+DIGEST, CONFIG = "d" * 64, "c" * 64
+SERVES = Snapshot(
+    exists=True,
+    serving=Traffic.of({RevisionName("a"): 100}),
+    marks=Marks(baseline=RevisionName("a"), digest=DIGEST[:63], config=CONFIG[:63]),
+)
+
+
+def test_service_remembers_what_was_judged_good_and_what_it_came_of() -> None:
+    """A label has 63 characters, one less than a digest."""
+    assert SERVES.is_marked_good
+    assert SERVES.is_release(DIGEST, CONFIG)
+    assert not SERVES.is_release("e" + DIGEST[1:], CONFIG)
+    assert not SERVES.is_release(DIGEST, "e" + CONFIG[1:])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SERVES, marks=replace(SERVES.marks, rollout=RolloutId("r"))),
+        replace(SERVES, marks=replace(SERVES.marks, baseline=RevisionName("b"))),
+        replace(SERVES, marks=replace(SERVES.marks, baseline=None)),
+        replace(SERVES, serving=Traffic.of({RevisionName("b"): 100})),
+        replace(SERVES, serving=Traffic.of({RevisionName("a"): 50, RevisionName("b"): 50})),
+        replace(SERVES, serving=Traffic.of({}), marks=replace(SERVES.marks, baseline=None)),
+    ],
+)
+def test_what_serves_is_no_release_unless_it_is_the_one_that_was_judged_good(
+    other: Snapshot,
+) -> None:
+    assert not other.is_marked_good
+    assert not other.is_release(DIGEST, CONFIG)
+
+
+RECORD = RolloutRecord(
+    rollout_id=RolloutId("r"),
+    environment=EnvironmentName("e"),
+    purpose="deploy",
+    actor=Actor(user="u", host="h", pid=1),
+    began_at=datetime(2026, 11, 20, 12, tzinfo=UTC),
+    state=State.OPEN,
+)
+
+
 def test_record_is_open_until_it_ended() -> None:
-    now = datetime.now(UTC)
-    record = RolloutRecord(
-        rollout_id=RolloutId("r"),
-        environment=EnvironmentName("e"),
-        purpose="deploy",
-        actor=Actor(user="u", host="h", pid=1),
-        began_at=now,
-        state=State.OPEN,
-    )
-    assert record.is_open
-    assert not replace(record, ended_at=now).is_open
+    assert RECORD.is_open
+    assert not replace(RECORD, ended_at=RECORD.began_at).is_open
+
+
+def test_record_says_to_the_millisecond_how_long_the_rollout_took() -> None:
+    assert RECORD.duration_s is None
+    ended = replace(RECORD, ended_at=RECORD.began_at + timedelta(seconds=61, microseconds=234567))
+    assert ended.duration_s == 61.235
