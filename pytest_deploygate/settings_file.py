@@ -69,7 +69,8 @@ def recalled(note: Path, text: str) -> Table | None:
         return None
     if not isinstance(known, dict) or known.get("digest") != _digest(text):
         return None
-    return as_table(known["table"])
+    table = known.get("table")
+    return table if isinstance(table, dict) else None
 
 
 def remember(note: Path, text: str, table: Table) -> None:

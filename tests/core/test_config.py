@@ -1,5 +1,6 @@
 """Settings: what is read, and errors that name the file, the key, what is wrong with it and what is allowed."""
 
+import json
 import stat
 from fractions import Fraction
 from pathlib import Path
@@ -227,10 +228,13 @@ def test_settings_that_were_changed_or_found_wrong_are_checked(tmp_path: Path, w
     assert note.read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"digest": "0", "table": {}}'])
-def test_note_of_settings_that_says_nothing_is_passed_over(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b"\xff", b'{"digest": "0", "table": {}}', b'{"digest": "DIGEST"}']
+)
+def test_note_of_settings_that_says_nothing_is_passed_over(tmp_path: Path, damage: bytes) -> None:
     note = remembered(tmp_path, GOOD)
-    note.write_text(damage)
+    digest = json.loads(note.read_bytes())["digest"]
+    note.write_bytes(damage.replace(b"DIGEST", digest.encode()))
     assert load(tmp_path).environment_names == ("local",)
 
 

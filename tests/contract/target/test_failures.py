@@ -330,10 +330,10 @@ def test_a_redeployment_whose_answer_is_lost_is_adopted(
     target = new_target()
     baseline = release(target)
     backup = target.backup(target.snapshot())
+    before = last_call(driver)
     driver.fault(**UPDATE, drop="after")
-    operation = target.begin_restore(backup)
-    assert operation == target.find_operation()
-    assert wait(target, operation) != baseline
+    assert wait(target, target.begin_restore(backup)) != baseline
+    assert len([c for c in driver.calls(after=before) if c["method"] == "PATCH"]) == 1
     assert target.snapshot().serving.sole == baseline
 
 
