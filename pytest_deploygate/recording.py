@@ -81,8 +81,11 @@ class Recorder:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Files that the checks are written in, relative to pytest's root directory, each once."""
-        return tuple(dict.fromkeys(c.location[0] for c in self._checks.values()))
+        """Files that the checks are written in, relative to pytest's root directory, each once.
+
+        Their locations may name other files: compiled ones remember where they were before they were moved.
+        """
+        return tuple(dict.fromkeys(nodeid.partition("::")[0] for nodeid in self._checks))
 
     def waiting(self, phase: Phase) -> tuple[Check, ...]:
         """Checks of a phase that did not run to their end, and of which that was not said yet."""
