@@ -1,4 +1,4 @@
-"""Measures what the processes of a function use."""
+"""Looks at the processes of a function: what they use, and where they listen."""
 
 import contextlib
 import time
@@ -24,7 +24,7 @@ class MemoryMeter:
         Pages that the processes share count once where the system tells (Linux: PSS), since a server forks its workers.
         """
         if time.monotonic() - self._found_at >= _REFRESH_S:
-            self._processes = self._find()
+            self._processes = _family(self._pid)
             self._found_at = time.monotonic()
         total = 0
         for process in self._processes:
@@ -32,11 +32,23 @@ class MemoryMeter:
                 total += _bytes_of(process)
         return total / _MB
 
-    def _find(self) -> list[psutil.Process]:
+
+def _family(pid: int) -> list[psutil.Process]:
+    """The process ``pid`` and its descendants; none if it is gone."""
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    return []
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether the process ``pid`` or a descendant of it listens on ``port``."""
+    for process in _family(pid):
         with contextlib.suppress(psutil.Error):
-            root = psutil.Process(self._pid)
-            return [root, *root.children(recursive=True)]
-        return []
+            for found in process.net_connections(kind="tcp"):
+                if found.status == psutil.CONN_LISTEN and found.laddr.port == port:
+                    return True
+    return False
 
 
 def _bytes_of(process: psutil.Process) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_deploygate.emulator.builder import Build, tail
-from pytest_deploygate.emulator.memory import MemoryMeter, created_at
+from pytest_deploygate.emulator.memory import MemoryMeter, created_at, listens
 from pytest_deploygate.emulator.settings import Settings
 from pytest_deploygate.emulator.state import State
 from pytest_deploygate.emulator.statistics import Statistics
@@ -30,10 +30,16 @@ _POLL_S = 0.25
 _RECENT_S = 2.0
 _GRACE_S = 5.0
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+_PORTS_TRIED = 5
+"""A port that was free when we looked may be somebody else's when the function comes to listen on it."""
 
 
 class StartFailed(Exception):
     """A revision did not begin to listen; the text is the end of its log, or why it could not even be tried."""
+
+
+class _PortTaken(Exception):
+    """Another process listens where the revision was to."""
 
 
 class ImageMissing(StartFailed):
@@ -177,7 +183,12 @@ class Runner:
         spec = self._spec_of(revision)
         if not spec.build.python.exists() or not Path(spec.build.source).is_dir():
             raise ImageMissing(f"Image '{spec.build.digest}' not found.")
-        port = _free_port()
+        for _ in range(_PORTS_TRIED):
+            with contextlib.suppress(_PortTaken):
+                return await self._start_at(_free_port(), revision, spec)
+        raise StartFailed("other processes took every port that it was to listen on")
+
+    async def _start_at(self, port: int, revision: str, spec: LaunchSpec) -> Instance:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         command = [
             str(spec.build.python), str(_LAUNCHER), str(os.getpid()), "--host", "127.0.0.1", "--port", str(port),
@@ -217,6 +228,8 @@ class Runner:
                 await asyncio.sleep(0.02)
             else:
                 writer.close()
+                if not await asyncio.to_thread(listens, instance.process.pid, instance.port):
+                    raise _PortTaken
                 return
         await asyncio.sleep(0)
         raise StartFailed(tail(instance.spec.log) or "the container did not listen in time")

@@ -1,0 +1,87 @@
+"""Instances are told apart from whatever else listens on this machine."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from pytest_deploygate.emulator import runner
+from pytest_deploygate.emulator.builder import Build
+from pytest_deploygate.emulator.runner import LaunchSpec, Runner, StartFailed, clean_path
+from pytest_deploygate.emulator.settings import Settings
+from pytest_deploygate.emulator.state import State
+from pytest_deploygate.emulator.statistics import Statistics
+
+HELLO = "def hello(request):\n    return 'it is me'\n"
+
+
+def spec_in(folder: Path) -> LaunchSpec:
+    """A function that runs in the environment of the tests."""
+    (folder / "main.py").write_text(HELLO)
+    return LaunchSpec(
+        revision="svc-00001",
+        build=Build(
+            digest="d",
+            source=str(folder),
+            environment=sys.prefix,
+            entry_point="hello",
+            source_file="main.py",
+            message="",
+        ),
+        environment={"PATH": clean_path(), "FUNCTION_TARGET": "hello", "K_REVISION": "svc-00001"},
+        memory_mb=512,
+        timeout_s=10,
+        log=folder / "log",
+    )
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which somebody else listens."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+async def answer_of_started(folder: Path) -> str:
+    """What a revision says at the port where it is taken to listen."""
+    state = State(folder)
+    kept = Runner(
+        state,
+        Statistics(),
+        Settings(),
+        spec_of=lambda _: spec_in(folder),
+        ballast_mb=lambda _: 0.0,
+    )
+    try:
+        instance = await kept.start("svc-00001")
+
+        def ask() -> str:
+            address = f"http://127.0.0.1:{instance.port}/"
+            return requests.get(address, timeout=10, headers={"Connection": "close"}).text
+
+        return await asyncio.to_thread(ask)
+    finally:
+        await kept.close()
+        state.close()
+
+
+def test_port_that_somebody_else_took_meanwhile_is_not_taken_for_the_function(
+    tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_port, ports = runner._free_port, [taken]
+    monkeypatch.setattr(runner, "_free_port", lambda: ports.pop() if ports else free_port())
+    assert asyncio.run(answer_of_started(tmp_path)) == "it is me"
+
+
+def test_function_that_finds_no_port_has_not_started(
+    tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_free_port", lambda: taken)
+    with pytest.raises(StartFailed, match="took every port"):
+        asyncio.run(answer_of_started(tmp_path))
