@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.release import FunctionSpec
@@ -34,8 +34,7 @@ _MAPS = (
 """Tables of an environment that add to those of ``[tool.deploygate.function]``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatisticsWindow:
+class StatisticsWindow(NamedTuple):
     """What the platform is asked for: its figures of ``window_s`` seconds that ended ``lag_s`` ago.
 
     ``lag_s`` None is what the platform needs. Of fewer than ``least_requests`` requests it tells no rate and no

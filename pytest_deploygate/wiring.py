@@ -73,7 +73,7 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
             target=LOCAL,
             freeze=(),
             approval="none",
-            statistics=replace(environment.statistics, lag_s=None),
+            statistics=environment.statistics._replace(lag_s=None),
         )
     return environment
 

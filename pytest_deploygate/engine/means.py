@@ -1,7 +1,6 @@
 """What a rollout works with: its ports, its numbers, and who hears what it is doing."""
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pytest_deploygate.core.values import EnvironmentName
 from pytest_deploygate.ports import Clock, Store, Target
@@ -19,8 +18,7 @@ def silent(step: str, detail: str) -> None:
     """A Progress that nobody listens to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
+class EngineSettings(NamedTuple):
     """Numbers that steer a rollout. Budgets are in seconds; ``steps`` ascends to 100 percent."""
 
     steps: tuple[int, ...] = (100,)
@@ -33,12 +31,11 @@ class EngineSettings:
     """First pause between two attempts; doubles up to 15 s."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class Ports(NamedTuple):
     """The adapters that a rollout works with, for one environment."""
 
     environment: EnvironmentName
     target: Target
     store: Store
     clock: Clock
-    settings: EngineSettings = field(default_factory=EngineSettings)
+    settings: EngineSettings = EngineSettings()

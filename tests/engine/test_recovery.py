@@ -1,7 +1,6 @@
 """Recoveries with a lost record, several at once, and processes that wake up too late."""
 
 import threading
-from dataclasses import replace
 
 import pytest
 
@@ -75,7 +74,7 @@ def test_recovery_shows_that_it_lives_however_long_it_takes() -> None:
             assert beaten.wait(30), "nobody on another machine can see that it lives"
 
     world.faults.watchers.append(watch)
-    at_once = replace(ports, settings=replace(ports.settings, lease_ttl_s=0))
+    at_once = ports._replace(settings=ports.settings._replace(lease_ttl_s=0))
     (settled,) = world.settle(at_once, actor)
     assert settled.state is State.REFUSED
 
