@@ -121,8 +121,7 @@ def explained(place: str) -> Generator[None]:
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         raise explain(error, place) from error
     except Exception as error:
-        if not hasattr(
-            error, "sqlstate"
-        ):  # all errors of psycopg have it, which need not be installed
+        # psycopg, which need not be installed: all its errors have this attribute, and no others
+        if not hasattr(error, "sqlstate"):
             raise
         raise explain(error, place) from error

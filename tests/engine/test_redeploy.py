@@ -124,6 +124,19 @@ def test_traffic_stays_where_it_is_until_the_redeployment_is_ready() -> None:
     assert served == [SECOND] * (len(served) - 1) + [back]
 
 
+def die_once_it_was_seen_ready(world: World) -> None:
+    """Die between the journal, where the new revision stands, and the record, which names the lost one."""
+
+    def watch(call: str) -> None:
+        if call == "store.save" and entries(world, "await_backup", EntryKind.OBSERVED):
+            world.faults.watchers.remove(watch)
+            raise Killed(call)
+
+    world.faults.watchers.append(watch)
+    with pytest.raises(Killed):
+        go_back(world)
+
+
 @pytest.mark.parametrize("kill", KILLS)
 def test_recovery_attends_to_the_redeployment_that_a_dead_process_began(kill: Fault) -> None:
     world = lost()
@@ -143,17 +156,8 @@ def test_recovery_attends_to_the_redeployment_that_ended_meanwhile() -> None:
 
 
 def test_recovery_goes_on_with_the_revision_that_was_seen_to_be_ready() -> None:
-    """The process died between the journal, where the revision stands, and the record, which names the lost one."""
     world = lost()
-
-    def watch(call: str) -> None:
-        if call == "store.save" and entries(world, "await_backup", EntryKind.OBSERVED):
-            world.faults.watchers.remove(watch)
-            raise Killed(call)
-
-    world.faults.watchers.append(watch)
-    with pytest.raises(Killed):
-        go_back(world)
+    die_once_it_was_seen_ready(world)
     assert str(FIRST) in newest(world).facts["restore_to"]
     world.recover()
     assert_is_back(world)
@@ -175,15 +179,7 @@ def test_operation_whose_name_nobody_learned_is_waited_for_and_not_trusted(
 
 def test_redeployment_that_was_made_and_then_deleted_is_made_again() -> None:
     world = lost()
-
-    def watch(call: str) -> None:
-        if call == "store.save" and entries(world, "await_backup", EntryKind.OBSERVED):
-            world.faults.watchers.remove(watch)
-            raise Killed(call)
-
-    world.faults.watchers.append(watch)
-    with pytest.raises(Killed):
-        go_back(world)
+    die_once_it_was_seen_ready(world)
     (made,) = entries(world, "await_backup", EntryKind.OBSERVED)
     world.cloud.human_deletes(RevisionName(made.facts["revision"]))
     world.recover()
