@@ -23,7 +23,7 @@ from tests.plugin import projects
 ROLLOUT_COUNT = 100_000
 _GOOD_EVERY = 3
 _TIMES = 25
-MODULES = "import dataclasses, datetime, hashlib, json, pathlib, re, sqlite3, typing"
+MODULES = "import datetime, hashlib, json, pathlib, re, sqlite3, typing"
 """Modules of Python itself without which no record is read: how fast the machine is just now."""
 
 

@@ -1,9 +1,7 @@
 """One place to deploy to, and how it is read from the settings, already checked by the schema."""
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,8 +44,7 @@ class StatisticsWindow(NamedTuple):
     least_requests: int = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Environment(NamedTuple):
     """One place to deploy to. ``target`` is ``local``, ``google`` or the name of an entry point."""
 
     name: EnvironmentName
@@ -63,23 +60,25 @@ class Environment:
     lease_ttl_s: int = 60
     confirmations: int = 3
     secrets_file: str = ""
-    services: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, str] = {}
     freeze: "tuple[FreezeWindow, ...]" = ()
     approval: str = "none"
-    statistics: StatisticsWindow = field(default_factory=StatisticsWindow)
-    rehearsal_variables: Mapping[str, str] = field(default_factory=dict)
+    statistics: StatisticsWindow = StatisticsWindow()
+    rehearsal_variables: Mapping[str, str] = {}
     """Environment variables that a rehearsal on the local cloud adds or replaces."""
     rehearsal_secrets_file: str = ""
-    gates: Mapping[str, Table] = field(default_factory=dict)
+    gates: Mapping[str, Table] = {}
     """What is otherwise about gates here, by name: ``skips``, ``least-checks``."""
 
     @property
     def config_digest(self) -> Digest:
         """Digest of everything that makes a revision apart from its source."""
+        import hashlib
+
         spec = self.spec
         facts = {
             name: getattr(spec, name)
-            for name in FunctionSpec.__dataclass_fields__
+            for name in FunctionSpec._fields
             if name not in ("source", "secrets")
         }
         facts["secrets"] = {k: [s.project, s.name, s.version] for k, s in spec.secrets.items()}

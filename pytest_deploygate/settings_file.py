@@ -5,7 +5,6 @@ found right last, by this schema, and what it says: the same text is right again
 """
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -67,7 +66,7 @@ def recalled(note: Path, text: str) -> Table | None:
         known = json.loads(note.read_bytes())
     except (OSError, ValueError):
         return None
-    if not isinstance(known, dict) or known.get("digest") != _digest(text):
+    if not isinstance(known, dict) or known.get("text") != text or known.get("schema") != _schema():
         return None
     table = known.get("table")
     return table if isinstance(table, dict) else None
@@ -75,7 +74,7 @@ def recalled(note: Path, text: str) -> Table | None:
 
 def remember(note: Path, text: str, table: Table) -> None:
     """Note that ``text`` was found right; where there is no state folder yet, or none that may be written, nothing."""
-    known = json.dumps({"digest": _digest(text), "table": table}, default=str)
+    known = json.dumps({"text": text, "schema": _schema(), "table": table}, default=str)
     with contextlib.suppress(OSError), open(note, "w", encoding="utf-8", opener=_for_owner) as file:
         file.write(known)
 
@@ -84,8 +83,8 @@ def _for_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(_SCHEMA.read_bytes() + b"\0" + text.encode()).hexdigest()
+def _schema() -> str:
+    return _SCHEMA.read_text(encoding="utf-8")
 
 
 # -- checking ------------------------------------------------------------------------------------
@@ -100,7 +99,7 @@ def check(path: Path, table: Table) -> None:
     from jsonschema import Draft202012Validator
 
     errors = sorted(
-        Draft202012Validator(json.loads(_SCHEMA.read_bytes())).iter_errors(table),
+        Draft202012Validator(json.loads(_schema())).iter_errors(table),
         key=lambda error: list(map(str, error.path)),
     )
     lines = [line for error in errors for line in _describe(error)]

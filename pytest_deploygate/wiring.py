@@ -8,7 +8,6 @@ import importlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,9 +64,8 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
     if endpoint == LOCAL and environment.target != LOCAL:
         rehearsal = f"{environment.name}-rehearsal"
         variables = {**environment.spec.variables, **environment.rehearsal_variables}
-        return replace(
-            environment,
-            spec=replace(environment.spec, variables=variables),
+        return environment._replace(
+            spec=environment.spec._replace(variables=variables),
             secrets_file=environment.rehearsal_secrets_file or environment.secrets_file,
             name=type(environment.name)(rehearsal),
             target=LOCAL,

@@ -2,16 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import moment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptBackup:
+class KeptBackup(NamedTuple):
     """One backup. ``condition``: ``whole``, ``damaged``, ``missing``, or ``settings only``."""
 
     backup_identifier: str
@@ -23,8 +22,7 @@ class KeptBackup:
     condition: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backups:
+class Backups(NamedTuple):
     """What ``backups`` shows, newest first."""
 
     environment: str

@@ -6,8 +6,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from pytest_deploygate import ROLLBACK_CHECKS, wiring
@@ -22,8 +22,7 @@ GRACE_S = 30
 """What a session that was told to stop gets before it is killed, besides the budget of a rollback."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(NamedTuple):
     """What the live gates said. ``verdict`` is KEEP, ROLL_BACK or UNKNOWN; ``exit_status`` that of pytest."""
 
     verdict: str

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import click
 
@@ -27,8 +27,7 @@ from pytest_deploygate.environments import Environment
 _TIMEOUT_S = (2, 30)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalService:
+class LocalService(NamedTuple):
     """A function that the local cloud serves; ``serving`` has `REVISION PERCENT`."""
 
     service: str
@@ -36,8 +35,7 @@ class LocalService:
     serving: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalState:
+class LocalState(NamedTuple):
     """What ``local up`` and ``local status`` show."""
 
     is_up: bool
@@ -61,7 +59,7 @@ def _environment(operator: Operator) -> Environment:
     for environment in operator.settings.environments.values():
         if environment.target == wiring.LOCAL:
             return environment
-    return replace(operator.environment(""), target=wiring.LOCAL)
+    return operator.environment("")._replace(target=wiring.LOCAL)
 
 
 @local.command(short_help="Start it, if it is not running.", epilog=examples("deploygate local up"))
@@ -115,8 +113,7 @@ def url(operator: Operator, service: str, *, is_json: bool) -> None:
     out.line(found[0].url)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalLog:
+class LocalLog(NamedTuple):
     """What ``local logs`` shows, oldest line first; ``revision`` is empty for the local cloud's own log."""
 
     revision: str

@@ -1,6 +1,6 @@
 """How commands show what they found: tables on a terminal, plain columns elsewhere, JSON where it is asked for.
 
-A command makes one document, a dataclass; ``--json`` prints exactly its fields, and the text shows the same values.
+A command makes one document, a named tuple; ``--json`` prints exactly its fields, and the text shows the same values.
 """
 
 import contextlib
@@ -9,14 +9,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TextIO, TypeAlias
+from typing import Any, Protocol, TextIO
 
 from pytest_deploygate.core.redaction import Redactor
-
-if TYPE_CHECKING:
-    from dataclasses import Field
 
 GOOD = "green"
 BAD = "bold red"
@@ -33,19 +29,10 @@ _LEAST = 30
 """A last column that is folded to fewer characters than this is no longer read."""
 
 
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar["dict[str, Field[object]]"]
+class Document(Protocol):
+    """A named tuple. Fields are texts, numbers, truths, moments, and lists and mappings of them, or documents."""
 
-
-class _NamedTuple(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
-
-
-Document: TypeAlias = _Dataclass | _NamedTuple
-"""Fields are texts, numbers, truths, moments, and lists and mappings of them, or documents themselves.
-
-Those of the commands that are typed most are named tuples: making their classes takes an eighth of the time.
-"""
 
 
 class Output:
@@ -59,19 +46,15 @@ class Output:
     def _clean(self, text: str) -> str:
         return _CONTROL.sub("?", self._redact(text))
 
-    def _fields_of(self, document: Document) -> object:
-        fields = asdict(document) if is_dataclass(document) else document
-        return _cleaned(fields, self._clean)
-
     def document(self, document: Document) -> None:
         """With ``--json``, the document; else nothing."""
         if self.is_json:
-            text = json.dumps(self._fields_of(document), indent=2, default=_plain)
+            text = json.dumps(_cleaned(document, self._clean), indent=2, default=_plain)
             self._write(text)
 
     def json_line(self, document: Document) -> None:
         """The document as one line of JSON, at once."""
-        self._write(json.dumps(self._fields_of(document), default=_plain))
+        self._write(json.dumps(_cleaned(document, self._clean), default=_plain))
         self.flush()
 
     def flush(self) -> None:

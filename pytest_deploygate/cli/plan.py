@@ -1,7 +1,7 @@
 """``plan``: what a deployment would do now, and what would refuse it. Changes nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import click
 
@@ -19,8 +19,7 @@ from pytest_deploygate.core.finding import Finding
 from pytest_deploygate.environments import Environment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """What ``plan`` shows. ``plan_digest`` is what an approval names; ``left_out`` has the reason for each path."""
 
     environment: str

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import click
 
@@ -45,8 +45,7 @@ from pytest_deploygate.targets import gcloud
 KEPT, LOST = "kept", "lost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollback:
+class Rollback(NamedTuple):
     """What ``rollback`` shows. ``record`` is ``kept``, or ``lost`` where no store could be had.
 
     ``settled`` and ``superseded`` are earlier rollouts that were brought to an end on the way.
@@ -79,8 +78,7 @@ class Rollback:
         return ExitStatus.PROMOTED if checked and checked.holds else ExitStatus.NOT_PROMOTED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(NamedTuple):
     """What was typed."""
 
     to: str | None
@@ -152,7 +150,7 @@ def rollback(
                 out.note("checking what serves now")
                 has_record = found.record == KEPT
                 checked = run_checks(operator, chosen, may_act=False, has_record=has_record)
-                found = replace(found, post_rollback_validation=checked)
+                found = found._replace(post_rollback_validation=checked)
     finally:
         guard.remove()
     out.document(found)
@@ -177,7 +175,7 @@ def _carry_out(
         out.note(f"the record cannot be used, so none is kept: {error.message}")
     with wiring.open_ports(settings, environment, in_memory=True) as ports:
         found = _with_ports(operator, environment, ports, wish, out, guard)
-    return replace(found, record=LOST)
+    return found._replace(record=LOST)
 
 
 def _with_ports(
@@ -206,7 +204,7 @@ def _with_ports(
     operator.record(out, rollout.record)
     notes = _pinned(ports) if rollout.state is State.ROLLED_BACK else ()
     found = _rollback_of(environment, wish, rollout, plan, now, settled, superseded)
-    return replace(found, notes=notes)
+    return found._replace(notes=notes)
 
 
 def _pinned(ports: Ports) -> tuple[str, ...]:

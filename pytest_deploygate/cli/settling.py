@@ -1,8 +1,8 @@
 """``recover``, ``unlock``, ``adopt``: bringing an environment in order after something went wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import click
 
@@ -27,8 +27,7 @@ from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.session.signals import SignalGuard
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(NamedTuple):
     """One rollout that was brought to an end: how it was found, how it ended."""
 
     rollout_id: str
@@ -37,8 +36,7 @@ class Settled:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
+class Recovered(NamedTuple):
     """What ``recover`` shows."""
 
     environment: str
@@ -119,8 +117,7 @@ def recover(operator: Operator, environment: str, wait: float, *, is_json: bool)
 # -- unlock ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unlocked:
+class Unlocked(NamedTuple):
     """What ``unlock`` shows; empty texts where nobody held the lease."""
 
     environment: str
@@ -179,8 +176,7 @@ def unlock(operator: Operator, environment: str, reason: str, *, yes: bool, is_j
 # -- adopt -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
+class Adopted(NamedTuple):
     """What ``adopt`` shows. ``superseded`` are stranded rollouts that this decision ended."""
 
     environment: str

@@ -1,8 +1,8 @@
 """``show``: one rollout with its evidence."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.operator import Operator
@@ -12,8 +12,7 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.ports import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalLine:
+class JournalLine(NamedTuple):
     """One durable step: ``intent`` before an effect, ``observed`` after it, ``moved`` for a change of state."""
 
     sequence: int
@@ -24,8 +23,7 @@ class JournalLine:
     facts: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Shown(NamedTuple):
     """What ``show`` shows. ``checks`` counts what was collected by gate, ``not_passed`` names what did not pass."""
 
     rollout: PastRollout

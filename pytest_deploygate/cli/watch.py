@@ -5,9 +5,9 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from types import FrameType
+from typing import NamedTuple
 
 import click
 
@@ -26,8 +26,7 @@ from pytest_deploygate.environments import Environment
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
+class Round(NamedTuple):
     """One round: a line of text, or one JSON object a line. ``state`` is ROLLED_BACK where it acted."""
 
     number: int

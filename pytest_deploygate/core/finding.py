@@ -1,10 +1,9 @@
 """What is found before a rollout begins."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that preflight found; a blocking one ends the rollout before anything is touched."""
 
     is_blocking: bool

@@ -1,9 +1,9 @@
 """What is kept of rollouts: journal entries (to resume one) and ledger entries (one line per ended rollout)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, unique
+from typing import NamedTuple
 
 from pytest_deploygate.core.rollout import State
 from pytest_deploygate.core.values import Actor, EnvironmentName, RevisionName, RolloutId
@@ -18,8 +18,7 @@ class EntryKind(Enum):
     MOVED = "moved"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalEntry:
+class JournalEntry(NamedTuple):
     """One durable record. ``name`` is the effect (or the event, for MOVED); ``facts`` are plain texts."""
 
     sequence: int
@@ -27,11 +26,10 @@ class JournalEntry:
     kind: EntryKind
     name: str
     state: State
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutRecord:
+class RolloutRecord(NamedTuple):
     """One rollout: who, where, what, and how it stands or ended. ``purpose`` is deploy, rollback or recover.
 
     ``inventory`` maps each gate to its check ids, ``checks`` each gate to ``passed/counted OUTCOME``; ``facts``
@@ -54,10 +52,10 @@ class RolloutRecord:
     score: str = ""
     digest: str = ""
     backup: str = ""
-    inventory: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    gates: Mapping[str, str] = field(default_factory=dict)
-    measurements: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)
+    inventory: Mapping[str, tuple[str, ...]] = {}
+    gates: Mapping[str, str] = {}
+    measurements: Mapping[str, str] = {}
+    facts: Mapping[str, str] = {}
 
     @property
     def is_open(self) -> bool:
@@ -72,8 +70,7 @@ class RolloutRecord:
         return round((self.ended_at - self.began_at).total_seconds(), 3)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(NamedTuple):
     """The right to act on one environment. ``token`` grows with every grant, so a stale holder is told apart.
 
     ``beat`` grows with every heartbeat; whether a holder lives is told by watching it grow, never by clocks.

@@ -1,8 +1,8 @@
 """What is deployed, as values: the function's settings, its revisions, a snapshot of the service."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, unique
+from typing import NamedTuple
 
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import RevisionName, RolloutId
@@ -30,8 +30,7 @@ class Variant(Enum):
     TWIN = "twin"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretRef:
+class SecretRef(NamedTuple):
     """A secret of the platform's secret store; ``version`` is a number or ``latest``."""
 
     name: str
@@ -39,8 +38,7 @@ class SecretRef:
     project: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionSpec:
+class FunctionSpec(NamedTuple):
     """Settings of one Cloud Functions (2nd gen) function in one environment.
 
     ``memory`` is in the platform's words (``1Gi``), ``timeout_s`` 1..3600, ``source`` an absolute path.
@@ -56,11 +54,11 @@ class FunctionSpec:
     cpu: str = ""
     timeout_s: int = 60
     public: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, SecretRef] = field(default_factory=dict)
-    verify_variables: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    build_variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = {}
+    secrets: Mapping[str, SecretRef] = {}
+    verify_variables: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    build_variables: Mapping[str, str] = {}
     service_account: str = ""
     build_service_account: str = ""
     build_worker_pool: str = ""
@@ -84,8 +82,7 @@ class FunctionSpec:
         return bool(self.verify_variables)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marks:
+class Marks(NamedTuple):
     """What the service itself remembers of rollouts (labels), so that a lost store can be made good.
 
     ``rollout`` is set while a rollout is under way. ``baseline`` is then the revision to return to, and afterwards
@@ -98,21 +95,19 @@ class Marks:
     config: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevisionInfo:
+class RevisionInfo(NamedTuple):
     """One revision as the platform describes it. ``image`` identifies its build."""
 
     name: RevisionName
     is_ready: bool
     image: str = ""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, SecretRef] = field(default_factory=dict)
+    variables: Mapping[str, str] = {}
+    secrets: Mapping[str, SecretRef] = {}
     created_at: str = ""
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The service as observed at one moment. ``exists`` is False before the first release; then all else is empty.
 
     ``traffic`` is the plan (it may follow LATEST), ``serving`` the same with LATEST resolved to a revision.
@@ -121,16 +116,16 @@ class Snapshot:
     exists: bool
     service: str = ""
     url: str = ""
-    traffic: Traffic = field(default_factory=lambda: Traffic.of({}))
-    serving: Traffic = field(default_factory=lambda: Traffic.of({}))
-    tag_urls: Mapping[str, str] = field(default_factory=dict)
+    traffic: Traffic = Traffic.of({})
+    serving: Traffic = Traffic.of({})
+    tag_urls: Mapping[str, str] = {}
     etag: str = ""
     is_settled: bool = True
     """Whether the platform has carried out everything that it was told (nothing reconciling, no deployment)."""
     is_public: bool = False
     latest_ready: RevisionName | None = None
     latest_created: RevisionName | None = None
-    marks: Marks = field(default_factory=Marks)
+    marks: Marks = Marks()
 
     @property
     def baseline(self) -> RevisionName | None:

@@ -5,9 +5,8 @@ ROLLED_BACK and REFUSED the baseline, STRANDED nobody can tell and a person must
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, unique
-from typing import Final
+from typing import Final, NamedTuple
 
 from pytest_deploygate.core.errors import IllegalTransition
 from pytest_deploygate.core.values import Phase
@@ -85,8 +84,7 @@ class Effect(Enum):
     RECORD = "record"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One row taken: the state entered and the effect that it asks for."""
 
     state: State

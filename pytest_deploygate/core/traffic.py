@@ -4,7 +4,7 @@ Percentages are whole numbers that add up to 100. A tag gives a revision its own
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
 from pytest_deploygate.core.values import RevisionName
 
@@ -12,28 +12,35 @@ LATEST = RevisionName("LATEST")
 """Stands for "whatever was deployed last" in a traffic plan, as the platform's own LATEST target does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """A whole traffic plan: ``shares`` (revision, percent > 0) and ``tags`` (tag, revision), both sorted.
-
-    Raises:
-        ValueError: a share below 1, shares that do not add up to 100 (none at all is allowed: a service
-            that serves nothing yet), or a revision or tag named twice.
-    """
-
+class _Plan(NamedTuple):
     shares: tuple[tuple[RevisionName, int], ...]
-    tags: tuple[tuple[str, RevisionName], ...] = field(default=())
+    tags: tuple[tuple[str, RevisionName], ...]
 
-    def __post_init__(self) -> None:
-        if self.shares and sum(percent for _, percent in self.shares) != 100:
-            raise ValueError(f"traffic shares do not add up to 100: {self.shares}")
-        if any(percent < 1 for _, percent in self.shares):
-            raise ValueError(f"a traffic share is below 1 percent: {self.shares}")
-        for names in ([r for r, _ in self.shares], [t for t, _ in self.tags]):
+
+class Traffic(_Plan):
+    """A whole traffic plan: ``shares`` (revision, percent > 0) and ``tags`` (tag, revision), both sorted."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        shares: tuple[tuple[RevisionName, int], ...],
+        tags: tuple[tuple[str, RevisionName], ...] = (),
+    ) -> Self:
+        """A plan that is consistent.
+
+        Raises:
+            ValueError: a share below 1, shares that do not add up to 100 (none at all is allowed: a service
+                that serves nothing yet), or a revision or tag named twice.
+        """
+        if shares and sum(percent for _, percent in shares) != 100:
+            raise ValueError(f"traffic shares do not add up to 100: {shares}")
+        if any(percent < 1 for _, percent in shares):
+            raise ValueError(f"a traffic share is below 1 percent: {shares}")
+        for names in ([r for r, _ in shares], [t for t, _ in tags]):
             if len(set(names)) != len(names):
                 raise ValueError(f"named twice in a traffic plan: {names}")
-        object.__setattr__(self, "shares", tuple(sorted(self.shares)))
-        object.__setattr__(self, "tags", tuple(sorted(self.tags)))
+        return super().__new__(cls, tuple(sorted(shares)), tuple(sorted(tags)))
 
     @classmethod
     def of(

@@ -1,8 +1,7 @@
 """Names and plain values shared by all parts: ids, secrets, severities, JSON text helpers."""
 
-from dataclasses import dataclass
 from enum import Enum, unique
-from typing import NewType
+from typing import NamedTuple, NewType
 
 RolloutId = NewType("RolloutId", str)
 """Identifies one rollout; also the correlation id of logs."""
@@ -62,8 +61,7 @@ class Secret:
         return hash(self._text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
+class Actor(NamedTuple):
     """Who acts: a person or CI job on a host, and the process that does it for them."""
 
     user: str

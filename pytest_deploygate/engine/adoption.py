@@ -1,7 +1,5 @@
 """A person vouches for a revision that no rollout judged, so that it can be a baseline or a place to go back to."""
 
-from dataclasses import replace
-
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
 from pytest_deploygate.core.release import Marks
 from pytest_deploygate.core.rollout import Event
@@ -40,7 +38,7 @@ def adopt(
     why = Reason(code=ReasonCode.REQUESTED, sentence=reason)
     try:
         rollout.update(
-            replace(rollout.record, candidate=revision, serving=revision if serves else None)
+            rollout.record._replace(candidate=revision, serving=revision if serves else None)
         )
         if serves:
             rollout.act(

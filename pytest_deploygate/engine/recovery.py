@@ -5,7 +5,7 @@ Settling is idempotent: it observes first, and a second run finds nothing to do.
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pytest_deploygate.core.errors import LockHeld, TargetError, TargetRefused
 from pytest_deploygate.core.record import Lease, RolloutRecord
@@ -115,7 +115,7 @@ def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, 
     reason = Reason(code=ReasonCode.PROCESS_LOST, sentence=sentence)
     lease = _lease_for(ports, None, actor)
     for record in found:
-        rollout = Ledgered(ports, replace(record, serving=serving), lease)
+        rollout = Ledgered(ports, record._replace(serving=serving), lease)
         rollout.keeps_lease = True
         if not record.state.is_final or record.state is State.STRANDED:
             rollout.move(Event.BROKE, {"reason": sentence})

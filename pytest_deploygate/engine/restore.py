@@ -6,7 +6,6 @@ moved to a revision that is neither baseline nor ours is left alone. What cannot
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 from pytest_deploygate.core.errors import (
     Drifted,
@@ -47,7 +46,7 @@ def restore(rollout: Ledgered, reason: Reason) -> None:
     seconds = f"{clock.monotonic() - began:.3f}"
     if failure is None:
         serving = Traffic.parse(rollout.record.facts.get("restore_to", "")).sole
-        rollout.record = replace(rollout.record, serving=serving)
+        rollout.record = rollout.record._replace(serving=serving)
         rollout.note(rollback_seconds=seconds)
         rollout.move(Event.RESTORED, {"seconds": seconds})
         rollout.close(reason)

@@ -1,7 +1,6 @@
 """Going back from what serves to the revision that was chosen: carried out under the lease."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY
 from pytest_deploygate.core.traffic import Traffic
@@ -35,8 +34,7 @@ def roll_back(
     opened(rollout)
     tags = {TAG_LIVE_VERIFY: plan.to_verify} if plan.to_verify is not None else {}
     rollout.update(
-        replace(
-            rollout.record,
+        rollout.record._replace(
             baseline=plan.to,
             candidate=plan.serving.sole,
             serving=plan.serving.sole,

@@ -7,7 +7,7 @@ The first three are refused unless the session has granted the very phase that t
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
@@ -126,8 +126,7 @@ class Rollout(Ledgered):
         self.snapshot = snapshot
         self.package = package
         self.update(
-            replace(
-                self.record,
+            self.record._replace(
                 baseline=snapshot.baseline,
                 serving=snapshot.baseline,
                 digest=package.digest,
@@ -170,12 +169,12 @@ class Rollout(Ledgered):
         verify = None
         if self.ports.target.spec.has_verify:
             verify = self._release(Variant.VERIFY, source, deadline)
-            self.update(replace(self.record, verify=verify))
+            self.update(self.record._replace(verify=verify))
             if not snapshot.exists:
                 snapshot = self._pin(self.ports.target.snapshot())
             source = None
         candidate = self._release(Variant.TWIN, source, deadline)
-        self.update(replace(self.record, candidate=candidate, verify=verify))
+        self.update(self.record._replace(candidate=candidate, verify=verify))
         self._note_build(candidate)
         if verify is not None:
             self._assert_same_build(verify, candidate)
@@ -191,11 +190,11 @@ class Rollout(Ledgered):
             observed=lambda b: {"identifier": b.identifier, "sha256": b.sha256},
         )
         self.ports.store.save_backup(self.ports.environment, backup, self.ports.clock.now())
-        self.update(replace(self.record, backup=backup.identifier))
+        self.update(self.record._replace(backup=backup.identifier))
 
     def _pin(self, snapshot: Snapshot) -> Snapshot:
-        marks = replace(
-            snapshot.marks, rollout=self.record.rollout_id, baseline=self.record.baseline
+        marks = snapshot.marks._replace(
+            rollout=self.record.rollout_id, baseline=self.record.baseline
         )
         self.progress("pinning", f"traffic stays at {snapshot.baseline}")
         return self.act(
@@ -324,7 +323,7 @@ class Rollout(Ledgered):
             self.progress("opening", "anyone may call it now")
             self.act("open", lambda: self.ports.target.set_public(True))
         confirm_answers(self, candidate)
-        self.update(replace(self.record, serving=candidate))
+        self.update(self.record._replace(serving=candidate))
         self.move(Event.SHIFTED)
 
     def finalise(self, reason: Reason) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 from pytest_deploygate.core.errors import DeployGateError, Drifted, LeaseLost, StoreError
@@ -66,13 +65,13 @@ class Ledgered:
 
     def note(self, **facts: str) -> None:
         """Write further facts into the record."""
-        self.update(replace(self.record, facts={**self.record.facts, **facts}))
+        self.update(self.record._replace(facts={**self.record.facts, **facts}))
 
     def move(self, event: Event, facts: Mapping[str, str] | None = None) -> Step:
         """Take the row for ``event``: the new state is durable when this returns."""
         step = advance(self.state, event)
         before = self.state
-        self.record = replace(self.record, state=step.state)
+        self.record = self.record._replace(state=step.state)
         self.journal(EntryKind.MOVED, event.value, {"from": before.value, **(facts or {})})
         self._durably(lambda: self.ports.store.save(self.record, self.lease))
         logger.info(
@@ -153,8 +152,7 @@ class Ledgered:
         """Write how the rollout ended and give the lease back; a stranded one stays open and keeps it."""
         is_stranded = self.state is State.STRANDED
         self.update(
-            replace(
-                self.record,
+            self.record._replace(
                 ended_at=None if is_stranded else self.ports.clock.now(),
                 reason_code=reason.code.value,
                 reason=reason.sentence,

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-from dataclasses import replace
 
 import pytest
 
@@ -96,7 +95,7 @@ class DeployFlow:
         if staged is None or not self._phase(session, Phase.CANDIDATE, rollout):
             return
         if rollout.state is State.SERVING:
-            now = replace(target.snapshot(), is_public=desk.environment.spec.public)
+            now = target.snapshot()._replace(is_public=desk.environment.spec.public)
             deployment = desk.staged(target, staged, now, Phase.LIVE)
             self._judge(session, Phase.LIVE, deployment, rollout)
 
@@ -159,7 +158,7 @@ class DeployFlow:
             self._keeper.start()
             self._watch(rollout)
         rollout.observe(snapshot, package, desk.environment.config_digest)
-        rollout.update(replace(rollout.record, inventory=desk.recorder.inventory))
+        rollout.update(rollout.record._replace(inventory=desk.recorder.inventory))
         desk.terminal.step("rollout", f"{rollout.record.rollout_id} to {ports.environment}")
         desk.terminal.step("packaging", f"{len(package.files)} files, digest {package.digest[:12]}")
         desk.tell_left_out(package)
@@ -299,7 +298,7 @@ class DeployFlow:
             record = with_verdict(record, verdict)
         with contextlib.suppress(DeployGateError):
             url = rollout.ports.target.snapshot().url
-            record = replace(record, facts={**record.facts, "url": url})
+            record = record._replace(facts={**record.facts, "url": url})
         rollout.record = record
         with contextlib.suppress(DeployGateError):
             rollout.update(record)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from pytest_deploygate.core.errors import (
@@ -120,7 +119,7 @@ def ending_without_lease(rollout: Ledgered, error: DeployGateError | None) -> En
         state="PENDING",
         reason=Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence),
         status=ExitStatus.COULD_NOT_ACT if is_restored else ExitStatus.STRANDED,
-        record=replace(record, serving=serving),
+        record=record._replace(serving=serving),
         lines=(
             f"serving: {serving or 'not known'}",
             f"what this rollout left is settled by: deploygate recover {record.environment}",

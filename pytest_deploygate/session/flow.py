@@ -1,6 +1,5 @@
 """What all flows of a session share: their protocol, and evidence in the record."""
 
-from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -37,8 +36,7 @@ def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
         if state.value != "passed"
     }
     score = f"{float(verdict.score):.6f}"
-    return replace(
-        record,
+    return record._replace(
         score=score,
         gates={**record.gates, **gates},
         measurements={**record.measurements, **measured},

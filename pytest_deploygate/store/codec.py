@@ -6,9 +6,7 @@ the hash before it, so that a changed, a missing or an exchanged entry breaks ev
 
 import json
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import sha256
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
 from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
@@ -44,6 +42,8 @@ def canonical(value: object) -> str:
 
 def digest(*parts: str) -> str:
     """SHA-256 over ``parts``, each with its length before it, so that no two lists give the same bytes."""
+    from hashlib import sha256
+
     framed = b"".join(b"%d:%s" % (len(raw), raw) for raw in (part.encode() for part in parts))
     return sha256(framed).hexdigest()
 
@@ -122,9 +122,8 @@ def _actor_json(actor: Actor) -> dict[str, str | int]:
 
 def redacted(record: RolloutRecord) -> RolloutRecord:
     """``record`` as it is kept: its free texts without the secrets that URLs may carry."""
-    return replace(
-        record,
-        actor=replace(record.actor, ci_url=redact(record.actor.ci_url)),
+    return record._replace(
+        actor=record.actor._replace(ci_url=redact(record.actor.ci_url)),
         reason=redact(record.reason),
         measurements={key: redact(value) for key, value in record.measurements.items()},
         facts={key: redact(value) for key, value in record.facts.items()},

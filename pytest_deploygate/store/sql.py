@@ -6,7 +6,6 @@ one moment.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,7 @@ class SqlStore(Ledger):
         """Heartbeat. Raises LeaseLost when the lease is no longer ours."""
         with self._write() as connection:
             current = rows.require_lease(connection, lease)
-            beaten = replace(current, beat=current.beat + 1, beat_at=self._clock.now())
+            beaten = current._replace(beat=current.beat + 1, beat_at=self._clock.now())
             connection.update(
                 _LEASES,
                 "environment",
@@ -139,7 +138,7 @@ class SqlStore(Ledger):
             if row is None:
                 raise rows.unknown(rollout_id)
             rows.require_environment(EnvironmentName(row["environment"]), lease)
-            body = codec.entry_body(replace(entry, facts=self._cleaned(entry.facts)))
+            body = codec.entry_body(entry._replace(facts=self._cleaned(entry.facts)))
             if entry.sequence == row["entries"] and rows.last_body(connection, rollout_id) == body:
                 return
             if entry.sequence != row["entries"] + 1:
@@ -257,8 +256,7 @@ class SqlStore(Ledger):
         )
 
     def _kept(self, record: RolloutRecord) -> RolloutRecord:
-        return replace(
-            record,
+        return record._replace(
             reason=self._clean(record.reason),
             measurements=self._cleaned(record.measurements),
             facts=self._cleaned(record.facts),

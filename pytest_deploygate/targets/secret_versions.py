@@ -6,7 +6,6 @@ its content.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 import requests
@@ -51,7 +50,7 @@ class SecretVersions:
         if wanted not in self._known:
             self._known[wanted] = number = self._ask(*wanted)
             logger.info("target.secret_resolved", extra={"secret": ref.name, "version": number})
-        return replace(ref, version=self._known[wanted])
+        return ref._replace(version=self._known[wanted])
 
     def _ask(self, project: str, name: str, version: str) -> str:
         url = f"{self._base_url}/projects/{project}/secrets/{name}/versions/{version}"

@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -38,19 +37,18 @@ PROMOTED = RolloutRecord(
     backup="backup-1",
     facts={"score.candidate": "0.900000", "score.live": "1.000000"},
 )
-WENT_BACK = replace(
-    PROMOTED,
+WENT_BACK = PROMOTED._replace(
     state=State.ROLLED_BACK,
     reason_code="gate_failed",
     reason="gate health failed",
     serving=RevisionName("svc-1"),
     facts={"score.candidate": "0.500000", "rollback_seconds": "1.5"},
 )
-LATER = replace(WENT_BACK, purpose="rollback-checks", reason_code="trigger_fired")
-BY_HAND = replace(WENT_BACK, purpose="rollback", reason_code="requested")
-REFUSED = replace(PROMOTED, state=State.REFUSED, reason_code="gate_failed", facts={})
-UNCHANGED = replace(PROMOTED, candidate=None, reason_code="nothing_to_deploy")
-OPEN = replace(PROMOTED, state=State.SERVING, ended_at=None)
+LATER = WENT_BACK._replace(purpose="rollback-checks", reason_code="trigger_fired")
+BY_HAND = WENT_BACK._replace(purpose="rollback", reason_code="requested")
+REFUSED = PROMOTED._replace(state=State.REFUSED, reason_code="gate_failed", facts={})
+UNCHANGED = PROMOTED._replace(candidate=None, reason_code="nothing_to_deploy")
+OPEN = PROMOTED._replace(state=State.SERVING, ended_at=None)
 
 
 def event_of(record: RolloutRecord, folder: Path) -> dict[str, object]:
@@ -77,7 +75,7 @@ def test_promotion_is_logged_with_the_fields_of_the_original_task(tmp_path: Path
 def test_failure_is_logged_with_the_fields_of_the_original_task(
     tmp_path: Path, state: State, is_restored: bool
 ) -> None:
-    line = event_of(replace(WENT_BACK, state=state), tmp_path)
+    line = event_of(WENT_BACK._replace(state=state), tmp_path)
     assert (line["level"], line["event"]) == ("ERROR", "deployment.failed")
     assert line["deployment_error"] == "gate health failed"
     assert line["rollback_successful"] is is_restored
@@ -89,8 +87,8 @@ def test_failure_is_logged_with_the_fields_of_the_original_task(
     [
         (REFUSED, "deployment.refused"),
         (LATER, "rollback.completed"),
-        (replace(BY_HAND, state=State.STRANDED), "rollback.failed"),
-        (replace(PROMOTED, purpose="adopt"), "revision.adopted"),
+        (BY_HAND._replace(state=State.STRANDED), "rollback.failed"),
+        (PROMOTED._replace(purpose="adopt"), "revision.adopted"),
     ],
 )
 def test_every_ending_has_one_event(record: RolloutRecord, event: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import shlex
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 PRODUCTION = load(REPOSITORY).environment("production").spec
 """Production as pyproject.toml has it: what is printed must be what was typed by hand for it."""
 HERE = Path("/srv/checkout")
-SPEC = replace(PRODUCTION, source=str(HERE), verify_variables={})
+SPEC = PRODUCTION._replace(source=str(HERE), verify_variables={})
 
 AS_TYPED_BY_HAND = r"""
 gcloud functions deploy process_invoice \
@@ -71,8 +70,7 @@ def test_production_is_deployed_by_the_command_that_was_typed_by_hand() -> None:
 
 
 def test_deploy_names_everything_that_the_settings_name() -> None:
-    spec = replace(
-        SPEC,
+    spec = SPEC._replace(
         public=False,
         cpu="2",
         service_account="runner@p.iam.gserviceaccount.com",
@@ -117,7 +115,7 @@ def test_deploy_names_everything_that_the_settings_name() -> None:
     ("memory", "shown"), [("1Gi", "1GiB"), ("256M", "256MB"), ("512Mi", "512MiB"), ("2G", "2GB")]
 )
 def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
-    [made] = words(gcloud.deploy(replace(SPEC, memory=memory), Variant.TWIN, cwd=HERE))
+    [made] = words(gcloud.deploy(SPEC._replace(memory=memory), Variant.TWIN, cwd=HERE))
     assert f"--memory={shown}" in made
 
 
@@ -126,7 +124,7 @@ def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
     [(HERE, "."), (HERE / "a b", "a b"), (Path("/elsewhere/x"), "/elsewhere/x")],
 )
 def test_source_is_relative_to_where_it_is_pasted(source: Path, shown: str) -> None:
-    [made] = words(gcloud.deploy(replace(SPEC, source=str(source)), Variant.TWIN, cwd=HERE))
+    [made] = words(gcloud.deploy(SPEC._replace(source=str(source)), Variant.TWIN, cwd=HERE))
     assert f"--source={shown}" in made
 
 
@@ -151,14 +149,14 @@ def test_pairs_are_read_back_as_they_were(pairs: dict[str, str]) -> None:
     "value", ["a,b", "it's", 'say "x"', "$HOME `id` $(id)", "a\nb", "back\\slash", "!!", "~/x"]
 )
 def test_values_survive_the_shell(value: str) -> None:
-    spec = replace(SPEC, variables={"A": value, "B": "2"})
+    spec = SPEC._replace(variables={"A": value, "B": "2"})
     [made] = words(gcloud.deploy(spec, Variant.TWIN, cwd=HERE))
     [given_to_gcloud] = [w.partition("=")[2] for w in made if w.startswith("--set-env-vars=")]
     assert read_as_gcloud(given_to_gcloud) == {"A": value, "B": "2"}
 
 
 def test_the_rollout_pins_first_and_ends_with_the_way_back() -> None:
-    spec = replace(SPEC, verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "Staging"})
+    spec = SPEC._replace(verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "Staging"})
     made = gcloud.commands(spec, served(Traffic.of({LATEST: 100})), cwd=HERE)
     calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))
     kinds = [" ".join(call[:3]) for call in calls]

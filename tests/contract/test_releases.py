@@ -1,7 +1,5 @@
 """What is sent to deploy: the settings as the platform takes them, and the mask that names exactly those."""
 
-from dataclasses import replace
-
 import pytest
 from google.cloud import functions_v2
 from google.protobuf import field_mask_pb2, json_format
@@ -27,8 +25,7 @@ SPEC = FunctionSpec(
     variables={"A": "1"},
     secrets={"KEY": SecretRef(name="key", version="7")},
 )
-FULL = replace(
-    SPEC,
+FULL = SPEC._replace(
     cpu="2",
     service_account="runner@p1.iam.gserviceaccount.com",
     ingress="ALLOW_INTERNAL_AND_GCLB",
@@ -116,7 +113,7 @@ def test_a_twin_changes_variables_and_labels_alone() -> None:
 @pytest.mark.parametrize("change", [{"ingress": "ALL"}, {"vpc_egress": "SOME"}])
 def test_a_word_that_the_platform_does_not_have_names_those_it_has(change: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="is none of") as caught:
-        sent(replace(SPEC, **change))  # type: ignore[arg-type]
+        sent(SPEC._replace(**change))  # type: ignore[arg-type]
     assert "UNSPECIFIED" not in caught.value.message
 
 

@@ -1,7 +1,6 @@
 """What every store promises; the same tests for the fake, SQLite and PostgreSQL."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -264,8 +263,7 @@ def test_lease_of_another_environment_does_not_count(store: AnyStore) -> None:
 def test_record_comes_back_whole(opener: Opener) -> None:
     store = opener()
     lease = a_lease(store)
-    record = replace(
-        a_record(),
+    record = a_record()._replace(
         state=State.SERVING,
         ended_at=NOON + timedelta(microseconds=1),
         baseline=R1,
@@ -284,7 +282,7 @@ def test_record_comes_back_whole(opener: Opener) -> None:
     )
     store.begin(record, lease)
     assert opener().rollout(record.rollout_id) == record
-    changed = replace(record, state=State.FINALISING, ended_at=None, verify=None, facts={})
+    changed = record._replace(state=State.FINALISING, ended_at=None, verify=None, facts={})
     store.save(changed, lease)
     assert opener().rollout(record.rollout_id) == changed
 
@@ -352,12 +350,11 @@ def test_save_without_lease_settles_an_unlocked_rollout(store: AnyStore) -> None
 def test_query_strings_and_passwords_of_urls_are_not_kept(store: AnyStore) -> None:
     lease = a_lease(store)
     signed = "put to https://storage/b/o?X-Signature=hunter2&x=1 via postgresql://u:hunter2@db/x"
-    record = replace(
-        a_record(),
+    record = a_record()._replace(
         reason=signed,
         facts={"url": signed},
         measurements={"m": signed},
-        actor=replace(ADA, ci_url="https://ci/1?token=hunter2"),
+        actor=ADA._replace(ci_url="https://ci/1?token=hunter2"),
     )
     store.begin(record, lease)
     store.append(RolloutId("one"), an_entry(1, url=signed), lease)
@@ -397,7 +394,7 @@ def test_history_is_newest_first_and_limited(store: AnyStore) -> None:
 
 
 def test_history_order_does_not_follow_the_wall_clock(store: AnyStore) -> None:
-    recorded(store, a_record("a"), replace(a_record("b"), began_at=NOON - timedelta(days=1)))
+    recorded(store, a_record("a"), a_record("b")._replace(began_at=NOON - timedelta(days=1)))
     assert [r.rollout_id for r in store.history(PROD, 2)] == ["b", "a"]
 
 

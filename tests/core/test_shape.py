@@ -12,15 +12,12 @@ import pytest
 from pytest_deploygate import core
 from pytest_deploygate.core.policy import Leniency
 from pytest_deploygate.core.release import Marks
-from pytest_deploygate.core.rollout import Step
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.values import Phase
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-BY_POSITION = (Step,)
-"""A row of the rollout table reads better without names."""
 GIVEN = {
     "Gate": {
         "threshold": Fraction(1),
@@ -44,7 +41,7 @@ GIVEN = {
 """What is not empty where nobody said anything."""
 
 
-def values() -> "Iterator[type[DataclassInstance]]":
+def _values() -> Iterator[type]:
     for module in pkgutil.iter_modules(core.__path__):
         found = importlib.import_module(f"{core.__name__}.{module.name}")
         own = [
@@ -52,24 +49,43 @@ def values() -> "Iterator[type[DataclassInstance]]":
             for value in vars(found).values()
             if isinstance(value, type) and value.__module__ == found.__name__
         ]
-        yield from (value for value in own if dataclasses.is_dataclass(value))
+        yield from (v for v in own if dataclasses.is_dataclass(v) or hasattr(v, "_fields"))
 
 
-@pytest.mark.parametrize("value", list(values()), ids=lambda v: v.__name__)
-def test_value_is_frozen_slotted_and_made_by_names(value: "type[DataclassInstance]") -> None:
-    assert value.__dataclass_params__.frozen  # type: ignore[attr-defined]  # of every dataclass
-    assert "__slots__" in vars(value)
-    by_name = all(field.kw_only for field in dataclasses.fields(value))
-    assert by_name is (value not in BY_POSITION)
+VALUES = list(_values())
 
 
-@pytest.mark.parametrize("value", list(values()), ids=lambda v: v.__name__)
-def test_value_is_empty_where_nobody_said_anything(value: "type[DataclassInstance]") -> None:
-    found = {
-        field.name: field.default
-        if field.default_factory is dataclasses.MISSING
-        else field.default_factory()
+def defaults_of(value: type) -> dict[str, object]:
+    if not dataclasses.is_dataclass(value):
+        defaults: dict[str, object] = value._field_defaults  # type: ignore[attr-defined]  # a named tuple
+        return defaults
+    made = {
+        field.name: field.default_factory()
         for field in dataclasses.fields(value)
+        if field.default_factory is not dataclasses.MISSING
     }
-    said = {name: what for name, what in found.items() if what and what is not dataclasses.MISSING}
+    given = {
+        field.name: field.default
+        for field in dataclasses.fields(value)
+        if field.default is not dataclasses.MISSING
+    }
+    return {**given, **made}
+
+
+@pytest.mark.parametrize(
+    "value", [v for v in VALUES if dataclasses.is_dataclass(v)], ids=lambda v: v.__name__
+)
+def test_dataclass_is_frozen_and_made_by_names(value: "type[DataclassInstance]") -> None:
+    assert value.__dataclass_params__.frozen  # type: ignore[attr-defined]  # of every dataclass
+    assert all(field.kw_only for field in dataclasses.fields(value))
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda v: v.__name__)
+def test_value_has_no_room_for_what_it_does_not_know(value: type) -> None:
+    assert not any("__dict__" in vars(part) for part in value.__mro__)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda v: v.__name__)
+def test_value_is_empty_where_nobody_said_anything(value: type) -> None:
+    said = {name: what for name, what in defaults_of(value).items() if what}
     assert said == GIVEN.get(value.__name__, {})

@@ -1,6 +1,5 @@
 """Plain values: secrets that do not show, severities in order, errors with their hint, gates found by name."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from fractions import Fraction
@@ -194,12 +193,12 @@ def test_service_remembers_what_was_judged_good_and_what_it_came_of() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        replace(SERVES, marks=replace(SERVES.marks, rollout=RolloutId("r"))),
-        replace(SERVES, marks=replace(SERVES.marks, baseline=RevisionName("b"))),
-        replace(SERVES, marks=replace(SERVES.marks, baseline=None)),
-        replace(SERVES, serving=Traffic.of({RevisionName("b"): 100})),
-        replace(SERVES, serving=Traffic.of({RevisionName("a"): 50, RevisionName("b"): 50})),
-        replace(SERVES, serving=Traffic.of({}), marks=replace(SERVES.marks, baseline=None)),
+        SERVES._replace(marks=SERVES.marks._replace(rollout=RolloutId("r"))),
+        SERVES._replace(marks=SERVES.marks._replace(baseline=RevisionName("b"))),
+        SERVES._replace(marks=SERVES.marks._replace(baseline=None)),
+        SERVES._replace(serving=Traffic.of({RevisionName("b"): 100})),
+        SERVES._replace(serving=Traffic.of({RevisionName("a"): 50, RevisionName("b"): 50})),
+        SERVES._replace(serving=Traffic.of({}), marks=SERVES.marks._replace(baseline=None)),
     ],
 )
 def test_what_serves_is_no_release_unless_it_is_the_one_that_was_judged_good(
@@ -221,10 +220,10 @@ RECORD = RolloutRecord(
 
 def test_record_is_open_until_it_ended() -> None:
     assert RECORD.is_open
-    assert not replace(RECORD, ended_at=RECORD.began_at).is_open
+    assert not RECORD._replace(ended_at=RECORD.began_at).is_open
 
 
 def test_record_says_to_the_millisecond_how_long_the_rollout_took() -> None:
     assert RECORD.duration_s is None
-    ended = replace(RECORD, ended_at=RECORD.began_at + timedelta(seconds=61, microseconds=234567))
+    ended = RECORD._replace(ended_at=RECORD.began_at + timedelta(seconds=61, microseconds=234567))
     assert ended.duration_s == 61.235

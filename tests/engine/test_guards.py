@@ -1,7 +1,6 @@
 """Guards of the engine that no single fault of the grid fires, each by the situation that it is there for."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -138,7 +137,7 @@ def test_tidying_up_stops_when_the_lease_is_lost() -> None:
 def test_split_baseline_is_restored_to_the_same_shares() -> None:
     world = World(Scenario(name="second"))
     service = world.cloud.existing()
-    service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN)
+    service.revisions[FOREIGN] = service.revisions[FIRST]._replace(name=FOREIGN)
     world.cloud.write("before", Traffic.of({FIRST: 70, FOREIGN: 30}, {"theirs": FOREIGN}), None)
     before = world.cloud.peek().traffic
     rollout = observed(world)
@@ -155,7 +154,7 @@ def test_baseline_without_backup_that_is_gone_strands_the_rollout() -> None:
     rollout = observed(world)
     rollout.stage()
     rollout.promote()
-    rollout.update(replace(rollout.record, backup=""))
+    rollout.update(rollout.record._replace(backup=""))
     world.cloud.human_deletes(FIRST)
     rollout.break_off(BAD)
     assert rollout.state is State.STRANDED

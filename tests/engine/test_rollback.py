@@ -1,7 +1,5 @@
 """Going back by hand: where to, where not to, and what becomes of it when anything goes wrong on the way."""
 
-from dataclasses import replace
-
 import pytest
 
 from pytest_deploygate.core.errors import DeployGateError, LockHeld, StoreError, TargetRefused
@@ -70,8 +68,7 @@ def test_rollback_finds_the_way_behind_many_rollouts_that_promoted_nothing() -> 
     world.cloud.write("before", Traffic.of({third.candidate or FIRST: 100}), None)  # without tags
     lease = world.store.acquire_lease(PROD, third.actor, "deploy", third.rollout_id, 60)
     for number in range(30):
-        refused = replace(
-            third,
+        refused = third._replace(
             rollout_id=RolloutId(f"refused-{number}"),
             state=State.REFUSED,
             baseline=third.candidate,
@@ -105,7 +102,7 @@ def test_rollback_after_a_rollback_does_not_return_to_the_bad_release() -> None:
 def test_rollback_refuses_a_place_that_is_no_good(to: RevisionName, why: str) -> None:
     world = promoted_twice()
     service = world.cloud.existing()
-    service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN)
+    service.revisions[FOREIGN] = service.revisions[FIRST]._replace(name=FOREIGN)
     with pytest.raises(TargetRefused, match=why):
         go_back(world, to)
     assert serves(world) == SECOND
@@ -115,7 +112,7 @@ def test_rollback_refuses_a_place_that_is_no_good(to: RevisionName, why: str) ->
 def test_rollback_refuses_a_revision_that_is_not_ready() -> None:
     world = promoted_twice()
     service = world.cloud.existing()
-    service.revisions[FIRST] = replace(service.revisions[FIRST], is_ready=False)
+    service.revisions[FIRST] = service.revisions[FIRST]._replace(is_ready=False)
     with pytest.raises(TargetRefused, match="not ready"):
         go_back(world)
 
@@ -143,7 +140,7 @@ def test_rollback_leaves_a_split_of_traffic() -> None:
 def test_rollback_in_an_emergency_trusts_the_person_who_names_a_revision() -> None:
     world = promoted_twice()
     service = world.cloud.existing()
-    service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN)
+    service.revisions[FOREIGN] = service.revisions[FIRST]._replace(name=FOREIGN)
     ports = world.ports()
     plan = plan_rollback(ports, ports.target.snapshot(), to=FOREIGN, is_emergency=True)
     assert plan.to == FOREIGN
@@ -226,7 +223,7 @@ def test_adopted_revision_is_a_place_to_go_back_to() -> None:
 def test_revision_that_does_not_serve_is_adopted_in_the_record_alone() -> None:
     world = World(Scenario(name="by-hand", by_hand=True))
     service = world.cloud.existing()
-    service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN)
+    service.revisions[FOREIGN] = service.revisions[FIRST]._replace(name=FOREIGN)
     adopt(world.ports(), FOREIGN, actor=world.new_actor(), reason="known from elsewhere")
     assert world.store.is_known_good(PROD, FOREIGN)
     assert world.cloud.changes == []
@@ -237,7 +234,7 @@ def test_revision_that_cannot_serve_is_not_adopted(is_there: bool) -> None:
     world = World(Scenario(name="by-hand", by_hand=True))
     service = world.cloud.existing()
     if is_there:
-        service.revisions[FOREIGN] = replace(service.revisions[FIRST], name=FOREIGN, is_ready=False)
+        service.revisions[FOREIGN] = service.revisions[FIRST]._replace(name=FOREIGN, is_ready=False)
     with pytest.raises(TargetRefused, match="not ready" if is_there else "does not exist"):
         adopt(world.ports(), FOREIGN, actor=world.new_actor(), reason="so be it")
     assert world.store.peek_all() == ()

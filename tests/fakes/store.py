@@ -2,7 +2,6 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
@@ -49,7 +48,7 @@ class FakeStore:
     def beat(self, lease: Lease) -> Lease:
         with self._call("beat"):
             current = self._require(lease)
-            beaten = replace(current, beat=current.beat + 1, beat_at=self._clock.now())
+            beaten = current._replace(beat=current.beat + 1, beat_at=self._clock.now())
             self._leases[lease.environment] = beaten
             return beaten
 
@@ -94,7 +93,7 @@ class FakeStore:
             self._require(lease)
             self._same_environment(self._known(rollout_id).environment, lease)
             facts = {key: codec.redact(value) for key, value in entry.facts.items()}
-            kept = replace(entry, facts=facts)
+            kept = entry._replace(facts=facts)
             entries = self._journals[rollout_id]
             if entries and entries[-1] == kept:
                 return

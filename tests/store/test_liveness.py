@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def actor_of(pid: int) -> Actor:
-    return replace(this_process(), pid=pid, boot_id=f"{machine()}/{start_time(pid)}")
+    return this_process()._replace(pid=pid, boot_id=f"{machine()}/{start_time(pid)}")
 
 
 def test_this_process_is_not_gone() -> None:
@@ -63,7 +62,7 @@ def test_process_is_gone_once_killed_even_before_it_is_reaped(
 
 
 def test_other_process_with_the_same_pid_is_told_apart(child: subprocess.Popen[bytes]) -> None:
-    earlier = replace(actor_of(child.pid), boot_id=f"{machine()}/12345")
+    earlier = actor_of(child.pid)._replace(boot_id=f"{machine()}/12345")
     assert is_gone(earlier) is True
 
 
@@ -80,10 +79,10 @@ def test_other_process_with_the_same_pid_is_told_apart(child: subprocess.Popen[b
 )
 def test_what_cannot_be_seen_from_here_is_not_called_gone(change: dict[str, str]) -> None:
     actor = Actor(user="ada", host=socket.gethostname(), pid=2**22 + 1, boot_id="")
-    gone = replace(actor, boot_id=f"{machine()}/12345")
+    gone = actor._replace(boot_id=f"{machine()}/12345")
     assert is_gone(gone) is True
-    unseen = replace(
-        gone, host=change.get("host", gone.host), boot_id=change.get("boot_id", gone.boot_id)
+    unseen = gone._replace(
+        host=change.get("host", gone.host), boot_id=change.get("boot_id", gone.boot_id)
     )
     assert is_gone(unseen) is None
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -348,7 +347,7 @@ def test_record_without_a_version_is_refused(path: Path) -> None:
 
 def test_full_database_is_told_and_keeps_what_was_written(path: Path, store: SqlStore) -> None:
     lease = filled(store)
-    big = replace(an_entry(5), facts={"text": "x" * 200_000})
+    big = an_entry(5)._replace(facts={"text": "x" * 200_000})
     with store._database.reading() as connection:
         # The next writer gets the same connection.
         connection.rows("PRAGMA max_page_count = 1")

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def make_spec(function: str, source: Path, **changes: object) -> FunctionSpec:
         variables={"SHEET": "production", "MODE": "a, b=c"},
         verify_variables={"SHEET": "staging"},
     )
-    return replace(spec, **changes)  # type: ignore[arg-type]  # names are checked by replace itself
+    return spec._replace(**changes)  # type: ignore[arg-type]  # names are checked by replace itself
 
 
 def make_target(

@@ -1,7 +1,6 @@
 """What is found before anything is touched, each finding with what to do about it."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from google.cloud import run_v2
@@ -25,7 +24,7 @@ def the_one(findings: tuple[Finding, ...]) -> Finding:
 
 def changed(lab: Lab, **changes: object) -> tuple[Finding, ...]:
     """Preflight of the lab's function with other settings."""
-    spec = replace(lab.target.spec, **changes)  # type: ignore[arg-type]
+    spec = lab.target.spec._replace(**changes)  # type: ignore[arg-type]
     target = make_target(lab.driver, spec, lab.home)
     found = target.preflight()
     target.close()
@@ -136,7 +135,7 @@ def altered(lab: Lab, *changes: tuple[str, Reply], **settings: object) -> tuple[
         return Reply(status=answer.status_code, body=answer.content)
 
     with serving() as start:
-        spec = replace(lab.target.spec, **settings)  # type: ignore[arg-type]
+        spec = lab.target.spec._replace(**settings)  # type: ignore[arg-type]
         target = CloudFunctionsTarget(
             spec=spec,
             endpoint=start(answer).url,

@@ -133,7 +133,7 @@ def test_pinning_is_one_write_that_keeps_what_others_put_there(lab: Lab) -> None
     assert after.traffic == Traffic.of(
         {lab.candidate: 100}, {"blue": lab.baseline, TAG_CANDIDATE: lab.candidate}
     )
-    assert after.marks == replace(marks, digest="a" * 63)
+    assert after.marks == marks._replace(digest="a" * 63)
     assert dict(lab.read().labels)["team"] == "billing"
     [change] = [c for c in lab.driver.calls(after=before_pin) if c["method"] == "PATCH"]
     assert "updateMask=traffic,labels" in str(change["query"]).replace("%2C", ",")
