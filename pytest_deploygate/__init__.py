@@ -14,8 +14,10 @@ _HEADER = b"[tool.deploygate"
 
 
 def is_configured(root: Path) -> bool:
-    """Whether the project at ``root`` has a ``[tool.deploygate]``; cheap, for projects that have not."""
+    """Whether the project at ``root`` has a ``[tool.deploygate]``, or may have one; cheap, for projects without."""
     try:
         return _HEADER in (root / FILE).read_bytes()
+    except PermissionError:
+        return True  # whoever reads the settings says what is wrong
     except OSError:
         return False

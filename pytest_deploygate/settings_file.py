@@ -29,9 +29,12 @@ def text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
+        is_missing = isinstance(error, FileNotFoundError)
         raise ConfigError(
             f"{path}: cannot be read: {error.strerror}",
-            hint="run pytest in the directory of a pyproject.toml with a [tool.deploygate] table",
+            hint="run pytest in the directory of a pyproject.toml with a [tool.deploygate] table"
+            if is_missing
+            else "who runs this must be allowed to read it",
         ) from error
 
 

@@ -95,11 +95,11 @@ class Traffic(_Plan):
             ValueError: the text is not such a plan.
         """
         shares_text, _, tags_text = text.partition(";")
-        shares = [pair.partition("=") for pair in shares_text.split(",") if pair]
-        tags = [pair.partition(">") for pair in tags_text.split(",") if pair]
+        shares = [pair.split("=") for pair in shares_text.split(",") if pair]
+        tags = [pair.split(">") for pair in tags_text.split(",") if pair]
         return cls(
-            shares=tuple((RevisionName(r), int(p)) for r, _, p in shares),
-            tags=tuple((t, RevisionName(r)) for t, _, r in tags),
+            shares=tuple((RevisionName(revision), int(percent)) for revision, percent in shares),
+            tags=tuple((tag, RevisionName(revision)) for tag, revision in tags),
         )
 
 

@@ -85,6 +85,13 @@ def test_looking_loads_no_library_that_it_does_not_need(shop: Shop, command: str
     assert not loaded & heavy
 
 
+def test_settings_that_may_not_be_read_are_not_told_as_missing(shop: Shop) -> None:
+    (shop.root / "pyproject.toml").chmod(0)
+    done = shop.run("status", UNPRIVILEGED="1")
+    assert done.status == 4
+    assert f"{shop.root / 'pyproject.toml'}: cannot be read: Permission denied" in done.err
+
+
 def test_status_before_the_first_release_is_no_error(new: Shop) -> None:
     done = new.run("status")
     assert done.status == 0

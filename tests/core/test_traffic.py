@@ -110,7 +110,9 @@ def test_plan_reads_well_in_a_journal() -> None:
     assert str(Traffic.of({LATEST: 100})) == "LATEST=100"
 
 
-@pytest.mark.parametrize("text", ["a", "a=x", "a=50", "a=1=100", "a=50,a=50", "a=100;t>b,t>c"])
+@pytest.mark.parametrize(
+    "text", ["a", "a=x", "a=50", "a=1=100", "a=50,a=50", "a=100;t>b,t>c", "a=100;t", "a=100;t>b>c"]
+)
 def test_text_that_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Traffic.parse(text)
