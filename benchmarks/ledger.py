@@ -1,5 +1,6 @@
 """How long looking at the past takes with 100,000 rollouts in the ledger."""
 
+import os
 import sqlite3
 import statistics
 import subprocess
@@ -67,6 +68,7 @@ def _fill(path: Path) -> None:
                 f"INSERT INTO deploygate_rollouts ({names}) VALUES ({values})", cells
             )
     connection.close()
+    os.sync()  # so that the disk is not busy with it while commands are measured
 
 
 def _best(work: Callable[[], object], times: int) -> list[float]:
