@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.filehost import FileHost, serve_files, serve_files_publicly
+from pytest_deploygate.checks.file_server import FileHost, serve_files, serve_files_publicly
 from pytest_deploygate.checks.probe import Probe, is_loopback
-from pytest_deploygate.checks.sheet import SheetReader
-from pytest_deploygate.checks.traces import TraceFile
 from pytest_deploygate.core.record import RolloutRecord
 from suites.invoices import DELIVERY, DOCUMENTS, ORDER, ROOT, Posting, sheet_of
 from suites.posting import Poster
+from suites.support.sheet import SheetReader
+from suites.support.write_intents import TraceFile
 
 TRY: pytest.StashKey[str] = pytest.StashKey()
 INVOICE_TO_TRY = "test_invoices/creative_coop_CS003837319.pdf"

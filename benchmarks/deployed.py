@@ -14,15 +14,15 @@ import requests
 
 from benchmarks import load
 from benchmarks.figures import Figure, quantile, spread
-from pytest_deploygate.config import load as load_settings
+from pytest_deploygate.config.settings import load as load_settings
+from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.record import EntryKind
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.means import Ports
-from pytest_deploygate.engine.rollback import roll_back
-from pytest_deploygate.engine.way_back import RollbackPlan
-from pytest_deploygate.store.liveness import this_process
+from pytest_deploygate.engine.engine_context import Ports
+from pytest_deploygate.engine.operator_rollback import roll_back
+from pytest_deploygate.engine.rollback_plan import RollbackPlan
+from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import open_ports, select_environment
 from tests.e2e.project import Project, copy_repository, until
 

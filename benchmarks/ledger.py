@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.figures import Figure, spread
+from pytest_deploygate.core.identifiers import EnvironmentName, RevisionName, RolloutId
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import EnvironmentName, RevisionName, RolloutId
-from pytest_deploygate.store import codec, rows
-from pytest_deploygate.store.liveness import this_process
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.store import mapping, serialization
 from pytest_deploygate.store.sql import open_store
+from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import SystemClock
 from tests.plugin import projects
 
@@ -59,8 +59,8 @@ def _fill(path: Path) -> None:
         for number in range(ROLLOUT_COUNT):
             cells = {
                 "entries": 0,
-                "head": codec.CHAIN_START,
-                **rows.rollout_cells(_record(number, began)),
+                "head": serialization.CHAIN_START,
+                **mapping.rollout_cells(_record(number, began)),
             }
             names = ", ".join(cells)
             values = ", ".join(f":{name}" for name in cells)

@@ -1,10 +1,10 @@
 """A target that answers at once and always the same, so that only what stands before it is measured."""
 
-from pytest_deploygate.config import Settings
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.settings import Settings
+from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import Marks, RevisionInfo, Snapshot
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import RevisionName
-from pytest_deploygate.environments import Environment
 from pytest_deploygate.ports import Clock
 
 SERVING = RevisionName("svc-099999")

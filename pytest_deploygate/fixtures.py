@@ -9,7 +9,7 @@ import pytest
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.core.evidence import Measurement
-from pytest_deploygate.stash import DEPLOYMENT, MEASURE_PROPERTY
+from pytest_deploygate.state_keys import DEPLOYMENT, MEASURE_PROPERTY
 
 if TYPE_CHECKING:
     from pytest_deploygate.checks.probe import Probe

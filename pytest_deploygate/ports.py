@@ -12,13 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from pytest_deploygate.core.artifacts import Backup, Package
     from pytest_deploygate.core.evidence import Sample
-    from pytest_deploygate.core.finding import Finding
-    from pytest_deploygate.core.package import Backup, Package
-    from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-    from pytest_deploygate.core.release import FunctionSpec, Marks, RevisionInfo, Snapshot, Variant
-    from pytest_deploygate.core.traffic import Traffic
-    from pytest_deploygate.core.values import (
+    from pytest_deploygate.core.identifiers import (
         Actor,
         BackupId,
         EnvironmentName,
@@ -26,6 +22,10 @@ if TYPE_CHECKING:
         RolloutId,
         Secret,
     )
+    from pytest_deploygate.core.preflight import Finding
+    from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
+    from pytest_deploygate.core.release import FunctionSpec, Marks, RevisionInfo, Snapshot, Variant
+    from pytest_deploygate.core.traffic import Traffic
 
 
 class Clock(Protocol):

@@ -12,18 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_deploygate.config import Settings, load
+from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LockHeld
+from pytest_deploygate.core.identifiers import Secret
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.redaction import Redactor, secrets_among
-from pytest_deploygate.core.values import Secret
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
 
 if TYPE_CHECKING:
-    from pytest_deploygate.emulator.process import LocalCloud
-    from pytest_deploygate.engine.means import Ports, Progress
+    from pytest_deploygate.config.environment import Environment
+    from pytest_deploygate.emulator.lifecycle import LocalCloud
+    from pytest_deploygate.engine.engine_context import Ports, Progress
     from pytest_deploygate.engine.recovery import Recovery
-    from pytest_deploygate.environments import Environment
 
 STATE_VARIABLE = "DEPLOYGATE_STATE"
 """Environment variable that says where the record is kept; wins over ``state`` of the settings."""
@@ -88,7 +88,7 @@ def open_ports(
         ConfigError: credentials or a library are missing, or the local cloud cannot be started.
         StoreError: the record cannot be opened.
     """
-    from pytest_deploygate.engine.means import EngineSettings, Ports
+    from pytest_deploygate.engine.engine_context import EngineSettings, Ports
 
     clock = SystemClock()
     store = open_memory_store(settings, clock) if in_memory else open_store(settings, clock)
@@ -163,26 +163,26 @@ def redactor_for(settings: Settings) -> Redactor:
 
 def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[str, ...]:
     """Write the metrics of all environments wherever the settings and ``variables`` ask for; what went wrong."""
-    from pytest_deploygate import telemetry
+    from pytest_deploygate.telemetry import event_log, metrics, otlp, prometheus
 
     path = settings.prometheus_textfile
-    if not path and not telemetry.has_collector(variables):
+    if not path and not otlp.has_collector(variables):
         return ()
     problems: list[str] = []
     try:
         with contextlib.closing(open_store(settings, SystemClock())) as store:
             found = [
-                telemetry.figures(name, store.history(environment.name, telemetry.HISTORY))
+                metrics.figures(name, store.history(environment.name, metrics.HISTORY))
                 for name, environment in settings.environments.items()
             ]
         if path:
-            telemetry.write_textfile(settings.root / path, found)
+            prometheus.write_textfile(settings.root / path, found)
     except (DeployGateError, OSError) as error:
         problems.append(f"{path or 'metrics'}: {error}")
     else:
-        if telemetry.has_collector(variables):
+        if otlp.has_collector(variables):
             try:
-                telemetry.send(found, log=settings.state_dir / telemetry.LOG)
+                otlp.send(found, log=settings.state_dir / event_log.LOG)
             except (DeployGateError, OSError) as error:
                 problems.append(f"OpenTelemetry: {error}")
     return tuple(problems)
@@ -254,7 +254,7 @@ def open_metrics(settings: Settings, environment: "Environment", clock: Clock) -
     """The platform's own statistics for ``environment``, or None where its target comes from another package."""
     if environment.target not in (LOCAL, GOOGLE):
         return None
-    from pytest_deploygate.targets.monitoring import open_metrics as open_platform_metrics
+    from pytest_deploygate.targets.cloud_monitoring import open_metrics as open_platform_metrics
 
     is_local = environment.target == LOCAL
     return open_platform_metrics(
@@ -281,7 +281,7 @@ def cloud_home(settings: Settings) -> Path:
 
 def local_cloud(settings: Settings, environment: "Environment") -> "LocalCloud":
     """The running local cloud, started if it is not running."""
-    from pytest_deploygate.emulator.process import ensure_running
+    from pytest_deploygate.emulator.lifecycle import ensure_running
 
     home = cloud_home(settings)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -317,7 +317,7 @@ def is_stale(lease: Lease, store: Store, clock: Clock) -> bool:
 
     Watching a silent heartbeat takes the lease's time to live, by this process' own monotonic clock.
     """
-    from pytest_deploygate.store.liveness import is_gone
+    from pytest_deploygate.system.process_identity import is_gone
 
     gone = is_gone(lease.actor)
     if gone is not None:
@@ -343,9 +343,9 @@ def recover(
     Raises:
         LockHeld: a living process still holds the lease.
     """
-    from pytest_deploygate.engine.means import silent
+    from pytest_deploygate.engine.engine_context import silent
     from pytest_deploygate.engine.recovery import RECOVERY, settle_environment
-    from pytest_deploygate.store.liveness import this_process
+    from pytest_deploygate.system.process_identity import this_process
 
     tell = progress or silent
     began = ports.clock.monotonic()

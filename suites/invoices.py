@@ -18,9 +18,9 @@ from pytest_deploygate.checks.contract import Violation, load_schema, violations
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Json
 from pytest_deploygate.checks.probe import Answer
-from pytest_deploygate.checks.rows import InvoiceLine, SheetRow, parse_day, parse_line
-from pytest_deploygate.checks.sheet import SheetReader
-from pytest_deploygate.checks.zapier import Call, HeaderSet, file_call, load_header_sets
+from suites.support.rows import InvoiceLine, SheetRow, parse_day, parse_line
+from suites.support.sheet import SheetReader
+from suites.support.zapier import Call, HeaderSet, file_call, load_header_sets
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ROOT / "test_invoices"

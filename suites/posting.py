@@ -1,6 +1,6 @@
 """Posting documents to the function, reading what the sheet gained by it, and taking exactly that out again.
 
-What is about to be written is noted on disk first (:mod:`pytest_deploygate.checks.traces`). So when a run is killed,
+What is about to be written is noted on disk first (:mod:`suites.support.write_intents`). So when a run is killed,
 the next one that posts to the same tab finds the note and removes the rows of the dead run before it writes any.
 
 In a tab of the checks' own all new rows are theirs. Where the function has no verification revision, its tab is shared
@@ -17,11 +17,11 @@ from typing import TypeVar
 
 from pytest_deploygate.checks.accuracy import Record
 from pytest_deploygate.checks.probe import Answer, Probe
-from pytest_deploygate.checks.rows import SheetRow, parse_line
-from pytest_deploygate.checks.sheet import Rendering, SheetDisturbed, SheetReader, Watermark
-from pytest_deploygate.checks.traces import Trace, TraceFile, with_text
-from pytest_deploygate.checks.zapier import Call
 from suites.invoices import Golden, Posting, golden, upload, vendors
+from suites.support.rows import SheetRow, parse_line
+from suites.support.sheet import Rendering, SheetDisturbed, SheetReader, Watermark
+from suites.support.write_intents import Trace, TraceFile, with_text
+from suites.support.zapier import Call
 
 LONGEST_REQUEST = timedelta(minutes=10)
 """After this a request that nobody waits for any more writes nothing: above the function's own timeout of 540 s."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.values import Phase, Secret
+from pytest_deploygate.core.identifiers import Phase, Secret
 
 
 class DeploymentDamaged(DeployGateError):

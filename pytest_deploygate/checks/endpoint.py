@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pytest_deploygate.core.values import Secret
+from pytest_deploygate.core.identifiers import Secret
 
 Json: TypeAlias = "Mapping[str, Json] | list[Json] | str | int | float | bool | None"
 """A JSON document."""

@@ -22,7 +22,7 @@ from requests.structures import CaseInsensitiveDict
 
 from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.values import Secret
+from pytest_deploygate.core.identifiers import Secret
 
 Files: TypeAlias = Mapping[str, tuple[str, bytes, str]]
 """Parts of a multipart form: field name to (file name, content, content type)."""

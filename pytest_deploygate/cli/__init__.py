@@ -7,7 +7,7 @@ import sys
 def main() -> None:
     """Run the command line; the exit status is one of :class:`pytest_deploygate.core.errors.ExitStatus`."""
     gc.disable()  # what ends in a moment leaves its garbage to the system
-    from pytest_deploygate.cli.quick import command_of
+    from pytest_deploygate.cli.fast_path import command_of
 
     if (command := command_of(sys.argv[1:])) is not None:
         sys.exit(command())

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from pytest_deploygate import __version__
-from pytest_deploygate.cli.endings import ended, interrupted, tell, tell_json
-from pytest_deploygate.cli.operator import Operator
+from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.exit import ended, interrupted, tell, tell_json
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 
@@ -37,17 +37,17 @@ Completion of environments, revisions and rollouts in your shell:
 
 
 _MODULES = {
-    "status": "viewing",
-    "history": "viewing",
-    "show": "viewing",
-    "backups": "viewing",
+    "status": "read_commands",
+    "history": "read_commands",
+    "show": "read_commands",
+    "backups": "read_commands",
     "plan": "plan",
     "rollback": "rollback",
-    "recover": "settling",
-    "unlock": "settling",
-    "adopt": "settling",
+    "recover": "recover",
+    "unlock": "unlock",
+    "adopt": "adopt",
     "watch": "watch",
-    "local": "local",
+    "local": "emulator",
 }
 """The module of each command; only the one that is asked for is loaded."""
 

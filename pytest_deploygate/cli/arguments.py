@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from pytest_deploygate.cli.operator import Operator
+from pytest_deploygate.cli.cli_context import Operator
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.values import EnvironmentName
+from pytest_deploygate.core.identifiers import EnvironmentName
 
 
 def confirm(out: Output, question: str, *, is_sure: bool) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_deploygate.cli.operator import Operator
+from pytest_deploygate.cli.cli_context import Operator
 from pytest_deploygate.cli.output import moment
 
 

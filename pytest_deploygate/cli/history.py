@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from pytest_deploygate.cli.operator import Operator
+from pytest_deploygate.cli.cli_context import Operator
 from pytest_deploygate.cli.output import moment, seconds
+from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.values import EnvironmentName
 from pytest_deploygate.ports import Store
 
 if TYPE_CHECKING:

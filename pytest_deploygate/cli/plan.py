@@ -12,11 +12,11 @@ from pytest_deploygate.cli.arguments import (
     optional_environment,
     pass_operator,
 )
-from pytest_deploygate.cli.operator import Operator
+from pytest_deploygate.cli.cli_context import Operator
 from pytest_deploygate.cli.output import Output
+from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import ExitStatus
-from pytest_deploygate.core.finding import Finding
-from pytest_deploygate.environments import Environment
+from pytest_deploygate.core.preflight import Finding
 
 
 class Plan(NamedTuple):
@@ -79,7 +79,7 @@ def plan(operator: Operator, environment: str, form: str, *, is_json: bool) -> i
 
 
 def _plan(operator: Operator, environment: Environment) -> Plan:
-    from pytest_deploygate.session.findings import look
+    from pytest_deploygate.session.deploy_plan import look
 
     policy = operator.settings.judging(environment).policy
     with wiring.open_ports(operator.settings, environment) as ports:

@@ -18,9 +18,10 @@ from pytest_deploygate.cli.arguments import (
     required_environment,
     yes_option,
 )
-from pytest_deploygate.cli.checks import Checked, run_checks
-from pytest_deploygate.cli.operator import Operator
+from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.live_gates import Checked, run_checks
 from pytest_deploygate.cli.output import BAD, Output, seconds
+from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import (
     DeployGateError,
     ExitStatus,
@@ -28,19 +29,18 @@ from pytest_deploygate.core.errors import (
     StoreError,
     TargetRefused,
 )
+from pytest_deploygate.core.identifiers import BackupId, RevisionName
 from pytest_deploygate.core.release import Snapshot
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import BackupId, RevisionName
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.keeper import LeaseKeeper
-from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.engine.engine_context import Ports
+from pytest_deploygate.engine.heartbeat import LeaseKeeper
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.operator_rollback import roll_back
 from pytest_deploygate.engine.recovery import Recovery, supersede
-from pytest_deploygate.engine.rollback import roll_back
-from pytest_deploygate.engine.session import Ledgered
-from pytest_deploygate.engine.way_back import RollbackPlan, plan_rollback
-from pytest_deploygate.environments import Environment
+from pytest_deploygate.engine.rollback_plan import RollbackPlan, plan_rollback
 from pytest_deploygate.session.signals import SignalGuard
-from pytest_deploygate.targets import gcloud
+from pytest_deploygate.targets import gcloud_commands
 
 KEPT, LOST = "kept", "lost"
 
@@ -209,7 +209,7 @@ def _with_ports(
 
 def _pinned(ports: Ports) -> tuple[str, ...]:
     with contextlib.suppress(DeployGateError):
-        return gcloud.pinned(ports.target.spec, ports.target.snapshot())
+        return gcloud_commands.pinned(ports.target.spec, ports.target.snapshot())
     return ()
 
 

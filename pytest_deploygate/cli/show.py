@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from pytest_deploygate.cli.cli_context import Operator
 from pytest_deploygate.cli.history import PastRollout
-from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
 from pytest_deploygate.core.record import RolloutRecord

@@ -6,18 +6,19 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from pytest_deploygate import watchnotes, wiring
+from pytest_deploygate import wiring
+from pytest_deploygate.cli.cli_context import Operator
 from pytest_deploygate.cli.history import PastRollout
-from pytest_deploygate.cli.operator import Operator
 from pytest_deploygate.cli.output import BAD, DOUBTFUL, Output, moment
+from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus, TargetRefused
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.engine.means import Ports
-from pytest_deploygate.engine.way_back import plan_rollback
-from pytest_deploygate.environments import Environment
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.engine.engine_context import Ports
+from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.ports import Store, Target
+from pytest_deploygate.watchdog import registry
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -107,7 +108,7 @@ def _look(operator: Operator, environment: Environment) -> Status:
         needs_approval=environment.approval == "required",
         watchdogs=[
             note.pid
-            for note in watchnotes.find(operator.settings.state_dir)
+            for note in registry.find(operator.settings.state_dir)
             if note.environment == environment.name
         ],
     )
@@ -154,7 +155,7 @@ def _with_target(
 ) -> tuple[Status, Target | None]:
     """The target, if it can be had without starting the local cloud; the caller closes it."""
     if environment.target == wiring.LOCAL:
-        from pytest_deploygate.emulator.process import find
+        from pytest_deploygate.emulator.lifecycle import find
 
         cloud = find(wiring.cloud_home(operator.settings))
         if cloud is None:
@@ -213,7 +214,7 @@ def _with_way_back(ports: Ports, snapshot: Snapshot, found: Status) -> Status:
 
 
 def _holder(lease: Lease) -> Holder:
-    from pytest_deploygate.store.liveness import is_gone
+    from pytest_deploygate.system.process_identity import is_gone
 
     gone = is_gone(lease.actor)
     return Holder(

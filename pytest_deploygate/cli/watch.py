@@ -17,11 +17,11 @@ from pytest_deploygate.cli.arguments import (
     optional_environment,
     pass_operator,
 )
-from pytest_deploygate.cli.checks import Checked, run_checks
-from pytest_deploygate.cli.operator import Operator
+from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.live_gates import Checked, run_checks
 from pytest_deploygate.cli.output import Output, moment
+from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
-from pytest_deploygate.environments import Environment
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
+from pytest_deploygate.core.identifiers import Digest, RevisionName
 from pytest_deploygate.core.policy import Policy
-from pytest_deploygate.core.values import Digest, RevisionName
 
 
 def plan_digest(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from fractions import Fraction
 
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.identifiers import Phase
 
 
 @unique

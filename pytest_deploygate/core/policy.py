@@ -7,7 +7,7 @@ from enum import Enum, unique
 from fractions import Fraction
 from typing import Final
 
-from pytest_deploygate.core.values import Phase, Severity
+from pytest_deploygate.core.identifiers import Phase, Severity
 
 
 @unique

@@ -5,8 +5,8 @@ from datetime import datetime
 from enum import Enum, unique
 from typing import NamedTuple
 
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Actor, EnvironmentName, RevisionName, RolloutId
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RevisionName, RolloutId
+from pytest_deploygate.core.state_machine import State
 
 
 @unique

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from enum import Enum, unique
 from typing import NamedTuple
 
+from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import RevisionName, RolloutId
 
 TAG_CANDIDATE = "dg-cand"
 """Tag of the revision that would be promoted (production configuration, no traffic)."""

@@ -6,7 +6,7 @@ Percentages are whole numbers that add up to 100. A tag gives a revision its own
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Self
 
-from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.core.identifiers import RevisionName
 
 LATEST = RevisionName("LATEST")
 """Stands for "whatever was deployed last" in a traffic plan, as the platform's own LATEST target does."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import Enum, unique
 
 from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Condition, Trigger
-from pytest_deploygate.core.values import Phase
 
 
 @unique

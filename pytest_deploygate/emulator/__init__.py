@@ -5,5 +5,5 @@ with Google's official clients. It outlives pytest, and it keeps functions, revi
 in its home directory through restarts and ``kill -9``. Side endpoints under ``/_local/`` inject faults and show
 statistics, the log of every traffic list and the log of admin calls. It binds 127.0.0.1 only.
 
-Only :mod:`pytest_deploygate.emulator.process` may be imported outside of that process: it starts, finds and stops it.
+Only :mod:`pytest_deploygate.emulator.lifecycle` may be imported outside of that process: it starts, finds and stops it.
 """

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.emulator.process import ERROR_FILE, LOG_FILE
+from pytest_deploygate.emulator.lifecycle import ERROR_FILE, LOG_FILE
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

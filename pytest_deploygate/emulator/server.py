@@ -15,24 +15,18 @@ from aiohttp import web
 
 from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.emulator import (
-    admin_functions,
-    admin_run,
-    local_api,
-    monitoring_api,
-    project_api,
-    sheets,
-)
-from pytest_deploygate.emulator.admin_log import AdminLog
-from pytest_deploygate.emulator.cloud import CLOUD, Cloud, make_cloud
-from pytest_deploygate.emulator.faults import Rule, keep_rule
-from pytest_deploygate.emulator.process import RUN_FILE, code_identity
-from pytest_deploygate.emulator.runner import StartFailed
-from pytest_deploygate.emulator.settings import load_settings
-from pytest_deploygate.emulator.sheets_store import SheetsStore
-from pytest_deploygate.emulator.sources import MAX_UPLOAD_BYTES
-from pytest_deploygate.emulator.state import STATE_FILE
-from pytest_deploygate.emulator.wire import ApiError
+from pytest_deploygate.emulator.api import functions, local, monitoring, project, run
+from pytest_deploygate.emulator.api.admin_log import AdminLog
+from pytest_deploygate.emulator.api.fault_rules import Rule, keep_rule
+from pytest_deploygate.emulator.api.protobuf_json import ApiError
+from pytest_deploygate.emulator.container import CLOUD, Cloud, make_cloud
+from pytest_deploygate.emulator.emulator_settings import load_settings
+from pytest_deploygate.emulator.lifecycle import RUN_FILE, code_identity
+from pytest_deploygate.emulator.runtime.runner import StartFailed
+from pytest_deploygate.emulator.services.sheets import values_api
+from pytest_deploygate.emulator.services.sheets.spreadsheets import SheetsStore
+from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
+from pytest_deploygate.emulator.storage.state import STATE_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -134,9 +128,9 @@ def make_app(cloud: Cloud) -> web.Application:
         middlewares=[_log_and_errors, _faults], client_max_size=MAX_UPLOAD_BYTES + 1024
     )
     app[CLOUD] = cloud
-    app[local_api.ADMIN_LOG] = AdminLog()
-    app[sheets.SHEETS] = SheetsStore(cloud.state, create_tabs=cloud.settings.create_tabs)
-    for module in (admin_functions, admin_run, monitoring_api, project_api, sheets, local_api):
+    app[local.ADMIN_LOG] = AdminLog()
+    app[values_api.SHEETS] = SheetsStore(cloud.state, create_tabs=cloud.settings.create_tabs)
+    for module in (functions, run, monitoring, project, values_api, local):
         app.add_routes(module.routes())
     return app
 
@@ -193,7 +187,7 @@ def _announce(home: Path, port: int) -> None:
 @web.middleware
 async def _log_and_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors in Google's form, and write down every admin call with its answer."""
-    log = request.app[local_api.ADMIN_LOG]
+    log = request.app[local.ADMIN_LOG]
     is_own = request.path.startswith("/_local/")
     call = (
         None

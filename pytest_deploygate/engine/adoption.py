@@ -1,13 +1,14 @@
 """A person vouches for a revision that no rollout judged, so that it can be a baseline or a place to go back to."""
 
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
+from pytest_deploygate.core.identifiers import Actor, Phase, RevisionName
 from pytest_deploygate.core.release import Marks
-from pytest_deploygate.core.rollout import Event
-from pytest_deploygate.core.values import Actor, Phase, RevisionName
+from pytest_deploygate.core.state_machine import Event
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.means import Ports, Progress, silent
+from pytest_deploygate.engine.engine_context import Ports, Progress, silent
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.engine.session import Grants, Ledgered
 
 
 def adopt(

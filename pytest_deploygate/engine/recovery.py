@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_deploygate.core.errors import LockHeld, TargetError, TargetRefused
+from pytest_deploygate.core.identifiers import Actor, RolloutId
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
-from pytest_deploygate.core.rollout import Event, State
+from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import Actor, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.finish import clear_marks, tidy_or_note
-from pytest_deploygate.engine.keeper import LeaseKeeper
-from pytest_deploygate.engine.means import Ports, Progress, silent
-from pytest_deploygate.engine.operations import begun
-from pytest_deploygate.engine.restore import restore
+from pytest_deploygate.engine.baseline_rollback import restore
+from pytest_deploygate.engine.deploy_operations import begun
+from pytest_deploygate.engine.engine_context import Ports, Progress, silent
+from pytest_deploygate.engine.finalize import clear_marks, tidy_or_note
+from pytest_deploygate.engine.heartbeat import LeaseKeeper
+from pytest_deploygate.engine.journaled_rollout import Ledgered
 from pytest_deploygate.engine.rollout import new_rollout_id
-from pytest_deploygate.engine.session import Ledgered
 
 RECOVERY = "recover"
 """Purpose of the lease under which what a dead process left is settled: a matter of a second, as a rule."""

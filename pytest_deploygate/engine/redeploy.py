@@ -4,6 +4,7 @@ A process that died in the middle leaves the operation's name in the journal; wh
 begun again.
 """
 
+from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import (
     BuildFailed,
     OutcomeUnknown,
@@ -12,17 +13,16 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.package import Backup
+from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import Snapshot
-from pytest_deploygate.core.values import RevisionName
-from pytest_deploygate.engine.operations import (
+from pytest_deploygate.engine.deploy_operations import (
     Begun,
     attend,
     begun,
     deploy,
     wait_for_what_goes_on,
 )
-from pytest_deploygate.engine.session import Ledgered
+from pytest_deploygate.engine.journaled_rollout import Ledgered
 
 BACKUP = "backup"
 """What the journal calls this deployment, beside the variants of a release."""

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
-from pytest_deploygate.core.package import Package
+from pytest_deploygate.core.identifiers import Actor, RevisionName, RolloutId
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
@@ -22,16 +23,16 @@ from pytest_deploygate.core.release import (
     Snapshot,
     Variant,
 )
-from pytest_deploygate.core.rollout import NEEDED_FOR, Event, State, Step
+from pytest_deploygate.core.state_machine import NEEDED_FOR, Event, State, Step
 from pytest_deploygate.core.traffic import Traffic, steps_to
-from pytest_deploygate.core.values import Actor, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason
-from pytest_deploygate.engine.answers import confirm_answers, confirm_tag
-from pytest_deploygate.engine.finish import named, tidy_or_note
-from pytest_deploygate.engine.means import Ports, Progress, silent
-from pytest_deploygate.engine.operations import deploy
-from pytest_deploygate.engine.restore import restore
-from pytest_deploygate.engine.session import Grants, Ledgered
+from pytest_deploygate.engine.baseline_rollback import restore
+from pytest_deploygate.engine.deploy_operations import deploy
+from pytest_deploygate.engine.engine_context import Ports, Progress, silent
+from pytest_deploygate.engine.finalize import named, tidy_or_note
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.permits import Grants
+from pytest_deploygate.engine.traffic_verification import confirm_answers, confirm_tag
 
 
 def _resting(snapshot: Snapshot) -> Traffic:

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine.rollout import Rollout
 

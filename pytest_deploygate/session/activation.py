@@ -6,18 +6,19 @@ What only the deciding process needs is loaded there: a worker of pytest-xdist b
 import pytest
 
 from pytest_deploygate import fixtures, is_configured
-from pytest_deploygate.config import Settings, load
+from pytest_deploygate.collection.gate_marking import GatedItems
+from pytest_deploygate.collection.inventory import Gates, paths_to_collect
+from pytest_deploygate.collection.network_guard import OfflineCollection
+from pytest_deploygate.collection.outcome_audit import PLUGIN, Witness
+from pytest_deploygate.collection.passive_skip import Skipping
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.values import Phase
-from pytest_deploygate.environments import Environment
-from pytest_deploygate.gated import GatedItems, Skipping
-from pytest_deploygate.inventory import Gates, paths_to_collect
-from pytest_deploygate.offline import OfflineCollection
-from pytest_deploygate.session.asked import DeployOptions, read_options
-from pytest_deploygate.session.redacting import Redacting
-from pytest_deploygate.stash import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.session.options import DeployOptions, read_options
+from pytest_deploygate.session.redaction_plugin import Redacting
+from pytest_deploygate.state_keys import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
 from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment
-from pytest_deploygate.witness import PLUGIN, Witness
 
 
 def isolate(config: pytest.Config) -> None:
@@ -62,7 +63,7 @@ def activate(config: pytest.Config) -> None:
     try:
         _activate(config)
     except ConfigError as error:
-        from pytest_deploygate.reporting import write_usage_error
+        from pytest_deploygate.reporting.junit import write_usage_error
 
         write_usage_error(config, error)
         raise pytest.UsageError(str(error)) from error
@@ -85,11 +86,11 @@ def _activate(config: pytest.Config) -> None:
     told = getattr(config, "workerinput", {})
     if WORKER_INPUT in told:
         _choose_paths(config, settings, options)
-        from pytest_deploygate.distributed import Worker
+        from pytest_deploygate.runners.xdist import Worker
 
         register(Worker(config, settings, told, _witness(config)), "deploygate-worker")
         return
-    from pytest_deploygate.session.desk import configuration_of
+    from pytest_deploygate.session.context import configuration_of
 
     memory = environment.spec.memory
     config.stash[DEPLOYMENT] = configuration_of(environment, Phase.READINESS, memory)
@@ -97,7 +98,7 @@ def _activate(config: pytest.Config) -> None:
         register(Skipping(gates), "deploygate-passive")
         return
     if options.mode is Mode.DEPLOY:
-        from pytest_deploygate.session.refusals import refusals
+        from pytest_deploygate.session.option_validation import refusals
 
         found = list(refusals(config, settings.root))
         if found:
@@ -131,19 +132,19 @@ def _witness(config: pytest.Config) -> Witness:
 def _register_controller(
     config: pytest.Config, options: DeployOptions, settings: Settings, environment: Environment
 ) -> None:
-    from pytest_deploygate.phases import InProcessRunner
-    from pytest_deploygate.recording import Recorder
-    from pytest_deploygate.reporting import Terminal
+    from pytest_deploygate.collection.evidence_collector import Recorder
+    from pytest_deploygate.reporting.terminal import Terminal
+    from pytest_deploygate.runners.in_process import InProcessRunner
+    from pytest_deploygate.session.context import Desk
     from pytest_deploygate.session.controller import Controller
-    from pytest_deploygate.session.desk import Desk
-    from pytest_deploygate.session.records import Records
+    from pytest_deploygate.session.session_telemetry import Records
     from pytest_deploygate.session.signals import SignalGuard
 
     is_distributed = bool(config.getoption("numprocesses", None))
     # where workers run the checks, each of them has a witness of its own
     recorder = Recorder(settings.policy, None if is_distributed else _witness(config).contradiction)
     if is_distributed:
-        from pytest_deploygate.distributed import DistributedRunner
+        from pytest_deploygate.runners.xdist import DistributedRunner
 
         runner: DistributedRunner | InProcessRunner = DistributedRunner(config, recorder, settings)
         config.pluginmanager.register(runner, "deploygate-distributed")

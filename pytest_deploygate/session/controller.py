@@ -7,20 +7,21 @@ from collections.abc import Generator
 
 import pytest
 
+from pytest_deploygate.collection.inventory import Gates
+from pytest_deploygate.collection.source_scan import silent_passes
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.inventory import Gates
-from pytest_deploygate.phases import ProcessExit, staying_alive
-from pytest_deploygate.reporting import Ending, JUnit, properties
-from pytest_deploygate.session.deploying import DeployFlow
-from pytest_deploygate.session.desk import Desk
-from pytest_deploygate.session.endings import ending_for
-from pytest_deploygate.session.flow import Flow
-from pytest_deploygate.session.judging import JudgeFlow
-from pytest_deploygate.session.planning import PlanFlow
-from pytest_deploygate.session.sources import silent_passes
-from pytest_deploygate.stash import DECIDED, Mode
+from pytest_deploygate.reporting.junit import JUnit, properties
+from pytest_deploygate.reporting.session_result import Ending
+from pytest_deploygate.runners.in_process import ProcessExit, staying_alive
+from pytest_deploygate.session.context import Desk
+from pytest_deploygate.session.flows.base import Flow
+from pytest_deploygate.session.flows.deploy_flow import DeployFlow
+from pytest_deploygate.session.flows.plan_flow import PlanFlow
+from pytest_deploygate.session.flows.verify_flow import JudgeFlow
+from pytest_deploygate.session.result import ending_for
+from pytest_deploygate.state_keys import DECIDED, Mode
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ def begin(early_config: pytest.Config) -> None:
     """
     known = early_config.known_args_namespace
     if known.deploy_to or known.deploy_env or known.markexpr == ROLLBACK_CHECKS:
-        from pytest_deploygate.witness import PLUGIN, Witness
+        from pytest_deploygate.collection.outcome_audit import PLUGIN, Witness
 
         early_config.pluginmanager.register(Witness(), PLUGIN)
     if known.deploy_to and getattr(known, "xmlpath", None):
@@ -47,7 +47,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     is_asked = config.getoption("help", False) or config.getoption("version", 0)
     if not is_act or is_asked or hasattr(config, "workerinput") or status not in (None, 0):
         return status
-    from pytest_deploygate.stash import DECIDED
+    from pytest_deploygate.state_keys import DECIDED
 
     return status if config.stash.get(DECIDED, False) else 1
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from pytest_deploygate.store.failures import explained
+from pytest_deploygate.store.store_errors import explained
 
 WAIT_MS = 5_000
 """How long a write waits for another writer; longer than any transaction here, shorter than a CI's patience."""

@@ -5,8 +5,8 @@ from enum import Enum, unique
 from typing import NamedTuple
 
 from pytest_deploygate.core.errors import LeaseLost, LockHeld
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import Lease
-from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
 
 
 @unique

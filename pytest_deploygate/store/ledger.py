@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pytest_deploygate.core.errors import StoreError
-from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import (
+from pytest_deploygate.core.identifiers import (
     BackupId,
     EnvironmentName,
     RevisionName,
     RolloutId,
 )
+from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.ports import Clock
-from pytest_deploygate.store import rows
+from pytest_deploygate.store import mapping
 from pytest_deploygate.store.database import Connection, Database
 from pytest_deploygate.store.leases import LeaseEvent
 
 if TYPE_CHECKING:
-    from pytest_deploygate.core.package import Backup
+    from pytest_deploygate.core.artifacts import Backup
 
 Cleaner = Callable[[str], str]
 """Takes out of a text what must not be kept."""
@@ -72,7 +72,7 @@ class Ledger:
     def lease(self, environment: EnvironmentName) -> Lease | None:
         """Who holds the lease."""
         with self._database.reading() as connection:
-            return rows.held_lease(connection, environment)
+            return mapping.held_lease(connection, environment)
 
     def lease_events(self, environment: EnvironmentName, limit: int) -> tuple[LeaseEvent, ...]:
         """Takeovers and broken leases, newest first."""
@@ -83,7 +83,7 @@ class Ledger:
                 environment=environment,
                 count=limit,
             )
-        return tuple(rows.event_from(row) for row in found)
+        return tuple(mapping.event_from(row) for row in found)
 
     # Rollouts and their journals
 
@@ -97,14 +97,14 @@ class Ledger:
                 rollout_id=rollout_id,
             )
         if not found:
-            raise rows.unknown(rollout_id)
-        return rows.chained(rollout_id, found)
+            raise mapping.unknown(rollout_id)
+        return mapping.chained(rollout_id, found)
 
     def rollout(self, rollout_id: RolloutId) -> RolloutRecord | None:
         """One rollout by its id."""
         with self._database.reading() as connection:
-            row = rows.rollout_row(connection, rollout_id)
-        return rows.record_from(row) if row is not None else None
+            row = mapping.rollout_row(connection, rollout_id)
+        return mapping.record_from(row) if row is not None else None
 
     def open_rollouts(self, environment: EnvironmentName) -> tuple[RolloutRecord, ...]:
         """Rollouts that have not ended, oldest first (stranded ones too)."""
@@ -192,7 +192,7 @@ class Ledger:
                 "SELECT * FROM deploygate_backups WHERE environment = :environment ORDER BY at DESC, number DESC",
                 environment=environment,
             )
-        return tuple((datetime.fromisoformat(row["at"]), rows.backup_from(row)) for row in found)
+        return tuple((datetime.fromisoformat(row["at"]), mapping.backup_from(row)) for row in found)
 
     def backup(self, identifier: BackupId) -> "Backup | None":
         """One backup."""
@@ -201,7 +201,7 @@ class Ledger:
                 "SELECT * FROM deploygate_backups WHERE identifier = :identifier",
                 identifier=identifier,
             )
-        return rows.backup_from(row) if row is not None else None
+        return mapping.backup_from(row) if row is not None else None
 
     # Within
 
@@ -227,7 +227,7 @@ class Ledger:
     def _found(self, which: str, **values: str | int) -> tuple[RolloutRecord, ...]:
         with self._database.reading() as connection:
             found = connection.rows(f"SELECT * FROM deploygate_rollouts {which}", **values)  # noqa: S608 # text of ours
-        return tuple(rows.record_from(row) for row in found)
+        return tuple(mapping.record_from(row) for row in found)
 
     def _newest(self, which: str, **values: str) -> tuple[int, RolloutRecord] | None:
         """Number and record of the newest rollout of an environment for which ``which`` holds."""
@@ -237,7 +237,7 @@ class Ledger:
                 f"WHERE environment = :environment AND {which} ORDER BY number DESC LIMIT 1",
                 **values,
             )
-        return (int(row["number"]), rows.record_from(row)) if row is not None else None
+        return (int(row["number"]), mapping.record_from(row)) if row is not None else None
 
 
 _ENDED = {"promoted": State.PROMOTED.value, "rolled_back": State.ROLLED_BACK.value}

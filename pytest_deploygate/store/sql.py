@@ -10,21 +10,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
-from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.values import (
+from pytest_deploygate.core.identifiers import (
     Actor,
     EnvironmentName,
     RolloutId,
 )
+from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.ports import Clock
-from pytest_deploygate.store import codec, leases, rows
+from pytest_deploygate.store import leases, mapping, serialization
 from pytest_deploygate.store.database import Connection
 from pytest_deploygate.store.leases import LeaseEventKind
 from pytest_deploygate.store.ledger import Cleaner, Ledger
-from pytest_deploygate.store.places import open_database
+from pytest_deploygate.store.url import open_database
 
 if TYPE_CHECKING:
-    from pytest_deploygate.core.package import Backup
+    from pytest_deploygate.core.artifacts import Backup
 
 _LEASES, _ROLLOUTS, _BACKUPS = "deploygate_leases", "deploygate_rollouts", "deploygate_backups"
 
@@ -45,7 +45,7 @@ def open_store(url: str, clock: Clock, clean: Cleaner = str) -> "SqlStore":
 
 def open_memory_store(clock: Clock, clean: Cleaner = str) -> "SqlStore":
     """A store that ends with this process, for the emergency in which no other one can be had."""
-    from pytest_deploygate.store.memory import MemoryDatabase
+    from pytest_deploygate.store.memory_database import MemoryDatabase
 
     return SqlStore(MemoryDatabase(), clock, path=None, clean=clean)
 
@@ -65,7 +65,7 @@ class SqlStore(Ledger):
     ) -> Lease:
         """Take the lease if nobody holds it. Raises LockHeld with the holder's description."""
         with self._write() as connection:
-            current = rows.held_lease(connection, environment)
+            current = mapping.held_lease(connection, environment)
             if current is not None:
                 raise leases.held(current)
             return self._grant(connection, environment, actor, purpose, rollout_id, ttl_s)
@@ -73,14 +73,14 @@ class SqlStore(Ledger):
     def beat(self, lease: Lease) -> Lease:
         """Heartbeat. Raises LeaseLost when the lease is no longer ours."""
         with self._write() as connection:
-            current = rows.require_lease(connection, lease)
+            current = mapping.require_lease(connection, lease)
             beaten = current._replace(beat=current.beat + 1, beat_at=self._clock.now())
             connection.update(
                 _LEASES,
                 "environment",
                 environment=lease.environment,
                 beat=beaten.beat,
-                beat_at=codec.time_text(beaten.beat_at),
+                beat_at=serialization.time_text(beaten.beat_at),
             )
             return beaten
 
@@ -98,7 +98,7 @@ class SqlStore(Ledger):
     ) -> Lease:
         """Replace a lease found dead, if it is still exactly ``stale``. Raises LockHeld otherwise."""
         with self._write() as connection:
-            current = rows.held_lease(connection, stale.environment)
+            current = mapping.held_lease(connection, stale.environment)
             if current is None or not leases.is_same(current, stale):
                 raise leases.moved(stale.environment, current)
             self._note(connection, LeaseEventKind.TAKEN_OVER, current, actor, purpose)
@@ -107,7 +107,7 @@ class SqlStore(Ledger):
     def break_lease(self, environment: EnvironmentName, actor: Actor, reason: str) -> Lease | None:
         """Remove whatever lease there is, recording who and why; returns it."""
         with self._write() as connection:
-            current = rows.held_lease(connection, environment)
+            current = mapping.held_lease(connection, environment)
             if current is not None:
                 self._note(connection, LeaseEventKind.BROKEN, current, actor, reason)
                 connection.update(_LEASES, "environment", environment=environment, is_held=0)
@@ -118,14 +118,14 @@ class SqlStore(Ledger):
     def begin(self, record: RolloutRecord, lease: Lease) -> None:
         """Record a new rollout. Raises LeaseLost when the lease is not ours."""
         with self._write() as connection:
-            rows.require_lease(connection, lease)
-            rows.require_environment(record.environment, lease)
-            if rows.rollout_row(connection, record.rollout_id) is not None:
+            mapping.require_lease(connection, lease)
+            mapping.require_environment(record.environment, lease)
+            if mapping.rollout_row(connection, record.rollout_id) is not None:
                 raise StoreError(
                     f"the rollout {record.rollout_id} is recorded already", hint="this is a bug"
                 )
-            cells = rows.rollout_cells(self._kept(record))
-            connection.insert(_ROLLOUTS, entries=0, head=codec.CHAIN_START, **cells)
+            cells = mapping.rollout_cells(self._kept(record))
+            connection.insert(_ROLLOUTS, entries=0, head=serialization.CHAIN_START, **cells)
 
     def append(self, rollout_id: RolloutId, entry: JournalEntry, lease: Lease) -> None:
         """Add to the journal; ``entry.sequence`` must follow the last. Raises LeaseLost, JournalDamaged.
@@ -133,13 +133,16 @@ class SqlStore(Ledger):
         The very entry that was written last is accepted again, so that a caller whose answer was lost may repeat.
         """
         with self._write() as connection:
-            rows.require_lease(connection, lease)
-            row = rows.rollout_row(connection, rollout_id)
+            mapping.require_lease(connection, lease)
+            row = mapping.rollout_row(connection, rollout_id)
             if row is None:
-                raise rows.unknown(rollout_id)
-            rows.require_environment(EnvironmentName(row["environment"]), lease)
-            body = codec.entry_body(entry._replace(facts=self._cleaned(entry.facts)))
-            if entry.sequence == row["entries"] and rows.last_body(connection, rollout_id) == body:
+                raise mapping.unknown(rollout_id)
+            mapping.require_environment(EnvironmentName(row["environment"]), lease)
+            body = serialization.entry_body(entry._replace(facts=self._cleaned(entry.facts)))
+            if (
+                entry.sequence == row["entries"]
+                and mapping.last_body(connection, rollout_id) == body
+            ):
                 return
             if entry.sequence != row["entries"] + 1:
                 raise JournalDamaged(
@@ -147,7 +150,7 @@ class SqlStore(Ledger):
                     f"rollout {rollout_id}",
                     hint=f"somebody else acted: 'deploygate show {rollout_id}'",
                 )
-            seal = codec.entry_hash(row["head"], rollout_id, entry.sequence, body)
+            seal = serialization.entry_hash(row["head"], rollout_id, entry.sequence, body)
             connection.insert(
                 "deploygate_journal",
                 rollout_id=rollout_id,
@@ -167,16 +170,16 @@ class SqlStore(Ledger):
         """
         with self._write() as connection:
             if lease is not None:
-                rows.require_lease(connection, lease)
-                rows.require_environment(record.environment, lease)
+                mapping.require_lease(connection, lease)
+                mapping.require_environment(record.environment, lease)
             else:
-                current = rows.held_lease(connection, record.environment)
+                current = mapping.held_lease(connection, record.environment)
                 if current is not None and current.rollout_id == record.rollout_id:
                     raise leases.lost(current, current)
-            row = rows.rollout_row(connection, record.rollout_id)
+            row = mapping.rollout_row(connection, record.rollout_id)
             if row is None:
-                raise rows.unknown(record.rollout_id)
-            connection.update(_ROLLOUTS, "rollout_id", **rows.rollout_cells(self._kept(record)))
+                raise mapping.unknown(record.rollout_id)
+            connection.update(_ROLLOUTS, "rollout_id", **mapping.rollout_cells(self._kept(record)))
 
     # Backups
 
@@ -185,7 +188,7 @@ class SqlStore(Ledger):
         cells: dict[str, str | int | None] = {
             "identifier": backup.identifier,
             "environment": environment,
-            "at": codec.time_text(at),
+            "at": serialization.time_text(at),
             "revision": backup.revision,
             "path": backup.path,
             "sha256": backup.sha256,
@@ -227,12 +230,12 @@ class SqlStore(Ledger):
             "environment": environment,
             "token": lease.token,
             "is_held": 1,
-            "actor": codec.actor_text(actor),
+            "actor": serialization.actor_text(actor),
             "purpose": purpose,
             "rollout_id": rollout_id,
-            "since": codec.time_text(now),
+            "since": serialization.time_text(now),
             "beat": 0,
-            "beat_at": codec.time_text(now),
+            "beat_at": serialization.time_text(now),
             "ttl_s": ttl_s,
         }
         if before is None:
@@ -247,10 +250,10 @@ class SqlStore(Ledger):
         connection.insert(
             "deploygate_lease_events",
             environment=old.environment,
-            at=codec.time_text(self._clock.now()),
+            at=serialization.time_text(self._clock.now()),
             kind=kind.value,
-            actor=codec.actor_text(actor),
-            reason=codec.redact(self._clean(reason)),
+            actor=serialization.actor_text(actor),
+            reason=serialization.redact(self._clean(reason)),
             token=old.token,
             rollout_id=old.rollout_id,
         )

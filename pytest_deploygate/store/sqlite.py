@@ -12,7 +12,7 @@ from pathlib import Path
 from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.store import database, schema
 from pytest_deploygate.store.database import Connection, Database, Dialect
-from pytest_deploygate.store.failures import explained
+from pytest_deploygate.store.store_errors import explained
 
 SMALLEST_BYTES = 512
 """Smallest page of SQLite (https://www.sqlite.org/fileformat.html, 1.3.2); it takes shorter files for new ones."""

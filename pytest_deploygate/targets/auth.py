@@ -16,7 +16,7 @@ from google.auth.transport.requests import AuthorizedSession, Request
 from google.oauth2 import id_token
 
 from pytest_deploygate.core.errors import ConfigError, TargetRefused, TargetUnavailable
-from pytest_deploygate.core.values import Secret
+from pytest_deploygate.core.identifiers import Secret
 from pytest_deploygate.ports import Clock
 
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import (
     ConfigError,
     OutcomeUnknown,
@@ -16,13 +17,12 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.finding import Finding
-from pytest_deploygate.core.package import Backup, Package
+from pytest_deploygate.core.identifiers import RevisionName, Secret
+from pytest_deploygate.core.preflight import Finding
 from pytest_deploygate.core.release import FunctionSpec, Marks, RevisionInfo, Snapshot, Variant
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import RevisionName, Secret
 from pytest_deploygate.ports import Clock
-from pytest_deploygate.targets import archive, gcloud, secretscan
+from pytest_deploygate.targets import gcloud_commands, secret_scan, source_archive
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -58,12 +58,12 @@ class CloudFunctionsTarget:
         is_local: bool,
         timeout_s: float = _CALL_S,
     ) -> None:
+        from pytest_deploygate.targets.api_caller import Caller
         from pytest_deploygate.targets.auth import CallTokens
-        from pytest_deploygate.targets.calls import Caller
         from pytest_deploygate.targets.clients import base_url, connect
-        from pytest_deploygate.targets.functions import Functions
+        from pytest_deploygate.targets.functions_api import Functions
+        from pytest_deploygate.targets.run_api import Services
         from pytest_deploygate.targets.secret_versions import SecretVersions
-        from pytest_deploygate.targets.services import Services
 
         self._spec = spec
         self._home = home
@@ -95,7 +95,7 @@ class CloudFunctionsTarget:
     def preflight(self) -> tuple[Finding, ...]:
         """Everything that can be found wrong without changing anything."""
         from pytest_deploygate.targets.clients import base_url
-        from pytest_deploygate.targets.preflight import Preflight
+        from pytest_deploygate.targets.preflight_checks import Preflight
 
         return Preflight(
             spec=self._spec,
@@ -110,7 +110,7 @@ class CloudFunctionsTarget:
 
     def snapshot(self) -> Snapshot:
         """The service as it is now."""
-        from pytest_deploygate.targets import wire
+        from pytest_deploygate.targets import converters
 
         function = self._seen()
         if function is None:
@@ -118,8 +118,8 @@ class CloudFunctionsTarget:
         name = self._service_name(function)
         service = self._services.get(name)
         if service is None:
-            return Snapshot(exists=False, marks=wire.marks_of(function.labels))
-        return wire.snapshot_of(function, service, is_public=self._seen_public(name))
+            return Snapshot(exists=False, marks=converters.marks_of(function.labels))
+        return converters.snapshot_of(function, service, is_public=self._seen_public(name))
 
     def _seen(self) -> "functions_v2.Function | None":
         """The function as it is, or as it was seen last when its API does not answer.
@@ -157,10 +157,10 @@ class CloudFunctionsTarget:
 
     def revision(self, name: RevisionName) -> RevisionInfo | None:
         """One revision, or None if the platform no longer has it."""
-        from pytest_deploygate.targets import wire
+        from pytest_deploygate.targets import converters
 
         found = self._services.revision(self._service_name(self._seen()), name)
-        return None if found is None else wire.revision_info(found)
+        return None if found is None else converters.revision_info(found)
 
     def find_operation(self) -> str | None:
         """Name of an unfinished deployment operation of the function, or None."""
@@ -175,7 +175,7 @@ class CloudFunctionsTarget:
         Raises:
             TargetUnavailable: nobody answered, or with a server error.
         """
-        from pytest_deploygate.targets.answers import revision_at
+        from pytest_deploygate.targets.revision_probe import revision_at
 
         is_public = self._is_public if self._is_public is not None else self.snapshot().is_public
         try:
@@ -199,7 +199,7 @@ class CloudFunctionsTarget:
 
     def gcloud_commands(self, snapshot: Snapshot | None, steps: tuple[int, ...]) -> tuple[str, ...]:
         """The same rollout in gcloud's words, ready to paste into a shell."""
-        return gcloud.commands(self._spec, snapshot, steps=steps, cwd=Path.cwd())
+        return gcloud_commands.commands(self._spec, snapshot, steps=steps, cwd=Path.cwd())
 
     # -- before staging --------------------------------------------------------------------------
 
@@ -210,16 +210,16 @@ class CloudFunctionsTarget:
             ConfigError: it must not be shipped, or a plain variable looks like a secret.
         """
         finds = [
-            *secretscan.scan_variables(self._spec.variables, where="variables"),
-            *secretscan.scan_variables(self._spec.verify_variables, where="verify-environment"),
-            *secretscan.scan_variables(self._spec.build_variables, where="build-variables"),
+            *secret_scan.scan_variables(self._spec.variables, where="variables"),
+            *secret_scan.scan_variables(self._spec.verify_variables, where="verify-environment"),
+            *secret_scan.scan_variables(self._spec.build_variables, where="build-variables"),
         ]
         if finds:
             raise ConfigError(
                 "; ".join(str(find) for find in finds),
                 hint="Put it into Secret Manager and name it under `secrets`.",
             )
-        return archive.make_package(
+        return source_archive.make_package(
             Path(self._spec.source),
             home=self._home,
             entry_point=self._spec.entry_point,
@@ -228,7 +228,7 @@ class CloudFunctionsTarget:
 
     def backup(self, snapshot: Snapshot) -> Backup:
         """Fetch source and settings of what serves to this side."""
-        from pytest_deploygate.targets import backups
+        from pytest_deploygate.targets import source_backups
 
         if snapshot.baseline is None:
             raise TargetRefused(
@@ -237,7 +237,7 @@ class CloudFunctionsTarget:
             )
         function = self._functions.need()
         service = self._services.need(self._service_name(function))
-        return backups.make(
+        return source_backups.make(
             self._functions, function, service, snapshot.baseline, self._home / "backups"
         )
 
@@ -249,8 +249,8 @@ class CloudFunctionsTarget:
 
     def begin_release(self, variant: Variant, source: str | None, marks: Marks) -> str:
         """Ask for a new revision; returns the operation's name without waiting."""
-        from pytest_deploygate.targets import wire
-        from pytest_deploygate.targets.releases import begin, release
+        from pytest_deploygate.targets import converters
+        from pytest_deploygate.targets.deploy_requests import begin, release
 
         function = self._functions.get()
         if function is None and source is None:
@@ -261,31 +261,31 @@ class CloudFunctionsTarget:
         known = dict(function.labels) if function is not None else {}
         wanted, paths = release(
             self._spec,
-            variables=wire.kept_variables(function) | dict(self._spec.variables_of(variant)),
+            variables=converters.kept_variables(function) | dict(self._spec.variables_of(variant)),
             secrets=self._secrets.resolve(self._spec),
-            labels=wire.marked(known | dict(self._spec.labels), marks),
-            source=None if source is None else wire.storage_source(source),
+            labels=converters.marked(known | dict(self._spec.labels), marks),
+            source=None if source is None else converters.storage_source(source),
         )
         is_new = function is None
         return begin(self._functions, wanted, None if is_new else paths, self._clock)
 
     def begin_restore(self, backup: Backup) -> str:
         """Ask for a new revision made of ``backup``; returns the operation's name without waiting."""
-        from pytest_deploygate.targets import backups, wire
-        from pytest_deploygate.targets.releases import begin, restoration
+        from pytest_deploygate.targets import converters, source_backups
+        from pytest_deploygate.targets.deploy_requests import begin, restoration
 
-        path, before = backups.read(backup)
+        path, before = source_backups.read(backup)
         labels = self._functions.need().labels
-        source = wire.storage_source(self._functions.upload(path))
+        source = converters.storage_source(self._functions.upload(path))
         return begin(self._functions, *restoration(before, source, labels), self._clock)
 
     def await_release(
         self, operation: str, *, progress: Callable[[str], None], budget_s: float
     ) -> RevisionName:
         """Wait for what was begun; may be called again after a crash."""
-        from pytest_deploygate.targets import deployments, wire
+        from pytest_deploygate.targets import converters, deployment_wait
 
-        ended = deployments.wait(
+        ended = deployment_wait.wait(
             self._functions, operation, clock=self._clock, progress=progress, budget_s=budget_s
         )
         config = ended.function.service_config
@@ -294,9 +294,9 @@ class CloudFunctionsTarget:
                 f"the operation {operation} has ended and names no revision",
                 hint="Look at the function: deploygate status",
             )
-        name = wire.short(config.revision)
+        name = converters.short(config.revision)
         found = self._services.revision(self._service_name(ended.function), name)
-        info = None if found is None else wire.revision_info(found)
+        info = None if found is None else converters.revision_info(found)
         if info is None or not info.is_ready:
             note = "it is gone" if info is None else info.note or "it is not ready"
             raise StartFailed(
@@ -318,7 +318,7 @@ class CloudFunctionsTarget:
         self, to: Traffic, *, expect: Traffic, marks: Marks | None = None
     ) -> Snapshot:
         """Write the whole plan ``to`` if ``expect`` still serves; foreign tags are kept."""
-        from pytest_deploygate.targets import wire
+        from pytest_deploygate.targets import converters
 
         function = self._seen()
         if function is None:
@@ -329,7 +329,7 @@ class CloudFunctionsTarget:
         name = self._service_name(function)
         is_public = self._seen_public(name)  # before the write: what fails after it is no refusal
         service = self._services.shift(name, to, expect=expect, marks=marks)
-        return wire.snapshot_of(function, service, is_public=is_public)
+        return converters.snapshot_of(function, service, is_public=is_public)
 
     def set_public(self, is_public: bool) -> None:
         """Let anyone call the service, or nobody without a token."""
@@ -338,7 +338,7 @@ class CloudFunctionsTarget:
 
     def delete_function(self) -> None:
         """Remove a function whose first release was not promoted. Refuses when the service is public."""
-        from pytest_deploygate.targets import deployments
+        from pytest_deploygate.targets import deployment_wait
 
         function = self._functions.get()
         if function is None:
@@ -351,7 +351,7 @@ class CloudFunctionsTarget:
             )
         operation = self._functions.delete()
         if operation is not None:
-            deployments.wait(
+            deployment_wait.wait(
                 self._functions,
                 operation,
                 clock=self._clock,
@@ -361,11 +361,11 @@ class CloudFunctionsTarget:
 
     def delete_revision(self, name: RevisionName) -> None:
         """Remove one revision that has neither traffic nor tag; one that is gone is success."""
-        from pytest_deploygate.targets import wire
+        from pytest_deploygate.targets import converters
 
         service_name = self._service_name()
         service = self._services.need(service_name)
-        plan = wire.resolved(wire.plan_of(service), wire.latest_ready(service))
+        plan = converters.resolved(converters.plan_of(service), converters.latest_ready(service))
         if plan.percent(name) or name in dict(plan.tags).values():
             raise TargetRefused(
                 f"the revision {name} has traffic or a tag and was not deleted: {plan}",

@@ -13,8 +13,8 @@ from google.api_core.exceptions import from_http_response
 
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
-from pytest_deploygate.targets.calls import Caller
-from pytest_deploygate.targets.failures import API_IS_OFF, answer_of
+from pytest_deploygate.targets.api_caller import Caller
+from pytest_deploygate.targets.api_errors import API_IS_OFF, answer_of
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from fractions import Fraction
 
 import pytest
 
-from pytest_deploygate.checks.placeholder import find_placeholders
 from suites.invoices import ORDER, Posting, contract_violations, total_of
 from suites.posting import Poster
+from suites.support.placeholder import find_placeholders
 
 LEAST_ITEMS = 130
 LEAST_OVERALL = Fraction("0.90")

@@ -14,9 +14,9 @@ from pytest_deploygate.checks.accuracy import compare
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.platform import LocalStatistics, RevisionStatistics
 from pytest_deploygate.checks.probe import Answer, Probe, ProbeFailed
-from pytest_deploygate.checks.rows import SheetRow, parse_line
 from suites.invoices import DELIVERY, NO_STATISTICS, ORDER, SMALL, Posting, golden, upload
 from suites.posting import Poster
+from suites.support.rows import SheetRow, parse_line
 
 LONGEST_MEAN_S = 60
 LONGEST_S = 120

@@ -17,12 +17,12 @@ import pytest
 
 from pytest_deploygate.checks.accuracy import Record
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.rows import WIDTH, Cell, SheetRow, padded, parse_line
-from pytest_deploygate.core.package import Package
-from pytest_deploygate.emulator.builder import Builder, BuildFailed, BuildRequest
-from pytest_deploygate.emulator.settings import load_settings
-from pytest_deploygate.targets.archive import make_package
+from pytest_deploygate.core.artifacts import Package
+from pytest_deploygate.emulator.emulator_settings import load_settings
+from pytest_deploygate.emulator.runtime.builder import Builder, BuildFailed, BuildRequest
+from pytest_deploygate.targets.source_archive import make_package
 from suites.invoices import DOCUMENTS, ROOT, vendors
+from suites.support.rows import WIDTH, Cell, SheetRow, padded, parse_line
 
 ENTRY_POINT, RUNTIME = "process_invoice", "python312"
 _LONGEST_RUN_S = 120

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.targets.secretscan import scan_variables
+from pytest_deploygate.targets.secret_scan import scan_variables
 from suites.invoices import SPREADSHEET, TAB
 
 REQUIRED = ("GOOGLE_CLOUD_PROJECT_ID", "DOCUMENT_AI_PROCESSOR_ID", SPREADSHEET, TAB)

@@ -11,8 +11,8 @@ import pytest
 
 from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.placeholder import find_placeholders
 from suites.invoices import ORDER, Vendor, golden, vendors
+from suites.support.placeholder import find_placeholders
 
 if TYPE_CHECKING:
     from suites.readiness.conftest import OfflineRun

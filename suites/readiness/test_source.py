@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.core.package import Package
-from pytest_deploygate.targets.archive import make_package
-from pytest_deploygate.targets.secretscan import scan_file
+from pytest_deploygate.core.artifacts import Package
+from pytest_deploygate.targets.secret_scan import scan_file
+from pytest_deploygate.targets.source_archive import make_package
 
 LONGEST_IMPORT_S = 60
 MOST_BYTES = 100 * 1024 * 1024

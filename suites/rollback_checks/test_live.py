@@ -13,9 +13,9 @@ import pytest
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.platform import LocalStatistics, RevisionStatistics
 from pytest_deploygate.checks.probe import Probe, ProbeFailed
-from pytest_deploygate.checks.sheet import SheetReader
 from suites.invoices import NO_STATISTICS, SMALL, Posting, contract_violations
 from suites.posting import Bystander, Poster
+from suites.support.sheet import SheetReader
 
 LONGEST_ANSWER_S = 5.0
 LONGEST_PROCESSING_S = 120

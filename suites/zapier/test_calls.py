@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from pytest_deploygate.checks.filehost import FileHost
+from pytest_deploygate.checks.file_server import FileHost
 from pytest_deploygate.checks.probe import Answer, Probe, WouldWrite
-from pytest_deploygate.checks.zapier import Call, url_call
 from suites.invoices import SMALL, Posting, contract_violations, header_sets, upload
 from suites.posting import Poster
+from suites.support.zapier import Call, url_call
 
 LONGEST_S = 160
 """Zapier waits no longer, and sends again."""

@@ -1,8 +1,8 @@
 """What the checks post never reaches the tab that production writes to."""
 
-from pytest_deploygate.checks.sheet import SheetReader
 from suites.invoices import SMALL, contract_violations, upload
 from suites.posting import Bystander, Poster
+from suites.support.sheet import SheetReader
 
 
 def test_production_tab_is_as_before_a_posting(

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pytest_deploygate.checks.filehost import FileHost, serve_files
-from pytest_deploygate.checks.zapier import url_call
+from pytest_deploygate.checks.file_server import FileHost, serve_files
 from suites.invoices import DOCUMENTS, SMALL, Posting, contract_violations, header_sets
 from suites.posting import Poster
+from suites.support.zapier import url_call
 
 SECRET = b"%PDF-1.4 internal-secret-4711"
 FILE = f"{SMALL}.pdf"

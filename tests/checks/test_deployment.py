@@ -7,7 +7,7 @@ import pytest
 
 from pytest_deploygate.checks.deployment import Deployment, DeploymentDamaged, Previous
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.core.values import Phase, Secret
+from pytest_deploygate.core.identifiers import Phase, Secret
 
 FULL = Deployment(
     environment="production",

@@ -5,7 +5,7 @@ import socket
 import pytest
 import requests
 
-from pytest_deploygate.checks.filehost import serve_files_publicly
+from pytest_deploygate.checks.file_server import serve_files_publicly
 from pytest_deploygate.core.errors import ConfigError
 from tests.checks.loopback import Asked, Reply, ServerMaker
 

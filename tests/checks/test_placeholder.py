@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_deploygate.checks.accuracy import Record
-from pytest_deploygate.checks.placeholder import find_placeholders
+from suites.support.placeholder import find_placeholders
 
 
 def order(count: int = 135) -> list[Record]:

@@ -15,7 +15,7 @@ from pytest_deploygate.checks.probe import (
     is_loopback,
     redacted,
 )
-from pytest_deploygate.core.values import Secret
+from pytest_deploygate.core.identifiers import Secret
 from tests.checks.loopback import Reply, ServerMaker
 
 TOKEN = "eyJ-planted-token"

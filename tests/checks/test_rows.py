@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from pytest_deploygate.checks.rows import Cell, SheetRow, padded, parse_day, parse_item, parse_line
+from suites.support.rows import Cell, SheetRow, padded, parse_day, parse_item, parse_line
 
 
 def row(*cells: Cell) -> SheetRow:

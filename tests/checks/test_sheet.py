@@ -3,14 +3,14 @@
 import pytest
 
 from pytest_deploygate.checks.probe import WouldWrite
-from pytest_deploygate.checks.rows import SheetRow
-from pytest_deploygate.checks.sheet import (
+from pytest_deploygate.core.identifiers import Secret
+from suites.support.rows import SheetRow
+from suites.support.sheet import (
     Rendering,
     SheetDisturbed,
     SheetReader,
     SheetUnreadable,
 )
-from pytest_deploygate.core.values import Secret
 from tests.checks.loopback import Asked, Reply, Server, ServerMaker
 from tests.checks.sheets import FakeSheets, Tab, append
 

@@ -11,16 +11,16 @@ import pytest
 import requests
 
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.checks.filehost import serve_files
+from pytest_deploygate.checks.file_server import serve_files
 from pytest_deploygate.checks.probe import Answer, Probe, WouldWrite
-from pytest_deploygate.checks.zapier import (
+from pytest_deploygate.core.errors import ConfigError
+from suites.support.zapier import (
     BodyKind,
     HeaderSet,
     file_call,
     load_header_sets,
     url_call,
 )
-from pytest_deploygate.core.errors import ConfigError
 from tests.checks.loopback import Reply, ServerMaker
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "zapier"

@@ -65,7 +65,7 @@ HOLD = """\
 import time
 from pathlib import Path
 
-from pytest_deploygate.cli.operator import Operator
+from pytest_deploygate.cli.cli_context import Operator
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.wiring import open_ports
 

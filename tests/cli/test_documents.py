@@ -102,8 +102,8 @@ def test_every_key_of_json_is_documented() -> None:
     modules = [
         import_module(f"pytest_deploygate.cli.{name}")
         for name in (
-            *("backups", "checks", "history", "local", "plan", "rollback"),
-            *("settling", "show", "status", "watch"),
+            *("backups", "live_gates", "history", "emulator", "plan", "rollback"),
+            *("adopt", "recover", "unlock", "show", "status", "watch"),
         )
     ]
     documents = {

@@ -5,9 +5,9 @@ import sqlite3
 
 import pytest
 
+from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RevisionInfo
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import RevisionName
 from tests.cli.shop import LIMIT_S, Shop
 
 BAD = ("rollback", "fake", "--reason", "orders without prices", "--yes")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.config import load
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused
-from pytest_deploygate.core.values import Digest
-from pytest_deploygate.environments import Environment
-from pytest_deploygate.session.guards import refuse_frozen, refuse_unapproved
+from pytest_deploygate.core.identifiers import Digest
+from pytest_deploygate.session.preconditions import refuse_frozen, refuse_unapproved
 from tests.cli.shop import Shop
 
 WEEKEND = 'freeze = ["fri 15:00 - mon 07:00 Europe/Berlin"]'

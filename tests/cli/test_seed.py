@@ -5,13 +5,13 @@ from fractions import Fraction
 
 import pytest
 
-from pytest_deploygate.config import load
+from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.evidence import CheckState, Evidence, Measurement
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Gate, PhasePolicy, Policy
 from pytest_deploygate.core.triggers import Firing, evaluate
-from pytest_deploygate.core.values import Phase
 from pytest_deploygate.core.verdict import judge_phase
-from pytest_deploygate.targets.gcloud import commands
+from pytest_deploygate.targets.gcloud_commands import commands
 from tests.cli.shop import REPOSITORY
 
 SETTINGS = load(REPOSITORY)

@@ -16,10 +16,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from pytest_deploygate import telemetry
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RevisionName, RolloutId
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Actor, EnvironmentName, RevisionName, RolloutId
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.telemetry import event_log, metrics, prometheus
+from pytest_deploygate.telemetry.metrics import GAUGES
 from tests.cli.shop import Shop
 
 BEGAN = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -52,8 +53,8 @@ OPEN = PROMOTED._replace(state=State.SERVING, ended_at=None)
 
 
 def event_of(record: RolloutRecord, folder: Path) -> dict[str, object]:
-    with telemetry.logged_to(folder / "log.jsonl"):
-        telemetry.log_ending(record)
+    with event_log.logged_to(folder / "log.jsonl"):
+        event_log.log_ending(record)
     line = json.loads((folder / "log.jsonl").read_text())
     assert isinstance(line, dict)
     return line
@@ -96,7 +97,7 @@ def test_every_ending_has_one_event(record: RolloutRecord, event: str, tmp_path:
 
 
 def test_log_keeps_what_others_extra_fields_would_overwrite(tmp_path: Path) -> None:
-    with telemetry.logged_to(tmp_path / "log.jsonl", lambda text: text.replace("hidden", "***")):
+    with event_log.logged_to(tmp_path / "log.jsonl", lambda text: text.replace("hidden", "***")):
         log = logging.getLogger("pytest_deploygate.somewhere")
         log.info("it.happened", extra={"event": "other", "reason": "hidden", "count": 3})
         log.debug("too.fine")
@@ -107,21 +108,21 @@ def test_log_keeps_what_others_extra_fields_would_overwrite(tmp_path: Path) -> N
 def test_log_is_given_back(tmp_path: Path) -> None:
     package = logging.getLogger("pytest_deploygate")
     before = (package.level, list(package.handlers))
-    with telemetry.logged_to(tmp_path / "log.jsonl"):
+    with event_log.logged_to(tmp_path / "log.jsonl"):
         pass
     assert (package.level, list(package.handlers)) == before
 
 
 def test_log_that_cannot_be_written_is_noted(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with telemetry.logged_to(tmp_path / "file" / "log.jsonl") as handler:
-        telemetry.log_ending(PROMOTED)
+    with event_log.logged_to(tmp_path / "file" / "log.jsonl") as handler:
+        event_log.log_ending(PROMOTED)
     assert "cannot be written" in handler.problem
 
 
 def test_figures_of_a_history() -> None:
     history = [OPEN, BY_HAND, LATER, REFUSED, UNCHANGED, WENT_BACK, PROMOTED, PROMOTED, PROMOTED]
-    found = telemetry.figures("production", history)
+    found = metrics.figures("production", history)
     assert found.deployment_success_rate == 3 / 4
     assert found.deployment_duration_seconds == 42
     assert found.post_deployment_validation_score == 0.5
@@ -131,14 +132,14 @@ def test_figures_of_a_history() -> None:
 
 
 def test_figures_of_no_history_are_not_known() -> None:
-    found = telemetry.figures("production", [])
+    found = metrics.figures("production", [])
     assert found.deployment_success_rate is None
     assert found.rollback_trigger_rate is None
 
 
 def test_textfile_can_be_read_by_prometheus(tmp_path: Path) -> None:
     path = tmp_path / "metrics" / "deploygate.prom"
-    telemetry.write_textfile(path, [telemetry.figures("production", [WENT_BACK, PROMOTED])])
+    prometheus.write_textfile(path, [metrics.figures("production", [WENT_BACK, PROMOTED])])
     families = {f.name: f for f in text_string_to_metric_families(path.read_text())}
     values = {name: family.samples[0].value for name, family in families.items() if family.samples}
     assert values["deployment_success_rate"] == 0.5
@@ -222,7 +223,7 @@ def test_metrics_reach_a_collector(shop: Shop) -> None:
     }
     assert metrics["deployment_success_rate"] == 1
     assert metrics["post_deployment_validation_score"] == 1
-    assert set(metrics) == set(telemetry.GAUGES)
+    assert set(metrics) == set(GAUGES)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.package import Package
-from pytest_deploygate.targets import archive
-from pytest_deploygate.targets.archive import make_package
+from pytest_deploygate.targets import source_archive
+from pytest_deploygate.targets.source_archive import make_package
 
 MAIN = "def process(request):\n    return 'ok'\n"
 
@@ -471,7 +471,7 @@ def test_a_name_that_is_not_utf8_is_refused(source: Path, home: Path) -> None:
 
 
 def test_too_much_is_refused(source: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 3 * 2**20)
+    monkeypatch.setattr(source_archive, "MAX_UNPACKED_BYTES", 3 * 2**20)
     write(source, {"a.bin": b"\0" * 2**21, "b.bin": b"\0" * 2**21})
     assert "more than 3 MiB" in refusal(source, home)
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploygate.config import load
+from pytest_deploygate.config.settings import load
+from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import SecretRef, Snapshot, Variant
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from pytest_deploygate.core.values import RevisionName
-from pytest_deploygate.targets import gcloud
+from pytest_deploygate.targets import gcloud_commands
 
 REPOSITORY = Path(__file__).parents[2]
 PRODUCTION = load(REPOSITORY).environment("production").spec
@@ -60,7 +60,7 @@ def served(traffic: Traffic) -> Snapshot:
 
 
 def test_production_is_deployed_by_the_command_that_was_typed_by_hand() -> None:
-    made = gcloud.deploy(PRODUCTION, Variant.TWIN, cwd=Path(PRODUCTION.source))
+    made = gcloud_commands.deploy(PRODUCTION, Variant.TWIN, cwd=Path(PRODUCTION.source))
     assert words(made) == words(AS_TYPED_BY_HAND)
     assert shlex.split(made.replace("\\\n", "")) == ["gcloud", *words(AS_TYPED_BY_HAND)[0]]
     # the same words in the same lines, but for the quotes that a value does not need
@@ -91,7 +91,7 @@ def test_deploy_names_everything_that_the_settings_name() -> None:
         },
     )
     account = "projects/freckled-hen-analytics/serviceAccounts/build@p.iam.gserviceaccount.com"
-    [made] = words(gcloud.deploy(spec, Variant.TWIN, cwd=HERE))
+    [made] = words(gcloud_commands.deploy(spec, Variant.TWIN, cwd=HERE))
     assert made[-14:] == [
         "--set-secrets=A=a:3,B=projects/other/secrets/b:latest",
         "--cpu=2",
@@ -115,7 +115,7 @@ def test_deploy_names_everything_that_the_settings_name() -> None:
     ("memory", "shown"), [("1Gi", "1GiB"), ("256M", "256MB"), ("512Mi", "512MiB"), ("2G", "2GB")]
 )
 def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
-    [made] = words(gcloud.deploy(SPEC._replace(memory=memory), Variant.TWIN, cwd=HERE))
+    [made] = words(gcloud_commands.deploy(SPEC._replace(memory=memory), Variant.TWIN, cwd=HERE))
     assert f"--memory={shown}" in made
 
 
@@ -124,7 +124,9 @@ def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
     [(HERE, "."), (HERE / "a b", "a b"), (Path("/elsewhere/x"), "/elsewhere/x")],
 )
 def test_source_is_relative_to_where_it_is_pasted(source: Path, shown: str) -> None:
-    [made] = words(gcloud.deploy(SPEC._replace(source=str(source)), Variant.TWIN, cwd=HERE))
+    [made] = words(
+        gcloud_commands.deploy(SPEC._replace(source=str(source)), Variant.TWIN, cwd=HERE)
+    )
     assert f"--source={shown}" in made
 
 
@@ -142,7 +144,7 @@ values = st.text(st.sampled_from("ab ,^:;#@%~|+='\"$`\\!*\n"), max_size=12)
 
 @given(st.dictionaries(keys, values, max_size=4))
 def test_pairs_are_read_back_as_they_were(pairs: dict[str, str]) -> None:
-    assert read_as_gcloud(gcloud.joined(pairs)) == pairs
+    assert read_as_gcloud(gcloud_commands.joined(pairs)) == pairs
 
 
 @pytest.mark.parametrize(
@@ -150,14 +152,14 @@ def test_pairs_are_read_back_as_they_were(pairs: dict[str, str]) -> None:
 )
 def test_values_survive_the_shell(value: str) -> None:
     spec = SPEC._replace(variables={"A": value, "B": "2"})
-    [made] = words(gcloud.deploy(spec, Variant.TWIN, cwd=HERE))
+    [made] = words(gcloud_commands.deploy(spec, Variant.TWIN, cwd=HERE))
     [given_to_gcloud] = [w.partition("=")[2] for w in made if w.startswith("--set-env-vars=")]
     assert read_as_gcloud(given_to_gcloud) == {"A": value, "B": "2"}
 
 
 def test_the_rollout_pins_first_and_ends_with_the_way_back() -> None:
     spec = SPEC._replace(verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "Staging"})
-    made = gcloud.commands(spec, served(Traffic.of({LATEST: 100})), cwd=HERE)
+    made = gcloud_commands.commands(spec, served(Traffic.of({LATEST: 100})), cwd=HERE)
     calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))
     kinds = [" ".join(call[:3]) for call in calls]
     assert kinds == [
@@ -182,7 +184,7 @@ def test_the_rollout_pins_first_and_ends_with_the_way_back() -> None:
 
 def test_the_traffic_moves_in_the_steps_of_the_environment() -> None:
     before = served(Traffic.of({LATEST: 100}))
-    made = gcloud.commands(SPEC, before, steps=(10, 50, 100), cwd=HERE)
+    made = gcloud_commands.commands(SPEC, before, steps=(10, 50, 100), cwd=HERE)
     calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))
     moved = [w.partition("=")[2] for call in calls for w in call if w.startswith("--to-revisions")]
     assert moved == [
@@ -196,14 +198,14 @@ def test_the_traffic_moves_in_the_steps_of_the_environment() -> None:
 
 
 def test_a_first_release_has_nothing_to_share_the_traffic_with() -> None:
-    made = gcloud.commands(SPEC, Snapshot(exists=False), steps=(10, 100), cwd=HERE)
+    made = gcloud_commands.commands(SPEC, Snapshot(exists=False), steps=(10, 100), cwd=HERE)
     (promote,) = [command for command in made if "--to-revisions" in command]
     assert promote.startswith("# promote\n")
     assert promote.endswith('--to-revisions="$CANDIDATE=100"')
 
 
 def test_a_first_release_is_private_until_it_is_opened() -> None:
-    made = gcloud.commands(SPEC, Snapshot(exists=False), cwd=HERE)
+    made = gcloud_commands.commands(SPEC, Snapshot(exists=False), cwd=HERE)
     calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))
     assert "--no-allow-unauthenticated" in calls[0]
     assert calls[-2][2] == "add-iam-policy-binding"
@@ -211,11 +213,11 @@ def test_a_first_release_is_private_until_it_is_opened() -> None:
 
 
 def test_the_project_is_set_for_all_commands() -> None:
-    assert gcloud.commands(SPEC, None, cwd=HERE)[0] == (
+    assert gcloud_commands.commands(SPEC, None, cwd=HERE)[0] == (
         "export CLOUDSDK_CORE_PROJECT=freckled-hen-analytics"
     )
 
 
 def test_a_pinned_service_stays_pinned() -> None:
     pinned = served(Traffic.of({RevisionName("process-invoice-00001-abc"): 100}))
-    assert "--to-latest" not in "\n".join(gcloud.commands(SPEC, pinned, cwd=HERE))
+    assert "--to-latest" not in "\n".join(gcloud_commands.commands(SPEC, pinned, cwd=HERE))

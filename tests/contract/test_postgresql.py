@@ -8,7 +8,7 @@ import pytest
 from psycopg.sql import SQL
 
 from pytest_deploygate.core.errors import StoreError
-from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.store import SqlStore, open_store
 from tests.fakes import FakeClock
 

@@ -5,11 +5,11 @@ from google.cloud import functions_v2
 from google.protobuf import field_mask_pb2, json_format
 
 from pytest_deploygate.core.errors import ConfigError, TargetRefused
+from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.release import FunctionSpec, Marks, SecretRef
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import RevisionName, RolloutId
-from pytest_deploygate.targets import wire
-from pytest_deploygate.targets.releases import release
+from pytest_deploygate.targets import converters
+from pytest_deploygate.targets.deploy_requests import release
 from tests.contract.discovery import problems
 
 SOURCE = functions_v2.StorageSource(bucket="b", object_="o.zip", generation=7)
@@ -124,22 +124,22 @@ def test_marks_survive_their_labels() -> None:
         digest="d" * 63,
         config="c",
     )
-    labels = wire.marked({"team": "billing", "deploygate-digest": "old"}, marks)
+    labels = converters.marked({"team": "billing", "deploygate-digest": "old"}, marks)
     assert labels["team"] == "billing"
-    assert wire.marks_of(labels) == marks
-    assert wire.marks_of(wire.marked(labels, Marks())) == Marks()
+    assert converters.marks_of(labels) == marks
+    assert converters.marks_of(converters.marked(labels, Marks())) == Marks()
 
 
 def test_a_mark_that_no_label_holds_is_refused() -> None:
     with pytest.raises(ConfigError, match="deploygate-rollout"):
-        wire.marked({}, Marks(rollout=RolloutId("Not A Label")))
+        converters.marked({}, Marks(rollout=RolloutId("Not A Label")))
 
 
 def test_latest_is_resolved_everywhere() -> None:
     old, new = RevisionName("r-1"), RevisionName("r-2")
     plan = Traffic.parse("LATEST=60,r-2=40;blue>LATEST,dg-prev>r-1")
-    assert wire.resolved(plan, new) == Traffic.of({new: 100}, {"blue": new, "dg-prev": old})
-    assert wire.resolved(plan, None) == Traffic.of({})
+    assert converters.resolved(plan, new) == Traffic.of({new: 100}, {"blue": new, "dg-prev": old})
+    assert converters.resolved(plan, None) == Traffic.of({})
 
 
 def test_traffic_that_makes_no_sense_is_refused() -> None:
@@ -147,5 +147,5 @@ def test_traffic_that_makes_no_sense_is_refused() -> None:
 
     service = run_v2.Service(traffic=[run_v2.TrafficTarget(revision="r-1", percent=50)])
     with pytest.raises(TargetRefused, match="makes no sense"):
-        wire.plan_of(service)
-    assert wire.plan_of(run_v2.Service()) == Traffic.parse("LATEST=100")
+        converters.plan_of(service)
+    assert converters.plan_of(run_v2.Service()) == Traffic.parse("LATEST=100")

@@ -5,11 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import JournalDamaged, LeaseLost, LockHeld, StoreError
-from pytest_deploygate.core.package import Backup
-from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import (
+from pytest_deploygate.core.identifiers import (
     Actor,
     BackupId,
     Digest,
@@ -17,6 +15,8 @@ from pytest_deploygate.core.values import (
     RevisionName,
     RolloutId,
 )
+from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.ports import Store
 from pytest_deploygate.store import LeaseEventKind, SqlStore
 from tests.fakes import FakeClock, FakeStore

@@ -12,9 +12,9 @@ from threading import Barrier
 import pytest
 
 from pytest_deploygate.core.errors import JournalDamaged, LeaseLost, LockHeld
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store import SqlStore, open_store
 from tests.fakes import FakeClock
 
@@ -147,9 +147,9 @@ def test_first_use_by_several_at_once_makes_one_record(url: str) -> None:
 SCRIPT = """
 import os, sys
 from pytest_deploygate.core.errors import LockHeld
-from pytest_deploygate.core.values import EnvironmentName, RolloutId
+from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
 from pytest_deploygate.store import open_store
-from pytest_deploygate.store.liveness import this_process
+from pytest_deploygate.system.process_identity import this_process
 from tests.fakes import FakeClock
 with open_store(sys.argv[1], FakeClock()) as store:
     print("ready", flush=True)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from pytest_deploygate.core.errors import LockHeld
-from pytest_deploygate.core.values import EnvironmentName, RolloutId
-from pytest_deploygate.engine.means import Ports
+from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
+from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.recovery import RECOVERY
-from pytest_deploygate.store.liveness import this_process
+from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import RECOVERY_WAIT_S, recover
 from tests.fakes import Cloud, FakeClock, FakeStore, FakeTarget, Faults, a_spec
 

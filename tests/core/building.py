@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from pytest_deploygate.core.evidence import CheckState, Evidence, Measurement
+from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.policy import Condition, Gate, Leniency, PhasePolicy, Policy, Trigger
-from pytest_deploygate.core.values import Phase, Severity
 
 P = CheckState.PASSED
 

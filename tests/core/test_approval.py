@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_deploygate.core.approval import plan_digest
+from pytest_deploygate.core.identifiers import Digest, Phase, RevisionName, Severity
 from pytest_deploygate.core.policy import Condition, Gate, Leniency, PhasePolicy, Policy, Trigger
-from pytest_deploygate.core.values import Digest, Phase, RevisionName, Severity
 
 POLICY = Policy(
     gates=(Gate(name="health", phase=Phase.CANDIDATE, paths=("suites/health",)),),

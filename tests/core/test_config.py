@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate import is_configured, settings_file
-from pytest_deploygate.config import load
+from pytest_deploygate import is_configured
+from pytest_deploygate.config import loader
+from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.policy import Leniency
-from pytest_deploygate.core.values import Phase, Severity
 
 GATES = '[tool.deploygate.gates.g]\nphase = "live"\npaths = ["gates/"]\n'
 FUNCTION = '[tool.deploygate.function]\nfunction = "f"\nruntime = "python312"\nentry-point = "f"\nsource = "src"\n'
@@ -202,7 +203,7 @@ def test_settings_that_were_found_right_are_not_held_to_the_schema_again(
 ) -> None:
     note = remembered(tmp_path, GOOD.replace("paths", "threshold = 0.95\nweight = 0.1\npaths"))
     assert stat.S_IMODE(note.stat().st_mode) == 0o600
-    monkeypatch.setattr(settings_file, "check", None)
+    monkeypatch.setattr(loader, "check", None)
     settings = load(tmp_path)
     [gate] = settings.policy.gates
     assert (gate.threshold, gate.weight) == (Fraction(19, 20), Fraction(1, 10))
@@ -245,7 +246,7 @@ def test_settings_found_right_by_another_schema_are_checked(
     remembered(tmp_path, GOOD)
     other = tmp_path / "schema.json"
     other.write_text('{"required": ["something"]}')
-    monkeypatch.setattr(settings_file, "_SCHEMA", other)
+    monkeypatch.setattr(loader, "_SCHEMA", other)
     with pytest.raises(ConfigError, match="the key something is missing"):
         load(tmp_path)
 

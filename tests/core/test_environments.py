@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.config import Settings, load
+from pytest_deploygate.config.environment import StatisticsWindow
+from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.policy import Leniency
-from pytest_deploygate.environments import StatisticsWindow
 from pytest_deploygate.wiring import _link_secrets, select_environment, statistics_lag_s
 from tests.core.test_config import GATES, written
 

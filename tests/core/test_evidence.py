@@ -16,7 +16,7 @@ from pytest_deploygate.core.evidence import (
     Score,
     fold,
 )
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.identifiers import Phase
 
 OUTCOMES = {
     ".": ReportOutcome.PASSED,

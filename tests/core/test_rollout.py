@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_deploygate.core.errors import IllegalTransition
-from pytest_deploygate.core.rollout import Effect, Event, State, Step, advance, rows
+from pytest_deploygate.core.state_machine import Effect, Event, State, Step, advance, rows
 
 TABLE = [
     ("OPEN", "ready", "STAGING", "stage"),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_deploygate import core
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Leniency
 from pytest_deploygate.core.release import Marks
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import Phase
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.traffic import LATEST, Traffic, steps_to
-from pytest_deploygate.core.values import RevisionName
 
 A, B, C = (RevisionName(n) for n in ("svc-00001", "svc-00002", "svc-00003"))
 

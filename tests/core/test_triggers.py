@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
+from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.policy import Comparison, Condition
 from pytest_deploygate.core.triggers import Firing, evaluate
-from pytest_deploygate.core.values import Phase, Severity
 from tests.core.building import a_trigger, measured
 
 TINY = Fraction(1, 10**12)

@@ -14,6 +14,15 @@ from pytest_deploygate.core.errors import (
     TargetError,
 )
 from pytest_deploygate.core.evidence import CheckState, ReportOutcome
+from pytest_deploygate.core.identifiers import (
+    Actor,
+    EnvironmentName,
+    Phase,
+    RevisionName,
+    RolloutId,
+    Secret,
+    Severity,
+)
 from pytest_deploygate.core.policy import Comparison, Gate, Leniency
 from pytest_deploygate.core.record import EntryKind, RolloutRecord
 from pytest_deploygate.core.release import (
@@ -24,17 +33,8 @@ from pytest_deploygate.core.release import (
     Snapshot,
     Variant,
 )
-from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import (
-    Actor,
-    EnvironmentName,
-    Phase,
-    RevisionName,
-    RolloutId,
-    Secret,
-    Severity,
-)
 from pytest_deploygate.core.verdict import Outcome, ReasonCode
 from tests.core.building import a_gate, a_policy
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploygate.core.evidence import CheckState, Evidence
+from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.policy import Gate, Leniency, Policy
-from pytest_deploygate.core.values import Phase, Severity
 from pytest_deploygate.core.verdict import (
     Outcome,
     PhaseVerdict,

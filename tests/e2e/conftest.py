@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
+from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from tests.contract.conftest import postgresql_server  # noqa: F401  # a fixture
 from tests.e2e.project import Project, copy_repository
 from tests.e2e.small import small_project

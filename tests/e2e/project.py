@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 
 import requests
 
-from pytest_deploygate.emulator.process import find, stop
+from pytest_deploygate.emulator.lifecycle import find, stop
 from tests.forked import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]

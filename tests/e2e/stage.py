@@ -11,7 +11,7 @@ import psutil
 import requests
 
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.emulator.process import find
+from pytest_deploygate.emulator.lifecycle import find
 from pytest_deploygate.store.sql import SqlStore, open_store
 from pytest_deploygate.wiring import STATE_VARIABLE as RECORD_VARIABLE
 from pytest_deploygate.wiring import SystemClock

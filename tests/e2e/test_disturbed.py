@@ -7,7 +7,7 @@ import psutil
 import pytest
 import requests
 
-from pytest_deploygate.emulator.process import find
+from pytest_deploygate.emulator.lifecycle import find
 from tests.e2e.project import until
 from tests.e2e.stage import LOCAL, Plot, Stage
 
@@ -242,12 +242,12 @@ def _is_running(process: psutil.Process) -> bool:
 
 
 def _watchdog(stage: Stage) -> int:
-    from pytest_deploygate import watchnotes
+    from pytest_deploygate.watchdog import registry
 
-    found: list[watchnotes.Note] = []
+    found: list[registry.Note] = []
 
     def is_there() -> bool:
-        found[:] = watchnotes.find(stage.record.parent)
+        found[:] = registry.find(stage.record.parent)
         return bool(found)
 
     until(is_there, seconds=60, what="the watchdog watches")

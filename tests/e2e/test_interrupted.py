@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.state_machine import State
 from tests.e2e import killing
 from tests.e2e.project import REPOSITORY
 from tests.e2e.stage import LOCAL, Plot, Stage

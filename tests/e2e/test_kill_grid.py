@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.state_machine import State
 from tests.e2e import killing
 from tests.e2e.project import Watch, until
 from tests.e2e.stage import PLOTS, Plot, Stage, points

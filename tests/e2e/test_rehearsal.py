@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.values import EnvironmentName
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import SystemClock
 from tests.e2e.project import Project, Run

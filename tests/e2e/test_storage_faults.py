@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.state_machine import State
 from tests.e2e import killing
 from tests.e2e.stage import Stage
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from pytest_deploygate.emulator.process import stop
-from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
+from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
+from pytest_deploygate.emulator.lifecycle import stop
 from tests.e2e.project import REPOSITORY, copy_repository
 from tests.e2e.small import FUNCTION, write_small
 

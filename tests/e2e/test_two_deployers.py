@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import Lease, RolloutRecord
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import STATE_VARIABLE, SystemClock, is_stale
 from tests.e2e.project import until

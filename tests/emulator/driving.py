@@ -12,7 +12,7 @@ from google.api_core.future.polling import DEFAULT_POLLING
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import functions_v2, run_v2
 
-from pytest_deploygate.emulator.process import LocalCloud
+from pytest_deploygate.emulator.lifecycle import LocalCloud
 
 T = TypeVar("T")
 

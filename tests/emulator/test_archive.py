@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.emulator.archive import BadArchive, content_digest, unpack
+from pytest_deploygate.emulator.runtime.source_unpacking import BadArchive, content_digest, unpack
 
 
 def _archive(path: Path, *members: tuple[zipfile.ZipInfo | str, bytes]) -> Path:

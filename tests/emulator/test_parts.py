@@ -13,12 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.emulator.a1 import Area, column_name, format_range, parse_area, split_range
-from pytest_deploygate.emulator.balance import Balancer
-from pytest_deploygate.emulator.interpreters import find_interpreter
-from pytest_deploygate.emulator.memory import MemoryMeter
-from pytest_deploygate.emulator.revisions import memory_mib, service_id
-from pytest_deploygate.emulator.state import State
+from pytest_deploygate.emulator.routing.balancer import Balancer
+from pytest_deploygate.emulator.runtime.interpreters import find_interpreter
+from pytest_deploygate.emulator.runtime.process_memory import MemoryMeter
+from pytest_deploygate.emulator.runtime.revisions import memory_mib, service_id
+from pytest_deploygate.emulator.services.sheets.a1_notation import (
+    Area,
+    column_name,
+    format_range,
+    parse_area,
+    split_range,
+)
+from pytest_deploygate.emulator.storage.state import State
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=5))
@@ -142,7 +148,7 @@ def test_memory_counts_children() -> None:
 
 def test_process_control_loads_no_server() -> None:
     heavy = "{'aiohttp', 'google.cloud.functions_v2', 'psutil', 'sqlite3'}"
-    code = f"import sys, pytest_deploygate.emulator.process; print({heavy} & set(sys.modules))"
+    code = f"import sys, pytest_deploygate.emulator.lifecycle; print({heavy} & set(sys.modules))"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=kept, capture_output=True, text=True, check=True)

@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.emulator import process
-from pytest_deploygate.emulator.process import LocalCloud, ensure_running, find, logs, stop
+from pytest_deploygate.emulator import lifecycle
+from pytest_deploygate.emulator.lifecycle import LocalCloud, ensure_running, find, logs, stop
 from tests.emulator.driving import Driver, make_pair, short, to, until, who
 
 Start = Callable[[], Driver]
@@ -65,7 +65,7 @@ def test_concurrent_callers_start_exactly_one(own_home: Path) -> None:
 HOLDER = """
 import os, signal, sys
 from pathlib import Path
-from pytest_deploygate.emulator.process import _locked
+from pytest_deploygate.emulator.lifecycle import _locked
 with _locked(Path(sys.argv[1]), 30):
     print("held", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
@@ -116,7 +116,7 @@ def test_port_that_is_taken_is_named_with_its_holder(own_home: Path) -> None:
 
 
 def test_other_version_is_refused(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "__version__", "99.0")
+    monkeypatch.setattr(lifecycle, "__version__", "99.0")
     with pytest.raises(ConfigError, match="a local cloud of version") as raised:
         ensure_running(driver.cloud.home)
     assert "deploygate local down" in raised.value.hint
@@ -125,7 +125,7 @@ def test_other_version_is_refused(driver: Driver, monkeypatch: pytest.MonkeyPatc
 START = """
 import sys
 from pathlib import Path
-from pytest_deploygate.emulator.process import ensure_running
+from pytest_deploygate.emulator.lifecycle import ensure_running
 print(ensure_running(Path(sys.argv[1])).pid)
 """
 
@@ -135,7 +135,7 @@ def test_one_of_older_code_of_the_same_version_is_refused(
     own_home: Path, tmp_path: Path, changed: str
 ) -> None:
     older = tmp_path / "older" / "pytest_deploygate"
-    shutil.copytree(Path(process.__file__).parents[1], older)
+    shutil.copytree(Path(lifecycle.__file__).parents[1], older)
     with (older / changed).open("a", encoding="utf-8") as file:
         file.write("\n# as it was before\n")
     command = [sys.executable, "-c", START, str(own_home)]
@@ -168,7 +168,9 @@ def test_start_that_takes_too_long_is_told(own_home: Path) -> None:
 
 
 def test_missing_extra_is_named(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "find_spec", lambda name: None if name == "aiohttp" else object())
+    monkeypatch.setattr(
+        lifecycle, "find_spec", lambda name: None if name == "aiohttp" else object()
+    )
     with pytest.raises(ConfigError, match="needs aiohttp") as raised:
         ensure_running(own_home)
     assert raised.value.hint == "pip install pytest-deploygate[local]"
@@ -195,9 +197,9 @@ def test_left_over_file_of_a_dead_or_foreign_one_is_not_enough(
         "port": int(driver.cloud.endpoint.rpartition(":")[2]),
         "version": "1",
     }
-    (own_home / process.RUN_FILE).write_text(json.dumps(run), encoding="utf-8")
+    (own_home / lifecycle.RUN_FILE).write_text(json.dumps(run), encoding="utf-8")
     assert find(own_home) is None
-    (own_home / process.RUN_FILE).write_text('{"pid": 1, "po', encoding="utf-8")
+    (own_home / lifecycle.RUN_FILE).write_text('{"pid": 1, "po', encoding="utf-8")
     assert find(own_home) is None
 
 
@@ -205,7 +207,7 @@ def test_one_that_does_not_answer_is_not_doubled(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid = driver.cloud.pid
-    monkeypatch.setattr(process, "find", lambda _: None)
+    monkeypatch.setattr(lifecycle, "find", lambda _: None)
     with pytest.raises(ConfigError, match=f"process {pid} serves .* does not answer"):
         ensure_running(driver.cloud.home)
 

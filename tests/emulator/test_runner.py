@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from pytest_deploygate.emulator import runner
-from pytest_deploygate.emulator.builder import Build
-from pytest_deploygate.emulator.runner import LaunchSpec, Runner, StartFailed, clean_path
-from pytest_deploygate.emulator.settings import Settings
-from pytest_deploygate.emulator.state import State
-from pytest_deploygate.emulator.statistics import Statistics
+from pytest_deploygate.emulator.emulator_settings import Settings
+from pytest_deploygate.emulator.runtime import runner
+from pytest_deploygate.emulator.runtime.builder import Build
+from pytest_deploygate.emulator.runtime.runner import LaunchSpec, Runner, StartFailed, clean_path
+from pytest_deploygate.emulator.runtime.usage_statistics import Statistics
+from pytest_deploygate.emulator.storage.state import State
 
 HELLO = "def hello(request):\n    return 'it is me'\n"
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from pytest_deploygate.emulator.upstream import Upstream, UpstreamError
+from pytest_deploygate.emulator.routing.upstream import Upstream, UpstreamError
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nX-A: 2\r\n\r\nok"
 Answer = Callable[[int, int], bytes | None]

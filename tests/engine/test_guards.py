@@ -11,17 +11,18 @@ from pytest_deploygate.core.errors import (
     PolicyRefused,
     TargetRefused,
 )
+from pytest_deploygate.core.identifiers import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.release import RevisionInfo, SecretRef
-from pytest_deploygate.core.rollout import Event, State
+from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from pytest_deploygate.core.values import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.finish import tidy_or_note
+from pytest_deploygate.engine.finalize import tidy_or_note
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.recovery import supersede
+from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.engine.session import Grants, Ledgered
-from pytest_deploygate.engine.way_back import plan_rollback
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, Cloud, Fault
 from tests.fakes.cloud import LAGGING_ANSWERS

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import Lease
-from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
-from pytest_deploygate.engine.keeper import LeaseKeeper
+from pytest_deploygate.engine.heartbeat import LeaseKeeper
 from tests.fakes import FakeClock, FakeStore, Fault, Faults
 
 PROD = EnvironmentName("production")

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.journaled_rollout import reason_for
+from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.engine.session import Grants, reason_for
 from tests.engine.test_grid import SCENARIOS
 from tests.engine.world import CONFIG, PROD, World
 from tests.fakes import Fault, Killed

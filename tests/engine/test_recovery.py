@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from pytest_deploygate.core.errors import LeaseLost, LockHeld
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.recovery import await_left_over
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.engine.session import Grants
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import KILLS, Fault, Killed
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
+from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import RevisionName
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.operator_rollback import roll_back
 from pytest_deploygate.engine.recovery import await_left_over
-from pytest_deploygate.engine.rollback import roll_back
-from pytest_deploygate.engine.session import Ledgered
-from pytest_deploygate.engine.way_back import plan_rollback
+from pytest_deploygate.engine.rollback_plan import plan_rollback
 from tests.engine.test_grid import can_strike
 from tests.engine.test_rollback import FIRST, SECOND, promoted_twice
 from tests.engine.world import PROD, World

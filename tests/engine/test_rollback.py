@@ -3,16 +3,17 @@
 import pytest
 
 from pytest_deploygate.core.errors import DeployGateError, LockHeld, StoreError, TargetRefused
-from pytest_deploygate.core.rollout import State
+from pytest_deploygate.core.identifiers import Phase, RevisionName, RolloutId
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.adoption import adopt
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.operator_rollback import roll_back
+from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.recovery import supersede
-from pytest_deploygate.engine.rollback import roll_back
+from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.engine.session import Grants, Ledgered
-from pytest_deploygate.engine.way_back import plan_rollback
 from tests.engine.world import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, KILLS, Fault, Killed
 

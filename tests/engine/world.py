@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, Phase, RevisionName
 from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
 from pytest_deploygate.core.release import FunctionSpec
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Actor, EnvironmentName, Phase, RevisionName
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.means import EngineSettings, Ports
+from pytest_deploygate.engine.engine_context import EngineSettings, Ports
+from pytest_deploygate.engine.journaled_rollout import reason_for
+from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.recovery import Recovery, await_left_over, settle_environment
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.engine.session import Grants, reason_for
 from tests.fakes import (
     FOREIGN,
     Change,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from pytest_deploygate.core.errors import BuildFailed, StartFailed, TargetRefused
+from pytest_deploygate.core.identifiers import Digest, RevisionName
 from pytest_deploygate.core.release import Marks, RevisionInfo, Snapshot
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from pytest_deploygate.core.values import Digest, RevisionName
 from tests.fakes.faults import FakeClock, Fault
 
 BUILD_S = 60.0

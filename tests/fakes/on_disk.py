@@ -9,11 +9,11 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_deploygate.config import Settings
-from pytest_deploygate.core.package import Package
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.settings import Settings
+from pytest_deploygate.core.artifacts import Package
+from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.core.release import Snapshot
-from pytest_deploygate.core.values import Digest
-from pytest_deploygate.environments import Environment
 from pytest_deploygate.ports import Clock, Target
 from tests.fakes.cloud import Cloud
 from tests.fakes.faults import FakeClock

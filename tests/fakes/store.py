@@ -4,12 +4,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
 
+from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
-from pytest_deploygate.core.package import Backup
+from pytest_deploygate.core.identifiers import (
+    Actor,
+    BackupId,
+    EnvironmentName,
+    RevisionName,
+    RolloutId,
+)
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Actor, BackupId, EnvironmentName, RevisionName, RolloutId
-from pytest_deploygate.store import codec, leases
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.store import leases, serialization
 from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind
 from tests.fakes.faults import SLOW_S, FakeClock, Fault, Faults, Killed
 
@@ -85,14 +91,14 @@ class FakeStore:
             self._same_environment(record.environment, lease)
             if record.rollout_id in self._rollouts:
                 raise StoreError(f"the rollout {record.rollout_id} is recorded already")
-            self._rollouts[record.rollout_id] = codec.redacted(record)
+            self._rollouts[record.rollout_id] = serialization.redacted(record)
             self._journals[record.rollout_id] = []
 
     def append(self, rollout_id: RolloutId, entry: JournalEntry, lease: Lease) -> None:
         with self._call("append"):
             self._require(lease)
             self._same_environment(self._known(rollout_id).environment, lease)
-            facts = {key: codec.redact(value) for key, value in entry.facts.items()}
+            facts = {key: serialization.redact(value) for key, value in entry.facts.items()}
             kept = entry._replace(facts=facts)
             entries = self._journals[rollout_id]
             if entries and entries[-1] == kept:
@@ -116,7 +122,7 @@ class FakeStore:
                 if current is not None and current.rollout_id == record.rollout_id:
                     raise leases.lost(current, current)
             self._known(record.rollout_id)
-            self._rollouts[record.rollout_id] = codec.redacted(record)
+            self._rollouts[record.rollout_id] = serialization.redacted(record)
 
     def rollout(self, rollout_id: RolloutId) -> RolloutRecord | None:
         with self._call("rollout"):
@@ -269,7 +275,7 @@ class FakeStore:
                 at=self._clock.now(),
                 kind=kind,
                 actor=actor,
-                reason=codec.redact(reason),
+                reason=serialization.redact(reason),
                 token=old.token,
                 rollout_id=old.rollout_id,
             )

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import (
     Drifted,
     OutcomeUnknown,
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.finding import Finding
-from pytest_deploygate.core.package import Backup, Package
+from pytest_deploygate.core.identifiers import BackupId, RevisionName, Secret
+from pytest_deploygate.core.preflight import Finding
 from pytest_deploygate.core.release import (
     OWN_TAGS,
     FunctionSpec,
@@ -20,7 +21,6 @@ from pytest_deploygate.core.release import (
     Variant,
 )
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import BackupId, RevisionName, Secret
 from tests.fakes.cloud import Cloud, digest_of, image_of
 from tests.fakes.faults import SLOW_S, Fault, Faults, Killed
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_deploygate.offline import OfflineCollection
+from pytest_deploygate.collection.network_guard import OfflineCollection
 
 
 def pytest_configure(config: pytest.Config) -> None:

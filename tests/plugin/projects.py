@@ -12,8 +12,8 @@ from pathlib import Path
 
 from junitparser import JUnitXml, Properties, TestCase
 
+from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.values import EnvironmentName
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import SystemClock
 from tests.fakes.on_disk import peek, place

@@ -7,7 +7,7 @@ from tests.plugin.projects import LIE, Project
 FAILS = {LIE: "def test_lie(): assert False\n"}
 DECIDE = """\
 from dataclasses import replace
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode, judge_phase
 
 def pytest_deploygate_decide(config, policy, evidence):
@@ -115,7 +115,7 @@ DARING = {
     "changes the verdict": "object.__setattr__(verdict, 'holds', True); act(rollout, verdict)",
 }
 ACTS = """\
-from pytest_deploygate.core.rollout import Event
+from pytest_deploygate.core.state_machine import Event
 from pytest_deploygate.session.action import act
 def pytest_deploygate_act(rollout, verdict):
     phase = verdict.evidence.phase.value

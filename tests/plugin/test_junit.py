@@ -5,7 +5,7 @@ import sys
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from pytest_deploygate.session.sources import digest_of
+from pytest_deploygate.collection.source_scan import digest_of
 from tests.plugin.projects import LIE, Project, Run
 
 ALWAYS = {

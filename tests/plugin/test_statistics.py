@@ -9,15 +9,15 @@ import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
+from pytest_deploygate.collection.evidence_collector import Recorder
+from pytest_deploygate.collection.inventory import Check
+from pytest_deploygate.config.environment import StatisticsWindow
 from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
+from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.policy import Trigger
-from pytest_deploygate.core.values import Phase, RevisionName
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
-from pytest_deploygate.environments import StatisticsWindow
-from pytest_deploygate.inventory import Check
-from pytest_deploygate.recording import Recorder
-from pytest_deploygate.session.desk import Desk
-from pytest_deploygate.session.platform import Statistics
+from pytest_deploygate.session.context import Desk
+from pytest_deploygate.session.platform_metrics import Statistics
 from tests.core.building import a_gate, a_policy, a_trigger
 from tests.fakes import FakeClock
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.core.values import EnvironmentName, RevisionName, RolloutId
+from pytest_deploygate.core.identifiers import EnvironmentName, RevisionName, RolloutId
 from pytest_deploygate.store import SqlStore, open_store
 from pytest_deploygate.store.schema import INDEXES
 from tests.fakes import FakeClock

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.core.values import Actor
-from pytest_deploygate.store import liveness
-from pytest_deploygate.store.liveness import (
+from pytest_deploygate.core.identifiers import Actor
+from pytest_deploygate.system import process_identity
+from pytest_deploygate.system.process_identity import (
     CI_VARIABLES,
     is_gone,
     machine,
@@ -91,8 +91,8 @@ def test_what_cannot_be_seen_from_here_is_not_called_gone(change: dict[str, str]
 def ps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without /proc, as macOS is, and the program that is asked there; to be written by the test."""
     program = tmp_path / "ps"
-    monkeypatch.setattr(liveness, "PROC", tmp_path / "proc")
-    monkeypatch.setattr(liveness, "PS", str(program))
+    monkeypatch.setattr(process_identity, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(process_identity, "PS", str(program))
     return program
 
 
@@ -119,7 +119,7 @@ def test_process_is_not_called_gone_where_ps_does_not_answer(
 ) -> None:
     answers(ps, "echo 'S+   Mon Mar  2 07:00:00 2026'")
     actor = this_process()
-    monkeypatch.setattr(liveness, "PS_S", 0.05)
+    monkeypatch.setattr(process_identity, "PS_S", 0.05)
     if script is None:
         ps.unlink()
     else:
@@ -172,7 +172,7 @@ def test_user_without_a_name_is_named_by_number(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delenv(name, raising=False)
     script = (
         "import os, pwd\n"
-        "from pytest_deploygate.store.liveness import this_process\n"
+        "from pytest_deploygate.system.process_identity import this_process\n"
         "os.getuid() == 0 and os.setuid(54321)\n"
         "print(this_process().user)"
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged, StoreError
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.core.rollout import State
-from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store import SqlStore, open_store, schema
 from pytest_deploygate.store.database import Connection
 from tests.fakes import FakeClock
@@ -362,9 +362,9 @@ SCRIPT = """
 import os, resource, signal, sys
 from pathlib import Path
 from pytest_deploygate.core.errors import StoreError
-from pytest_deploygate.core.values import *
+from pytest_deploygate.core.identifiers import *
 from pytest_deploygate.store import open_store
-from pytest_deploygate.store.liveness import this_process
+from pytest_deploygate.system.process_identity import this_process
 from tests.fakes import FakeClock
 path, what = Path(sys.argv[1]), sys.argv[2]
 def act():

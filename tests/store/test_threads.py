@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.core.values import Actor, EnvironmentName, RolloutId
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.store import SqlStore, open_store
 from pytest_deploygate.store.sql import open_memory_store
 from tests.fakes import FakeClock

@@ -11,11 +11,11 @@ import pytest
 
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.probe import Probe
-from pytest_deploygate.checks.rows import SheetRow
-from pytest_deploygate.checks.sheet import SheetDisturbed, SheetReader
-from pytest_deploygate.checks.traces import Trace, TraceDamaged, TraceFile
 from suites.invoices import SMALL
 from suites.posting import Poster
+from suites.support.rows import SheetRow
+from suites.support.sheet import SheetDisturbed, SheetReader
+from suites.support.write_intents import Trace, TraceDamaged, TraceFile
 from tests.checks.loopback import serving
 from tests.checks.sheets import FakeSheets, Tab, Value
 from tests.suites.support import golden_rows
@@ -183,7 +183,7 @@ def test_row_of_a_test_document_that_stays_in_the_production_tab_fails_the_sessi
 def test_lock_of_a_killed_process_is_free(desk: Desk) -> None:
     script = f"""
 from pathlib import Path
-from pytest_deploygate.checks.traces import TraceFile
+from suites.support.write_intents import TraceFile
 with TraceFile(Path({str(desk.traces.path.parent)!r}), spreadsheet_id={SHEET!r}, tab={NAME!r}).alone():
     print("held", flush=True)
     input()

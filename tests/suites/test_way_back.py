@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment, Previous
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.identifiers import Phase
 from suites.readiness import test_way_back as checks
 from tests.suites.support import FUNCTION
 

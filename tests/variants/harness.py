@@ -26,7 +26,7 @@ from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.probe import Probe
 from pytest_deploygate.core.evidence import Measurement
-from pytest_deploygate.core.values import Phase
+from pytest_deploygate.core.identifiers import Phase
 from tests.checks.loopback import Asked, Reply, serving
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.emulator.process import ensure_running, stop
+from pytest_deploygate.emulator.lifecycle import ensure_running, stop
 from tests.variants.wrong_functions import WRONG_FUNCTIONS, Patch, Wrong
 
 pytestmark = pytest.mark.e2e

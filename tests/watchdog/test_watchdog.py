@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_deploygate import watchdog, watchnotes
+from pytest_deploygate.watchdog import process, registry
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30
 BEFORE = """
 import ctypes, os, signal, subprocess, sys, threading, time
 from pathlib import Path
-from pytest_deploygate import watchdog
+from pytest_deploygate.watchdog import process as watchdog
 root = Path(sys.argv[1])
 dog = watchdog.start(root=root, environment="production", rollout_id="one", state_dir=root,
                      prepare="tests.watchdog.recoveries:" + sys.argv[2])
@@ -64,7 +64,7 @@ class Guarded:
 
     @property
     def events(self) -> list[str]:
-        log = (self.root / watchdog.LOG).read_text()
+        log = (self.root / process.LOG).read_text()
         return [json.loads(line)["event"] for line in log.splitlines()]
 
 
@@ -122,7 +122,7 @@ def test_watchdog_recovers_however_its_parent_dies(guarded: Starter, death: str)
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "written by an earlier version"])
 def test_log_is_for_its_owner_alone(guarded: Starter, tmp_path: Path, is_there: bool) -> None:
-    log = tmp_path / watchdog.LOG
+    log = tmp_path / process.LOG
     if is_there:
         log.touch()
         log.chmod(0o644)
@@ -176,7 +176,7 @@ def test_stand_down_of_a_killed_watchdog_is_harmless(guarded: Starter) -> None:
         "os.kill(dog.pid, signal.SIGKILL); dog.stand_down(); assert not dog.is_alive()"
     )
     assert watched.process.wait(DEADLINE_S) == 0
-    assert watchnotes.find(watched.root) == ()
+    assert registry.find(watched.root) == ()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -185,7 +185,7 @@ def test_watchdog_ignores_signals_while_its_parent_lives(
 ) -> None:
     watched = guarded(WAIT)
     os.kill(watched.dog_pid, number)
-    assert [note.pid for note in watchnotes.find(watched.root)] == [watched.dog_pid]
+    assert [note.pid for note in registry.find(watched.root)] == [watched.dog_pid]
     watched.process.kill()
     watched.wait_for_dog()
     assert len(watched.recovered) == 1
@@ -231,7 +231,7 @@ def test_watchdog_says_which_recovery_is_missing(guarded: Starter) -> None:
     watched = guarded("os._exit(1)", "no_such_name")
     watched.wait_for_dog()
     assert watched.events[-1] == "watchdog.failed"
-    assert "no_such_name" in (watched.root / watchdog.LOG).read_text()
+    assert "no_such_name" in (watched.root / process.LOG).read_text()
 
 
 def test_watchdog_holds_no_pipe_that_a_ci_job_waits_for(tmp_path: Path) -> None:
@@ -251,14 +251,14 @@ def test_watchdog_holds_no_pipe_that_a_ci_job_waits_for(tmp_path: Path) -> None:
 
 def test_status_finds_a_watchdog_while_it_lives(guarded: Starter) -> None:
     watched = guarded(WAIT)
-    (note,) = watchnotes.find(watched.root)
+    (note,) = registry.find(watched.root)
     assert (note.pid, note.watched_pid) == (watched.dog_pid, watched.process.pid)
     assert (note.environment, note.rollout_id) == ("production", "one")
     os.kill(watched.dog_pid, signal.SIGKILL)
     watched.wait_for_dog()
-    until(lambda: watchnotes.find(watched.root) == (), "the dead watchdog is no longer found")
-    assert list((watched.root / watchnotes.FOLDER).iterdir()) == []
+    until(lambda: registry.find(watched.root) == (), "the dead watchdog is no longer found")
+    assert list((watched.root / registry.FOLDER).iterdir()) == []
 
 
 def test_status_finds_nothing_where_no_watchdog_ever_was(tmp_path: Path) -> None:
-    assert watchnotes.find(tmp_path) == ()
+    assert registry.find(tmp_path) == ()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.emulator.process import ensure_running, stop
-from pytest_deploygate.emulator.settings import BUILD_CACHE_VARIABLE
+from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
+from pytest_deploygate.emulator.lifecycle import ensure_running, stop
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.discovery import call_problems
 from tests.contract.target.lab import (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from google.cloud import run_v2
 
+from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_VERIFY,
@@ -17,7 +18,6 @@ from pytest_deploygate.core.release import (
     Variant,
 )
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.core.values import RevisionName, RolloutId
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.emulator.driving import Driver, until
 

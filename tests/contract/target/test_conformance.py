@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.core.errors import TargetUnavailable
+from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_LIVE_VERIFY,
@@ -28,10 +29,9 @@ from pytest_deploygate.core.release import (
     Marks,
 )
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from pytest_deploygate.core.values import RevisionName, RolloutId
 from pytest_deploygate.ports import Metrics
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
-from pytest_deploygate.targets.monitoring import open_metrics
+from pytest_deploygate.targets.cloud_monitoring import open_metrics
 from pytest_deploygate.wiring import GOOGLE_LAG_S
 from tests.contract.target.lab import (
     MAIN,

@@ -15,10 +15,10 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
+from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import Marks, SecretRef, Variant
-from pytest_deploygate.core.values import RevisionName
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
-from pytest_deploygate.targets.releases import adopt
+from pytest_deploygate.targets.deploy_requests import adopt
 from tests.checks.loopback import Asked, Reply, serving
 from tests.contract.target.lab import (
     BUDGET_S,

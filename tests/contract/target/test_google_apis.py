@@ -17,6 +17,7 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
+from pytest_deploygate.targets.api_caller import Caller
 from pytest_deploygate.targets.auth import (
     SCOPE,
     SHEETS,
@@ -24,7 +25,6 @@ from pytest_deploygate.targets.auth import (
     access_token,
     credentials_for,
 )
-from pytest_deploygate.targets.calls import Caller
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.secret_versions import SecretVersions
 from tests.checks.loopback import Asked, Reply, ServerMaker, serving

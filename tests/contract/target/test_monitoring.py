@@ -9,10 +9,10 @@ import pytest
 import requests
 
 from pytest_deploygate.core.evidence import Sample
+from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import FunctionSpec
-from pytest_deploygate.core.values import RevisionName
-from pytest_deploygate.targets.calls import Caller
-from pytest_deploygate.targets.monitoring import CloudMonitoring, limit_mb, open_metrics
+from pytest_deploygate.targets.api_caller import Caller
+from pytest_deploygate.targets.cloud_monitoring import CloudMonitoring, limit_mb, open_metrics
 from tests.checks.loopback import Asked, Reply, ServerMaker, serving
 from tests.contract.discovery import Json, call_problems
 from tests.contract.target.google import error, reply

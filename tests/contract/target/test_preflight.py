@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from google.cloud import run_v2
 
-from pytest_deploygate.core.finding import Finding
+from pytest_deploygate.core.preflight import Finding
 from pytest_deploygate.core.release import SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.checks.loopback import Asked, Reply, serving

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.identifiers import Digest, RevisionName
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_LIVE_VERIFY,
@@ -20,7 +21,6 @@ from pytest_deploygate.core.release import (
     Variant,
 )
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from pytest_deploygate.core.values import Digest, RevisionName
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.target.lab import (
     BUDGET_S,

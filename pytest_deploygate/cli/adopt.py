@@ -1,0 +1,76 @@
+"""``adopt``: mark a revision that no rollout judged as known good."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+
+from pytest_deploygate import wiring
+from pytest_deploygate.cli.arguments import (
+    complete_revision,
+    examples,
+    json_option,
+    pass_operator,
+    reason_option,
+    required_environment,
+)
+from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.engine.adoption import adopt as adopt_revision
+from pytest_deploygate.engine.recovery import supersede
+
+
+class Adopted(NamedTuple):
+    """What ``adopt`` shows. ``superseded`` are stranded rollouts that this decision ended."""
+
+    environment: str
+    rollout_id: str
+    revision: str
+    serves: bool
+    reason: str
+    superseded: Sequence[str]
+
+
+@click.command(
+    short_help="Vouch for a revision nobody judged.",
+    epilog=examples(
+        'deploygate adopt production process-invoice-00007-xyz --reason "checked by hand"'
+    ),
+)
+@required_environment
+@click.argument("revision", metavar="REVISION", shell_complete=complete_revision)
+@reason_option
+@json_option
+@pass_operator
+def adopt(
+    operator: Operator, environment: str, revision: str, reason: str, *, is_json: bool
+) -> None:
+    """Vouch for REVISION of ENV, which no rollout judged: from now on it may be a baseline or a way back.
+
+    For what was deployed by other means. Moves no traffic. If the revision serves, open and stranded rollouts are
+    closed: you have looked, and this is what shall serve.
+    """
+    chosen = operator.environment(environment)
+    out = operator.output(is_json=is_json)
+    with operator.logged(), wiring.open_ports(operator.settings, chosen) as ports:
+        name = RevisionName(revision)
+        serves = ports.target.snapshot().serving.sole == name
+        operator.free_lease(ports, f"adopt {revision}: {reason}")
+        rollout = adopt_revision(ports, name, actor=operator.actor, reason=reason)
+        superseded: tuple[str, ...] = ()
+        if serves:
+            sentence = f"superseded by the adoption of {revision}: {reason}"
+            superseded = supersede(ports, actor=operator.actor, sentence=sentence)
+        operator.record(out, rollout.record)
+    found = Adopted(
+        environment=chosen.name,
+        rollout_id=rollout.record.rollout_id,
+        revision=revision,
+        serves=serves,
+        reason=reason,
+        superseded=superseded,
+    )
+    out.document(found)
+    out.line(f"adopted {revision} in {chosen.name} ({found.rollout_id})")
+    if superseded:
+        out.line(f"closed: {', '.join(superseded)}")

@@ -1,0 +1,298 @@
+"""``local ...``: the local cloud of this project, and making its revisions misbehave to try rollbacks."""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+
+from pytest_deploygate import wiring
+from pytest_deploygate.cli.arguments import (
+    complete_revision,
+    examples,
+    json_option,
+    pass_operator,
+)
+from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.output import Output
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.core.errors import (
+    ConfigError,
+    ExitStatus,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.emulator import lifecycle
+
+_TIMEOUT_S = (2, 30)
+
+
+class LocalService(NamedTuple):
+    """A function that the local cloud serves; ``serving`` has `REVISION PERCENT`."""
+
+    service: str
+    url: str
+    serving: Sequence[str]
+
+
+class LocalState(NamedTuple):
+    """What ``local up`` and ``local status`` show."""
+
+    is_up: bool
+    endpoint: str = ""
+    pid: int = 0
+    version: str = ""
+    home: str = ""
+    services: Sequence[LocalService] = ()
+
+
+@click.group(short_help="The local cloud of this project.")
+def local() -> None:
+    """The local cloud: builds and runs functions on this machine, and goes on after pytest has ended.
+
+    `pytest --deploy-to=local` starts it by itself.
+    """
+
+
+def _environment(operator: Operator) -> Environment:
+    """The environment whose port and secrets file count: the first local one, else the default one rehearsed."""
+    for environment in operator.settings.environments.values():
+        if environment.target == wiring.LOCAL:
+            return environment
+    return operator.environment("")._replace(target=wiring.LOCAL)
+
+
+@local.command(short_help="Start it, if it is not running.", epilog=examples("deploygate local up"))
+@json_option
+@pass_operator
+def up(operator: Operator, *, is_json: bool) -> None:
+    """Start it, if it is not running; what was deployed serves again."""
+    cloud = wiring.local_cloud(operator.settings, _environment(operator))
+    _show(operator.output(is_json=is_json), _state(cloud))
+
+
+@local.command(
+    short_help="Stop it; what was deployed is kept.", epilog=examples("deploygate local down")
+)
+@json_option
+@pass_operator
+def down(operator: Operator, *, is_json: bool) -> None:
+    """Stop it with everything it runs; functions, traffic and sheets are kept."""
+    was_up = lifecycle.stop(wiring.cloud_home(operator.settings))
+    out = operator.output(is_json=is_json)
+    out.document(LocalState(is_up=False))
+    out.line("stopped" if was_up else "it was not running")
+
+
+@local.command(name="status", epilog=examples("deploygate local status || deploygate local up"))
+@json_option
+@pass_operator
+def local_status(operator: Operator, *, is_json: bool) -> int:
+    """Whether it runs, and what serves. Exit status 10 while it is down."""
+    cloud = lifecycle.find(wiring.cloud_home(operator.settings))
+    found = _state(cloud) if cloud is not None else LocalState(is_up=False)
+    _show(operator.output(is_json=is_json), found)
+    return ExitStatus.PROMOTED if found.is_up else ExitStatus.COULD_NOT_ACT
+
+
+@local.command(
+    short_help="The public URL of a function.", epilog=examples("curl -s $(deploygate local url)")
+)
+@click.argument("service", required=False, default="")
+@json_option
+@pass_operator
+def url(operator: Operator, service: str, *, is_json: bool) -> None:
+    """The public URL of the function (or of SERVICE), for scripts."""
+    services = _state(_running(operator)).services
+    found = [s for s in services if not service or s.service == service]
+    if len(found) != 1:
+        names = ", ".join(s.service for s in services) or "none"
+        raise ConfigError(f"which service? there are: {names}", hint="deploygate local status")
+    out = operator.output(is_json=is_json)
+    out.document(found[0])
+    out.line(found[0].url)
+
+
+class LocalLog(NamedTuple):
+    """What ``local logs`` shows, oldest line first; ``revision`` is empty for the local cloud's own log."""
+
+    revision: str
+    lines: Sequence[str]
+
+
+@local.command(
+    short_help="What the local cloud, or a revision, wrote.",
+    epilog=examples("deploygate local logs --tail 20", "deploygate local logs REVISION"),
+)
+@click.argument("revision", required=False, shell_complete=complete_revision)
+@click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="Lines.")
+@json_option
+@pass_operator
+def logs(operator: Operator, revision: str | None, tail: int, *, is_json: bool) -> None:
+    """The end of the local cloud's own log, or of what REVISION wrote."""
+    text = lifecycle.logs(wiring.cloud_home(operator.settings), revision, tail)
+    out = operator.output(is_json=is_json)
+    out.document(LocalLog(revision=revision or "", lines=text.splitlines()))
+    if text:
+        out.line(text)
+
+
+@local.command(
+    short_help="Make a revision err, dawdle, lie, die or bloat.",
+    epilog=examples(
+        "deploygate local misbehave process-invoice-00002-abc --error-ratio 0.5",
+        "deploygate local misbehave process-invoice-00002-abc --latency 130",
+        "deploygate local misbehave process-invoice-00002-abc --clear",
+    ),
+)
+@click.argument("revision", shell_complete=complete_revision)
+@click.option(
+    "--error-ratio", type=click.FloatRange(0, 1), default=0, help="Share of requests that fail."
+)
+@click.option(
+    "--status", type=click.IntRange(400, 599), default=500, show_default=True, help="With what."
+)
+@click.option(
+    "--latency", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Before each answer."
+)
+@click.option("--body", metavar="TEXT", help="Answer this instead of what the function says.")
+@click.option(
+    "--memory", type=click.FloatRange(0), default=0, metavar="MB", help="Added to what it uses."
+)
+@click.option("--kill", is_flag=True, help="Kill its process now.")
+@click.option("--clear", is_flag=True, help="Let it behave again.")
+@json_option
+@pass_operator
+def misbehave(  # the options of one command
+    operator: Operator,
+    revision: str,
+    error_ratio: float,
+    status: int,
+    latency: float,
+    body: str | None,
+    memory: float,
+    *,
+    kill: bool,
+    clear: bool,
+    is_json: bool,
+) -> None:
+    """Make REVISION err, dawdle, lie, die or bloat, until --clear; to try what then happens."""
+    wanted = {
+        "error_ratio": error_ratio,
+        "status": status,
+        "latency_s": latency,
+        "body": body,
+        "memory_mb": memory,
+        "kill": kill,
+    }
+    does_something = error_ratio or latency or body is not None or memory or kill
+    if bool(does_something) == clear:
+        raise click.UsageError("say what it shall do (--error-ratio 1, --kill, ...), or --clear")
+    path = f"revisions/{revision}/misbehave"
+    answer = _ask(operator, "DELETE", path) if clear else _ask(operator, "POST", path, wanted)
+    out = operator.output(is_json=False)
+    if is_json:
+        out.line(json.dumps(answer, indent=2))
+    else:
+        out.line(f"{revision} behaves" if clear else f"{revision} misbehaves: {json.dumps(answer)}")
+
+
+@local.command(
+    short_help="Make the platform itself fail.",
+    epilog=examples(
+        "deploygate local faults",
+        """deploygate local faults --add '{"method": "PATCH", "status": 503, "times": 2}'""",
+        "deploygate local faults --clear",
+    ),
+)
+@click.option("--add", metavar="JSON", help="Put a rule (or a list of them) in force.")
+@click.option("--clear", is_flag=True, help="Drop all rules.")
+@click.option("--json", is_flag=True, expose_value=False, help="It is JSON in any case.")
+@pass_operator
+def faults(operator: Operator, add: str | None, *, clear: bool) -> None:
+    """Make the admin API of the local cloud fail, hang or lie by rules; prints the rules in force as JSON."""
+    if add is not None:
+        try:
+            rules = json.loads(add)
+        except ValueError as error:
+            raise ConfigError(f"--add is not JSON: {error}") from error
+        answer = _ask(operator, "POST", "faults", rules)
+    else:
+        answer = _ask(operator, "DELETE" if clear else "GET", "faults")
+    operator.output(is_json=False).line(json.dumps(answer, indent=2))
+
+
+# -- talking to it ---------------------------------------------------------------------------------
+
+
+def _running(operator: Operator) -> lifecycle.LocalCloud:
+    cloud = lifecycle.find(wiring.cloud_home(operator.settings))
+    if cloud is None:
+        raise TargetUnavailable("the local cloud is down", hint="deploygate local up")
+    return cloud
+
+
+def _ask(operator: Operator, method: str, path: str, body: object = None) -> object:
+    return _call(_running(operator).endpoint, method, path, body)
+
+
+def _call(endpoint: str, method: str, path: str, body: object = None) -> object:
+    import requests  # no other command needs it
+
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy of the environment is not for loopback
+            answer = session.request(
+                method, f"{endpoint}/_local/{path}", json=body, timeout=_TIMEOUT_S
+            )
+    except requests.RequestException as error:
+        raise TargetUnavailable(
+            f"the local cloud does not answer: {type(error).__name__}", hint="deploygate local logs"
+        ) from error
+    if not answer.ok:
+        raise TargetRefused(f"the local cloud refuses: {_message(answer.text)}")
+    return answer.json() if answer.content else None
+
+
+def _message(text: str) -> str:
+    """The sentence in an error of the admin API, or the beginning of whatever else it is."""
+    try:
+        return str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return text[:500]
+
+
+def _state(cloud: lifecycle.LocalCloud) -> LocalState:
+    answer = _call(cloud.endpoint, "GET", "services")
+    services = answer["services"] if isinstance(answer, dict) else []
+    return LocalState(
+        is_up=True,
+        endpoint=cloud.endpoint,
+        pid=cloud.pid,
+        version=cloud.version,
+        home=str(cloud.home),
+        services=[
+            LocalService(
+                service=str(service["service"]).rpartition("/")[2],
+                url=str(service["url"]),
+                serving=[
+                    f"{t['revision']} {t['percent']}" for t in service["traffic"] if t["percent"]
+                ],
+            )
+            for service in services
+        ],
+    )
+
+
+def _show(out: Output, found: LocalState) -> None:
+    out.document(found)
+    out.facts(
+        (
+            ("local cloud", "up" if found.is_up else "down: deploygate local up"),
+            ("endpoint", found.endpoint),
+            ("process", str(found.pid) if found.pid else ""),
+            ("home", found.home),
+        )
+    )
+    rows = [(s.service, s.url, ", ".join(s.serving)) for s in found.services]
+    out.table(("service", "url", "serving %"), rows)

@@ -1,0 +1,71 @@
+"""How a command ends: every error becomes a message, a hint and an exit status."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.output import Output
+from pytest_deploygate.core.errors import (
+    ConfigError,
+    DeployGateError,
+    ExitStatus,
+    PolicyRefused,
+)
+from pytest_deploygate.core.redaction import Redactor, secrets_among
+
+
+def ended(command: Callable[[], int]) -> int:
+    """The exit status of ``command``, also where it is interrupted or nobody reads what it prints."""
+    try:
+        status = command()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return interrupted()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python must not complain about it at exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.NOT_PROMOTED
+    return status
+
+
+def interrupted() -> ExitStatus:
+    """A person ended the command."""
+    Output().note("interrupted")
+    return ExitStatus.INTERRUPTED
+
+
+def status_of(error: DeployGateError) -> ExitStatus:
+    """The exit status of a command that ended with ``error``."""
+    match error:
+        case ConfigError():
+            return ExitStatus.USAGE
+        case PolicyRefused():
+            return ExitStatus.NOT_PROMOTED
+        case _:
+            return ExitStatus.COULD_NOT_ACT
+
+
+def tell(error: DeployGateError, operator: Operator, *, is_json: bool) -> ExitStatus:
+    """Say what went wrong where the project's secrets are known; returns the exit status."""
+    status = status_of(error)
+    clean = Redactor(secrets_among(os.environ))
+    with contextlib.suppress(DeployGateError):
+        clean = operator.redactor
+    out = Output(clean=clean)
+    if is_json:
+        tell_json(out, type(error).__name__, error.message, error.hint, status)
+    else:
+        out.note(f"error: {error.message}")
+        if error.hint:
+            out.note(f"hint:  {error.hint}")
+    return status
+
+
+def tell_json(out: Output, kind: str, message: str, hint: str, status: ExitStatus) -> None:
+    """The same as a JSON document."""
+    told = {"kind": kind, "message": message, "hint": hint, "exit_status": int(status)}
+    out.line(json.dumps({"error": told}, indent=2))

@@ -1,0 +1,84 @@
+"""The words of the commands that only look: ``status``, ``history``, ``show``, ``backups``."""
+
+import click
+
+from pytest_deploygate.cli.arguments import (
+    complete_rollout,
+    examples,
+    json_option,
+    optional_environment,
+    pass_operator,
+)
+from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.history import LIMIT, show_history
+
+
+@click.command(
+    short_help="What serves, who may act, what is open.",
+    epilog=examples(
+        "deploygate status",
+        "deploygate status production --json | jq -r .way_back",
+        "deploygate status production > /dev/null || echo 'look at production'",
+    ),
+)
+@optional_environment
+@json_option
+@pass_operator
+def status(operator: Operator, environment: str, *, is_json: bool) -> int:
+    """What serves in ENV, who may act, what is open. Shows as much as can be read, and says what cannot.
+
+    Exit status: 0 all could be read; 10 something could not; 11 a rollout is stranded.
+    """
+    from pytest_deploygate.cli.status import show_status
+
+    return show_status(operator, environment, is_json=is_json)
+
+
+@click.command(
+    short_help="Past rollouts, newest first.",
+    epilog=examples(
+        "deploygate history production",
+        "deploygate history --limit 100 --json | jq '.rollouts[] | select(.state == \"ROLLED_BACK\")'",
+    ),
+)
+@optional_environment
+@click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="How many.")
+@json_option
+@pass_operator
+def history(operator: Operator, environment: str, limit: int, *, is_json: bool) -> None:
+    """Past rollouts, rollbacks, adoptions and broken leases, newest first; of all environments without ENV."""
+    show_history(operator, environment, limit, is_json=is_json)
+
+
+@click.command(
+    short_help="One rollout with its evidence.",
+    epilog=examples("deploygate show last", "deploygate show 20261123-074500-1a2b3c --json"),
+)
+@click.argument("rollout", metavar="ROLLOUT", shell_complete=complete_rollout)
+@json_option
+@pass_operator
+def show(operator: Operator, rollout: str, *, is_json: bool) -> None:
+    """One rollout with its evidence: gates, checks that did not pass, measurements, journal.
+
+    ROLLOUT is an id as `history` lists it, a part that only one id has, or `last`.
+    """
+    from pytest_deploygate.cli.show import show_rollout
+
+    show_rollout(operator, rollout, is_json=is_json)
+
+
+@click.command(
+    short_help="What served before, kept here.",
+    epilog=examples(
+        "deploygate backups production",
+        "deploygate rollback production --to-backup ID --reason TEXT",
+    ),
+)
+@optional_environment
+@json_option
+@pass_operator
+def backups(operator: Operator, environment: str, *, is_json: bool) -> None:
+    """Sources and settings of what served before each rollout, and whether they are still whole."""
+    from pytest_deploygate.cli.backups import show_backups
+
+    show_backups(operator, environment, is_json=is_json)

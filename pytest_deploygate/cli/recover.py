@@ -1,0 +1,105 @@
+"""``recover``: settle what a dead process left behind."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import click
+
+from pytest_deploygate import wiring
+from pytest_deploygate.cli.arguments import (
+    examples,
+    json_option,
+    pass_operator,
+    required_environment,
+)
+from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.core.errors import ExitStatus
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.session.signals import SignalGuard
+
+
+class Settled(NamedTuple):
+    """One rollout that was brought to an end: how it was found, how it ended."""
+
+    rollout_id: str
+    found: str
+    state: str
+    reason: str
+
+
+class Recovered(NamedTuple):
+    """What ``recover`` shows."""
+
+    environment: str
+    settled: Sequence[Settled]
+    serving: Mapping[str, int]
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """STRANDED if one could not be settled."""
+        is_stranded = any(one.state == State.STRANDED.value for one in self.settled)
+        return ExitStatus.STRANDED if is_stranded else ExitStatus.PROMOTED
+
+
+@click.command(
+    short_help="Settle what a dead process left.",
+    epilog=examples("deploygate recover production", "deploygate recover production --wait 300"),
+)
+@required_environment
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="SECONDS",
+    help="How long to wait for a living rollout to end.",
+)
+@json_option
+@pass_operator
+def recover(operator: Operator, environment: str, wait: float, *, is_json: bool) -> int:
+    """Settle what a dead process left in ENV: from the record and the platform, or from the platform alone.
+
+    A rollout that was not judged good returns to its baseline; one that was is put in order. Can be repeated.
+
+    Exit status: 0 nothing is open any more; 10 somebody who lives holds the lease; 11 stranded.
+    """
+    chosen = operator.environment(environment)
+    out = operator.output(is_json=is_json)
+    guard = SignalGuard()
+    guard.install()
+    try:
+        with (
+            operator.logged(),
+            wiring.open_ports(operator.settings, chosen) as ports,
+            guard.shield(),
+        ):
+            done = wiring.recover(ports, wait_s=wait, progress=out.progress)
+            shares = ports.target.snapshot().serving.shares
+            for one in done:
+                record = ports.store.rollout(one.rollout_id)
+                if record is not None:
+                    operator.record(out, record)
+    finally:
+        guard.remove()
+    found = Recovered(
+        environment=chosen.name,
+        settled=[
+            Settled(
+                rollout_id=one.rollout_id,
+                found=one.found.value,
+                state=one.state.value,
+                reason=one.sentence,
+            )
+            for one in done
+        ],
+        serving=dict(shares),
+    )
+    out.document(found)
+    out.table(
+        ("rollout", "found", "state", "reason"),
+        [(s.rollout_id, s.found, s.state, s.reason) for s in found.settled],
+    )
+    if not found.settled:
+        out.line("nothing was open")
+    serving = ", ".join(f"{name} {percent} %" for name, percent in found.serving.items())
+    out.line(f"serving: {serving or 'nothing'}")
+    return found.exit_status

@@ -1,0 +1,268 @@
+"""The Cloud Functions v2 admin API: those calls that a deployer makes.
+
+Checked against the discovery document ``cloudfunctions.v2``; answers are the official messages.
+"""
+
+import re
+
+from aiohttp import web
+from google.cloud import functions_v2
+from google.protobuf.message import Message
+
+from pytest_deploygate.emulator.api.fault_rules import operation_fault
+from pytest_deploygate.emulator.api.paging import page
+from pytest_deploygate.emulator.api.protobuf_json import (
+    ApiError,
+    answer,
+    merge,
+    not_found,
+    read_mask,
+    read_message,
+    touches,
+)
+from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.runtime.deployments import Deployment, follows_latest
+from pytest_deploygate.emulator.runtime.interpreters import RUNTIMES
+from pytest_deploygate.emulator.runtime.revisions import memory_mib
+
+Function = functions_v2.Function.pb()
+_Environment = functions_v2.Environment
+_FUNCTION_ID = re.compile(r"[a-z]([-_a-z0-9]{0,61}[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9_-]{0,63}")
+_RESERVED = {
+    "PORT",
+    "K_SERVICE",
+    "K_REVISION",
+    "K_CONFIGURATION",
+    "FUNCTION_TARGET",
+    "FUNCTION_SIGNATURE_TYPE",
+}
+"""Environment variables that the runtime sets itself (Cloud Functions: reserved environment variables)."""
+_SETTABLE = ("description", "build_config", "service_config", "labels", "kms_key_name")
+MAX_TIMEOUT_S = 3600
+_OUTPUT_ONLY = (
+    "build_config.build", "build_config.source_provenance", "service_config.service", "service_config.uri",
+    "service_config.revision", "service_config.all_traffic_on_latest_revision",
+)  # fmt: skip
+
+
+def routes() -> list[web.RouteDef]:
+    """All calls of this API but operations, which both APIs share."""
+    base = "/v2/projects/{project}/locations/{location}"
+    one = base + "/functions/{function:[^/:]+}"
+    return [
+        web.get(base + "/functions", list_functions),
+        web.post(base + "/functions", create_function),
+        web.post(base + "/functions:generateUploadUrl", generate_upload_url),
+        web.get(base + "/runtimes", list_runtimes),
+        web.get(one, get_function),
+        web.patch(one, update_function),
+        web.delete(one, delete_function),
+        web.post(one + ":generateDownloadUrl", generate_download_url),
+    ]
+
+
+def parent_of(request: web.Request) -> str:
+    """``projects/P/locations/L`` of the request."""
+    return f"projects/{request.match_info['project']}/locations/{request.match_info['location']}"
+
+
+def _name_of(request: web.Request) -> str:
+    return f"{parent_of(request)}/functions/{request.match_info['function']}"
+
+
+def _known(cloud: Cloud, name: str) -> Message:
+    function = cloud.state.functions.get(name)
+    if function is None:
+        raise not_found(name)
+    return function
+
+
+def _hold_free(cloud: Cloud, name: str) -> None:
+    if cloud.operations.is_busy(name):
+        raise ApiError(
+            409, f"unable to queue the operation: another operation on {name} is in progress"
+        )
+
+
+def _shown(cloud: Cloud, function: Message) -> Message:
+    """``function`` with what the service says now."""
+    service = cloud.state.services.get(function.service_config.service)
+    if service is not None:
+        function.url = function.service_config.uri = service.uri
+        function.service_config.all_traffic_on_latest_revision = follows_latest(service)
+    return function
+
+
+async def get_function(request: web.Request) -> web.Response:
+    """``functions.get``."""
+    cloud = request.app[CLOUD]
+    return answer(request, _shown(cloud, _known(cloud, _name_of(request))))
+
+
+async def list_functions(request: web.Request) -> web.Response:
+    """``functions.list``, without filter and order."""
+    cloud = request.app[CLOUD]
+    names, token = page(request, cloud.state.functions.names(f"{parent_of(request)}/functions/"))
+    found = functions_v2.ListFunctionsResponse.pb()(next_page_token=token)
+    found.functions.extend(_shown(cloud, cloud.state.functions[name]) for name in names)
+    return answer(request, found)
+
+
+async def list_runtimes(request: web.Request) -> web.Response:
+    """``runtimes.list``."""
+    found = functions_v2.ListRuntimesResponse.pb()()
+    for name in RUNTIMES:
+        runtime = found.runtimes.add(name=name, display_name=f"Python 3.{name[7:]}")
+        runtime.environment = _Environment.GEN_2
+        runtime.stage = functions_v2.ListRuntimesResponse.RuntimeStage.GA
+    return answer(request, found)
+
+
+async def generate_upload_url(request: web.Request) -> web.Response:
+    """``functions.generateUploadUrl``."""
+    cloud = request.app[CLOUD]
+    await read_message(request, functions_v2.GenerateUploadUrlRequest.pb())
+    bucket = f"gcf-v2-uploads-{request.match_info['project']}-{request.match_info['location']}"
+    url, name = cloud.sources.upload_url(cloud.base_url, bucket)
+    found = functions_v2.GenerateUploadUrlResponse.pb()(upload_url=url)
+    found.storage_source.bucket, found.storage_source.object_ = bucket, name
+    return answer(request, found)
+
+
+async def generate_download_url(request: web.Request) -> web.Response:
+    """``functions.generateDownloadUrl``: the source of the function as it was deployed last."""
+    cloud = request.app[CLOUD]
+    await read_message(request, functions_v2.GenerateDownloadUrlRequest.pb())
+    function = _known(cloud, _name_of(request))
+    source = function.build_config.source_provenance.resolved_storage_source
+    if not source.bucket:
+        raise not_found(f"source of {function.name}")
+    url = cloud.sources.sign(cloud.base_url, "GET", source.bucket, source.object_)
+    return answer(request, functions_v2.GenerateDownloadUrlResponse.pb()(download_url=url))
+
+
+async def create_function(request: web.Request) -> web.Response:
+    """``functions.create``: private until somebody binds the invoker role."""
+    cloud = request.app[CLOUD]
+    function = await read_message(request, Function)
+    short = request.query.get("functionId", "")
+    if not _FUNCTION_ID.fullmatch(short):
+        raise ApiError(
+            400,
+            f"Invalid function id {short!r}: lower-case letters, digits, '-' and '_', at most 63",
+        )
+    function.name = f"{parent_of(request)}/functions/{short}"
+    _hold_free(cloud, function.name)
+    if function.name in cloud.state.functions:
+        raise ApiError(409, f"Resource '{function.name}' already exists", status="ALREADY_EXISTS")
+    _clear_output(function)
+    _fill_defaults(function)
+    _validate(cloud, function, with_source=True)
+    wanted = Deployment(function=function, is_new=True)
+    return answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
+
+
+async def update_function(request: web.Request) -> web.Response:
+    """``functions.patch``: exactly the masked fields change; without a mask all that can be set."""
+    cloud = request.app[CLOUD]
+    name = _name_of(request)
+    given = await read_message(request, Function)
+    paths = read_mask(request, given) or _SETTABLE
+    before = _known(cloud, name)
+    _hold_free(cloud, name)
+    function = Function()
+    function.CopyFrom(before)
+    merge(given, function, paths)
+    function.name = name
+    rebuild = touches(paths, "build_config")
+    merge(before, function, _OUTPUT_ONLY)
+    _fill_defaults(function)
+    _validate(cloud, function, with_source=rebuild)
+    masked = touches(paths, "service_config.all_traffic_on_latest_revision")
+    follow = masked and given.service_config.all_traffic_on_latest_revision
+    wanted = Deployment(function=function, rebuild=rebuild, follow_latest=follow)
+    return answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
+
+
+async def delete_function(request: web.Request) -> web.Response:
+    """``functions.delete``: with its service, all revisions, ports and policy."""
+    cloud = request.app[CLOUD]
+    name = _name_of(request)
+    _known(cloud, name)
+    _hold_free(cloud, name)
+    return answer(request, cloud.deployments.delete(name, operation_fault(request)))
+
+
+def _clear_output(function: Message) -> None:
+    merge(
+        Function(),
+        function,
+        [*_OUTPUT_ONLY, "state", "state_messages", "url", "update_time", "create_time"],
+    )
+
+
+def _fill_defaults(function: Message) -> None:
+    """What the platform fills in for what was left out (``ServiceConfig`` reference)."""
+    config = function.service_config
+    function.environment = function.environment or _Environment.GEN_2
+    config.timeout_seconds = config.timeout_seconds or 60
+    config.available_memory = config.available_memory or "256M"
+    config.max_instance_request_concurrency = config.max_instance_request_concurrency or 1
+    config.max_instance_count = config.max_instance_count or 100
+    ingress = functions_v2.ServiceConfig.IngressSettings
+    config.ingress_settings = config.ingress_settings or ingress.ALLOW_ALL
+
+
+def _validate(cloud: Cloud, function: Message, *, with_source: bool) -> None:
+    """Refuse what the platform refuses, and what cannot be had locally.
+
+    Raises:
+        ApiError: 400, naming the field.
+    """
+    build, config = function.build_config, function.service_config
+    problems = []
+    if function.environment != _Environment.GEN_2:
+        problems.append("environment: only GEN_2 is supported")
+    if build.runtime not in RUNTIMES:
+        problems.append(
+            f"build_config.runtime: {build.runtime!r} is not one of {', '.join(RUNTIMES)}"
+        )
+    if not build.entry_point.isidentifier():
+        problems.append(
+            f"build_config.entry_point: {build.entry_point!r} is not the name of a function"
+        )
+    if function.HasField("event_trigger") or config.secret_volumes:
+        problems.append("event_trigger and secret_volumes: the local cloud does not have them")
+    if not 0 < config.timeout_seconds <= MAX_TIMEOUT_S:
+        problems.append(
+            f"service_config.timeout_seconds: {config.timeout_seconds} is not from 1 to {MAX_TIMEOUT_S}"
+        )
+    try:
+        memory_mib(config.available_memory)
+    except ValueError as error:
+        problems.append(f"service_config.available_memory: {error}")
+    names = [
+        *config.environment_variables,
+        *(secret.key for secret in config.secret_environment_variables),
+    ]
+    problems += [
+        f"service_config.environment_variables: {name!r} is reserved or not a name"
+        for name in names
+        if not name or "=" in name or name in _RESERVED or name.startswith("X_GOOGLE_")
+    ]
+    problems += [
+        f"labels: {k}={v} is not a label" for k, v in function.labels.items() if not _is_label(k, v)
+    ]
+    source = build.source.storage_source
+    if (
+        with_source
+        and cloud.sources.digest(source.bucket, source.object_, source.generation) is None
+    ):
+        problems.append(f"build_config.source: there is no object {source.bucket}/{source.object_}")
+    if problems:
+        raise ApiError(400, "; ".join(problems))
+
+
+def _is_label(key: str, value: str) -> bool:
+    return bool(key) and key[0].isalpha() and all(_LABEL.fullmatch(part) for part in (key, value))

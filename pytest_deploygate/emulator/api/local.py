@@ -1,0 +1,226 @@
+"""The side endpoints of the local cloud below ``/_local/``: health, logs, statistics, faults, storage.
+
+They are the local cloud's own; nothing like them exists on the platform.
+"""
+
+import json
+import os
+import signal
+
+from aiohttp import web
+
+from pytest_deploygate import __version__
+from pytest_deploygate.emulator.api.admin_log import AdminLog
+from pytest_deploygate.emulator.api.fault_rules import parse_rules
+from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json, read_json
+from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.lifecycle import code_identity
+from pytest_deploygate.emulator.routing.fault_injection import parse_misbehaviour
+from pytest_deploygate.emulator.runtime.builder import tail
+from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
+
+ADMIN_LOG = web.AppKey("admin_log", AdminLog)
+_LOG_CHARS = 200_000
+
+
+def routes() -> list[web.RouteDef]:
+    """All side endpoints."""
+    revision = "/_local/revisions/{revision}"
+    return [
+        web.get("/_local/health", health),
+        web.get("/_local/services", services),
+        web.get("/_local/traffic-log", traffic_log),
+        web.get("/_local/admin-log", admin_log),
+        web.get("/_local/faults", list_faults),
+        web.post("/_local/faults", add_faults),
+        web.delete("/_local/faults", clear_faults),
+        web.get(revision + "/statistics", statistics),
+        web.get(revision + "/log", revision_log),
+        web.post(revision + "/misbehave", misbehave),
+        web.delete(revision + "/misbehave", behave),
+        web.get("/_local/builds/{build}/log", build_log),
+        web.put("/_local/storage/{bucket}/{name:.+}", upload),
+        web.get("/_local/storage/{bucket}/{name:.+}", download),
+    ]
+
+
+async def health(request: web.Request) -> web.Response:
+    """Who answers: process, version, identity of the code, home."""
+    cloud = request.app[CLOUD]
+    who = {"pid": os.getpid(), "version": __version__, "code": code_identity()}
+    return web.json_response(who | {"home": str(cloud.home)})
+
+
+async def services(request: web.Request) -> web.Response:
+    """What runs: each service with its URL, its traffic as it holds, and the revisions that have a process."""
+    cloud = request.app[CLOUD]
+    running = {instance.revision: instance for instance in cloud.runner.running()}
+    found = []
+    for name in cloud.state.services.names():
+        service = cloud.state.services[name]
+        shares = [
+            {
+                "revision": cloud.services.status_revision(service, s).rsplit("/", 1)[-1],
+                "percent": s.percent,
+                "tag": s.tag,
+                "url": s.uri or service.uri,
+            }
+            for s in service.traffic_statuses
+        ]
+        processes = [
+            {
+                "revision": key.rsplit("/", 1)[-1],
+                "pid": i.process.pid,
+                "port": i.port,
+                "in_flight": i.in_flight,
+            }
+            for key, i in running.items()
+            if key.startswith(f"{name}/")
+        ]
+        found.append(
+            {"service": name, "url": service.uri, "traffic": shares, "processes": processes}
+        )
+    return web.json_response({"services": found})
+
+
+def _after(request: web.Request) -> int:
+    text = request.query.get("after", "0")
+    if not text.isdigit():
+        raise ApiError(400, f"after must be a whole number, not {text!r}")
+    return int(text)
+
+
+async def traffic_log(request: web.Request) -> web.Response:
+    """Every traffic list that ever held, oldest first; ``?service=FULL_NAME`` and ``?after=SEQ`` narrow it."""
+    entries = request.app[CLOUD].state.traffic_log(request.query.get("service"), _after(request))
+    return web.json_response({"entries": entries})
+
+
+async def admin_log(request: web.Request) -> web.Response:
+    """The newest admin calls with their answers, oldest first; ``?after=SEQ`` narrows it."""
+    return web.json_response({"calls": request.app[ADMIN_LOG].after(_after(request))})
+
+
+async def list_faults(request: web.Request) -> web.Response:
+    """The rules in force, with how often each matched and acted."""
+    return web.json_response({"faults": request.app[CLOUD].faults.to_json()})
+
+
+async def add_faults(request: web.Request) -> web.Response:
+    """Put rules in force, after those that are there already."""
+    try:
+        body = json.loads(await request.read())
+    except ValueError as error:
+        raise ApiError(400, f"the body is not JSON: {error}") from error
+    request.app[CLOUD].faults.add(parse_rules(body))
+    return await list_faults(request)
+
+
+async def clear_faults(request: web.Request) -> web.Response:
+    """Drop all rules; what hangs or is stuck ends now."""
+    cloud = request.app[CLOUD]
+    cloud.faults.clear()
+    cloud.operations.release_stuck()
+    return await list_faults(request)
+
+
+def _revision(request: web.Request) -> tuple[Cloud, str]:
+    """The full name of the revision whose short name the path has.
+
+    Raises:
+        ApiError: 404.
+    """
+    cloud, short = request.app[CLOUD], request.match_info["revision"]
+    for name in cloud.state.revisions.names():
+        if name.endswith(f"/revisions/{short}"):
+            return cloud, name
+    raise ApiError(404, f"there is no revision {short!r}")
+
+
+async def statistics(request: web.Request) -> web.Response:
+    """What a revision did since the local cloud started."""
+    cloud, name = _revision(request)
+    instance = cloud.runner.ready(name)
+    running: Json = {"revision": request.match_info["revision"], "is_running": instance is not None}
+    if instance is not None:
+        await cloud.runner.measure(instance)
+        running |= {"pid": instance.process.pid, "in_flight": instance.in_flight}
+    return web.json_response(running | cloud.statistics.of(name).to_json())
+
+
+async def misbehave(request: web.Request) -> web.Response:
+    """Make a revision misbehave from now on; replaces what was asked for before."""
+    cloud, name = _revision(request)
+    wanted, kill = parse_misbehaviour(await read_json(request))
+    cloud.router.misbehave(name, wanted)
+    instance = cloud.runner.ready(name)
+    if kill and instance is not None:
+        instance.kill(signal.SIGKILL)
+    elif wanted.memory_mb and instance is not None:
+        instance.touch()  # so that its memory is measured soon
+    return web.json_response(wanted.to_json())
+
+
+async def behave(request: web.Request) -> web.Response:
+    """Let a revision do as it does."""
+    cloud, name = _revision(request)
+    cloud.router.misbehave(name, None)
+    return web.json_response({})
+
+
+async def revision_log(request: web.Request) -> web.Response:
+    """The end of what a revision wrote to stdout and stderr."""
+    cloud, _ = _revision(request)
+    path = cloud.home / "logs" / f"{request.match_info['revision']}.log"
+    return web.Response(text=tail(path, _LOG_CHARS))
+
+
+async def build_log(request: web.Request) -> web.Response:
+    """The log of one build."""
+    build = request.match_info["build"]
+    path = request.app[CLOUD].home / "logs" / f"build-{build}.log"
+    if not build.isalnum() or not path.exists():
+        raise ApiError(404, f"there is no build {build!r}")
+    return web.Response(text=tail(path, _LOG_CHARS))
+
+
+def _storage_object(request: web.Request, method: str) -> tuple[str, str]:
+    """Bucket and name of an object that the signed URL allows ``method`` on.
+
+    Raises:
+        ApiError: 403 for a URL that is not genuine or has expired, 400 for one with credentials attached.
+    """
+    bucket, name = request.match_info["bucket"], request.match_info["name"]
+    if "Authorization" in request.headers:
+        raise ApiError(400, "A signed URL is used without an Authorization header.")
+    expires, signature = (
+        request.query.get("X-Goog-Expires", ""),
+        request.query.get("X-Goog-Signature", ""),
+    )
+    if not request.app[CLOUD].sources.is_allowed(
+        method, bucket, name, expires=expires, signature=signature
+    ):
+        raise ApiError(403, "SignatureDoesNotMatch: the signed URL is not genuine or has expired.")
+    return bucket, name
+
+
+async def upload(request: web.Request) -> web.Response:
+    """Take a source archive; the header ``content-type: application/zip`` is part of what is signed."""
+    bucket, name = _storage_object(request, "PUT")
+    if request.content_type != "application/zip":
+        raise ApiError(403, "SignatureDoesNotMatch: the content-type must be application/zip.")
+    content = await request.read()
+    if len(content) > MAX_UPLOAD_BYTES:
+        raise ApiError(413, "EntityTooLarge: the archive is larger than 100 MiB.")
+    request.app[CLOUD].sources.put(bucket, name, content)
+    return web.Response()
+
+
+async def download(request: web.Request) -> web.StreamResponse:
+    """Give a source archive back."""
+    bucket, name = _storage_object(request, "GET")
+    sources = request.app[CLOUD].sources
+    digest = sources.digest(bucket, name)
+    if digest is None:
+        raise ApiError(404, "NoSuchKey: the object does not exist.")
+    return web.Response(body=sources.path(digest).read_bytes(), content_type="application/zip")

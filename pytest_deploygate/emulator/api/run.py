@@ -1,0 +1,330 @@
+"""The Cloud Run v2 admin API: services, revisions, IAM; and operations and permissions of both APIs.
+
+Checked against the discovery document ``run.v2``. Two behaviours hurt people on the platform and are kept: a stale etag
+is 409 ABORTED, and a body that carries ``template.revision`` of an existing revision is 409 as well.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from google.cloud import run_v2
+from google.iam.v1 import iam_policy_pb2, policy_pb2
+from google.longrunning import operations_pb2
+from google.protobuf.message import Message
+
+from pytest_deploygate.emulator.api.fault_rules import operation_fault, rule_of
+from pytest_deploygate.emulator.api.functions import parent_of
+from pytest_deploygate.emulator.api.operations import Job, Progress
+from pytest_deploygate.emulator.api.paging import page
+from pytest_deploygate.emulator.api.protobuf_json import (
+    ApiError,
+    answer,
+    as_json,
+    merge,
+    not_found,
+    read_mask,
+    read_message,
+    touches,
+)
+from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.runtime.run_services import LATEST, NewRevision, Service, bump
+
+_SETTABLE = (
+    "traffic",
+    "labels",
+    "annotations",
+    "template",
+    "invoker_iam_disabled",
+    "ingress",
+    "scaling",
+    "description",
+)
+MAX_TAG_AND_SERVICE = 46
+"""Length of tag and service name together (Cloud Run: they share one DNS label with the hash)."""
+
+
+def routes() -> list[web.RouteDef]:
+    """All calls of this API."""
+    base = "/v2/projects/{project}/locations/{location}"
+    one = base + "/services/{service:[^/:]+}"
+    revision = one + "/revisions/{revision:[^/:]+}"
+    resource = base + "/{kind:services|functions}/{service:[^/:]+}"
+    return [
+        web.get(base + "/services", list_services),
+        web.get(one, get_service),
+        web.patch(one, update_service),
+        web.get(one + "/revisions", list_revisions),
+        web.get(revision, get_revision),
+        web.delete(revision, delete_revision),
+        web.get(resource + ":getIamPolicy", get_iam_policy),
+        web.post(resource + ":setIamPolicy", set_iam_policy),
+        web.post(resource + ":testIamPermissions", test_iam_permissions),
+        web.get(base + "/operations", list_operations),
+        web.get(base + "/operations/{operation}", get_operation),
+    ]
+
+
+def _name_of(request: web.Request) -> str:
+    return f"{parent_of(request)}/services/{request.match_info['service']}"
+
+
+def _known(cloud: Cloud, name: str) -> Message:
+    service = cloud.state.services.get(name)
+    if service is None:
+        raise not_found(name)
+    return service
+
+
+async def get_service(request: web.Request) -> web.Response:
+    """``services.get``."""
+    cloud, name = request.app[CLOUD], _name_of(request)
+    service = _known(cloud, name)
+    rule = rule_of(request)
+    if rule is not None and rule.stale:
+        service = cloud.state.services.previous(name) or service
+    return answer(request, service)
+
+
+async def list_services(request: web.Request) -> web.Response:
+    """``services.list``."""
+    cloud = request.app[CLOUD]
+    names, token = page(request, cloud.state.services.names(f"{parent_of(request)}/services/"))
+    found = run_v2.ListServicesResponse.pb()(next_page_token=token)
+    found.services.extend(cloud.state.services[name] for name in names)
+    return answer(request, found)
+
+
+async def update_service(request: web.Request) -> web.Response:
+    """``services.patch``: traffic, labels and the like; a changed template makes a new revision of the same image."""
+    cloud, name = request.app[CLOUD], _name_of(request)
+    given = await read_message(request, Service)
+    paths = read_mask(request, given) or _SETTABLE
+    before = _known(cloud, name)
+    if given.etag and given.etag != before.etag:
+        raise ApiError(
+            409, f"Conflict for resource '{name}': the etag {given.etag} is not the current one"
+        )
+    service = Service()
+    service.CopyFrom(before)
+    merge(given, service, paths)
+    service.name = name
+    _hold_named_revision(cloud, service, paths)
+    if touches(paths, "traffic"):
+        _normalise_traffic(cloud, service)
+    if request.query.get("validateOnly") == "true":
+        return answer(request, _done(parent_of(request), before, service))
+    new_template = touches(paths, "template") and service.template != before.template
+    template = type(service.template)()
+    template.CopyFrom(service.template)
+    service.template.CopyFrom(
+        before.template
+    )  # a new one is declared with its revision, by the operation
+    bump(service)
+    service.reconciling = True
+    cloud.state.services.put(name, service)
+    job = Job(
+        parent=parent_of(request),
+        target=name,
+        metadata=service,
+        work=_work(request, template if new_template else None, before),
+        fault=operation_fault(request),
+        is_exclusive=False,
+    )
+    return answer(request, cloud.operations.start(job))
+
+
+def _work(
+    request: web.Request, template: Message | None, before: Message
+) -> Callable[[Progress], Awaitable[Message]]:
+    cloud, name, rule = request.app[CLOUD], before.name, rule_of(request)
+
+    async def work(_progress: Progress) -> Message:
+        if template is not None:
+            labels = dict(cloud.state.services[name].labels)
+            revision = cloud.services.declare(
+                NewRevision(service=name, template=template, labels=labels)
+            )
+            await cloud.services.start(revision)
+        half = rule is not None and rule.half_applied
+        await cloud.services.apply_traffic(name, reason="services.patch", half=half)
+        if rule is not None and rule.stale_tag:
+            _leave_tags_behind(cloud, before, rule.stale_tag)
+        return _known(cloud, name)
+
+    return work
+
+
+def _leave_tags_behind(cloud: Cloud, before: Message, requests: int) -> None:
+    """So many requests to each tag that has moved go where it led before, or where there was none to what served."""
+    held = [
+        (s.tag, s.percent, cloud.services.status_revision(before, s))
+        for s in before.traffic_statuses
+    ]
+    served = max(held, key=lambda one: one[1])[2]
+    led = {tag: revision for tag, _, revision in held if tag}
+    routes = cloud.router.routes(before.name)
+    for tag, revision in routes.tags.items():
+        if led.get(tag, served) != revision:
+            routes.stale_tags[tag] = (led.get(tag, served), requests)
+
+
+def _hold_named_revision(cloud: Cloud, service: Message, paths: tuple[str, ...]) -> None:
+    named = service.template.revision
+    if touches(paths, "template") and f"{service.name}/revisions/{named}" in cloud.state.revisions:
+        text = f"Revision named '{named}' with different configuration already exists."
+        raise ApiError(409, text, status="ALREADY_EXISTS")
+
+
+def _normalise_traffic(cloud: Cloud, service: Message) -> None:
+    """Hold a traffic list to the platform's rules; an empty one means all to the latest.
+
+    Raises:
+        ApiError: 400 for shares that do not add up to 100, an unknown revision, a tag twice or too long.
+    """
+    if not service.traffic:
+        service.traffic.add(type_=LATEST, percent=100)
+    if sum(target.percent for target in service.traffic) != 100:
+        raise ApiError(400, "service.traffic: the percentages must add up to 100")
+    if any(not 0 <= target.percent <= 100 for target in service.traffic):
+        raise ApiError(400, "service.traffic: a percentage is not from 0 to 100")
+    tags = [target.tag for target in service.traffic if target.tag]
+    if len(set(tags)) != len(tags):
+        raise ApiError(400, "service.traffic: a tag is named twice")
+    short = service.name.rsplit("/", 1)[-1]
+    for tag in tags:
+        if len(tag) + len(short) > MAX_TAG_AND_SERVICE:
+            raise ApiError(
+                400,
+                f"service.traffic: tag {tag!r} and service {short!r} together are longer than 46",
+            )
+    for target in service.traffic:
+        if target.type_ == LATEST:
+            if target.revision:
+                raise ApiError(400, "service.traffic: a target of type LATEST names a revision")
+        elif f"{service.name}/revisions/{target.revision}" not in cloud.state.revisions:
+            raise ApiError(400, f"service.traffic: Revision '{target.revision}' was not found")
+
+
+def _done(parent: str, before: Message, service: Message) -> Message:
+    operation = operations_pb2.Operation(
+        name=f"{parent}/operations/{secrets.token_hex(16)}", done=True
+    )
+    operation.metadata.Pack(before)
+    operation.response.Pack(service)
+    return operation
+
+
+async def list_revisions(request: web.Request) -> web.Response:
+    """``revisions.list``, newest first as the platform lists them."""
+    cloud, name = request.app[CLOUD], _name_of(request)
+    names, token = page(request, cloud.state.revisions.names(f"{name}/revisions/"))
+    found = run_v2.ListRevisionsResponse.pb()(next_page_token=token)
+    found.revisions.extend(cloud.state.revisions[revision] for revision in reversed(names))
+    return answer(request, found)
+
+
+def _revision_of(request: web.Request) -> str:
+    return f"{_name_of(request)}/revisions/{request.match_info['revision']}"
+
+
+async def get_revision(request: web.Request) -> web.Response:
+    """``revisions.get``."""
+    revision = request.app[CLOUD].state.revisions.get(_revision_of(request))
+    if revision is None:
+        raise not_found(_revision_of(request))
+    return answer(request, revision)
+
+
+async def delete_revision(request: web.Request) -> web.Response:
+    """``revisions.delete``: refused while it has traffic or a tag, or is the latest."""
+    cloud, name = request.app[CLOUD], _revision_of(request)
+    revision = cloud.state.revisions.get(name)
+    if revision is None:
+        raise not_found(name)
+    service = cloud.state.services.get(_name_of(request))
+    if name in cloud.services.kept() or (
+        service is not None and service.latest_created_revision == name
+    ):
+        text = f"Revision '{name.rsplit('/', 1)[-1]}' cannot be deleted: it has traffic or a tag, or is the latest"
+        raise ApiError(400, text, status="FAILED_PRECONDITION")
+    if request.query.get("validateOnly") == "true":
+        return answer(request, _done(parent_of(request), revision, revision))
+
+    async def work(_progress: Progress) -> Message:
+        await cloud.services.delete_revision(name)
+        return revision
+
+    job = Job(
+        parent=parent_of(request),
+        target=name,
+        metadata=revision,
+        work=work,
+        fault=operation_fault(request),
+    )
+    return answer(request, cloud.operations.start(job))
+
+
+def _policy_name(request: web.Request) -> str:
+    """Name of the resource whose policy is asked for, which exists.
+
+    Raises:
+        ApiError: 404.
+    """
+    cloud = request.app[CLOUD]
+    kind, short = request.match_info["kind"], request.match_info["service"]
+    name = f"{parent_of(request)}/{kind}/{short}"
+    if name not in (cloud.state.services if kind == "services" else cloud.state.functions):
+        raise not_found(name)
+    return name
+
+
+async def get_iam_policy(request: web.Request) -> web.Response:
+    """``getIamPolicy`` of a service or function."""
+    policy = request.app[CLOUD].state.policies.get(_policy_name(request))
+    return answer(
+        request, policy if policy is not None else policy_pb2.Policy(version=1, etag=b"ACAB")
+    )
+
+
+async def set_iam_policy(request: web.Request) -> web.Response:
+    """``setIamPolicy``; a binding of ``roles/run.invoker`` to ``allUsers`` on the service opens it to everybody."""
+    cloud, name = request.app[CLOUD], _policy_name(request)
+    given = await read_message(request, iam_policy_pb2.SetIamPolicyRequest)
+    before = cloud.state.policies.get(name)
+    if before is not None and given.policy.etag and given.policy.etag != before.etag:
+        raise ApiError(
+            409, "There were concurrent policy changes. Please retry the whole read-modify-write."
+        )
+    policy = policy_pb2.Policy()
+    policy.CopyFrom(given.policy)
+    policy.version = policy.version or 1
+    policy.etag = secrets.token_bytes(6)
+    cloud.state.policies.put(name, policy)
+    if request.match_info["kind"] == "services":
+        cloud.services.policy_changed(name)
+    return answer(request, policy)
+
+
+async def test_iam_permissions(request: web.Request) -> web.Response:
+    """``testIamPermissions``: locally everything is permitted; a fault rule can say otherwise."""
+    _policy_name(request)
+    given = await read_message(request, iam_policy_pb2.TestIamPermissionsRequest)
+    return answer(request, iam_policy_pb2.TestIamPermissionsResponse(permissions=given.permissions))
+
+
+async def get_operation(request: web.Request) -> web.Response:
+    """``operations.get`` of both APIs."""
+    name = f"{parent_of(request)}/operations/{request.match_info['operation']}"
+    operation = request.app[CLOUD].state.operations.get(name)
+    if operation is None:
+        raise not_found(name)
+    return answer(request, operation)
+
+
+async def list_operations(request: web.Request) -> web.Response:
+    """``operations.list`` of both APIs."""
+    cloud = request.app[CLOUD]
+    names, token = page(request, cloud.state.operations.names(f"{parent_of(request)}/operations/"))
+    found = [as_json(cloud.state.operations[name]) for name in names]
+    return web.json_response({"operations": found} | ({"nextPageToken": token} if token else {}))

@@ -1,0 +1,90 @@
+"""The parts of a local cloud, put together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from pytest_deploygate.emulator.api.fault_rules import Faults
+from pytest_deploygate.emulator.api.operations import Operations
+from pytest_deploygate.emulator.emulator_settings import Settings
+from pytest_deploygate.emulator.routing.router import Router
+from pytest_deploygate.emulator.runtime.builder import Builder
+from pytest_deploygate.emulator.runtime.deployments import Deployments
+from pytest_deploygate.emulator.runtime.revisions import launch_spec
+from pytest_deploygate.emulator.runtime.run_services import Services
+from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, Runner
+from pytest_deploygate.emulator.runtime.usage_statistics import Statistics
+from pytest_deploygate.emulator.storage.source_uploads import Sources
+from pytest_deploygate.emulator.storage.state import State
+
+
+@dataclass(slots=True, kw_only=True)
+class Cloud:
+    """Everything that handlers need."""
+
+    home: Path
+    settings: Settings
+    state: State
+    statistics: Statistics
+    operations: Operations
+    runner: Runner
+    router: Router
+    services: Services
+    sources: Sources
+    deployments: Deployments
+    faults: Faults
+    function_variables: dict[str, str]
+    """Environment variables that every function gets."""
+
+    @property
+    def base_url(self) -> str:
+        """Where the admin API listens."""
+        return self.deployments.base_url
+
+    def listens_at(self, url: str) -> None:
+        """Note where the admin API listens; functions find the Sheets API there."""
+        self.deployments.base_url = url
+        self.function_variables["GOOGLE_SHEETS_API_ENDPOINT"] = url
+
+
+CLOUD = web.AppKey("cloud", Cloud)
+
+
+def make_cloud(home: Path, settings: Settings) -> Cloud:
+    """The parts for ``home``, with what was stored there; nothing runs or listens yet."""
+    state = State(home)
+    statistics = Statistics()
+    faults = Faults()
+    operations = Operations(state, least_s=settings.operation_s)
+    variables: dict[str, str] = {}
+
+    def spec_of(revision: str) -> LaunchSpec:
+        spec = launch_spec(state, home, revision, variables)
+        if spec.revision in faults.missing_images:
+            raise ImageMissing(f"Image '{spec.build.digest}' not found.")
+        return spec
+
+    def ballast_mb(revision: str) -> float:
+        return router.ballast_mb(revision)
+
+    runner = Runner(state, statistics, settings, spec_of=spec_of, ballast_mb=ballast_mb)
+    router = Router(state, runner, statistics)
+    services = Services(state, runner, router)
+    sources = Sources(home, state)
+    cache = Path(settings.build_cache) if settings.build_cache else home / "environments"
+    deployments = Deployments(home, state, operations, services, Builder(home, cache), sources)
+    return Cloud(
+        home=home,
+        settings=settings,
+        state=state,
+        statistics=statistics,
+        operations=operations,
+        runner=runner,
+        router=router,
+        services=services,
+        sources=sources,
+        deployments=deployments,
+        faults=faults,
+        function_variables=variables,
+    )

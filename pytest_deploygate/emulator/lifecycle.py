@@ -1,0 +1,311 @@
+"""Starts, finds and stops the local cloud of a home directory; what the wiring and the command line use.
+
+Needs nothing but the standard library and requests, so that it can say what is not installed. All calls wait for what
+they ask for. Two callers at once start one local cloud: a file lock in the home directory decides.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from pytest_deploygate import __version__
+from pytest_deploygate.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import requests
+
+RUN_FILE = "local-cloud.json"
+"""Written by the local cloud when it is ready: process, port, version, identity of its code."""
+ERROR_FILE = "start-error.json"
+"""Written by a local cloud that could not start: message and hint."""
+LOG_FILE = "local-cloud.log"
+_LOCK_FILE = "local-cloud.lock"
+_NEEDED = ("aiohttp", "functions_framework", "psutil")
+_POLL_S = 0.02
+_STOP_TIMEOUT_S = 30.0
+_HINT_OLD = "stop it with `deploygate local down`; its functions and sheets are kept"
+LOCK_TIMEOUT_S = 120.0
+"""How long others may start or stop the local cloud before we give up: twice as long as a start may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalCloud:
+    """A local cloud that runs: ``endpoint`` is the URL of its admin API."""
+
+    endpoint: str
+    pid: int
+    version: str
+    code: str
+    """Identity of the code that it runs; empty for one from before there was any."""
+    home: Path
+
+
+def ensure_running(
+    home: Path, *, port: int = 0, timeout_s: float = 60, lock_timeout_s: float = LOCK_TIMEOUT_S
+) -> LocalCloud:
+    """The local cloud of ``home``, started if none runs; it goes on after the caller has ended.
+
+    Args:
+        home: directory that keeps functions, traffic and sheets; made if missing.
+        port: of the admin API on 127.0.0.1; 0 takes the one it had before, or any.
+        timeout_s: how long a start may take.
+        lock_timeout_s: how long to wait for others that start or stop it.
+
+    Raises:
+        ConfigError: the port is taken, another version, other code or another port runs under this home, the home
+            cannot be written, the extra ``local`` is not installed, it did not become ready in time, or somebody else
+            holds the lock of the home.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"the local cloud needs {', '.join(missing)}",
+            hint="pip install pytest-deploygate[local]",
+        )
+    home = home.absolute()
+    with _locked(home, lock_timeout_s):
+        found = find(home)
+        if found is None:
+            found = _start(home, port, timeout_s)
+        elif port and not found.endpoint.endswith(f":{port}"):
+            raise ConfigError(
+                f"the local cloud under {home} listens at {found.endpoint}, not at port {port}",
+                hint="stop it with `deploygate local down`, or ask for the port it has",
+            )
+    if found.version != __version__:
+        raise ConfigError(
+            f"a local cloud of version {found.version} runs under {home} (process {found.pid}), this is {__version__}",
+            hint=_HINT_OLD,
+        )
+    if found.code != code_identity():
+        raise ConfigError(
+            f"a local cloud of other code runs under {home} (process {found.pid}): the package has been changed "
+            f"since it was started, though both are version {__version__}",
+            hint=_HINT_OLD,
+        )
+    return found
+
+
+@cache
+def code_identity() -> str:
+    """Digest of the code that the local cloud consists of, as it was when this process first asked.
+
+    The cloud asks when it starts. Of the package it runs this folder alone, so a change elsewhere needs no restart.
+    """
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(b"%s\0%s\0" % (str(path.relative_to(folder)).encode(), path.read_bytes()))
+    return digest.hexdigest()[:16]
+
+
+def find(home: Path) -> LocalCloud | None:
+    """The local cloud that runs under ``home`` and answers, or None; a file that a dead one left is not enough."""
+    home = home.absolute()
+    try:
+        run = json.loads((home / RUN_FILE).read_text(encoding="utf-8"))
+        endpoint = f"http://127.0.0.1:{int(run['port'])}"
+        answer = _get(f"{endpoint}/_local/health")
+        health = answer.json()
+        is_ours = answer.ok and health["pid"] == run["pid"] and _is_same(Path(health["home"]), home)
+        version, code = str(health["version"]), str(health.get("code", ""))
+    except (OSError, ValueError, KeyError, TypeError):  # what requests raises is an OSError
+        return None
+    return (
+        LocalCloud(endpoint=endpoint, pid=int(run["pid"]), version=version, code=code, home=home)
+        if is_ours
+        else None
+    )
+
+
+def stop(home: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> bool:
+    """Stop the local cloud of ``home`` with all function processes and wait for that; False if none ran.
+
+    Raises:
+        ConfigError: it does not stop, or somebody else holds the lock of the home.
+    """
+    home = home.absolute()
+    if not home.is_dir():
+        return False
+    with _locked(home, lock_timeout_s):
+        found = find(home)
+        if found is None:
+            return False
+        os.kill(found.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while _is_alive(found.pid):
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"the local cloud (process {found.pid}) does not stop",
+                    hint=f"see {home / LOG_FILE}",
+                )
+            time.sleep(_POLL_S)
+    return True
+
+
+def logs(home: Path, revision: str | None = None, tail: int = 100) -> str:
+    """The last ``tail`` lines of the log of the local cloud, or of what a revision wrote; empty if there is none.
+
+    Raises:
+        ConfigError: ``revision`` is not the name of one that has a log.
+    """
+    directory = home.absolute() / "logs"
+    path = home.absolute() / LOG_FILE
+    if revision is not None:
+        known = {
+            found.stem: found
+            for found in directory.glob("*.log")
+            if not found.name.startswith("build-")
+        }
+        if revision not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise ConfigError(f"there is no log of a revision {revision!r}", hint=f"known: {names}")
+        path = known[revision]
+    if not path.exists():
+        return ""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-tail:])
+
+
+def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
+    with contextlib.suppress(FileNotFoundError):
+        (home / ERROR_FILE).unlink()
+    command = [
+        sys.executable,
+        "-m",
+        "pytest_deploygate.emulator",
+        "--detach",
+        "--home",
+        str(home),
+        "--port",
+        str(port),
+    ]
+    deadline = time.monotonic() + timeout_s
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(
+            f"the local cloud did not start within {timeout_s:g} s",
+            hint=f"is this machine busy? Try again, and see {home / LOG_FILE}",
+        ) from error
+    if done.returncode != 0:
+        raise ConfigError(
+            f"the local cloud did not start: {done.stderr.strip()}", hint=f"see {home / LOG_FILE}"
+        )
+    pid = int(done.stdout)
+    while time.monotonic() < deadline:
+        is_alive = _is_alive(pid)  # asked first: what it wrote before it ended is then there
+        if (home / ERROR_FILE).exists():
+            _raise_start_error(home)
+        if (home / RUN_FILE).exists() and (found := find(home)) is not None:
+            return found
+        if not is_alive:
+            break
+        time.sleep(_POLL_S)
+    raise ConfigError(
+        f"the local cloud was not ready within {timeout_s:g} s, or died",
+        hint=f"see {home / LOG_FILE}: {logs(home, tail=3)}",
+    )
+
+
+def _raise_start_error(home: Path) -> None:
+    """Raise what the local cloud wrote; returns if it is still writing."""
+    with contextlib.suppress(ValueError):
+        error = json.loads((home / ERROR_FILE).read_text(encoding="utf-8"))
+        raise ConfigError(error["message"], hint=error["hint"])
+
+
+@contextlib.contextmanager
+def _locked(home: Path, timeout_s: float) -> Iterator[None]:
+    """Hold the lock of ``home``; released by the system when this process dies.
+
+    Raises:
+        ConfigError: the home cannot be written, or another process does not give the lock back in time.
+    """
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (home / _LOCK_FILE).open("a+")  # what the holder wrote is left alone
+    except OSError as error:
+        raise ConfigError(
+            f"{home} cannot be written: {error}", hint="choose another home for the local cloud"
+        ) from error
+    with file:
+        deadline = time.monotonic() + timeout_s
+        while not _is_ours(file):
+            if time.monotonic() > deadline:
+                raise _held(home / _LOCK_FILE, timeout_s)
+            time.sleep(_POLL_S)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _is_ours(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held(path: Path, timeout_s: float) -> ConfigError:
+    """The error that says who holds the lock, as far as it wrote that down."""
+    said = path.read_text(encoding="utf-8")
+    who, look = "another process", f"fuser {path}"
+    if said.isdecimal():
+        is_stopped = _state(int(said)) in {"T", "t"}
+        who = f"process {said}{', which is stopped,' if is_stopped else ''}"
+        look = f"ps -f -p {said}"
+    return ConfigError(
+        f"{who} starts or stops the local cloud under {path.parent}, and has not ended that for {timeout_s:g} s",
+        hint=f"look at it: {look}; let it go on (kill -CONT) or end it, then try again",
+    )
+
+
+def _get(url: str) -> "requests.Response":
+    import requests  # loading it takes as long as a look at the past does
+
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy of the environment is not for loopback
+        return session.get(url, timeout=(1, 15))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one == other or one.resolve() == other.resolve()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie that nobody reaps, as in a container without an init, is dead for us.
+    return _state(pid) != "Z"
+
+
+def _state(pid: int) -> str:
+    """The letter of proc(5) for how a process is; empty where there is no /proc, or no such process."""
+    with contextlib.suppress(OSError, IndexError):
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return text.rpartition(")")[2].split()[0]
+    return ""

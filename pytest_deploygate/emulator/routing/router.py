@@ -1,0 +1,281 @@
+"""The data plane: one loopback port per service and one per tag, each request to one revision.
+
+A port is chosen once and kept for good. Which revision answers is decided per request, by percent or by tag, in one
+step with taking hold of its instance, so that a change of traffic and the stopping of a revision lose nothing.
+"""
+
+import asyncio
+import errno
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict
+
+from pytest_deploygate.emulator.routing.balancer import Balancer
+from pytest_deploygate.emulator.routing.fault_injection import Misbehaviour
+from pytest_deploygate.emulator.routing.upstream import UpstreamError, UpstreamResponse
+from pytest_deploygate.emulator.runtime.runner import Instance, Runner, StartFailed
+from pytest_deploygate.emulator.runtime.usage_statistics import Statistics
+from pytest_deploygate.emulator.storage.state import State
+
+logger = logging.getLogger(__name__)
+
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
+"""Limit of an HTTP/1 request (Cloud Run quotas: "Maximum HTTP/1 request size")."""
+_SERVER = "Google Frontend"
+_HOP_BY_HOP = frozenset(
+    {
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+        "transfer-encoding", "upgrade", "proxy-connection", "expect",
+    }
+)  # fmt: skip
+"""RFC 9110 section 7.6.1, and ``Expect``, which the router itself has answered."""
+_REPLACED = _HOP_BY_HOP | {"host", "content-length", "x-forwarded-proto", "x-forwarded-for"}
+_STREAMED_BYTES = 1 << 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Routes:
+    """Where the requests to one service go: ``shares`` in percent by full revision name, and tags."""
+
+    shares: Balancer = field(default_factory=lambda: Balancer(()))
+    tags: dict[str, str] = field(default_factory=dict)
+    is_public: bool = False
+    stale_tags: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Tag, the revision that it led to before, and how many requests still go there (a fault)."""
+
+    def choose(self, tag: str) -> str | None:
+        """The revision for the next request to ``tag`` (empty: the service itself), None if there is none."""
+        if not tag:
+            return self.shares.next()
+        if tag in self.stale_tags:
+            revision, left = self.stale_tags.pop(tag)
+            if left > 1:
+                self.stale_tags[tag] = (revision, left - 1)
+            return revision
+        return self.tags.get(tag)
+
+
+class Router:
+    """Listens for all services and passes requests on."""
+
+    def __init__(self, state: State, runner: Runner, statistics: Statistics) -> None:
+        self._state = state
+        self._runner = runner
+        self._statistics = statistics
+        self._routes: dict[str, Routes] = {}
+        self._sites: dict[tuple[str, str], web.ServerRunner] = {}
+        self._misbehaviours = dict[str, Misbehaviour]()
+
+    async def listen(self, service: str, tag: str = "") -> str:
+        """The URL of ``service`` or of its ``tag``; listens there from now on."""
+        key = f"{service}#{tag}"
+        if (service, tag) not in self._sites:
+            known = self._state.ports.get(key)
+            port = await self._open(service, tag, int(str(known["port"])) if known else 0)
+            self._state.ports.put(key, {"port": port})
+        return f"http://127.0.0.1:{self._state.ports[key]['port']}"
+
+    async def _open(self, service: str, tag: str, port: int) -> int:
+        server = web.Server(self._handler(service, tag), request_factory=_request, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=5.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or port == 0:
+                raise
+            logger.warning(
+                "router.port_taken", extra={"service": service, "tag": tag, "port": port}
+            )
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self._sites[service, tag] = runner
+        return int(runner.addresses[0][1])
+
+    def routes(self, service: str) -> Routes:
+        """The routes of ``service``, to be changed in place."""
+        return self._routes.setdefault(service, Routes())
+
+    def replace(self, service: str, routes: Routes) -> None:
+        """From the next request on, ``routes`` hold; requests in flight end where they are."""
+        self._routes[service] = routes
+
+    def misbehave(self, revision: str, how: Misbehaviour | None) -> None:
+        """From the next request to ``revision`` (full name) on, it misbehaves so, or not at all."""
+        self._misbehaviours.pop(revision, None)
+        if how is not None:
+            self._misbehaviours[revision] = how
+
+    def ballast_mb(self, revision: str) -> float:
+        """What is to be added to the memory that ``revision`` uses."""
+        how = self._misbehaviours.get(revision)
+        return how.memory_mb if how is not None else 0.0
+
+    async def forget(self, service: str) -> None:
+        """Close the ports of a deleted service."""
+        self._routes.pop(service, None)
+        for key in [key for key in self._sites if key[0] == service]:
+            await self._sites.pop(key).cleanup()
+        for name in self._state.ports.names(f"{service}#"):
+            self._state.ports.delete(name)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await asyncio.gather(*(site.cleanup() for site in self._sites.values()))
+        self._sites.clear()
+
+    def _handler(
+        self, service: str, tag: str
+    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            routes = self._routes.get(service)
+            if routes is None:
+                return _plain(
+                    HTTPStatus.NOT_FOUND, "The requested URL was not found on this server."
+                )
+            if not routes.is_public and not _has_bearer(request):
+                text = "Your client does not have permission to get this URL from this server."
+                return _plain(HTTPStatus.FORBIDDEN, text)
+            revision = routes.choose(tag)
+            if revision is None:
+                return _plain(
+                    HTTPStatus.NOT_FOUND, "The requested URL was not found on this server."
+                )
+            return await self._serve(request, revision)
+
+        return handle
+
+    async def _serve(self, request: web.BaseRequest, revision: str) -> web.StreamResponse:
+        began = time.monotonic()
+        status = HTTPStatus.SERVICE_UNAVAILABLE.value
+        instance = self._runner.ready(revision)
+        if instance is not None:
+            instance.acquire()
+        try:
+            if instance is None:
+                instance = await self._runner.start(revision)
+                instance.acquire()
+            async with asyncio.timeout(instance.spec.timeout_s):
+                response = await self._pass_on(request, instance, revision)
+            status = response.status
+        except StartFailed:
+            response = _plain(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The request failed because no instance could start.",
+            )
+        except web.HTTPRequestEntityTooLarge:
+            response = _plain(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "Your client issued a request that was too large.",
+            )
+            status = response.status
+        except TimeoutError:
+            response = _plain(
+                HTTPStatus.GATEWAY_TIMEOUT,
+                "The request has been terminated: it reached the timeout.",
+            )
+            status = response.status
+            self._statistics.of(revision).timeouts += 1
+        except UpstreamError:
+            text = "The request failed: the connection to the instance had an error."
+            response = _plain(HTTPStatus.SERVICE_UNAVAILABLE, text)
+        finally:
+            if instance is not None:
+                instance.release()
+            self._statistics.of(revision).record(status, time.monotonic() - began)
+        return response
+
+    async def _pass_on(
+        self, request: web.BaseRequest, instance: Instance, revision: str
+    ) -> web.StreamResponse:
+        if (request.content_length or 0) > MAX_REQUEST_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MAX_REQUEST_BYTES, request.content_length or 0)
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = await request.read() if request.body_exists else None
+        misbehaviour = self._misbehaviours.get(revision)
+        if misbehaviour is not None:
+            await asyncio.sleep(misbehaviour.latency_s)
+            if misbehaviour.errs_now():
+                return _plain(HTTPStatus(misbehaviour.status), "A server error was asked for.")
+        # The path goes on as it came: a function must see it unchanged.
+        upstream = await instance.upstream.request(
+            request.method, request.raw_path, _forwarded(request), body
+        )
+        try:
+            if misbehaviour is not None and misbehaviour.body is not None:
+                return web.Response(text=misbehaviour.body, content_type="application/json")
+            return await _answer(request, upstream)
+        finally:
+            upstream.abandon()
+
+
+async def _answer(request: web.BaseRequest, upstream: UpstreamResponse) -> web.StreamResponse:
+    headers = CIMultiDict([(k, v) for k, v in upstream.headers if k.lower() not in _HOP_BY_HOP])
+    headers["Server"] = _SERVER
+    status, length = upstream.status, upstream.length
+    if request.method != "HEAD" and length is not None and length <= _STREAMED_BYTES:
+        headers.popall("Content-Length", None)
+        body = await upstream.read()
+        return web.Response(body=body, status=status, reason=upstream.reason, headers=headers)
+    response = web.StreamResponse(status=status, reason=upstream.reason, headers=headers)
+    await response.prepare(request)
+    if request.method == "HEAD":
+        return response
+    try:
+        async for piece in upstream.pieces():
+            await response.write(piece)
+        await response.write_eof()
+    except (UpstreamError, TimeoutError, asyncio.CancelledError):
+        # The head is on its way: only a broken connection tells the client that the rest is missing.
+        if request.transport is not None:
+            request.transport.close()
+        raise
+    return response
+
+
+def _forwarded(request: web.BaseRequest) -> list[tuple[str, str]]:
+    headers = [(k, v) for k, v in request.headers.items() if k.lower() not in _REPLACED]
+    before = request.headers.get("X-Forwarded-For")
+    remote = request.remote or "127.0.0.1"
+    headers += [
+        ("Host", request.headers.get("Host", "")),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-For", f"{before},{remote}" if before else remote),
+    ]
+    return headers
+
+
+def _has_bearer(request: web.BaseRequest) -> bool:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and bool(token.strip())
+
+
+def _plain(status: HTTPStatus, text: str) -> web.Response:
+    page = (
+        f"<html><head><title>{status.value} {status.phrase}</title></head>"
+        f"<body><h1>Error: {status.phrase}</h1><h2>{text}</h2></body></html>"
+    )
+    return web.Response(
+        text=page, status=status.value, content_type="text/html", headers={"Server": _SERVER}
+    )
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: "asyncio.Task[None]",
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES + 1
+    )

@@ -1,0 +1,1 @@
+"""Builds functions and runs their revisions."""

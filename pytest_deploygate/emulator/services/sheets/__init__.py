@@ -1,0 +1,1 @@
+"""The Sheets v4 values API."""

@@ -1,0 +1,1 @@
+"""What the emulator keeps: state, uploaded sources, secrets."""

@@ -1,0 +1,91 @@
+"""Uploaded source archives, and the signed-looking URLs by which they come and go."""
+
+import hashlib
+import hmac
+import secrets
+import time
+import uuid
+from pathlib import Path
+from urllib.parse import urlencode
+
+from pytest_deploygate.emulator.storage.state import State
+
+UPLOAD_LIFETIME_S = 1800
+"""As the platform's signed URLs for uploads (``generateUploadUrl``: 30 minutes)."""
+MAX_UPLOAD_BYTES = 100 * 1024 * 1024
+"""Limit of an uploaded archive (Cloud Functions quotas: "Max deployment size, compressed sources")."""
+
+
+class Sources:
+    """Archives by content, and objects (bucket, name) that lead to them."""
+
+    def __init__(self, home: Path, state: State) -> None:
+        self._directory = home / "sources"
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._state = state
+        self._key = _signing_key(home)
+
+    def upload_url(self, base_url: str, bucket: str) -> tuple[str, str]:
+        """A URL that takes one new object, and the name of that object."""
+        name = f"{uuid.uuid4()}.zip"
+        return self.sign(base_url, "PUT", bucket, name), name
+
+    def sign(self, base_url: str, method: str, bucket: str, name: str) -> str:
+        """A URL that allows ``method`` on one object for 30 minutes."""
+        expires = int(time.time()) + UPLOAD_LIFETIME_S
+        query = {
+            "X-Goog-Algorithm": "GOOG4-HMAC-SHA256",
+            "X-Goog-Expires": str(expires),
+            "X-Goog-Signature": self._signature(method, bucket, name, expires),
+        }
+        return f"{base_url}/_local/storage/{bucket}/{name}?{urlencode(query)}"
+
+    def is_allowed(
+        self, method: str, bucket: str, name: str, *, expires: str, signature: str
+    ) -> bool:
+        """Whether a signed URL is genuine and has not expired."""
+        if not expires.isdigit() or int(expires) < time.time():
+            return False
+        return hmac.compare_digest(signature, self._signature(method, bucket, name, int(expires)))
+
+    def _signature(self, method: str, bucket: str, name: str, expires: int) -> str:
+        text = "\n".join([method, bucket, name, str(expires)])
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+
+    def put(self, bucket: str, name: str, content: bytes) -> None:
+        """Keep ``content`` as the newest generation of an object."""
+        digest = hashlib.sha256(content).hexdigest()
+        path = self.path(digest)
+        if not path.exists():
+            partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            partial.write_bytes(content)
+            partial.rename(path)
+        self.link(bucket, name, digest)
+
+    def link(self, bucket: str, name: str, digest: str) -> int:
+        """Let an object lead to a known archive; returns the object's new generation."""
+        generation = time.time_ns() // 1000
+        found: dict[str, object] = {"digest": digest, "generation": generation}
+        with self._state.transaction():
+            self._state.uploads.put(f"{bucket}/{name}", found)
+            self._state.uploads.put(f"{bucket}/{name}#{generation}", found)
+        return generation
+
+    def digest(self, bucket: str, name: str, generation: int = 0) -> str | None:
+        """Digest of an object's content, of the newest generation if none is given; None if there is none."""
+        found = self._state.uploads.get(
+            f"{bucket}/{name}#{generation}" if generation else f"{bucket}/{name}"
+        )
+        return None if found is None else str(found["digest"])
+
+    def path(self, digest: str) -> Path:
+        """Where the archive with this SHA-256 is, or would be."""
+        return self._directory / f"{digest}.zip"
+
+
+def _signing_key(home: Path) -> bytes:
+    path = home / "signing.key"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), encoding="ascii")
+    return path.read_bytes()

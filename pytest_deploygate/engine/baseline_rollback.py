@@ -1,0 +1,210 @@
+"""The way back: all traffic to the baseline, verified. Needs nothing that the rollout created.
+
+No build, no upload and no store is needed: one write of traffic and readings. A service whose traffic somebody else
+moved to a revision that is neither baseline nor ours is left alone. What cannot be verified is STRANDED.
+"""
+
+import logging
+from collections.abc import Callable
+
+from pytest_deploygate.core.artifacts import Backup
+from pytest_deploygate.core.errors import (
+    Drifted,
+    OutcomeUnknown,
+    StoreError,
+    TargetError,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.core.identifiers import BackupId, RevisionName
+from pytest_deploygate.core.release import Marks, Snapshot
+from pytest_deploygate.core.state_machine import Event, State
+from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.deploy_operations import wait_for_what_goes_on
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.redeploy import redeploy
+from pytest_deploygate.engine.traffic_verification import confirm_answers
+
+logger = logging.getLogger(__name__)
+
+
+def restore(rollout: Ledgered, reason: Reason) -> None:
+    """Return to the baseline and end as ROLLED_BACK, or as STRANDED when it cannot be verified.
+
+    Raises:
+        LeaseLost: somebody else acts on this environment now.
+    """
+    rollout.is_lenient = True
+    clock = rollout.ports.clock
+    began = clock.monotonic()
+    deadline = began + rollout.ports.settings.rollback_budget_s
+    event = Event.SERVING_BAD if rollout.state is State.OPEN else Event.BROKE
+    rollout.move(event, {"reason": reason.sentence})
+    rollout.progress("rolling back", reason.sentence)
+    failure = _until(deadline, rollout, lambda: _return_traffic(rollout, deadline))
+    seconds = f"{clock.monotonic() - began:.3f}"
+    if failure is None:
+        serving = Traffic.parse(rollout.record.facts.get("restore_to", "")).sole
+        rollout.record = rollout.record._replace(serving=serving)
+        rollout.note(rollback_seconds=seconds)
+        rollout.move(Event.RESTORED, {"seconds": seconds})
+        rollout.close(reason)
+        return
+    rollout.note(
+        rollback_error=str(failure),
+        broke_because=reason.sentence,
+        broke_code=reason.code.value,
+    )
+    rollout.move(Event.NOT_RESTORED, {"error": failure.message})
+    code = ReasonCode.DRIFTED if isinstance(failure, Drifted) else ReasonCode.ROLLBACK_UNVERIFIED
+    rollout.close(
+        Reason(code=code, sentence=f"{failure.message} (rolling back because {reason.sentence})")
+    )
+
+
+def _until(deadline: float, rollout: Ledgered, attempt: Callable[[], None]) -> TargetError | None:
+    """Repeat ``attempt`` while it fails in a way that time may mend; the error that ended it, or None."""
+    clock, pause = rollout.ports.clock, rollout.ports.settings.pause_s
+    while True:
+        try:
+            attempt()
+        except (Drifted, TargetRefused) as error:
+            return error
+        except (TargetUnavailable, OutcomeUnknown) as error:
+            if clock.monotonic() + pause >= deadline:
+                return error
+            logger.warning(
+                "rollback.retry",
+                extra={"correlation_id": rollout.record.rollout_id, "reason": error.message},
+            )
+            left = deadline - clock.monotonic()
+            rollout.progress("retrying", f"{error.message}; gives up in {left:.0f} s")
+            clock.sleep(pause)
+            pause = min(pause * 2, 15.0)
+        else:
+            return None
+
+
+def _return_traffic(rollout: Ledgered, deadline: float) -> None:
+    facts = rollout.record.facts
+    if "restore_to" not in facts:
+        return  # nothing was observed, so nothing was touched
+    if facts.get("existed") == "false":
+        _remove_first_release(rollout, deadline)
+        return
+    wanted = Traffic.parse(facts["restore_to"])
+    now = rollout.ports.target.snapshot()
+    _refuse_if_foreign(rollout, now, wanted)
+    wanted = _with_living_baseline(rollout, wanted, now, deadline)
+    marks = Marks(
+        baseline=wanted.sole,
+        digest=facts.get("baseline_digest", ""),
+        config=facts.get("baseline_config", ""),
+    )
+    final = _unpinned_if_untouched(rollout, wanted, now)
+    rollout.act(
+        "shift_back",
+        lambda: rollout.ports.target.shift_traffic(
+            final, expect=Traffic.of(dict(now.serving.shares)), marks=marks
+        ),
+        intent={"from": str(now.serving), "to": str(final)},
+        observed=lambda s: {"traffic": str(s.traffic)},
+    )
+    if wanted.sole is not None:
+        confirm_answers(rollout, wanted.sole, deadline)
+
+
+def _refuse_if_foreign(rollout: Ledgered, now: Snapshot, wanted: Traffic) -> None:
+    record = rollout.record
+    # a rollback leaves what it found, which may have been a split of traffic
+    before = Traffic.parse(record.facts.get("leaves", ""))
+    ours = {record.candidate, record.verify, *dict(wanted.shares), *dict(before.shares)}
+    foreign = [r for r, _ in now.serving.shares if r not in ours]
+    if not now.exists:
+        raise TargetRefused(
+            "the function no longer exists, so nothing can be returned to",
+            hint="find out who deleted it, then deploy again",
+        )
+    if foreign:
+        raise Drifted(
+            f"somebody else moved traffic during the rollout: {now.serving} serves now",
+            found=str(now.serving),
+            hint="nothing was overwritten; decide what should serve, then: deploygate rollback",
+        )
+
+
+def _with_living_baseline(
+    rollout: Ledgered, wanted: Traffic, now: Snapshot, deadline: float
+) -> Traffic:
+    """``wanted``, or the same with the baseline redeployed from its backup when the platform lost the revision."""
+    baseline = wanted.sole
+    if baseline is None:
+        return wanted
+    info = rollout.ports.target.revision(baseline)
+    if info is not None and info.is_ready:
+        return wanted
+    backup = _backup_of(rollout, baseline)
+    if backup is None:
+        raise TargetRefused(
+            f"baseline {baseline} is gone or not ready, and there is no backup of it",
+            hint="name another revision: deploygate rollback ENV --to REVISION --reason TEXT",
+        )
+    rollout.progress("redeploying", f"{baseline} is gone: restoring it from {backup.identifier}")
+    revision = redeploy(rollout, backup, now, deadline=deadline)
+    rollout.note(restore_to=str(Traffic.of({revision: 100})), redeployed=revision)
+    return Traffic.of({revision: 100})
+
+
+def _backup_of(rollout: Ledgered, baseline: RevisionName) -> Backup | None:
+    """The rollout's backup, if ``baseline`` is the revision that it was taken of, or one that was made of it."""
+    if not rollout.record.backup:
+        return None
+    try:
+        backup = rollout.ports.store.backup(BackupId(rollout.record.backup))
+    except StoreError as error:
+        raise TargetUnavailable(
+            f"the baseline is gone, and where its backup lies cannot be read: {error.message}",
+            hint=error.hint,
+        ) from error
+    made = rollout.record.facts.get("redeployed")
+    return backup if backup is not None and baseline in {backup.revision, made} else None
+
+
+def _unpinned_if_untouched(rollout: Ledgered, wanted: Traffic, now: Snapshot) -> Traffic:
+    """Follow LATEST again if it did before and nothing newer than the baseline exists or is being made."""
+    before = Traffic.parse(rollout.record.facts.get("traffic", ""))
+    baseline = wanted.sole
+    is_newest = baseline is not None and now.latest_created == baseline == now.latest_ready
+    if before.is_pinned or not is_newest or not now.is_settled:
+        return wanted
+    if rollout.ports.target.find_operation() is not None:
+        return wanted
+    return Traffic.of({LATEST: 100}, dict(wanted.tags))
+
+
+def _remove_first_release(rollout: Ledgered, deadline: float) -> None:
+    """Delete a function that this rollout created and that was not promoted."""
+    target = rollout.ports.target
+    wait_for_what_goes_on(rollout, deadline=deadline)  # it may yet create the function
+    now = _own_first_release(rollout)
+    if now.is_public:
+        rollout.act("close", lambda: target.set_public(False))
+        now = _own_first_release(rollout)
+    # a release that failed to start leaves a function that serves nothing, and bears our mark
+    if now.exists or now.marks.rollout == rollout.record.rollout_id:
+        rollout.act("delete", target.delete_function)
+
+
+def _own_first_release(rollout: Ledgered) -> Snapshot:
+    """The service as it is; raises Drifted when it is not, or no longer, only what this rollout made of it."""
+    now, record = rollout.ports.target.snapshot(), rollout.record
+    ours = {record.candidate, record.verify} - {None}
+    foreign = [r for r, _ in now.serving.shares if ours and r not in ours]
+    if now.exists and (now.marks.rollout != record.rollout_id or foreign):
+        raise Drifted(
+            f"the function was made or changed by somebody else: {now.serving} serves",
+            found=str(now.serving),
+            hint="nothing was deleted; look at the function, then: deploygate unlock",
+        )
+    return now

@@ -1,0 +1,107 @@
+"""Deployments, which go on at the platform by themselves: their names are journalled before they are awaited.
+
+Whoever comes after a death reads here what was begun, and attends to the same operation instead of beginning another.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from pytest_deploygate.core.errors import (
+    BuildFailed,
+    OutcomeUnknown,
+    StartFailed,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.record import EntryKind, JournalEntry
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+
+BEGIN, AWAIT = "begin", "await"
+"""First words, before what is deployed, of journal entries about a deployment."""
+_FAILED = {BuildFailed.__name__, StartFailed.__name__}
+"""What was observed of a deployment that certainly goes on no longer, since it failed by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A deployment of which nobody saw that it failed.
+
+    ``operation`` is "" where nobody learned its name; ``revision`` is what it made, once it was seen to end.
+    """
+
+    operation: str
+    revision: RevisionName | None = None
+
+
+def deploy(
+    rollout: Ledgered,
+    what: str,
+    begin: Callable[[], str],
+    *,
+    deadline: float,
+    intent: Mapping[str, str] | None = None,
+) -> RevisionName:
+    """Begin a deployment, note its operation's name, and attend to it until it has ended."""
+    operation = rollout.act(
+        f"{BEGIN}_{what}", begin, intent=intent, observed=lambda name: {"operation": name}
+    )
+    return attend(rollout, what, operation, deadline=deadline)
+
+
+def attend(rollout: Ledgered, what: str, operation: str, *, deadline: float) -> RevisionName:
+    """Wait for a deployment, which another process may have begun; ``deadline`` is on the monotonic clock."""
+    ports = rollout.ports
+    return rollout.act(
+        f"{AWAIT}_{what}",
+        lambda: ports.target.await_release(
+            operation,
+            progress=lambda text: rollout.progress("building", text),
+            budget_s=deadline - ports.clock.monotonic(),
+        ),
+        intent={"operation": operation},
+        observed=lambda name: {"revision": name},
+    )
+
+
+def begun(journal: Iterable[JournalEntry]) -> Mapping[str, Begun]:
+    """The newest deployment of each kind that a rollout began, without those that failed or were not taken."""
+    found: dict[str, Begun] = {}
+    for entry in journal:
+        step, _, what = entry.name.partition("_")
+        error = entry.facts.get("error")
+        if step == BEGIN and entry.kind is EntryKind.INTENT:
+            found[what] = Begun(operation="")
+        elif step == BEGIN and error is None:
+            found[what] = Begun(operation=entry.facts["operation"])
+        elif step == BEGIN and error != OutcomeUnknown.__name__:
+            found.pop(what, None)  # it was not taken
+        elif step == AWAIT and entry.kind is EntryKind.OBSERVED and error is None:
+            # While traffic is returned, entries before this one may not have been written.
+            known = found.get(what, Begun(operation=""))
+            found[what] = replace(known, revision=RevisionName(entry.facts["revision"]))
+        elif step == AWAIT and error in _FAILED:
+            found.pop(what, None)
+    return found
+
+
+def wait_for_what_goes_on(rollout: Ledgered, *, deadline: float) -> None:
+    """Return when no deployment of the function is under way; the platform takes one at a time.
+
+    Raises:
+        TargetUnavailable: one goes on and cannot be waited for.
+        OutcomeUnknown: it has not ended when the time is up.
+    """
+    target, clock = rollout.ports.target, rollout.ports.clock
+    operation = target.find_operation()
+    if operation is None:
+        return
+    with contextlib.suppress(TargetRefused):  # failed by itself, which is an end too
+        target.await_release(
+            operation,
+            progress=lambda text: rollout.progress("waiting", text),
+            budget_s=deadline - clock.monotonic(),
+        )
+    if target.find_operation() == operation:
+        raise TargetUnavailable(f"{operation} goes on at the platform and cannot be waited for")

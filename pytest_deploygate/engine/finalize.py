@@ -1,0 +1,86 @@
+"""Putting a judged-good service in order: tags, marks, LATEST. Works from the record alone, so recovery repeats it."""
+
+from pytest_deploygate.core.errors import DeployGateError, LeaseLost, StoreError
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.release import (
+    TAG_LIVE_VERIFY,
+    TAG_PREVIOUS,
+    TAG_PREVIOUS_VERIFY,
+    Marks,
+    Snapshot,
+)
+from pytest_deploygate.core.state_machine import Event, State
+from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.verdict import Reason
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+
+
+def named(revision: RevisionName | None, role: str) -> RevisionName:
+    """The revision, or StoreError when the record does not name one."""
+    if revision is None:
+        raise StoreError(f"the record of the rollout names no {role}")
+    return revision
+
+
+def tidy_or_note(rollout: Ledgered, reason: Reason) -> None:
+    """Tidy up and end as PROMOTED. The candidate serves and was judged good, so what fails here is only noted."""
+    rollout.is_lenient = True
+    event = Event.FINALISED
+    try:
+        rollout.act("finalise", lambda: _tidy(rollout))
+    except LeaseLost:
+        raise
+    except DeployGateError as error:
+        rollout.note(unfinished=error.message)
+        event = Event.BROKE
+    rollout.move(event, {"reason": reason.sentence})
+    rollout.close(reason)
+
+
+def clear_marks(rollout: Ledgered, snapshot: Snapshot) -> None:
+    """Put a service in order that still carries the marks of a rollout that has ended.
+
+    The tidying up after a promotion failed, or a build ended after the rollback and brought its marks along. Where
+    neither side of the rollout serves alone, somebody else acted since, and nothing is touched.
+    """
+    record = rollout.record
+    resting = Traffic.parse(record.facts.get("restore_to", ""))
+    if record.state is State.PROMOTED and snapshot.serving.sole == record.candidate:
+        rollout.act("finalise", lambda: _tidy(rollout))
+    elif record.state is not State.PROMOTED and snapshot.serving.shares == resting.shares:
+        marks = Marks(
+            baseline=resting.sole,
+            digest=record.facts.get("baseline_digest", ""),
+            config=record.facts.get("baseline_config", ""),
+        )
+        rollout.act(
+            "clear_marks",
+            lambda: rollout.ports.target.shift_traffic(resting, expect=resting, marks=marks),
+        )
+
+
+def _tidy(rollout: Ledgered) -> None:
+    record, target = rollout.record, rollout.ports.target
+    candidate = named(record.candidate, "candidate")
+    existed = record.facts["existed"] == "true"
+    before = Traffic.parse(record.facts["traffic"])
+    now = target.snapshot()
+    follows_latest = not (existed and before.is_pinned)
+    is_latest = now.latest_ready == candidate and now.latest_created == candidate
+    tags: dict[str, RevisionName] = {}
+    if record.verify is not None:
+        tags[TAG_LIVE_VERIFY] = record.verify
+    if record.baseline is not None:
+        tags[TAG_PREVIOUS] = record.baseline
+        previous_verify = dict(before.tags).get(TAG_LIVE_VERIFY)
+        if previous_verify is not None:
+            tags[TAG_PREVIOUS_VERIFY] = previous_verify
+    # A revision that is gone cannot be tagged, and is no reason to leave the rest undone.
+    tags = {tag: revision for tag, revision in tags.items() if target.revision(revision)}
+    target.shift_traffic(
+        Traffic.of({LATEST if follows_latest and is_latest else candidate: 100}, tags),
+        expect=Traffic.of({candidate: 100}),
+        marks=Marks(
+            baseline=candidate, digest=record.digest[:63], config=record.facts["config"][:63]
+        ),
+    )

@@ -1,0 +1,56 @@
+"""Going back from what serves to the revision that was chosen: carried out under the lease."""
+
+from collections.abc import Callable
+
+from pytest_deploygate.core.identifiers import Actor
+from pytest_deploygate.core.release import TAG_LIVE_VERIFY
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.verdict import Reason
+from pytest_deploygate.engine.baseline_rollback import restore
+from pytest_deploygate.engine.engine_context import Ports, Progress, silent
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.rollback_plan import RollbackPlan
+from pytest_deploygate.engine.rollout import Rollout
+
+
+def roll_back(
+    ports: Ports,
+    plan: RollbackPlan,
+    *,
+    actor: Actor,
+    purpose: str,
+    reason: Reason,
+    progress: Progress = silent,
+    opened: Callable[[Ledgered], None] = lambda _: None,
+) -> Ledgered:
+    """Carry out a plan under the lease; the result's state is ROLLED_BACK or STRANDED.
+
+    ``opened`` is called as soon as the lease is held, before anything is touched.
+
+    Raises:
+        LockHeld: somebody else acts on this environment.
+    """
+    rollout = Rollout.open(ports, actor=actor, purpose=purpose, progress=progress)
+    opened(rollout)
+    tags = {TAG_LIVE_VERIFY: plan.to_verify} if plan.to_verify is not None else {}
+    rollout.update(
+        rollout.record._replace(
+            baseline=plan.to,
+            candidate=plan.serving.sole,
+            serving=plan.serving.sole,
+            digest=plan.bad_digest,
+            backup=plan.backup,
+            facts={
+                **rollout.record.facts,
+                "config": plan.bad_config,
+                "existed": "true",
+                "traffic": str(plan.serving),
+                "leaves": str(plan.serving),
+                "restore_to": str(Traffic.of({plan.to: 100}, tags)),
+                "baseline_digest": plan.digest,
+                "baseline_config": plan.config,
+            },
+        )
+    )
+    restore(rollout, reason)
+    return rollout

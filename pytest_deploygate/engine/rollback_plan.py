@@ -1,0 +1,150 @@
+"""Where to go back to from what serves: the revision that was judged good before, chosen and checked."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.release import TAG_PREVIOUS, TAG_PREVIOUS_VERIFY, Snapshot
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.engine.engine_context import Ports
+
+if TYPE_CHECKING:
+    from pytest_deploygate.core.artifacts import Backup
+
+HISTORY = 1000
+"""How many past rollouts are looked through for the last good revision."""
+FIRST = 20
+"""How many of them are read at first."""
+
+
+class RollbackPlan(NamedTuple):
+    """From which revision to which. ``to_verify`` is the verification revision of ``to`` if it is known.
+
+    ``digest`` and ``config`` are those of ``to``, ``bad_digest`` and ``bad_config`` those of what served, so that
+    the release which is left can be told again. ``backup`` is what ``to`` is redeployed from if it is gone.
+    """
+
+    serving: Traffic
+    to: RevisionName
+    to_verify: RevisionName | None = None
+    digest: str = ""
+    config: str = ""
+    public: bool = False
+    bad_digest: str = ""
+    bad_config: str = ""
+    backup: str = ""
+
+
+def plan_rollback(
+    ports: Ports,
+    snapshot: Snapshot,
+    *,
+    to: RevisionName | None = None,
+    backup: "Backup | None" = None,
+    is_emergency: bool = False,
+) -> RollbackPlan:
+    """Choose where to go back to: ``to`` or the revision of ``backup``, else the last one judged good before.
+
+    In an emergency the person who names a revision answers for it: only its readiness is looked at.
+
+    Raises:
+        TargetRefused: there is none, it is not ready, it is known to be bad, or nobody ever judged it.
+    """
+    if not snapshot.exists:
+        raise TargetRefused("nothing is deployed, so there is nothing to roll back")
+    wanted = backup.revision if backup is not None else to or _last_good(ports, snapshot)
+    if snapshot.serving.sole == wanted:
+        raise TargetRefused(f"{wanted} already serves all traffic")
+    info = ports.target.revision(wanted)
+    if backup is None and (info is None or not info.is_ready):
+        raise TargetRefused(
+            f"revision {wanted} {'does not exist' if info is None else 'is not ready'}",
+            hint=f"deploygate history {ports.environment} lists the revisions that were judged good, "
+            f"deploygate backups {ports.environment} what can be redeployed (--to-backup)",
+        )
+    is_named = to is not None or backup is not None
+    if not (is_emergency and is_named):
+        _refuse_unjudged(ports, snapshot, wanted)
+    release, bad = ports.store.promotion_of(ports.environment, wanted), None
+    if snapshot.serving.sole is not None:
+        bad = ports.store.promotion_of(ports.environment, snapshot.serving.sole)
+    tags = dict(snapshot.traffic.tags)
+    verify = release.verify if release is not None else None
+    if verify is None and tags.get(TAG_PREVIOUS) == wanted:
+        verify = tags.get(TAG_PREVIOUS_VERIFY)
+    return RollbackPlan(
+        serving=snapshot.serving,
+        to=wanted,
+        to_verify=verify,
+        digest=release.digest[:63] if release is not None else "",
+        config=release.facts.get("config", "")[:63] if release is not None else "",
+        public=snapshot.is_public,
+        bad_digest=bad.digest if bad is not None else "",
+        bad_config=bad.facts.get("config", "") if bad is not None else "",
+        backup=backup.identifier if backup is not None else "",
+    )
+
+
+def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> None:
+    """The newest word on ``wanted`` must not be a bad one, and somebody must have had a good one."""
+    if ports.store.is_known_good(ports.environment, wanted):
+        return
+    has_served = False
+    for record in ports.store.history(ports.environment, HISTORY):
+        if record.state is State.ROLLED_BACK and record.candidate == wanted:
+            raise TargetRefused(
+                f"revision {wanted} was rolled back before (rollout {record.rollout_id}), so it is no place to go "
+                "back to",
+                hint="name another one with --to, or adopt it if it is good after all: "
+                f"deploygate adopt {ports.environment} {wanted} --reason TEXT",
+            )
+        has_served = has_served or record.baseline == wanted
+    marked = (snapshot.marks.baseline, dict(snapshot.traffic.tags).get(TAG_PREVIOUS))
+    if not (has_served or wanted in marked):
+        raise TargetRefused(
+            f"no rollout ever judged revision {wanted}, so it is no place to go back to",
+            hint=f"adopt it first if it is good: deploygate adopt {ports.environment} {wanted} --reason TEXT; in an "
+            "emergency: --emergency",
+        )
+
+
+def _last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
+    serving = dict(snapshot.serving.shares)
+    previous = dict(snapshot.traffic.tags).get(TAG_PREVIOUS)
+    if previous is not None and previous not in serving:
+        return previous
+    left = _left_without_record(ports, snapshot)
+    for record in _past(ports):
+        good = record.candidate if record.state is State.PROMOTED else record.baseline
+        if (
+            good is not None
+            and good != left
+            and good not in serving
+            and ports.store.is_known_good(ports.environment, good)
+        ):
+            return good
+    doubt = f"; {left} was left, and the record does not know why" if left is not None else ""
+    raise TargetRefused(
+        f"no revision that was judged good is known besides what serves{doubt}",
+        hint=f"name one: deploygate rollback {ports.environment} --to REVISION --reason TEXT",
+    )
+
+
+def _past(ports: Ports) -> Iterator[RolloutRecord]:
+    """Past rollouts, newest first; the few that are mostly enough are asked for first."""
+    yield from (recent := ports.store.history(ports.environment, FIRST))
+    if len(recent) == FIRST:
+        yield from ports.store.history(ports.environment, HISTORY)[FIRST:]
+
+
+def _left_without_record(ports: Ports, snapshot: Snapshot) -> RevisionName | None:
+    """What serves by the newest record, if another good revision does: somebody went back and could not record it."""
+    believed = next((r.serving for r in _past(ports) if r.state.is_final and r.serving), None)
+    serves = snapshot.baseline
+    is_good = snapshot.is_marked_good or (
+        serves is not None and ports.store.is_known_good(ports.environment, serves)
+    )
+    return believed if is_good and believed != serves else None

@@ -1,0 +1,75 @@
+"""Asking a URL who answers, until it is the right revision: what the platform shows is not yet what it does."""
+
+import math
+from collections.abc import Callable
+
+from pytest_deploygate.core.errors import OutcomeUnknown, TargetUnavailable
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.engine.journaled_rollout import Ledgered
+
+CONFIRM_BUDGET_S = 30.0
+"""How long a URL may go on answering from another revision after the platform shows the new traffic."""
+
+
+def confirm_answers(rollout: Ledgered, revision: RevisionName, deadline: float = math.inf) -> None:
+    """Ask the public URL until ``confirmations`` answers in a row came from ``revision``.
+
+    An answer that does not say where it came from counts, since the traffic map was read back before. ``deadline`` is
+    on the monotonic clock, for those who have less time than :data:`CONFIRM_BUDGET_S`.
+
+    Raises:
+        OutcomeUnknown: it still answers from elsewhere when the time is up.
+        TargetUnavailable: it does not answer.
+    """
+    target = rollout.ports.target
+    url = target.snapshot().url
+    _ask(rollout, revision, lambda: target.answering_revision(url), "the public URL", deadline)
+    count = rollout.ports.settings.confirmations
+    rollout.progress("confirmed", f"{count} answers in a row from {revision}")
+
+
+def confirm_tag(rollout: Ledgered, revision: RevisionName, tag: str, url: str) -> None:
+    """The same for the URL of a tag, before anything is judged there: it may still lead to what had the tag before.
+
+    A candidate that gives no answer, or a server error, is not told from another one by that, and is for the gates
+    to judge.
+
+    Raises:
+        OutcomeUnknown: it still answers from elsewhere when the time is up.
+    """
+
+    def answering() -> RevisionName | None:
+        try:
+            return rollout.ports.target.answering_revision(url)
+        except TargetUnavailable:
+            return None
+
+    _ask(rollout, revision, answering, f"the URL of the tag {tag}")
+
+
+def _ask(
+    rollout: Ledgered,
+    revision: RevisionName,
+    answering: Callable[[], RevisionName | None],
+    what: str,
+    deadline: float = math.inf,
+) -> None:
+    ports = rollout.ports
+    deadline = min(deadline, ports.clock.monotonic() + CONFIRM_BUDGET_S)
+    in_a_row, pause = 0, 0.05
+    while in_a_row < ports.settings.confirmations:
+        problem: TargetUnavailable | None = None
+        try:
+            answered = answering()
+        except TargetUnavailable as error:
+            problem, answered = error, None
+        if problem is None and answered in (revision, None):
+            in_a_row += 1
+            continue
+        in_a_row = 0
+        if ports.clock.monotonic() >= deadline:
+            raise problem or OutcomeUnknown(
+                f"{what} still answers from {answered}, not from {revision}"
+            )
+        ports.clock.sleep(pause)
+        pause = min(pause * 2, 1.0)

@@ -1,0 +1,311 @@
+"""What every flow of a session works with: settings, recorder, runner of phases, terminal; and judging a phase."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import pytest
+
+from pytest_deploygate.checks.deployment import Deployment, Previous
+from pytest_deploygate.checks.endpoint import Endpoint
+from pytest_deploygate.collection.evidence_collector import Recorder
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.settings import Settings
+from pytest_deploygate.core.artifacts import Package
+from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.identifiers import Phase, Secret
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot, Variant
+from pytest_deploygate.core.verdict import PhaseVerdict, Reason, judge_phase, reconcile
+from pytest_deploygate.engine.rollout import Staged
+from pytest_deploygate.ports import Target
+from pytest_deploygate.reporting.terminal import Terminal
+from pytest_deploygate.runners.in_process import Budget, report_not_run
+from pytest_deploygate.session.options import DeployOptions
+from pytest_deploygate.session.signals import SignalGuard
+from pytest_deploygate.state_keys import REDACTOR, Mode
+from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
+
+logger = logging.getLogger(__name__)
+
+PHASES = (Phase.READINESS, Phase.CANDIDATE, Phase.LIVE)
+
+
+class PhaseRunner(Protocol):
+    """Runs the checks of one phase, in this process or in workers."""
+
+    def collect(self, session: pytest.Session) -> None:
+        """Make sure that the recorder has the inventory of all phases."""
+        ...
+
+    def run(
+        self, session: pytest.Session, phase: Phase, deployment: Deployment, budget: Budget
+    ) -> None:
+        """Run the checks of ``phase`` against ``deployment``, and tear all fixtures down."""
+        ...
+
+    def stop(self) -> None:
+        """Nothing of a check may run any more when this returns."""
+        ...
+
+
+class StatisticsSource(Protocol):
+    """Adds what the platform itself measured to the evidence of a phase."""
+
+    def add(self, phase: Phase, deployment: Deployment) -> None:
+        """Tell the recorder; raises nothing of the platform's."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """One session's shared tools. ``verdicts`` has the phases that were judged, in order."""
+
+    config: pytest.Config
+    options: DeployOptions
+    settings: Settings
+    environment: Environment
+    recorder: Recorder
+    runner: PhaseRunner
+    terminal: Terminal
+    signals: SignalGuard
+    verdicts: dict[Phase, PhaseVerdict] = field(default_factory=dict)
+    baseline: dict[str, float] = field(default_factory=dict)
+    """What the candidate phase of the last promoted rollout measured, by name."""
+    statistics: StatisticsSource | None = None
+    """The platform's own; None where nothing can be asked."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What the record and the JUnit file should say besides the verdict, by name."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that this session judges; ``-m rollback-checks`` leaves the others out by itself."""
+        return (Phase.LIVE,) if self.options.mode is Mode.ROLLBACK_CHECKS else PHASES
+
+    def run_phase(
+        self, session: pytest.Session, phase: Phase, deployment: Deployment
+    ) -> PhaseVerdict:
+        """Run one phase and judge it."""
+        count = len(self.recorder.checks_of(phase))
+        self.terminal.step(phase.value, f"{count} checks")
+        self.config.stash[REDACTOR].learn(_tokens_of(deployment))
+        budget = Budget(self.settings.policy.phases[phase].budget_s)
+        try:
+            with self.signals.heard():
+                self.runner.run(session, phase, deployment, budget)
+            if self.statistics is not None and phase is not Phase.READINESS:
+                self.statistics.add(phase, deployment)
+        except BaseException:
+            # cut short: what was seen up to here belongs to the record, though nothing is decided by it
+            policy = self.settings.policy
+            self.verdicts[phase] = judge_phase(policy, self.recorder.evidence(phase))
+            raise
+        if budget.is_exceeded:
+            self.recorder.doubt(
+                f"the {phase.value} phase took longer than its budget of {budget.seconds:g} s"
+            )
+        verdict = self.judge(phase)
+        self.terminal.phase(verdict)
+        return verdict
+
+    def note(self, name: str, text: str) -> None:
+        """Have the record and the JUnit file say ``text``."""
+        self.notes[name] = text
+
+    def judge(self, phase: Phase) -> PhaseVerdict:
+        """The verdict of one phase on the evidence as it stands now."""
+        policy = self.settings.policy
+        own = judge_phase(policy, self.recorder.evidence(phase))
+        # the hook gets evidence of its own: what it changes there is not what was seen
+        custom = self.config.hook.pytest_deploygate_decide(
+            config=self.config, policy=policy, evidence=self.recorder.evidence(phase)
+        )
+        verdict = reconcile(policy, own, custom, dict(self.options.overrides))
+        self.verdicts[phase] = verdict
+        return verdict
+
+    def tell_left_out(self, package: Package) -> None:
+        """With ``-v``: what of the source was not packed, and why."""
+        if self.config.get_verbosity() > 0:
+            for name, reason in package.left_out:
+                self.terminal.step("left out", f"{name}: {reason}")
+
+    def tell_verdict(self, record: RolloutRecord, verdict: PhaseVerdict) -> None:
+        """Let everybody know of a phase's verdict."""
+        hook = self.config.hook.pytest_deploygate_verdict
+        self._tell(lambda: hook(config=self.config, rollout=record, verdict=verdict))
+
+    def tell_finished(self, record: RolloutRecord) -> None:
+        """Let everybody know that a rollout has ended."""
+        hook = self.config.hook.pytest_deploygate_finished
+        self._tell(lambda: hook(config=self.config, rollout=record))
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        """Who is told cannot change what was decided or keep it from being done; ``pytest.exit`` ends the run."""
+        try:
+            call()
+        except pytest.exit.Exception:
+            raise
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
+            logger.exception("hook.failed")
+            self.terminal.line(
+                f"deploygate: note: a hook failed: {type(error).__name__}: {error}", yellow=True
+            )
+
+    def skip_rest(self, reason: Reason) -> None:
+        """Report every check that has not run as skipped, with the reason."""
+        with self.recorder.muted():
+            for phase in self.phases:
+                waiting = self.recorder.waiting(phase)
+                sentence = f"not run: {reason.sentence}"
+                report_not_run(self.config, waiting, sentence, self.recorder)
+
+    def remember(self, last: RolloutRecord | None) -> None:
+        """Take what the last promoted rollout measured, for checks that compare with it."""
+        prefix = f"{Phase.CANDIDATE.value}."
+        for name, text in (last.measurements if last is not None else {}).items():
+            if name.startswith(prefix):
+                self.baseline[name.removeprefix(prefix)] = float(text.split(" ")[0])
+
+    # -- what the checks are given ---------------------------------------------------------------
+
+    def configuration_only(self, phase: Phase = Phase.READINESS) -> Deployment:
+        """A deployment without any endpoint."""
+        known = configuration_of(self.environment, phase, self.environment.spec.memory)
+        return replace(known, baseline=dict(self.baseline))
+
+    def ready(self, target: Target, snapshot: Snapshot) -> Deployment:
+        """What readiness checks are given where the target can be asked; fetches the backup of what serves."""
+        return replace(self.configuration_only(), previous=_previous(target, snapshot))
+
+    def staged(
+        self, target: Target, staged: Staged, snapshot: Snapshot, phase: Phase
+    ) -> Deployment:
+        """The deployment that checks of a candidate are given; in the live phase the candidate serves."""
+        token = None if self._is_open(snapshot, phase) else target.call_token()
+        serving = staged.candidate if phase is Phase.LIVE else snapshot.baseline
+        base = self.configuration_only(phase)
+        return self._connected(
+            replace(
+                base,
+                candidate=Endpoint(
+                    url=staged.verify_url, revision=staged.verify, token=token, may_write=True
+                ),
+                twin=Endpoint(
+                    url=staged.candidate_url,
+                    revision=staged.candidate,
+                    token=token,
+                    may_write=False,
+                ),
+                live=Endpoint(
+                    url=snapshot.url, revision=serving or "", token=token, may_write=False
+                )
+                if snapshot.exists or phase is Phase.LIVE
+                else None,
+                before=self._before(target, snapshot, token),
+            )
+        )
+
+    def _before(self, target: Target, snapshot: Snapshot, token: Secret | None) -> Endpoint | None:
+        """The verification revision of what serves, if it writes where the candidate's does and nowhere else."""
+        name = dict(snapshot.traffic.tags).get(TAG_LIVE_VERIFY)
+        info = target.revision(name) if name is not None else None
+        if name is None or info is None or not info.is_ready:
+            return None
+        wanted = self.environment.spec.verify_variables
+        if any(info.variables.get(key) != value for key, value in wanted.items()):
+            return None
+        url = snapshot.tag_urls[TAG_LIVE_VERIFY]
+        return Endpoint(url=url, revision=name, token=token, may_write=True)
+
+    def _is_open(self, snapshot: Snapshot, phase: Phase) -> bool:
+        return snapshot.is_public or (phase is Phase.LIVE and self.environment.spec.public)
+
+    def serving(self, target: Target, snapshot: Snapshot, phase: Phase) -> Deployment:
+        """The deployment that checks of what serves now are given."""
+        token = None if snapshot.is_public else target.call_token()
+        revision = snapshot.baseline or ""
+        live = Endpoint(url=snapshot.url, revision=revision, token=token, may_write=False)
+        verify = dict(snapshot.traffic.tags).get(TAG_LIVE_VERIFY)
+        candidate: Endpoint | None = None
+        if verify is not None:
+            candidate = Endpoint(
+                url=snapshot.tag_urls[TAG_LIVE_VERIFY], revision=verify, token=token, may_write=True
+            )
+        elif not self.environment.spec.has_verify:
+            candidate = replace(live, may_write=True)
+        return self._connected(
+            replace(self.configuration_only(phase), candidate=candidate, twin=live, live=live)
+        )
+
+    def _connected(self, deployment: Deployment) -> Deployment:
+        """Add where the platform's services and statistics are."""
+        from pytest_deploygate.wiring import local_cloud, services_token
+
+        if self.environment.target == LOCAL:
+            endpoint = local_cloud(self.settings, self.environment).endpoint
+            services: Mapping[str, str] = {"sheets": endpoint}
+            statistics = endpoint
+        else:
+            services, statistics = GOOGLE_SERVICES, ""
+        return replace(
+            deployment,
+            services={**services, **self.environment.services},
+            statistics_url=statistics,
+            access_token=services_token(self.environment),
+        )
+
+
+def _previous(target: Target, snapshot: Snapshot) -> Previous:
+    if not snapshot.exists:
+        return Previous()
+    revision = snapshot.baseline
+    if revision is None:
+        return Previous(problem=f"traffic is split: {snapshot.serving}")
+    info = target.revision(revision)
+    known = Previous(revision=revision, is_ready=info is not None and info.is_ready)
+    try:
+        backup = target.backup(snapshot)
+    except DeployGateError as error:
+        return replace(known, problem=str(error))
+    return replace(known, backup=backup.path, sha256=backup.sha256)
+
+
+def _tokens_of(deployment: Deployment) -> list[str]:
+    """What checks could show by mistake."""
+    endpoints = (deployment.candidate, deployment.twin, deployment.live)
+    tokens = [deployment.access_token, *(e.token for e in endpoints if e is not None)]
+    return [token.reveal() for token in tokens if token is not None]
+
+
+def configuration_of(environment: Environment, phase: Phase, memory: str) -> Deployment:
+    """What is known of an environment without asking it."""
+    spec = environment.spec
+    return Deployment(
+        environment=environment.name,
+        phase=phase,
+        function=spec.function,
+        region=spec.region,
+        project=spec.project,
+        candidate=None,
+        twin=None,
+        live=None,
+        verify_variables=spec.variables_of(Variant.VERIFY),
+        production_variables=spec.variables_of(Variant.TWIN),
+        memory_mb=memory_mb(memory),
+        timeout_s=spec.timeout_s,
+        services=dict(environment.services),
+        statistics_url="",
+        access_token=None,
+        source=spec.source,
+    )
+
+
+_UNITS = {"Ki": 1 / 1024, "Mi": 1, "Gi": 1024, "k": 1e3 / 2**20, "M": 1e6 / 2**20, "G": 1e9 / 2**20}
+
+
+def memory_mb(text: str) -> int:
+    """Mebibytes that the platform's memory text (``512Mi``, ``1G``) stands for."""
+    unit = text.lstrip("0123456789.")
+    return round(float(text[: len(text) - len(unit)]) * _UNITS[unit])

@@ -1,0 +1,103 @@
+"""What a deployment would find before it touches anything: the same for ``--deploy-plan`` and ``deploygate plan``."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.core.approval import plan_digest
+from pytest_deploygate.core.artifacts import Package
+from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
+from pytest_deploygate.core.identifiers import Digest
+from pytest_deploygate.core.policy import Policy
+from pytest_deploygate.core.preflight import Finding
+from pytest_deploygate.core.release import Snapshot
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.engine.engine_context import Ports
+from pytest_deploygate.engine.recovery import held_by
+from pytest_deploygate.session import preconditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A deployment as it would begin now. ``digest`` is what an approval names; ``gcloud`` says it all in its words."""
+
+    snapshot: Snapshot
+    package: Package
+    digest: Digest
+    is_unchanged: bool
+    findings: tuple[Finding, ...]
+    gcloud: tuple[str, ...]
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """What would end it before anything is touched."""
+        return tuple(f for f in self.findings if f.is_blocking)
+
+
+def look(
+    ports: Ports, environment: Environment, policy: Policy, *, reason: str = "", approval: str = ""
+) -> Plan:
+    """Find out what a deployment with that ``reason`` and ``approval`` would do; changes nothing.
+
+    Raises:
+        DeployGateError: it cannot be found out.
+    """
+    snapshot, package = ports.target.snapshot(), ports.target.package()
+    config = environment.config_digest
+    digest = plan_digest(
+        package=package.digest, config=config, policy=policy, baseline=snapshot.baseline
+    )
+    is_unchanged = snapshot.is_release(package.digest, config)
+    findings = [*ports.target.preflight(), *_of_record(ports)]
+    if not is_unchanged:
+        findings += _of_rules(ports, environment, snapshot, package, reason)
+    is_approved = approval.strip().lower() == digest
+    if not is_unchanged and environment.approval == "required" and not is_approved:
+        need = "it needs the approval of this plan"
+        hint = f"--deploy-approval={digest}"
+        findings.append(Finding(is_blocking=False, sentence=need, hint=hint))
+    return Plan(
+        snapshot=snapshot,
+        package=package,
+        digest=digest,
+        is_unchanged=is_unchanged,
+        findings=tuple(findings),
+        gcloud=ports.target.gcloud_commands(snapshot, environment.steps),
+    )
+
+
+def _of_record(ports: Ports) -> Iterator[Finding]:
+    """Who holds the lease, and what is open."""
+    name = ports.environment
+    held = ports.store.lease(name)
+    if held is not None:
+        error = held_by(held)
+        yield Finding(is_blocking=False, sentence=error.message, hint=error.hint)
+    for record in ports.store.open_rollouts(name):
+        is_stranded = record.state is State.STRANDED
+        yield Finding(
+            is_blocking=is_stranded,
+            sentence=f"rollout {record.rollout_id} is {record.state.value}",
+            hint="docs/runbook.md, 'A stranded rollout'"
+            if is_stranded
+            else "if its process is dead, a deployment settles it first; or: "
+            f"deploygate recover {name}",
+        )
+
+
+def _of_rules(
+    ports: Ports, environment: Environment, snapshot: Snapshot, package: Package, reason: str
+) -> Iterator[Finding]:
+    """What the guards of a deployment would say."""
+    rules: list[Callable[[], None]] = []
+    if snapshot.exists:
+        rules.append(lambda: preconditions.refuse_unjudged_baseline(ports, snapshot))
+    if not reason:
+        config = environment.config_digest
+        rules.append(lambda: preconditions.refuse_known_bad(ports, package.digest, config))
+    rules.append(lambda: preconditions.refuse_frozen(environment, ports.clock.now()))
+    for rule in rules:
+        try:
+            rule()
+        except (PolicyRefused, TargetRefused) as error:
+            yield Finding(is_blocking=True, sentence=error.message, hint=error.hint)

@@ -1,0 +1,1 @@
+"""One workflow a mode: deploy, verify what serves, plan."""

@@ -1,0 +1,99 @@
+"""``--deploy-plan``: what would be done, and nothing else."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_deploygate.core.errors import DeployGateError, ExitStatus
+from pytest_deploygate.core.identifiers import Phase, RevisionName
+from pytest_deploygate.core.preflight import Finding
+from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_VERIFY, FunctionSpec, Snapshot
+from pytest_deploygate.core.traffic import Traffic, steps_to
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.reporting.session_result import Ending
+from pytest_deploygate.session.context import Desk
+from pytest_deploygate.session.deploy_plan import Plan, look
+from pytest_deploygate.session.result import ending_for
+from pytest_deploygate.wiring import open_ports
+
+
+class PlanFlow:
+    """``--deploy-plan``: readiness, then what would be done; changes nothing."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._error: DeployGateError | None = None
+        self._lines: tuple[str, ...] = ()
+        self._blocking: tuple[Finding, ...] = ()
+
+    def run(self, session: pytest.Session) -> None:
+        """Run the readiness gates and render the plan."""
+        desk = self._desk
+        try:
+            with open_ports(desk.settings, desk.environment) as ports:
+                snapshot = ports.target.snapshot()
+                desk.run_phase(session, Phase.READINESS, desk.ready(ports.target, snapshot))
+                asked = desk.options
+                plan = look(
+                    ports,
+                    desk.environment,
+                    desk.settings.policy,
+                    reason=asked.reason,
+                    approval=asked.approval,
+                )
+                desk.tell_left_out(plan.package)
+                self._blocking = plan.blocking
+                self._lines = tuple(_lines(plan, ports.target.spec, desk.environment.steps))
+        except DeployGateError as error:
+            self._error = error
+        desk.skip_rest(Reason(code=ReasonCode.HELD, sentence="--deploy-plan changes nothing"))
+
+    def settle(self, *, is_complete: bool) -> Ending:
+        """The readiness verdict and the plan."""
+        del is_complete
+        if self._error is not None:
+            return ending_for(self._error)
+        verdict = self._desk.verdicts[Phase.READINESS]
+        reason = verdict.reason
+        if verdict.holds and self._blocking:
+            sentence = "; ".join(f.sentence for f in self._blocking)
+            reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence)
+        is_fit = verdict.holds and not self._blocking
+        return Ending(
+            verdict="PLAN" if is_fit else "REFUSE",
+            state="PLANNED",
+            reason=reason,
+            status=ExitStatus.PROMOTED if is_fit else ExitStatus.NOT_PROMOTED,
+            lines=self._lines,
+        )
+
+
+def _lines(plan: Plan, spec: FunctionSpec, steps: tuple[int, ...]) -> Iterator[str]:
+    for finding in plan.findings:
+        word = "blocks" if finding.is_blocking else "note"
+        yield f"{word}: {finding.sentence}; {finding.hint}".rstrip("; ")
+    if plan.is_unchanged:
+        yield "nothing to deploy: this source with these settings serves already"
+    yield from _traffic(plan.snapshot, spec, steps)
+    yield f"plan: digest {plan.digest}"
+    package = plan.package
+    yield f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}"
+    yield from plan.gcloud
+
+
+def _traffic(snapshot: Snapshot, spec: FunctionSpec, steps: tuple[int, ...]) -> Iterator[str]:
+    """Who would have which traffic when; CANDIDATE and VERIFICATION have no names yet."""
+    candidate, baseline = RevisionName("CANDIDATE"), snapshot.baseline
+    tags = {TAG_CANDIDATE: candidate}
+    if spec.has_verify:
+        tags[TAG_VERIFY] = RevisionName("VERIFICATION")
+    if not snapshot.exists:
+        yield "traffic now: none, it would be the first release; it stays closed until it is judged"
+    else:
+        yield f"traffic now: {snapshot.traffic}"
+    if baseline is not None:
+        yield f"traffic while it is judged: {Traffic.of({baseline: 100}).with_tags(tags)}"
+    for plan in steps_to(candidate, baseline, steps):
+        yield f"traffic on promotion: {plan}"
+    back = f"{baseline}=100" if baseline is not None else "none: the function is removed"
+    yield f"traffic if it goes back: {back}"

@@ -1,0 +1,160 @@
+"""What must be right before a rollout touches anything; each guard says what to do when it is not."""
+
+from datetime import datetime
+
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.core.approval import plan_digest
+from pytest_deploygate.core.errors import ConfigError, PolicyRefused, TargetRefused
+from pytest_deploygate.core.freeze import frozen_until
+from pytest_deploygate.core.identifiers import Digest
+from pytest_deploygate.core.release import Snapshot
+from pytest_deploygate.core.verdict import ReasonCode
+from pytest_deploygate.engine.engine_context import Ports
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.session.context import Desk
+
+_JUDGED_BAD = frozenset(
+    code.value
+    for code in (
+        ReasonCode.GATE_FAILED,
+        ReasonCode.TRIGGER_FIRED,
+        ReasonCode.SCORE_BELOW_THRESHOLD,
+        ReasonCode.REQUESTED,
+    )
+)
+"""Reasons that speak of the release itself, and not of the circumstances of its rollout."""
+
+
+def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
+    """Raise for whatever makes this rollout unfit to begin.
+
+    Raises:
+        ConfigError: an override names no gate.
+        TargetRefused: the platform is not in a state to deploy to.
+        PolicyRefused: a rule of evidence is broken (fewer checks, a release known to be bad), the environment is
+            frozen, or the plan is not approved.
+    """
+    _overrides(desk)
+    findings = ports.target.preflight()
+    for finding in findings:
+        if not finding.is_blocking:
+            note = f"deploygate: note: {finding.sentence}; {finding.hint}"
+            desk.terminal.line(note.rstrip("; "), yellow=True)
+    blocking = [f for f in findings if f.is_blocking]
+    if blocking:
+        raise TargetRefused(
+            "; ".join(f.sentence for f in blocking),
+            hint="; ".join(f.hint for f in blocking if f.hint),
+        )
+    if rollout.snapshot.exists:
+        refuse_unjudged_baseline(ports, rollout.snapshot)
+    if not (desk.options.reason or rollout.is_unchanged):
+        refuse_known_bad(ports, rollout.package.digest, desk.environment.config_digest)
+    _smaller_inventory(desk, ports)
+    if not rollout.is_unchanged:
+        refuse_frozen(desk.environment, ports.clock.now())
+        digest = plan_digest(
+            package=rollout.package.digest,
+            config=desk.environment.config_digest,
+            policy=desk.settings.policy,
+            baseline=rollout.snapshot.baseline,
+        )
+        refuse_unapproved(desk.environment, digest, desk.options.approval)
+
+
+def refuse_unjudged_baseline(ports: Ports, snapshot: Snapshot) -> None:
+    """Raise TargetRefused where what serves is not one revision that was judged good and could be returned to."""
+    environment = ports.environment
+    if not snapshot.is_settled:
+        raise TargetRefused(
+            "the platform is still carrying out another deployment of this function",
+            hint="wait until it has ended, then run this again",
+        )
+    baseline = snapshot.baseline
+    if baseline is None:
+        raise TargetRefused(
+            f"traffic is split: {snapshot.serving}, so there is no single baseline to return to",
+            hint="give all traffic to the revision that is good: "
+            f"deploygate rollback {environment} --to REVISION --reason TEXT",
+        )
+    if not snapshot.is_marked_good and not ports.store.is_known_good(environment, baseline):
+        raise TargetRefused(
+            f"revision {baseline} serves, but no rollout ever judged it, so it is no baseline to return to",
+            hint=f"if it is good, adopt it: deploygate adopt {environment} {baseline} --reason TEXT",
+        )
+
+
+def refuse_known_bad(ports: Ports, digest: Digest, config: Digest) -> None:
+    """Raise PolicyRefused where the newest word on this source with these settings is a bad one."""
+    bad = ports.store.is_known_bad(ports.environment, digest)
+    if bad is not None and bad.reason_code in _JUDGED_BAD and bad.facts.get("config") == config:
+        raise PolicyRefused(
+            f"this very release was rolled back before (rollout {bad.rollout_id}): {bad.reason}",
+            hint="change it, or say why it may be tried again: --deploy-reason=TEXT",
+        )
+
+
+def refuse_frozen(environment: Environment, now: datetime) -> None:
+    """Raise PolicyRefused, saying until when, where a freeze window of ``environment`` holds at ``now`` (aware)."""
+    frozen = frozen_until(environment.freeze, now)
+    if frozen is not None:
+        window, end = frozen
+        raise PolicyRefused(
+            f"environment {environment.name} is frozen until {end:%Y-%m-%d %H:%M} UTC ({window.text})",
+            hint="deploy after that, or change tool.deploygate.environments."
+            f"{environment.name}.freeze; going back is never frozen: deploygate rollback {environment.name}",
+        )
+
+
+def refuse_unapproved(environment: Environment, digest: Digest, approval: str) -> None:
+    """Raise PolicyRefused where ``environment`` asks for an approval and ``approval`` is not that of ``digest``."""
+    if environment.approval != "required" or approval.strip().lower() == digest:
+        return
+    wrong = f"the approval {approval} is of another plan" if approval else "nobody approved it"
+    raise PolicyRefused(
+        f"environment {environment.name} needs an approval of this plan, and {wrong}; the plan is {digest}",
+        hint=f"look at it with: deploygate plan {environment.name}; then add --deploy-approval={digest}",
+    )
+
+
+def require_whole_gates(desk: Desk) -> None:
+    """Every required gate must have been collected with at least as many checks as it needs.
+
+    Raises:
+        ConfigError: names each gate that was not, and where its checks were looked for.
+    """
+    inventory = desk.recorder.inventory
+    for gate in desk.settings.policy.gates:
+        count = len(inventory[gate.name])
+        if gate.required and count < gate.least_checks:
+            where = " ".join(gate.paths) or f"marker {gate.marker}"
+            raise ConfigError(
+                f"gate {gate.name} needs at least {gate.least_checks} checks, {count} were collected ({where})",
+                hint="pytest --collect-only shows what is collected; the gate's settings are in "
+                f"[tool.deploygate.gates.{gate.name}]",
+            )
+
+
+def _overrides(desk: Desk) -> None:
+    names = {gate.name for gate in desk.settings.policy.gates}
+    for gate, _ in desk.options.overrides:
+        if gate not in names:
+            raise ConfigError(
+                f"--deploy-override={gate}: there is no such gate",
+                hint=f"gates: {', '.join(sorted(names))}",
+            )
+
+
+def _smaller_inventory(desk: Desk, ports: Ports) -> None:
+    last = ports.store.last_promoted(ports.environment)
+    if last is None or desk.options.reason:
+        return
+    now = desk.recorder.inventory
+    for gate, before in last.inventory.items():
+        missing = sorted(set(before) - set(now.get(gate, ())))
+        if len(now.get(gate, ())) < len(before):
+            raise PolicyRefused(
+                f"gate {gate} has {len(now.get(gate, ()))} checks, at the last promotion it had {len(before)}; "
+                f"gone: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}",
+                hint="bring them back, or say why fewer are enough: --deploy-reason=TEXT",
+            )

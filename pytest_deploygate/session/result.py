@@ -1,0 +1,127 @@
+"""How a session ends: what is said of a rollout, of an error, and of a lease that was lost."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from pytest_deploygate.core.errors import (
+    BuildFailed,
+    ConfigError,
+    DeployGateError,
+    ExitStatus,
+    PolicyRefused,
+    StartFailed,
+)
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
+from pytest_deploygate.engine.journaled_rollout import Ledgered, reason_for
+from pytest_deploygate.reporting.session_result import Ending
+from pytest_deploygate.session.context import Desk
+from pytest_deploygate.targets import gcloud_commands
+from pytest_deploygate.wiring import LOCAL
+
+_FINAL_VERDICT = {
+    State.PROMOTED: "PROMOTE",
+    State.ROLLED_BACK: "ROLL_BACK",
+    State.REFUSED: "REFUSE",
+    State.STRANDED: "ROLL_BACK",
+}
+
+
+def ending_of(
+    desk: Desk, rollout: Ledgered, error: DeployGateError | None, deciding: PhaseVerdict | None
+) -> Ending:
+    """How a session ends that began ``rollout``; ``error`` is what broke it, ``deciding`` the last verdict."""
+    record, state = rollout.record, rollout.state
+    if not state.is_final:
+        return ending_without_lease(rollout, error)
+    code = ReasonCode(record.reason_code) if record.reason_code else ReasonCode.COULD_NOT_ACT
+    others = deciding.reasons[1:] if deciding is not None and not deciding.holds else ()
+    return Ending(
+        verdict=_FINAL_VERDICT.get(state, "REFUSE"),
+        state=state.value,
+        reason=Reason(code=code, sentence=record.reason),
+        others=others,
+        status=_status(state, error),
+        record=record,
+        lines=_lines(desk, rollout, error),
+    )
+
+
+def _status(state: State, error: DeployGateError | None) -> ExitStatus:
+    if state is State.PROMOTED:
+        return ExitStatus.PROMOTED
+    if state is State.STRANDED:
+        return ExitStatus.STRANDED
+    if error is None or isinstance(error, (BuildFailed, StartFailed, PolicyRefused)):
+        return ExitStatus.NOT_PROMOTED
+    return ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.COULD_NOT_ACT
+
+
+def _lines(desk: Desk, rollout: Ledgered, error: DeployGateError | None) -> tuple[str, ...]:
+    lines = [f"serving: {rollout.record.serving or 'nothing'}"]
+    if url := rollout.record.facts.get("url"):
+        lines.append(f"url: {url}")
+    with contextlib.suppress(DeployGateError):
+        now = rollout.ports.target.snapshot()
+        if rollout.state is State.ROLLED_BACK:
+            lines += gcloud_commands.pinned(rollout.ports.target.spec, now)
+    if error is not None and error.hint:
+        lines.append(f"hint: {error.hint}")
+    if desk.environment.target == LOCAL and rollout.record.serving:
+        lines.append(f"stop the local cloud: {own_command(desk.settings.root)} local down")
+    if rollout.state is State.STRANDED:
+        lines.append(
+            f"a person must look: deploygate status {rollout.ports.environment}; "
+            "docs/runbook.md, 'A stranded rollout'"
+        )
+    return tuple(lines)
+
+
+def own_command(root: Path) -> str:
+    """How a person in this folder calls ``deploygate``: by its path where it is installed inside the project.
+
+    Such an environment (``.tox/deploy``, ``.venv``) need not be active in the shell that reads this.
+    """
+    script = Path(sys.executable).parent / "deploygate"
+    return os.path.relpath(script) if script.is_relative_to(root) else "deploygate"
+
+
+def ending_for(error: DeployGateError) -> Ending:
+    """How a session ends that could not act."""
+    status = ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.COULD_NOT_ACT
+    lines = (f"hint: {error.hint}",) if error.hint else ()
+    return Ending(
+        verdict="REFUSE",
+        state=State.REFUSED.value,
+        reason=reason_for(error, ReasonCode.COULD_NOT_ACT),
+        status=status,
+        lines=lines,
+    )
+
+
+def ending_without_lease(rollout: Ledgered, error: DeployGateError | None) -> Ending:
+    """How a session ends whose lease went to somebody else: nothing is done here any more, so what serves is looked up.
+
+    The status is STRANDED unless what served before serves; whoever holds the lease, or ``recover``, settles the rest.
+    """
+    record = rollout.record
+    serving, is_restored = None, False
+    with contextlib.suppress(DeployGateError):
+        now = rollout.ports.target.snapshot()
+        serving = now.serving.sole
+        existed = record.facts.get("existed", "true") == "true"
+        is_restored = serving == record.baseline if existed else not now.is_public
+    sentence = error.message if error is not None else f"the rollout was left {record.state.value}"
+    return Ending(
+        verdict="ROLL_BACK",
+        state="PENDING",
+        reason=Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence),
+        status=ExitStatus.COULD_NOT_ACT if is_restored else ExitStatus.STRANDED,
+        record=record._replace(serving=serving),
+        lines=(
+            f"serving: {serving or 'not known'}",
+            f"what this rollout left is settled by: deploygate recover {record.environment}",
+        ),
+    )

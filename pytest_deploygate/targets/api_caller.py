@@ -1,0 +1,84 @@
+"""Every request to the platform goes through here: deadline, bounded retries, translation, log.
+
+A read may be repeated. A write is repeated only when it was certainly not applied: the connection
+was refused, or the platform said so with 429. Nothing is repeated blindly.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from pytest_deploygate.core.errors import DeployGateError, TargetUnavailable
+from pytest_deploygate.ports import Clock
+from pytest_deploygate.targets import api_errors
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ATTEMPTS: Final = 4
+_PAUSE_S: Final = 0.2
+_QUOTA_PAUSE_S: Final = 5.0
+"""First pause after 429 without Retry-After: quotas are counted by the minute."""
+_QUOTA: Final = 429
+_LONGEST_PAUSE_S: Final = 20.0
+
+
+class Caller:
+    """Makes calls; ``timeout_s`` is how long one answer may take."""
+
+    def __init__(self, clock: Clock, *, timeout_s: float) -> None:
+        self.clock = clock
+        self.timeout_s = timeout_s
+
+    def read(self, doing: str, call: Callable[[], T]) -> T:
+        """Do ``call``, again if it fails in a way that may pass.
+
+        Raises:
+            DeployGateError: as :func:`failures.translate` says; never OutcomeUnknown.
+        """
+        return self._attempt(doing, call, is_write=False)
+
+    def write(self, doing: str, call: Callable[[], T]) -> T:
+        """Do ``call``, which changes the world, again only if it was certainly not applied.
+
+        Raises:
+            DeployGateError: as :func:`failures.translate` says.
+        """
+        return self._attempt(doing, call, is_write=True)
+
+    def _attempt(self, doing: str, call: Callable[[], T], *, is_write: bool) -> T:
+        for attempt in range(1, ATTEMPTS + 1):
+            begun = self.clock.monotonic()
+            try:
+                result = call()
+            except api_errors.RAISED as error:
+                known = api_errors.translate(error, doing=doing, is_write=is_write)
+                self._log(doing, begun, type(known).__name__)
+                if attempt == ATTEMPTS or not _may_repeat(known):
+                    raise known from (None if known is error else error)
+                self.clock.sleep(min(_pause_s(error, attempt), _LONGEST_PAUSE_S))
+            else:
+                self._log(doing, begun, "ok")
+                return result
+        raise AssertionError("the last attempt returns or raises")
+
+    def _log(self, doing: str, begun: float, outcome: str) -> None:
+        elapsed = round(self.clock.monotonic() - begun, 3)
+        logger.debug(
+            "target.call", extra={"doing": doing, "outcome": outcome, "duration_seconds": elapsed}
+        )
+
+
+def _pause_s(error: Exception, attempt: int) -> float:
+    """As long as the platform says, else twice as long each time."""
+    answer = api_errors.answer_of(error)
+    if answer is not None and answer.retry_after_s is not None:
+        return answer.retry_after_s
+    is_quota = answer is not None and answer.http == _QUOTA
+    first = _QUOTA_PAUSE_S if is_quota else _PAUSE_S
+    return first * 2.0 ** (attempt - 1)
+
+
+def _may_repeat(known: DeployGateError) -> bool:
+    """Only what was certainly not applied; after a conflict the caller must look first."""
+    return isinstance(known, TargetUnavailable) and not isinstance(known, api_errors.Conflict)

@@ -1,0 +1,140 @@
+"""Waiting for a deployment: its stages as they pass, its end, and which kind of failure it was.
+
+The kind is told by the stage that did not complete, as the error code is the same for a build and a
+start that fail (firebase-tools #6465, terraform-provider-google #20571).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from google.cloud import functions_v2
+from google.longrunning import operations_pb2
+
+from pytest_deploygate.core.errors import (
+    BuildFailed,
+    OutcomeUnknown,
+    StartFailed,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.ports import Clock
+from pytest_deploygate.targets.functions_api import Functions, metadata_of
+from pytest_deploygate.targets.url_redaction import redact
+
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+_Name = functions_v2.Stage.Name
+_State = functions_v2.Stage.State
+_WORDS: Final = {
+    _Name.ARTIFACT_REGISTRY: "image repository",
+    _Name.BUILD: "build",
+    _Name.SERVICE: "revision",
+    _Name.TRIGGER: "trigger",
+    _Name.SERVICE_ROLLBACK: "undoing the revision",
+    _Name.TRIGGER_ROLLBACK: "undoing the trigger",
+}
+_DOING: Final = {_State.IN_PROGRESS: "under way", _State.COMPLETE: "done"}
+_LOG_LINK: Final = re.compile(r"https://console\.cloud\.google\.com/\S+?(?=[.,]?(?:\s|$))")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A deployment that succeeded: the function as it is now (empty for a deletion)."""
+
+    function: functions_v2.Function
+
+
+def wait(
+    functions: Functions,
+    operation: str,
+    *,
+    clock: Clock,
+    progress: Callable[[str], None],
+    budget_s: float,
+) -> Ended:
+    """Poll until the operation has ended. Works for one that another process began.
+
+    Raises:
+        BuildFailed, StartFailed, TargetRefused: it ended in an error.
+        OutcomeUnknown: it has not ended within ``budget_s``, or cannot be read any more.
+    """
+    deadline = clock.monotonic() + budget_s
+    pause, said = _FIRST_PAUSE_S, set[str]()
+    problem = ""
+    while True:
+        found: operations_pb2.Operation | None = None
+        try:
+            found = functions.operation(operation)
+        except TargetUnavailable as error:
+            problem = f"; the last question was not answered: {error.message}"
+        if found is not None:
+            problem = ""
+            metadata = metadata_of(found)
+            for line in _lines(metadata):
+                if line not in said:
+                    said.add(line)
+                    progress(line)
+            if found.done:
+                return _ended(found, metadata)
+        if clock.monotonic() >= deadline:
+            raise OutcomeUnknown(
+                f"the deployment has not ended after {max(budget_s, 0):g} s{problem}; "
+                "it goes on at the platform",
+                hint="Traffic stays where it is. When it has ended: deploygate recover",
+            )
+        clock.sleep(max(0.0, min(pause, deadline - clock.monotonic())))
+        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+
+
+def _lines(metadata: functions_v2.OperationMetadata) -> list[str]:
+    lines = []
+    for stage in metadata.stages:
+        if stage.state in _DOING:
+            link = f" ({stage.resource_uri})" if stage.name == _Name.BUILD else ""
+            is_begun = stage.state == _State.IN_PROGRESS and stage.resource_uri
+            what = _WORDS.get(stage.name, stage.name.name.lower())
+            lines.append(f"{what}: {_DOING[stage.state]}{link if is_begun else ''}")
+    return lines
+
+
+def _ended(operation: operations_pb2.Operation, metadata: functions_v2.OperationMetadata) -> Ended:
+    if operation.HasField("error"):
+        raise _failure(operation.error.message, operation.error.code, metadata)
+    function = functions_v2.Function()
+    message = functions_v2.Function.pb(function)
+    if operation.response.Is(message.DESCRIPTOR):
+        operation.response.Unpack(message)
+    return Ended(function=function)
+
+
+def _failure(said: str, code: int, metadata: functions_v2.OperationMetadata) -> TargetRefused:
+    broken = next((s for s in metadata.stages if s.state != _State.COMPLETE), None)
+    link = _LOG_LINK.search(said)
+    log_url = link[0] if link is not None else ""
+    if broken is not None and broken.resource_uri:
+        log_url = broken.resource_uri
+    more = [m.message for s in metadata.stages for m in s.state_messages if m.message not in said]
+    text = redact("\n".join([said or f"error {code}", *more]))
+    see = f" The log: {log_url}" if log_url else ""
+    match None if broken is None else broken.name:
+        case _Name.ARTIFACT_REGISTRY | _Name.BUILD:
+            return BuildFailed(
+                f"the build failed: {text}",
+                hint=f"Nothing new was deployed. Correct the source or its requirements.{see}",
+                log_url=log_url,
+            )
+        case _Name.SERVICE | _Name.SERVICE_ROLLBACK:
+            return StartFailed(
+                f"the new revision did not start: {text}",
+                hint="What served before still does. Does main.py load without an error, with the "
+                f"variables and secrets that the settings name?{see}",
+                log_url=log_url,
+            )
+        case _:
+            return TargetRefused(
+                f"the deployment failed: {text}",
+                hint=f"Look at the function.{see}",
+                log_url=log_url,
+            )

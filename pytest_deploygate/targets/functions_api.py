@@ -1,0 +1,318 @@
+"""The Cloud Functions v2 API: the function, its source, and the operations that deploy it."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+from google.api_core.exceptions import NotFound
+from google.cloud import functions_v2
+from google.longrunning import operations_pb2
+from google.protobuf import json_format
+
+from pytest_deploygate.core.errors import (
+    ConfigError,
+    OutcomeUnknown,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.core.identifiers import Digest
+from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.targets.api_caller import Caller
+from pytest_deploygate.targets.clients import LOOPBACK, Clients
+from pytest_deploygate.targets.url_redaction import bare
+
+logger = logging.getLogger(__name__)
+
+UPLOAD_HOST: Final = "storage.googleapis.com"
+_TRANSFER_S: Final = 300.0
+_UPLOAD_ATTEMPTS: Final = 5
+_CHUNK_BYTES: Final = 1 << 20
+
+
+class Functions:
+    """Calls of the Cloud Functions v2 API for one function; ``is_local`` relaxes where source may go."""
+
+    def __init__(
+        self, clients: Clients, caller: Caller, spec: FunctionSpec, *, is_local: bool
+    ) -> None:
+        self._client = clients.functions
+        self._plain = clients.plain
+        self._caller = caller
+        self._spec = spec
+        self._is_local = is_local
+        self.parent = f"projects/{spec.project}/locations/{spec.region}"
+        self.name = f"{self.parent}/functions/{spec.function}"
+
+    def get(self) -> functions_v2.Function | None:
+        """The function as the platform describes it, or None if there is none."""
+
+        def call() -> functions_v2.Function | None:
+            try:
+                return self._client.get_function(
+                    name=self.name, timeout=self._caller.timeout_s, retry=None
+                )
+            except NotFound:
+                return None
+
+        return self._caller.read(f"reading the function {self._spec.function}", call)
+
+    def need(self) -> functions_v2.Function:
+        """The function.
+
+        Raises:
+            TargetRefused: it does not exist.
+        """
+        function = self.get()
+        if function is None:
+            raise TargetRefused(
+                f"the function {self.name} does not exist",
+                hint="Check project, region and function in the settings, or deploy it first.",
+            )
+        return function
+
+    # -- source ----------------------------------------------------------------------------------
+
+    def upload(self, path: Path) -> str:
+        """Put an archive where the platform can build it; returns the place as JSON text.
+
+        The signed address is used without credentials (they would break it) and is shown nowhere.
+
+        Raises:
+            TargetUnavailable: it did not get there.
+            TargetRefused: the platform named an address that is not its own, or does not take it.
+        """
+        request = functions_v2.GenerateUploadUrlRequest(
+            parent=self.parent, environment=functions_v2.Environment.GEN_2
+        )
+        answer = self._caller.read(
+            "asking where to upload the source",
+            lambda: self._client.generate_upload_url(
+                request=request, timeout=self._caller.timeout_s, retry=None
+            ),
+        )
+        self._check_host(answer.upload_url)
+        self._put(answer.upload_url, path)
+        # handed back unchanged, whatever the platform put there
+        return str(json_format.MessageToJson(functions_v2.StorageSource.pb(answer.storage_source)))
+
+    def _check_host(self, url: str) -> None:
+        parts = urlsplit(url)
+        is_known = parts.hostname == UPLOAD_HOST and parts.scheme == "https"
+        if not is_known and not (self._is_local and parts.hostname in LOOPBACK):
+            raise TargetRefused(
+                f"the source would go to {parts.scheme}://{parts.hostname}, which is not "
+                f"https://{UPLOAD_HOST}; it was not sent",
+                hint="Correct `endpoint` in the settings.",
+            )
+
+    def _put(self, url: str, path: Path) -> None:
+        """Send the archive; repeated on 403 too, since permissions spread slowly (as gcloud does)."""
+        pause, problem = 0.5, ""
+        for attempt in range(_UPLOAD_ATTEMPTS):
+            if attempt:
+                logger.warning("target.upload_repeated", extra={"reason": problem})
+                self._caller.clock.sleep(pause)
+                pause *= 2
+            problem = self._put_once(url, path)
+            if not problem:
+                return
+        raise TargetUnavailable(
+            f"uploading the source to {bare(url)} failed: {problem}",
+            hint="Nothing was deployed. Try again; on 403 look at the organisation's storage rules.",
+        )
+
+    def _put_once(self, url: str, path: Path) -> str:
+        """One attempt; the problem in words, or nothing. What no attempt can mend is raised."""
+        try:
+            with path.open("rb") as archive:
+                response = self._plain.put(
+                    url,
+                    data=archive,
+                    headers={"content-type": "application/zip"},
+                    timeout=(10, _TRANSFER_S),
+                    allow_redirects=False,
+                )
+        except requests.RequestException as error:
+            return type(error).__name__
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        if response.ok and not response.is_redirect:
+            return ""
+        problem = f"{response.status_code} {response.reason}"
+        if response.status_code in {403, 408, 429} or response.status_code >= 500:
+            return problem
+        raise TargetRefused(f"uploading the source to {bare(url)} failed: {problem}")
+
+    def download(self, into: Path) -> Digest:
+        """Fetch the source of the function as it was deployed last; returns its SHA-256.
+
+        Raises:
+            TargetUnavailable: it did not arrive whole.
+        """
+        answer = self._caller.read(
+            "asking where to download the source",
+            lambda: self._client.generate_download_url(
+                request={"name": self.name}, timeout=self._caller.timeout_s, retry=None
+            ),
+        )
+        self._check_host(answer.download_url)
+
+        def fetch() -> Digest:
+            return self._fetch(answer.download_url, into)
+
+        try:
+            return self._caller.read("downloading the source", fetch)
+        except TargetUnavailable as error:
+            # the causes carry the signed address
+            raise TargetUnavailable(error.message, hint=error.hint) from None
+
+    def _fetch(self, url: str, into: Path) -> Digest:
+        digest = hashlib.sha256()
+        with self._plain.get(url, stream=True, timeout=(10, _TRANSFER_S)) as response:
+            if not response.ok:
+                raise TargetUnavailable(
+                    f"downloading the source from {bare(url)}: {response.status_code}"
+                )
+            with into.open("wb") as file:
+                for chunk in response.iter_content(_CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+        return Digest(digest.hexdigest())
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    def create(self, function: functions_v2.Function) -> str:
+        """Ask for a new function; returns the operation's name."""
+        function.name = self.name
+        request = functions_v2.CreateFunctionRequest(
+            parent=self.parent, function=function, function_id=self._spec.function
+        )
+        return self._begin(
+            f"creating the function {self._spec.function}",
+            lambda: (
+                self._client.create_function(
+                    request=request, timeout=self._caller.timeout_s, retry=None
+                ).operation.name
+            ),
+        )
+
+    def update(self, function: functions_v2.Function, paths: list[str]) -> str:
+        """Ask for a change of the fields ``paths`` alone; returns the operation's name."""
+        function.name = self.name
+        request = functions_v2.UpdateFunctionRequest(
+            function=function, update_mask={"paths": paths}
+        )
+        return self._begin(
+            f"updating the function {self._spec.function}",
+            lambda: (
+                self._client.update_function(
+                    request=request, timeout=self._caller.timeout_s, retry=None
+                ).operation.name
+            ),
+        )
+
+    def delete(self) -> str | None:
+        """Ask for the function's removal; the operation's name, or None if it is gone."""
+
+        def call() -> str | None:
+            try:
+                return str(
+                    self._client.delete_function(
+                        name=self.name, timeout=self._caller.timeout_s, retry=None
+                    ).operation.name
+                )
+            except NotFound:
+                return None
+
+        return self._caller.write(f"deleting the function {self._spec.function}", call)
+
+    def _begin(self, doing: str, call: Callable[[], str]) -> str:
+        name = self._caller.write(doing, call)
+        if not name:
+            raise OutcomeUnknown(f"{doing}: the platform named no operation")
+        return name
+
+    # -- operations ------------------------------------------------------------------------------
+
+    def operation(self, name: str) -> operations_pb2.Operation:
+        """An operation as it is now, whoever began it.
+
+        Raises:
+            OutcomeUnknown: the platform no longer knows it.
+        """
+
+        def call() -> operations_pb2.Operation | None:
+            try:
+                return self._client.get_operation({"name": name}, timeout=self._caller.timeout_s)
+            except NotFound:
+                return None
+
+        found = self._caller.read("reading the state of the deployment", call)
+        if found is None:
+            raise OutcomeUnknown(
+                f"the platform no longer knows the operation {name}",
+                hint="Look at the function: deploygate status",
+            )
+        return found
+
+    def operations(
+        self,
+    ) -> tuple[tuple[operations_pb2.Operation, functions_v2.OperationMetadata], ...]:
+        """Operations on this function that the platform remembers, the newest first."""
+        found = []
+        token = ""
+        while True:
+            answer = self._list_operations(token)
+            for operation in answer.operations:
+                metadata = metadata_of(operation)
+                if metadata.target == self.name:
+                    found.append((operation, metadata))
+            token = answer.next_page_token
+            if not token:
+                break
+        found.sort(key=lambda pair: pair[1].create_time.timestamp() if pair[1].create_time else 0.0)
+        return tuple(reversed(found))
+
+    def _list_operations(self, token: str) -> operations_pb2.ListOperationsResponse:
+        request = operations_pb2.ListOperationsRequest(name=self.parent, page_token=token)
+        return self._caller.read(
+            "listing deployments",
+            lambda: self._client.list_operations(request, timeout=self._caller.timeout_s),
+        )
+
+    # -- what preflight asks ---------------------------------------------------------------------
+
+    def runtimes(self) -> tuple[str, ...]:
+        """Runtimes that the region offers for functions of the 2nd generation."""
+        answer = self._caller.read(
+            "listing the runtimes",
+            lambda: self._client.list_runtimes(
+                request={"parent": self.parent}, timeout=self._caller.timeout_s, retry=None
+            ),
+        )
+        wanted = functions_v2.Environment.GEN_2
+        return tuple(sorted({r.name for r in answer.runtimes if r.environment == wanted}))
+
+    def missing_permissions(self, permissions: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of ``permissions`` that we do not have on the function."""
+        answer = self._caller.read(
+            "reading our permissions on the function",
+            lambda: self._client.test_iam_permissions(
+                {"resource": self.name, "permissions": list(permissions)},
+                timeout=self._caller.timeout_s,
+            ),
+        )
+        return tuple(p for p in permissions if p not in answer.permissions)
+
+
+def metadata_of(operation: operations_pb2.Operation) -> functions_v2.OperationMetadata:
+    """The deployment's metadata; empty for an operation of another kind."""
+    metadata = functions_v2.OperationMetadata()
+    message = functions_v2.OperationMetadata.pb(metadata)
+    if operation.metadata.Is(message.DESCRIPTOR):
+        operation.metadata.Unpack(message)
+    return metadata

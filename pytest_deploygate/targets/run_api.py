@@ -1,0 +1,330 @@
+"""The Cloud Run service behind the function: traffic by compare-and-set, revisions, access.
+
+A traffic write carries name, etag, traffic and labels only. Sending the whole service back is
+answered with 409 "Revision named ... with different configuration already exists"
+(google-cloud-python #11870, #14259).
+"""
+
+import logging
+from typing import Final
+
+from google.api_core.exceptions import NotFound
+from google.cloud import run_v2
+from google.iam.v1 import policy_pb2
+
+from pytest_deploygate.core.errors import (
+    Drifted,
+    OutcomeUnknown,
+    TargetError,
+    TargetRefused,
+    TargetUnavailable,
+)
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.release import Marks
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.targets import converters
+from pytest_deploygate.targets.api_caller import Caller
+from pytest_deploygate.targets.api_errors import Conflict
+from pytest_deploygate.targets.clients import Clients
+
+logger = logging.getLogger(__name__)
+
+INVOKER: Final = "roles/run.invoker"
+EVERYONE: Final = "allUsers"
+_ATTEMPTS: Final = 5
+_SETTLE_S: Final = 90.0
+_POLICY_VERSION: Final = 3
+"""Reads and keeps conditional bindings; a lower version would drop their conditions."""
+
+
+class NotCarriedOut(TargetRefused):
+    """The platform took the traffic plan and gave up on it."""
+
+
+class Services:
+    """Calls of the Cloud Run Admin API v2."""
+
+    def __init__(self, clients: Clients, caller: Caller) -> None:
+        self._clients = clients
+        self._caller = caller
+
+    def get(self, name: str) -> run_v2.Service | None:
+        """The service, or None if there is none of that name."""
+        client, timeout = self._clients.services, self._caller.timeout_s
+
+        def call() -> run_v2.Service | None:
+            try:
+                return client.get_service(name=name, timeout=timeout, retry=None)
+            except NotFound:
+                return None
+
+        return self._caller.read(f"reading the service {converters.short(name)}", call)
+
+    def need(self, name: str) -> run_v2.Service:
+        """The service.
+
+        Raises:
+            TargetRefused: it does not exist.
+        """
+        service = self.get(name)
+        if service is None:
+            raise TargetRefused(
+                f"the service {name} does not exist",
+                hint="Somebody deleted it: deploy the function again.",
+            )
+        return service
+
+    def revision(self, service: str, name: RevisionName) -> run_v2.Revision | None:
+        """One revision of ``service``, or None if the platform does not have it."""
+        client, timeout = self._clients.revisions, self._caller.timeout_s
+
+        def call() -> run_v2.Revision | None:
+            try:
+                return client.get_revision(
+                    name=f"{service}/revisions/{name}", timeout=timeout, retry=None
+                )
+            except NotFound:
+                return None
+
+        return self._caller.read(f"reading the revision {name}", call)
+
+    def delete_revision(self, service: str, name: RevisionName) -> None:
+        """Remove a revision; one that is gone is success. The platform never removes the newest."""
+        client, timeout = self._clients.revisions, self._caller.timeout_s
+
+        def call() -> None:
+            try:
+                client.delete_revision(
+                    name=f"{service}/revisions/{name}", timeout=timeout, retry=None
+                )
+            except NotFound:
+                logger.debug("target.revision_gone", extra={"revision": name})
+
+        self._caller.write(f"deleting the revision {name}", call)
+
+    # -- traffic ---------------------------------------------------------------------------------
+
+    def shift(
+        self, name: str, to: Traffic, *, expect: Traffic | None, marks: Marks | None
+    ) -> run_v2.Service:
+        """Make ``to`` the traffic plan if ``expect`` serves (None: whatever does); foreign tags are kept.
+
+        Each attempt writes with the etag just read, so that repeating one whose answer was lost
+        cannot undo what somebody else did in between.
+
+        Raises:
+            Drifted: something else than ``expect`` and ``to`` serves.
+            OutcomeUnknown: a write may have been applied, and the service does not show it.
+            TargetUnavailable: others kept changing the service, or it cannot be read.
+        """
+        failed: TargetError | None = None
+        service = self.need(name)
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self._caller.clock.sleep(0.1 * 2**attempt)
+                service = self._reread(name)
+            wanted = converters.wanted_plan(to, converters.plan_of(service))
+            labels = None if marks is None else converters.marked(service.labels, marks)
+            _refuse_if_drifted(service, wanted, expect)
+            try:
+                if not _shows(service, wanted, labels) or _failure_of(service):
+                    self._write(service, wanted, labels)
+                    service = self._reread(name)
+            except (Conflict, OutcomeUnknown) as error:
+                failed = error
+            else:
+                try:
+                    return self._await_carried_out(service, wanted)
+                except NotCarriedOut as error:
+                    failed = error
+            logger.warning("target.traffic_repeated", extra={"reason": failed.message})
+        raise failed or TargetUnavailable("traffic was not moved")
+
+    def _reread(self, name: str) -> run_v2.Service:
+        """The service after something was written: what cannot be read now may have been applied."""
+        try:
+            return self.need(name)
+        except TargetUnavailable as error:
+            raise OutcomeUnknown(
+                f"traffic was written, and the service cannot be read back: {error.message}",
+                hint="Look at what serves when the platform answers again: deploygate status",
+            ) from error
+
+    def _write(
+        self, service: run_v2.Service, wanted: Traffic, labels: dict[str, str] | None
+    ) -> None:
+        paths = ["traffic"] if labels is None else ["traffic", "labels"]
+        request = run_v2.UpdateServiceRequest(
+            service=run_v2.Service(
+                name=service.name,
+                etag=service.etag,
+                traffic=converters.targets_of(wanted),
+                labels=labels or {},
+            ),
+            update_mask={"paths": paths},
+        )
+        client, timeout = self._clients.services, self._caller.timeout_s
+        self._caller.write(
+            f"giving traffic to {wanted}",
+            lambda: client.update_service(request=request, timeout=timeout, retry=None),
+        )
+
+    def _await_carried_out(self, service: run_v2.Service, wanted: Traffic) -> run_v2.Service:
+        """Poll until the platform shows ``wanted``: what it was told is not yet what it does."""
+        clock = self._caller.clock
+        deadline = clock.monotonic() + _SETTLE_S
+        pause = 0.05
+        while not converters.is_carried_out(service):
+            if converters.plan_of(service) != wanted:
+                break
+            if reason := _failure_of(service):
+                raise NotCarriedOut(
+                    f"the platform cannot give traffic to {wanted}: {reason}",
+                    hint="Look at the revisions named there: are they ready, is their image there?",
+                )
+            if clock.monotonic() >= deadline:
+                raise OutcomeUnknown(
+                    f"traffic was given to {wanted}, but {service.name} does not show it after "
+                    f"{_SETTLE_S:g} s",
+                    hint="Look at the service; then: deploygate recover",
+                )
+            clock.sleep(pause)
+            pause = min(pause * 1.5, 1.0)
+            service = self._reread(service.name)
+        plan = converters.plan_of(service)
+        if plan != wanted:
+            raise Drifted(
+                f"somebody else changed the traffic of {service.name} just now: {plan}",
+                found=str(plan),
+                hint="Nothing more was changed. Find out who deploys it at the same time.",
+            )
+        return service
+
+    # -- access ----------------------------------------------------------------------------------
+
+    def is_public(self, service: run_v2.Service) -> bool:
+        """Whether anyone may call the service without a token."""
+        return bool(service.invoker_iam_disabled) or self.is_open(service.name)
+
+    def is_open(self, name: str) -> bool:
+        """Whether the access policy lets anyone call the service."""
+        return _is_open(self._policy(name))
+
+    def set_public(self, name: str, *, is_public: bool) -> None:
+        """Add or remove everyone as invoker; all else of the policy stays.
+
+        Raises:
+            TargetRefused: also when the organisation forbids public services.
+        """
+        failed: TargetError | None = None
+        for _ in range(_ATTEMPTS):
+            try:
+                policy = self._policy(name)
+            except TargetUnavailable as error:
+                raise failed or error from None
+            if _is_open(policy) == is_public:
+                return
+            _change(policy, is_public=is_public)
+            try:
+                self._set_policy(name, policy)
+            except (Conflict, OutcomeUnknown) as error:
+                failed = error
+            else:
+                failed = OutcomeUnknown(
+                    f"who may call {converters.short(name)} was changed, and does not read so",
+                    hint="Look at the service's access policy.",
+                )
+        raise failed or TargetUnavailable("the access policy was not changed")
+
+    def _policy(self, name: str) -> policy_pb2.Policy:
+        client, timeout = self._clients.services, self._caller.timeout_s
+        request = {
+            "resource": name,
+            "options": {"requested_policy_version": _POLICY_VERSION},
+        }
+        return self._caller.read(
+            f"reading who may call {converters.short(name)}",
+            lambda: client.get_iam_policy(request=request, timeout=timeout, retry=None),
+        )
+
+    def _set_policy(self, name: str, policy: policy_pb2.Policy) -> None:
+        client, timeout = self._clients.services, self._caller.timeout_s
+        policy.version = _POLICY_VERSION
+        self._caller.write(
+            f"changing who may call {converters.short(name)}",
+            lambda: client.set_iam_policy(
+                request={"resource": name, "policy": policy}, timeout=timeout, retry=None
+            ),
+        )
+
+    def missing_permissions(self, name: str, permissions: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of ``permissions`` that we do not have on the service."""
+        client, timeout = self._clients.services, self._caller.timeout_s
+        answer = self._caller.read(
+            f"reading our permissions on {converters.short(name)}",
+            lambda: client.test_iam_permissions(
+                request={"resource": name, "permissions": list(permissions)},
+                timeout=timeout,
+                retry=None,
+            ),
+        )
+        return tuple(p for p in permissions if p not in answer.permissions)
+
+
+def _shows(service: run_v2.Service, wanted: Traffic, labels: dict[str, str] | None) -> bool:
+    return converters.plan_of(service) == wanted and labels in (None, dict(service.labels))
+
+
+def _refuse_if_drifted(service: run_v2.Service, to: Traffic, expect: Traffic | None) -> None:
+    """Compare who serves, LATEST resolved; and let ``to`` follow LATEST only to where ``expect`` led."""
+    if expect is None:
+        return
+    latest = converters.latest_ready(service)
+    now = converters.resolved(converters.plan_of(service), latest).shares
+    before, after = (
+        converters.resolved(expect, latest).shares,
+        converters.resolved(to, latest).shares,
+    )
+    if now not in (before, after) or (not to.is_pinned and after != before):
+        found = Traffic(shares=now)
+        raise Drifted(
+            f"somebody else changed {converters.short(service.name)}: {str(found) or 'nothing'} serves, and "
+            f"the newest revision is {latest}; expected {expect}",
+            found=str(found),
+            hint="Nothing was overwritten. Find out who deploys it at the same time.",
+        )
+
+
+def _failure_of(service: run_v2.Service) -> str:
+    """Why the platform gave up on the traffic that the service asks for, or nothing."""
+    condition = service.terminal_condition
+    is_final = not service.reconciling and service.observed_generation == service.generation
+    has_failed = condition.state == run_v2.Condition.State.CONDITION_FAILED
+    if is_final and has_failed and not converters.is_carried_out(service):
+        return condition.message or "it does not say why"
+    return ""
+
+
+def _is_open(policy: policy_pb2.Policy) -> bool:
+    return any(_opens(binding) for binding in policy.bindings)
+
+
+def _opens(binding: policy_pb2.Binding) -> bool:
+    is_conditional = bool(binding.condition.expression)
+    return binding.role == INVOKER and EVERYONE in binding.members and not is_conditional
+
+
+def _change(policy: policy_pb2.Policy, *, is_public: bool) -> None:
+    if is_public:
+        for binding in policy.bindings:
+            if binding.role == INVOKER and not binding.condition.expression:
+                binding.members.append(EVERYONE)
+                return
+        policy.bindings.append(policy_pb2.Binding(role=INVOKER, members=[EVERYONE]))
+        return
+    for binding in policy.bindings:
+        if _opens(binding):
+            binding.members.remove(EVERYONE)
+    kept = [binding for binding in policy.bindings if binding.members]
+    del policy.bindings[:]
+    policy.bindings.extend(kept)

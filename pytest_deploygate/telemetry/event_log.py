@@ -1,0 +1,154 @@
+"""The log of JSON lines, and the one terminal event of each rollout.
+
+Nothing is configured on import, and nothing here may change what becomes of a rollout: what cannot be written is
+noted and passed over.
+"""
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.state_machine import State
+
+if TYPE_CHECKING:
+    pass
+from pytest_deploygate.telemetry.metrics import validation_score
+
+logger = logging.getLogger(__name__)
+
+LOG: Final = "log.jsonl"
+"""Name of the log in the state directory."""
+DEPLOYMENT_COMPLETED: Final = "deployment.completed"
+DEPLOYMENT_REFUSED: Final = "deployment.refused"
+DEPLOYMENT_FAILED: Final = "deployment.failed"
+ROLLBACK_COMPLETED: Final = "rollback.completed"
+ROLLBACK_FAILED: Final = "rollback.failed"
+REVISION_ADOPTED: Final = "revision.adopted"
+
+_PACKAGE: Final = "pytest_deploygate"
+_USUAL: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: ``at``, ``level``, ``event``, ``correlation_id`` first, then the event's facts."""
+
+    def __init__(self, clean: Callable[[str], str] = str) -> None:
+        super().__init__()
+        self._clean = clean
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        facts = {k: v for k, v in vars(record).items() if k not in _USUAL}
+        line: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "event": record.getMessage(),
+            "correlation_id": facts.pop("correlation_id", ""),
+            "logger": record.name,
+            "pid": record.process,
+        }
+        line |= {k: v for k, v in facts.items() if k not in line}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(
+            {key: self._cleaned(value) for key, value in line.items()}, ensure_ascii=False
+        )
+
+    def _cleaned(self, value: object) -> object:
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        return self._clean(str(value))
+
+
+class LogFile(logging.Handler):
+    """Appends whole lines to a file that only its owner reads; several processes may write to it at once.
+
+    ``problem`` says why lines were lost, or is empty.
+    """
+
+    def __init__(self, path: Path, clean: Callable[[str], str] = str) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(JsonLines(clean))
+        self.problem = ""
+        self._path = path
+        self._descriptor: int | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; an error is noted."""
+        try:
+            line = self.format(record) + "\n"
+            if self._descriptor is None:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+                self._descriptor = os.open(self._path, flags, 0o600)
+            os.write(self._descriptor, line.encode())
+        except (OSError, ValueError, TypeError) as error:
+            self.problem = f"{self._path} cannot be written: {error}"
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        super().close()
+
+
+@contextlib.contextmanager
+def logged_to(path: Path, clean: Callable[[str], str] = str) -> Iterator[LogFile]:
+    """Write what the package logs, from INFO on, to ``path`` while the block runs."""
+    root = logging.getLogger(_PACKAGE)
+    handler, level = LogFile(path, clean), root.level
+    root.addHandler(handler)
+    if not root.isEnabledFor(logging.INFO):
+        root.setLevel(logging.INFO)
+    try:
+        yield handler
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
+
+
+def log_ending(record: RolloutRecord) -> None:
+    """The one terminal event of a rollout, with the facts of the original deployment task."""
+    facts: dict[str, object] = {
+        "correlation_id": record.rollout_id,
+        "environment": record.environment,
+        "purpose": record.purpose,
+        "state": record.state.value,
+        "serving": record.serving or "",
+        "reason_code": record.reason_code,
+    }
+    if (seconds := record.duration_s) is not None:
+        facts["deployment_duration_seconds"] = seconds
+    if record.purpose == "adopt":
+        logger.info(REVISION_ADOPTED, extra={**facts, "reason": record.reason})
+        return
+    if record.state is State.PROMOTED:
+        facts["post_deployment_validation_score"] = validation_score(record)
+        facts["backup_identifier"] = record.backup
+        logger.info(DEPLOYMENT_COMPLETED, extra=facts)
+        return
+    is_deploy = record.purpose == "deploy"
+    if is_deploy:
+        facts["deployment_error"] = record.reason
+    if record.state is State.REFUSED:
+        logger.warning(DEPLOYMENT_REFUSED, extra=facts)
+        return
+    is_restored = record.state is State.ROLLED_BACK
+    facts["rollback_successful"] = is_restored
+    facts["rollback_reason"] = record.facts.get("broke_because", record.reason)
+    if "rollback_seconds" in record.facts:
+        facts["rollback_duration_seconds"] = float(record.facts["rollback_seconds"])
+    if not is_restored:
+        logger.error(DEPLOYMENT_FAILED if is_deploy else ROLLBACK_FAILED, extra=facts)
+    elif is_deploy:
+        logger.error(DEPLOYMENT_FAILED, extra=facts)
+    else:
+        logger.warning(ROLLBACK_COMPLETED, extra=facts)

@@ -1,0 +1,1 @@
+"""The detached process that restores the baseline when pytest dies, and the registry of those that live."""

@@ -1,0 +1,256 @@
+"""A detached process that notices the death of the process that started it, and then recovers.
+
+However that process ends (SIGKILL, segmentation fault, ``os._exit``), its parent pid changes and its pidfd becomes
+readable; a pipe would not tell while a forked child still holds it. The watchdog has loaded beforehand what recovery
+needs, has a session of its own so that signals to the process group do not reach it, holds no file of its parent
+open, and ends by itself. Recovery is the same as ``deploygate recover``: under the lease, and it does nothing when
+the rollout was ended.
+"""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import BinaryIO
+
+from pytest_deploygate.core.errors import (
+    DeployGateError,
+    OutcomeUnknown,
+    StoreError,
+    TargetUnavailable,
+)
+from pytest_deploygate.watchdog import registry
+
+logger = logging.getLogger(__name__)
+
+PREPARE = "pytest_deploygate.wiring:prepare_recovery"
+"""What loads and returns the recovery: ``(root, environment, rollout id) -> () -> sentence``, as ``module:name``.
+Named, not imported, because it stands above this module."""
+LOG = "watchdog.log"
+RETRY_FOR_S = 300.0
+"""How long a recovery that the target or the store did not let through is repeated; the budget of a rollback."""
+POLL_MS = 200
+"""How often the parent is looked at where there is no pidfd."""
+STAND_DOWN = b"stand down\n"
+
+Recovery = Callable[[], str]
+Prepare = Callable[[Path, str, str], Recovery]
+
+
+class Watchdog:
+    """A watchdog as its parent sees it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], note: Path) -> None:
+        self._process = process
+        self._note = note
+
+    @property
+    def pid(self) -> int:
+        """The watchdog's own process."""
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def is_watching(self) -> bool:
+        """Whether it runs and has come so far that it would notice our death."""
+        return self.is_alive() and self._note.exists()
+
+    def stand_down(self, timeout_s: float = 10) -> None:
+        """Tell it that the rollout ended; returns when it has ended, or after ``timeout_s`` seconds."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(OSError):  # it is gone already
+            stdin.write(STAND_DOWN)
+            stdin.flush()
+        with contextlib.suppress(OSError):
+            stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+
+
+def start(
+    *, root: Path, environment: str, rollout_id: str, state_dir: Path, prepare: str = PREPARE
+) -> Watchdog:
+    """Have the calling process watched until it ends or calls :meth:`Watchdog.stand_down`; does not wait.
+
+    ``state_dir`` is a directory that exists; the watchdog logs into it.
+
+    Raises:
+        StoreError: the log cannot be written.
+    """
+    command = [sys.executable, "-m", "pytest_deploygate.watchdog.process"]
+    command += ["--root", str(root), "--environment", environment, "--rollout", rollout_id]
+    command += ["--state-dir", str(state_dir), "--parent", str(os.getpid()), "--prepare", prepare]
+    try:
+        with _log(state_dir) as log:
+            # Output goes to the log and no pipe of ours is handed down: a CI job ends when its pipes are closed.
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise StoreError(
+            f"the watchdog cannot be started: {error.strerror}",
+            hint=f"check that {state_dir} may be written, or turn the watchdog off",
+        ) from error
+    return Watchdog(process, registry.path_of(state_dir, process.pid))
+
+
+def _log(state_dir: Path) -> BinaryIO:
+    """The log, for its owner alone, whatever the umask or an earlier version let others do."""
+    descriptor = os.open(state_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with contextlib.suppress(OSError):  # somebody else's, who lets us write
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Watch the parent process; the entry of ``python -m pytest_deploygate.watchdog.process``."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Handled, not ignored: children, such as the local cloud, would go on ignoring what we ignore.
+        signal.signal(number, lambda *_: None)
+    options = _parser().parse_args(arguments)
+    _log_as_json_lines()
+    facts = {"correlation_id": options.rollout, "environment": options.environment}
+
+    def prepare() -> Recovery:
+        module, _, name = options.prepare.partition(":")
+        function: Prepare = getattr(import_module(module), name)
+        return function(options.root, options.environment, options.rollout)
+
+    with registry.noted(options.state_dir, options.parent, options.environment, options.rollout):
+        pidfd = _open_pidfd(options.parent)
+        logger.info("watchdog.watching", extra={**facts, "watched_pid": options.parent})
+        recovery = _attempt(prepare, facts)
+        if not _has_died(options.parent, pidfd):
+            logger.info("watchdog.stood_down", extra=facts)
+            return 0
+        logger.warning("watchdog.parent_died", extra={**facts, "watched_pid": options.parent})
+        return _recover(recovery, prepare, facts)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pytest_deploygate.watchdog.process", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--environment", required=True)
+    parser.add_argument("--rollout", required=True)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--prepare", required=True)
+    return parser
+
+
+def _open_pidfd(parent: int) -> int | None:
+    """A descriptor that tells of the parent's death at once; None where there is none, or it is dead already."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        pidfd = os.pidfd_open(parent)
+    except OSError:
+        return None
+    if os.getppid() == parent:
+        return pidfd
+    os.close(pidfd)  # it died before, and its pid may be somebody else's now
+    return None
+
+
+def _has_died(parent: int, pidfd: int | None) -> bool:
+    """Wait for the parent's death (True) or for the word to stand down (False), which counts if both came."""
+    poll = select.poll()
+    stdin = sys.stdin.fileno()
+    poll.register(stdin, select.POLLIN)
+    if pidfd is not None:
+        poll.register(pidfd, select.POLLIN)
+    said = b""
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll(None if pidfd is not None else POLL_MS)}
+        if stdin in ready:
+            heard = os.read(stdin, 64)
+            said += heard
+            if said.startswith(STAND_DOWN):
+                return False
+            if not heard:  # closed without a word: only its death tells
+                poll.unregister(stdin)
+        # Orphans get another parent at the moment of the death, so a pid that is used again deceives nobody.
+        if pidfd in ready or os.getppid() != parent:
+            return True
+
+
+def _recover(
+    recovery: Recovery | None, prepare: Callable[[], Recovery], facts: dict[str, str]
+) -> int:
+    deadline = time.monotonic() + RETRY_FOR_S
+    pause = 0.5
+    while True:
+        try:
+            sentence = (recovery or prepare())()
+        except (StoreError, TargetUnavailable, OutcomeUnknown) as error:
+            if time.monotonic() + pause > deadline:
+                logger.exception("watchdog.gave_up", extra=facts)
+                return 1
+            logger.warning("watchdog.retry", extra={**facts, "reason": error.message})
+        except DeployGateError as error:
+            # Among them LockHeld: a living process has begun to settle this.
+            logger.error("watchdog.not_recovered", extra={**facts, "reason": str(error)})  # noqa: TRY400 # told, not a bug
+            return 1
+        except Exception:
+            logger.exception("watchdog.failed", extra=facts)
+            return 1
+        else:
+            logger.info("watchdog.recovered", extra={**facts, "result": sentence})
+            return 0
+        recovery = None  # what was prepared may be spent
+        time.sleep(pause)
+        pause = min(pause * 2, 15.0)
+
+
+def _attempt(prepare: Callable[[], Recovery], facts: dict[str, str]) -> Recovery | None:
+    """Prepare now; what fails now is tried again when it is needed."""
+    try:
+        return prepare()
+    except Exception:  # whatever it is, going on to watch is better than ending
+        logger.warning("watchdog.prepare_failed", extra=facts, exc_info=True)
+        return None
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, of what an event carries."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        usual = logging.makeLogRecord({}).__dict__
+        facts = {k: str(v) for k, v in record.__dict__.items() if k not in usual}
+        line = {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "event": record.getMessage(),
+            "pid": os.getpid(),
+            **facts,
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _log_as_json_lines() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
