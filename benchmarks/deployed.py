@@ -24,7 +24,7 @@ from pytest_deploygate.engine.operator_rollback import roll_back
 from pytest_deploygate.engine.rollback_plan import RollbackPlan
 from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import open_ports, select_environment
-from tests.e2e.project import Project, copy_repository, until
+from tests.e2e.checkout import Project, copy_repository, until
 
 INVOICE = Path("test_invoices", "creative_coop_CS003837319.pdf")
 SWITCHES, VISITS, PAUSE_S = 50, 100_000, 0.25

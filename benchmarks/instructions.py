@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from tests.plugin import projects
+from tests.plugin import plugin_project
 
 SMALL, LARGE = 40, 640
 """Far apart, since full garbage collections come in steps, at times of their own."""
@@ -38,7 +38,7 @@ class Cost:
 
 
 def _environment() -> dict[str, str]:
-    kept = projects.environment({"PYTHONHASHSEED": "0"})
+    kept = plugin_project.environment({"PYTHONHASHSEED": "0"})
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # with it pytest rewrites all modules in each run
     return kept
 
@@ -114,9 +114,9 @@ def idle_figures() -> list[Figure]:
     ]
 
 
-def _deploying(baseline: projects.Project, root: Path, number: int, workers: int) -> int:
+def _deploying(baseline: plugin_project.Project, root: Path, number: int, workers: int) -> int:
     """Instructions of a whole deployment of a changed source."""
-    project = projects.copy(baseline, root)
+    project = plugin_project.copy(baseline, root)
     _suite(project.root / "gates" / "cand", number)
     options = ["--deploy-to=fake", "--deploy-no-watchdog", f"-n{workers}"]
     collect = [*PYTEST, *BARE, "--collect-only", "gates"]  # so that no test module is rewritten
@@ -126,7 +126,7 @@ def _deploying(baseline: projects.Project, root: Path, number: int, workers: int
     return count([*PYTEST, *options], project.root)
 
 
-def _bare(baseline: projects.Project, root: Path, number: int, workers: int) -> int:
+def _bare(baseline: plugin_project.Project, root: Path, number: int, workers: int) -> int:
     """Instructions of pytest alone on the same checks."""
     shutil.copytree(baseline.root, root)
     _suite(root / "gates" / "cand", number)
@@ -135,9 +135,9 @@ def _bare(baseline: projects.Project, root: Path, number: int, workers: int) -> 
     return count(command, root)
 
 
-def _compile(baseline: projects.Project, root: Path) -> None:
+def _compile(baseline: plugin_project.Project, root: Path) -> None:
     """Deploy once, so that no module has to be compiled while instructions are counted."""
-    project = projects.copy(baseline, root)
+    project = plugin_project.copy(baseline, root)
     _suite(project.root / "gates" / "cand", 1)
     subprocess.run(
         [*PYTEST, "--deploy-to=fake", "-n1"],
@@ -148,7 +148,7 @@ def _compile(baseline: projects.Project, root: Path) -> None:
     )
 
 
-def _active(baseline: projects.Project, root: Path, workers: int) -> tuple[Cost, Cost]:
+def _active(baseline: plugin_project.Project, root: Path, workers: int) -> tuple[Cost, Cost]:
     bare = [_bare(baseline, root / f"b{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
     active = [_deploying(baseline, root / f"a{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
     return _cost(*bare), _cost(*active)
@@ -160,8 +160,8 @@ def active_figures() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        settings = projects.SETTINGS.replace("budget-s = 60", "budget-s = 3000")
-        baseline = projects.make(root / "baseline").write({"pyproject.toml": settings})
+        settings = plugin_project.SETTINGS.replace("budget-s = 60", "budget-s = 3000")
+        baseline = plugin_project.make(root / "baseline").write({"pyproject.toml": settings})
         _compile(baseline, root / "compile")
         for workers, where in ((0, "one process"), (1, "controller of -n 1")):
             bare, active = _active(baseline, root, workers)

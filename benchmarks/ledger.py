@@ -19,7 +19,7 @@ from pytest_deploygate.store import mapping, serialization
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import SystemClock
-from tests.plugin import projects
+from tests.plugin import plugin_project
 
 ROLLOUT_COUNT = 100_000
 _GOOD_EVERY = 3
@@ -34,7 +34,7 @@ def _record(number: int, began: datetime) -> RolloutRecord:
     candidate, baseline = RevisionName(f"svc-{number:06d}"), RevisionName(f"svc-{number - 1:06d}")
     return RolloutRecord(
         rollout_id=RolloutId(f"{at:%Y%m%d-%H%M%S}-{number:08x}"),
-        environment=projects.ENVIRONMENT if number % 2 else EnvironmentName("staging"),
+        environment=plugin_project.ENVIRONMENT if number % 2 else EnvironmentName("staging"),
         purpose="deploy",
         actor=this_process(),
         began_at=at,
@@ -82,7 +82,7 @@ def _best(work: Callable[[], object], times: int) -> list[float]:
 
 def _command(root: Path, *arguments: str) -> Callable[[], object]:
     command = [sys.executable, *arguments]
-    environment = projects.environment({})
+    environment = plugin_project.environment({})
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run() -> None:
@@ -113,7 +113,7 @@ def _commands(root: Path) -> list[tuple[str, list[float]]]:
 
 def _of_store(path: Path) -> Figure:
     """The calls that stand behind the commands."""
-    name, known = projects.ENVIRONMENT, RevisionName("svc-000003")
+    name, known = plugin_project.ENVIRONMENT, RevisionName("svc-000003")
     with open_store(f"sqlite:///{path}", SystemClock()) as store:
         calls: dict[str, Callable[[], object]] = {
             "history (50)": lambda: store.history(name, 50),
@@ -136,8 +136,10 @@ def _of_store(path: Path) -> Figure:
 def figures() -> list[Figure]:
     """The calls of the store, and the commands with an empty ledger and with a full one."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = projects.SETTINGS.replace("tests.fakes.on_disk:make", "benchmarks.standing:make")
-        project = projects.make(Path(folder, "project")).write({"pyproject.toml": settings})
+        settings = plugin_project.SETTINGS.replace(
+            "tests.fakes.target_on_disk:make", "benchmarks.standing:make"
+        )
+        project = plugin_project.make(Path(folder, "project")).write({"pyproject.toml": settings})
         empty = dict(_commands(project.root))
         path = project.root / ".deploygate" / "state.db"
         _fill(path)

@@ -16,7 +16,7 @@ from pytest_deploygate.checks.probe import (
     redacted,
 )
 from pytest_deploygate.core.identifiers import Secret
-from tests.checks.loopback import Reply, ServerMaker
+from tests.loopback_server import Reply, ServerMaker
 
 TOKEN = "eyJ-planted-token"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.shop import Shop
+from tests.cli.cli_project import Shop
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_deploygate.cli.app import deploygate
 from pytest_deploygate.core.errors import ExitStatus
-from tests.cli.shop import REPOSITORY
+from tests.cli.cli_project import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
 PAGES = (REPOSITORY / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("systemd/*")))

@@ -8,7 +8,7 @@ import pytest
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RevisionInfo
 from pytest_deploygate.core.traffic import Traffic
-from tests.cli.shop import LIMIT_S, Shop
+from tests.cli.cli_project import LIMIT_S, Shop
 
 BAD = ("rollback", "fake", "--reason", "orders without prices", "--yes")
 
@@ -146,7 +146,7 @@ def test_rollback_that_is_killed_while_it_redeploys_is_settled_with_the_same_bui
 ) -> None:
     lost = loses_the_first(shop)
     striking = {
-        "DEPLOYGATE_STATE": "tests.e2e.killing:make",
+        "DEPLOYGATE_STATE": "tests.e2e.killing_store:make",
         "KILL_AT": f"after:append {at} ROLLING_BACK",
         "KILLED": str(shop.root / "killed"),
     }

@@ -10,7 +10,7 @@ from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.session.preconditions import refuse_frozen, refuse_unapproved
-from tests.cli.shop import Shop
+from tests.cli.cli_project import Shop
 
 WEEKEND = 'freeze = ["fri 15:00 - mon 07:00 Europe/Berlin"]'
 ALWAYS = 'freeze = ["2000-01-01 - 2999-01-01 UTC"]'

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.shop import Done, Shop
+from tests.cli.cli_project import Done, Shop
 
 SECRETS = {
     "environment": "planted-in-the-environment",
@@ -152,7 +152,9 @@ def test_secrets_in_an_error_of_the_target_appear_nowhere(leaking: Shop) -> None
         "    raise TargetUnavailable('refused: ' + os.environ['SHOP_API_KEY'])\n"
     )
     pyproject = leaking.root / "pyproject.toml"
-    pyproject.write_text(pyproject.read_text().replace("tests.fakes.on_disk:make", "broken:make"))
+    pyproject.write_text(
+        pyproject.read_text().replace("tests.fakes.target_on_disk:make", "broken:make")
+    )
     here = {**VARIABLES, "PYTHONPATH": f"{leaking.root}:{leaking.variables()['PYTHONPATH']}"}
     session = leaking.deploy("v3", "--junitxml=report.xml", **here)
     assert session.status == 10

@@ -12,7 +12,7 @@ from pytest_deploygate.core.policy import Gate, PhasePolicy, Policy
 from pytest_deploygate.core.triggers import Firing, evaluate
 from pytest_deploygate.core.verdict import judge_phase
 from pytest_deploygate.targets.gcloud_commands import commands
-from tests.cli.shop import REPOSITORY
+from tests.cli.cli_project import REPOSITORY
 
 SETTINGS = load(REPOSITORY)
 

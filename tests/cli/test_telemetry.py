@@ -21,7 +21,7 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.telemetry import event_log, metrics, prometheus
 from pytest_deploygate.telemetry.metrics import GAUGES
-from tests.cli.shop import Shop
+from tests.cli.cli_project import Shop
 
 BEGAN = datetime(2026, 11, 23, 8, tzinfo=UTC)
 PROMOTED = RolloutRecord(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pexpect
 import pytest
 
-from tests.cli.shop import LIMIT_S, Shop
+from tests.cli.cli_project import LIMIT_S, Shop
 
 
 @contextmanager

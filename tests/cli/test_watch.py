@@ -4,7 +4,7 @@ import json
 import re
 import signal
 
-from tests.cli.shop import Shop
+from tests.cli.cli_project import Shop
 
 LINE = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ) fake (?P<what>[A-Z_ ]+) "
@@ -123,7 +123,9 @@ def make(environment, settings, clock):
 def test_checks_never_roll_back_what_they_did_not_judge(shop: Shop) -> None:
     (shop.root / "moving.py").write_text(MOVING)
     pyproject = shop.root / "pyproject.toml"
-    pyproject.write_text(pyproject.read_text().replace("tests.fakes.on_disk:make", "moving:make"))
+    pyproject.write_text(
+        pyproject.read_text().replace("tests.fakes.target_on_disk:make", "moving:make")
+    )
     (shop.root / "suites" / "test_live.py").write_text(
         "from pathlib import Path\n\n\ndef test_live():\n"
         f"    Path({str(shop.root / 'moved')!r}).touch()\n    assert False\n"

@@ -10,7 +10,7 @@ from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.policy import Comparison, Condition
 from pytest_deploygate.core.triggers import Firing, evaluate
-from tests.core.building import a_trigger, measured
+from tests.core.policy_factory import a_trigger, measured
 
 TINY = Fraction(1, 10**12)
 

@@ -21,7 +21,7 @@ from pytest_deploygate.core.verdict import (
     reconcile,
     weighted_ratio,
 )
-from tests.core.building import a_gate, a_policy, a_trigger, evidence_of, measured
+from tests.core.policy_factory import a_gate, a_policy, a_trigger, evidence_of, measured
 
 P, F, S, X, K, N, C = (
     CheckState.PASSED,

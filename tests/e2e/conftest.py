@@ -8,10 +8,10 @@ import pytest
 
 from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from tests.contract.conftest import postgresql_server  # noqa: F401  # a fixture
-from tests.e2e.project import Project, copy_repository
-from tests.e2e.small import small_project
-from tests.e2e.stage import HOLDING, Stage
-from tests.forked import preload
+from tests.e2e.checkout import Project, copy_repository
+from tests.e2e.disturbed_project import HOLDING, Stage
+from tests.e2e.greeting_project import small_project
+from tests.forked_sessions import preload
 
 preload("google.cloud.functions_v2", "google.cloud.run_v2", "psycopg")
 

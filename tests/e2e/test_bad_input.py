@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import Project
+from tests.e2e.checkout import Project
 
 pytestmark = pytest.mark.e2e
 

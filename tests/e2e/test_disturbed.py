@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from pytest_deploygate.emulator.lifecycle import find
-from tests.e2e.project import until
-from tests.e2e.stage import LOCAL, Plot, Stage
+from tests.e2e.checkout import until
+from tests.e2e.disturbed_project import LOCAL, Plot, Stage
 
 pytestmark = pytest.mark.e2e
 

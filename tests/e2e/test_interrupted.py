@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from pytest_deploygate.core.state_machine import State
-from tests.e2e import killing
-from tests.e2e.project import REPOSITORY
-from tests.e2e.stage import LOCAL, Plot, Stage
+from tests.e2e import killing_store
+from tests.e2e.checkout import REPOSITORY
+from tests.e2e.disturbed_project import LOCAL, Plot, Stage
 
 pytestmark = pytest.mark.e2e
 
@@ -19,9 +19,9 @@ MOMENTS = [
     (FIRST, "append observed open PROMOTING", "SIGINT", "ROLLED_BACK"),
     (NEXT, "acquire_lease", "SIGINT", "REFUSED"),
     (NEXT, "begin", "SIGHUP", "REFUSED"),
-    (NEXT, "append intent pin STAGING", killing.AGAIN, "ROLLED_BACK"),
+    (NEXT, "append intent pin STAGING", killing_store.AGAIN, "ROLLED_BACK"),
     (NEXT, "append intent shift PROMOTING", "SIGHUP", "ROLLED_BACK"),
-    (NEXT, "append observed shift PROMOTING", killing.AGAIN, "ROLLED_BACK"),
+    (NEXT, "append observed shift PROMOTING", killing_store.AGAIN, "ROLLED_BACK"),
 ]
 
 
@@ -53,7 +53,9 @@ def test_signal_after_the_last_word_changes_nothing(stage: Stage) -> None:
     stage.prepare(NEXT)
     before = stage.serving
     stage.release()
-    status = stage.deploy(at="after:append moved live_held FINALISING", KILL_WITH=killing.AGAIN)
+    status = stage.deploy(
+        at="after:append moved live_held FINALISING", KILL_WITH=killing_store.AGAIN
+    )
     assert status == 0, stage.output
     assert stage.properties()["deploygate.state"] == "PROMOTED"
     assert stage.serving != before

@@ -13,9 +13,9 @@ import pytest
 
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
-from tests.e2e import killing
-from tests.e2e.project import Watch, until
-from tests.e2e.stage import PLOTS, Plot, Stage, points
+from tests.e2e import killing_store
+from tests.e2e.checkout import Watch, until
+from tests.e2e.disturbed_project import PLOTS, Plot, Stage, points
 
 pytestmark = pytest.mark.e2e
 
@@ -94,7 +94,7 @@ def _kill_and_settle(stage: Stage, at: str, *, watchdog: bool) -> None:
 
 def _was_before_the_watchdog(stage: Stage) -> bool:
     """The watchdog begins as soon as the rollout is recorded, and it was known when the first state was left."""
-    return not any(write.startswith(killing.JOURNAL) for write in stage.written())
+    return not any(write.startswith(killing_store.JOURNAL) for write in stage.written())
 
 
 def _assert_settled(

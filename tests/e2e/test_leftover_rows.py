@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.e2e.project import Project, copy_repository, until
+from tests.e2e.checkout import Project, copy_repository, until
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import requests
 
-from tests.e2e.project import Project, copy_repository, journal, revision_of, until
+from tests.e2e.checkout import Project, copy_repository, journal, revision_of, until
 
 pytestmark = pytest.mark.e2e
 

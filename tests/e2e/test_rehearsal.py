@@ -12,8 +12,8 @@ from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import SystemClock
-from tests.e2e.project import Project, Run
-from tests.e2e.small import small_project
+from tests.e2e.checkout import Project, Run
+from tests.e2e.greeting_project import small_project
 
 pytestmark = pytest.mark.e2e
 

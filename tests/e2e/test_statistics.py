@@ -9,10 +9,10 @@ import requests
 
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import SystemClock
-from tests.checks.loopback import Reply, serving
 from tests.contract.target.keys import service_account
-from tests.e2e.project import Project, Run
-from tests.e2e.small import small_project
+from tests.e2e.checkout import Project, Run
+from tests.e2e.greeting_project import small_project
+from tests.loopback_server import Reply, serving
 
 pytestmark = pytest.mark.e2e
 

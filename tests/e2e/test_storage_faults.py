@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.core.state_machine import State
-from tests.e2e import killing
-from tests.e2e.stage import Stage
+from tests.e2e import killing_store
+from tests.e2e.disturbed_project import Stage
 
 pytestmark = pytest.mark.e2e
 
@@ -123,7 +123,7 @@ def test_full_disk_stops_before_anything_is_touched(served: Stage, small_disk: P
 def test_disk_that_fills_up_in_a_rollout_leaves_the_baseline(served: Stage, write: str) -> None:
     served.release()
     before = served.serving
-    assert served.deploy(at=f"after:{write}", KILL_WITH=killing.FULL) == 10, served.output
+    assert served.deploy(at=f"after:{write}", KILL_WITH=killing_store.FULL) == 10, served.output
     assert served.note.exists()
     assert served.serving == before
     assert served.properties()["deploygate.serving_revision"] == before

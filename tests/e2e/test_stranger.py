@@ -14,8 +14,8 @@ import requests
 
 from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from pytest_deploygate.emulator.lifecycle import stop
-from tests.e2e.project import REPOSITORY, copy_repository
-from tests.e2e.small import FUNCTION, write_small
+from tests.e2e.checkout import REPOSITORY, copy_repository
+from tests.e2e.greeting_project import FUNCTION, write_small
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("stranger")]
 

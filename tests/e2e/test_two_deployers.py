@@ -13,10 +13,10 @@ from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import STATE_VARIABLE, SystemClock, is_stale
-from tests.e2e.project import until
-from tests.e2e.stage import LOCAL, Stage
+from tests.e2e.checkout import until
+from tests.e2e.disturbed_project import LOCAL, Stage
 from tests.fakes import FakeClock
-from tests.forked import Session
+from tests.forked_sessions import Session
 
 pytestmark = pytest.mark.e2e
 

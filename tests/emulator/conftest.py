@@ -9,7 +9,7 @@ import pytest
 from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
 from tests.contract.discovery import call_problems
-from tests.emulator.driving import Driver, Pair, make_pair, to
+from tests.emulator.emulator_driver import Driver, Pair, make_pair, to
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,7 @@ import requests
 from google.api_core import exceptions
 from google.cloud import functions_v2, run_v2
 
-from tests.emulator.driving import Driver, Pair, finished, is_done, short, to, until, who
+from tests.emulator.emulator_driver import Driver, Pair, finished, is_done, short, to, until, who
 
 
 @pytest.mark.parametrize(

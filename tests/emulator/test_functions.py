@@ -4,7 +4,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import functions_v2, run_v2
 
-from tests.emulator.driving import (
+from tests.emulator.emulator_driver import (
     PARENT,
     Driver,
     Pair,

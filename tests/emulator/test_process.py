@@ -20,7 +20,7 @@ import requests
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.emulator import lifecycle
 from pytest_deploygate.emulator.lifecycle import LocalCloud, ensure_running, find, logs, stop
-from tests.emulator.driving import Driver, make_pair, short, to, until, who
+from tests.emulator.emulator_driver import Driver, make_pair, short, to, until, who
 
 Start = Callable[[], Driver]
 

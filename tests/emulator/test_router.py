@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.emulator.driving import Driver
+from tests.emulator.emulator_driver import Driver
 
 _ECHO = """
 from flask import Response, jsonify

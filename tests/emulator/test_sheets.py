@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from tests.emulator.driving import Driver
+from tests.emulator.emulator_driver import Driver
 
 _ROWS = [
     [

@@ -13,7 +13,7 @@ import pytest
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.record import EntryKind
 from pytest_deploygate.core.state_machine import State
-from tests.engine.world import Ended, Scenario, World
+from tests.engine.simulation import Ended, Scenario, World
 from tests.fakes import KILLS, READS, Fault, Killed
 
 SCENARIOS = (

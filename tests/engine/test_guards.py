@@ -23,7 +23,7 @@ from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
-from tests.engine.world import CONFIG, PROD, Scenario, World
+from tests.engine.simulation import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, Cloud, Fault
 from tests.fakes.cloud import LAGGING_ANSWERS
 

@@ -14,8 +14,8 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.rollout import Rollout
+from tests.engine.simulation import CONFIG, PROD, World
 from tests.engine.test_grid import SCENARIOS
-from tests.engine.world import CONFIG, PROD, World
 from tests.fakes import Fault, Killed
 
 logging.getLogger("pytest_deploygate").setLevel(logging.CRITICAL)

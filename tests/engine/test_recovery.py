@@ -11,7 +11,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.recovery import await_left_over
 from pytest_deploygate.engine.rollout import Rollout
-from tests.engine.world import CONFIG, PROD, Scenario, World
+from tests.engine.simulation import CONFIG, PROD, Scenario, World
 from tests.fakes import KILLS, Fault, Killed
 
 SCENARIOS = {

@@ -13,9 +13,9 @@ from pytest_deploygate.engine.journaled_rollout import Ledgered
 from pytest_deploygate.engine.operator_rollback import roll_back
 from pytest_deploygate.engine.recovery import await_left_over
 from pytest_deploygate.engine.rollback_plan import plan_rollback
+from tests.engine.simulation import PROD, World
 from tests.engine.test_grid import can_strike
 from tests.engine.test_rollback import FIRST, SECOND, promoted_twice
-from tests.engine.world import PROD, World
 from tests.fakes import FOREIGN, KILLS, READS, Fault, Killed
 
 ASKED = Reason(code=ReasonCode.REQUESTED, sentence="customers complain")

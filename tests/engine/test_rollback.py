@@ -14,7 +14,7 @@ from pytest_deploygate.engine.permits import Grants
 from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
-from tests.engine.world import CONFIG, PROD, Scenario, World
+from tests.engine.simulation import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, KILLS, Fault, Killed
 
 ASKED = Reason(code=ReasonCode.REQUESTED, sentence="customers complain")

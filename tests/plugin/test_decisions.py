@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.plugin.projects import LIE, Project
+from tests.plugin.plugin_project import LIE, Project
 
 FAILS = {LIE: "def test_lie(): assert False\n"}
 DECIDE = """\

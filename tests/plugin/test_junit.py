@@ -6,7 +6,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from pytest_deploygate.collection.source_scan import digest_of
-from tests.plugin.projects import LIE, Project, Run
+from tests.plugin.plugin_project import LIE, Project, Run
 
 ALWAYS = {
     "schema", "rollout_id", "environment", "verdict", "state", "reason_code", "reason", "reasons", "score", "threshold",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.plugin.projects import LIE, Project, Run
+from tests.plugin.plugin_project import LIE, Project, Run
 
 LIVE = "gates/live/test_live.py"
 TRIGGER = """

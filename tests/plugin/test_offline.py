@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.checks.loopback import Reply, Server, serving
-from tests.plugin.projects import LIE, REPOSITORY, Project
+from tests.loopback_server import Reply, Server, serving
+from tests.plugin.plugin_project import LIE, REPOSITORY, Project
 
 ASKS = "import urllib.request\n{}\ndef test_lie():\n    assert True\n"
 TRIES = {

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.plugin.projects import LIE, SETTINGS, Project, Run
+from tests.plugin.plugin_project import LIE, SETTINGS, Project, Run
 
 NARROW = {
     "-k honest": "-k: it leaves out checks; leave it out, or judge without deploying: --deploy-env",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.projects import LIE, Project
+from tests.plugin.plugin_project import LIE, Project
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "no:anyio", "-n0"]
 GOOGLE = (

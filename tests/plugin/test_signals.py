@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.projects import DEADLINE_S, LIE, Project
+from tests.plugin.plugin_project import DEADLINE_S, LIE, Project
 
 WAITS = (
     "import time\nfrom pathlib import Path\ndef test_{name}():\n    Path('running').touch()\n"

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from pytest_deploygate.core.evidence import CheckState
-from tests.plugin.projects import Project, Run
+from tests.plugin.plugin_project import Project, Run
 
 IMPORTS = "import os\nfrom pathlib import Path\nimport pytest\n"
 BODIES = {

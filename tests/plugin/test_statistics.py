@@ -18,7 +18,7 @@ from pytest_deploygate.core.policy import Trigger
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
 from pytest_deploygate.session.context import Desk
 from pytest_deploygate.session.platform_metrics import Statistics
-from tests.core.building import a_gate, a_policy, a_trigger
+from tests.core.policy_factory import a_gate, a_policy, a_trigger
 from tests.fakes import FakeClock
 
 SERVING, VERIFY = RevisionName("svc-00002-two"), RevisionName("svc-00003-ver")

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.suites.support import FUNCTION, Function, Sheet, file_server, running, sheet_server
+from tests.suites.invoice_function import (
+    FUNCTION,
+    Function,
+    Sheet,
+    file_server,
+    running,
+    sheet_server,
+)
 
 
 @pytest.fixture(scope="session")

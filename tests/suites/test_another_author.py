@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import requests
 
-from tests.suites.support import (
+from tests.suites.invoice_function import (
     EXPECTED,
     OTHER_FUNCTION,
     SCHEMAS,

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.suites.support import FUNCTION, pdf
+from tests.suites.invoice_function import FUNCTION, pdf
 
 BOOKS = "harpercollins_NS4435067"
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.suites.support import (
+from tests.suites.invoice_function import (
     FUNCTION,
     INVOICES,
     Append,

@@ -12,7 +12,7 @@ from typing import cast
 import jsonschema
 import pytest
 
-from tests.suites.support import EXPECTED, INVOICES, ROOT, SCHEMAS, golden
+from tests.suites.invoice_function import EXPECTED, INVOICES, ROOT, SCHEMAS, golden
 
 NAMES = sorted(path.stem for path in EXPECTED.glob("*.json"))
 READABLE = [name for name in NAMES if "line_items" in golden(name)]

@@ -16,9 +16,9 @@ from suites.posting import Poster
 from suites.support.rows import SheetRow
 from suites.support.sheet import SheetDisturbed, SheetReader
 from suites.support.write_intents import Trace, TraceDamaged, TraceFile
-from tests.checks.loopback import serving
-from tests.checks.sheets import FakeSheets, Tab, Value
-from tests.suites.support import golden_rows
+from tests.loopback_server import serving
+from tests.suites.fake_sheets import FakeSheets, Tab, Value
+from tests.suites.invoice_function import golden_rows
 
 SHEET, NAME = "1sheet", "Update 20230525"
 REAL: list[Value] = ["", "11/24/2025", "HarperCollins", "NS9999999", "978 - a title", 5, 2]

@@ -9,7 +9,7 @@ import pytest
 from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.core.identifiers import Phase
 from suites.readiness import test_way_back as checks
-from tests.suites.support import FUNCTION
+from tests.suites.invoice_function import FUNCTION
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """The page about wrong functions says what the tests do."""
 
-from tests.variants.table import PAGE, render
+from tests.variants.mutation_page import PAGE, render
 from tests.variants.test_wrong_functions import SAMPLE
 from tests.variants.wrong_functions import WRONG_FUNCTIONS
 
 
 def test_page_lists_every_wrong_function() -> None:
-    assert PAGE.read_text(encoding="utf-8") == render(), "run python tests/variants/table.py"
+    assert PAGE.read_text(encoding="utf-8") == render(), (
+        "run python tests/variants/mutation_page.py"
+    )
 
 
 def test_there_are_enough_and_every_gate_has_some() -> None:

@@ -67,7 +67,7 @@ def judge(
                 "-p",
                 "no:cacheprovider",
             ),
-            *("-p", "tests.variants.harness", "-rfE", f"--judged-phase={phase}", *options),
+            *("-p", "tests.variants.suite_runner", "-rfE", f"--judged-phase={phase}", *options),
             *(f"suites/{gate}" for gate in gates),
         ],
         cwd=ROOT,

@@ -23,7 +23,7 @@ from pathlib import Path
 from pytest_deploygate.watchdog import process as watchdog
 root = Path(sys.argv[1])
 dog = watchdog.start(root=root, environment="production", rollout_id="one", state_dir=root,
-                     prepare="tests.watchdog.recoveries:" + sys.argv[2])
+                     prepare="tests.watchdog.recovery_stubs:" + sys.argv[2])
 while not dog.is_watching():
     assert dog.is_alive(), (root / watchdog.LOG).read_text()
     time.sleep(0.01)

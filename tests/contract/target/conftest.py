@@ -10,7 +10,7 @@ from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.discovery import call_problems
-from tests.contract.target.lab import (
+from tests.contract.target.staged_function import (
     Lab,
     last_call,
     make_source,
@@ -19,7 +19,7 @@ from tests.contract.target.lab import (
     release,
     stage,
 )
-from tests.emulator.driving import Driver
+from tests.emulator.emulator_driver import Driver
 
 
 @pytest.fixture(scope="session", autouse=True)

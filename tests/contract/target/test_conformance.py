@@ -33,7 +33,7 @@ from pytest_deploygate.ports import Metrics
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.cloud_monitoring import open_metrics
 from pytest_deploygate.wiring import GOOGLE_LAG_S
-from tests.contract.target.lab import (
+from tests.contract.target.staged_function import (
     MAIN,
     Staged,
     make_source,
@@ -42,7 +42,7 @@ from tests.contract.target.lab import (
     quietly,
     stage,
 )
-from tests.emulator.driving import Driver
+from tests.emulator.emulator_driver import Driver
 
 PROJECT = "DEPLOYGATE_GCP_PROJECT"
 REGION = "DEPLOYGATE_GCP_REGION"

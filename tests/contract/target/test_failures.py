@@ -19,8 +19,7 @@ from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import Marks, SecretRef, Variant
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.deploy_requests import adopt
-from tests.checks.loopback import Asked, Reply, serving
-from tests.contract.target.lab import (
+from tests.contract.target.staged_function import (
     BUDGET_S,
     MAIN,
     ROLLOUT,
@@ -33,7 +32,8 @@ from tests.contract.target.lab import (
     release,
     stage,
 )
-from tests.emulator.driving import Driver
+from tests.emulator.emulator_driver import Driver
+from tests.loopback_server import Asked, Reply, serving
 
 NewTarget = Callable[..., CloudFunctionsTarget]
 UPDATE = {"method": "PATCH", "path": r"/functions/[^/:]+$"}

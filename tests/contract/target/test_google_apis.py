@@ -27,11 +27,11 @@ from pytest_deploygate.targets.auth import (
 )
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.secret_versions import SecretVersions
-from tests.checks.loopback import Asked, Reply, ServerMaker, serving
-from tests.contract.target.google import error, reply
+from tests.contract.target.google_replies import error, reply
 from tests.contract.target.keys import service_account
-from tests.contract.target.lab import HurriedClock
+from tests.contract.target.staged_function import HurriedClock
 from tests.fakes import FakeClock
+from tests.loopback_server import Asked, Reply, ServerMaker, serving
 
 SPEC = FunctionSpec(
     function="process_invoice",

@@ -13,12 +13,12 @@ from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.targets.api_caller import Caller
 from pytest_deploygate.targets.cloud_monitoring import CloudMonitoring, limit_mb, open_metrics
-from tests.checks.loopback import Asked, Reply, ServerMaker, serving
 from tests.contract.discovery import Json, call_problems
-from tests.contract.target.google import error, reply
-from tests.contract.target.lab import HurriedClock, Lab
-from tests.emulator.driving import until
+from tests.contract.target.google_replies import error, reply
+from tests.contract.target.staged_function import HurriedClock, Lab
+from tests.emulator.emulator_driver import until
 from tests.fakes import FakeClock
+from tests.loopback_server import Asked, Reply, ServerMaker, serving
 
 SPEC = FunctionSpec(
     function="process_invoice",

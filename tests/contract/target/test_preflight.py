@@ -8,10 +8,10 @@ from google.cloud import run_v2
 from pytest_deploygate.core.preflight import Finding
 from pytest_deploygate.core.release import SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
-from tests.checks.loopback import Asked, Reply, serving
-from tests.contract.target.google import error, reply
-from tests.contract.target.lab import HurriedClock, Lab, last_call, make_target
-from tests.emulator.driving import POLLING, to
+from tests.contract.target.google_replies import error, reply
+from tests.contract.target.staged_function import HurriedClock, Lab, last_call, make_target
+from tests.emulator.emulator_driver import POLLING, to
+from tests.loopback_server import Asked, Reply, serving
 
 NewTarget = Callable[..., CloudFunctionsTarget]
 

@@ -22,7 +22,7 @@ from pytest_deploygate.core.release import (
 )
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
-from tests.contract.target.lab import (
+from tests.contract.target.staged_function import (
     BUDGET_S,
     MAIN,
     ROLLOUT,
@@ -32,7 +32,7 @@ from tests.contract.target.lab import (
     release,
     stage,
 )
-from tests.emulator.driving import Driver, latest, to
+from tests.emulator.emulator_driver import Driver, latest, to
 
 NewTarget = Callable[..., CloudFunctionsTarget]
 

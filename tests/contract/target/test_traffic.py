@@ -11,9 +11,9 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_PREVIOUS, Marks
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from tests.checks.loopback import Reply, serving
-from tests.contract.target.lab import ROLLOUT, Lab, last_call
-from tests.emulator.driving import latest, to
+from tests.contract.target.staged_function import ROLLOUT, Lab, last_call
+from tests.emulator.emulator_driver import latest, to
+from tests.loopback_server import Reply, serving
 
 PATCH_SERVICE = {"method": "PATCH", "path": "/services/"}
 GET_SERVICE = {"method": "GET", "path": r"/services/[^/:]+$"}

@@ -1,4 +1,4 @@
-"""A record that strikes its own process at a chosen write: ``DEPLOYGATE_STATE=tests.e2e.killing:make``.
+"""A record that strikes its own process at a chosen write: ``DEPLOYGATE_STATE=tests.e2e.killing_store:make``.
 
 Every write is noted in the file that ``WRITES`` names, one a line, as it begins. ``KILL_AT=before:7`` strikes just
 before the seventh write of this process, ``after:7`` just after it is durable; words instead of the number mean the

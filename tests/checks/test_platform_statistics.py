@@ -11,7 +11,7 @@ from pytest_deploygate.checks.platform import (
     StatisticsMissing,
     parse_statistics,
 )
-from tests.checks.loopback import Asked, Reply, ServerMaker
+from tests.loopback_server import Asked, Reply, ServerMaker
 
 FULL: dict[str, Json] = {
     "requests": 40,

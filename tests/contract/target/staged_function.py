@@ -19,7 +19,7 @@ from pytest_deploygate.core.release import (
 )
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
-from tests.emulator.driving import Driver, until
+from tests.emulator.emulator_driver import Driver, until
 
 MAIN = """
 import os

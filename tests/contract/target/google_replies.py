@@ -2,7 +2,7 @@
 
 import json
 
-from tests.checks.loopback import Reply
+from tests.loopback_server import Reply
 
 
 def reply(body: object, status: int = 200) -> Reply:

@@ -36,7 +36,7 @@ from pytest_deploygate.core.release import (
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Outcome, ReasonCode
-from tests.core.building import a_gate, a_policy
+from tests.core.policy_factory import a_gate, a_policy
 
 
 def test_secret_shows_itself_only_when_told() -> None:

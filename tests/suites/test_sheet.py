@@ -11,8 +11,8 @@ from suites.support.sheet import (
     SheetReader,
     SheetUnreadable,
 )
-from tests.checks.loopback import Asked, Reply, Server, ServerMaker
-from tests.checks.sheets import FakeSheets, Tab, append
+from tests.loopback_server import Asked, Reply, Server, ServerMaker
+from tests.suites.fake_sheets import FakeSheets, Tab, append
 
 NAME = "Year's sheet 1"
 OLD: list[list[str | int | float]] = [

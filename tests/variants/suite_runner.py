@@ -27,7 +27,7 @@ from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.probe import Probe
 from pytest_deploygate.core.evidence import Measurement
 from pytest_deploygate.core.identifiers import Phase
-from tests.checks.loopback import Asked, Reply, serving
+from tests.loopback_server import Asked, Reply, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 VERIFY, TWIN = "process-invoice-00002-ver", "process-invoice-00003-can"

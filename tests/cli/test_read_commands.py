@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.cli.shop import Shop
+from tests.cli.cli_project import Shop
 
 
 def test_status_tells_what_serves_and_who_may_act(shop: Shop) -> None:
@@ -50,7 +50,9 @@ def test_command_says_the_same_however_it_is_typed(shop: Shop, command: str) -> 
 @pytest.mark.parametrize("command", ["status", "history"])
 def test_looking_loads_no_library_that_it_does_not_need(shop: Shop, command: str) -> None:
     settings = shop.root / "pyproject.toml"
-    light = settings.read_text().replace("tests.fakes.on_disk:make", "benchmarks.standing:make")
+    light = settings.read_text().replace(
+        "tests.fakes.target_on_disk:make", "benchmarks.standing:make"
+    )
     settings.write_text(light)
     assert shop.run(command).status == 0  # finds the settings right
     script = (

@@ -1,7 +1,7 @@
 """The fake target for sessions that run in a process of their own: what it knows is in a file.
 
-``target = "tests.fakes.on_disk:make"`` in a project's settings uses it. The "source" is the text of the file that the
-settings name as ``source``; ``fake.pickle`` in the project's root is the cloud.
+``target = "tests.fakes.target_on_disk:make"`` in a project's settings uses it. The "source" is the text of the file
+that the settings name as ``source``; ``fake.pickle`` in the project's root is the cloud.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.plugin.projects import LIE
+from tests.plugin.plugin_project import LIE
 
 IN_PROCESS, WORKERS = 0, 2
 BOTH = (IN_PROCESS, WORKERS)

@@ -1,8 +1,6 @@
 """Ways in which a pytest session looks better than it was: one entry each, with what must come of it."""
 
-from tests.plugin.forged import FORGED
-from tests.plugin.projects import LIE
-from tests.plugin.telling import (
+from tests.plugin.false_green import (
     GATE,
     IMPORTS,
     IN_PROCESS,
@@ -14,6 +12,8 @@ from tests.plugin.telling import (
     told,
     whole,
 )
+from tests.plugin.forged_reports import FORGED
+from tests.plugin.plugin_project import LIE
 
 SKIPS = [
     told("skip mark", f"{IMPORTS}@pytest.mark.skip\ndef test_lie(): pass\n", check="skipped"),

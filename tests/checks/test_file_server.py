@@ -7,7 +7,7 @@ import requests
 
 from pytest_deploygate.checks.file_server import serve_files_publicly
 from pytest_deploygate.core.errors import ConfigError
-from tests.checks.loopback import Asked, Reply, ServerMaker
+from tests.loopback_server import Asked, Reply, ServerMaker
 
 FILES = {"a.pdf": b"%PDF-1.4 a"}
 

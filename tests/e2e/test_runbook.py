@@ -13,8 +13,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.e2e.project import Project
-from tests.e2e.small import small_project
+from tests.e2e.checkout import Project
+from tests.e2e.greeting_project import small_project
 
 pytestmark = pytest.mark.e2e
 

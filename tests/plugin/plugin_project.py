@@ -16,8 +16,8 @@ from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.wiring import SystemClock
-from tests.fakes.on_disk import peek, place
-from tests.forked import Session
+from tests.fakes.target_on_disk import peek, place
+from tests.forked_sessions import Session
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = EnvironmentName("fake")
@@ -54,7 +54,7 @@ source = "source.txt"
 public = true
 
 [tool.deploygate.environments.fake]
-target = "tests.fakes.on_disk:make"
+target = "tests.fakes.target_on_disk:make"
 """
 HONEST = "def test_honest():\n    assert True\n"
 CHECK = "def test_lie():\n    assert True\n"

@@ -1,7 +1,7 @@
 """recover, unlock, adopt: an environment is brought in order, and the history says by whom."""
 
 from pytest_deploygate.core.release import Marks
-from tests.cli.shop import Shop
+from tests.cli.cli_project import Shop
 
 
 def test_recover_with_nothing_open_does_nothing(shop: Shop) -> None:

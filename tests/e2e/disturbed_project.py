@@ -1,6 +1,6 @@
 """A project on which sessions are killed, interrupted and disturbed again and again, and what is seen of it.
 
-Its sessions are forked from a process that has loaded what all of them load (:mod:`tests.forked`).
+Its sessions are forked from a process that has loaded what all of them load (:mod:`tests.forked_sessions`).
 """
 
 import os
@@ -15,10 +15,10 @@ from pytest_deploygate.emulator.lifecycle import find
 from pytest_deploygate.store.sql import SqlStore, open_store
 from pytest_deploygate.wiring import STATE_VARIABLE as RECORD_VARIABLE
 from pytest_deploygate.wiring import SystemClock
-from tests.e2e import killing
-from tests.e2e.project import REPOSITORY, Project, read_report, until
-from tests.e2e.small import SERVICE
-from tests.forked import Session
+from tests.e2e import killing_store
+from tests.e2e.checkout import REPOSITORY, Project, read_report, until
+from tests.e2e.greeting_project import SERVICE
+from tests.forked_sessions import Session
 
 LOCAL = "local"
 HOLDING = """
@@ -59,8 +59,8 @@ def points(writes: list[str]) -> list[str]:
     """Before and after every entry of the journal; and before each other write, unless that is after an entry."""
     found = []
     for number, write in enumerate(writes, start=1):
-        is_entry = write.startswith(killing.JOURNAL)
-        if is_entry or not (number > 1 and writes[number - 2].startswith(killing.JOURNAL)):
+        is_entry = write.startswith(killing_store.JOURNAL)
+        if is_entry or not (number > 1 and writes[number - 2].startswith(killing_store.JOURNAL)):
             found.append(f"before:{number}")
         if is_entry:
             found.append(f"after:{number}")
@@ -111,7 +111,12 @@ class Stage:
         """Variables of a session that counts its writes, and is struck at ``at``."""
         known = {**os.environ, **self.project.environment, "PYTHONPATH": str(REPOSITORY)}
         known |= {"KILL_AT": at, "KILLED": str(self.note), "WRITES": str(self.counted)}
-        return {**known, RECORD_VARIABLE: f"{killing.__name__}:make", **self.variables, **more}
+        return {
+            **known,
+            RECORD_VARIABLE: f"{killing_store.__name__}:make",
+            **self.variables,
+            **more,
+        }
 
     def command(self, *arguments: str) -> int:
         """``deploygate`` with ``arguments``; its exit status."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.e2e.project import Project
+from tests.e2e.checkout import Project
 
 SERVICE = "local-project/locations/us-central1/services/hello-world"
 SETTINGS = """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.checks.loopback import Asked, Reply
+from tests.loopback_server import Asked, Reply
 
 Value = str | int | float
 

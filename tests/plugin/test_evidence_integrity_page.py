@@ -1,12 +1,12 @@
-"""docs/lies.md names tests that there are, and every lie that is tested."""
+"""docs/evidence-integrity.md names tests that there are, and every lie that is tested."""
 
 import ast
 import re
 
-from tests.plugin.lies import LIES
-from tests.plugin.projects import REPOSITORY
+from tests.plugin.false_greens import LIES
+from tests.plugin.plugin_project import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "lies.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "evidence-integrity.md").read_text(encoding="utf-8")
 ROWS = [
     line
     for line in PAGE.splitlines()

@@ -4,9 +4,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.plugin.lies import LIES
-from tests.plugin.projects import LIE, SETTINGS, Project, Run
-from tests.plugin.telling import IN_PROCESS, WORKERS, Lie
+from tests.plugin.false_green import IN_PROCESS, WORKERS, Lie
+from tests.plugin.false_greens import LIES
+from tests.plugin.plugin_project import LIE, SETTINGS, Project, Run
 
 ROWS = [
     pytest.param(

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.fakes.cloud import Cloud
-from tests.fakes.on_disk import place
-from tests.forked import Session
+from tests.fakes.target_on_disk import place
+from tests.forked_sessions import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LIMIT_S = 180
@@ -47,7 +47,7 @@ source = "main.py"
 public = true
 
 [tool.deploygate.environments.fake]
-target = "tests.fakes.on_disk:make"
+target = "tests.fakes.target_on_disk:make"
 rollback-budget-s = 2
 {environment}
 """

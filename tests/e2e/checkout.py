@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 import requests
 
 from pytest_deploygate.emulator.lifecycle import find, stop
-from tests.forked import Session
+from tests.forked_sessions import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("pyproject.toml", "conftest.py", "suites", "fixtures", "test_invoices")

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import requests
 
-from tests.suites.support import (
+from tests.suites.invoice_function import (
     EXPECTED,
     FUNCTION,
     SCHEMAS,

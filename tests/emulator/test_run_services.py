@@ -7,7 +7,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
-from tests.emulator.driving import (
+from tests.emulator.emulator_driver import (
     Driver,
     Pair,
     finished,

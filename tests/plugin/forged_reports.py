@@ -1,7 +1,7 @@
 """Lies told by hooks of a project: they falsify what became of a check that did not hold."""
 
-from tests.plugin.projects import LIE
-from tests.plugin.telling import GATE, IMPORTS, INCOMPLETE, Lie
+from tests.plugin.false_green import GATE, IMPORTS, INCOMPLETE, Lie
+from tests.plugin.plugin_project import LIE
 
 FALSE = f"{IMPORTS}def test_lie(): assert False\n"
 HOOK = "import pytest\n@pytest.hookimpl({how})\ndef {head}:\n{body}\n"

@@ -21,7 +21,7 @@ from suites.support.zapier import (
     load_header_sets,
     url_call,
 )
-from tests.checks.loopback import Reply, ServerMaker
+from tests.loopback_server import Reply, ServerMaker
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "zapier"
 PDF = b"%PDF-1.4 \r\n--boundary?\r\n\x00\xff"
