@@ -101,7 +101,7 @@ def test_watch_ends_its_session_when_it_is_ended(shop: Shop) -> None:
 
 
 MOVING = """\
-from tests.fakes import on_disk
+from tests.fakes import target_on_disk
 
 
 class Moving:
@@ -116,7 +116,7 @@ class Moving:
 
 
 def make(environment, settings, clock):
-    return Moving(on_disk.make(environment, settings, clock), settings.root / "moved")
+    return Moving(target_on_disk.make(environment, settings, clock), settings.root / "moved")
 """
 
 
