@@ -34,7 +34,7 @@ def production_sheet(deployment: Deployment) -> SheetReader:
 
 @pytest.fixture(scope="session")
 def poster(
-    candidate: Probe, sink: SheetReader, production_sheet: SheetReader, deployment: Deployment
+    verification: Probe, sink: SheetReader, production_sheet: SheetReader, deployment: Deployment
 ) -> Iterator[Poster]:
     """Posts documents to the verification revision; all processes of this machine take turns.
 
@@ -49,7 +49,7 @@ def poster(
         spreadsheet_id=sink.spreadsheet_id,
         tab=sink.tab,
     )
-    made = Poster(candidate, sink, traces, is_shared=is_shared)
+    made = Poster(verification, sink, traces, is_shared=is_shared)
     with made.watching(production_sheet):
         yield made
 
@@ -75,8 +75,8 @@ def remark(request: pytest.FixtureRequest) -> Remark:
 @pytest.fixture(scope="session")
 def documents(deployment: Deployment) -> Iterator[FileHost]:
     """Serves the test invoices by URL: from loopback to a function on this machine, else where the settings say."""
-    assert deployment.candidate is not None, "there is no function that could fetch documents"
-    if is_loopback(deployment.candidate.url):
+    assert deployment.verification is not None, "there is no function that could fetch documents"
+    if is_loopback(deployment.verification.url):
         with serve_files(DOCUMENTS) as host:
             yield host
         return

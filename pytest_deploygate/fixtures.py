@@ -38,14 +38,14 @@ def _probe(endpoint: Endpoint | None, what: str) -> "Iterator[Probe]":
 
 @pytest.fixture(scope="session")
 def candidate(deployment: Deployment) -> "Iterator[Probe]":
-    """HTTP client of what is judged, on its verification revision: it may write."""
-    yield from _probe(deployment.candidate, "verification revision")
+    """HTTP client of the revision that will be promoted; refuses writes where a verification revision takes them."""
+    yield from _probe(deployment.candidate, "candidate")
 
 
 @pytest.fixture(scope="session")
-def twin(deployment: Deployment) -> "Iterator[Probe]":
-    """HTTP client of the revision that would be promoted: refuses any request that might write."""
-    yield from _probe(deployment.twin, "candidate with the production configuration")
+def verification(deployment: Deployment) -> "Iterator[Probe]":
+    """HTTP client of the revision of the same build that may be written through; else that of the candidate."""
+    yield from _probe(deployment.verification, "verification revision")
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,8 @@ class Previous:
 class Deployment:
     """One deployment as the checks of one phase see it. In the readiness phase it has no endpoint.
 
-    ``candidate`` may be written to, ``twin`` and ``live`` may not; each is None where there is none.
+    ``verification`` may be written to, ``candidate`` (where it is another revision) and ``live`` may not; each is None
+    where there is none.
     """
 
     environment: str
@@ -42,20 +43,17 @@ class Deployment:
     source: str = ""
     """Path of the function's source, relative to the project's root or absolute."""
     candidate: Endpoint | None = None
-    """Verification revision of what is judged."""
-    twin: Endpoint | None = None
-    """The revision that would be promoted, with the production configuration."""
+    """The revision that will be promoted, with the production configuration."""
+    verification: Endpoint | None = None
+    """The revision of the same build that checks may write through; the candidate itself where there is no other."""
     live: Endpoint | None = None
     """The public URL."""
     before: Endpoint | None = None
     """Verification revision of what served before, to compare with in the same session; may be written to."""
-    candidate_revision: str = ""
-    twin_revision: str = ""
-    live_revision: str = ""
     verify_variables: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables of ``candidate``."""
+    """Environment variables of ``verification``."""
     production_variables: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables of ``twin``."""
+    """Environment variables of ``candidate``."""
     memory_mb: int = 0
     """Memory that the function is given, in MB; 0 if not known."""
     timeout_s: int = 0
@@ -114,9 +112,9 @@ class Deployment:
 
 _TEXTS = (
     *("environment", "function", "region", "project", "source", "statistics_url"),
-    *("candidate_revision", "twin_revision", "live_revision", "memory_mb", "timeout_s"),
+    *("memory_mb", "timeout_s"),
 )
-_ENDPOINTS = ("candidate", "twin", "live", "before")
+_ENDPOINTS = ("candidate", "verification", "live", "before")
 _MAPPINGS = ("verify_variables", "production_variables", "services", "baseline")
 
 

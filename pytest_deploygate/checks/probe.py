@@ -179,7 +179,7 @@ class Probe:
         if not self.endpoint.may_write and not is_harmless:
             raise WouldWrite(
                 f"refused {method} {redacted(str(prepared.url))}: it may write, and this endpoint must not be",
-                hint="use the candidate that may write, or name the body in harmless= if it is known to write nothing",
+                hint="use the fixture verification, which may write, or name the body in harmless= if it is known to write nothing",
             )
         if is_harmless:
             return self._send(self._pooled, prepared, follow_redirects=follow_redirects)

@@ -113,7 +113,7 @@ def _shown(store: Store, record: RolloutRecord) -> Shown:
     mark = "check."
     return Shown(
         rollout=PastRollout.of(record),
-        verify_revision=record.verify or "",
+        verify_revision=record.verification or "",
         digest=record.digest,
         backup=record.backup,
         gates=dict(record.gates),

@@ -45,7 +45,7 @@ class RolloutRecord(NamedTuple):
     ended_at: datetime | None = None
     baseline: RevisionName | None = None
     candidate: RevisionName | None = None
-    verify: RevisionName | None = None
+    verification: RevisionName | None = None
     serving: RevisionName | None = None
     reason_code: str = ""
     reason: str = ""

@@ -24,10 +24,10 @@ OWN_TAGS = (TAG_CANDIDATE, TAG_VERIFY, TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIO
 
 @unique
 class Variant(Enum):
-    """Which of the two revisions of one build: VERIFY has the ``verify-environment``, TWIN does not."""
+    """Which of the two revisions of one build: VERIFICATION has the ``verify-environment``, CANDIDATE does not."""
 
-    VERIFY = "verify"
-    TWIN = "twin"
+    VERIFICATION = "verification"
+    CANDIDATE = "candidate"
 
 
 class SecretRef(NamedTuple):
@@ -72,12 +72,12 @@ class FunctionSpec(NamedTuple):
 
     def variables_of(self, variant: Variant) -> Mapping[str, str]:
         """Environment variables of one of the two revisions."""
-        if variant is Variant.VERIFY:
+        if variant is Variant.VERIFICATION:
             return {**self.variables, **self.verify_variables}
         return dict(self.variables)
 
     @property
-    def has_verify(self) -> bool:
+    def has_verification(self) -> bool:
         """Whether a verification revision is made at all."""
         return bool(self.verify_variables)
 

@@ -119,7 +119,7 @@ def _refuse_if_foreign(rollout: Ledgered, now: Snapshot, wanted: Traffic) -> Non
     record = rollout.record
     # a rollback leaves what it found, which may have been a split of traffic
     before = Traffic.parse(record.facts.get("leaves", ""))
-    ours = {record.candidate, record.verify, *dict(wanted.shares), *dict(before.shares)}
+    ours = {record.candidate, record.verification, *dict(wanted.shares), *dict(before.shares)}
     foreign = [r for r, _ in now.serving.shares if r not in ours]
     if not now.exists:
         raise TargetRefused(
@@ -199,7 +199,7 @@ def _remove_first_release(rollout: Ledgered, deadline: float) -> None:
 def _own_first_release(rollout: Ledgered) -> Snapshot:
     """The service as it is; raises Drifted when it is not, or no longer, only what this rollout made of it."""
     now, record = rollout.ports.target.snapshot(), rollout.record
-    ours = {record.candidate, record.verify} - {None}
+    ours = {record.candidate, record.verification} - {None}
     foreign = [r for r, _ in now.serving.shares if ours and r not in ours]
     if now.exists and (now.marks.rollout != record.rollout_id or foreign):
         raise Drifted(

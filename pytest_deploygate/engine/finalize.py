@@ -68,8 +68,8 @@ def _tidy(rollout: Ledgered) -> None:
     follows_latest = not (existed and before.is_pinned)
     is_latest = now.latest_ready == candidate and now.latest_created == candidate
     tags: dict[str, RevisionName] = {}
-    if record.verify is not None:
-        tags[TAG_LIVE_VERIFY] = record.verify
+    if record.verification is not None:
+        tags[TAG_LIVE_VERIFY] = record.verification
     if record.baseline is not None:
         tags[TAG_PREVIOUS] = record.baseline
         previous_verify = dict(before.tags).get(TAG_LIVE_VERIFY)

@@ -32,7 +32,7 @@ def roll_back(
     """
     rollout = Rollout.open(ports, actor=actor, purpose=purpose, progress=progress)
     opened(rollout)
-    tags = {TAG_LIVE_VERIFY: plan.to_verify} if plan.to_verify is not None else {}
+    tags = {TAG_LIVE_VERIFY: plan.to_verification} if plan.to_verification is not None else {}
     rollout.update(
         rollout.record._replace(
             baseline=plan.to,

@@ -230,7 +230,7 @@ def _settle_orphan(
         state=State.SERVING,
         baseline=marks.baseline,
         candidate=tags.get("dg-cand") or (foreign[0] if len(foreign) == 1 else None),
-        verify=tags.get("dg-verify"),
+        verification=tags.get("dg-verify"),
         facts=facts,
     )
     ports.store.begin(record, lease)

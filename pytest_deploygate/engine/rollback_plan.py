@@ -21,7 +21,7 @@ FIRST = 20
 
 
 class RollbackPlan(NamedTuple):
-    """From which revision to which. ``to_verify`` is the verification revision of ``to`` if it is known.
+    """From which revision to which. ``to_verification`` is the verification revision of ``to`` if it is known.
 
     ``digest`` and ``config`` are those of ``to``, ``bad_digest`` and ``bad_config`` those of what served, so that
     the release which is left can be told again. ``backup`` is what ``to`` is redeployed from if it is gone.
@@ -29,7 +29,7 @@ class RollbackPlan(NamedTuple):
 
     serving: Traffic
     to: RevisionName
-    to_verify: RevisionName | None = None
+    to_verification: RevisionName | None = None
     digest: str = ""
     config: str = ""
     public: bool = False
@@ -72,13 +72,13 @@ def plan_rollback(
     if snapshot.serving.sole is not None:
         bad = ports.store.promotion_of(ports.environment, snapshot.serving.sole)
     tags = dict(snapshot.traffic.tags)
-    verify = release.verify if release is not None else None
-    if verify is None and tags.get(TAG_PREVIOUS) == wanted:
-        verify = tags.get(TAG_PREVIOUS_VERIFY)
+    verification = release.verification if release is not None else None
+    if verification is None and tags.get(TAG_PREVIOUS) == wanted:
+        verification = tags.get(TAG_PREVIOUS_VERIFY)
     return RollbackPlan(
         serving=snapshot.serving,
         to=wanted,
-        to_verify=verify,
+        to_verification=verification,
         digest=release.digest[:63] if release is not None else "",
         config=release.facts.get("config", "")[:63] if release is not None else "",
         public=snapshot.is_public,

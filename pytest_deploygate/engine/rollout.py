@@ -48,12 +48,12 @@ def new_rollout_id(now: datetime) -> RolloutId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """What was staged: names and URLs. ``verify`` equals ``candidate`` where no verification revision is made."""
+    """What was staged: names and URLs. ``verification`` equals ``candidate`` where no other revision is made."""
 
     candidate: RevisionName
-    verify: RevisionName
+    verification: RevisionName
     candidate_url: str
-    verify_url: str
+    verification_url: str
 
 
 class Rollout(Ledgered):
@@ -167,19 +167,19 @@ class Rollout(Ledgered):
             "uploading", f"{self.package.size_bytes} bytes, {len(self.package.files)} files"
         )
         source: str | None = self.act("upload", lambda: self.ports.target.upload(self.package))
-        verify = None
-        if self.ports.target.spec.has_verify:
-            verify = self._release(Variant.VERIFY, source, deadline)
-            self.update(self.record._replace(verify=verify))
+        verification = None
+        if self.ports.target.spec.has_verification:
+            verification = self._release(Variant.VERIFICATION, source, deadline)
+            self.update(self.record._replace(verification=verification))
             if not snapshot.exists:
                 snapshot = self._pin(self.ports.target.snapshot())
             source = None
-        candidate = self._release(Variant.TWIN, source, deadline)
-        self.update(self.record._replace(candidate=candidate, verify=verify))
+        candidate = self._release(Variant.CANDIDATE, source, deadline)
+        self.update(self.record._replace(candidate=candidate, verification=verification))
         self._note_build(candidate)
-        if verify is not None:
-            self._assert_same_build(verify, candidate)
-        self.staged = self._tag(candidate, verify)
+        if verification is not None:
+            self._assert_same_build(verification, candidate)
+        self.staged = self._tag(candidate, verification)
         self.move(Event.STAGED)
         return self.staged
 
@@ -234,22 +234,22 @@ class Rollout(Ledgered):
             raise TargetRefused(f"the staged revision {candidate} vanished")
         self.note(build=info.image, secrets=_secrets(info))
 
-    def _assert_same_build(self, verify: RevisionName, candidate: RevisionName) -> None:
+    def _assert_same_build(self, verification: RevisionName, candidate: RevisionName) -> None:
         """Both revisions must have one build and differ in exactly the named variables."""
         spec = self.ports.target.spec
-        one, other = self.ports.target.revision(verify), self.ports.target.revision(candidate)
+        one, other = self.ports.target.revision(verification), self.ports.target.revision(candidate)
         if one is None or other is None:
             raise TargetRefused(
-                f"a staged revision vanished: {verify if one is None else candidate}"
+                f"a staged revision vanished: {verification if one is None else candidate}"
             )
         if not one.image or one.image != other.image:
             raise TargetRefused(
-                f"{verify} and {candidate} are not of one build: {one.image!r}, {other.image!r}",
+                f"{verification} and {candidate} are not of one build: {one.image!r}, {other.image!r}",
                 hint="nothing was promoted; deploy again, and report it if it happens again",
             )
         if one.secrets != other.secrets:
             raise TargetRefused(
-                f"{verify} and {candidate} are given different secrets: {_secrets(one)}, {_secrets(other)}",
+                f"{verification} and {candidate} are given different secrets: {_secrets(one)}, {_secrets(other)}",
                 hint="nothing was promoted; deploy again, and report it if it happens again",
             )
         names = set(one.variables) | set(other.variables)
@@ -257,15 +257,15 @@ class Rollout(Ledgered):
         expected = {n for n, v in spec.verify_variables.items() if spec.variables.get(n) != v}
         if differing != expected:
             raise TargetRefused(
-                f"{verify} and {candidate} differ in {sorted(differing)}, expected {sorted(expected)}"
+                f"{verification} and {candidate} differ in {sorted(differing)}, expected {sorted(expected)}"
             )
         self.note(verify_differs_in=",".join(sorted(differing)))
 
-    def _tag(self, candidate: RevisionName, verify: RevisionName | None) -> Staged:
-        base = self._resting_traffic(candidate, verify)
+    def _tag(self, candidate: RevisionName, verification: RevisionName | None) -> Staged:
+        base = self._resting_traffic(candidate, verification)
         tags = {TAG_CANDIDATE: candidate}
-        if verify is not None:
-            tags[TAG_VERIFY] = verify
+        if verification is not None:
+            tags[TAG_VERIFY] = verification
         wanted = self._with_kept_tags(base).with_tags(tags)
         after = self.act(
             "tag",
@@ -278,16 +278,20 @@ class Rollout(Ledgered):
         candidate_url = after.tag_urls[TAG_CANDIDATE]
         return Staged(
             candidate=candidate,
-            verify=verify or candidate,
+            verification=verification or candidate,
             candidate_url=candidate_url,
-            verify_url=after.tag_urls[TAG_VERIFY] if verify is not None else candidate_url,
+            verification_url=after.tag_urls[TAG_VERIFY]
+            if verification is not None
+            else candidate_url,
         )
 
-    def _resting_traffic(self, candidate: RevisionName, verify: RevisionName | None) -> Traffic:
+    def _resting_traffic(
+        self, candidate: RevisionName, verification: RevisionName | None
+    ) -> Traffic:
         """Who has the traffic while the candidate is judged: the baseline, or on a first release its first revision."""
         if self.snapshot.exists:
             return Traffic.of(dict(self.snapshot.serving.shares))
-        return Traffic.of({verify or candidate: 100})
+        return Traffic.of({verification or candidate: 100})
 
     def _with_kept_tags(self, base: Traffic) -> Traffic:
         """``base`` with those of our tags that describe what serves."""
@@ -302,11 +306,11 @@ class Rollout(Ledgered):
             DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`break_off`.
         """
         self.move(Event.CANDIDATE_HELD)
-        candidate, verify = self._candidate(), self.record.verify
+        candidate, verification = self._candidate(), self.record.verification
         tags = {TAG_CANDIDATE: candidate}
-        if verify is not None:
-            tags[TAG_VERIFY] = verify
-        expect = self._resting_traffic(candidate, verify)
+        if verification is not None:
+            tags[TAG_VERIFY] = verification
+        expect = self._resting_traffic(candidate, verification)
         for plan in steps_to(candidate, self.record.baseline, self.ports.settings.steps):
             wanted = self._with_kept_tags(plan).with_tags(tags)
             self.progress("shifting", f"{plan.percent(candidate)} % to {candidate}")

@@ -190,13 +190,16 @@ class Desk:
             replace(
                 base,
                 candidate=Endpoint(
-                    url=staged.verify_url, revision=staged.verify, token=token, may_write=True
-                ),
-                twin=Endpoint(
                     url=staged.candidate_url,
                     revision=staged.candidate,
                     token=token,
-                    may_write=False,
+                    may_write=staged.verification == staged.candidate,
+                ),
+                verification=Endpoint(
+                    url=staged.verification_url,
+                    revision=staged.verification,
+                    token=token,
+                    may_write=True,
                 ),
                 live=Endpoint(
                     url=snapshot.url, revision=serving or "", token=token, may_write=False
@@ -228,15 +231,17 @@ class Desk:
         revision = snapshot.baseline or ""
         live = Endpoint(url=snapshot.url, revision=revision, token=token, may_write=False)
         verify = dict(snapshot.traffic.tags).get(TAG_LIVE_VERIFY)
-        candidate: Endpoint | None = None
+        verification: Endpoint | None = None
         if verify is not None:
-            candidate = Endpoint(
+            verification = Endpoint(
                 url=snapshot.tag_urls[TAG_LIVE_VERIFY], revision=verify, token=token, may_write=True
             )
-        elif not self.environment.spec.has_verify:
-            candidate = replace(live, may_write=True)
+        elif not self.environment.spec.has_verification:
+            verification = replace(live, may_write=True)
         return self._connected(
-            replace(self.configuration_only(phase), candidate=candidate, twin=live, live=live)
+            replace(
+                self.configuration_only(phase), candidate=live, verification=verification, live=live
+            )
         )
 
     def _connected(self, deployment: Deployment) -> Deployment:
@@ -274,7 +279,7 @@ def _previous(target: Target, snapshot: Snapshot) -> Previous:
 
 def _tokens_of(deployment: Deployment) -> list[str]:
     """What checks could show by mistake."""
-    endpoints = (deployment.candidate, deployment.twin, deployment.live)
+    endpoints = (deployment.candidate, deployment.verification, deployment.live)
     tokens = [deployment.access_token, *(e.token for e in endpoints if e is not None)]
     return [token.reveal() for token in tokens if token is not None]
 
@@ -289,10 +294,10 @@ def configuration_of(environment: Environment, phase: Phase, memory: str) -> Dep
         region=spec.region,
         project=spec.project,
         candidate=None,
-        twin=None,
+        verification=None,
         live=None,
-        verify_variables=spec.variables_of(Variant.VERIFY),
-        production_variables=spec.variables_of(Variant.TWIN),
+        verify_variables=spec.variables_of(Variant.VERIFICATION),
+        production_variables=spec.variables_of(Variant.CANDIDATE),
         memory_mb=memory_mb(memory),
         timeout_s=spec.timeout_s,
         services=dict(environment.services),

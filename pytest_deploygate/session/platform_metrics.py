@@ -70,13 +70,13 @@ class Statistics:
         self, phase: Phase, deployment: Deployment
     ) -> list[tuple[RevisionName, frozenset[str] | None]]:
         """Revisions to ask about, each with the names that count; None for all."""
-        live, candidate = deployment.live, deployment.candidate
+        live, verification = deployment.live, deployment.verification
         found: dict[RevisionName, frozenset[str] | None] = {}
         if phase is Phase.LIVE and live is not None and live.revision:
             found[RevisionName(live.revision)] = None
-        if candidate is not None and candidate.revision:
+        if verification is not None and verification.revision:
             names = _OF_ONE_BUILD if phase is Phase.LIVE else self._needed(phase)
-            found.setdefault(RevisionName(candidate.revision), names)
+            found.setdefault(RevisionName(verification.revision), names)
         return list(found.items())
 
     def _needed(self, phase: Phase) -> frozenset[str]:

@@ -49,11 +49,11 @@ def commands(
     result = [f"export CLOUDSDK_CORE_PROJECT={shlex.quote(spec.project)}"]
     if exists and baseline is not None:
         result.append(_says("keep the traffic where it is", _move(spec, service, baseline)))
-    if spec.has_verify:
-        text = deploy(spec, Variant.VERIFY, cwd=cwd, is_private=is_first)
+    if spec.has_verification:
+        text = deploy(spec, Variant.VERIFICATION, cwd=cwd, is_private=is_first)
         result.append(_says("the verification revision, without traffic", text))
         result += [_newest(spec, service, "VERIFY"), _tag(spec, service, TAG_VERIFY, "VERIFY")]
-    text = deploy(spec, Variant.TWIN, cwd=cwd, is_private=is_first)
+    text = deploy(spec, Variant.CANDIDATE, cwd=cwd, is_private=is_first)
     result.append(_says("the candidate, without traffic", text))
     result += [
         _newest(spec, service, "CANDIDATE"),

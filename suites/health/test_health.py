@@ -1,6 +1,6 @@
 """The revision answers, keeps the contract, shows nothing of its inside, and is the one that is to be judged.
 
-Everything here writes nothing. It is asked of the verification revision and of its twin, which would be promoted.
+Everything here writes nothing. It is asked of the verification revision and of the candidate, which would be promoted.
 """
 
 import statistics
@@ -27,7 +27,7 @@ BROKEN_BODIES = (
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
-@pytest.fixture(params=["candidate", "twin"])
+@pytest.fixture(params=["verification", "candidate"])
 def endpoint(request: pytest.FixtureRequest, deployment: Deployment) -> Endpoint:
     found: Endpoint | None = getattr(deployment, request.param)
     assert found is not None, f"there is no {request.param}"
@@ -62,8 +62,8 @@ def test_head_is_not_allowed(probe: Probe) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
-def test_other_methods_are_not_allowed(candidate: Probe, method: str) -> None:
-    answer = candidate.request(method)
+def test_other_methods_are_not_allowed(verification: Probe, method: str) -> None:
+    answer = verification.request(method)
     assert is_contract_error(answer, 405, "Method Not Allowed"), answer
 
 
@@ -86,13 +86,13 @@ def test_answers_are_json_and_keep_the_contract(probe: Probe) -> None:
         assert contract_violations(answer) == ()
 
 
-def test_empty_upload_is_refused(candidate: Probe) -> None:
-    empty = candidate.post(files={"invoice_file": ("empty.pdf", b"", "application/pdf")})
+def test_empty_upload_is_refused(verification: Probe) -> None:
+    empty = verification.post(files={"invoice_file": ("empty.pdf", b"", "application/pdf")})
     assert is_contract_error(empty, 400, "Empty file received"), empty
 
 
-def test_upload_under_another_name_is_refused(candidate: Probe) -> None:
-    other = candidate.post(files={"document": ("a.pdf", b"%PDF-1.4", "application/pdf")})
+def test_upload_under_another_name_is_refused(verification: Probe) -> None:
+    other = verification.post(files={"document": ("a.pdf", b"%PDF-1.4", "application/pdf")})
     assert is_contract_error(other, 400, "Missing invoice_file or file_url"), other
 
 

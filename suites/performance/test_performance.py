@@ -48,31 +48,31 @@ def used(
     """What the platform says of the verification revision after it has worked."""
     assert series
     assert at_once
-    assert deployment.candidate is not None
+    assert deployment.verification is not None
     if not deployment.statistics_url:
         pytest.skip(NO_STATISTICS)
-    return LocalStatistics(deployment.statistics_url, deployment.candidate.revision).read()
+    return LocalStatistics(deployment.statistics_url, deployment.verification.revision).read()
 
 
 @pytest.fixture(scope="module")
-def at_once(poster: Poster, candidate: Probe) -> tuple[tuple[Answer, ...], tuple[SheetRow, ...]]:
+def at_once(poster: Poster, verification: Probe) -> tuple[tuple[Answer, ...], tuple[SheetRow, ...]]:
     """Eight documents at once: the answers, and all rows that the sheet gained."""
 
     def act() -> tuple[Answer, ...]:
         with ThreadPoolExecutor(SENDERS) as pool:
-            return tuple(pool.map(lambda name: upload(name).send(candidate), AT_ONCE))
+            return tuple(pool.map(lambda name: upload(name).send(verification), AT_ONCE))
 
     answers, rows, _ = poster.gain(AT_ONCE, act)
     return answers, rows
 
 
 @pytest.fixture(scope="module")
-def cheap_errors(candidate: Probe) -> int:
+def cheap_errors(verification: Probe) -> int:
     """How many of the cheap requests were answered otherwise than the contract says, or not at all."""
 
     def is_wrong(number: int) -> bool:
         try:
-            answer = candidate.get() if number % 2 else candidate.post(json_body={})
+            answer = verification.get() if number % 2 else verification.post(json_body={})
         except ProbeFailed:
             return True
         return answer.status != (405 if number % 2 else 400)

@@ -33,8 +33,8 @@ def used(deployment: Deployment, live: Probe, order: Posting) -> tuple[RevisionS
     if not deployment.statistics_url:
         pytest.skip(NO_STATISTICS)
     assert deployment.live is not None
-    assert deployment.candidate is not None
-    names = dict.fromkeys((deployment.live.revision, deployment.candidate.revision))
+    assert deployment.verification is not None
+    names = dict.fromkeys((deployment.live.revision, deployment.verification.revision))
     return tuple(LocalStatistics(deployment.statistics_url, name).read() for name in names)
 
 

@@ -115,13 +115,15 @@ def test_unusual_but_good_url_is_fetched(poster: Poster, documents: FileHost, ki
     assert posting.is_faithful()
 
 
-def test_slow_document_is_waited_for(poster: Poster, candidate: Probe, documents: FileHost) -> None:
+def test_slow_document_is_waited_for(
+    poster: Poster, verification: Probe, documents: FileHost
+) -> None:
     held = documents.held(FILE)
     call = url_call(header_sets()["webhooks_post_json"], held.url)
     answers: list[Answer] = []
 
     def act() -> Answer:
-        sender = threading.Thread(target=lambda: answers.append(call.send(candidate)))
+        sender = threading.Thread(target=lambda: answers.append(call.send(verification)))
         sender.start()
         has_arrived = held.arrived.wait(20)
         was_early = bool(answers)
@@ -144,7 +146,7 @@ def test_second_delivery_is_whole_or_refused(poster: Poster, measure: Callable[.
     assert second.is_faithful() or second.rows == ()
 
 
-def test_call_for_production_is_not_made_by_a_check(twin: Probe) -> None:
+def test_call_for_production_is_not_made_by_a_check(candidate: Probe) -> None:
     """The guard that keeps checks from writing to production holds for Zapier's calls too."""
     with pytest.raises(WouldWrite):
-        upload(SMALL).send(twin)
+        upload(SMALL).send(candidate)

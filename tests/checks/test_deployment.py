@@ -16,14 +16,11 @@ FULL = Deployment(
     region="us-central1",
     project="p",
     source="fixtures/process_invoice",
-    candidate=Endpoint(
+    verification=Endpoint(
         url="https://v---f.a.run.app", revision="f-2-v", token=Secret("planted-1"), may_write=True
     ),
-    twin=Endpoint(url="https://c---f.a.run.app", revision="f-3-c", token=Secret("planted-1")),
+    candidate=Endpoint(url="https://c---f.a.run.app", revision="f-3-c", token=Secret("planted-1")),
     live=Endpoint(url="https://f.a.run.app"),
-    candidate_revision="f-2-v",
-    twin_revision="f-3-c",
-    live_revision="f-1-a",
     verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "TEST"},
     production_variables={"GOOGLE_SHEETS_SHEET_NAME": "Update 20230525"},
     memory_mb=1024,
@@ -49,7 +46,7 @@ def test_tokens_are_in_the_json_and_nowhere_else() -> None:
     assert FULL.to_json().count("planted-1") == 2
 
 
-@pytest.mark.parametrize("change", [{"phase": "later"}, {"candidate": "x"}, {"services": None}])
+@pytest.mark.parametrize("change", [{"phase": "later"}, {"verification": "x"}, {"services": None}])
 def test_damaged_json_is_refused_without_showing_it(change: dict[str, object]) -> None:
     broken = json.dumps(json.loads(FULL.to_json()) | change)
     for text in (broken, "{", "[]", "{}"):

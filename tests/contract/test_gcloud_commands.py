@@ -60,7 +60,7 @@ def served(traffic: Traffic) -> Snapshot:
 
 
 def test_production_is_deployed_by_the_command_that_was_typed_by_hand() -> None:
-    made = gcloud_commands.deploy(PRODUCTION, Variant.TWIN, cwd=Path(PRODUCTION.source))
+    made = gcloud_commands.deploy(PRODUCTION, Variant.CANDIDATE, cwd=Path(PRODUCTION.source))
     assert words(made) == words(AS_TYPED_BY_HAND)
     assert shlex.split(made.replace("\\\n", "")) == ["gcloud", *words(AS_TYPED_BY_HAND)[0]]
     # the same words in the same lines, but for the quotes that a value does not need
@@ -91,7 +91,7 @@ def test_deploy_names_everything_that_the_settings_name() -> None:
         },
     )
     account = "projects/freckled-hen-analytics/serviceAccounts/build@p.iam.gserviceaccount.com"
-    [made] = words(gcloud_commands.deploy(spec, Variant.TWIN, cwd=HERE))
+    [made] = words(gcloud_commands.deploy(spec, Variant.CANDIDATE, cwd=HERE))
     assert made[-14:] == [
         "--set-secrets=A=a:3,B=projects/other/secrets/b:latest",
         "--cpu=2",
@@ -115,7 +115,9 @@ def test_deploy_names_everything_that_the_settings_name() -> None:
     ("memory", "shown"), [("1Gi", "1GiB"), ("256M", "256MB"), ("512Mi", "512MiB"), ("2G", "2GB")]
 )
 def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
-    [made] = words(gcloud_commands.deploy(SPEC._replace(memory=memory), Variant.TWIN, cwd=HERE))
+    [made] = words(
+        gcloud_commands.deploy(SPEC._replace(memory=memory), Variant.CANDIDATE, cwd=HERE)
+    )
     assert f"--memory={shown}" in made
 
 
@@ -125,7 +127,7 @@ def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
 )
 def test_source_is_relative_to_where_it_is_pasted(source: Path, shown: str) -> None:
     [made] = words(
-        gcloud_commands.deploy(SPEC._replace(source=str(source)), Variant.TWIN, cwd=HERE)
+        gcloud_commands.deploy(SPEC._replace(source=str(source)), Variant.CANDIDATE, cwd=HERE)
     )
     assert f"--source={shown}" in made
 
@@ -152,7 +154,7 @@ def test_pairs_are_read_back_as_they_were(pairs: dict[str, str]) -> None:
 )
 def test_values_survive_the_shell(value: str) -> None:
     spec = SPEC._replace(variables={"A": value, "B": "2"})
-    [made] = words(gcloud_commands.deploy(spec, Variant.TWIN, cwd=HERE))
+    [made] = words(gcloud_commands.deploy(spec, Variant.CANDIDATE, cwd=HERE))
     [given_to_gcloud] = [w.partition("=")[2] for w in made if w.startswith("--set-env-vars=")]
     assert read_as_gcloud(given_to_gcloud) == {"A": value, "B": "2"}
 

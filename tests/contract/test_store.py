@@ -268,7 +268,7 @@ def test_record_comes_back_whole(opener: Opener) -> None:
         ended_at=NOON + timedelta(microseconds=1),
         baseline=R1,
         candidate=R2,
-        verify=R3,
+        verification=R3,
         serving=R2,
         reason_code="gates",
         reason="héalth ✓ 'quoted' \"double\"\n",
@@ -282,7 +282,7 @@ def test_record_comes_back_whole(opener: Opener) -> None:
     )
     store.begin(record, lease)
     assert opener().rollout(record.rollout_id) == record
-    changed = record._replace(state=State.FINALISING, ended_at=None, verify=None, facts={})
+    changed = record._replace(state=State.FINALISING, ended_at=None, verification=None, facts={})
     store.save(changed, lease)
     assert opener().rollout(record.rollout_id) == changed
 

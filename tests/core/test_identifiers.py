@@ -116,7 +116,7 @@ def test_gate_is_strict_unless_told_otherwise() -> None:
     ("kind", "words"),
     [
         (EntryKind, "intent observed moved"),
-        (Variant, "verify twin"),
+        (Variant, "verification candidate"),
         (CheckState, "passed failed error skipped xfailed xpassed flaky crashed not_run"),
         (ReportOutcome, "passed failed skipped rerun"),
         (Outcome, "PASSED FAILED UNKNOWN"),
@@ -159,12 +159,12 @@ def test_verification_revision_differs_in_the_named_variables() -> None:
         variables={"SHEET": "production", "A": "1"},
         verify_variables={"SHEET": "TEST"},
     )
-    assert spec.variables_of(Variant.TWIN) == {"SHEET": "production", "A": "1"}
-    assert spec.variables_of(Variant.VERIFY) == {"SHEET": "TEST", "A": "1"}
-    assert spec.has_verify
+    assert spec.variables_of(Variant.CANDIDATE) == {"SHEET": "production", "A": "1"}
+    assert spec.variables_of(Variant.VERIFICATION) == {"SHEET": "TEST", "A": "1"}
+    assert spec.has_verification
     assert not FunctionSpec(
         function="f", project="p", region="r", runtime="x", entry_point="f", source="/s"
-    ).has_verify
+    ).has_verification
 
 
 def test_baseline_is_what_serves_alone() -> None:

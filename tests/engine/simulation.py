@@ -235,7 +235,7 @@ class World:
         """
         if change.cause != "delete_function":
             return False
-        has_name = any(r.candidate or r.verify for r in self.store.peek_all())
+        has_name = any(r.candidate or r.verification for r in self.store.peek_all())
         return not has_name or self.faults.fired[-1][1] == "target.delete_function"
 
     def _may_serve(self, revision: RevisionName) -> None:

@@ -234,7 +234,7 @@ def test_tidying_up_is_repeated_by_the_next_recovery() -> None:
     assert "unfinished" in ended.record.facts
     world.recover()
     tags = dict(world.cloud.peek().traffic.tags)
-    assert tags == {"dg-live": ended.record.verify, "dg-prev": FIRST}
+    assert tags == {"dg-live": ended.record.verification, "dg-prev": FIRST}
     assert world.cloud.peek().marks.baseline == ended.record.candidate
     world.check_settled()
 
@@ -276,13 +276,13 @@ def change(cloud: Cloud, name: RevisionName, **fields: object) -> None:
         (other_secret, "given different secrets"),
     ],
 )
-@pytest.mark.parametrize("which", ["verify", "candidate"])
+@pytest.mark.parametrize("which", ["verification", "candidate"])
 def test_candidate_that_is_not_what_was_judged_is_refused(
     which: str, tamper: object, why: str
 ) -> None:
     world = World(Scenario(name="second", verify=True))
     rollout = observed(world)
-    names = {"verify": RevisionName("svc-00002"), "candidate": RevisionName("svc-00003")}
+    names = {"verification": RevisionName("svc-00002"), "candidate": RevisionName("svc-00003")}
 
     def hear(step: str, detail: str) -> None:
         if step == "started" and names["candidate"] in detail:
@@ -297,9 +297,9 @@ def test_candidate_that_is_not_what_was_judged_is_refused(
     assert world.serves_baseline()
 
 
-@pytest.mark.parametrize("has_verify", [True, False])
-def test_build_and_versions_of_secrets_are_recorded(has_verify: bool) -> None:
-    world = World(Scenario(name="second", verify=has_verify))
+@pytest.mark.parametrize("has_verification", [True, False])
+def test_build_and_versions_of_secrets_are_recorded(has_verification: bool) -> None:
+    world = World(Scenario(name="second", verify=has_verification))
     rollout = observed(world)
 
     def hear(step: str, detail: str) -> None:
@@ -312,7 +312,7 @@ def test_build_and_versions_of_secrets_are_recorded(has_verify: bool) -> None:
     rollout.stage()
     assert rollout.record.facts["secrets"] == "KEY=key:8"
     assert rollout.record.facts["build"].startswith("image")
-    assert rollout.record.facts.get("verify_differs_in") == ("SHEET" if has_verify else None)
+    assert rollout.record.facts.get("verify_differs_in") == ("SHEET" if has_verification else None)
 
 
 def test_rollback_that_does_not_get_through_within_its_budget_strands_the_rollout() -> None:
@@ -390,7 +390,7 @@ def test_nothing_is_judged_while_a_tag_still_leads_to_what_serves() -> None:
     world.faults.on("target.shift_traffic", Fault.LAG)  # the call that sets the tags
     staged = rollout.stage()
     assert world.cloud.answer(staged.candidate_url) == staged.candidate
-    assert world.cloud.answer(staged.verify_url) == staged.verify
+    assert world.cloud.answer(staged.verification_url) == staged.verification
     assert world.faults.calls.count("target.answering_revision") > LAGGING_ANSWERS
 
 

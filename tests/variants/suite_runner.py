@@ -1,8 +1,8 @@
 """Runs the suites against any function without a rollout: a pytest plugin, used by the tests of this folder.
 
 ``JUDGED_SOURCE`` names the function's folder, ``JUDGED_SHEETS`` the Sheets API. It offers the fixtures that the plugin
-offers (``deployment``, ``candidate``, ``twin``, ``live``, ``measure``), with one process of the function that writes
-to a tab for tests and one that is configured as production is.
+offers (``deployment``, ``candidate``, ``verification``, ``live``, ``measure``), with one process of the function that
+writes to a tab for tests and one that is configured as production is.
 """
 
 import json
@@ -117,24 +117,24 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         judged, process = stack.enter_context(
             running(source, verify | extra | {"K_REVISION": VERIFY})
         )
-        twin, twin_process, twin_name = judged, process, VERIFY
+        candidate, candidate_process, candidate_name = judged, process, VERIFY
         if not request.config.getoption("--judged-alone"):
-            twin_name = TWIN
-            twin, twin_process = stack.enter_context(
+            candidate_name = TWIN
+            candidate, candidate_process = stack.enter_context(
                 running(source, production | extra | {"K_REVISION": TWIN})
             )
         start = stack.enter_context(serving())
 
         def statistics(asked: Asked) -> Reply:
-            of = process if VERIFY in asked.path else twin_process
+            of = process if VERIFY in asked.path else candidate_process
             document = {"memory_mb": {"peak": _memory_mb(of)}, "memory_kills": 0}
             return Reply(body=json.dumps(document).encode())
 
         yield replace(
             known,
-            candidate=Endpoint(url=judged, revision=VERIFY, may_write=True),
-            twin=Endpoint(url=twin, revision=twin_name),
-            live=Endpoint(url=twin, revision=twin_name),
+            verification=Endpoint(url=judged, revision=VERIFY, may_write=True),
+            candidate=Endpoint(url=candidate, revision=candidate_name),
+            live=Endpoint(url=candidate, revision=candidate_name),
             services={"sheets": sheets},
             statistics_url=start(statistics).url,
         )
@@ -147,15 +147,15 @@ def _probe(endpoint: Endpoint | None) -> Probe:
 
 
 @pytest.fixture(scope="session")
-def candidate(deployment: Deployment) -> Probe:
+def verification(deployment: Deployment) -> Probe:
     """As the plugin's."""
-    return _probe(deployment.candidate)
+    return _probe(deployment.verification)
 
 
 @pytest.fixture(scope="session")
-def twin(deployment: Deployment) -> Probe:
+def candidate(deployment: Deployment) -> Probe:
     """As the plugin's."""
-    return _probe(deployment.twin)
+    return _probe(deployment.candidate)
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def _traffic(snapshot: Snapshot, spec: FunctionSpec, steps: tuple[int, ...]) -> 
     """Who would have which traffic when; CANDIDATE and VERIFICATION have no names yet."""
     candidate, baseline = RevisionName("CANDIDATE"), snapshot.baseline
     tags = {TAG_CANDIDATE: candidate}
-    if spec.has_verify:
+    if spec.has_verification:
         tags[TAG_VERIFY] = RevisionName("VERIFICATION")
     if not snapshot.exists:
         yield "traffic now: none, it would be the first release; it stays closed until it is judged"

@@ -82,7 +82,7 @@ def labs(
                 home=home,
                 service=staged.snapshot.service,
                 baseline=baseline,
-                verify=staged.verify,
+                verification=staged.verification,
                 candidate=staged.candidate,
             )
         return made[name]

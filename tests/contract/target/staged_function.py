@@ -103,7 +103,7 @@ def last_call(driver: Driver) -> int:
 class Staged:
     """Two revisions beside what serves."""
 
-    verify: RevisionName
+    verification: RevisionName
     candidate: RevisionName
     snapshot: Snapshot
 
@@ -119,16 +119,16 @@ def stage(target: CloudFunctionsTarget, rollout: RolloutId = ROLLOUT) -> Staged:
     if before.exists:
         target.pin(before, marks)
     source = target.upload(target.package())
-    operation = target.begin_release(Variant.VERIFY, source, marks)
-    verify = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
+    operation = target.begin_release(Variant.VERIFICATION, source, marks)
+    verification = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
     if not before.exists:
         target.pin(target.snapshot(), marks)
-    operation = target.begin_release(Variant.TWIN, None, marks)
+    operation = target.begin_release(Variant.CANDIDATE, None, marks)
     candidate = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
-    resting = Traffic.of({before.baseline or verify: 100})
-    tags = {TAG_CANDIDATE: candidate, TAG_VERIFY: verify}
+    resting = Traffic.of({before.baseline or verification: 100})
+    tags = {TAG_CANDIDATE: candidate, TAG_VERIFY: verification}
     after = target.shift_traffic(resting.with_tags(tags), expect=resting)
-    return Staged(verify=verify, candidate=candidate, snapshot=after)
+    return Staged(verification=verification, candidate=candidate, snapshot=after)
 
 
 def release(target: CloudFunctionsTarget) -> RevisionName:
@@ -153,14 +153,14 @@ class Lab:
     home: Path
     service: str
     baseline: RevisionName
-    verify: RevisionName
+    verification: RevisionName
     candidate: RevisionName
 
     @property
     def at_baseline(self) -> Traffic:
         """All traffic to the baseline, the candidate's tags in place."""
         return Traffic.of(
-            {self.baseline: 100}, {TAG_CANDIDATE: self.candidate, TAG_VERIFY: self.verify}
+            {self.baseline: 100}, {TAG_CANDIDATE: self.candidate, TAG_VERIFY: self.verification}
         )
 
     @property
@@ -198,7 +198,7 @@ class Lab:
             traffic=[
                 run_v2.TrafficTarget(type_=kind, revision=self.baseline, percent=100),
                 run_v2.TrafficTarget(type_=kind, revision=self.candidate, tag=TAG_CANDIDATE),
-                run_v2.TrafficTarget(type_=kind, revision=self.verify, tag=TAG_VERIFY),
+                run_v2.TrafficTarget(type_=kind, revision=self.verification, tag=TAG_VERIFY),
             ],
             labels={"team": "billing"},
         )

@@ -145,10 +145,12 @@ def test_a_function_lives_as_planned(place: Place) -> None:
     assert not first.snapshot.is_public
     assert first.snapshot.service.endswith(f"/services/{FUNCTION.replace('_', '-')}")
     same_build(target, first)
-    target.shift_traffic(Traffic.of({first.candidate: 100}), expect=Traffic.of({first.verify: 100}))
+    target.shift_traffic(
+        Traffic.of({first.candidate: 100}), expect=Traffic.of({first.verification: 100})
+    )
     target.set_public(True)
     done = Marks(baseline=first.candidate, digest="d1", config="c1")
-    tags = {TAG_LIVE_VERIFY: first.verify}
+    tags = {TAG_LIVE_VERIFY: first.verification}
     served = target.shift_traffic(
         Traffic.of({LATEST: 100}, tags), expect=Traffic.of({first.candidate: 100}), marks=done
     )
@@ -164,7 +166,7 @@ def test_a_function_lives_as_planned(place: Place) -> None:
     same_build(target, second)
     assert answers(target, second.snapshot.url, first.candidate)
     assert answers(target, second.snapshot.tag_urls[TAG_CANDIDATE], second.candidate)
-    assert answers(target, second.snapshot.tag_urls[TAG_VERIFY], second.verify)
+    assert answers(target, second.snapshot.tag_urls[TAG_VERIFY], second.verification)
 
     resting = Traffic.of({first.candidate: 100})
     promoted = target.shift_traffic(
@@ -178,8 +180,8 @@ def test_a_function_lives_as_planned(place: Place) -> None:
     known = {"request_count", "request_count_2xx", "error_rate", "processing_time_s"}
     assert known | {"memory_usage_mb", "memory_kills"} <= tells_of(place.metrics, first.candidate)
 
-    target.delete_revision(second.verify)
-    assert target.revision(second.verify) is None
+    target.delete_revision(second.verification)
+    assert target.revision(second.verification) is None
     restored = target.await_release(
         target.begin_restore(backup), progress=quietly, budget_s=BUDGET_S
     )
@@ -190,10 +192,13 @@ def test_a_function_lives_as_planned(place: Place) -> None:
 
 
 def same_build(target: CloudFunctionsTarget, staged: Staged) -> None:
-    verify, candidate = target.revision(staged.verify), target.revision(staged.candidate)
-    assert verify is not None
+    verification, candidate = (
+        target.revision(staged.verification),
+        target.revision(staged.candidate),
+    )
+    assert verification is not None
     assert candidate is not None
-    assert verify.image == candidate.image != ""
-    names = verify.variables.keys() | candidate.variables.keys()
-    differing = {n for n in names if verify.variables.get(n) != candidate.variables.get(n)}
+    assert verification.image == candidate.image != ""
+    names = verification.variables.keys() | candidate.variables.keys()
+    differing = {n for n in names if verification.variables.get(n) != candidate.variables.get(n)}
     assert differing == {"SHEET"}

@@ -42,7 +42,7 @@ MARKS = Marks(rollout=ROLLOUT)
 
 
 def begin(target: CloudFunctionsTarget) -> str:
-    return target.begin_release(Variant.VERIFY, target.upload(target.package()), MARKS)
+    return target.begin_release(Variant.VERIFICATION, target.upload(target.package()), MARKS)
 
 
 def wait(target: CloudFunctionsTarget, operation: str, budget_s: float = BUDGET_S) -> RevisionName:
@@ -51,7 +51,7 @@ def wait(target: CloudFunctionsTarget, operation: str, budget_s: float = BUDGET_
 
 def same_build_again(lab: Lab) -> str:
     """Ask for another revision of the candidate's build; costs no build."""
-    return lab.target.begin_release(Variant.TWIN, None, MARKS)
+    return lab.target.begin_release(Variant.CANDIDATE, None, MARKS)
 
 
 # -- builds and starts, for real -------------------------------------------------------------------
@@ -94,7 +94,7 @@ def test_what_serves_goes_on_when_its_successor_does_not_start(
     with pytest.raises(StartFailed, match="nothing_of_this_name"):
         wait(broken, begin(broken))
     snapshot = broken.snapshot()
-    assert snapshot.serving.sole == staged.verify
+    assert snapshot.serving.sole == staged.verification
     assert snapshot.is_settled
     assert snapshot.latest_ready == staged.candidate != snapshot.latest_created
     info = broken.revision(snapshot.latest_created or RevisionName(""))
@@ -304,7 +304,7 @@ def test_a_busy_function_is_said(lab: Lab) -> None:
     operation = same_build_again(lab)
     other = Marks(rollout=None)
     with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
-        lab.again().begin_release(Variant.TWIN, None, other)
+        lab.again().begin_release(Variant.CANDIDATE, None, other)
     assert wait(lab.target, operation)
 
 
@@ -359,7 +359,7 @@ def test_an_update_that_never_arrived_is_unknown_and_not_repeated(lab: Lab) -> N
     lab.driver.fault(**UPDATE, drop="before", times=None)
     marks = Marks(rollout=ROLLOUT, config="another")
     with pytest.raises(OutcomeUnknown):
-        lab.target.begin_release(Variant.TWIN, None, marks)
+        lab.target.begin_release(Variant.CANDIDATE, None, marks)
     assert sum(c["method"] == "PATCH" for c in lab.driver.calls(after=before)) == 1
 
 

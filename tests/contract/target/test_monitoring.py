@@ -254,7 +254,7 @@ def test_what_is_younger_than_the_lag_is_not_told(lab: Lab) -> None:
 
 
 def test_a_revision_that_was_never_asked_has_no_rate(lab: Lab) -> None:
-    found = values(on(lab, lab.verify))
+    found = values(on(lab, lab.verification))
     assert {"request_count", "error_rate", "processing_time_s"}.isdisjoint(found)
 
 

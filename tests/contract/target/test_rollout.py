@@ -55,7 +55,7 @@ def test_a_first_release_is_closed_until_it_is_opened(
     assert token is not None
     headers = {"Authorization": f"Bearer {token.reveal()}"}
     assert requests.get(url, headers=headers, timeout=20).json()["SHEET"] == "staging"
-    assert target.answering_revision(url) == staged.verify
+    assert target.answering_revision(url) == staged.verification
     promoted = target.shift_traffic(
         Traffic.of({staged.candidate: 100}), expect=staged.snapshot.serving
     )
@@ -87,19 +87,22 @@ def test_a_second_release_takes_no_traffic(lab: Lab) -> None:
     assert lab.serving() == {lab.baseline}
     assert snapshot.serving == lab.at_baseline
     assert lab.target.answering_revision(snapshot.tag_urls[TAG_CANDIDATE]) == lab.candidate
-    assert lab.target.answering_revision(snapshot.tag_urls[TAG_VERIFY]) == lab.verify
+    assert lab.target.answering_revision(snapshot.tag_urls[TAG_VERIFY]) == lab.verification
     assert snapshot.is_settled
 
 
 def test_both_revisions_have_one_build_and_differ_in_the_named_variables(lab: Lab) -> None:
-    verify, candidate = lab.target.revision(lab.verify), lab.target.revision(lab.candidate)
-    assert verify is not None
+    verification, candidate = (
+        lab.target.revision(lab.verification),
+        lab.target.revision(lab.candidate),
+    )
+    assert verification is not None
     assert candidate is not None
-    assert verify.is_ready
+    assert verification.is_ready
     assert candidate.is_ready
-    assert verify.image == candidate.image != ""
+    assert verification.image == candidate.image != ""
     assert candidate.variables == {"SHEET": "production", "MODE": "a, b=c"}
-    assert verify.variables == {"SHEET": "staging", "MODE": "a, b=c"}
+    assert verification.variables == {"SHEET": "staging", "MODE": "a, b=c"}
 
 
 def test_a_revision_that_does_not_exist_is_none(lab: Lab) -> None:
@@ -156,13 +159,13 @@ def test_traffic_follows_the_latest_again(lab: Lab) -> None:
     lab.promote()
     marks = Marks(baseline=lab.candidate, digest="d", config="c")
     after = lab.target.shift_traffic(
-        Traffic.of({LATEST: 100}, {TAG_LIVE_VERIFY: lab.verify}),
+        Traffic.of({LATEST: 100}, {TAG_LIVE_VERIFY: lab.verification}),
         expect=Traffic.of({lab.candidate: 100}),
         marks=marks,
     )
     assert after.traffic.shares == ((LATEST, 100),)
     assert after.serving.sole == lab.candidate
-    assert dict(after.traffic.tags) == {TAG_LIVE_VERIFY: lab.verify}
+    assert dict(after.traffic.tags) == {TAG_LIVE_VERIFY: lab.verification}
     assert after.marks == marks
 
 
@@ -190,7 +193,7 @@ def test_an_update_keeps_labels_and_variables_of_the_platform(
 def release_one(target: CloudFunctionsTarget) -> RevisionName:
     """One revision from source, without a verification revision."""
     source = target.upload(target.package())
-    operation = target.begin_release(Variant.TWIN, source, Marks(rollout=ROLLOUT))
+    operation = target.begin_release(Variant.CANDIDATE, source, Marks(rollout=ROLLOUT))
     return target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
 
 
@@ -218,14 +221,14 @@ def test_secrets_reach_the_function_and_not_the_description(
 
 def test_a_twin_without_a_function_is_refused(new_target: NewTarget) -> None:
     with pytest.raises(TargetRefused, match="is gone"):
-        new_target().begin_release(Variant.TWIN, None, Marks())
+        new_target().begin_release(Variant.CANDIDATE, None, Marks())
 
 
 def test_progress_names_the_stages(new_target: NewTarget) -> None:
     target = new_target()
     lines: list[str] = []
     source = target.upload(target.package())
-    operation = target.begin_release(Variant.VERIFY, source, Marks())
+    operation = target.begin_release(Variant.VERIFICATION, source, Marks())
     target.await_release(operation, progress=lines.append, budget_s=BUDGET_S)
     assert lines[-1] == "revision: done"
     assert "build: done" in lines
@@ -238,7 +241,7 @@ def test_another_process_finds_the_operation_and_waits_for_it(
     target = new_target()
     source = target.upload(target.package())
     driver.fault(method="POST", path="/functions$", operation={"kind": "slow", "slow_s": 1.0})
-    operation = target.begin_release(Variant.VERIFY, source, Marks())
+    operation = target.begin_release(Variant.VERIFICATION, source, Marks())
     other = new_target()
     assert other.find_operation() == operation
     revision = other.await_release(operation, progress=quietly, budget_s=BUDGET_S)
@@ -252,7 +255,7 @@ def test_another_process_finds_the_operation_and_waits_for_it(
 def test_a_revision_with_a_tag_is_not_deleted(lab: Lab) -> None:
     before = last_call(lab.driver)
     with pytest.raises(TargetRefused, match="has traffic or a tag"):
-        lab.target.delete_revision(lab.verify)
+        lab.target.delete_revision(lab.verification)
     with pytest.raises(TargetRefused, match="has traffic or a tag"):
         lab.target.delete_revision(lab.baseline)
     assert not any(c["method"] == "DELETE" for c in lab.driver.calls(after=before))
@@ -262,11 +265,11 @@ def test_a_revision_without_traffic_and_tag_is_deleted(new_target: NewTarget) ->
     target = new_target()
     staged = stage(target)
     target.shift_traffic(
-        Traffic.of({staged.candidate: 100}), expect=Traffic.of({staged.verify: 100})
+        Traffic.of({staged.candidate: 100}), expect=Traffic.of({staged.verification: 100})
     )
-    target.delete_revision(staged.verify)
-    assert target.revision(staged.verify) is None
-    target.delete_revision(staged.verify)
+    target.delete_revision(staged.verification)
+    assert target.revision(staged.verification) is None
+    target.delete_revision(staged.verification)
 
 
 # -- backups ---------------------------------------------------------------------------------------

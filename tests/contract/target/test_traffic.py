@@ -79,14 +79,14 @@ def test_a_foreign_tag_that_moved_meanwhile_stays_where_it_is(lab: Lab) -> None:
 
 
 def test_traffic_that_somebody_moved_is_not_overwritten(lab: Lab) -> None:
-    lab.driver.traffic(lab.service, to(lab.verify, 100))
+    lab.driver.traffic(lab.service, to(lab.verification, 100))
     before = last_call(lab.driver)
     with pytest.raises(Drifted) as caught:
         shift(lab)
-    assert caught.value.found == f"{lab.verify}=100"
-    assert str(lab.verify) in caught.value.message
+    assert caught.value.found == f"{lab.verification}=100"
+    assert str(lab.verification) in caught.value.message
     assert lab.writes(after=before) == 0
-    assert lab.serving() == {lab.verify}
+    assert lab.serving() == {lab.verification}
 
 
 def test_following_latest_counts_as_the_revision_that_it_leads_to(lab: Lab) -> None:
@@ -116,11 +116,11 @@ def test_a_failed_precondition_counts_as_a_stale_etag(lab: Lab) -> None:
 
 def test_a_real_race_is_lost_without_overwriting(lab: Lab) -> None:
     # what is read is older than the last change, as a cache may have it
-    lab.driver.traffic(lab.service, to(lab.verify, 100))
+    lab.driver.traffic(lab.service, to(lab.verification, 100))
     lab.driver.fault(**GET_SERVICE, stale=True)
     with pytest.raises(Drifted):
         shift(lab)
-    assert lab.serving() == {lab.verify}
+    assert lab.serving() == {lab.verification}
 
 
 def test_a_service_that_never_stands_still_ends_in_words(lab: Lab) -> None:
