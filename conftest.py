@@ -11,7 +11,7 @@ from pytest_deploygate.core.record import RolloutRecord
 from suites.invoices import DELIVERY, DOCUMENTS, ORDER, ROOT, Posting, sheet_of
 from suites.posting import Poster
 from suites.support.sheet import SheetReader
-from suites.support.write_intents import TraceFile
+from suites.support.write_intents import WriteIntentLog
 
 TRY: pytest.StashKey[str] = pytest.StashKey()
 INVOICE_TO_TRY = "test_invoices/creative_coop_CS003837319.pdf"
@@ -44,7 +44,7 @@ def poster(
         production_sheet.spreadsheet_id,
         production_sheet.tab,
     )
-    traces = TraceFile(
+    traces = WriteIntentLog(
         ROOT / ".deploygate" / "rows" / deployment.environment,
         spreadsheet_id=sink.spreadsheet_id,
         tab=sink.tab,

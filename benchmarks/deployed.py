@@ -20,7 +20,7 @@ from pytest_deploygate.core.record import EntryKind
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
-from pytest_deploygate.engine.operator_rollback import roll_back
+from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.rollback_plan import RollbackPlan
 from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import open_ports, select_environment
@@ -204,7 +204,7 @@ def _way_back(project: Project, one: RevisionName, other: RevisionName) -> list[
             if snapshot.serving.sole == to:
                 continue
             plan = RollbackPlan(serving=snapshot.serving, to=to, public=True)
-            rollout = roll_back(
+            rollout = rollback_to_revision(
                 ports, plan, actor=this_process(), purpose="rollback", reason=_REASON
             )
             if rollout.state is not State.ROLLED_BACK:

@@ -3,7 +3,7 @@
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import Marks, RevisionInfo, Snapshot
+from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.ports import Clock
 
@@ -21,7 +21,7 @@ class Standing:
             url="https://svc.example",
             traffic=traffic,
             serving=traffic,
-            marks=Marks(baseline=SERVING),
+            marks=RolloutLabels(baseline=SERVING),
         )
 
     def revision(self, name: RevisionName) -> RevisionInfo:

@@ -22,9 +22,15 @@ if TYPE_CHECKING:
         RolloutId,
         Secret,
     )
-    from pytest_deploygate.core.preflight import Finding
+    from pytest_deploygate.core.preflight import PreflightFinding
     from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-    from pytest_deploygate.core.release import FunctionSpec, Marks, RevisionInfo, Snapshot, Variant
+    from pytest_deploygate.core.release import (
+        FunctionSpec,
+        RevisionInfo,
+        RolloutLabels,
+        Snapshot,
+        Variant,
+    )
     from pytest_deploygate.core.traffic import Traffic
 
 
@@ -56,7 +62,7 @@ class Target(Protocol):
         """What this target deploys."""
         ...
 
-    def preflight(self) -> tuple[Finding, ...]:
+    def preflight(self) -> tuple[PreflightFinding, ...]:
         """Everything that can be found wrong without changing anything."""
         ...
 
@@ -76,8 +82,8 @@ class Target(Protocol):
         """Fetch source and settings of what serves to this side; must be called before anything is staged."""
         ...
 
-    def pin(self, snapshot: Snapshot, marks: Marks) -> Snapshot:
-        """Give all traffic by name to what serves now and write ``marks`` on the service; verified by re-reading.
+    def pin(self, snapshot: Snapshot, rollout_labels: RolloutLabels) -> Snapshot:
+        """Give all traffic by name to what serves now and label the service with ``rollout_labels``; re-read to verify.
 
         Needs ``snapshot.exists``. One write.
         """
@@ -87,7 +93,9 @@ class Target(Protocol):
         """Hand the archive to the platform; returns the place as opaque text for :meth:`begin_release`."""
         ...
 
-    def begin_release(self, variant: Variant, source: str | None, marks: Marks) -> str:
+    def begin_release(
+        self, variant: Variant, source: str | None, rollout_labels: RolloutLabels
+    ) -> str:
         """Ask the platform for a new revision; returns the operation's name without waiting.
 
         ``source`` None keeps the build of the revision before and changes only the variables. Creates the function
@@ -122,12 +130,12 @@ class Target(Protocol):
         ...
 
     def shift_traffic(
-        self, to: Traffic, *, expect: Traffic, marks: Marks | None = None
+        self, to: Traffic, *, expect: Traffic, rollout_labels: RolloutLabels | None = None
     ) -> Snapshot:
         """Write the whole plan ``to`` (shares and our tags; foreign tags are kept) if ``expect`` still serves.
 
         Compare-and-set on the service's etag; already so is success without a write; read back until the platform
-        shows it. ``marks`` None leaves the marks as they are.
+        shows it. ``rollout_labels`` None leaves the rollout labels as they are.
 
         Raises:
             Drifted: the shares are neither ``expect`` nor ``to``.
@@ -182,14 +190,14 @@ class Store(Protocol):
         rollout_id: RolloutId,
         ttl_s: int,
     ) -> Lease:
-        """Take the lease if nobody holds it. Raises LockHeld with the holder's description."""
+        """Take the lease if nobody holds it. Raises LeaseHeld with the holder's description."""
         ...
 
     def lease(self, environment: EnvironmentName) -> Lease | None:
         """Who holds the lease."""
         ...
 
-    def beat(self, lease: Lease) -> Lease:
+    def renew_lease(self, lease: Lease) -> Lease:
         """Heartbeat. Raises LeaseLost when the lease is no longer ours."""
         ...
 
@@ -200,7 +208,7 @@ class Store(Protocol):
     def take_over(
         self, stale: Lease, actor: Actor, purpose: str, rollout_id: RolloutId, ttl_s: int
     ) -> Lease:
-        """Replace a lease found dead, if it is still exactly ``stale``. Raises LockHeld otherwise."""
+        """Replace a lease found dead, if it is still exactly ``stale``. Raises LeaseHeld otherwise."""
         ...
 
     def break_lease(self, environment: EnvironmentName, actor: Actor, reason: str) -> Lease | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploygate.config.settings import Settings, load
-from pytest_deploygate.core.errors import ConfigError, DeployGateError, LockHeld
+from pytest_deploygate.core.errors import ConfigError, DeployGateError, LeaseHeld
 from pytest_deploygate.core.identifiers import Secret
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.redaction import Redactor, secrets_among
@@ -341,10 +341,10 @@ def recover(
     """Settle what dead processes left in the environment; waits up to ``wait_s`` for a living one to end.
 
     Raises:
-        LockHeld: a living process still holds the lease.
+        LeaseHeld: a living process still holds the lease.
     """
     from pytest_deploygate.engine.engine_context import silent
-    from pytest_deploygate.engine.recovery import RECOVERY, settle_environment
+    from pytest_deploygate.engine.recovery import RECOVERY, recover_environment
     from pytest_deploygate.system.process_identity import this_process
 
     tell = progress or silent
@@ -352,13 +352,13 @@ def recover(
     waits = False
     while True:
         try:
-            return settle_environment(
+            return recover_environment(
                 ports,
                 actor=this_process(),
                 is_stale=lambda lease: is_stale(lease, ports.store, ports.clock),
                 progress=tell,
             )
-        except LockHeld as error:
+        except LeaseHeld as error:
             held = ports.store.lease(ports.environment)
             is_recovering = held is None or held.purpose == RECOVERY
             patience_s = max(wait_s, RECOVERY_WAIT_S) if is_recovering else wait_s

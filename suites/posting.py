@@ -20,7 +20,7 @@ from pytest_deploygate.checks.probe import Answer, Probe
 from suites.invoices import Golden, Posting, golden, upload, vendors
 from suites.support.rows import SheetRow, parse_line
 from suites.support.sheet import Rendering, SheetDisturbed, SheetReader, Watermark
-from suites.support.write_intents import Trace, TraceFile, with_text
+from suites.support.write_intents import WriteIntent, WriteIntentLog, with_text
 from suites.support.zapier import Call
 
 LONGEST_REQUEST = timedelta(minutes=10)
@@ -36,7 +36,7 @@ class Poster:
     """
 
     def __init__(
-        self, probe: Probe, sink: SheetReader, traces: TraceFile, *, is_shared: bool
+        self, probe: Probe, sink: SheetReader, traces: WriteIntentLog, *, is_shared: bool
     ) -> None:
         self._probe = probe
         self._sink = sink
@@ -59,7 +59,7 @@ class Poster:
         """What ``act`` returns, and the rows that it made: as they are, and as a person sees them."""
         with self._alone():
             mark = self._sink.watermark()
-            trace = Trace(
+            trace = WriteIntent(
                 began_at=datetime.now(UTC),
                 above=mark.rows,
                 documents=tuple(dict.fromkeys(documents)),
@@ -92,7 +92,7 @@ class Poster:
             assert not left, f"checks left rows in the production tab: {left}"
 
     def _take_back(
-        self, mark: Watermark, trace: Trace, *, has_returned: bool
+        self, mark: Watermark, trace: WriteIntent, *, has_returned: bool
     ) -> tuple[tuple[SheetRow, ...], tuple[SheetRow, ...]]:
         rows = self._ours(self._sink.rows_since(mark), trace.documents)
         shown: tuple[SheetRow, ...] = ()
@@ -122,7 +122,7 @@ class Poster:
                 self._remove_left(trace)
             yield
 
-    def _remove_left(self, trace: Trace) -> None:
+    def _remove_left(self, trace: WriteIntent) -> None:
         """Remove the rows of a run that died.
 
         Raises:
@@ -188,8 +188,8 @@ def _filled(rows: Sequence[SheetRow]) -> tuple[SheetRow, ...]:
     return tuple(row for row in rows if any(cell != "" for cell in row.cells))
 
 
-def _with_rows(trace: Trace, rows: tuple[SheetRow, ...]) -> Trace:
-    return Trace(
+def _with_rows(trace: WriteIntent, rows: tuple[SheetRow, ...]) -> WriteIntent:
+    return WriteIntent(
         began_at=trace.began_at, above=trace.above, documents=trace.documents, rows=_filled(rows)
     )
 

@@ -25,7 +25,7 @@ _LONGEST_HOLD_S = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Held:
+class DelayedFile:
     """A URL whose answer waits: ``arrived`` is set when somebody asks, ``release`` lets the answer go."""
 
     url: str
@@ -39,7 +39,7 @@ class _Page:
     content: bytes = b""
     content_type: str = PDF
     location: str = ""
-    held: Held | None = None
+    held: DelayedFile | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,9 +81,9 @@ class FileHost:
         """A URL that leads to ``target`` with 302."""
         return self._add(called, _Page(status=302, location=target))
 
-    def held(self, name: str) -> Held:
+    def held(self, name: str) -> DelayedFile:
         """The document ``name``, answered when the caller says so."""
-        held = Held(url="", arrived=threading.Event(), release=threading.Event())
+        held = DelayedFile(url="", arrived=threading.Event(), release=threading.Event())
         held.url = self._add(name, _Page(content=self.files[name], held=held))
         return held
 

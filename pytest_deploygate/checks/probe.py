@@ -42,7 +42,7 @@ class WouldWrite(DeployGateError):
 
 
 @unique
-class Trouble(Enum):
+class ConnectionFailure(Enum):
     """Why there is no answer."""
 
     NOT_REACHED = "could not be reached"
@@ -56,7 +56,7 @@ class Trouble(Enum):
 class ProbeFailed(DeployGateError):
     """There is no answer; ``trouble`` says why. But for NOT_REACHED and TLS a POST may have been carried out."""
 
-    def __init__(self, message: str, *, trouble: Trouble, hint: str = "") -> None:
+    def __init__(self, message: str, *, trouble: ConnectionFailure, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.trouble = trouble
 
@@ -174,12 +174,12 @@ class Probe:
         try:
             prepared = self._pooled.prepare_request(outgoing)
         except (requests.RequestException, ValueError):
-            raise self._failed(Trouble.OTHER, str(outgoing.url), method) from None
+            raise self._failed(ConnectionFailure.OTHER, str(outgoing.url), method) from None
         is_harmless = self._is_harmless(prepared)
         if not self.endpoint.may_write and not is_harmless:
             raise WouldWrite(
                 f"refused {method} {redacted(str(prepared.url))}: it may write, and this endpoint must not be",
-                hint="use the fixture verification, which may write, or name the body in harmless= if it is known to write nothing",
+                hint="use the fixture verification, which may write, or name the body in harmless= if it writes none",
             )
         if is_harmless:
             return self._send(self._pooled, prepared, follow_redirects=follow_redirects)
@@ -236,7 +236,7 @@ class Probe:
                     return _answer(response, raw, self.clock() - start)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 trouble = _trouble(error)
-                if trouble is not Trouble.NOT_REACHED or attempts <= 0:
+                if trouble is not ConnectionFailure.NOT_REACHED or attempts <= 0:
                     # The library's message holds the whole URL, so it is left out of the chain.
                     raise self._failed(trouble, url, method) from None
 
@@ -245,22 +245,26 @@ class Probe:
         for chunk in response.iter_content(64 * 1024):
             raw += chunk
             if len(raw) > _MOST_BYTES:
-                raise self._failed(Trouble.TOO_LONG, response.url, str(response.request.method))
+                raise self._failed(
+                    ConnectionFailure.TOO_LONG, response.url, str(response.request.method)
+                )
             if self.clock() - start > self.read_timeout_s:
-                raise self._failed(Trouble.TIMEOUT, response.url, str(response.request.method))
+                raise self._failed(
+                    ConnectionFailure.TIMEOUT, response.url, str(response.request.method)
+                )
         return bytes(raw)
 
-    def _failed(self, trouble: Trouble, url: str, method: str) -> ProbeFailed:
+    def _failed(self, trouble: ConnectionFailure, url: str, method: str) -> ProbeFailed:
         match trouble:
-            case Trouble.NOT_REACHED:
+            case ConnectionFailure.NOT_REACHED:
                 hint = "is the revision running, and the address right?"
-            case Trouble.TIMEOUT:
+            case ConnectionFailure.TIMEOUT:
                 hint = f"it was given {self.read_timeout_s:g} s; look into the log of the revision"
-            case Trouble.CUT:
+            case ConnectionFailure.CUT:
                 hint = "the process may have died or been killed for memory; look into the log of the revision"
-            case Trouble.TLS:
+            case ConnectionFailure.TLS:
                 hint = "check the certificate and the clock"
-            case Trouble.TOO_LONG | Trouble.OTHER:
+            case ConnectionFailure.TOO_LONG | ConnectionFailure.OTHER:
                 hint = ""
             case _:
                 assert_never(trouble)
@@ -287,26 +291,26 @@ def _answer(response: requests.Response, raw: bytes, elapsed_s: float) -> Answer
     )
 
 
-def _trouble(error: Exception) -> Trouble:
+def _trouble(error: Exception) -> ConnectionFailure:
     match error:
         case requests.exceptions.SSLError():
-            return Trouble.TLS
+            return ConnectionFailure.TLS
         case requests.exceptions.ConnectTimeout():
-            return Trouble.NOT_REACHED
+            return ConnectionFailure.NOT_REACHED
         case requests.exceptions.Timeout() | urllib3.exceptions.ReadTimeoutError():
-            return Trouble.TIMEOUT
+            return ConnectionFailure.TIMEOUT
         case requests.exceptions.ConnectionError():
             inner = error.args[0] if error.args else None
             reason = getattr(inner, "reason", inner)
             if isinstance(reason, urllib3.exceptions.NewConnectionError):
-                return Trouble.NOT_REACHED
+                return ConnectionFailure.NOT_REACHED
             # A read that times out amid the body arrives as a ConnectionError too.
             is_timeout = isinstance(reason, urllib3.exceptions.ReadTimeoutError)
-            return Trouble.TIMEOUT if is_timeout else Trouble.CUT
+            return ConnectionFailure.TIMEOUT if is_timeout else ConnectionFailure.CUT
         case requests.exceptions.ChunkedEncodingError() | urllib3.exceptions.ProtocolError():
-            return Trouble.CUT
+            return ConnectionFailure.CUT
         case _:
-            return Trouble.OTHER
+            return ConnectionFailure.OTHER
 
 
 def redacted(url: str) -> str:

@@ -10,11 +10,11 @@ from pytest_deploygate.cli.arguments import (
     complete_revision,
     examples,
     json_option,
-    pass_operator,
+    pass_context,
     reason_option,
     required_environment,
 )
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.engine.adoption import adopt as adopt_revision
 from pytest_deploygate.engine.recovery import supersede
@@ -41,27 +41,27 @@ class Adopted(NamedTuple):
 @click.argument("revision", metavar="REVISION", shell_complete=complete_revision)
 @reason_option
 @json_option
-@pass_operator
+@pass_context
 def adopt(
-    operator: Operator, environment: str, revision: str, reason: str, *, is_json: bool
+    context: CliContext, environment: str, revision: str, reason: str, *, is_json: bool
 ) -> None:
     """Vouch for REVISION of ENV, which no rollout judged: from now on it may be a baseline or a way back.
 
     For what was deployed by other means. Moves no traffic. If the revision serves, open and stranded rollouts are
     closed: you have looked, and this is what shall serve.
     """
-    chosen = operator.environment(environment)
-    out = operator.output(is_json=is_json)
-    with operator.logged(), wiring.open_ports(operator.settings, chosen) as ports:
+    chosen = context.environment(environment)
+    out = context.output(is_json=is_json)
+    with context.logged(), wiring.open_ports(context.settings, chosen) as ports:
         name = RevisionName(revision)
         serves = ports.target.snapshot().serving.sole == name
-        operator.free_lease(ports, f"adopt {revision}: {reason}")
-        rollout = adopt_revision(ports, name, actor=operator.actor, reason=reason)
+        context.free_lease(ports, f"adopt {revision}: {reason}")
+        rollout = adopt_revision(ports, name, actor=context.actor, reason=reason)
         superseded: tuple[str, ...] = ()
         if serves:
             sentence = f"superseded by the adoption of {revision}: {reason}"
-            superseded = supersede(ports, actor=operator.actor, sentence=sentence)
-        operator.record(out, rollout.record)
+            superseded = supersede(ports, actor=context.actor, sentence=sentence)
+        context.record(out, rollout.record)
     found = Adopted(
         environment=chosen.name,
         rollout_id=rollout.record.rollout_id,

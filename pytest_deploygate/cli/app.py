@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pytest_deploygate import __version__
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.exit import ended, interrupted, tell, tell_json
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
@@ -94,7 +94,7 @@ def deploygate(context: click.Context, project: Path | None) -> None:
 
     To deploy, use pytest itself: pytest --deploy-to=ENV
     """
-    context.obj = Operator(project)
+    context.obj = CliContext(project)
 
 
 def run(arguments: Sequence[str]) -> int:

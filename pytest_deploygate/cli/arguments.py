@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import EnvironmentName
@@ -38,7 +38,7 @@ def complete_environment(
     """Names of environments, for the shell."""
     del parameter
     with contextlib.suppress(DeployGateError):
-        names = operator_of(context).settings.environment_names
+        names = context_of(context).settings.environment_names
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return []
 
@@ -48,7 +48,7 @@ def complete_rollout(
 ) -> list[CompletionItem]:
     """Ids of the latest rollouts, for the shell."""
     del parameter
-    with contextlib.suppress(DeployGateError), operator_of(context).store() as store:
+    with contextlib.suppress(DeployGateError), context_of(context).store() as store:
         return [
             CompletionItem(r.rollout_id, help=f"{r.purpose} {r.state.value}")
             for r in store.history(None, 50)
@@ -63,7 +63,7 @@ def complete_revision(
     """Revisions that the latest rollouts left serving, the newest first, for the shell."""
     del parameter
     name = EnvironmentName(context.params.get("environment") or "") or None
-    with contextlib.suppress(DeployGateError), operator_of(context).store() as store:
+    with contextlib.suppress(DeployGateError), context_of(context).store() as store:
         found = {r.serving: r for r in reversed(store.history(name, 50)) if r.serving}
         return [
             CompletionItem(revision, help=f"{record.state.value} {record.purpose}")
@@ -78,25 +78,25 @@ def complete_backup(
 ) -> list[CompletionItem]:
     """Backups of the environment that was typed, for the shell."""
     del parameter
-    operator, name = operator_of(context), context.params.get("environment") or ""
-    with contextlib.suppress(DeployGateError), operator.store() as store:
-        kept = store.backups(operator.environment(name).name)
+    project, name = context_of(context), context.params.get("environment") or ""
+    with contextlib.suppress(DeployGateError), project.store() as store:
+        kept = store.backups(project.environment(name).name)
         return [
             CompletionItem(b.identifier) for _, b in kept if b.identifier.startswith(incomplete)
         ]
     return []
 
 
-def operator_of(context: click.Context) -> Operator:
+def context_of(context: click.Context) -> CliContext:
     """The operator of this call; made anew where the shell asks for completions."""
-    found = context.find_object(Operator)
+    found = context.find_object(CliContext)
     if found is not None:
         return found
     project = context.find_root().params.get("project")
-    return Operator(Path(project) if project else None)
+    return CliContext(Path(project) if project else None)
 
 
-pass_operator = click.make_pass_decorator(Operator)
+pass_context = click.make_pass_decorator(CliContext)
 json_option = click.option(
     "--json", "is_json", is_flag=True, help="Print JSON with the keys that docs/cli.md lists."
 )

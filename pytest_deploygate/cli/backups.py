@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import moment
 
 
@@ -29,10 +29,10 @@ class Backups(NamedTuple):
     backups: Sequence[KeptBackup]
 
 
-def show_backups(operator: Operator, environment: str, *, is_json: bool) -> None:
+def show_backups(context: CliContext, environment: str, *, is_json: bool) -> None:
     """Sources and settings of what served before each rollout, and whether they are still whole."""
-    name = operator.environment(environment).name
-    with operator.store() as store:
+    name = context.environment(environment).name
+    with context.store() as store:
         kept = [
             KeptBackup(
                 backup_identifier=backup.identifier,
@@ -45,7 +45,7 @@ def show_backups(operator: Operator, environment: str, *, is_json: bool) -> None
             )
             for at, backup in store.backups(name)
         ]
-    out = operator.output(is_json=is_json)
+    out = context.output(is_json=is_json)
     out.document(Backups(environment=name, backups=kept))
     if not kept:
         out.line(f"no backup of {name} is recorded")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 REHEARSAL = "-rehearsal"
 
 
-class Operator:
+class CliContext:
     """The person or job at the command line, in one project."""
 
     def __init__(self, project: Path | None = None) -> None:
@@ -109,7 +109,7 @@ class Operator:
         """Take the lease away from a holder that is dead.
 
         Raises:
-            LockHeld: the holder lives.
+            LeaseHeld: the holder lives.
         """
         from pytest_deploygate.engine.recovery import held_by
 

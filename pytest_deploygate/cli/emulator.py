@@ -1,4 +1,4 @@
-"""``local ...``: the local cloud of this project, and making its revisions misbehave to try rollbacks."""
+"""``local ...``: the local cloud of this project, and making its revisions inject_fault to try rollbacks."""
 
 import json
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from pytest_deploygate.cli.arguments import (
     complete_revision,
     examples,
     json_option,
-    pass_operator,
+    pass_context,
 )
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import (
@@ -54,45 +54,45 @@ def local() -> None:
     """
 
 
-def _environment(operator: Operator) -> Environment:
+def _environment(context: CliContext) -> Environment:
     """The environment whose port and secrets file count: the first local one, else the default one rehearsed."""
-    for environment in operator.settings.environments.values():
+    for environment in context.settings.environments.values():
         if environment.target == wiring.LOCAL:
             return environment
-    return operator.environment("")._replace(target=wiring.LOCAL)
+    return context.environment("")._replace(target=wiring.LOCAL)
 
 
 @local.command(short_help="Start it, if it is not running.", epilog=examples("deploygate local up"))
 @json_option
-@pass_operator
-def up(operator: Operator, *, is_json: bool) -> None:
+@pass_context
+def up(context: CliContext, *, is_json: bool) -> None:
     """Start it, if it is not running; what was deployed serves again."""
-    cloud = wiring.local_cloud(operator.settings, _environment(operator))
-    _show(operator.output(is_json=is_json), _state(cloud))
+    cloud = wiring.local_cloud(context.settings, _environment(context))
+    _show(context.output(is_json=is_json), _state(cloud))
 
 
 @local.command(
     short_help="Stop it; what was deployed is kept.", epilog=examples("deploygate local down")
 )
 @json_option
-@pass_operator
-def down(operator: Operator, *, is_json: bool) -> None:
+@pass_context
+def down(context: CliContext, *, is_json: bool) -> None:
     """Stop it with everything it runs; functions, traffic and sheets are kept."""
-    was_up = lifecycle.stop(wiring.cloud_home(operator.settings))
-    out = operator.output(is_json=is_json)
+    was_up = lifecycle.stop(wiring.cloud_home(context.settings))
+    out = context.output(is_json=is_json)
     out.document(LocalState(is_up=False))
     out.line("stopped" if was_up else "it was not running")
 
 
 @local.command(name="status", epilog=examples("deploygate local status || deploygate local up"))
 @json_option
-@pass_operator
-def local_status(operator: Operator, *, is_json: bool) -> int:
+@pass_context
+def local_status(context: CliContext, *, is_json: bool) -> int:
     """Whether it runs, and what serves. Exit status 10 while it is down."""
-    cloud = lifecycle.find(wiring.cloud_home(operator.settings))
+    cloud = lifecycle.find(wiring.cloud_home(context.settings))
     found = _state(cloud) if cloud is not None else LocalState(is_up=False)
-    _show(operator.output(is_json=is_json), found)
-    return ExitStatus.PROMOTED if found.is_up else ExitStatus.COULD_NOT_ACT
+    _show(context.output(is_json=is_json), found)
+    return ExitStatus.OK if found.is_up else ExitStatus.COULD_NOT_ACT
 
 
 @local.command(
@@ -100,15 +100,15 @@ def local_status(operator: Operator, *, is_json: bool) -> int:
 )
 @click.argument("service", required=False, default="")
 @json_option
-@pass_operator
-def url(operator: Operator, service: str, *, is_json: bool) -> None:
+@pass_context
+def url(context: CliContext, service: str, *, is_json: bool) -> None:
     """The public URL of the function (or of SERVICE), for scripts."""
-    services = _state(_running(operator)).services
+    services = _state(_running(context)).services
     found = [s for s in services if not service or s.service == service]
     if len(found) != 1:
         names = ", ".join(s.service for s in services) or "none"
         raise ConfigError(f"which service? there are: {names}", hint="deploygate local status")
-    out = operator.output(is_json=is_json)
+    out = context.output(is_json=is_json)
     out.document(found[0])
     out.line(found[0].url)
 
@@ -127,11 +127,11 @@ class LocalLog(NamedTuple):
 @click.argument("revision", required=False, shell_complete=complete_revision)
 @click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="Lines.")
 @json_option
-@pass_operator
-def logs(operator: Operator, revision: str | None, tail: int, *, is_json: bool) -> None:
+@pass_context
+def logs(context: CliContext, revision: str | None, tail: int, *, is_json: bool) -> None:
     """The end of the local cloud's own log, or of what REVISION wrote."""
-    text = lifecycle.logs(wiring.cloud_home(operator.settings), revision, tail)
-    out = operator.output(is_json=is_json)
+    text = lifecycle.logs(wiring.cloud_home(context.settings), revision, tail)
+    out = context.output(is_json=is_json)
     out.document(LocalLog(revision=revision or "", lines=text.splitlines()))
     if text:
         out.line(text)
@@ -140,9 +140,9 @@ def logs(operator: Operator, revision: str | None, tail: int, *, is_json: bool) 
 @local.command(
     short_help="Make a revision err, dawdle, lie, die or bloat.",
     epilog=examples(
-        "deploygate local misbehave process-invoice-00002-abc --error-ratio 0.5",
-        "deploygate local misbehave process-invoice-00002-abc --latency 130",
-        "deploygate local misbehave process-invoice-00002-abc --clear",
+        "deploygate local inject_fault process-invoice-00002-abc --error-ratio 0.5",
+        "deploygate local inject_fault process-invoice-00002-abc --latency 130",
+        "deploygate local inject_fault process-invoice-00002-abc --clear",
     ),
 )
 @click.argument("revision", shell_complete=complete_revision)
@@ -162,9 +162,9 @@ def logs(operator: Operator, revision: str | None, tail: int, *, is_json: bool) 
 @click.option("--kill", is_flag=True, help="Kill its process now.")
 @click.option("--clear", is_flag=True, help="Let it behave again.")
 @json_option
-@pass_operator
-def misbehave(  # the options of one command
-    operator: Operator,
+@pass_context
+def inject_fault(  # the options of one command
+    context: CliContext,
     revision: str,
     error_ratio: float,
     status: int,
@@ -188,9 +188,9 @@ def misbehave(  # the options of one command
     does_something = error_ratio or latency or body is not None or memory or kill
     if bool(does_something) == clear:
         raise click.UsageError("say what it shall do (--error-ratio 1, --kill, ...), or --clear")
-    path = f"revisions/{revision}/misbehave"
-    answer = _ask(operator, "DELETE", path) if clear else _ask(operator, "POST", path, wanted)
-    out = operator.output(is_json=False)
+    path = f"revisions/{revision}/inject_fault"
+    answer = _ask(context, "DELETE", path) if clear else _ask(context, "POST", path, wanted)
+    out = context.output(is_json=False)
     if is_json:
         out.line(json.dumps(answer, indent=2))
     else:
@@ -208,32 +208,32 @@ def misbehave(  # the options of one command
 @click.option("--add", metavar="JSON", help="Put a rule (or a list of them) in force.")
 @click.option("--clear", is_flag=True, help="Drop all rules.")
 @click.option("--json", is_flag=True, expose_value=False, help="It is JSON in any case.")
-@pass_operator
-def faults(operator: Operator, add: str | None, *, clear: bool) -> None:
+@pass_context
+def faults(context: CliContext, add: str | None, *, clear: bool) -> None:
     """Make the admin API of the local cloud fail, hang or lie by rules; prints the rules in force as JSON."""
     if add is not None:
         try:
             rules = json.loads(add)
         except ValueError as error:
             raise ConfigError(f"--add is not JSON: {error}") from error
-        answer = _ask(operator, "POST", "faults", rules)
+        answer = _ask(context, "POST", "faults", rules)
     else:
-        answer = _ask(operator, "DELETE" if clear else "GET", "faults")
-    operator.output(is_json=False).line(json.dumps(answer, indent=2))
+        answer = _ask(context, "DELETE" if clear else "GET", "faults")
+    context.output(is_json=False).line(json.dumps(answer, indent=2))
 
 
 # -- talking to it ---------------------------------------------------------------------------------
 
 
-def _running(operator: Operator) -> lifecycle.LocalCloud:
-    cloud = lifecycle.find(wiring.cloud_home(operator.settings))
+def _running(context: CliContext) -> lifecycle.LocalCloud:
+    cloud = lifecycle.find(wiring.cloud_home(context.settings))
     if cloud is None:
         raise TargetUnavailable("the local cloud is down", hint="deploygate local up")
     return cloud
 
 
-def _ask(operator: Operator, method: str, path: str, body: object = None) -> object:
-    return _call(_running(operator).endpoint, method, path, body)
+def _ask(context: CliContext, method: str, path: str, body: object = None) -> object:
+    return _call(_running(context).endpoint, method, path, body)
 
 
 def _call(endpoint: str, method: str, path: str, body: object = None) -> object:

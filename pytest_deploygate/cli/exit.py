@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.errors import (
     ConfigError,
@@ -28,7 +28,7 @@ def ended(command: Callable[[], int]) -> int:
         # The reader (head, less) has seen enough; Python must not complain about it at exit.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.NOT_PROMOTED
+        return ExitStatus.FAILED
     return status
 
 
@@ -44,17 +44,17 @@ def status_of(error: DeployGateError) -> ExitStatus:
         case ConfigError():
             return ExitStatus.USAGE
         case PolicyRefused():
-            return ExitStatus.NOT_PROMOTED
+            return ExitStatus.FAILED
         case _:
             return ExitStatus.COULD_NOT_ACT
 
 
-def tell(error: DeployGateError, operator: Operator, *, is_json: bool) -> ExitStatus:
+def tell(error: DeployGateError, context: CliContext, *, is_json: bool) -> ExitStatus:
     """Say what went wrong where the project's secrets are known; returns the exit status."""
     status = status_of(error)
     clean = Redactor(secrets_among(os.environ))
     with contextlib.suppress(DeployGateError):
-        clean = operator.redactor
+        clean = context.redactor
     out = Output(clean=clean)
     if is_json:
         tell_json(out, type(error).__name__, error.message, error.hint, status)

@@ -6,7 +6,7 @@ It would take longer to load than they take to answer.
 import os
 from collections.abc import Callable, Sequence
 
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.exit import ended, tell
 from pytest_deploygate.core.errors import DeployGateError
 
@@ -29,15 +29,15 @@ def command_of(arguments: Sequence[str]) -> Callable[[], int] | None:
 
 
 def _answer(command: str, environment: str, *, is_json: bool) -> int:
-    operator = Operator()
+    context = CliContext()
     try:
         if command == "status":
             from pytest_deploygate.cli.status import show_status
 
-            return show_status(operator, environment, is_json=is_json)
+            return show_status(context, environment, is_json=is_json)
         from pytest_deploygate.cli.history import LIMIT, show_history
 
-        show_history(operator, environment, LIMIT, is_json=is_json)
+        show_history(context, environment, LIMIT, is_json=is_json)
     except DeployGateError as error:
-        return tell(error, operator, is_json=is_json)
+        return tell(error, context, is_json=is_json)
     return 0

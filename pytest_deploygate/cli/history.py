@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import moment, seconds
 from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
@@ -81,17 +81,17 @@ class _KeepsLeaseEvents(Protocol):
     ) -> "tuple[LeaseEvent, ...]": ...
 
 
-def show_history(operator: Operator, environment: str, limit: int, *, is_json: bool) -> None:
+def show_history(context: CliContext, environment: str, limit: int, *, is_json: bool) -> None:
     """Past rollouts, rollbacks, adoptions and broken leases, newest first; of all environments if none is named."""
-    names = operator.names(environment)
+    names = context.names(environment)
     chosen = names[0] if environment else None
-    with operator.store() as store:
+    with context.store() as store:
         events = [event for name in names for event in _lease_events(store, name, limit)]
         found = History(
             rollouts=[PastRollout.of(r) for r in store.history(chosen, limit)],
             lease_events=sorted(events, key=lambda e: e.at, reverse=True),
         )
-    out = operator.output(is_json=is_json)
+    out = context.output(is_json=is_json)
     out.document(found)
     if not found.rollouts and not found.lease_events:
         out.line("no rollout is recorded yet: pytest --deploy-to=ENV")

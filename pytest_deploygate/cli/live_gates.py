@@ -11,7 +11,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from pytest_deploygate import ROLLBACK_CHECKS, wiring
-from pytest_deploygate.cli.cli_context import REHEARSAL, Operator
+from pytest_deploygate.cli.cli_context import REHEARSAL, CliContext
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.identifiers import Phase
@@ -40,7 +40,7 @@ class Checked(NamedTuple):
 
 
 def run_checks(
-    operator: Operator,
+    context: CliContext,
     environment: Environment,
     *,
     may_act: bool,
@@ -52,7 +52,7 @@ def run_checks(
     Whatever becomes of that process, an answer comes back: UNKNOWN with the reason where it gave none. Without a
     record it is given an empty one: judging what serves needs none.
     """
-    live = operator.settings.policy.phases[Phase.LIVE].budget_s
+    live = context.settings.policy.phases[Phase.LIVE].budget_s
     lag_s = wiring.statistics_lag_s(environment)  # what the platform tells late is waited for
     limit_s = live + lag_s + environment.rollback_budget_s + SPARE_S
     began = time.monotonic()
@@ -62,7 +62,7 @@ def run_checks(
         with output.open("wb") as file:
             process = subprocess.Popen(
                 _command(environment, report, may_act=may_act),
-                cwd=operator.settings.root,
+                cwd=context.settings.root,
                 env={**os.environ, **empty},
                 stdin=subprocess.DEVNULL,
                 stdout=file,

@@ -10,13 +10,13 @@ from pytest_deploygate.cli.arguments import (
     examples,
     json_option,
     optional_environment,
-    pass_operator,
+    pass_context,
 )
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import ExitStatus
-from pytest_deploygate.core.preflight import Finding
+from pytest_deploygate.core.preflight import PreflightFinding
 
 
 class Plan(NamedTuple):
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
     config_digest: str
     baseline: str
     is_unchanged: bool
-    findings: Sequence[Finding]
+    findings: Sequence[PreflightFinding]
     gcloud: Sequence[str]
 
 
@@ -51,8 +51,8 @@ class Plan(NamedTuple):
     help="gcloud: only the equivalent commands, ready for a shell.",
 )
 @json_option
-@pass_operator
-def plan(operator: Operator, environment: str, form: str, *, is_json: bool) -> int:
+@pass_context
+def plan(context: CliContext, environment: str, form: str, *, is_json: bool) -> int:
     """What `pytest --deploy-to=ENV` would do now: source, what would refuse it, gcloud's words, digest.
 
     Changes nothing, and runs no gate: for the readiness gates too, `pytest --deploy-to=ENV --deploy-plan`, which shows
@@ -62,28 +62,24 @@ def plan(operator: Operator, environment: str, form: str, *, is_json: bool) -> i
 
     Exit status: 0 it may begin; 1 something would refuse it; 10 could not look.
     """
-    chosen = operator.environment(environment)
-    found = _plan(operator, chosen)
-    out = operator.output(is_json=is_json or form == "json")
+    chosen = context.environment(environment)
+    found = _plan(context, chosen)
+    out = context.output(is_json=is_json or form == "json")
     out.document(found)
     if form == "gcloud":
         for command in found.gcloud:
             out.line(command)
     else:
         _print_plan(out, found)
-    return (
-        ExitStatus.NOT_PROMOTED
-        if any(f.is_blocking for f in found.findings)
-        else ExitStatus.PROMOTED
-    )
+    return ExitStatus.FAILED if any(f.is_blocking for f in found.findings) else ExitStatus.OK
 
 
-def _plan(operator: Operator, environment: Environment) -> Plan:
-    from pytest_deploygate.session.deploy_plan import look
+def _plan(context: CliContext, environment: Environment) -> Plan:
+    from pytest_deploygate.session.deploy_plan import build_plan
 
-    policy = operator.settings.judging(environment).policy
-    with wiring.open_ports(operator.settings, environment) as ports:
-        seen = look(ports, environment, policy)
+    policy = context.settings.judging(environment).policy
+    with wiring.open_ports(context.settings, environment) as ports:
+        seen = build_plan(ports, environment, policy)
     return Plan(
         environment=environment.name,
         plan_digest=seen.digest,

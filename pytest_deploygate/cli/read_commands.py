@@ -7,9 +7,9 @@ from pytest_deploygate.cli.arguments import (
     examples,
     json_option,
     optional_environment,
-    pass_operator,
+    pass_context,
 )
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import LIMIT, show_history
 
 
@@ -23,15 +23,15 @@ from pytest_deploygate.cli.history import LIMIT, show_history
 )
 @optional_environment
 @json_option
-@pass_operator
-def status(operator: Operator, environment: str, *, is_json: bool) -> int:
+@pass_context
+def status(context: CliContext, environment: str, *, is_json: bool) -> int:
     """What serves in ENV, who may act, what is open. Shows as much as can be read, and says what cannot.
 
     Exit status: 0 all could be read; 10 something could not; 11 a rollout is stranded.
     """
     from pytest_deploygate.cli.status import show_status
 
-    return show_status(operator, environment, is_json=is_json)
+    return show_status(context, environment, is_json=is_json)
 
 
 @click.command(
@@ -44,10 +44,10 @@ def status(operator: Operator, environment: str, *, is_json: bool) -> int:
 @optional_environment
 @click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="How many.")
 @json_option
-@pass_operator
-def history(operator: Operator, environment: str, limit: int, *, is_json: bool) -> None:
+@pass_context
+def history(context: CliContext, environment: str, limit: int, *, is_json: bool) -> None:
     """Past rollouts, rollbacks, adoptions and broken leases, newest first; of all environments without ENV."""
-    show_history(operator, environment, limit, is_json=is_json)
+    show_history(context, environment, limit, is_json=is_json)
 
 
 @click.command(
@@ -56,15 +56,15 @@ def history(operator: Operator, environment: str, limit: int, *, is_json: bool) 
 )
 @click.argument("rollout", metavar="ROLLOUT", shell_complete=complete_rollout)
 @json_option
-@pass_operator
-def show(operator: Operator, rollout: str, *, is_json: bool) -> None:
+@pass_context
+def show(context: CliContext, rollout: str, *, is_json: bool) -> None:
     """One rollout with its evidence: gates, checks that did not pass, measurements, journal.
 
     ROLLOUT is an id as `history` lists it, a part that only one id has, or `last`.
     """
     from pytest_deploygate.cli.show import show_rollout
 
-    show_rollout(operator, rollout, is_json=is_json)
+    show_rollout(context, rollout, is_json=is_json)
 
 
 @click.command(
@@ -76,9 +76,9 @@ def show(operator: Operator, rollout: str, *, is_json: bool) -> None:
 )
 @optional_environment
 @json_option
-@pass_operator
-def backups(operator: Operator, environment: str, *, is_json: bool) -> None:
+@pass_context
+def backups(context: CliContext, environment: str, *, is_json: bool) -> None:
     """Sources and settings of what served before each rollout, and whether they are still whole."""
     from pytest_deploygate.cli.backups import show_backups
 
-    show_backups(operator, environment, is_json=is_json)
+    show_backups(context, environment, is_json=is_json)

@@ -9,10 +9,10 @@ from pytest_deploygate import wiring
 from pytest_deploygate.cli.arguments import (
     examples,
     json_option,
-    pass_operator,
+    pass_context,
     required_environment,
 )
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.session.signals import SignalGuard
@@ -38,7 +38,7 @@ class Recovered(NamedTuple):
     def exit_status(self) -> ExitStatus:
         """STRANDED if one could not be settled."""
         is_stranded = any(one.state == State.STRANDED.value for one in self.settled)
-        return ExitStatus.STRANDED if is_stranded else ExitStatus.PROMOTED
+        return ExitStatus.STRANDED if is_stranded else ExitStatus.OK
 
 
 @click.command(
@@ -54,22 +54,22 @@ class Recovered(NamedTuple):
     help="How long to wait for a living rollout to end.",
 )
 @json_option
-@pass_operator
-def recover(operator: Operator, environment: str, wait: float, *, is_json: bool) -> int:
+@pass_context
+def recover(context: CliContext, environment: str, wait: float, *, is_json: bool) -> int:
     """Settle what a dead process left in ENV: from the record and the platform, or from the platform alone.
 
     A rollout that was not judged good returns to its baseline; one that was is put in order. Can be repeated.
 
     Exit status: 0 nothing is open any more; 10 somebody who lives holds the lease; 11 stranded.
     """
-    chosen = operator.environment(environment)
-    out = operator.output(is_json=is_json)
+    chosen = context.environment(environment)
+    out = context.output(is_json=is_json)
     guard = SignalGuard()
     guard.install()
     try:
         with (
-            operator.logged(),
-            wiring.open_ports(operator.settings, chosen) as ports,
+            context.logged(),
+            wiring.open_ports(context.settings, chosen) as ports,
             guard.shield(),
         ):
             done = wiring.recover(ports, wait_s=wait, progress=out.progress)
@@ -77,7 +77,7 @@ def recover(operator: Operator, environment: str, wait: float, *, is_json: bool)
             for one in done:
                 record = ports.store.rollout(one.rollout_id)
                 if record is not None:
-                    operator.record(out, record)
+                    context.record(out, record)
     finally:
         guard.remove()
     found = Recovered(

@@ -13,12 +13,12 @@ from pytest_deploygate.cli.arguments import (
     confirm,
     examples,
     json_option,
-    pass_operator,
+    pass_context,
     reason_option,
     required_environment,
     yes_option,
 )
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.live_gates import Checked, run_checks
 from pytest_deploygate.cli.output import BAD, Output, seconds
 from pytest_deploygate.config.environment import Environment
@@ -34,9 +34,9 @@ from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
-from pytest_deploygate.engine.heartbeat import LeaseKeeper
-from pytest_deploygate.engine.journaled_rollout import Ledgered
-from pytest_deploygate.engine.operator_rollback import roll_back
+from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.recovery import Recovery, supersede
 from pytest_deploygate.engine.rollback_plan import RollbackPlan, plan_rollback
 from pytest_deploygate.session.signals import SignalGuard
@@ -75,10 +75,10 @@ class Rollback(NamedTuple):
         if not self.rollback_successful:
             return ExitStatus.STRANDED
         checked = self.post_rollback_validation
-        return ExitStatus.PROMOTED if checked and checked.holds else ExitStatus.NOT_PROMOTED
+        return ExitStatus.OK if checked and checked.holds else ExitStatus.FAILED
 
 
-class Wish(NamedTuple):
+class RollbackRequest(NamedTuple):
     """What was typed."""
 
     to: str | None
@@ -113,9 +113,9 @@ class Wish(NamedTuple):
 @click.option("--emergency", is_flag=True, help="Traffic first: wait for nobody, need no record.")
 @yes_option
 @json_option
-@pass_operator
+@pass_context
 def rollback(
-    operator: Operator,
+    context: CliContext,
     environment: str,
     to: str | None,
     to_backup: str | None,
@@ -138,18 +138,20 @@ def rollback(
     """
     if to and to_backup:
         raise click.UsageError("--to and --to-backup exclude each other")
-    chosen = operator.environment(environment)
-    out = operator.output(is_json=is_json)
-    wish = Wish(to=to, to_backup=to_backup, reason=reason, is_emergency=emergency, is_sure=yes)
+    chosen = context.environment(environment)
+    out = context.output(is_json=is_json)
+    wish = RollbackRequest(
+        to=to, to_backup=to_backup, reason=reason, is_emergency=emergency, is_sure=yes
+    )
     guard = SignalGuard()
     guard.install()
     try:
-        with operator.logged():
-            found = _carry_out(operator, chosen, wish, out, guard)
+        with context.logged():
+            found = _carry_out(context, chosen, wish, out, guard)
             if found.rollback_successful:
                 out.note("checking what serves now")
                 has_record = found.record == KEPT
-                checked = run_checks(operator, chosen, may_act=False, has_record=has_record)
+                checked = run_checks(context, chosen, may_act=False, has_record=has_record)
                 found = found._replace(post_rollback_validation=checked)
     finally:
         guard.remove()
@@ -159,30 +161,34 @@ def rollback(
 
 
 def _carry_out(
-    operator: Operator, environment: Environment, wish: Wish, out: Output, guard: SignalGuard
+    context: CliContext,
+    environment: Environment,
+    wish: RollbackRequest,
+    out: Output,
+    guard: SignalGuard,
 ) -> Rollback:
     """Go back; in an emergency with an empty record in memory where the real one cannot be read or written.
 
     Once traffic is being returned, a record that fails is passed over, so nothing is done twice.
     """
-    settings = operator.settings
+    settings = context.settings
     try:
         with wiring.open_ports(settings, environment) as ports:
-            return _with_ports(operator, environment, ports, wish, out, guard)
+            return _with_ports(context, environment, ports, wish, out, guard)
     except StoreError as error:
         if not wish.is_emergency:
             raise
         out.note(f"the record cannot be used, so none is kept: {error.message}")
     with wiring.open_ports(settings, environment, in_memory=True) as ports:
-        found = _with_ports(operator, environment, ports, wish, out, guard)
+        found = _with_ports(context, environment, ports, wish, out, guard)
     return found._replace(record=LOST)
 
 
 def _with_ports(
-    operator: Operator,
+    context: CliContext,
     environment: Environment,
     ports: Ports,
-    wish: Wish,
+    wish: RollbackRequest,
     out: Output,
     guard: SignalGuard,
 ) -> Rollback:
@@ -197,11 +203,11 @@ def _with_ports(
         is_sure=wish.is_sure,
     )
     if wish.is_emergency or _stranded(settled):
-        _take_lease_away(operator, ports, wish, out)
+        _take_lease_away(context, ports, wish, out)
     with guard.shield():
-        rollout = _roll_back(operator, ports, plan, wish, out)
-        superseded = _supersede(operator, ports, rollout, out)
-    operator.record(out, rollout.record)
+        rollout = _roll_back(context, ports, plan, wish, out)
+        superseded = _supersede(context, ports, rollout, out)
+    context.record(out, rollout.record)
     notes = _pinned(ports) if rollout.state is State.ROLLED_BACK else ()
     found = _rollback_of(environment, wish, rollout, plan, now, settled, superseded)
     return found._replace(notes=notes)
@@ -213,7 +219,7 @@ def _pinned(ports: Ports) -> tuple[str, ...]:
     return ()
 
 
-def _settle(ports: Ports, wish: Wish, out: Output) -> tuple[Recovery, ...]:
+def _settle(ports: Ports, wish: RollbackRequest, out: Output) -> tuple[Recovery, ...]:
     """Bring to an end what dead processes left; what stays stranded is this person's to decide."""
     settled = wiring.recover(ports, progress=out.progress)
     for one in settled:
@@ -230,14 +236,16 @@ def _stranded(settled: Sequence[Recovery]) -> bool:
     return any(one.state is State.STRANDED for one in settled)
 
 
-def _back_already(settled: Sequence[Recovery], now: Snapshot, wish: Wish) -> Recovery | None:
+def _back_already(
+    settled: Sequence[Recovery], now: Snapshot, wish: RollbackRequest
+) -> Recovery | None:
     """The recovery that has done what was asked for, if one has."""
     done = [one for one in settled if one.state is State.ROLLED_BACK]
     is_there = wish.to is None or wish.to == now.serving.sole
     return done[-1] if done and is_there and wish.to_backup is None else None
 
 
-def _plan(ports: Ports, now: Snapshot, wish: Wish) -> RollbackPlan:
+def _plan(ports: Ports, now: Snapshot, wish: RollbackRequest) -> RollbackPlan:
     backup = None
     if wish.to_backup is not None:
         backup = ports.store.backup(BackupId(wish.to_backup))
@@ -255,27 +263,27 @@ def _plan(ports: Ports, now: Snapshot, wish: Wish) -> RollbackPlan:
     )
 
 
-def _take_lease_away(operator: Operator, ports: Ports, wish: Wish, out: Output) -> None:
+def _take_lease_away(context: CliContext, ports: Ports, wish: RollbackRequest, out: Output) -> None:
     what = "emergency rollback" if wish.is_emergency else "rollback"
-    broken = ports.store.break_lease(ports.environment, operator.actor, f"{what}: {wish.reason}")
+    broken = ports.store.break_lease(ports.environment, context.actor, f"{what}: {wish.reason}")
     if broken is not None:
         out.note(f"took the lease away from {broken.actor} ({broken.purpose})")
 
 
 def _roll_back(
-    operator: Operator, ports: Ports, plan: RollbackPlan, wish: Wish, out: Output
-) -> Ledgered:
-    keepers: list[LeaseKeeper] = []
+    context: CliContext, ports: Ports, plan: RollbackPlan, wish: RollbackRequest, out: Output
+) -> JournaledRollout:
+    keepers: list[LeaseHeartbeat] = []
 
-    def keep(rollout: Ledgered) -> None:
-        keepers.append(LeaseKeeper(rollout.ports.store, rollout.lease, out.note))
+    def keep(rollout: JournaledRollout) -> None:
+        keepers.append(LeaseHeartbeat(rollout.ports.store, rollout.lease, out.note))
         keepers[0].start()
 
     try:
-        return roll_back(
+        return rollback_to_revision(
             ports,
             plan,
-            actor=operator.actor,
+            actor=context.actor,
             purpose="rollback",
             reason=Reason(code=ReasonCode.REQUESTED, sentence=wish.reason),
             progress=out.progress,
@@ -286,13 +294,15 @@ def _roll_back(
             keeper.stop()
 
 
-def _supersede(operator: Operator, ports: Ports, rollout: Ledgered, out: Output) -> tuple[str, ...]:
+def _supersede(
+    context: CliContext, ports: Ports, rollout: JournaledRollout, out: Output
+) -> tuple[str, ...]:
     """Close what else is open; traffic is where it should be, so what fails here is only said."""
     if rollout.state is not State.ROLLED_BACK:
         return ()
     sentence = f"superseded by rollback {rollout.record.rollout_id}"
     try:
-        return supersede(ports, actor=operator.actor, sentence=sentence)
+        return supersede(ports, actor=context.actor, sentence=sentence)
     except DeployGateError as error:
         out.note(f"earlier rollouts are still open: {error.message}")
         return ()
@@ -304,8 +314,8 @@ def _shares(now: Snapshot) -> str:
 
 def _rollback_of(  # the parts of one document
     environment: Environment,
-    wish: Wish,
-    rollout: Ledgered,
+    wish: RollbackRequest,
+    rollout: JournaledRollout,
     plan: RollbackPlan,
     now: Snapshot,
     settled: Sequence[Recovery],
@@ -333,7 +343,9 @@ def _rollback_of(  # the parts of one document
     )
 
 
-def _nothing_left(environment: Environment, wish: Wish, now: Snapshot, done: Recovery) -> Rollback:
+def _nothing_left(
+    environment: Environment, wish: RollbackRequest, now: Snapshot, done: Recovery
+) -> Rollback:
     return Rollback(
         environment=environment.name,
         rollout_id=done.rollout_id,

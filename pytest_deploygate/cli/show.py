@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.output import moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
@@ -39,11 +39,11 @@ class Shown(NamedTuple):
     journal_problem: str
 
 
-def show_rollout(operator: Operator, rollout: str, *, is_json: bool) -> None:
+def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
     """One rollout with its evidence; ``rollout`` is an id, a part that only one id has, or ``last``."""
-    with operator.store() as store:
+    with context.store() as store:
         found = _shown(store, _find(store, rollout))
-    out = operator.output(is_json=is_json)
+    out = context.output(is_json=is_json)
     out.document(found)
     one = found.rollout
     out.facts(

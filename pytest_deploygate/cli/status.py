@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pytest_deploygate import wiring
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.output import BAD, DOUBTFUL, Output, moment
 from pytest_deploygate.config.environment import Environment
@@ -85,35 +85,35 @@ class Status(NamedTuple):
         """STRANDED, COULD_NOT_ACT where something could not be looked at, else 0."""
         if any(r.state == State.STRANDED.value for r in self.open_rollouts):
             return ExitStatus.STRANDED
-        return ExitStatus.COULD_NOT_ACT if self.problems else ExitStatus.PROMOTED
+        return ExitStatus.COULD_NOT_ACT if self.problems else ExitStatus.OK
 
 
-def show_status(operator: Operator, environment: str, *, is_json: bool) -> ExitStatus:
+def show_status(context: CliContext, environment: str, *, is_json: bool) -> ExitStatus:
     """What serves, who may act, what is open: as much as can be read, and what cannot."""
-    chosen = operator.environment(environment)
-    found = _look(operator, chosen)
-    out = operator.output(is_json=is_json)
+    chosen = context.environment(environment)
+    found = _look(context, chosen)
+    out = context.output(is_json=is_json)
     out.document(found)
     if not is_json:
         _print(out, found)
     return found.exit_status
 
 
-def _look(operator: Operator, environment: Environment) -> Status:
+def _look(context: CliContext, environment: Environment) -> Status:
     found = Status(
         environment=environment.name,
         target=environment.target,
         function=environment.spec.function,
-        frozen_until=_frozen_until(environment, operator.clock.now()),
+        frozen_until=_frozen_until(environment, context.clock.now()),
         needs_approval=environment.approval == "required",
         watchdogs=[
             note.pid
-            for note in registry.find(operator.settings.state_dir)
+            for note in registry.find(context.settings.state_dir)
             if note.environment == environment.name
         ],
     )
     with contextlib.ExitStack() as stack:
-        found, target = _with_target(operator, environment, found)
+        found, target = _with_target(context, environment, found)
         snapshot: Snapshot | None = None
         if target is not None:
             stack.callback(target.close)
@@ -123,16 +123,14 @@ def _look(operator: Operator, environment: Environment) -> Status:
             except DeployGateError as error:
                 found = _with_problem(found, "target", error)
         try:
-            store = stack.enter_context(operator.store())
+            store = stack.enter_context(context.store())
             found = _with_record(store, environment, found, snapshot)
         except DeployGateError as error:
             found = _with_problem(found, "record", error)
-            store = stack.enter_context(operator.store(in_memory=True))
+            store = stack.enter_context(context.store(in_memory=True))
         if target is None or snapshot is None or not snapshot.exists:
             return found
-        ports = Ports(
-            environment=environment.name, target=target, store=store, clock=operator.clock
-        )
+        ports = Ports(environment=environment.name, target=target, store=store, clock=context.clock)
         return _with_way_back(ports, snapshot, found)
 
 
@@ -151,20 +149,20 @@ def _with_problem(found: Status, what: str, error: DeployGateError) -> Status:
 
 
 def _with_target(
-    operator: Operator, environment: Environment, found: Status
+    context: CliContext, environment: Environment, found: Status
 ) -> tuple[Status, Target | None]:
     """The target, if it can be had without starting the local cloud; the caller closes it."""
     if environment.target == wiring.LOCAL:
         from pytest_deploygate.emulator.lifecycle import find
 
-        cloud = find(wiring.cloud_home(operator.settings))
+        cloud = find(wiring.cloud_home(context.settings))
         if cloud is None:
             down = ["the local cloud is down: deploygate local up"]
             return found._replace(problems=down, local_cloud=LocalCloudState(is_up=False)), None
         up = LocalCloudState(is_up=True, endpoint=cloud.endpoint, pid=cloud.pid)
         found = found._replace(local_cloud=up)
     try:
-        return found, wiring.open_target(operator.settings, environment, operator.clock)
+        return found, wiring.open_target(context.settings, environment, context.clock)
     except DeployGateError as error:
         return _with_problem(found, "target", error), None
 
@@ -184,7 +182,7 @@ def _with_snapshot(found: Status, snapshot: Snapshot) -> Status:
             tag: Tag(revision=revision, url=snapshot.tag_urls.get(tag, ""))
             for tag, revision in tags.items()
         },
-        marked_rollout=snapshot.marks.rollout or "",
+        marked_rollout=snapshot.rollout_labels.rollout or "",
     )
 
 

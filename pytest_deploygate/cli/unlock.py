@@ -9,12 +9,12 @@ from pytest_deploygate.cli.arguments import (
     confirm,
     examples,
     json_option,
-    pass_operator,
+    pass_context,
     reason_option,
     required_environment,
     yes_option,
 )
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import moment
 
 
@@ -37,8 +37,8 @@ class Unlocked(NamedTuple):
 @reason_option
 @yes_option
 @json_option
-@pass_operator
-def unlock(operator: Operator, environment: str, reason: str, *, yes: bool, is_json: bool) -> None:
+@pass_context
+def unlock(context: CliContext, environment: str, reason: str, *, yes: bool, is_json: bool) -> None:
     """Take the lease of ENV away from whoever holds it; recorded, with your name and the reason.
 
     Touches nothing else: a process that still lives notices and stops, and what it left open is settled by
@@ -46,14 +46,14 @@ def unlock(operator: Operator, environment: str, reason: str, *, yes: bool, is_j
     """
     from pytest_deploygate.system.process_identity import is_gone
 
-    name = operator.environment(environment).name
-    out = operator.output(is_json=is_json)
-    with operator.logged(), operator.store() as store:
+    name = context.environment(environment).name
+    out = context.output(is_json=is_json)
+    with context.logged(), context.store() as store:
         held = store.lease(name)
         if held is not None and not is_gone(held.actor):
             question = f"{held.actor} holds it for {held.purpose} and may still act. Take it away?"
             confirm(out, question, is_sure=yes)
-        broken = store.break_lease(name, operator.actor, reason)
+        broken = store.break_lease(name, context.actor, reason)
     found = Unlocked(environment=name, was_held=False)
     if broken is not None:
         found = Unlocked(

@@ -15,9 +15,9 @@ from pytest_deploygate.cli.arguments import (
     examples,
     json_option,
     optional_environment,
-    pass_operator,
+    pass_context,
 )
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.live_gates import Checked, run_checks
 from pytest_deploygate.cli.output import Output, moment
 from pytest_deploygate.config.environment import Environment
@@ -95,9 +95,9 @@ class Stop:
 @click.option("--once", is_flag=True, help="One round; the exit status is that of pytest.")
 @click.option("--report-only", is_flag=True, help="Judge, but never roll back.")
 @json_option
-@pass_operator
+@pass_context
 def watch(
-    operator: Operator,
+    context: CliContext,
     environment: str,
     interval: float,
     rounds: int | None,
@@ -116,25 +116,25 @@ def watch(
 
     Exit status: 0 when ended by a signal; with --once or --rounds that of the last round.
     """
-    chosen = operator.environment(environment)
-    out = operator.output(is_json=is_json)
+    chosen = context.environment(environment)
+    out = context.output(is_json=is_json)
     stop = Stop()
     stop.install()
-    last = ExitStatus.PROMOTED.value
+    last = ExitStatus.OK.value
     number, limit = 0, 1 if once else rounds
-    with operator.logged():
+    with context.logged():
         while not stop.is_set:
             number += 1
             began = time.monotonic()
-            last = _round(operator, chosen, out, number, stop, may_act=not report_only)
+            last = _round(context, chosen, out, number, stop, may_act=not report_only)
             if number == limit:
                 return last
             stop.pause(interval - (time.monotonic() - began))
-    return last if limit is not None else ExitStatus.PROMOTED
+    return last if limit is not None else ExitStatus.OK
 
 
 def _round(
-    operator: Operator,
+    context: CliContext,
     environment: Environment,
     out: Output,
     number: int,
@@ -142,9 +142,9 @@ def _round(
     *,
     may_act: bool,
 ) -> int:
-    at = operator.clock.now()
+    at = context.clock.now()
     try:
-        checked = run_checks(operator, environment, may_act=may_act, started=stop.started)
+        checked = run_checks(context, environment, may_act=may_act, started=stop.started)
     except (DeployGateError, OSError) as error:
         checked = Checked(
             verdict="UNKNOWN",

@@ -25,17 +25,17 @@ _SUBTEST_REPORTS = ("SubtestReport", "SubTestReport")
 """Class names in pytest 9 and in pytest-subtests for pytest 8."""
 
 
-class Recorder:
+class EvidenceCollector:
     """Collects facts about the checks of a policy's gates; also a pytest plugin, for its report hooks.
 
-    ``contradiction`` says where a report looks better than what this process saw happen; None where workers run checks.
+    ``mismatch`` says where a report looks better than what this process saw happen; None where workers run checks.
     """
 
     def __init__(
-        self, policy: Policy, contradiction: Callable[[pytest.TestReport, str], str] | None = None
+        self, policy: Policy, mismatch: Callable[[pytest.TestReport, str], str] | None = None
     ) -> None:
         self._policy = policy
-        self._contradiction = contradiction
+        self._contradiction = mismatch
         self._falsified: set[str] = set()
         self._states: dict[str, CheckState] = {}
         """What reports were folded to; forgotten with every new one."""
@@ -58,7 +58,7 @@ class Recorder:
         """Fix the checks that will be counted; a check that is listed twice is a doubt."""
         for check in checks:
             if check.nodeid in self._checks:
-                self.doubt(f"{check.nodeid} was collected twice")
+                self.mark_incomplete(f"{check.nodeid} was collected twice")
             else:
                 self._of_phase[check.phase].append(check)
             self._checks[check.nodeid] = check
@@ -87,7 +87,7 @@ class Recorder:
         """
         return tuple(dict.fromkeys(nodeid.partition("::")[0] for nodeid in self._checks))
 
-    def waiting(self, phase: Phase) -> tuple[Check, ...]:
+    def not_run(self, phase: Phase) -> tuple[Check, ...]:
         """Checks of a phase that did not run to their end, and of which that was not said yet."""
         return tuple(
             c
@@ -114,14 +114,14 @@ class Recorder:
 
     # -- doubts ----------------------------------------------------------------------------------
 
-    def doubt(self, sentence: str) -> None:
+    def mark_incomplete(self, sentence: str) -> None:
         """Note something that makes the evidence of the whole session incomplete."""
         self._doubts[sentence] = None
 
-    def falsified(self, nodeid: str, sentence: str) -> None:
+    def mark_tampered(self, nodeid: str, sentence: str) -> None:
         """Note that something made a check look better than it was: neither it nor this session is to be trusted."""
         self._falsified.add(nodeid)
-        self.doubt(sentence)
+        self.mark_incomplete(sentence)
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ class Recorder:
 
     def _note(self, report: pytest.TestReport, nodeid: str) -> None:
         if self._contradiction is not None and (sentence := self._contradiction(report, nodeid)):
-            self.falsified(nodeid, sentence)
+            self.mark_tampered(nodeid, sentence)
         when = str(report.when)
         self._workers[nodeid] = getattr(report, "node", None)
         is_subtest = type(report).__name__ in _SUBTEST_REPORTS
@@ -197,25 +197,27 @@ class Recorder:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A module that could not be collected, or skipped itself, may have held any number of checks."""
         if report.failed:
-            self.doubt(f"{report.nodeid or 'the session'} could not be collected")
+            self.mark_incomplete(f"{report.nodeid or 'the session'} could not be collected")
         elif report.skipped:
-            self.doubt(f"{report.nodeid} skipped itself as a whole")
+            self.mark_incomplete(f"{report.nodeid} skipped itself as a whole")
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """The session ended before its time."""
-        self.doubt(f"the session was interrupted: {excinfo.typename}: {excinfo.value}".rstrip(": "))
+        self.mark_incomplete(
+            f"the session was interrupted: {excinfo.typename}: {excinfo.value}".rstrip(": ")
+        )
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Something in pytest or in a plugin broke."""
         first, *_ = str(excinfo.value).splitlines() or [""]
-        self.doubt(f"internal error: {excinfo.typename}: {first}".rstrip(": "))
+        self.mark_incomplete(f"internal error: {excinfo.typename}: {first}".rstrip(": "))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object, error: object | None) -> None:
         """A worker of pytest-xdist ended in a way that may have lost reports."""
         if error is not None:
             gateway = getattr(node, "gateway", None)
-            self.doubt(f"worker {getattr(gateway, 'id', '?')} died: {error}")
+            self.mark_incomplete(f"worker {getattr(gateway, 'id', '?')} died: {error}")
 
 
 @functools.lru_cache(maxsize=64)

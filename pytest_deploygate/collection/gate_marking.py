@@ -9,7 +9,7 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.state_keys import GATE_PROPERTY
 
 
-class GatedItems:
+class GateMarking:
     """Notes the gate of each check where reports carry it, and marks the checks of live gates."""
 
     def __init__(self, gates: Gates) -> None:

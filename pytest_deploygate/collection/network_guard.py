@@ -26,7 +26,7 @@ class NetworkRefused(DeployGateError):
     """Something reached for the network while checks were collected; nothing was sent."""
 
 
-class OfflineCollection:
+class NetworkGuard:
     """Refuses the network in this process as long as a collector is at work."""
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ _TRUTHS: Final = {
 }
 
 
-class Witness:
+class OutcomeAuditor:
     """Watches the parts of each check in this process, and lets none pass behind a warning."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Witness:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_collection(self) -> Generator[None, object, object]:
         """Modules of checks are loaded in here."""
-        self._let_nothing_pass()
+        self._force_warnings_to_errors()
         return (yield)
 
     # -- the parts of a check ----------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Witness:
     def pytest_runtest_setup(self) -> Generator[None]:
         """Around a part of a check: setting up its fixtures, the check itself, tearing them down."""
         self._has_raised, self._is_running, self._is_ended = False, True, False
-        self._let_nothing_pass()
+        self._force_warnings_to_errors()
         try:
             yield
         except BaseException:
@@ -80,7 +80,7 @@ class Witness:
 
     pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
-    def _let_nothing_pass(self) -> None:
+    def _force_warnings_to_errors(self) -> None:
         """Filters of marks come after those of the settings, and code of a check may have added its own."""
         if warnings.filters[: len(self._filters)] != self._filters:
             # as filterwarnings() does for each, at a tenth of the cost
@@ -127,7 +127,7 @@ class Witness:
     def _end(self, result: object) -> None:
         """The body returned. A check that returns something was meant to assert it."""
         __tracebackhide__ = True
-        self._let_nothing_pass()
+        self._force_warnings_to_errors()
         if result is not None:
             pytest.fail(f"the check returned {result!r}: what must hold is asserted, not returned")
         self._is_ended = True
@@ -153,7 +153,7 @@ class Witness:
         self._noted[item.nodeid, call.when] = claim
         return report
 
-    def contradiction(self, report: pytest.TestReport, nodeid: str) -> str:
+    def mismatch(self, report: pytest.TestReport, nodeid: str) -> str:
         """A sentence where ``report`` of ``nodeid`` makes its part of it look better than it was; otherwise nothing."""
         claim = (report.outcome, hasattr(report, "wasxfail"))
         truth = self._noted.get((nodeid, report.when))

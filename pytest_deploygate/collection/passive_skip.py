@@ -8,7 +8,7 @@ from pytest_deploygate.core.identifiers import Phase
 NO_DEPLOYMENT = "no deployment: use --deploy-to or --deploy-env"
 
 
-class Skipping:
+class PassiveSkip:
     """A session without a deployment: checks that need one are skipped."""
 
     def __init__(self, gates: Gates) -> None:

@@ -14,7 +14,7 @@ _ASSERT_OF_PARENTHESES = re.compile(rb"\bassert[\s\\]*\(")
 _TEST = re.compile(rb"\b(?:def|class)[\s\\]+(test\w*)", re.IGNORECASE)
 
 
-def digest_of(root: Path, files: Iterable[str]) -> str:
+def suite_digest(root: Path, files: Iterable[str]) -> str:
     """SHA-256 over what the checks in ``files`` (relative to ``root``) say, and what decides how they are run.
 
     These are all Python files beside a check or in a folder above it, up to ``root``: checks, conftest files and what
@@ -32,7 +32,7 @@ def digest_of(root: Path, files: Iterable[str]) -> str:
     ).hexdigest()
 
 
-def silent_passes(root: Path, files: Iterable[str]) -> Iterator[str]:
+def find_vacuous_tests(root: Path, files: Iterable[str]) -> Iterator[str]:
     """A sentence for each check in ``files`` (relative to ``root``) that cannot fail or that another one shadows."""
     for name in files:
         try:

@@ -10,8 +10,8 @@ from enum import IntEnum, unique
 class ExitStatus(IntEnum):
     """What became of traffic; 2 to 6 are pytest's own and always mean that the baseline serves."""
 
-    PROMOTED = 0
-    NOT_PROMOTED = 1
+    OK = 0
+    FAILED = 1
     INTERRUPTED = 2
     USAGE = 4
     COULD_NOT_ACT = 10
@@ -74,7 +74,7 @@ class Drifted(TargetError):
         self.found = found
 
 
-class LockHeld(DeployGateError):
+class LeaseHeld(DeployGateError):
     """Another rollout holds the lease of the environment; the message names who, since when, for what."""
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Finding(NamedTuple):
+class PreflightFinding(NamedTuple):
     """One thing that preflight found; a blocking one ends the rollout before anything is touched."""
 
     is_blocking: bool

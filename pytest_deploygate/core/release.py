@@ -82,7 +82,7 @@ class FunctionSpec(NamedTuple):
         return bool(self.verify_variables)
 
 
-class Marks(NamedTuple):
+class RolloutLabels(NamedTuple):
     """What the service itself remembers of rollouts (labels), so that a lost store can be made good.
 
     ``rollout`` is set while a rollout is under way. ``baseline`` is then the revision to return to, and afterwards
@@ -125,7 +125,7 @@ class Snapshot(NamedTuple):
     is_public: bool = False
     latest_ready: RevisionName | None = None
     latest_created: RevisionName | None = None
-    marks: Marks = Marks()
+    rollout_labels: RolloutLabels = RolloutLabels()
 
     @property
     def baseline(self) -> RevisionName | None:
@@ -135,16 +135,19 @@ class Snapshot(NamedTuple):
     @property
     def is_marked_good(self) -> bool:
         """Whether the service itself remembers that what has all traffic was judged good."""
-        marks = self.marks
+        rollout_labels = self.rollout_labels
         return (
-            self.baseline is not None and marks.rollout is None and marks.baseline == self.baseline
+            self.baseline is not None
+            and rollout_labels.rollout is None
+            and rollout_labels.baseline == self.baseline
         )
 
     def is_release(self, digest: str, config: str) -> bool:
         """Whether what has all traffic was judged good, and came of that source and those settings."""
-        marks = self.marks
+        rollout_labels = self.rollout_labels
         return (
             self.exists
             and self.is_marked_good
-            and (marks.digest, marks.config) == (digest[:63], config[:63])  # as labels are cut
+            and (rollout_labels.digest, rollout_labels.config)
+            == (digest[:63], config[:63])  # as labels are cut
         )

@@ -7,16 +7,16 @@ from aiohttp import web
 
 from pytest_deploygate.emulator.api.fault_rules import Faults
 from pytest_deploygate.emulator.api.operations import Operations
-from pytest_deploygate.emulator.emulator_settings import Settings
+from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.router import Router
 from pytest_deploygate.emulator.runtime.builder import Builder
 from pytest_deploygate.emulator.runtime.deployments import Deployments
 from pytest_deploygate.emulator.runtime.revisions import launch_spec
-from pytest_deploygate.emulator.runtime.run_services import Services
+from pytest_deploygate.emulator.runtime.run_services import EmulatedServices
 from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, Runner
-from pytest_deploygate.emulator.runtime.usage_statistics import Statistics
+from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.storage.source_uploads import Sources
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,13 +24,13 @@ class Cloud:
     """Everything that handlers need."""
 
     home: Path
-    settings: Settings
-    state: State
-    statistics: Statistics
+    settings: EmulatorSettings
+    state: EmulatorState
+    statistics: UsageStatistics
     operations: Operations
     runner: Runner
     router: Router
-    services: Services
+    services: EmulatedServices
     sources: Sources
     deployments: Deployments
     faults: Faults
@@ -51,10 +51,10 @@ class Cloud:
 CLOUD = web.AppKey("cloud", Cloud)
 
 
-def make_cloud(home: Path, settings: Settings) -> Cloud:
+def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
     """The parts for ``home``, with what was stored there; nothing runs or listens yet."""
-    state = State(home)
-    statistics = Statistics()
+    state = EmulatorState(home)
+    statistics = UsageStatistics()
     faults = Faults()
     operations = Operations(state, least_s=settings.operation_s)
     variables: dict[str, str] = {}
@@ -70,7 +70,7 @@ def make_cloud(home: Path, settings: Settings) -> Cloud:
 
     runner = Runner(state, statistics, settings, spec_of=spec_of, ballast_mb=ballast_mb)
     router = Router(state, runner, statistics)
-    services = Services(state, runner, router)
+    services = EmulatedServices(state, runner, router)
     sources = Sources(home, state)
     cache = Path(settings.build_cache) if settings.build_cache else home / "environments"
     deployments = Deployments(home, state, operations, services, Builder(home, cache), sources)

@@ -12,7 +12,7 @@ BUILD_CACHE_VARIABLE = "DEPLOYGATE_BUILD_CACHE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class EmulatorSettings:
     """What a user may change; durations in seconds."""
 
     build_cache: str = ""
@@ -31,7 +31,7 @@ class Settings:
     """Whether a tab of a spreadsheet comes into being on first use; False answers 400 as Google does."""
 
 
-def load_settings(home: Path) -> Settings:
+def load_settings(home: Path) -> EmulatorSettings:
     """Read ``settings.toml`` of ``home``; without the file, the defaults.
 
     Raises:
@@ -44,13 +44,13 @@ def load_settings(home: Path) -> Settings:
         raise ConfigError(
             f"{path} is not TOML: {error}", hint="correct or remove the file"
         ) from error
-    known = {field.name: field for field in fields(Settings)}
+    known = {field.name: field for field in fields(EmulatorSettings)}
     for key, value in found.items():
         if key not in known:
             raise ConfigError(f"{path}: unknown key {key!r}", hint=f"known: {', '.join(known)}")
-        wanted = type(getattr(Settings(), key))
+        wanted = type(getattr(EmulatorSettings(), key))
         number = wanted is float and isinstance(value, int | float) and not isinstance(value, bool)
         if not (number and value >= 0) and type(value) is not wanted:
             raise ConfigError(f"{path}: {key} must be {wanted.__name__}, not {value!r}")
     shared = os.environ.get(BUILD_CACHE_VARIABLE)
-    return Settings(**(found | {"build_cache": shared} if shared else found))
+    return EmulatorSettings(**(found | {"build_cache": shared} if shared else found))

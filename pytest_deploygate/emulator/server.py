@@ -22,7 +22,7 @@ from pytest_deploygate.emulator.api.protobuf_json import ApiError
 from pytest_deploygate.emulator.container import CLOUD, Cloud, make_cloud
 from pytest_deploygate.emulator.emulator_settings import load_settings
 from pytest_deploygate.emulator.lifecycle import RUN_FILE, code_identity
-from pytest_deploygate.emulator.runtime.runner import StartFailed
+from pytest_deploygate.emulator.runtime.runner import StartError
 from pytest_deploygate.emulator.services.sheets import values_api
 from pytest_deploygate.emulator.services.sheets.spreadsheets import SheetsStore
 from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
@@ -169,7 +169,7 @@ async def _start(cloud: Cloud, revision: str) -> None:
     try:
         await cloud.runner.start(revision)
     except (
-        StartFailed,
+        StartError,
         Exception,
     ):  # what is wrong with one revision must not keep the others from starting
         logger.exception("revision.not_started", extra={"revision": revision})
@@ -236,7 +236,7 @@ async def _faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     if rule.drop == "after":
         _cut(request)
     if rule.drop == "middle" and isinstance(response, web.Response):
-        response = await _break_off(request, response)
+        response = await _abort(request, response)
     if rule.hang:
         await faults.until_cleared()
         _cut(request)
@@ -249,7 +249,7 @@ def _error(rule: Rule, http: int) -> ApiError:
     return ApiError(http, rule.message, status=rule.status, retry_after_s=rule.retry_after_s)
 
 
-async def _break_off(request: web.Request, whole: web.Response) -> web.StreamResponse:
+async def _abort(request: web.Request, whole: web.Response) -> web.StreamResponse:
     """Send half of an answer that promised all of it."""
     body = whole.body if isinstance(whole.body, bytes) else b""
     half = web.StreamResponse(status=whole.status, headers={"Content-Type": whole.content_type})

@@ -2,12 +2,12 @@
 
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, Phase, RevisionName
-from pytest_deploygate.core.release import Marks
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.state_machine import Event
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports, Progress, silent
-from pytest_deploygate.engine.journaled_rollout import Ledgered
-from pytest_deploygate.engine.permits import Grants
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
 
 
@@ -18,12 +18,12 @@ def adopt(
     actor: Actor,
     reason: str,
     progress: Progress = silent,
-) -> Ledgered:
+) -> JournaledRollout:
     """Record ``revision`` as good; if it serves all traffic, the service is marked so too. Moves no traffic.
 
     Raises:
         TargetRefused: it does not exist or is not ready.
-        LockHeld: somebody acts on this environment.
+        LeaseHeld: somebody acts on this environment.
         TargetError: the service could not be marked; nothing was adopted.
     """
     snapshot = ports.target.snapshot()
@@ -34,7 +34,7 @@ def adopt(
             hint=f"deploygate status {ports.environment} shows what serves",
         )
     serves = snapshot.serving.sole == revision
-    vouched = Grants(Phase.LIVE)  # a person vouches for what was judged by nobody else
+    vouched = PhasePermits(Phase.LIVE)  # a person vouches for what was judged by nobody else
     rollout = Rollout.open(ports, actor=actor, purpose="adopt", progress=progress, grants=vouched)
     why = Reason(code=ReasonCode.REQUESTED, sentence=reason)
     try:
@@ -45,7 +45,9 @@ def adopt(
             rollout.act(
                 "mark",
                 lambda: ports.target.shift_traffic(
-                    snapshot.traffic, expect=snapshot.serving, marks=Marks(baseline=revision)
+                    snapshot.traffic,
+                    expect=snapshot.serving,
+                    rollout_labels=RolloutLabels(baseline=revision),
                 ),
                 observed=lambda s: {"traffic": str(s.traffic)},
             )

@@ -17,19 +17,19 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.identifiers import BackupId, RevisionName
-from pytest_deploygate.core.release import Marks, Snapshot
+from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.deploy_operations import wait_for_what_goes_on
-from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.deploy_operations import wait_for_running_operations
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.redeploy import redeploy
-from pytest_deploygate.engine.traffic_verification import confirm_answers
+from pytest_deploygate.engine.traffic_verification import wait_until_serving
 
 logger = logging.getLogger(__name__)
 
 
-def restore(rollout: Ledgered, reason: Reason) -> None:
+def rollback_to_baseline(rollout: JournaledRollout, reason: Reason) -> None:
     """Return to the baseline and end as ROLLED_BACK, or as STRANDED when it cannot be verified.
 
     Raises:
@@ -63,7 +63,9 @@ def restore(rollout: Ledgered, reason: Reason) -> None:
     )
 
 
-def _until(deadline: float, rollout: Ledgered, attempt: Callable[[], None]) -> TargetError | None:
+def _until(
+    deadline: float, rollout: JournaledRollout, attempt: Callable[[], None]
+) -> TargetError | None:
     """Repeat ``attempt`` while it fails in a way that time may mend; the error that ended it, or None."""
     clock, pause = rollout.ports.clock, rollout.ports.settings.pause_s
     while True:
@@ -86,7 +88,7 @@ def _until(deadline: float, rollout: Ledgered, attempt: Callable[[], None]) -> T
             return None
 
 
-def _return_traffic(rollout: Ledgered, deadline: float) -> None:
+def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
     facts = rollout.record.facts
     if "restore_to" not in facts:
         return  # nothing was observed, so nothing was touched
@@ -97,7 +99,7 @@ def _return_traffic(rollout: Ledgered, deadline: float) -> None:
     now = rollout.ports.target.snapshot()
     _refuse_if_foreign(rollout, now, wanted)
     wanted = _with_living_baseline(rollout, wanted, now, deadline)
-    marks = Marks(
+    rollout_labels = RolloutLabels(
         baseline=wanted.sole,
         digest=facts.get("baseline_digest", ""),
         config=facts.get("baseline_config", ""),
@@ -106,16 +108,16 @@ def _return_traffic(rollout: Ledgered, deadline: float) -> None:
     rollout.act(
         "shift_back",
         lambda: rollout.ports.target.shift_traffic(
-            final, expect=Traffic.of(dict(now.serving.shares)), marks=marks
+            final, expect=Traffic.of(dict(now.serving.shares)), rollout_labels=rollout_labels
         ),
         intent={"from": str(now.serving), "to": str(final)},
         observed=lambda s: {"traffic": str(s.traffic)},
     )
     if wanted.sole is not None:
-        confirm_answers(rollout, wanted.sole, deadline)
+        wait_until_serving(rollout, wanted.sole, deadline)
 
 
-def _refuse_if_foreign(rollout: Ledgered, now: Snapshot, wanted: Traffic) -> None:
+def _refuse_if_foreign(rollout: JournaledRollout, now: Snapshot, wanted: Traffic) -> None:
     record = rollout.record
     # a rollback leaves what it found, which may have been a split of traffic
     before = Traffic.parse(record.facts.get("leaves", ""))
@@ -135,7 +137,7 @@ def _refuse_if_foreign(rollout: Ledgered, now: Snapshot, wanted: Traffic) -> Non
 
 
 def _with_living_baseline(
-    rollout: Ledgered, wanted: Traffic, now: Snapshot, deadline: float
+    rollout: JournaledRollout, wanted: Traffic, now: Snapshot, deadline: float
 ) -> Traffic:
     """``wanted``, or the same with the baseline redeployed from its backup when the platform lost the revision."""
     baseline = wanted.sole
@@ -156,7 +158,7 @@ def _with_living_baseline(
     return Traffic.of({revision: 100})
 
 
-def _backup_of(rollout: Ledgered, baseline: RevisionName) -> Backup | None:
+def _backup_of(rollout: JournaledRollout, baseline: RevisionName) -> Backup | None:
     """The rollout's backup, if ``baseline`` is the revision that it was taken of, or one that was made of it."""
     if not rollout.record.backup:
         return None
@@ -171,7 +173,7 @@ def _backup_of(rollout: Ledgered, baseline: RevisionName) -> Backup | None:
     return backup if backup is not None and baseline in {backup.revision, made} else None
 
 
-def _unpinned_if_untouched(rollout: Ledgered, wanted: Traffic, now: Snapshot) -> Traffic:
+def _unpinned_if_untouched(rollout: JournaledRollout, wanted: Traffic, now: Snapshot) -> Traffic:
     """Follow LATEST again if it did before and nothing newer than the baseline exists or is being made."""
     before = Traffic.parse(rollout.record.facts.get("traffic", ""))
     baseline = wanted.sole
@@ -183,25 +185,25 @@ def _unpinned_if_untouched(rollout: Ledgered, wanted: Traffic, now: Snapshot) ->
     return Traffic.of({LATEST: 100}, dict(wanted.tags))
 
 
-def _remove_first_release(rollout: Ledgered, deadline: float) -> None:
+def _remove_first_release(rollout: JournaledRollout, deadline: float) -> None:
     """Delete a function that this rollout created and that was not promoted."""
     target = rollout.ports.target
-    wait_for_what_goes_on(rollout, deadline=deadline)  # it may yet create the function
+    wait_for_running_operations(rollout, deadline=deadline)  # it may yet create the function
     now = _own_first_release(rollout)
     if now.is_public:
         rollout.act("close", lambda: target.set_public(False))
         now = _own_first_release(rollout)
     # a release that failed to start leaves a function that serves nothing, and bears our mark
-    if now.exists or now.marks.rollout == rollout.record.rollout_id:
+    if now.exists or now.rollout_labels.rollout == rollout.record.rollout_id:
         rollout.act("delete", target.delete_function)
 
 
-def _own_first_release(rollout: Ledgered) -> Snapshot:
+def _own_first_release(rollout: JournaledRollout) -> Snapshot:
     """The service as it is; raises Drifted when it is not, or no longer, only what this rollout made of it."""
     now, record = rollout.ports.target.snapshot(), rollout.record
     ours = {record.candidate, record.verification} - {None}
     foreign = [r for r, _ in now.serving.shares if ours and r not in ours]
-    if now.exists and (now.marks.rollout != record.rollout_id or foreign):
+    if now.exists and (now.rollout_labels.rollout != record.rollout_id or foreign):
         raise Drifted(
             f"the function was made or changed by somebody else: {now.serving} serves",
             found=str(now.serving),

@@ -16,7 +16,7 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.record import EntryKind, JournalEntry
-from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 
 BEGIN, AWAIT = "begin", "await"
 """First words, before what is deployed, of journal entries about a deployment."""
@@ -25,7 +25,7 @@ _FAILED = {BuildFailed.__name__, StartFailed.__name__}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class StartedOperation:
     """A deployment of which nobody saw that it failed.
 
     ``operation`` is "" where nobody learned its name; ``revision`` is what it made, once it was seen to end.
@@ -36,7 +36,7 @@ class Begun:
 
 
 def deploy(
-    rollout: Ledgered,
+    rollout: JournaledRollout,
     what: str,
     begin: Callable[[], str],
     *,
@@ -47,10 +47,12 @@ def deploy(
     operation = rollout.act(
         f"{BEGIN}_{what}", begin, intent=intent, observed=lambda name: {"operation": name}
     )
-    return attend(rollout, what, operation, deadline=deadline)
+    return await_operation(rollout, what, operation, deadline=deadline)
 
 
-def attend(rollout: Ledgered, what: str, operation: str, *, deadline: float) -> RevisionName:
+def await_operation(
+    rollout: JournaledRollout, what: str, operation: str, *, deadline: float
+) -> RevisionName:
     """Wait for a deployment, which another process may have begun; ``deadline`` is on the monotonic clock."""
     ports = rollout.ports
     return rollout.act(
@@ -65,28 +67,28 @@ def attend(rollout: Ledgered, what: str, operation: str, *, deadline: float) -> 
     )
 
 
-def begun(journal: Iterable[JournalEntry]) -> Mapping[str, Begun]:
+def started_operations(journal: Iterable[JournalEntry]) -> Mapping[str, StartedOperation]:
     """The newest deployment of each kind that a rollout began, without those that failed or were not taken."""
-    found: dict[str, Begun] = {}
+    found: dict[str, StartedOperation] = {}
     for entry in journal:
         step, _, what = entry.name.partition("_")
         error = entry.facts.get("error")
         if step == BEGIN and entry.kind is EntryKind.INTENT:
-            found[what] = Begun(operation="")
+            found[what] = StartedOperation(operation="")
         elif step == BEGIN and error is None:
-            found[what] = Begun(operation=entry.facts["operation"])
+            found[what] = StartedOperation(operation=entry.facts["operation"])
         elif step == BEGIN and error != OutcomeUnknown.__name__:
             found.pop(what, None)  # it was not taken
         elif step == AWAIT and entry.kind is EntryKind.OBSERVED and error is None:
             # While traffic is returned, entries before this one may not have been written.
-            known = found.get(what, Begun(operation=""))
+            known = found.get(what, StartedOperation(operation=""))
             found[what] = replace(known, revision=RevisionName(entry.facts["revision"]))
         elif step == AWAIT and error in _FAILED:
             found.pop(what, None)
     return found
 
 
-def wait_for_what_goes_on(rollout: Ledgered, *, deadline: float) -> None:
+def wait_for_running_operations(rollout: JournaledRollout, *, deadline: float) -> None:
     """Return when no deployment of the function is under way; the platform takes one at a time.
 
     Raises:

@@ -1,4 +1,7 @@
-"""Putting a judged-good service in order: tags, marks, LATEST. Works from the record alone, so recovery repeats it."""
+"""Puts a judged-good service in order: tags, rollout labels, LATEST.
+
+Works from the record alone, so recovery can repeat it.
+"""
 
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost, StoreError
 from pytest_deploygate.core.identifiers import RevisionName
@@ -6,23 +9,23 @@ from pytest_deploygate.core.release import (
     TAG_LIVE_VERIFY,
     TAG_PREVIOUS,
     TAG_PREVIOUS_VERIFY,
-    Marks,
+    RolloutLabels,
     Snapshot,
 )
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Reason
-from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 
 
-def named(revision: RevisionName | None, role: str) -> RevisionName:
+def require_revision(revision: RevisionName | None, role: str) -> RevisionName:
     """The revision, or StoreError when the record does not name one."""
     if revision is None:
         raise StoreError(f"the record of the rollout names no {role}")
     return revision
 
 
-def tidy_or_note(rollout: Ledgered, reason: Reason) -> None:
+def finalize_best_effort(rollout: JournaledRollout, reason: Reason) -> None:
     """Tidy up and end as PROMOTED. The candidate serves and was judged good, so what fails here is only noted."""
     rollout.is_lenient = True
     event = Event.FINALISED
@@ -37,31 +40,33 @@ def tidy_or_note(rollout: Ledgered, reason: Reason) -> None:
     rollout.close(reason)
 
 
-def clear_marks(rollout: Ledgered, snapshot: Snapshot) -> None:
-    """Put a service in order that still carries the marks of a rollout that has ended.
+def clear_labels(rollout: JournaledRollout, snapshot: Snapshot) -> None:
+    """Put a service in order that still carries the rollout labels of a rollout that has ended.
 
-    The tidying up after a promotion failed, or a build ended after the rollback and brought its marks along. Where
-    neither side of the rollout serves alone, somebody else acted since, and nothing is touched.
+    The clean-up after a promotion failed, or a build ended after the rollback and brought its rollout labels along.
+    Where neither side of the rollout serves alone, somebody else acted since, and nothing is touched.
     """
     record = rollout.record
     resting = Traffic.parse(record.facts.get("restore_to", ""))
     if record.state is State.PROMOTED and snapshot.serving.sole == record.candidate:
         rollout.act("finalise", lambda: _tidy(rollout))
     elif record.state is not State.PROMOTED and snapshot.serving.shares == resting.shares:
-        marks = Marks(
+        rollout_labels = RolloutLabels(
             baseline=resting.sole,
             digest=record.facts.get("baseline_digest", ""),
             config=record.facts.get("baseline_config", ""),
         )
         rollout.act(
-            "clear_marks",
-            lambda: rollout.ports.target.shift_traffic(resting, expect=resting, marks=marks),
+            "clear_labels",
+            lambda: rollout.ports.target.shift_traffic(
+                resting, expect=resting, rollout_labels=rollout_labels
+            ),
         )
 
 
-def _tidy(rollout: Ledgered) -> None:
+def _tidy(rollout: JournaledRollout) -> None:
     record, target = rollout.record, rollout.ports.target
-    candidate = named(record.candidate, "candidate")
+    candidate = require_revision(record.candidate, "candidate")
     existed = record.facts["existed"] == "true"
     before = Traffic.parse(record.facts["traffic"])
     now = target.snapshot()
@@ -80,7 +85,7 @@ def _tidy(rollout: Ledgered) -> None:
     target.shift_traffic(
         Traffic.of({LATEST if follows_latest and is_latest else candidate: 100}, tags),
         expect=Traffic.of({candidate: 100}),
-        marks=Marks(
+        rollout_labels=RolloutLabels(
             baseline=candidate, digest=record.digest[:63], config=record.facts["config"][:63]
         ),
     )

@@ -17,7 +17,7 @@ def _nobody(message: str) -> None:
     """For whoever learns of a lost lease by the next write."""
 
 
-class LeaseKeeper:
+class LeaseHeartbeat:
     """A thread that beats, by itself or for as long as a ``with`` block runs.
 
     ``on_lost`` is called once, from that thread, when the lease is no longer ours.
@@ -58,7 +58,7 @@ class LeaseKeeper:
     def _run(self) -> None:
         while not self._stop.wait(self._lease.ttl_s / 3):
             try:
-                self._lease = self._store.beat(self._lease)
+                self._lease = self._store.renew_lease(self._lease)
             except LeaseLost as error:
                 if not self._stop.is_set():
                     self._on_lost(error.message)

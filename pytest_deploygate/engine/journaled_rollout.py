@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Ledgered:
+class JournaledRollout:
     """A rollout's record under its lease: moves through the table and journals every effect.
 
     ``is_lenient`` is set while returning to the baseline: a record that cannot be written is then logged and

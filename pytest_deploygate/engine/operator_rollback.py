@@ -6,14 +6,14 @@ from pytest_deploygate.core.identifiers import Actor
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Reason
-from pytest_deploygate.engine.baseline_rollback import restore
+from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
 from pytest_deploygate.engine.engine_context import Ports, Progress, silent
-from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.rollback_plan import RollbackPlan
 from pytest_deploygate.engine.rollout import Rollout
 
 
-def roll_back(
+def rollback_to_revision(
     ports: Ports,
     plan: RollbackPlan,
     *,
@@ -21,14 +21,14 @@ def roll_back(
     purpose: str,
     reason: Reason,
     progress: Progress = silent,
-    opened: Callable[[Ledgered], None] = lambda _: None,
-) -> Ledgered:
+    opened: Callable[[JournaledRollout], None] = lambda _: None,
+) -> JournaledRollout:
     """Carry out a plan under the lease; the result's state is ROLLED_BACK or STRANDED.
 
     ``opened`` is called as soon as the lease is held, before anything is touched.
 
     Raises:
-        LockHeld: somebody else acts on this environment.
+        LeaseHeld: somebody else acts on this environment.
     """
     rollout = Rollout.open(ports, actor=actor, purpose=purpose, progress=progress)
     opened(rollout)
@@ -52,5 +52,5 @@ def roll_back(
             },
         )
     )
-    restore(rollout, reason)
+    rollback_to_baseline(rollout, reason)
     return rollout

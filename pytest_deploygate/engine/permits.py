@@ -3,7 +3,7 @@
 from pytest_deploygate.core.identifiers import Phase
 
 
-class Grants:
+class PhasePermits:
     """The phases that were judged to hold, as far as they count for the next step of a rollout.
 
     Whoever judges keeps this object; a hook that is handed the rollout cannot help itself to a step.
@@ -16,6 +16,6 @@ class Grants:
         """From now on exactly these count."""
         self._phases = frozenset(phases)
 
-    def covers(self, phase: Phase) -> bool:
+    def allows(self, phase: Phase) -> bool:
         """Whether ``phase`` counts."""
         return phase in self._phases

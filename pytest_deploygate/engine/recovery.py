@@ -7,24 +7,24 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_deploygate.core.errors import LockHeld, TargetError, TargetRefused
+from pytest_deploygate.core.errors import LeaseHeld, TargetError, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, RolloutId
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.baseline_rollback import restore
-from pytest_deploygate.engine.deploy_operations import begun
+from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
+from pytest_deploygate.engine.deploy_operations import started_operations
 from pytest_deploygate.engine.engine_context import Ports, Progress, silent
-from pytest_deploygate.engine.finalize import clear_marks, tidy_or_note
-from pytest_deploygate.engine.heartbeat import LeaseKeeper
-from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.finalize import clear_labels, finalize_best_effort
+from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.rollout import new_rollout_id
 
 RECOVERY = "recover"
 """Purpose of the lease under which what a dead process left is settled: a matter of a second, as a rule."""
-LEFT_OVER = 5
+ORPHANED = 5
 """How many rollouts back one is looked for that began what still goes on at the platform."""
 
 
@@ -38,7 +38,7 @@ class Recovery:
     sentence: str
 
 
-def settle_environment(
+def recover_environment(
     ports: Ports,
     *,
     actor: Actor,
@@ -48,20 +48,20 @@ def settle_environment(
     """Settle every open rollout of the environment, also one that only the target remembers.
 
     Raises:
-        LockHeld: a living process holds the lease; nothing was touched.
+        LeaseHeld: a living process holds the lease; nothing was touched.
     """
     store = ports.store
     held = store.lease(ports.environment)
     if held is not None and not is_stale(held):
         raise held_by(held)
     found = store.open_rollouts(ports.environment)
-    marked = ports.target.snapshot().marks.rollout
+    marked = ports.target.snapshot().rollout_labels.rollout
     is_left_over = marked is not None and marked not in {r.rollout_id for r in found}
     if held is None and not found and not is_left_over:
         return ()
     lease = _lease_for(ports, held, actor)
-    with LeaseKeeper(store, lease):
-        settled = [settle(ports, record, lease, progress) for record in found]
+    with LeaseHeartbeat(store, lease):
+        settled = [recover_rollout(ports, record, lease, progress) for record in found]
         if all(s.state is not State.STRANDED for s in settled):
             settled += _settle_marked(ports, lease, actor, progress)
     if all(s.state is not State.STRANDED for s in settled):
@@ -69,17 +69,17 @@ def settle_environment(
     return tuple(settled)
 
 
-def await_left_over(ports: Ports, progress: Progress = silent) -> bool:
+def wait_for_orphaned_deployment(ports: Ports, progress: Progress = silent) -> bool:
     """Wait for a deployment at the platform that a rollout of ours began before it died; whether there was one.
 
-    The platform takes one at a time. When it ends it brings along a revision without traffic and the marks of its
-    rollout, so that the environment is to be settled again.
+    The platform runs one at a time. When it ends it leaves a revision without traffic and the labels of its rollout, so
+    the environment must be recovered again.
 
     Raises:
         OutcomeUnknown: it has not ended when the budget of a rollout is spent.
     """
-    records = ports.store.history(ports.environment, LEFT_OVER)
-    unended = {r.rollout_id: _unended(ports, r.rollout_id) for r in records}
+    records = ports.store.history(ports.environment, ORPHANED)
+    unended = {r.rollout_id: _unfinished(ports, r.rollout_id) for r in records}
     if not any(unended.values()):
         return False
     operation = ports.target.find_operation()
@@ -96,9 +96,9 @@ def await_left_over(ports: Ports, progress: Progress = silent) -> bool:
     return True
 
 
-def _unended(ports: Ports, rollout_id: RolloutId) -> set[str]:
+def _unfinished(ports: Ports, rollout_id: RolloutId) -> set[str]:
     """Operations that the rollout began and whose end nobody saw; "" for one whose name nobody learned."""
-    known = begun(ports.store.journal(rollout_id)).values()
+    known = started_operations(ports.store.journal(rollout_id)).values()
     return {one.operation for one in known if one.revision is None}
 
 
@@ -106,7 +106,7 @@ def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, 
     """Close every open rollout of the environment, since a person decided what serves; touches nothing else.
 
     Raises:
-        LockHeld: somebody acts on this environment.
+        LeaseHeld: somebody acts on this environment.
     """
     found = ports.store.open_rollouts(ports.environment)
     if not found:
@@ -115,7 +115,7 @@ def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, 
     reason = Reason(code=ReasonCode.PROCESS_LOST, sentence=sentence)
     lease = _lease_for(ports, None, actor)
     for record in found:
-        rollout = Ledgered(ports, record._replace(serving=serving), lease)
+        rollout = JournaledRollout(ports, record._replace(serving=serving), lease)
         rollout.keeps_lease = True
         if not record.state.is_final or record.state is State.STRANDED:
             rollout.move(Event.BROKE, {"reason": sentence})
@@ -126,9 +126,9 @@ def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, 
     return tuple(record.rollout_id for record in found)
 
 
-def held_by(lease: Lease) -> LockHeld:
+def held_by(lease: Lease) -> LeaseHeld:
     """The error that says who holds the lease and what to do."""
-    return LockHeld(
+    return LeaseHeld(
         f"environment {lease.environment} is held by {lease.actor} since "
         f"{lease.since:%Y-%m-%d %H:%M:%S} UTC for {lease.purpose} (rollout {lease.rollout_id})",
         hint=f"wait for it (--deploy-wait=SECONDS), or if it is dead and cannot be seen from here: "
@@ -144,17 +144,17 @@ def _lease_for(ports: Ports, held: Lease | None, actor: Actor) -> Lease:
     return ports.store.acquire_lease(ports.environment, actor, RECOVERY, rollout_id, ttl_s)
 
 
-def settle(
+def recover_rollout(
     ports: Ports, record: RolloutRecord, lease: Lease, progress: Progress = silent
 ) -> Recovery:
     """Bring one open rollout to its end under ``lease``, without giving the lease back."""
     found = record.state
-    rollout = Ledgered(ports, record, lease, progress)
+    rollout = JournaledRollout(ports, record, lease, progress)
     rollout.keeps_lease = True
     reason = _why(record)
     progress("recovering", reason.sentence)
     if found is State.FINALISING:
-        tidy_or_note(rollout, reason)
+        finalize_best_effort(rollout, reason)
     elif found is State.OPEN:
         rollout.move(Event.BROKE, {"reason": reason.sentence})
         rollout.close(reason)
@@ -163,7 +163,7 @@ def settle(
             Reason(code=ReasonCode.PROCESS_LOST, sentence=record.reason or reason.sentence)
         )
     else:
-        restore(rollout, reason)
+        rollback_to_baseline(rollout, reason)
     return Recovery(
         rollout_id=record.rollout_id,
         found=found,
@@ -187,17 +187,21 @@ def _why(record: RolloutRecord) -> Reason:
 def _settle_marked(
     ports: Ports, lease: Lease, actor: Actor, progress: Progress
 ) -> tuple[Recovery, ...]:
-    """The rollout whose marks are still on the service although none is open, if there is one."""
+    """The rollout whose rollout labels are still on the service although none is open, if there is one."""
     snapshot = ports.target.snapshot()
-    if snapshot.marks.rollout is None:
+    if snapshot.rollout_labels.rollout is None:
         return ()
-    record = ports.store.rollout(snapshot.marks.rollout)
+    record = ports.store.rollout(snapshot.rollout_labels.rollout)
     if record is None:
-        return (_settle_orphan(ports, snapshot, snapshot.marks.rollout, lease, actor, progress),)
+        return (
+            _settle_orphan(
+                ports, snapshot, snapshot.rollout_labels.rollout, lease, actor, progress
+            ),
+        )
     try:
-        clear_marks(Ledgered(ports, record, lease, progress), snapshot)
+        clear_labels(JournaledRollout(ports, record, lease, progress), snapshot)
     except TargetError as error:
-        # What serves is right; the next rollout writes its own marks over these.
+        # What serves is right; the next rollout writes its own rollout labels over these.
         progress("untidy", error.message)
     return ()
 
@@ -210,16 +214,18 @@ def _settle_orphan(
     actor: Actor,
     progress: Progress,
 ) -> Recovery:
-    """A rollout of which the store knows nothing: the marks on the service say where to return to."""
-    marks = snapshot.marks
+    """A rollout of which the store knows nothing: the rollout labels on the service say where to return to."""
+    rollout_labels = snapshot.rollout_labels
     facts = {
-        "existed": str(marks.baseline is not None).lower(),
+        "existed": str(rollout_labels.baseline is not None).lower(),
         "traffic": str(snapshot.traffic),
-        "restore_to": str(Traffic.of({marks.baseline: 100} if marks.baseline else {})),
-        "baseline_digest": marks.digest,
-        "baseline_config": marks.config,
+        "restore_to": str(
+            Traffic.of({rollout_labels.baseline: 100} if rollout_labels.baseline else {})
+        ),
+        "baseline_digest": rollout_labels.digest,
+        "baseline_config": rollout_labels.config,
     }
-    foreign = [r for r, _ in snapshot.serving.shares if r != marks.baseline]
+    foreign = [r for r, _ in snapshot.serving.shares if r != rollout_labels.baseline]
     tags = dict(snapshot.traffic.tags)
     record = RolloutRecord(
         rollout_id=rollout_id,
@@ -228,10 +234,10 @@ def _settle_orphan(
         actor=actor,
         began_at=ports.clock.now(),
         state=State.SERVING,
-        baseline=marks.baseline,
+        baseline=rollout_labels.baseline,
         candidate=tags.get("dg-cand") or (foreign[0] if len(foreign) == 1 else None),
         verification=tags.get("dg-verify"),
         facts=facts,
     )
     ports.store.begin(record, lease)
-    return settle(ports, record, lease, progress)
+    return recover_rollout(ports, record, lease, progress)

@@ -16,19 +16,21 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.engine.deploy_operations import (
-    Begun,
-    attend,
-    begun,
+    StartedOperation,
+    await_operation,
     deploy,
-    wait_for_what_goes_on,
+    started_operations,
+    wait_for_running_operations,
 )
-from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 
 BACKUP = "backup"
 """What the journal calls this deployment, beside the variants of a release."""
 
 
-def redeploy(rollout: Ledgered, backup: Backup, now: Snapshot, *, deadline: float) -> RevisionName:
+def redeploy(
+    rollout: JournaledRollout, backup: Backup, now: Snapshot, *, deadline: float
+) -> RevisionName:
     """The revision that was made of ``backup``: by what was begun before, or else by a deployment that begins now.
 
     Traffic stays with what serves ``now``.
@@ -47,11 +49,11 @@ def redeploy(rollout: Ledgered, backup: Backup, now: Snapshot, *, deadline: floa
     if not now.traffic.is_pinned:  # it would go to whatever is deployed next
         rollout.act(
             "pin",
-            lambda: target.pin(now, now.marks),
+            lambda: target.pin(now, now.rollout_labels),
             intent={"serving": str(now.serving)},
             observed=lambda s: {"traffic": str(s.traffic)},
         )
-    wait_for_what_goes_on(rollout, deadline=deadline)
+    wait_for_running_operations(rollout, deadline=deadline)
     return deploy(
         rollout,
         BACKUP,
@@ -61,7 +63,7 @@ def redeploy(rollout: Ledgered, backup: Backup, now: Snapshot, *, deadline: floa
     )
 
 
-def _begun_before(rollout: Ledgered) -> Begun | None:
+def _begun_before(rollout: JournaledRollout) -> StartedOperation | None:
     try:
         journal = rollout.ports.store.journal(rollout.record.rollout_id)
     except StoreError as error:
@@ -69,10 +71,12 @@ def _begun_before(rollout: Ledgered) -> Begun | None:
             f"the baseline is gone, and whether its redeployment was begun cannot be read: {error.message}",
             hint=error.hint,
         ) from error
-    return begun(journal).get(BACKUP)
+    return started_operations(journal).get(BACKUP)
 
 
-def _made_by(rollout: Ledgered, before: Begun, deadline: float) -> RevisionName | None:
+def _made_by(
+    rollout: JournaledRollout, before: StartedOperation, deadline: float
+) -> RevisionName | None:
     """What an earlier attempt made or is making; None if that came to nothing."""
     target = rollout.ports.target
     if before.revision is not None:
@@ -82,7 +86,7 @@ def _made_by(rollout: Ledgered, before: Begun, deadline: float) -> RevisionName 
         return None  # nobody can tell it from what others began, so it is only waited for
     rollout.progress("waiting", f"{before.operation} was begun before")
     try:
-        return attend(rollout, BACKUP, before.operation, deadline=deadline)
+        return await_operation(rollout, BACKUP, before.operation, deadline=deadline)
     except (BuildFailed, StartFailed):
         raise
     except (OutcomeUnknown, TargetRefused):

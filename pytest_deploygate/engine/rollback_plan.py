@@ -102,7 +102,7 @@ def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> 
                 f"deploygate adopt {ports.environment} {wanted} --reason TEXT",
             )
         has_served = has_served or record.baseline == wanted
-    marked = (snapshot.marks.baseline, dict(snapshot.traffic.tags).get(TAG_PREVIOUS))
+    marked = (snapshot.rollout_labels.baseline, dict(snapshot.traffic.tags).get(TAG_PREVIOUS))
     if not (has_served or wanted in marked):
         raise TargetRefused(
             f"no rollout ever judged revision {wanted}, so it is no place to go back to",
@@ -116,7 +116,7 @@ def _last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
     previous = dict(snapshot.traffic.tags).get(TAG_PREVIOUS)
     if previous is not None and previous not in serving:
         return previous
-    left = _left_without_record(ports, snapshot)
+    left = _unrecorded_rollback(ports, snapshot)
     for record in _past(ports):
         good = record.candidate if record.state is State.PROMOTED else record.baseline
         if (
@@ -140,7 +140,7 @@ def _past(ports: Ports) -> Iterator[RolloutRecord]:
         yield from ports.store.history(ports.environment, HISTORY)[FIRST:]
 
 
-def _left_without_record(ports: Ports, snapshot: Snapshot) -> RevisionName | None:
+def _unrecorded_rollback(ports: Ports, snapshot: Snapshot) -> RevisionName | None:
     """What serves by the newest record, if another good revision does: somebody went back and could not record it."""
     believed = next((r.serving for r in _past(ports) if r.state.is_final and r.serving), None)
     serves = snapshot.baseline

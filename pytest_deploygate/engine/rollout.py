@@ -18,21 +18,21 @@ from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_VERIFY,
     TAGS_OF_SERVING,
-    Marks,
     RevisionInfo,
+    RolloutLabels,
     Snapshot,
     Variant,
 )
 from pytest_deploygate.core.state_machine import NEEDED_FOR, Event, State, Step
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.verdict import Reason
-from pytest_deploygate.engine.baseline_rollback import restore
+from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
 from pytest_deploygate.engine.deploy_operations import deploy
 from pytest_deploygate.engine.engine_context import Ports, Progress, silent
-from pytest_deploygate.engine.finalize import named, tidy_or_note
-from pytest_deploygate.engine.journaled_rollout import Ledgered
-from pytest_deploygate.engine.permits import Grants
-from pytest_deploygate.engine.traffic_verification import confirm_answers, confirm_tag
+from pytest_deploygate.engine.finalize import finalize_best_effort, require_revision
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.engine.permits import PhasePermits
+from pytest_deploygate.engine.traffic_verification import wait_until_serving, wait_until_tag_answers
 
 
 def _resting(snapshot: Snapshot) -> Traffic:
@@ -56,13 +56,13 @@ class Staged:
     verification_url: str
 
 
-class Rollout(Ledgered):
+class Rollout(JournaledRollout):
     """One attempt to replace the baseline by a new release."""
 
     snapshot: Snapshot
     package: Package
     staged: Staged | None = None
-    _grants: Grants
+    _grants: PhasePermits
 
     @classmethod
     def open(
@@ -73,14 +73,14 @@ class Rollout(Ledgered):
         purpose: str,
         facts: dict[str, str] | None = None,
         progress: Progress = silent,
-        grants: Grants | None = None,
+        grants: PhasePermits | None = None,
     ) -> "Rollout":
         """Take the lease and record the rollout; nothing of the target is touched.
 
         Without ``grants`` the rollout can only be ended or taken back.
 
         Raises:
-            LockHeld: somebody else acts on this environment.
+            LeaseHeld: somebody else acts on this environment.
             StoreError: the record cannot be written.
         """
         now = ports.clock.now()
@@ -103,7 +103,7 @@ class Rollout(Ledgered):
             ports.store.release_lease(lease)
             raise
         rollout = cls(ports, record, lease, progress)
-        rollout._grants = grants or Grants()
+        rollout._grants = grants or PhasePermits()
         return rollout
 
     def move(self, event: Event, facts: Mapping[str, str] | None = None) -> Step:
@@ -113,7 +113,7 @@ class Rollout(Ledgered):
             PolicyRefused: it is not; nothing was done.
         """
         phase = NEEDED_FOR.get(event)
-        if phase is not None and not self._grants.covers(phase):
+        if phase is not None and not self._grants.allows(phase):
             raise PolicyRefused(
                 f"the {phase.value} phase was not judged to hold, so there is no step {event.value!r}",
                 hint="an implementation of pytest_deploygate_act goes on only from a verdict that holds",
@@ -138,8 +138,8 @@ class Rollout(Ledgered):
                     "traffic": str(snapshot.traffic),
                     "restore_to": str(_resting(snapshot)),
                     "public": str(snapshot.is_public).lower(),
-                    "baseline_digest": snapshot.marks.digest,
-                    "baseline_config": snapshot.marks.config,
+                    "baseline_digest": snapshot.rollout_labels.digest,
+                    "baseline_config": snapshot.rollout_labels.config,
                 },
             )
         )
@@ -194,21 +194,21 @@ class Rollout(Ledgered):
         self.update(self.record._replace(backup=backup.identifier))
 
     def _pin(self, snapshot: Snapshot) -> Snapshot:
-        marks = snapshot.marks._replace(
+        rollout_labels = snapshot.rollout_labels._replace(
             rollout=self.record.rollout_id, baseline=self.record.baseline
         )
         self.progress("pinning", f"traffic stays at {snapshot.baseline}")
         return self.act(
             "pin",
-            lambda: self.ports.target.pin(snapshot, marks),
+            lambda: self.ports.target.pin(snapshot, rollout_labels),
             intent={"serving": str(snapshot.serving)},
             observed=lambda s: {"traffic": str(s.traffic)},
         )
 
-    def _marks(self) -> Marks:
+    def _rollout_labels(self) -> RolloutLabels:
         """Marks while the rollout is under way: they describe the baseline, not the candidate."""
         facts = self.record.facts
-        return Marks(
+        return RolloutLabels(
             rollout=self.record.rollout_id,
             baseline=self.record.baseline,
             digest=facts["baseline_digest"],
@@ -221,7 +221,7 @@ class Rollout(Ledgered):
         revision = deploy(
             self,
             variant.value,
-            lambda: target.begin_release(variant, source, self._marks()),
+            lambda: target.begin_release(variant, source, self._rollout_labels()),
             deadline=deadline,
         )
         self.progress("started", f"{variant.value} revision {revision}")
@@ -274,7 +274,7 @@ class Rollout(Ledgered):
             observed=lambda s: {"traffic": str(s.traffic)},
         )
         for tag, revision in tags.items():
-            confirm_tag(self, revision, tag, after.tag_urls[tag])
+            wait_until_tag_answers(self, revision, tag, after.tag_urls[tag])
         candidate_url = after.tag_urls[TAG_CANDIDATE]
         return Staged(
             candidate=candidate,
@@ -327,17 +327,17 @@ class Rollout(Ledgered):
         if not self.snapshot.exists and self.ports.target.spec.public:
             self.progress("opening", "anyone may call it now")
             self.act("open", lambda: self.ports.target.set_public(True))
-        confirm_answers(self, candidate)
+        wait_until_serving(self, candidate)
         self.update(self.record._replace(serving=candidate))
         self.move(Event.SHIFTED)
 
     def finalise(self, reason: Reason) -> None:
-        """Judged good: put tags and marks in order. What fails here is noted and repeated by the next rollout."""
+        """Judged good: put tags and labels in order. What fails here is noted and repeated by the next rollout."""
         self.move(Event.LIVE_HELD)
-        tidy_or_note(self, reason)
+        finalize_best_effort(self, reason)
 
     def _candidate(self) -> RevisionName:
-        return named(self.record.candidate, "candidate")
+        return require_revision(self.record.candidate, "candidate")
 
     # -- ends ------------------------------------------------------------------------------------
 
@@ -349,7 +349,7 @@ class Rollout(Ledgered):
         """End with nothing to deploy: what serves was judged good again."""
         self.end(Event.UNCHANGED, reason)
 
-    def break_off(self, reason: Reason) -> None:
+    def abort(self, reason: Reason) -> None:
         """Whatever was begun, return to the baseline, verify it and end; STRANDED when that cannot be verified.
 
         Raises:
@@ -359,7 +359,7 @@ class Rollout(Ledgered):
             # nothing was touched, or the candidate was judged to the end and serves
             self.end(Event.BROKE, reason)
         else:
-            restore(self, reason)
+            rollback_to_baseline(self, reason)
 
     def end(self, event: Event, reason: Reason) -> None:
         """Take a row that ends the rollout, and give the lease back."""

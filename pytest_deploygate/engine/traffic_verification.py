@@ -5,13 +5,15 @@ from collections.abc import Callable
 
 from pytest_deploygate.core.errors import OutcomeUnknown, TargetUnavailable
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.engine.journaled_rollout import Ledgered
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 
 CONFIRM_BUDGET_S = 30.0
 """How long a URL may go on answering from another revision after the platform shows the new traffic."""
 
 
-def confirm_answers(rollout: Ledgered, revision: RevisionName, deadline: float = math.inf) -> None:
+def wait_until_serving(
+    rollout: JournaledRollout, revision: RevisionName, deadline: float = math.inf
+) -> None:
     """Ask the public URL until ``confirmations`` answers in a row came from ``revision``.
 
     An answer that does not say where it came from counts, since the traffic map was read back before. ``deadline`` is
@@ -28,7 +30,9 @@ def confirm_answers(rollout: Ledgered, revision: RevisionName, deadline: float =
     rollout.progress("confirmed", f"{count} answers in a row from {revision}")
 
 
-def confirm_tag(rollout: Ledgered, revision: RevisionName, tag: str, url: str) -> None:
+def wait_until_tag_answers(
+    rollout: JournaledRollout, revision: RevisionName, tag: str, url: str
+) -> None:
     """The same for the URL of a tag, before anything is judged there: it may still lead to what had the tag before.
 
     A candidate that gives no answer, or a server error, is not told from another one by that, and is for the gates
@@ -48,7 +52,7 @@ def confirm_tag(rollout: Ledgered, revision: RevisionName, tag: str, url: str) -
 
 
 def _ask(
-    rollout: Ledgered,
+    rollout: JournaledRollout,
     revision: RevisionName,
     answering: Callable[[], RevisionName | None],
     what: str,

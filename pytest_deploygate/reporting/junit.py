@@ -16,7 +16,7 @@ from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.reporting.session_result import Ending
+from pytest_deploygate.reporting.session_result import SessionResult
 from pytest_deploygate.state_keys import GATE_PROPERTY, REDACTOR, STATE_PROPERTY
 
 SCHEMA = "1"
@@ -86,14 +86,16 @@ def write_usage_error(config: pytest.Config, error: ConfigError) -> None:
     if hasattr(config, "workerinput") or not config.getoption("--deploy-to", None):
         return
     reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=error.message)
-    ending = Ending(verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.USAGE)
+    ending = SessionResult(
+        verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.USAGE
+    )
     JUnit(config).write_now(properties(config.getoption("--deploy-to"), {}, ending))
 
 
 def properties(
     environment: str,
     verdicts: Mapping[Phase, PhaseVerdict],
-    ending: Ending,
+    ending: SessionResult,
 ) -> dict[str, str]:
     """The ``deploygate.*`` properties of a suite; what is not known is an empty text."""
     record = ending.record

@@ -8,7 +8,7 @@ from pytest_deploygate.core.verdict import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class SessionResult:
     """How a session ended. ``status`` None leaves pytest's own status; ``verdict`` and ``state`` are words."""
 
     verdict: str

@@ -9,7 +9,7 @@ from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict
-from pytest_deploygate.reporting.session_result import Ending
+from pytest_deploygate.reporting.session_result import SessionResult
 from pytest_deploygate.state_keys import REDACTOR
 
 
@@ -60,7 +60,7 @@ class Terminal:
         )
 
     def summary(
-        self, verdicts: Mapping[Phase, PhaseVerdict], ending: Ending, seconds: float
+        self, verdicts: Mapping[Phase, PhaseVerdict], ending: SessionResult, seconds: float
     ) -> None:
         """The table of the gates, the verdict with its reasons, and what to do next."""
         reporter = self._reporter()
@@ -71,7 +71,7 @@ class Terminal:
             reporter.section("deploygate")
             for text in _table(verdicts):
                 reporter.write_line(text)
-            good = ending.status in (None, ExitStatus.PROMOTED)
+            good = ending.status in (None, ExitStatus.OK)
             reporter.write_line(
                 self._clean(f"{ending.verdict}: {ending.reason.sentence}"),
                 bold=True,

@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.collection.evidence_collector import Recorder
+from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.collection.inventory import Check
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.state_keys import DEPLOYMENT, GATE_PROPERTY
@@ -109,7 +109,7 @@ def run_items(session: pytest.Session, items: Sequence[pytest.Item], budget: Bud
 
 
 def report_not_run(
-    config: pytest.Config, checks: Iterable[Check], reason: str, recorder: Recorder
+    config: pytest.Config, checks: Iterable[Check], reason: str, recorder: EvidenceCollector
 ) -> None:
     """Report checks that did not run, or not to their end, as skipped, at their own place, without any fixture."""
     for check in checks:
@@ -140,7 +140,7 @@ def _skip_report(check: Check, when: str, reason: str) -> pytest.TestReport:
 class InProcessRunner:
     """Runs items of this session's own collection."""
 
-    def __init__(self, config: pytest.Config, recorder: Recorder) -> None:
+    def __init__(self, config: pytest.Config, recorder: EvidenceCollector) -> None:
         self._config = config
         self._recorder = recorder
         self._items: list[tuple[str, pytest.Item]] = []

@@ -15,9 +15,9 @@ from typing import Final, Protocol, TypeAlias
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.collection.evidence_collector import Recorder
+from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.collection.inventory import Check, Gates
-from pytest_deploygate.collection.outcome_audit import Witness
+from pytest_deploygate.collection.outcome_audit import OutcomeAuditor
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
@@ -70,7 +70,7 @@ class _DSession(Protocol):
     def pytest_runtestloop(self) -> bool: ...
 
 
-class _Mail:
+class _WorkerMessages:
     """What one worker sent: its inventory, and that it has ended. ``falsified`` hears of reports that look too good."""
 
     def __init__(self, change: threading.Condition, falsified: Callable[[str, str], None]) -> None:
@@ -93,14 +93,16 @@ class _Mail:
 class DistributedRunner:
     """Runs each phase in workers of its own; lives in the controller."""
 
-    def __init__(self, config: pytest.Config, recorder: Recorder, settings: Settings) -> None:
+    def __init__(
+        self, config: pytest.Config, recorder: EvidenceCollector, settings: Settings
+    ) -> None:
         self._config = config
         self._recorder = recorder
         self._settings = settings
         self._phase = Phase.READINESS
         self._deployment = config.stash[DEPLOYMENT]
         self._change = threading.Condition()
-        self._mail: list[_Mail] = []
+        self._mail: list[_WorkerMessages] = []
         self._nodes: list[_Node] = []
         self._is_fresh = True
         self._total = 0
@@ -117,7 +119,7 @@ class DistributedRunner:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: _Node) -> None:
         """Tell a worker, also one that replaces another, what it is for."""
-        mail = _Mail(self._change, self._recorder.falsified)
+        mail = _WorkerMessages(self._change, self._recorder.mark_tampered)
         channel = node.gateway.newchannel()
         channel.setcallback(mail, endmarker=_GONE)
         node.workerinput[_CHANNEL] = channel
@@ -141,13 +143,13 @@ class DistributedRunner:
         self._known_session = session
         found = self._inventories()
         if not found:
-            self._recorder.doubt(
+            self._recorder.mark_incomplete(
                 "no worker of pytest-xdist collected anything: each of them died as it started or collected"
             )
             return
         first = self._inventory = found[0]
         if any(other != first for other in found[1:]):
-            self._recorder.doubt("the workers collected different checks")
+            self._recorder.mark_incomplete("the workers collected different checks")
         self._recorder.take_inventory(_checks(first))
         self._doubt(first)
         self._total = sum(len(self._recorder.checks_of(phase)) for phase in Phase)
@@ -197,7 +199,7 @@ class DistributedRunner:
             if {c.nodeid for c in _checks(found)} != {
                 c.nodeid for p in Phase for c in self._recorder.checks_of(p)
             }:
-                self._recorder.doubt(
+                self._recorder.mark_incomplete(
                     f"the workers of the {phase.value} phase collected other checks"
                 )
             self._doubt(found)
@@ -213,7 +215,7 @@ class DistributedRunner:
 
     def _doubt(self, inventory: str) -> None:
         for sentence in json.loads(inventory)["doubts"]:
-            self._recorder.doubt(str(sentence))
+            self._recorder.mark_incomplete(str(sentence))
 
     def _dsession(self) -> _DSession:
         found = self._config.pluginmanager.get_plugin("dsession")
@@ -249,7 +251,7 @@ class Worker:
         config: pytest.Config,
         settings: Settings,
         workerinput: WorkerInput,
-        witness: Witness,
+        witness: OutcomeAuditor,
     ) -> None:
         self._witness = witness
         told = json.loads(str(workerinput[WORKER_INPUT]))
@@ -294,5 +296,5 @@ class Worker:
         """Hold a report against what was seen, after all others had their hands on it."""
         yield
         nodeid = report.nodeid
-        if sentence := self._witness.contradiction(report, nodeid):
+        if sentence := self._witness.mismatch(report, nodeid):
             self._channel.send(_FALSIFIED + json.dumps([nodeid, sentence]))

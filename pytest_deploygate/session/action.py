@@ -18,7 +18,7 @@ def act(rollout: Rollout, verdict: PhaseVerdict) -> None:
         if rollout.state is State.OPEN:
             rollout.refuse(verdict.reason)
         else:
-            rollout.break_off(verdict.reason)
+            rollout.abort(verdict.reason)
         return
     match verdict.evidence.phase:
         case Phase.READINESS:

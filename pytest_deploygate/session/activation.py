@@ -6,17 +6,17 @@ What only the deciding process needs is loaded there: a worker of pytest-xdist b
 import pytest
 
 from pytest_deploygate import fixtures, is_configured
-from pytest_deploygate.collection.gate_marking import GatedItems
+from pytest_deploygate.collection.gate_marking import GateMarking
 from pytest_deploygate.collection.inventory import Gates, paths_to_collect
-from pytest_deploygate.collection.network_guard import OfflineCollection
-from pytest_deploygate.collection.outcome_audit import PLUGIN, Witness
-from pytest_deploygate.collection.passive_skip import Skipping
+from pytest_deploygate.collection.network_guard import NetworkGuard
+from pytest_deploygate.collection.outcome_audit import PLUGIN, OutcomeAuditor
+from pytest_deploygate.collection.passive_skip import PassiveSkip
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.session.options import DeployOptions, read_options
-from pytest_deploygate.session.redaction_plugin import Redacting
+from pytest_deploygate.session.redaction_plugin import RedactionPlugin
 from pytest_deploygate.state_keys import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
 from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment
 
@@ -78,11 +78,11 @@ def _activate(config: pytest.Config) -> None:
     register = config.pluginmanager.register
     register(fixtures, "deploygate-fixtures")
     gates = Gates(settings.policy, settings.root)
-    register(GatedItems(gates), "deploygate-gated")
+    register(GateMarking(gates), "deploygate-gated")
     redactor = config.stash[REDACTOR] = redactor_for(settings)
-    register(Redacting(redactor), "deploygate-redacting")
+    register(RedactionPlugin(redactor), "deploygate-redacting")
     if options.mode.touches_target:
-        register(OfflineCollection(), "deploygate-offline")
+        register(NetworkGuard(), "deploygate-offline")
     told = getattr(config, "workerinput", {})
     if WORKER_INPUT in told:
         _choose_paths(config, settings, options)
@@ -95,12 +95,12 @@ def _activate(config: pytest.Config) -> None:
     memory = environment.spec.memory
     config.stash[DEPLOYMENT] = configuration_of(environment, Phase.READINESS, memory)
     if options.mode is Mode.PASSIVE:
-        register(Skipping(gates), "deploygate-passive")
+        register(PassiveSkip(gates), "deploygate-passive")
         return
     if options.mode is Mode.DEPLOY:
-        from pytest_deploygate.session.option_validation import refusals
+        from pytest_deploygate.session.option_validation import invalid_options
 
-        found = list(refusals(config, settings.root))
+        found = list(invalid_options(config, settings.root))
         if found:
             raise ConfigError(
                 "this session cannot decide a deployment:\n"
@@ -119,10 +119,10 @@ def _choose_paths(config: pytest.Config, settings: Settings, options: DeployOpti
         config.args = paths_to_collect(settings.policy, settings.root, testpaths)
 
 
-def _witness(config: pytest.Config) -> Witness:
+def _witness(config: pytest.Config) -> OutcomeAuditor:
     """The one that was there before any conftest file."""
     found = config.pluginmanager.get_plugin(PLUGIN)
-    if not isinstance(found, Witness):
+    if not isinstance(found, OutcomeAuditor):
         raise ConfigError(
             "-p no:deploygate-witness: without it reports can be falsified; leave it out"
         )
@@ -132,17 +132,19 @@ def _witness(config: pytest.Config) -> Witness:
 def _register_controller(
     config: pytest.Config, options: DeployOptions, settings: Settings, environment: Environment
 ) -> None:
-    from pytest_deploygate.collection.evidence_collector import Recorder
+    from pytest_deploygate.collection.evidence_collector import EvidenceCollector
     from pytest_deploygate.reporting.terminal import Terminal
     from pytest_deploygate.runners.in_process import InProcessRunner
-    from pytest_deploygate.session.context import Desk
+    from pytest_deploygate.session.context import SessionContext
     from pytest_deploygate.session.controller import Controller
-    from pytest_deploygate.session.session_telemetry import Records
+    from pytest_deploygate.session.session_telemetry import SessionTelemetry
     from pytest_deploygate.session.signals import SignalGuard
 
     is_distributed = bool(config.getoption("numprocesses", None))
     # where workers run the checks, each of them has a witness of its own
-    recorder = Recorder(settings.policy, None if is_distributed else _witness(config).contradiction)
+    recorder = EvidenceCollector(
+        settings.policy, None if is_distributed else _witness(config).mismatch
+    )
     if is_distributed:
         from pytest_deploygate.runners.xdist import DistributedRunner
 
@@ -150,7 +152,7 @@ def _register_controller(
         config.pluginmanager.register(runner, "deploygate-distributed")
     else:
         runner = InProcessRunner(config, recorder)
-    desk = Desk(
+    context = SessionContext(
         config=config,
         options=options,
         settings=settings,
@@ -160,7 +162,7 @@ def _register_controller(
         terminal=Terminal(config),
         signals=SignalGuard(),
     )
-    records = Records(settings, config.stash[REDACTOR], desk.terminal.line)
+    records = SessionTelemetry(settings, config.stash[REDACTOR], context.terminal.line)
     config.pluginmanager.register(records, "deploygate-records")
     config.pluginmanager.register(recorder, "deploygate-recorder")
-    config.pluginmanager.register(Controller(desk), "deploygate-controller")
+    config.pluginmanager.register(Controller(context), "deploygate-controller")

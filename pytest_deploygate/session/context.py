@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.collection.evidence_collector import Recorder
+from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.artifacts import Package
@@ -59,14 +59,14 @@ class StatisticsSource(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Desk:
+class SessionContext:
     """One session's shared tools. ``verdicts`` has the phases that were judged, in order."""
 
     config: pytest.Config
     options: DeployOptions
     settings: Settings
     environment: Environment
-    recorder: Recorder
+    recorder: EvidenceCollector
     runner: PhaseRunner
     terminal: Terminal
     signals: SignalGuard
@@ -102,7 +102,7 @@ class Desk:
             self.verdicts[phase] = judge_phase(policy, self.recorder.evidence(phase))
             raise
         if budget.is_exceeded:
-            self.recorder.doubt(
+            self.recorder.mark_incomplete(
                 f"the {phase.value} phase took longer than its budget of {budget.seconds:g} s"
             )
         verdict = self.judge(phase)
@@ -157,7 +157,7 @@ class Desk:
         """Report every check that has not run as skipped, with the reason."""
         with self.recorder.muted():
             for phase in self.phases:
-                waiting = self.recorder.waiting(phase)
+                waiting = self.recorder.not_run(phase)
                 sentence = f"not run: {reason.sentence}"
                 report_not_run(self.config, waiting, sentence, self.recorder)
 

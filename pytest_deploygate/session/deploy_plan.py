@@ -9,7 +9,7 @@ from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.core.policy import Policy
-from pytest_deploygate.core.preflight import Finding
+from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.engine_context import Ports
@@ -18,25 +18,25 @@ from pytest_deploygate.session import preconditions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class DeployPlan:
     """A deployment as it would begin now. ``digest`` is what an approval names; ``gcloud`` says it all in its words."""
 
     snapshot: Snapshot
     package: Package
     digest: Digest
     is_unchanged: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[PreflightFinding, ...]
     gcloud: tuple[str, ...]
 
     @property
-    def blocking(self) -> tuple[Finding, ...]:
+    def blocking(self) -> tuple[PreflightFinding, ...]:
         """What would end it before anything is touched."""
         return tuple(f for f in self.findings if f.is_blocking)
 
 
-def look(
+def build_plan(
     ports: Ports, environment: Environment, policy: Policy, *, reason: str = "", approval: str = ""
-) -> Plan:
+) -> DeployPlan:
     """Find out what a deployment with that ``reason`` and ``approval`` would do; changes nothing.
 
     Raises:
@@ -55,8 +55,8 @@ def look(
     if not is_unchanged and environment.approval == "required" and not is_approved:
         need = "it needs the approval of this plan"
         hint = f"--deploy-approval={digest}"
-        findings.append(Finding(is_blocking=False, sentence=need, hint=hint))
-    return Plan(
+        findings.append(PreflightFinding(is_blocking=False, sentence=need, hint=hint))
+    return DeployPlan(
         snapshot=snapshot,
         package=package,
         digest=digest,
@@ -66,16 +66,16 @@ def look(
     )
 
 
-def _of_record(ports: Ports) -> Iterator[Finding]:
+def _of_record(ports: Ports) -> Iterator[PreflightFinding]:
     """Who holds the lease, and what is open."""
     name = ports.environment
     held = ports.store.lease(name)
     if held is not None:
         error = held_by(held)
-        yield Finding(is_blocking=False, sentence=error.message, hint=error.hint)
+        yield PreflightFinding(is_blocking=False, sentence=error.message, hint=error.hint)
     for record in ports.store.open_rollouts(name):
         is_stranded = record.state is State.STRANDED
-        yield Finding(
+        yield PreflightFinding(
             is_blocking=is_stranded,
             sentence=f"rollout {record.rollout_id} is {record.state.value}",
             hint="docs/runbook.md, 'A stranded rollout'"
@@ -87,17 +87,19 @@ def _of_record(ports: Ports) -> Iterator[Finding]:
 
 def _of_rules(
     ports: Ports, environment: Environment, snapshot: Snapshot, package: Package, reason: str
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     """What the guards of a deployment would say."""
     rules: list[Callable[[], None]] = []
     if snapshot.exists:
-        rules.append(lambda: preconditions.refuse_unjudged_baseline(ports, snapshot))
+        rules.append(lambda: preconditions.check_baseline_is_known_good(ports, snapshot))
     if not reason:
         config = environment.config_digest
-        rules.append(lambda: preconditions.refuse_known_bad(ports, package.digest, config))
-    rules.append(lambda: preconditions.refuse_frozen(environment, ports.clock.now()))
+        rules.append(
+            lambda: preconditions.check_digest_is_not_known_bad(ports, package.digest, config)
+        )
+    rules.append(lambda: preconditions.check_not_frozen(environment, ports.clock.now()))
     for rule in rules:
         try:
             rule()
         except (PolicyRefused, TargetRefused) as error:
-            yield Finding(is_blocking=True, sentence=error.message, hint=error.hint)
+            yield PreflightFinding(is_blocking=True, sentence=error.message, hint=error.hint)

@@ -24,9 +24,9 @@ def begin(early_config: pytest.Config) -> None:
     """
     known = early_config.known_args_namespace
     if known.deploy_to or known.deploy_env or known.markexpr == ROLLBACK_CHECKS:
-        from pytest_deploygate.collection.outcome_audit import PLUGIN, Witness
+        from pytest_deploygate.collection.outcome_audit import PLUGIN, OutcomeAuditor
 
-        early_config.pluginmanager.register(Witness(), PLUGIN)
+        early_config.pluginmanager.register(OutcomeAuditor(), PLUGIN)
     if known.deploy_to and getattr(known, "xmlpath", None):
         path = Path(known.xmlpath)
         with contextlib.suppress(OSError):

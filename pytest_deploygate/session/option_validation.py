@@ -60,7 +60,7 @@ _NEEDED_PLUGINS = {
 }
 
 
-def refusals(config: pytest.Config, root: Path) -> Iterator[str]:
+def invalid_options(config: pytest.Config, root: Path) -> Iterator[str]:
     """A sentence for each option of this session that a deployment cannot use, with what to do instead."""
     yield from _switches(config)
     yield from _collection(config, root)

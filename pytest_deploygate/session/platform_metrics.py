@@ -13,7 +13,7 @@ from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
 from pytest_deploygate.ports import Clock, Metrics
-from pytest_deploygate.session.context import Desk
+from pytest_deploygate.session.context import SessionContext
 from pytest_deploygate.wiring import open_metrics
 
 _OF_ONE_BUILD: Final = frozenset({"memory_usage_mb", "memory_kills"})
@@ -23,17 +23,17 @@ _SAMPLED_EACH_S: Final = 60
 _PAUSE_S: Final = 15.0
 
 
-class Statistics:
+class PlatformMetricsCollector:
     """Asks the platform and tells the recorder; ``metrics`` is None where there is nobody to ask."""
 
-    def __init__(self, desk: Desk, metrics: Metrics | None, clock: Clock) -> None:
-        self._desk = desk
+    def __init__(self, context: SessionContext, metrics: Metrics | None, clock: Clock) -> None:
+        self._context = context
         self._metrics = metrics
         self._clock = clock
 
     def add(self, phase: Phase, deployment: Deployment) -> None:
         """Add the platform's figures of ``deployment`` to the evidence of ``phase``."""
-        metrics, desk = self._metrics, self._desk
+        metrics, context = self._metrics, self._context
         if metrics is None or (phase is not Phase.LIVE and not self._needed(phase)):
             return
         limit_s = metrics.lag_s + _SAMPLED_EACH_S if metrics.lag_s else 0
@@ -41,14 +41,14 @@ class Statistics:
         has_said = False
         while True:
             measured, problems = self._ask(metrics, phase, deployment)
-            desk.recorder.set_measurements(phase, measured)
+            context.recorder.set_measurements(phase, measured)
             missing = self._needed(phase) - {m.name for m in measured}
             is_over = self._clock.monotonic() >= deadline
             if not missing or problems or is_over or not self._lacks_figures_alone(phase):
                 break
             if not has_said:
                 names = ", ".join(sorted(missing))
-                desk.terminal.step("statistics", f"waiting for {names}, at most {limit_s} s")
+                context.terminal.step("statistics", f"waiting for {names}, at most {limit_s} s")
             has_said = True
             self._clock.sleep(_PAUSE_S)
         self._tell(phase, measured, problems)
@@ -56,7 +56,7 @@ class Statistics:
     def _ask(
         self, metrics: Metrics, phase: Phase, deployment: Deployment
     ) -> tuple[list[Measurement], list[str]]:
-        window_s = self._desk.environment.statistics.window_s
+        window_s = self._context.environment.statistics.window_s
         measured: list[Measurement] = []
         for revision, names in self._revisions(phase, deployment):
             sample = metrics.sample(revision, window_s)
@@ -81,35 +81,37 @@ class Statistics:
 
     def _needed(self, phase: Phase) -> frozenset[str]:
         """Names that a trigger needs in ``phase`` and no check measured."""
-        measured = self._desk.recorder.evidence(phase).measurements
+        measured = self._context.recorder.evidence(phase).measurements
         return frozenset(
             condition.metric
-            for trigger in self._desk.settings.policy.triggers
+            for trigger in self._context.settings.policy.triggers
             if phase in trigger.needed_in
             for condition in trigger.conditions
         ) - {m.name for m in measured if not m.is_by_platform}
 
     def _lacks_figures_alone(self, phase: Phase) -> bool:
         """Whether nothing but missing figures keeps the phase from holding: what failed is not to wait."""
-        verdict = judge_phase(self._desk.settings.policy, self._desk.recorder.evidence(phase))
+        verdict = judge_phase(self._context.settings.policy, self._context.recorder.evidence(phase))
         return all(reason.code is ReasonCode.TRIGGER_UNKNOWN for reason in verdict.reasons)
 
     def _tell(self, phase: Phase, measured: list[Measurement], problems: list[str]) -> None:
-        desk = self._desk
+        context = self._context
         for problem in problems:
             text = f"the platform's statistics could not be read: {problem}"
-            desk.note(f"{phase.value}.statistics", text)
-            desk.terminal.line(f"deploygate: note: {text}", yellow=True)
+            context.note(f"{phase.value}.statistics", text)
+            context.terminal.line(f"deploygate: note: {text}", yellow=True)
         for check in dict.fromkeys(m.check for m in measured):
             shown = (f"{m.name} {float(m.value):g} {m.unit}" for m in measured if m.check == check)
             revision = check.removeprefix(BY_PLATFORM)
-            desk.terminal.step("statistics", f"{revision}: {', '.join(map(str.rstrip, shown))}")
+            context.terminal.step("statistics", f"{revision}: {', '.join(map(str.rstrip, shown))}")
         if not measured and not problems:
             text = "the platform has none of the last minutes"
-            desk.note(f"{phase.value}.statistics", text)
-            desk.terminal.step("statistics", text)
+            context.note(f"{phase.value}.statistics", text)
+            context.terminal.step("statistics", text)
 
 
-def open_statistics(desk: Desk, clock: Clock) -> Statistics:
-    """The platform's statistics of the environment that ``desk`` works on."""
-    return Statistics(desk, open_metrics(desk.settings, desk.environment, clock), clock)
+def open_statistics(context: SessionContext, clock: Clock) -> PlatformMetricsCollector:
+    """The platform's statistics of the environment that ``context`` works on."""
+    return PlatformMetricsCollector(
+        context, open_metrics(context.settings, context.environment, clock), clock
+    )

@@ -11,7 +11,7 @@ from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.verdict import ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.session.context import Desk
+from pytest_deploygate.session.context import SessionContext
 
 _JUDGED_BAD = frozenset(
     code.value
@@ -25,7 +25,7 @@ _JUDGED_BAD = frozenset(
 """Reasons that speak of the release itself, and not of the circumstances of its rollout."""
 
 
-def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
+def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout) -> None:
     """Raise for whatever makes this rollout unfit to begin.
 
     Raises:
@@ -34,12 +34,12 @@ def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
         PolicyRefused: a rule of evidence is broken (fewer checks, a release known to be bad), the environment is
             frozen, or the plan is not approved.
     """
-    _overrides(desk)
+    _overrides(context)
     findings = ports.target.preflight()
     for finding in findings:
         if not finding.is_blocking:
             note = f"deploygate: note: {finding.sentence}; {finding.hint}"
-            desk.terminal.line(note.rstrip("; "), yellow=True)
+            context.terminal.line(note.rstrip("; "), yellow=True)
     blocking = [f for f in findings if f.is_blocking]
     if blocking:
         raise TargetRefused(
@@ -47,22 +47,24 @@ def refuse_unfit(desk: Desk, ports: Ports, rollout: Rollout) -> None:
             hint="; ".join(f.hint for f in blocking if f.hint),
         )
     if rollout.snapshot.exists:
-        refuse_unjudged_baseline(ports, rollout.snapshot)
-    if not (desk.options.reason or rollout.is_unchanged):
-        refuse_known_bad(ports, rollout.package.digest, desk.environment.config_digest)
-    _smaller_inventory(desk, ports)
+        check_baseline_is_known_good(ports, rollout.snapshot)
+    if not (context.options.reason or rollout.is_unchanged):
+        check_digest_is_not_known_bad(
+            ports, rollout.package.digest, context.environment.config_digest
+        )
+    _smaller_inventory(context, ports)
     if not rollout.is_unchanged:
-        refuse_frozen(desk.environment, ports.clock.now())
+        check_not_frozen(context.environment, ports.clock.now())
         digest = plan_digest(
             package=rollout.package.digest,
-            config=desk.environment.config_digest,
-            policy=desk.settings.policy,
+            config=context.environment.config_digest,
+            policy=context.settings.policy,
             baseline=rollout.snapshot.baseline,
         )
-        refuse_unapproved(desk.environment, digest, desk.options.approval)
+        check_approval(context.environment, digest, context.options.approval)
 
 
-def refuse_unjudged_baseline(ports: Ports, snapshot: Snapshot) -> None:
+def check_baseline_is_known_good(ports: Ports, snapshot: Snapshot) -> None:
     """Raise TargetRefused where what serves is not one revision that was judged good and could be returned to."""
     environment = ports.environment
     if not snapshot.is_settled:
@@ -84,7 +86,7 @@ def refuse_unjudged_baseline(ports: Ports, snapshot: Snapshot) -> None:
         )
 
 
-def refuse_known_bad(ports: Ports, digest: Digest, config: Digest) -> None:
+def check_digest_is_not_known_bad(ports: Ports, digest: Digest, config: Digest) -> None:
     """Raise PolicyRefused where the newest word on this source with these settings is a bad one."""
     bad = ports.store.is_known_bad(ports.environment, digest)
     if bad is not None and bad.reason_code in _JUDGED_BAD and bad.facts.get("config") == config:
@@ -94,7 +96,7 @@ def refuse_known_bad(ports: Ports, digest: Digest, config: Digest) -> None:
         )
 
 
-def refuse_frozen(environment: Environment, now: datetime) -> None:
+def check_not_frozen(environment: Environment, now: datetime) -> None:
     """Raise PolicyRefused, saying until when, where a freeze window of ``environment`` holds at ``now`` (aware)."""
     frozen = frozen_until(environment.freeze, now)
     if frozen is not None:
@@ -106,7 +108,7 @@ def refuse_frozen(environment: Environment, now: datetime) -> None:
         )
 
 
-def refuse_unapproved(environment: Environment, digest: Digest, approval: str) -> None:
+def check_approval(environment: Environment, digest: Digest, approval: str) -> None:
     """Raise PolicyRefused where ``environment`` asks for an approval and ``approval`` is not that of ``digest``."""
     if environment.approval != "required" or approval.strip().lower() == digest:
         return
@@ -117,14 +119,14 @@ def refuse_unapproved(environment: Environment, digest: Digest, approval: str) -
     )
 
 
-def require_whole_gates(desk: Desk) -> None:
+def check_gates_are_complete(context: SessionContext) -> None:
     """Every required gate must have been collected with at least as many checks as it needs.
 
     Raises:
         ConfigError: names each gate that was not, and where its checks were looked for.
     """
-    inventory = desk.recorder.inventory
-    for gate in desk.settings.policy.gates:
+    inventory = context.recorder.inventory
+    for gate in context.settings.policy.gates:
         count = len(inventory[gate.name])
         if gate.required and count < gate.least_checks:
             where = " ".join(gate.paths) or f"marker {gate.marker}"
@@ -135,9 +137,9 @@ def require_whole_gates(desk: Desk) -> None:
             )
 
 
-def _overrides(desk: Desk) -> None:
-    names = {gate.name for gate in desk.settings.policy.gates}
-    for gate, _ in desk.options.overrides:
+def _overrides(context: SessionContext) -> None:
+    names = {gate.name for gate in context.settings.policy.gates}
+    for gate, _ in context.options.overrides:
         if gate not in names:
             raise ConfigError(
                 f"--deploy-override={gate}: there is no such gate",
@@ -145,11 +147,11 @@ def _overrides(desk: Desk) -> None:
             )
 
 
-def _smaller_inventory(desk: Desk, ports: Ports) -> None:
+def _smaller_inventory(context: SessionContext, ports: Ports) -> None:
     last = ports.store.last_promoted(ports.environment)
-    if last is None or desk.options.reason:
+    if last is None or context.options.reason:
         return
-    now = desk.recorder.inventory
+    now = context.recorder.inventory
     for gate, before in last.inventory.items():
         missing = sorted(set(before) - set(now.get(gate, ())))
         if len(now.get(gate, ())) < len(before):

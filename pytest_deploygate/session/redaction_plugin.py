@@ -14,7 +14,7 @@ _OWN_WORDS = (GATE_PROPERTY, STATE_PROPERTY)
 """Properties whose values are names of the policy, which need no cleaning."""
 
 
-class Redacting:
+class RedactionPlugin:
     """Cleans each report before anything prints, writes or counts it."""
 
     def __init__(self, redactor: Redactor) -> None:

@@ -15,9 +15,9 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.engine.journaled_rollout import Ledgered, reason_for
-from pytest_deploygate.reporting.session_result import Ending
-from pytest_deploygate.session.context import Desk
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_for
+from pytest_deploygate.reporting.session_result import SessionResult
+from pytest_deploygate.session.context import SessionContext
 from pytest_deploygate.targets import gcloud_commands
 from pytest_deploygate.wiring import LOCAL
 
@@ -29,37 +29,42 @@ _FINAL_VERDICT = {
 }
 
 
-def ending_of(
-    desk: Desk, rollout: Ledgered, error: DeployGateError | None, deciding: PhaseVerdict | None
-) -> Ending:
+def result_of_rollout(
+    context: SessionContext,
+    rollout: JournaledRollout,
+    error: DeployGateError | None,
+    deciding: PhaseVerdict | None,
+) -> SessionResult:
     """How a session ends that began ``rollout``; ``error`` is what broke it, ``deciding`` the last verdict."""
     record, state = rollout.record, rollout.state
     if not state.is_final:
-        return ending_without_lease(rollout, error)
+        return result_without_lease(rollout, error)
     code = ReasonCode(record.reason_code) if record.reason_code else ReasonCode.COULD_NOT_ACT
     others = deciding.reasons[1:] if deciding is not None and not deciding.holds else ()
-    return Ending(
+    return SessionResult(
         verdict=_FINAL_VERDICT.get(state, "REFUSE"),
         state=state.value,
         reason=Reason(code=code, sentence=record.reason),
         others=others,
         status=_status(state, error),
         record=record,
-        lines=_lines(desk, rollout, error),
+        lines=_lines(context, rollout, error),
     )
 
 
 def _status(state: State, error: DeployGateError | None) -> ExitStatus:
     if state is State.PROMOTED:
-        return ExitStatus.PROMOTED
+        return ExitStatus.OK
     if state is State.STRANDED:
         return ExitStatus.STRANDED
     if error is None or isinstance(error, (BuildFailed, StartFailed, PolicyRefused)):
-        return ExitStatus.NOT_PROMOTED
+        return ExitStatus.FAILED
     return ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.COULD_NOT_ACT
 
 
-def _lines(desk: Desk, rollout: Ledgered, error: DeployGateError | None) -> tuple[str, ...]:
+def _lines(
+    context: SessionContext, rollout: JournaledRollout, error: DeployGateError | None
+) -> tuple[str, ...]:
     lines = [f"serving: {rollout.record.serving or 'nothing'}"]
     if url := rollout.record.facts.get("url"):
         lines.append(f"url: {url}")
@@ -69,8 +74,8 @@ def _lines(desk: Desk, rollout: Ledgered, error: DeployGateError | None) -> tupl
             lines += gcloud_commands.pinned(rollout.ports.target.spec, now)
     if error is not None and error.hint:
         lines.append(f"hint: {error.hint}")
-    if desk.environment.target == LOCAL and rollout.record.serving:
-        lines.append(f"stop the local cloud: {own_command(desk.settings.root)} local down")
+    if context.environment.target == LOCAL and rollout.record.serving:
+        lines.append(f"stop the local cloud: {own_command(context.settings.root)} local down")
     if rollout.state is State.STRANDED:
         lines.append(
             f"a person must look: deploygate status {rollout.ports.environment}; "
@@ -88,11 +93,11 @@ def own_command(root: Path) -> str:
     return os.path.relpath(script) if script.is_relative_to(root) else "deploygate"
 
 
-def ending_for(error: DeployGateError) -> Ending:
+def result_of_error(error: DeployGateError) -> SessionResult:
     """How a session ends that could not act."""
     status = ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.COULD_NOT_ACT
     lines = (f"hint: {error.hint}",) if error.hint else ()
-    return Ending(
+    return SessionResult(
         verdict="REFUSE",
         state=State.REFUSED.value,
         reason=reason_for(error, ReasonCode.COULD_NOT_ACT),
@@ -101,7 +106,7 @@ def ending_for(error: DeployGateError) -> Ending:
     )
 
 
-def ending_without_lease(rollout: Ledgered, error: DeployGateError | None) -> Ending:
+def result_without_lease(rollout: JournaledRollout, error: DeployGateError | None) -> SessionResult:
     """How a session ends whose lease went to somebody else: nothing is done here any more, so what serves is looked up.
 
     The status is STRANDED unless what served before serves; whoever holds the lease, or ``recover``, settles the rest.
@@ -114,7 +119,7 @@ def ending_without_lease(rollout: Ledgered, error: DeployGateError | None) -> En
         existed = record.facts.get("existed", "true") == "true"
         is_restored = serving == record.baseline if existed else not now.is_public
     sentence = error.message if error is not None else f"the rollout was left {record.state.value}"
-    return Ending(
+    return SessionResult(
         verdict="ROLL_BACK",
         state="PENDING",
         reason=Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence),

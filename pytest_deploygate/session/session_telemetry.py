@@ -16,7 +16,7 @@ from pytest_deploygate.wiring import write_metrics
 logger = logging.getLogger(__name__)
 
 
-class Records:
+class SessionTelemetry:
     """Writes the log from its start until pytest ends; ``say`` tells people what could not be written."""
 
     def __init__(self, settings: Settings, redactor: Redactor, say: Callable[[str], None]) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import Enum, unique
 from typing import NamedTuple
 
-from pytest_deploygate.core.errors import LeaseLost, LockHeld
+from pytest_deploygate.core.errors import LeaseHeld, LeaseLost
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import Lease
 
@@ -29,9 +29,9 @@ class LeaseEvent(NamedTuple):
     rollout_id: RolloutId
 
 
-def held(lease: Lease) -> LockHeld:
+def held(lease: Lease) -> LeaseHeld:
     """Why ``lease`` keeps others out, and what to do."""
-    return LockHeld(
+    return LeaseHeld(
         f"the environment {lease.environment} is held by {lease.actor} since {_clock(lease.since)} for "
         f"{lease.purpose} (rollout {lease.rollout_id}, last heartbeat {_clock(lease.beat_at)})",
         hint="wait for it (--deploy-wait=SECONDS); if that process is dead: 'deploygate recover "
@@ -40,11 +40,11 @@ def held(lease: Lease) -> LockHeld:
     )
 
 
-def moved(environment: EnvironmentName, current: Lease | None) -> LockHeld:
+def moved(environment: EnvironmentName, current: Lease | None) -> LeaseHeld:
     """Why a takeover came too late."""
     if current is not None:
         return held(current)
-    return LockHeld(
+    return LeaseHeld(
         f"the lease of the environment {environment} was given back while it was being taken over",
         hint="try again",
     )

@@ -63,14 +63,14 @@ class SqlStore(Ledger):
         rollout_id: RolloutId,
         ttl_s: int,
     ) -> Lease:
-        """Take the lease if nobody holds it. Raises LockHeld with the holder's description."""
+        """Take the lease if nobody holds it. Raises LeaseHeld with the holder's description."""
         with self._write() as connection:
             current = mapping.held_lease(connection, environment)
             if current is not None:
                 raise leases.held(current)
             return self._grant(connection, environment, actor, purpose, rollout_id, ttl_s)
 
-    def beat(self, lease: Lease) -> Lease:
+    def renew_lease(self, lease: Lease) -> Lease:
         """Heartbeat. Raises LeaseLost when the lease is no longer ours."""
         with self._write() as connection:
             current = mapping.require_lease(connection, lease)
@@ -96,7 +96,7 @@ class SqlStore(Ledger):
     def take_over(
         self, stale: Lease, actor: Actor, purpose: str, rollout_id: RolloutId, ttl_s: int
     ) -> Lease:
-        """Replace a lease found dead, if it is still exactly ``stale``. Raises LockHeld otherwise."""
+        """Replace a lease found dead, if it is still exactly ``stale``. Raises LeaseHeld otherwise."""
         with self._write() as connection:
             current = mapping.held_lease(connection, stale.environment)
             if current is None or not leases.is_same(current, stale):

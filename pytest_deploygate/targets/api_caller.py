@@ -23,7 +23,7 @@ _QUOTA: Final = 429
 _LONGEST_PAUSE_S: Final = 20.0
 
 
-class Caller:
+class ApiCaller:
     """Makes calls; ``timeout_s`` is how long one answer may take."""
 
     def __init__(self, clock: Clock, *, timeout_s: float) -> None:
@@ -71,7 +71,7 @@ class Caller:
 
 def _pause_s(error: Exception, attempt: int) -> float:
     """As long as the platform says, else twice as long each time."""
-    answer = api_errors.answer_of(error)
+    answer = api_errors.error_answer_of(error)
     if answer is not None and answer.retry_after_s is not None:
         return answer.retry_after_s
     is_quota = answer is not None and answer.http == _QUOTA

@@ -61,7 +61,7 @@ NEEDED_APIS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ErrorAnswer:
     """An error answer of an API: HTTP code, status name (``ABORTED``), message, and what its ErrorInfo says."""
 
     http: int
@@ -78,7 +78,7 @@ class Answer:
         return (self.http == 409 and self.status != "ALREADY_EXISTS") or self.http == 412
 
 
-def answer_of(error: BaseException) -> Answer | None:
+def error_answer_of(error: BaseException) -> ErrorAnswer | None:
     """The error answer that ``error`` carries, or None if there was no answer."""
     if not isinstance(error, api.GoogleAPICallError):
         return None
@@ -90,7 +90,7 @@ def answer_of(error: BaseException) -> Answer | None:
         retry_after = retry_after_of(response)
     if not status and error.grpc_status_code is not None:
         status = error.grpc_status_code.name
-    return Answer(
+    return ErrorAnswer(
         http=int(error.code or 0),
         status=status,
         message=redact(message),
@@ -133,7 +133,7 @@ def translate(error: Exception, *, doing: str, is_write: bool) -> DeployGateErro
     """The error of the package for ``error``, raised while ``doing`` (``reading the service S``)."""
     if isinstance(error, DeployGateError):
         return error
-    answer = answer_of(error)
+    answer = error_answer_of(error)
     if answer is not None:
         return _of_answer(answer, doing, is_write=is_write)
     if isinstance(error, auth.GoogleAuthError):
@@ -162,7 +162,7 @@ def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
 
 
-def _of_answer(answer: Answer, doing: str, *, is_write: bool) -> DeployGateError:
+def _of_answer(answer: ErrorAnswer, doing: str, *, is_write: bool) -> DeployGateError:
     said = f"{doing}: {answer.http} {answer.status}: {answer.message}".replace("  ", " ")
     if answer.is_conflict:
         return Conflict(
@@ -198,7 +198,7 @@ def enable(*apis: str) -> str:
     return f"Enable what is off, then wait a minute: gcloud services enable {' '.join(apis)}"
 
 
-def _hint_forbidden(answer: Answer) -> str:
+def _hint_forbidden(answer: ErrorAnswer) -> str:
     if answer.reason == API_IS_OFF:
         return enable(answer.api) if answer.api else enable(*NEEDED_APIS)
     return (

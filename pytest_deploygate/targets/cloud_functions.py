@@ -18,8 +18,14 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.identifiers import RevisionName, Secret
-from pytest_deploygate.core.preflight import Finding
-from pytest_deploygate.core.release import FunctionSpec, Marks, RevisionInfo, Snapshot, Variant
+from pytest_deploygate.core.preflight import PreflightFinding
+from pytest_deploygate.core.release import (
+    FunctionSpec,
+    RevisionInfo,
+    RolloutLabels,
+    Snapshot,
+    Variant,
+)
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.targets import gcloud_commands, secret_scan, source_archive
@@ -58,11 +64,11 @@ class CloudFunctionsTarget:
         is_local: bool,
         timeout_s: float = _CALL_S,
     ) -> None:
-        from pytest_deploygate.targets.api_caller import Caller
+        from pytest_deploygate.targets.api_caller import ApiCaller
         from pytest_deploygate.targets.auth import CallTokens
         from pytest_deploygate.targets.clients import base_url, connect
-        from pytest_deploygate.targets.functions_api import Functions
-        from pytest_deploygate.targets.run_api import Services
+        from pytest_deploygate.targets.functions_api import CloudFunctions
+        from pytest_deploygate.targets.run_api import RunServices
         from pytest_deploygate.targets.secret_versions import SecretVersions
 
         self._spec = spec
@@ -70,9 +76,9 @@ class CloudFunctionsTarget:
         self._clock = clock
         self._is_local = is_local
         self._clients = connect(endpoint, credentials)
-        self._caller = Caller(clock, timeout_s=timeout_s)
-        self._functions = Functions(self._clients, self._caller, spec, is_local=is_local)
-        self._services = Services(self._clients, self._caller)
+        self._caller = ApiCaller(clock, timeout_s=timeout_s)
+        self._functions = CloudFunctions(self._clients, self._caller, spec, is_local=is_local)
+        self._services = RunServices(self._clients, self._caller)
         self._tokens = CallTokens(credentials, clock) if credentials is not None else None
         self._endpoint = endpoint
         secret_manager = base_url(endpoint, "secretmanager", "v1")
@@ -92,7 +98,7 @@ class CloudFunctionsTarget:
 
     # -- looking ---------------------------------------------------------------------------------
 
-    def preflight(self) -> tuple[Finding, ...]:
+    def preflight(self) -> tuple[PreflightFinding, ...]:
         """Everything that can be found wrong without changing anything."""
         from pytest_deploygate.targets.clients import base_url
         from pytest_deploygate.targets.preflight_checks import Preflight
@@ -106,7 +112,7 @@ class CloudFunctionsTarget:
             caller=self._caller,
             iam_url=base_url(self._endpoint, "iam", "v1"),
             usage_url=base_url(self._endpoint, "serviceusage", "v1"),
-        ).look()
+        ).run()
 
     def snapshot(self) -> Snapshot:
         """The service as it is now."""
@@ -118,7 +124,7 @@ class CloudFunctionsTarget:
         name = self._service_name(function)
         service = self._services.get(name)
         if service is None:
-            return Snapshot(exists=False, marks=converters.marks_of(function.labels))
+            return Snapshot(exists=False, rollout_labels=converters.labels_of(function.labels))
         return converters.snapshot_of(function, service, is_public=self._seen_public(name))
 
     def _seen(self) -> "functions_v2.Function | None":
@@ -147,7 +153,7 @@ class CloudFunctionsTarget:
     def _service_name(self, function: "functions_v2.Function | None" = None) -> str:
         """Full name of the service: as the function says, or by the platform's rule before it does."""
         if function is None:
-            function = self._functions.need()
+            function = self._functions.require()
         return function.service_config.service or f"{self._functions.parent}/services/{self._slug}"
 
     @property
@@ -194,7 +200,7 @@ class CloudFunctionsTarget:
     def _token(self) -> Secret | None:
         if self._tokens is None:
             return Secret("local") if self._is_local else None
-        service = self._services.need(self._service_name())
+        service = self._services.require(self._service_name())
         return self._tokens.token(service.uri)
 
     def gcloud_commands(self, snapshot: Snapshot | None, steps: tuple[int, ...]) -> tuple[str, ...]:
@@ -235,8 +241,8 @@ class CloudFunctionsTarget:
                 "traffic is split or nothing serves, so there is no one revision to back up",
                 hint="Give one revision all the traffic first.",
             )
-        function = self._functions.need()
-        service = self._services.need(self._service_name(function))
+        function = self._functions.require()
+        service = self._services.require(self._service_name(function))
         return source_backups.make(
             self._functions, function, service, snapshot.baseline, self._home / "backups"
         )
@@ -247,7 +253,9 @@ class CloudFunctionsTarget:
 
     # -- releasing -------------------------------------------------------------------------------
 
-    def begin_release(self, variant: Variant, source: str | None, marks: Marks) -> str:
+    def begin_release(
+        self, variant: Variant, source: str | None, rollout_labels: RolloutLabels
+    ) -> str:
         """Ask for a new revision; returns the operation's name without waiting."""
         from pytest_deploygate.targets import converters
         from pytest_deploygate.targets.deploy_requests import begin, release
@@ -263,7 +271,7 @@ class CloudFunctionsTarget:
             self._spec,
             variables=converters.kept_variables(function) | dict(self._spec.variables_of(variant)),
             secrets=self._secrets.resolve(self._spec),
-            labels=converters.marked(known | dict(self._spec.labels), marks),
+            labels=converters.marked(known | dict(self._spec.labels), rollout_labels),
             source=None if source is None else converters.storage_source(source),
         )
         is_new = function is None
@@ -275,7 +283,7 @@ class CloudFunctionsTarget:
         from pytest_deploygate.targets.deploy_requests import begin, restoration
 
         path, before = source_backups.read(backup)
-        labels = self._functions.need().labels
+        labels = self._functions.require().labels
         source = converters.storage_source(self._functions.upload(path))
         return begin(self._functions, *restoration(before, source, labels), self._clock)
 
@@ -294,7 +302,7 @@ class CloudFunctionsTarget:
                 f"the operation {operation} has ended and names no revision",
                 hint="Look at the function: deploygate status",
             )
-        name = converters.short(config.revision)
+        name = converters.short_name(config.revision)
         found = self._services.revision(self._service_name(ended.function), name)
         info = None if found is None else converters.revision_info(found)
         if info is None or not info.is_ready:
@@ -307,15 +315,15 @@ class CloudFunctionsTarget:
 
     # -- traffic and access ----------------------------------------------------------------------
 
-    def pin(self, snapshot: Snapshot, marks: Marks) -> Snapshot:
-        """Give all traffic by name to what serves now and write ``marks``, in one write."""
+    def pin(self, snapshot: Snapshot, rollout_labels: RolloutLabels) -> Snapshot:
+        """Give all traffic by name to what serves now and write ``rollout_labels``, in one write."""
         if not snapshot.exists:
             raise TargetRefused("there is no service yet whose traffic could be pinned")
         pinned = snapshot.traffic.with_shares(dict(snapshot.serving.shares))
-        return self.shift_traffic(pinned, expect=snapshot.serving, marks=marks)
+        return self.shift_traffic(pinned, expect=snapshot.serving, rollout_labels=rollout_labels)
 
     def shift_traffic(
-        self, to: Traffic, *, expect: Traffic, marks: Marks | None = None
+        self, to: Traffic, *, expect: Traffic, rollout_labels: RolloutLabels | None = None
     ) -> Snapshot:
         """Write the whole plan ``to`` if ``expect`` still serves; foreign tags are kept."""
         from pytest_deploygate.targets import converters
@@ -328,7 +336,7 @@ class CloudFunctionsTarget:
             )
         name = self._service_name(function)
         is_public = self._seen_public(name)  # before the write: what fails after it is no refusal
-        service = self._services.shift(name, to, expect=expect, marks=marks)
+        service = self._services.shift(name, to, expect=expect, rollout_labels=rollout_labels)
         return converters.snapshot_of(function, service, is_public=is_public)
 
     def set_public(self, is_public: bool) -> None:
@@ -364,7 +372,7 @@ class CloudFunctionsTarget:
         from pytest_deploygate.targets import converters
 
         service_name = self._service_name()
-        service = self._services.need(service_name)
+        service = self._services.require(service_name)
         plan = converters.resolved(converters.plan_of(service), converters.latest_ready(service))
         if plan.percent(name) or name in dict(plan.tags).values():
             raise TargetRefused(

@@ -21,8 +21,8 @@ from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.ports import Clock
-from pytest_deploygate.targets.api_caller import Caller
-from pytest_deploygate.targets.api_errors import API_IS_OFF, answer_of
+from pytest_deploygate.targets.api_caller import ApiCaller
+from pytest_deploygate.targets.api_errors import API_IS_OFF, error_answer_of
 from pytest_deploygate.targets.auth import credentials_for
 from pytest_deploygate.targets.clients import authorized, base_url, bypass_proxies
 
@@ -62,7 +62,7 @@ def open_metrics(
     return CloudMonitoring(
         spec,
         requests.Session() if is_local else authorized(credentials_for(spec.project)),
-        Caller(clock, timeout_s=_TIMEOUT_S),
+        ApiCaller(clock, timeout_s=_TIMEOUT_S),
         monitoring_url=base_url(endpoint, "monitoring", "v3"),
         logging_url=base_url(endpoint, "logging", "v2"),
         lag_s=lag_s,
@@ -87,7 +87,7 @@ class CloudMonitoring:
         self,
         spec: FunctionSpec,
         session: requests.Session,
-        caller: Caller,
+        caller: ApiCaller,
         *,
         monitoring_url: str,
         logging_url: str,
@@ -228,7 +228,7 @@ class CloudMonitoring:
 
 def _problem(error: DeployGateError, role: str) -> str:
     """What could not be read and what to do, in one line."""
-    answer = answer_of(error.__cause__) if error.__cause__ is not None else None
+    answer = error_answer_of(error.__cause__) if error.__cause__ is not None else None
     if answer is not None and answer.http == _FORBIDDEN and answer.reason != API_IS_OFF:
         return f"{error.message} (the account that deploys needs {role})"
     return f"{error.message} ({error.hint})" if error.hint else error.message

@@ -18,8 +18,8 @@ from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.release import (
     OWN_TAGS,
     FunctionSpec,
-    Marks,
     RevisionInfo,
+    RolloutLabels,
     SecretRef,
     Snapshot,
 )
@@ -40,7 +40,7 @@ _LATEST_TYPE: Final = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATI
 _REVISION_TYPE: Final = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 
 
-def short(name: str) -> RevisionName:
+def short_name(name: str) -> RevisionName:
     """Short name of a revision that the platform names in full (``.../revisions/R``)."""
     return RevisionName(name.rpartition("/")[2])
 
@@ -48,15 +48,15 @@ def short(name: str) -> RevisionName:
 # -- labels ----------------------------------------------------------------------------------------
 
 
-def has_marks(labels: Mapping[str, str]) -> bool:
+def has_rollout_labels(labels: Mapping[str, str]) -> bool:
     """Whether any label is ours."""
     return any(name in labels for name in OWN_LABELS)
 
 
-def marks_of(labels: Mapping[str, str]) -> Marks:
+def labels_of(labels: Mapping[str, str]) -> RolloutLabels:
     """What our labels say."""
     rollout, baseline = labels.get(LABEL_ROLLOUT), labels.get(LABEL_BASELINE)
-    return Marks(
+    return RolloutLabels(
         rollout=RolloutId(rollout) if rollout else None,
         baseline=RevisionName(baseline) if baseline else None,
         digest=labels.get(LABEL_DIGEST, ""),
@@ -64,17 +64,17 @@ def marks_of(labels: Mapping[str, str]) -> Marks:
     )
 
 
-def marked(labels: Mapping[str, str], marks: Marks) -> dict[str, str]:
-    """``labels`` with ours replaced by ``marks``; a digest is cut to the length of a label.
+def marked(labels: Mapping[str, str], rollout_labels: RolloutLabels) -> dict[str, str]:
+    """``labels`` with ours replaced by ``rollout_labels``; a digest is cut to the length of a label.
 
     Raises:
         ConfigError: a value that no label can hold.
     """
     ours = {
-        LABEL_ROLLOUT: marks.rollout or "",
-        LABEL_BASELINE: marks.baseline or "",
-        LABEL_DIGEST: marks.digest[:LABEL_LENGTH],
-        LABEL_CONFIG: marks.config[:LABEL_LENGTH],
+        LABEL_ROLLOUT: rollout_labels.rollout or "",
+        LABEL_BASELINE: rollout_labels.baseline or "",
+        LABEL_DIGEST: rollout_labels.digest[:LABEL_LENGTH],
+        LABEL_CONFIG: rollout_labels.config[:LABEL_LENGTH],
     }
     for name, value in ours.items():
         if not _LABEL_VALUE.fullmatch(value):
@@ -83,7 +83,7 @@ def marked(labels: Mapping[str, str], marks: Marks) -> dict[str, str]:
                 hint="A label takes at most 63 of a-z, 0-9, _ and -.",
             )
     others = {k: v for k, v in labels.items() if k not in OWN_LABELS}
-    # the empty rollout says that marks were cleared, not that there never were any
+    # the empty rollout says that rollout labels were cleared, not that there never were any
     return others | {k: v for k, v in ours.items() if v or k == LABEL_ROLLOUT}
 
 
@@ -108,7 +108,7 @@ def _traffic(
     tags: dict[str, RevisionName] = {}
     for target in targets:
         is_latest = target.type_ == _LATEST_TYPE or not target.revision
-        name = LATEST if is_latest else short(target.revision)
+        name = LATEST if is_latest else short_name(target.revision)
         shares[name] = shares.get(name, 0) + target.percent
         if target.tag:
             tags[target.tag] = name
@@ -161,7 +161,7 @@ def is_carried_out(service: run_v2.Service) -> bool:
 
 def latest_ready(service: run_v2.Service) -> RevisionName | None:
     """Short name of the newest revision that is ready, or None."""
-    return short(service.latest_ready_revision) or None
+    return short_name(service.latest_ready_revision) or None
 
 
 # -- snapshot and revisions ------------------------------------------------------------------------
@@ -178,9 +178,9 @@ def snapshot_of(
     them on late.
     """
     newest = latest_ready(service)
-    labels = service.labels if has_marks(service.labels) else function.labels
+    labels = service.labels if has_rollout_labels(service.labels) else function.labels
     if newest is None:
-        return Snapshot(exists=False, service=service.name, marks=marks_of(labels))
+        return Snapshot(exists=False, service=service.name, rollout_labels=labels_of(labels))
     plan = plan_of(service)
     is_deploying = function.state == functions_v2.Function.State.DEPLOYING
     return Snapshot(
@@ -194,8 +194,8 @@ def snapshot_of(
         is_settled=is_carried_out(service) and not is_deploying,
         is_public=is_public or service.invoker_iam_disabled,
         latest_ready=newest,
-        latest_created=short(service.latest_created_revision) or None,
-        marks=marks_of(labels),
+        latest_created=short_name(service.latest_created_revision) or None,
+        rollout_labels=labels_of(labels),
     )
 
 
@@ -211,7 +211,7 @@ def revision_info(revision: run_v2.Revision) -> RevisionInfo:
         if "value_source" in v
     }
     return RevisionInfo(
-        name=short(revision.name),
+        name=short_name(revision.name),
         is_ready=is_ready,
         image=container.image,
         variables=plain,

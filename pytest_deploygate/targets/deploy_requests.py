@@ -11,7 +11,7 @@ from pytest_deploygate.core.release import FunctionSpec, SecretRef
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.api_errors import Conflict
-from pytest_deploygate.targets.functions_api import Functions
+from pytest_deploygate.targets.functions_api import CloudFunctions
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def restoration(
 
 
 def begin(
-    functions: Functions, wanted: functions_v2.Function, paths: list[str] | None, clock: Clock
+    functions: CloudFunctions, wanted: functions_v2.Function, paths: list[str] | None, clock: Clock
 ) -> str:
     """Ask for ``wanted``, of a function that exists only its ``paths``; returns the operation's name.
 
@@ -93,7 +93,7 @@ def begin(
 
 
 def adopt(
-    functions: Functions, wanted: functions_v2.Function, known: frozenset[str], clock: Clock
+    functions: CloudFunctions, wanted: functions_v2.Function, known: frozenset[str], clock: Clock
 ) -> str | None:
     """The operation that our own request began although its answer was lost, or None.
 

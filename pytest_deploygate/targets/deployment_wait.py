@@ -20,7 +20,7 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.ports import Clock
-from pytest_deploygate.targets.functions_api import Functions, metadata_of
+from pytest_deploygate.targets.functions_api import CloudFunctions, metadata_of
 from pytest_deploygate.targets.url_redaction import redact
 
 _FIRST_PAUSE_S: Final = 0.05
@@ -47,7 +47,7 @@ class Ended:
 
 
 def wait(
-    functions: Functions,
+    functions: CloudFunctions,
     operation: str,
     *,
     clock: Clock,

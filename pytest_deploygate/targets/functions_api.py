@@ -21,9 +21,9 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.core.release import FunctionSpec
-from pytest_deploygate.targets.api_caller import Caller
+from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.clients import LOOPBACK, Clients
-from pytest_deploygate.targets.url_redaction import bare
+from pytest_deploygate.targets.url_redaction import strip_query
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,11 @@ _UPLOAD_ATTEMPTS: Final = 5
 _CHUNK_BYTES: Final = 1 << 20
 
 
-class Functions:
+class CloudFunctions:
     """Calls of the Cloud Functions v2 API for one function; ``is_local`` relaxes where source may go."""
 
     def __init__(
-        self, clients: Clients, caller: Caller, spec: FunctionSpec, *, is_local: bool
+        self, clients: Clients, caller: ApiCaller, spec: FunctionSpec, *, is_local: bool
     ) -> None:
         self._client = clients.functions
         self._plain = clients.plain
@@ -60,7 +60,7 @@ class Functions:
 
         return self._caller.read(f"reading the function {self._spec.function}", call)
 
-    def need(self) -> functions_v2.Function:
+    def require(self) -> functions_v2.Function:
         """The function.
 
         Raises:
@@ -121,7 +121,7 @@ class Functions:
             if not problem:
                 return
         raise TargetUnavailable(
-            f"uploading the source to {bare(url)} failed: {problem}",
+            f"uploading the source to {strip_query(url)} failed: {problem}",
             hint="Nothing was deployed. Try again; on 403 look at the organisation's storage rules.",
         )
 
@@ -145,7 +145,7 @@ class Functions:
         problem = f"{response.status_code} {response.reason}"
         if response.status_code in {403, 408, 429} or response.status_code >= 500:
             return problem
-        raise TargetRefused(f"uploading the source to {bare(url)} failed: {problem}")
+        raise TargetRefused(f"uploading the source to {strip_query(url)} failed: {problem}")
 
     def download(self, into: Path) -> Digest:
         """Fetch the source of the function as it was deployed last; returns its SHA-256.
@@ -175,7 +175,7 @@ class Functions:
         with self._plain.get(url, stream=True, timeout=(10, _TRANSFER_S)) as response:
             if not response.ok:
                 raise TargetUnavailable(
-                    f"downloading the source from {bare(url)}: {response.status_code}"
+                    f"downloading the source from {strip_query(url)}: {response.status_code}"
                 )
             with into.open("wb") as file:
                 for chunk in response.iter_content(_CHUNK_BYTES):

@@ -15,13 +15,13 @@ from google.api_core.exceptions import from_http_response
 from google.cloud import functions_v2, run_v2
 
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.preflight import Finding
+from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import OWN_TAGS, FunctionSpec
 from pytest_deploygate.targets import converters
-from pytest_deploygate.targets.api_caller import Caller
+from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import NEEDED_APIS, enable
-from pytest_deploygate.targets.functions_api import Functions
-from pytest_deploygate.targets.run_api import Services
+from pytest_deploygate.targets.functions_api import CloudFunctions
+from pytest_deploygate.targets.run_api import RunServices
 from pytest_deploygate.targets.secret_versions import SecretVersions
 
 LONGEST_HOST_LABEL: Final = 46
@@ -54,15 +54,15 @@ class Preflight:
     """What is asked, of whom; ``session`` carries the credentials, the addresses are those of the APIs v1."""
 
     spec: FunctionSpec
-    functions: Functions
-    services: Services
+    functions: CloudFunctions
+    services: RunServices
     secrets: SecretVersions
     session: requests.Session
-    caller: Caller
+    caller: ApiCaller
     iam_url: str
     usage_url: str
 
-    def look(self) -> tuple[Finding, ...]:
+    def run(self) -> tuple[PreflightFinding, ...]:
         """All findings, the blocking ones first; ends early when the platform cannot even be asked."""
         found = [*self._names()]
         try:
@@ -79,14 +79,14 @@ class Preflight:
             found += self._asked(lambda: self._service(function))
         return tuple(sorted(found, key=lambda f: not f.is_blocking))
 
-    def _asked(self, ask: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    def _asked(self, ask: Callable[[], Iterator[PreflightFinding]]) -> list[PreflightFinding]:
         """The findings of one question; one that cannot be answered is a finding itself."""
         try:
             return list(ask())
         except DeployGateError as error:
             return [_blocking(error.message, error.hint)]
 
-    def _apis(self) -> list[Finding]:
+    def _apis(self) -> list[PreflightFinding]:
         """APIs that only the build will miss: it would fail minutes later. Who may not ask is told that."""
         needed = (
             (*NEEDED_APIS, "secretmanager.googleapis.com") if self.spec.secrets else NEEDED_APIS
@@ -107,12 +107,12 @@ class Preflight:
             off = self.caller.read("asking which APIs are enabled", ask)
         except DeployGateError as error:
             hint = "Look at them yourself: gcloud services list --enabled"
-            return [Finding(is_blocking=False, sentence=error.message, hint=hint)]
+            return [PreflightFinding(is_blocking=False, sentence=error.message, hint=hint)]
         if not off:
             return []
         return [_blocking(f"APIs are not enabled: {', '.join(off)}", enable(*off))]
 
-    def _names(self) -> Iterator[Finding]:
+    def _names(self) -> Iterator[PreflightFinding]:
         name = self.spec.function
         if not _NAME.fullmatch(name):
             yield _blocking(
@@ -129,7 +129,7 @@ class Preflight:
 
         yield from self._variables()
 
-    def _variables(self) -> Iterator[Finding]:
+    def _variables(self) -> Iterator[PreflightFinding]:
         """Names that the platform refuses, or that would say two things."""
         variables = {*self.spec.variables, *self.spec.verify_variables}
         for key in sorted({*variables, *self.spec.secrets}):
@@ -149,7 +149,7 @@ class Preflight:
         for key in sorted({*self.spec.labels} & {*converters.OWN_LABELS}):
             yield _blocking(f"the label {key} is ours", "Take another name for yours.")
 
-    def _runtime(self) -> Iterator[Finding]:
+    def _runtime(self) -> Iterator[PreflightFinding]:
         offered = self.functions.runtimes()
         if offered and self.spec.runtime not in offered:
             python = ", ".join(r for r in offered if r.startswith("python"))
@@ -158,11 +158,11 @@ class Preflight:
                 f"It offers {python}.",
             )
 
-    def _secrets(self) -> Iterator[Finding]:
+    def _secrets(self) -> Iterator[PreflightFinding]:
         self.secrets.resolve(self.spec)
         yield from ()
 
-    def _account(self, function: functions_v2.Function | None) -> Iterator[Finding]:
+    def _account(self, function: functions_v2.Function | None) -> Iterator[PreflightFinding]:
         """Whether we may let the function run as its service account."""
         known = function.service_config.service_account_email if function is not None else ""
         email = self.spec.service_account or known
@@ -184,7 +184,7 @@ class Preflight:
                 "--role=roles/iam.serviceAccountUser --member=WHO",
             )
 
-    def _function(self, function: functions_v2.Function) -> Iterator[Finding]:
+    def _function(self, function: functions_v2.Function) -> Iterator[PreflightFinding]:
         name = self.spec.function
         if function.environment == functions_v2.Environment.GEN_1:
             yield _blocking(
@@ -203,14 +203,14 @@ class Preflight:
         gone = set(function.service_config.environment_variables) - set(self.spec.variables)
         gone -= {*converters.PLATFORM_VARIABLES, *self.spec.verify_variables}
         if gone:
-            yield Finding(
+            yield PreflightFinding(
                 is_blocking=False,
                 sentence=f"{name} has variables that the settings do not name, and the new "
                 f"revision will not have: {', '.join(sorted(gone))}",
                 hint="Name them under `variables` if they are needed.",
             )
 
-    def _service(self, function: functions_v2.Function) -> Iterator[Finding]:
+    def _service(self, function: functions_v2.Function) -> Iterator[PreflightFinding]:
         name = function.service_config.service
         service = self.services.get(name) if name else None
         if service is None:
@@ -220,7 +220,7 @@ class Preflight:
         needed: tuple[str, ...] = _ON_SERVICE
         if self.spec.public and not is_public:
             needed = (*_ON_SERVICE, _OPEN)
-            yield Finding(
+            yield PreflightFinding(
                 is_blocking=False,
                 sentence=f"the settings say that {self.spec.function} is public, but it asks for "
                 "a token; only a first release is opened",
@@ -233,7 +233,7 @@ class Preflight:
         if missing:
             yield _missing(missing, _role_for(missing))
 
-    def _traffic(self, service: run_v2.Service) -> Iterator[Finding]:
+    def _traffic(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
         plan = converters.resolved(converters.plan_of(service), converters.latest_ready(service))
         if plan.is_split:
             yield _blocking(
@@ -242,21 +242,21 @@ class Preflight:
             )
         if service.reconciling:
             yield _blocking(
-                f"{converters.short(service.name)} is being changed right now",
+                f"{converters.short_name(service.name)} is being changed right now",
                 "Wait until that has ended.",
             )
         if plan.sole is not None:
             found = self.services.revision(service.name, plan.sole)
             if found is None or not converters.revision_info(found).is_ready:
-                yield Finding(
+                yield PreflightFinding(
                     is_blocking=False,
                     sentence=f"{plan.sole} has the traffic and is not ready",
                     hint="A rollback could only return to what does not work.",
                 )
 
 
-def _blocking(sentence: str, hint: str) -> Finding:
-    return Finding(is_blocking=True, sentence=sentence, hint=hint)
+def _blocking(sentence: str, hint: str) -> PreflightFinding:
+    return PreflightFinding(is_blocking=True, sentence=sentence, hint=hint)
 
 
 def _role_for(missing: tuple[str, ...]) -> str:
@@ -267,5 +267,5 @@ def _role_for(missing: tuple[str, ...]) -> str:
     )
 
 
-def _missing(permissions: tuple[str, ...], role: str) -> Finding:
+def _missing(permissions: tuple[str, ...], role: str) -> PreflightFinding:
     return _blocking(f"permissions are missing: {', '.join(permissions)}", f"Ask for {role}.")

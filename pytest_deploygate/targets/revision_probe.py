@@ -6,7 +6,7 @@ import requests
 
 from pytest_deploygate.core.errors import TargetUnavailable
 from pytest_deploygate.core.identifiers import RevisionName, Secret
-from pytest_deploygate.targets.url_redaction import bare
+from pytest_deploygate.targets.url_redaction import strip_query
 
 REVISION_HEADER: Final = "X-Revision"
 """Response header by which a function may say which revision it is (its variable ``K_REVISION``)."""
@@ -32,12 +32,12 @@ def revision_at(
         )
     except requests.RequestException as error:
         raise TargetUnavailable(
-            f"{bare(url)} did not answer: {type(error).__name__}",
+            f"{strip_query(url)} did not answer: {type(error).__name__}",
             hint="Is the service up? deploygate status",
         ) from error
     if response.status_code >= _SERVER_ERROR:
         raise TargetUnavailable(
-            f"{bare(url)} answered {response.status_code} {response.reason}",
+            f"{strip_query(url)} answered {response.status_code} {response.reason}",
             hint="Look at the function's log.",
         )
     named = response.headers.get(REVISION_HEADER)

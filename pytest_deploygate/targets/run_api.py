@@ -20,10 +20,10 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import Marks
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.targets import converters
-from pytest_deploygate.targets.api_caller import Caller
+from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import Conflict
 from pytest_deploygate.targets.clients import Clients
 
@@ -41,10 +41,10 @@ class NotCarriedOut(TargetRefused):
     """The platform took the traffic plan and gave up on it."""
 
 
-class Services:
+class RunServices:
     """Calls of the Cloud Run Admin API v2."""
 
-    def __init__(self, clients: Clients, caller: Caller) -> None:
+    def __init__(self, clients: Clients, caller: ApiCaller) -> None:
         self._clients = clients
         self._caller = caller
 
@@ -58,9 +58,9 @@ class Services:
             except NotFound:
                 return None
 
-        return self._caller.read(f"reading the service {converters.short(name)}", call)
+        return self._caller.read(f"reading the service {converters.short_name(name)}", call)
 
-    def need(self, name: str) -> run_v2.Service:
+    def require(self, name: str) -> run_v2.Service:
         """The service.
 
         Raises:
@@ -105,7 +105,12 @@ class Services:
     # -- traffic ---------------------------------------------------------------------------------
 
     def shift(
-        self, name: str, to: Traffic, *, expect: Traffic | None, marks: Marks | None
+        self,
+        name: str,
+        to: Traffic,
+        *,
+        expect: Traffic | None,
+        rollout_labels: RolloutLabels | None,
     ) -> run_v2.Service:
         """Make ``to`` the traffic plan if ``expect`` serves (None: whatever does); foreign tags are kept.
 
@@ -118,13 +123,17 @@ class Services:
             TargetUnavailable: others kept changing the service, or it cannot be read.
         """
         failed: TargetError | None = None
-        service = self.need(name)
+        service = self.require(name)
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self._caller.clock.sleep(0.1 * 2**attempt)
                 service = self._reread(name)
             wanted = converters.wanted_plan(to, converters.plan_of(service))
-            labels = None if marks is None else converters.marked(service.labels, marks)
+            labels = (
+                None
+                if rollout_labels is None
+                else converters.marked(service.labels, rollout_labels)
+            )
             _refuse_if_drifted(service, wanted, expect)
             try:
                 if not _shows(service, wanted, labels) or _failure_of(service):
@@ -143,7 +152,7 @@ class Services:
     def _reread(self, name: str) -> run_v2.Service:
         """The service after something was written: what cannot be read now may have been applied."""
         try:
-            return self.need(name)
+            return self.require(name)
         except TargetUnavailable as error:
             raise OutcomeUnknown(
                 f"traffic was written, and the service cannot be read back: {error.message}",
@@ -231,7 +240,7 @@ class Services:
                 failed = error
             else:
                 failed = OutcomeUnknown(
-                    f"who may call {converters.short(name)} was changed, and does not read so",
+                    f"who may call {converters.short_name(name)} was changed, and does not read so",
                     hint="Look at the service's access policy.",
                 )
         raise failed or TargetUnavailable("the access policy was not changed")
@@ -243,7 +252,7 @@ class Services:
             "options": {"requested_policy_version": _POLICY_VERSION},
         }
         return self._caller.read(
-            f"reading who may call {converters.short(name)}",
+            f"reading who may call {converters.short_name(name)}",
             lambda: client.get_iam_policy(request=request, timeout=timeout, retry=None),
         )
 
@@ -251,7 +260,7 @@ class Services:
         client, timeout = self._clients.services, self._caller.timeout_s
         policy.version = _POLICY_VERSION
         self._caller.write(
-            f"changing who may call {converters.short(name)}",
+            f"changing who may call {converters.short_name(name)}",
             lambda: client.set_iam_policy(
                 request={"resource": name, "policy": policy}, timeout=timeout, retry=None
             ),
@@ -261,7 +270,7 @@ class Services:
         """Those of ``permissions`` that we do not have on the service."""
         client, timeout = self._clients.services, self._caller.timeout_s
         answer = self._caller.read(
-            f"reading our permissions on {converters.short(name)}",
+            f"reading our permissions on {converters.short_name(name)}",
             lambda: client.test_iam_permissions(
                 request={"resource": name, "permissions": list(permissions)},
                 timeout=timeout,
@@ -288,7 +297,7 @@ def _refuse_if_drifted(service: run_v2.Service, to: Traffic, expect: Traffic | N
     if now not in (before, after) or (not to.is_pinned and after != before):
         found = Traffic(shares=now)
         raise Drifted(
-            f"somebody else changed {converters.short(service.name)}: {str(found) or 'nothing'} serves, and "
+            f"somebody else changed {converters.short_name(service.name)}: {str(found) or 'nothing'} serves, and "
             f"the newest revision is {latest}; expected {expect}",
             found=str(found),
             hint="Nothing was overwritten. Find out who deploys it at the same time.",

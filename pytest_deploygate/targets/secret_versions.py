@@ -13,8 +13,8 @@ from google.api_core.exceptions import from_http_response
 
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
-from pytest_deploygate.targets.api_caller import Caller
-from pytest_deploygate.targets.api_errors import API_IS_OFF, answer_of
+from pytest_deploygate.targets.api_caller import ApiCaller
+from pytest_deploygate.targets.api_errors import API_IS_OFF, error_answer_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _HINTS: Final = {
 class SecretVersions:
     """Asks through ``session``, which carries the credentials; each answer is kept for the rollout."""
 
-    def __init__(self, session: requests.Session, caller: Caller, *, base_url: str) -> None:
+    def __init__(self, session: requests.Session, caller: ApiCaller, *, base_url: str) -> None:
         self._session = session
         self._caller = caller
         self._base_url = base_url
@@ -78,7 +78,7 @@ class SecretVersions:
             return self._caller.read(f"reading the version {version} of the secret {name}", call)
         except TargetRefused as error:
             cause = error.__cause__
-            answer = answer_of(cause) if cause is not None else None
+            answer = error_answer_of(cause) if cause is not None else None
             if answer is None or answer.http not in _HINTS:
                 raise
             if answer.reason == API_IS_OFF:

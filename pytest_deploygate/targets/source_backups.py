@@ -17,11 +17,11 @@ from google.protobuf import json_format
 from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.identifiers import BackupId, Digest, RevisionName
-from pytest_deploygate.targets.functions_api import Functions
+from pytest_deploygate.targets.functions_api import CloudFunctions
 
 
 def make(
-    functions: Functions,
+    functions: CloudFunctions,
     function: functions_v2.Function,
     service: run_v2.Service,
     revision: RevisionName,
@@ -36,7 +36,7 @@ def make(
 
 
 def _with_source(
-    functions: Functions, revision: RevisionName, settings: str, folder: Path
+    functions: CloudFunctions, revision: RevisionName, settings: str, folder: Path
 ) -> Backup:
     descriptor, name = tempfile.mkstemp(dir=folder, suffix=".part")  # readable by the owner alone
     os.close(descriptor)

@@ -17,6 +17,6 @@ def redact(text: str) -> str:
     return _TOKEN.sub(lambda m: f"{m[1] or ''}***", stripped)
 
 
-def bare(url: str) -> str:
+def strip_query(url: str) -> str:
     """``url`` without query and fragment, fit for messages and logs."""
     return url.partition("?")[0].partition("#")[0]

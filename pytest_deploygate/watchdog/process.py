@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         function: Prepare = getattr(import_module(module), name)
         return function(options.root, options.environment, options.rollout)
 
-    with registry.noted(options.state_dir, options.parent, options.environment, options.rollout):
+    with registry.register(options.state_dir, options.parent, options.environment, options.rollout):
         pidfd = _open_pidfd(options.parent)
         logger.info("watchdog.watching", extra={**facts, "watched_pid": options.parent})
         recovery = _attempt(prepare, facts)
@@ -205,7 +205,7 @@ def _recover(
                 return 1
             logger.warning("watchdog.retry", extra={**facts, "reason": error.message})
         except DeployGateError as error:
-            # Among them LockHeld: a living process has begun to settle this.
+            # Among them LeaseHeld: a living process has begun to settle this.
             logger.error("watchdog.not_recovered", extra={**facts, "reason": str(error)})  # noqa: TRY400 # told, not a bug
             return 1
         except Exception:

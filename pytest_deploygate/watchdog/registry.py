@@ -13,7 +13,7 @@ FOLDER = "watchdogs"
 """Where in the state directory each watchdog keeps a note, locked while it lives."""
 
 
-class Note(NamedTuple):
+class WatchdogEntry(NamedTuple):
     """What a watchdog says of itself: who watches whom, for which rollout, since when (ISO 8601)."""
 
     pid: int
@@ -23,15 +23,15 @@ class Note(NamedTuple):
     since: str
 
 
-def find(state_dir: Path) -> tuple[Note, ...]:
+def find(state_dir: Path) -> tuple[WatchdogEntry, ...]:
     """The watchdogs of ``state_dir`` that live."""
-    notes: list[Note] = []
+    notes: list[WatchdogEntry] = []
     for path in sorted((state_dir / FOLDER).glob("*.json")):
         with contextlib.suppress(FileNotFoundError), path.open("r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                notes.append(Note(**json.load(file)))
+                notes.append(WatchdogEntry(**json.load(file)))
             else:
                 path.unlink(missing_ok=True)  # what wrote it was killed
     return tuple(notes)
@@ -43,9 +43,9 @@ def path_of(state_dir: Path, pid: int) -> Path:
 
 
 @contextlib.contextmanager
-def noted(state_dir: Path, watched: int, environment: str, rollout_id: str) -> Generator[None]:
+def register(state_dir: Path, watched: int, environment: str, rollout_id: str) -> Generator[None]:
     """Keep a locked note for :func:`find`; it appears under its name only when it is locked and whole."""
-    note = Note(
+    note = WatchdogEntry(
         pid=os.getpid(),
         watched_pid=watched,
         environment=environment,

@@ -19,7 +19,7 @@ from pytest_deploygate.checks.accuracy import Record
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.emulator.emulator_settings import load_settings
-from pytest_deploygate.emulator.runtime.builder import Builder, BuildFailed, BuildRequest
+from pytest_deploygate.emulator.runtime.builder import Builder, BuildError, BuildRequest
 from pytest_deploygate.targets.source_archive import make_package
 from suites.invoices import DOCUMENTS, ROOT, vendors
 from suites.support.rows import WIDTH, Cell, SheetRow, padded, parse_line
@@ -88,7 +88,7 @@ def interpreter(package: Package, tmp_path_factory: pytest.TempPathFactory) -> P
     )
     try:
         return asyncio.run(Builder(home, cache).build(wanted, home / "build.log")).python
-    except BuildFailed as error:
+    except BuildError as error:
         pytest.fail(f"the function cannot be built:\n{error}", pytrace=False)
 
 

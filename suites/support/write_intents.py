@@ -1,6 +1,6 @@
 """What a check is about to write to a tab, on disk before it does: whoever dies meanwhile leaves word.
 
-One :class:`TraceFile` belongs to one tab. Its lock is held while a check writes, and the kernel frees it when the
+One :class:`WriteIntentLog` belongs to one tab. Its lock is held while a check writes, and the kernel frees it when the
 process dies, however it dies. So a trace that is found by whoever holds the lock is one of a run that did not come to
 remove its rows.
 """
@@ -19,12 +19,12 @@ from pytest_deploygate.core.errors import DeployGateError
 from suites.support.rows import SheetRow
 
 
-class TraceDamaged(DeployGateError):
+class WriteIntentDamaged(DeployGateError):
     """The file of a trace cannot be read, so nobody knows what a dead run wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class WriteIntent:
     """A write that was begun at ``began_at`` when the tab had ``above`` used rows.
 
     ``rows`` are those that it made, once they were read; None as long as nobody looked.
@@ -36,7 +36,7 @@ class Trace:
     rows: tuple[SheetRow, ...] | None = None
 
 
-class TraceFile:
+class WriteIntentLog:
     """The trace of one tab, in ``folder``. Everything but :meth:`alone` needs the lock."""
 
     def __init__(self, folder: Path, *, spreadsheet_id: str, tab: str) -> None:
@@ -52,7 +52,7 @@ class TraceFile:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def read(self) -> Trace | None:
+    def read(self) -> WriteIntent | None:
         """The trace of a run that died, or None.
 
         Raises:
@@ -61,7 +61,7 @@ class TraceFile:
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
             rows = found["rows"]
-            return Trace(
+            return WriteIntent(
                 began_at=datetime.fromisoformat(found["began_at"]),
                 above=int(found["above"]),
                 documents=tuple(found["documents"]),
@@ -72,12 +72,12 @@ class TraceFile:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TraceDamaged(
+            raise WriteIntentDamaged(
                 f"{self.path} cannot be read: {type(error).__name__}",
                 hint="look whether a check left rows in the tab, remove them by hand, then remove this file",
             ) from error
 
-    def write(self, trace: Trace) -> None:
+    def write(self, trace: WriteIntent) -> None:
         """Put ``trace`` on disk; it is there when this returns."""
         rows = None if trace.rows is None else [[r.number, list(r.cells)] for r in trace.rows]
         document = {

@@ -8,9 +8,9 @@ import pytest
 
 from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.checks.probe import (
+    ConnectionFailure,
     Probe,
     ProbeFailed,
-    Trouble,
     WouldWrite,
     is_loopback,
     redacted,
@@ -56,7 +56,7 @@ def test_text_is_bounded_and_an_endless_answer_is_refused(http_server: ServerMak
     endless = http_server(lambda _: Reply(body=b"x" * (9 * 1024 * 1024)))
     with pytest.raises(ProbeFailed) as caught:
         Probe(Endpoint(url=endless.url)).get()
-    assert caught.value.trouble is Trouble.TOO_LONG
+    assert caught.value.trouble is ConnectionFailure.TOO_LONG
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
@@ -121,7 +121,7 @@ def test_post_is_never_repeated_when_the_connection_breaks(
     for may_write in (True, False):
         with pytest.raises(ProbeFailed) as caught:
             Probe(Endpoint(url=server.url, may_write=may_write)).post(json_body={})
-        assert caught.value.trouble is Trouble.CUT
+        assert caught.value.trouble is ConnectionFailure.CUT
     assert len(server.asked) == 2
 
 
@@ -172,7 +172,7 @@ def test_timeout_says_so_and_nothing_is_repeated(http_server: ServerMaker) -> No
     with pytest.raises(ProbeFailed) as caught:
         probe.post(body=b"invoice")
     release.set()
-    assert caught.value.trouble is Trouble.TIMEOUT
+    assert caught.value.trouble is ConnectionFailure.TIMEOUT
     assert len(server.asked) == 1
 
 
@@ -182,7 +182,7 @@ def test_answer_that_trickles_ends_with_the_timeout(http_server: ServerMaker) ->
     probe = Probe(Endpoint(url=server.url), read_timeout_s=5, clock=lambda: next(ticks))
     with pytest.raises(ProbeFailed) as caught:
         probe.get()
-    assert caught.value.trouble is Trouble.TIMEOUT
+    assert caught.value.trouble is ConnectionFailure.TIMEOUT
 
 
 def test_nobody_listening_is_told_apart(unused_url: str) -> None:
@@ -192,7 +192,7 @@ def test_nobody_listening_is_told_apart(unused_url: str) -> None:
     ):
         with pytest.raises(ProbeFailed) as caught:
             ask()
-        assert caught.value.trouble is Trouble.NOT_REACHED
+        assert caught.value.trouble is ConnectionFailure.NOT_REACHED
         assert "running" in caught.value.hint
 
 
@@ -228,7 +228,7 @@ def test_plain_http_behind_https_is_a_tls_failure(http_server: ServerMaker) -> N
     server = http_server(lambda _: Reply())
     with pytest.raises(ProbeFailed) as caught:
         Probe(Endpoint(url=server.url.replace("http:", "https:"))).get()
-    assert caught.value.trouble is Trouble.TLS
+    assert caught.value.trouble is ConnectionFailure.TLS
 
 
 def test_redirects_are_answers_unless_followed(http_server: ServerMaker) -> None:
@@ -285,4 +285,4 @@ def test_impossible_url_is_a_clear_failure() -> None:
     for url in ("ftp://127.0.0.1/x", "http://"):
         with pytest.raises(ProbeFailed) as caught:
             Probe(Endpoint(url=url)).get()
-        assert caught.value.trouble is Trouble.OTHER
+        assert caught.value.trouble is ConnectionFailure.OTHER

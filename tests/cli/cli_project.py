@@ -40,8 +40,8 @@ phase = "live"
 paths = ["suites/test_live.py"]
 
 [tool.deploygate.function]
-function = "shop"
-entry-point = "shop"
+function = "project"
+entry-point = "project"
 runtime = "python312"
 source = "main.py"
 public = true
@@ -94,27 +94,27 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class CliProject:
     """The project. What its gates say is in ``ready.txt``, ``health.txt`` and ``live.txt``."""
 
     root: Path
 
     @classmethod
-    def build(cls, root: Path, *, more: str = "", environment: str = "") -> "Shop":
+    def build(cls, root: Path, *, more: str = "", environment: str = "") -> "CliProject":
         """A project in which nothing was deployed."""
         (root / "suites").mkdir(parents=True)
         (root / "pyproject.toml").write_text(SETTINGS.format(more=more, environment=environment))
         (root / "main.py").write_text("v1")
-        shop = cls(root)
+        project = cls(root)
         for name in ("ready", "health", "live"):
             (root / "suites" / f"test_{name}.py").write_text(CHECK.format(name=name))
-            shop.say(name, "good")
-        return shop
+            project.say(name, "good")
+        return project
 
-    def copy(self, root: Path) -> "Shop":
+    def copy(self, root: Path) -> "CliProject":
         """The same project elsewhere, with its record and its cloud."""
         shutil.copytree(self.root, root, ignore=shutil.ignore_patterns("__pycache__"))
-        return Shop(root)
+        return CliProject(root)
 
     def say(self, gate: str, what: str) -> None:
         """Let a gate's check say something; it passes with ``good``."""

@@ -4,25 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.cli_project import Shop
+from tests.cli.cli_project import CliProject
 
 
 @pytest.fixture(scope="session")
-def _released(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    shop = Shop.build(tmp_path_factory.mktemp("released") / "shop")
+def _released(tmp_path_factory: pytest.TempPathFactory) -> CliProject:
+    project = CliProject.build(tmp_path_factory.mktemp("released") / "project")
     for source in ("v1", "v2"):
-        done = shop.deploy(source)
+        done = project.deploy(source)
         assert done.status == 0, done.out + done.err
-    return shop
+    return project
 
 
 @pytest.fixture
-def new(tmp_path: Path) -> Shop:
+def new(tmp_path: Path) -> CliProject:
     """A project in which nothing was deployed."""
-    return Shop.build(tmp_path / "shop")
+    return CliProject.build(tmp_path / "project")
 
 
 @pytest.fixture
-def shop(_released: Shop, tmp_path: Path) -> Shop:
+def project(_released: CliProject, tmp_path: Path) -> CliProject:
     """A project with two releases: svc-00001 and, serving, svc-00002."""
-    return _released.copy(tmp_path / "shop")
+    return _released.copy(tmp_path / "project")

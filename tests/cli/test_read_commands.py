@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from tests.cli.cli_project import Shop
+from tests.cli.cli_project import CliProject
 
 
-def test_status_tells_what_serves_and_who_may_act(shop: Shop) -> None:
-    done = shop.run("status")
+def test_status_tells_what_serves_and_who_may_act(project: CliProject) -> None:
+    done = project.run("status")
     assert done.status == 0
     facts = done.out.partition("\n\n")[0].splitlines()
     lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in facts)
@@ -23,8 +23,8 @@ def test_status_tells_what_serves_and_who_may_act(shop: Shop) -> None:
     assert "\x1b" not in done.out
 
 
-def test_status_as_json_says_the_same(shop: Shop) -> None:
-    found = shop.run("status", "fake", "--json").json
+def test_status_as_json_says_the_same(project: CliProject) -> None:
+    found = project.run("status", "fake", "--json").json
     assert found["serving"] == {"svc-00002": 100}
     assert found["follows_latest"] is True
     assert found["is_judged_good"] is True
@@ -39,31 +39,31 @@ def test_status_as_json_says_the_same(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "history"])
-def test_command_says_the_same_however_it_is_typed(shop: Shop, command: str) -> None:
+def test_command_says_the_same_however_it_is_typed(project: CliProject, command: str) -> None:
     for words in (["fake"], ["fake", "--json"], ["nowhere"], ["nowhere", "--json"]):
-        plain = shop.run(command, *words)
-        full = shop.run("--project", str(shop.root), command, *words)
+        plain = project.run(command, *words)
+        full = project.run("--project", str(project.root), command, *words)
         assert (plain.status, plain.out, plain.err) == (full.status, full.out, full.err)
         assert plain.status == (0 if words[0] == "fake" else 4)
 
 
 @pytest.mark.parametrize("command", ["status", "history"])
-def test_looking_loads_no_library_that_it_does_not_need(shop: Shop, command: str) -> None:
-    settings = shop.root / "pyproject.toml"
+def test_looking_loads_no_library_that_it_does_not_need(project: CliProject, command: str) -> None:
+    settings = project.root / "pyproject.toml"
     light = settings.read_text().replace(
         "tests.fakes.target_on_disk:make", "benchmarks.standing:make"
     )
     settings.write_text(light)
-    assert shop.run(command).status == 0  # finds the settings right
+    assert project.run(command).status == 0  # finds the settings right
     script = (
         "import sys; from pytest_deploygate.cli import main\n"
         f"sys.argv = ['deploygate', {command!r}]\n"
         "try:\n    main()\nfinally:\n    print('loaded:', *sys.modules, file=sys.stderr)\n"
     )
-    kept = {k: v for k, v in shop.variables().items() if not k.startswith("COV")}
+    kept = {k: v for k, v in project.variables().items() if not k.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=shop.root,
+        cwd=project.root,
         env=kept,
         capture_output=True,
         text=True,
@@ -87,22 +87,22 @@ def test_looking_loads_no_library_that_it_does_not_need(shop: Shop, command: str
     assert not loaded & heavy
 
 
-def test_settings_that_may_not_be_read_are_not_told_as_missing(shop: Shop) -> None:
-    (shop.root / "pyproject.toml").chmod(0)
-    done = shop.run("status", UNPRIVILEGED="1")
+def test_settings_that_may_not_be_read_are_not_told_as_missing(project: CliProject) -> None:
+    (project.root / "pyproject.toml").chmod(0)
+    done = project.run("status", UNPRIVILEGED="1")
     assert done.status == 4
-    assert f"{shop.root / 'pyproject.toml'}: cannot be read: Permission denied" in done.err
+    assert f"{project.root / 'pyproject.toml'}: cannot be read: Permission denied" in done.err
 
 
-def test_status_before_the_first_release_is_no_error(new: Shop) -> None:
+def test_status_before_the_first_release_is_no_error(new: CliProject) -> None:
     done = new.run("status")
     assert done.status == 0
     assert "nothing is deployed" in done.out
 
 
-def test_status_shows_the_target_when_the_record_cannot_be_read(shop: Shop) -> None:
-    (shop.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
-    done = shop.run("status")
+def test_status_shows_the_target_when_the_record_cannot_be_read(project: CliProject) -> None:
+    (project.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
+    done = project.run("status")
     assert done.status == 10
     assert "svc-00002 100 %" in done.out
     assert "could not look: record:" in done.out
@@ -111,20 +111,20 @@ def test_status_shows_the_target_when_the_record_cannot_be_read(shop: Shop) -> N
     assert "deploygate rollback fake --emergency" in done.out
 
 
-def test_status_names_the_way_back(shop: Shop) -> None:
-    assert shop.run("status", "--json").json["way_back"] == "svc-00001"
-    assert shop.run("rollback", "fake", "--reason", "x", "--yes").status == 0
-    found = shop.run("status", "--json").json
+def test_status_names_the_way_back(project: CliProject) -> None:
+    assert project.run("status", "--json").json["way_back"] == "svc-00001"
+    assert project.run("rollback", "fake", "--reason", "x", "--yes").status == 0
+    found = project.run("status", "--json").json
     assert found["way_back"] == ""
     assert "no revision that was judged good is known" in str(found["no_way_back"])
-    assert "way back     none: no revision" in shop.run("status").out
+    assert "way back     none: no revision" in project.run("status").out
 
 
-def test_status_shows_the_record_when_the_target_cannot_be_read(shop: Shop) -> None:
-    (shop.root / "fake.pickle").unlink()
-    pyproject = shop.root / "pyproject.toml"
+def test_status_shows_the_record_when_the_target_cannot_be_read(project: CliProject) -> None:
+    (project.root / "fake.pickle").unlink()
+    pyproject = project.root / "pyproject.toml"
     pyproject.write_text(pyproject.read_text().replace("on_disk:make", "on_disk:missing"))
-    found = shop.run("status", "--json")
+    found = project.run("status", "--json")
     assert found.status == 10
     problems, last = found.json["problems"], found.json["last_rollout"]
     assert isinstance(problems, list)
@@ -133,7 +133,7 @@ def test_status_shows_the_record_when_the_target_cannot_be_read(shop: Shop) -> N
     assert last["state"] == "PROMOTED"
 
 
-def test_status_of_a_local_environment_does_not_start_the_local_cloud(new: Shop) -> None:
+def test_status_of_a_local_environment_does_not_start_the_local_cloud(new: CliProject) -> None:
     new.settings(environment='[tool.deploygate.environments.here]\ntarget = "local"')
     done = new.run("status", "here", "--json")
     assert done.status == 10
@@ -151,30 +151,32 @@ def test_status_of_a_local_environment_does_not_start_the_local_cloud(new: Shop)
         (["rollback", "fake"], "Missing option '--reason'"),
         (["rollback", "fake", "--reason", " ", "--yes"], "say why, in words"),
         (["rollback", "fake", "--reason", "--yes"], "say why, in words"),
-        (["local", "misbehave", "svc-1"], "say what it shall do"),
+        (["local", "inject_fault", "svc-1"], "say what it shall do"),
         (["--project", "suites", "status"], "no pyproject.toml with a [tool.deploygate] table"),
         (["show", "2099"], "there is no rollout"),
     ],
 )
-def test_wrong_command_line_is_a_usage_error(shop: Shop, arguments: list[str], said: str) -> None:
-    done = shop.run(*arguments)
+def test_wrong_command_line_is_a_usage_error(
+    project: CliProject, arguments: list[str], said: str
+) -> None:
+    done = project.run(*arguments)
     assert done.status == 4
     assert said in done.err
     assert "Traceback" not in done.err
 
 
-def test_command_outside_of_a_project_says_where_to_go(new: Shop) -> None:
+def test_command_outside_of_a_project_says_where_to_go(new: CliProject) -> None:
     (new.root / "pyproject.toml").unlink()
     done = new.run("status")
     assert done.status == 4
     assert "go into the project" in done.err
 
 
-def test_command_finds_the_project_above_and_by_option(shop: Shop) -> None:
-    below = Shop(shop.root / "suites")
+def test_command_finds_the_project_above_and_by_option(project: CliProject) -> None:
+    below = CliProject(project.root / "suites")
     assert "svc-00002" in below.run("status").out
-    elsewhere = Shop(shop.root.parent)
-    assert "svc-00002" in elsewhere.run("--project", str(shop.root), "status").out
+    elsewhere = CliProject(project.root.parent)
+    assert "svc-00002" in elsewhere.run("--project", str(project.root), "status").out
 
 
 @pytest.mark.parametrize(
@@ -183,14 +185,14 @@ def test_command_finds_the_project_above_and_by_option(shop: Shop) -> None:
         (["show", "2099", "--json"], "ConfigError", "there is no rollout '2099'"),
         (["rollback", "fake", "--json"], "UsageError", "Missing option '--reason'."),
         (["rollback", "fake", "--reason", "x", "--json"], "UsageError", "add --yes"),
-        (["local", "misbehave", "x", "--json"], "UsageError", "say what it shall do"),
+        (["local", "inject_fault", "x", "--json"], "UsageError", "say what it shall do"),
         (["nonsense", "--json"], "UsageError", "No such command 'nonsense'."),
     ],
 )
 def test_error_is_json_where_json_was_asked_for(
-    shop: Shop, arguments: list[str], kind: str, said: str
+    project: CliProject, arguments: list[str], kind: str, said: str
 ) -> None:
-    done = shop.run(*arguments)
+    done = project.run(*arguments)
     error = done.json["error"]
     assert isinstance(error, dict)
     assert error["kind"] == kind
@@ -198,24 +200,24 @@ def test_error_is_json_where_json_was_asked_for(
     assert error["exit_status"] == done.status == 4
 
 
-def test_history_lists_the_newest_first_and_as_many_as_asked(shop: Shop) -> None:
-    found = shop.run("history", "--json").json["rollouts"]
+def test_history_lists_the_newest_first_and_as_many_as_asked(project: CliProject) -> None:
+    found = project.run("history", "--json").json["rollouts"]
     assert isinstance(found, list)
     assert [one["revision"] for one in found] == ["svc-00002", "svc-00001"]
     assert found[0]["duration_seconds"] > 0
-    assert len(shop.run("history", "fake", "--limit", "1").out.splitlines()) == 2
+    assert len(project.run("history", "fake", "--limit", "1").out.splitlines()) == 2
 
 
-def test_history_of_a_new_project_says_what_to_do(new: Shop) -> None:
+def test_history_of_a_new_project_says_what_to_do(new: CliProject) -> None:
     done = new.run("history")
     assert (done.status, "pytest --deploy-to=ENV" in done.out) == (0, True)
 
 
-def test_show_has_gates_and_journal_and_takes_a_part_of_the_id(shop: Shop) -> None:
-    rollouts = shop.run("history", "--json").json["rollouts"]
+def test_show_has_gates_and_journal_and_takes_a_part_of_the_id(project: CliProject) -> None:
+    rollouts = project.run("history", "--json").json["rollouts"]
     assert isinstance(rollouts, list)
     newest = str(rollouts[0]["rollout_id"])
-    found = shop.run("show", newest[-6:], "--json").json
+    found = project.run("show", newest[-6:], "--json").json
     assert found["gates"] == {
         "readiness": "1/1 PASSED",
         "health": "1/1 PASSED",
@@ -225,67 +227,69 @@ def test_show_has_gates_and_journal_and_takes_a_part_of_the_id(shop: Shop) -> No
     assert isinstance(journal, list)
     assert [step["name"] for step in journal][:2] == ["ready", "backup"]
     assert [step["sequence"] for step in journal] == list(range(1, len(journal) + 1))
-    assert newest in shop.run("show", "last").out
+    assert newest in project.run("show", "last").out
 
 
-def test_show_names_the_checks_that_did_not_pass(shop: Shop) -> None:
-    shop.say("health", "bad")
-    assert shop.deploy("v3").status == 1
-    done = shop.run("show", "last")
+def test_show_names_the_checks_that_did_not_pass(project: CliProject) -> None:
+    project.say("health", "bad")
+    assert project.deploy("v3").status == 1
+    done = project.run("show", "last")
     assert "suites/test_health.py::test_health  failed" in done.out
     assert "0/1 FAILED" in done.out
 
 
-def test_backups_tells_whether_they_are_whole(shop: Shop) -> None:
-    found = shop.run("backups", "--json").json["backups"]
+def test_backups_tells_whether_they_are_whole(project: CliProject) -> None:
+    found = project.run("backups", "--json").json["backups"]
     assert isinstance(found, list)
     assert [(b["revision"], b["condition"]) for b in found] == [("svc-00001", "missing")]
 
 
-def test_plan_has_the_digest_that_the_session_prints(shop: Shop) -> None:
-    shop.source("v3")
-    digest = shop.run("plan", "--json").json["plan_digest"]
-    printed = shop.pytest("--deploy-to=fake", "--deploy-plan")
+def test_plan_has_the_digest_that_the_session_prints(project: CliProject) -> None:
+    project.source("v3")
+    digest = project.run("plan", "--json").json["plan_digest"]
+    printed = project.pytest("--deploy-to=fake", "--deploy-plan")
     assert f"plan: digest {digest}" in printed.out
-    serving = shop.run("status", "--json").json["serving"]
+    serving = project.run("status", "--json").json["serving"]
     assert isinstance(serving, dict)
     [revision] = serving
     assert "traffic now: " in printed.out
     assert f"traffic while it is judged: {revision}=100;dg-cand>CANDIDATE\n" in printed.out
     assert "traffic on promotion: CANDIDATE=100\n" in printed.out
     assert f"traffic if it goes back: {revision}=100\n" in printed.out
-    assert str(digest) in shop.run("plan", "fake").out
-    shop.source("v4")
-    assert shop.run("plan", "fake", "--format", "json").json["plan_digest"] != digest
+    assert str(digest) in project.run("plan", "fake").out
+    project.source("v4")
+    assert project.run("plan", "fake", "--format", "json").json["plan_digest"] != digest
 
 
 FROZEN = 'freeze = ["2000-01-01 - 2999-01-01 UTC"]'
 
 
-def test_plan_says_what_would_refuse_a_deployment(shop: Shop) -> None:
-    same = shop.run("plan", "--json")
+def test_plan_says_what_would_refuse_a_deployment(project: CliProject) -> None:
+    same = project.run("plan", "--json")
     assert same.status == 0
     assert (same.json["is_unchanged"], same.json["findings"]) == (True, [])
-    assert "nothing to deploy" in shop.run("plan").out
-    assert shop.run("rollback", "fake", "--reason", "no prices", "--yes").status == 0
-    bad = shop.run("plan")
+    assert "nothing to deploy" in project.run("plan").out
+    assert project.run("rollback", "fake", "--reason", "no prices", "--yes").status == 0
+    bad = project.run("plan")
     assert bad.status == 1
     assert "this very release was rolled back before" in bad.out
     assert "--deploy-reason" in bad.out
-    shop.source("v3")
-    assert shop.run("plan").status == 0
-    shop.settings(environment=FROZEN)
-    frozen = shop.run("plan")
+    project.source("v3")
+    assert project.run("plan").status == 0
+    project.settings(environment=FROZEN)
+    frozen = project.run("plan")
     assert frozen.status == 1
     assert "is frozen until 2999-01-01" in frozen.out
 
 
-def test_plan_names_the_approval_that_is_needed_and_who_holds_the_lease(shop: Shop) -> None:
-    shop.source("v3")
-    shop.settings(environment='approval = "required"')
-    holder = shop.hold_lease()
+def test_plan_names_the_approval_that_is_needed_and_who_holds_the_lease(
+    project: CliProject,
+) -> None:
+    project.source("v3")
+    project.settings(environment='approval = "required"')
+    holder = project.hold_lease()
     try:
-        found = shop.run("plan", "--json")
+        found = project.run("plan", "--json")
     finally:
         holder.kill()
         holder.communicate()
@@ -295,26 +299,26 @@ def test_plan_names_the_approval_that_is_needed_and_who_holds_the_lease(shop: Sh
     assert any(f"--deploy-approval={found.json['plan_digest']}" in f["hint"] for f in findings)
     assert any("is held by" in f["sentence"] for f in findings)
     assert any("is OPEN" in f["sentence"] for f in findings)
-    dead = shop.run("status")
+    dead = project.run("status")
     assert "nobody carries the open rollout on: deploygate recover fake" in dead.out
 
 
-def said_by_plan(shop: Shop) -> list[str]:
+def said_by_plan(project: CliProject) -> list[str]:
     """The findings that ``deploygate plan`` has, as a session prints them."""
-    findings = shop.run("plan", "--json").json["findings"]
+    findings = project.run("plan", "--json").json["findings"]
     assert isinstance(findings, list)
     words = {True: "blocks", False: "note"}
     return [f"{words[f['is_blocking']]}: {f['sentence']}; {f['hint']}" for f in findings]
 
 
-def test_session_that_plans_prints_the_findings_of_plan(shop: Shop) -> None:
-    assert shop.run("rollback", "fake", "--reason", "no prices", "--yes").status == 0
-    shop.settings(environment=f'{FROZEN}\napproval = "required"')
-    holder = shop.hold_lease()
+def test_session_that_plans_prints_the_findings_of_plan(project: CliProject) -> None:
+    assert project.run("rollback", "fake", "--reason", "no prices", "--yes").status == 0
+    project.settings(environment=f'{FROZEN}\napproval = "required"')
+    holder = project.hold_lease()
     try:
-        findings = said_by_plan(shop)
-        session = shop.pytest("--deploy-to=fake", "--deploy-plan")
-        again = shop.pytest("--deploy-to=fake", "--deploy-plan", "--deploy-reason=it was not it")
+        findings = said_by_plan(project)
+        session = project.pytest("--deploy-to=fake", "--deploy-plan")
+        again = project.pytest("--deploy-to=fake", "--deploy-plan", "--deploy-reason=it was not it")
     finally:
         holder.kill()
         holder.communicate()
@@ -329,28 +333,28 @@ def test_session_that_plans_prints_the_findings_of_plan(shop: Shop) -> None:
     assert "is frozen" in again.out
 
 
-def test_session_that_plans_knows_the_approval_that_it_was_given(shop: Shop) -> None:
-    shop.source("v3")
-    shop.settings(environment='approval = "required"')
-    (finding,) = said_by_plan(shop)
-    digest = shop.run("plan", "--json").json["plan_digest"]
-    assert finding in shop.pytest("--deploy-to=fake", "--deploy-plan").out
-    approved = shop.pytest("--deploy-to=fake", "--deploy-plan", f"--deploy-approval={digest}")
+def test_session_that_plans_knows_the_approval_that_it_was_given(project: CliProject) -> None:
+    project.source("v3")
+    project.settings(environment='approval = "required"')
+    (finding,) = said_by_plan(project)
+    digest = project.run("plan", "--json").json["plan_digest"]
+    assert finding in project.pytest("--deploy-to=fake", "--deploy-plan").out
+    approved = project.pytest("--deploy-to=fake", "--deploy-plan", f"--deploy-approval={digest}")
     assert approved.status == 0
     assert "approval" not in approved.out
 
 
-def test_plan_as_gcloud_is_only_commands(shop: Shop) -> None:
+def test_plan_as_gcloud_is_only_commands(project: CliProject) -> None:
     move = "gcloud run services update-traffic svc --to-revisions=CANDIDATE"
-    done = shop.run("plan", "fake", "--format", "gcloud")
+    done = project.run("plan", "fake", "--format", "gcloud")
     assert done.out == f"{move}=100\n"
-    shop.settings(environment="steps = [5, 100]")
-    done = shop.run("plan", "fake", "--format", "gcloud")
+    project.settings(environment="steps = [5, 100]")
+    done = project.run("plan", "fake", "--format", "gcloud")
     assert done.out == f"{move}=5\n{move}=100\n"
 
 
-def test_reader_that_stops_early_is_no_error(shop: Shop) -> None:
-    process = shop.start("pytest_deploygate.cli", "history")
+def test_reader_that_stops_early_is_no_error(project: CliProject) -> None:
+    process = project.start("pytest_deploygate.cli", "history")
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None

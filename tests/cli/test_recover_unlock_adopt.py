@@ -1,91 +1,91 @@
 """recover, unlock, adopt: an environment is brought in order, and the history says by whom."""
 
-from pytest_deploygate.core.release import Marks
-from tests.cli.cli_project import Shop
+from pytest_deploygate.core.release import RolloutLabels
+from tests.cli.cli_project import CliProject
 
 
-def test_recover_with_nothing_open_does_nothing(shop: Shop) -> None:
-    done = shop.run("recover", "fake")
+def test_recover_with_nothing_open_does_nothing(project: CliProject) -> None:
+    done = project.run("recover", "fake")
     assert done.status == 0
     assert "nothing was open" in done.out
-    assert shop.serving == {"svc-00002": 100}
+    assert project.serving == {"svc-00002": 100}
 
 
-def test_recover_settles_what_a_dead_process_left(shop: Shop) -> None:
-    holder = shop.hold_lease()
-    living = shop.run("recover", "fake")
+def test_recover_settles_what_a_dead_process_left(project: CliProject) -> None:
+    holder = project.hold_lease()
+    living = project.run("recover", "fake")
     assert living.status == 10
     assert "is held by" in living.err
     holder.kill()
     holder.communicate()
-    done = shop.run("recover", "fake", "--json")
+    done = project.run("recover", "fake", "--json")
     assert done.status == 0, done.err
     settled = done.json["settled"]
     assert isinstance(settled, list)
     assert [(one["found"], one["state"]) for one in settled] == [("OPEN", "REFUSED")]
-    assert shop.run("recover", "fake", "--json").json["settled"] == []
+    assert project.run("recover", "fake", "--json").json["settled"] == []
 
 
-def test_unlock_is_recorded_and_asks_before_it_harms_the_living(shop: Shop) -> None:
-    holder = shop.hold_lease()
+def test_unlock_is_recorded_and_asks_before_it_harms_the_living(project: CliProject) -> None:
+    holder = project.hold_lease()
     try:
-        assert shop.run("unlock", "fake", "--reason", "runner reinstalled").status == 4
-        lease = shop.run("status", "--json").json["lease"]
+        assert project.run("unlock", "fake", "--reason", "runner reinstalled").status == 4
+        lease = project.run("status", "--json").json["lease"]
         assert isinstance(lease, dict)
         assert lease["lives"] is True
-        done = shop.run("unlock", "fake", "--reason", "runner reinstalled", "--yes")
+        done = project.run("unlock", "fake", "--reason", "runner reinstalled", "--yes")
         assert done.status == 0
         assert "now: deploygate recover fake" in done.out
     finally:
         holder.kill()
         holder.communicate()
-    history = shop.run("history", "fake")
+    history = project.run("history", "fake")
     assert "leases taken away" in history.out
     assert "runner reinstalled" in history.out
 
 
-def test_unlock_where_nobody_holds_the_lease_says_so(shop: Shop) -> None:
-    done = shop.run("unlock", "fake", "--reason", "x", "--json")
+def test_unlock_where_nobody_holds_the_lease_says_so(project: CliProject) -> None:
+    done = project.run("unlock", "fake", "--reason", "x", "--json")
     assert done.status == 0
     assert done.json["was_held"] is False
 
 
-def test_adopt_lets_what_a_person_deployed_be_a_baseline(shop: Shop) -> None:
-    with shop.cloud() as cloud:
+def test_adopt_lets_what_a_person_deployed_be_a_baseline(project: CliProject) -> None:
+    with project.cloud() as cloud:
         cloud.human_moves()
-        cloud.write("human", cloud.existing().traffic, Marks())
-    refused = shop.deploy("v3")
+        cloud.write("human", cloud.existing().traffic, RolloutLabels())
+    refused = project.deploy("v3")
     assert refused.status == 10
     assert "no rollout ever judged it" in refused.out
     assert "deploygate adopt fake svc-foreign" in refused.out
-    done = shop.run("adopt", "fake", "svc-foreign", "--reason", "hotfix by hand", "--json")
+    done = project.run("adopt", "fake", "svc-foreign", "--reason", "hotfix by hand", "--json")
     assert done.status == 0, done.err
     assert done.json["serves"] is True
-    with shop.cloud() as cloud:
-        assert cloud.peek().marks.baseline == "svc-foreign"
-    assert shop.run("status", "--json").json["is_judged_good"] is True
-    (event,) = shop.events("revision.adopted")
+    with project.cloud() as cloud:
+        assert cloud.peek().rollout_labels.baseline == "svc-foreign"
+    assert project.run("status", "--json").json["is_judged_good"] is True
+    (event,) = project.events("revision.adopted")
     assert event["reason"] == "hotfix by hand"
-    assert shop.deploy("v3").status == 0
+    assert project.deploy("v3").status == 0
 
 
-def test_adopt_names_a_revision_that_exists(shop: Shop) -> None:
-    done = shop.run("adopt", "fake", "svc-00009", "--reason", "x")
+def test_adopt_names_a_revision_that_exists(project: CliProject) -> None:
+    done = project.run("adopt", "fake", "svc-00009", "--reason", "x")
     assert done.status == 10
     assert "does not exist" in done.err
 
 
-def test_adopting_what_serves_closes_what_was_stranded(shop: Shop) -> None:
-    with shop.cloud() as cloud:
+def test_adopting_what_serves_closes_what_was_stranded(project: CliProject) -> None:
+    with project.cloud() as cloud:
         cloud.is_answering = False
-    assert shop.run("rollback", "fake", "--reason", "x", "--yes").status == 11
-    with shop.cloud() as cloud:
+    assert project.run("rollback", "fake", "--reason", "x", "--yes").status == 11
+    with project.cloud() as cloud:
         cloud.is_answering = True
         cloud.human_moves()
-    assert shop.run("recover", "fake").status == 11, "somebody moved the traffic"
-    assert shop.serving == {"svc-foreign": 100}
-    done = shop.run("adopt", "fake", "svc-foreign", "--reason", "this one shall stay", "--json")
+    assert project.run("recover", "fake").status == 11, "somebody moved the traffic"
+    assert project.serving == {"svc-foreign": 100}
+    done = project.run("adopt", "fake", "svc-foreign", "--reason", "this one shall stay", "--json")
     assert done.status == 0, done.err
-    assert shop.run("status").status == 0
-    assert shop.run("recover", "fake").status == 0
-    assert shop.serving == {"svc-foreign": 100}
+    assert project.run("status").status == 0
+    assert project.run("recover", "fake").status == 0
+    assert project.serving == {"svc-foreign": 100}

@@ -8,15 +8,15 @@ import pytest
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RevisionInfo
 from pytest_deploygate.core.traffic import Traffic
-from tests.cli.cli_project import LIMIT_S, Shop
+from tests.cli.cli_project import LIMIT_S, CliProject
 
 BAD = ("rollback", "fake", "--reason", "orders without prices", "--yes")
 
 
-def test_rollback_returns_the_traffic_and_checks_it(shop: Shop) -> None:
-    done = shop.run(*BAD, "--json")
+def test_rollback_returns_the_traffic_and_checks_it(project: CliProject) -> None:
+    done = project.run(*BAD, "--json")
     assert done.status == 0, done.err
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00001": 100}
     found = done.json
     assert found["rollback_successful"] is True
     assert found["rollback_reason"] == "orders without prices"
@@ -25,276 +25,284 @@ def test_rollback_returns_the_traffic_and_checks_it(shop: Shop) -> None:
     validation = found["post_rollback_validation"]
     assert isinstance(validation, dict)
     assert validation["verdict"] == "KEEP"
-    (event,) = shop.events("rollback.completed")
+    (event,) = project.events("rollback.completed")
     assert event["correlation_id"] == found["rollout_id"]
     assert event["rollback_successful"] is True
     assert event["rollback_reason"] == "orders without prices"
-    newest = shop.run("history", "--limit", "1").out
+    newest = project.run("history", "--limit", "1").out
     assert "ROLLED_BACK" in newest
     assert "orders without prices" in newest
 
 
-def test_rollback_says_when_the_checks_of_what_then_serves_do_not_hold(shop: Shop) -> None:
-    shop.say("live", "bad")
-    done = shop.run(*BAD)
+def test_rollback_says_when_the_checks_of_what_then_serves_do_not_hold(project: CliProject) -> None:
+    project.say("live", "bad")
+    done = project.run(*BAD)
     assert done.status == 1
     assert "ROLL_BACK: gate live failed" in done.out
     assert "the traffic is back, but what serves now does not hold either" in done.out
-    assert shop.serving == {"svc-00001": 100}, "checks after a rollback never act"
+    assert project.serving == {"svc-00001": 100}, "checks after a rollback never act"
 
 
-def test_release_that_was_rolled_back_needs_a_reason_to_be_staged_again(shop: Shop) -> None:
-    assert shop.run(*BAD).status == 0
-    again = shop.deploy("v2")
+def test_release_that_was_rolled_back_needs_a_reason_to_be_staged_again(
+    project: CliProject,
+) -> None:
+    assert project.run(*BAD).status == 0
+    again = project.deploy("v2")
     assert again.status == 1
     assert "this very release was rolled back before" in again.out
-    assert shop.serving == {"svc-00001": 100}
-    assert shop.deploy("v2", "--deploy-reason=the sheet was at fault").status == 0
+    assert project.serving == {"svc-00001": 100}
+    assert project.deploy("v2", "--deploy-reason=the sheet was at fault").status == 0
 
 
-def test_release_that_rollback_checks_rolled_back_needs_a_reason_too(shop: Shop) -> None:
-    shop.say("live", "bad")
-    checked = shop.pytest("-m", "rollback-checks")
+def test_release_that_rollback_checks_rolled_back_needs_a_reason_too(project: CliProject) -> None:
+    project.say("live", "bad")
+    checked = project.pytest("-m", "rollback-checks")
     assert checked.status == 1
-    assert shop.serving == {"svc-00001": 100}
-    shop.say("live", "good")
-    assert "this very release was rolled back before" in shop.deploy("v2").out
+    assert project.serving == {"svc-00001": 100}
+    project.say("live", "good")
+    assert "this very release was rolled back before" in project.deploy("v2").out
 
 
-def test_rollback_never_goes_to_a_revision_that_was_rolled_back(shop: Shop) -> None:
-    assert shop.run(*BAD).status == 0
-    done = shop.run("rollback", "fake", "--to", "svc-00002", "--reason", "x", "--yes")
+def test_rollback_never_goes_to_a_revision_that_was_rolled_back(project: CliProject) -> None:
+    assert project.run(*BAD).status == 0
+    done = project.run("rollback", "fake", "--to", "svc-00002", "--reason", "x", "--yes")
     assert done.status == 10
     assert "svc-00002 was rolled back before" in done.err
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00001": 100}
 
 
-def test_rollback_never_goes_to_a_candidate_that_failed_its_gates(shop: Shop) -> None:
-    shop.say("health", "bad")
-    assert shop.deploy("v3").status == 1
-    done = shop.run("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
+def test_rollback_never_goes_to_a_candidate_that_failed_its_gates(project: CliProject) -> None:
+    project.say("health", "bad")
+    assert project.deploy("v3").status == 1
+    done = project.run("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
     assert done.status == 10
     assert "was rolled back before" in done.err
 
 
-def test_rollback_goes_to_a_revision_that_nobody_judged_only_when_adopted(shop: Shop) -> None:
-    with shop.cloud() as cloud:
+def test_rollback_goes_to_a_revision_that_nobody_judged_only_when_adopted(
+    project: CliProject,
+) -> None:
+    with project.cloud() as cloud:
         cloud.write("human", cloud.serving(), None)  # by name, so that a new one gets no traffic
-        cloud.begin(image="theirs", variables={}, marks=cloud.existing().marks)
+        cloud.begin(image="theirs", variables={}, rollout_labels=cloud.existing().rollout_labels)
         cloud.finish_operations()
     by_name = ("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
-    done = shop.run(*by_name)
+    done = project.run(*by_name)
     assert done.status == 10
     assert "no rollout ever judged revision svc-00003" in done.err
-    assert shop.run("adopt", "fake", "svc-00003", "--reason", "looked at it").status == 0
-    assert shop.run(*by_name).status == 0
-    assert shop.serving == {"svc-00003": 100}
+    assert project.run("adopt", "fake", "svc-00003", "--reason", "looked at it").status == 0
+    assert project.run(*by_name).status == 0
+    assert project.serving == {"svc-00003": 100}
 
 
 @pytest.mark.parametrize(
     ("to", "said"), [("svc-00009", "does not exist"), ("svc-00002", "already serves all traffic")]
 )
 def test_rollback_refuses_a_revision_that_cannot_be_returned_to(
-    shop: Shop, to: str, said: str
+    project: CliProject, to: str, said: str
 ) -> None:
-    done = shop.run("rollback", "fake", "--to", to, "--reason", "x", "--yes")
+    done = project.run("rollback", "fake", "--to", to, "--reason", "x", "--yes")
     assert done.status == 10
     assert said in done.err
 
 
-def test_rollback_with_nobody_to_ask_needs_yes(shop: Shop) -> None:
-    done = shop.run("rollback", "fake", "--reason", "x")
+def test_rollback_with_nobody_to_ask_needs_yes(project: CliProject) -> None:
+    done = project.run("rollback", "fake", "--reason", "x")
     assert done.status == 4
     assert "add --yes" in done.err
-    assert shop.serving == {"svc-00002": 100}
+    assert project.serving == {"svc-00002": 100}
 
 
-def test_rollback_ends_a_split_of_traffic(shop: Shop) -> None:
-    with shop.cloud() as cloud:
+def test_rollback_ends_a_split_of_traffic(project: CliProject) -> None:
+    with project.cloud() as cloud:
         shares = {RevisionName("svc-00001"): 50, RevisionName("svc-00002"): 50}
         cloud.write("human", Traffic.of(shares), None)
-    done = shop.run("rollback", "fake", "--to", "svc-00001", "--reason", "end the split", "--yes")
+    done = project.run(
+        "rollback", "fake", "--to", "svc-00001", "--reason", "end the split", "--yes"
+    )
     assert done.status == 0, done.err
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00001": 100}
 
 
-def loses_the_first(shop: Shop) -> RevisionInfo:
+def loses_the_first(project: CliProject) -> RevisionInfo:
     """The platform loses the first release, and a rollback has the time that a build takes."""
-    settings = shop.root / "pyproject.toml"
+    settings = project.root / "pyproject.toml"
     text = settings.read_text()
     settings.write_text(text.replace("rollback-budget-s = 2\n", ""))
-    with shop.cloud() as cloud:
+    with project.cloud() as cloud:
         lost = cloud.existing().revisions[RevisionName("svc-00001")]
         cloud.human_deletes(RevisionName("svc-00001"))
     return lost
 
 
-def test_rollback_to_a_backup_redeploys_what_the_platform_lost(shop: Shop) -> None:
-    lost = loses_the_first(shop)
-    assert shop.run(*BAD).status == 10
-    assert shop.run(*BAD, "--to-backup", "nonsense").status == 10
-    done = shop.run(*BAD, "--to-backup", "backup-svc-00001")
+def test_rollback_to_a_backup_redeploys_what_the_platform_lost(project: CliProject) -> None:
+    lost = loses_the_first(project)
+    assert project.run(*BAD).status == 10
+    assert project.run(*BAD, "--to-backup", "nonsense").status == 10
+    done = project.run(*BAD, "--to-backup", "backup-svc-00001")
     assert done.status == 0, done.err
-    with shop.cloud() as cloud:
+    with project.cloud() as cloud:
         assert cloud.serving().sole not in {None, lost.name, "svc-00002"}
         assert cloud.images_serving() == {lost.image}
 
 
 @pytest.mark.parametrize("at", ["observed begin_backup", "intent await_backup"])
 def test_rollback_that_is_killed_while_it_redeploys_is_settled_with_the_same_build(
-    shop: Shop, at: str
+    project: CliProject, at: str
 ) -> None:
-    lost = loses_the_first(shop)
+    lost = loses_the_first(project)
     striking = {
         "DEPLOYGATE_STATE": "tests.e2e.killing_store:make",
         "KILL_AT": f"after:append {at} ROLLING_BACK",
-        "KILLED": str(shop.root / "killed"),
+        "KILLED": str(project.root / "killed"),
     }
-    assert shop.run(*BAD, "--to-backup", "backup-svc-00001", **striking).status == -9
-    assert shop.serving == {"svc-00002": 100}, "nothing moves before it is ready"
-    settled = shop.run("recover", "fake", "--json")
+    assert project.run(*BAD, "--to-backup", "backup-svc-00001", **striking).status == -9
+    assert project.serving == {"svc-00002": 100}, "nothing moves before it is ready"
+    settled = project.run("recover", "fake", "--json")
     assert settled.status == 0, settled.err
     assert "died while it was ROLLING_BACK" in settled.out
-    with shop.cloud() as cloud:
+    with project.cloud() as cloud:
         assert cloud.images_serving() == {lost.image}
         builds = [one for one in cloud.operations.values() if one.image == lost.image]
         assert len(builds) == 2, "the first release, and one redeployment"
-    assert shop.run("recover", "fake", "--json").json["settled"] == []
+    assert project.run("recover", "fake", "--json").json["settled"] == []
 
 
-def test_rollback_waits_for_nobody_who_lives(shop: Shop) -> None:
-    holder = shop.hold_lease()
+def test_rollback_waits_for_nobody_who_lives(project: CliProject) -> None:
+    holder = project.hold_lease()
     try:
-        done = shop.run(*BAD)
+        done = project.run(*BAD)
         assert done.status == 10
         assert "is held by" in done.err
-        assert shop.serving == {"svc-00002": 100}
+        assert project.serving == {"svc-00002": 100}
     finally:
         holder.kill()
         holder.communicate()
 
 
-def test_emergency_takes_the_lease_away_and_closes_what_is_open(shop: Shop) -> None:
-    holder = shop.hold_lease()
+def test_emergency_takes_the_lease_away_and_closes_what_is_open(project: CliProject) -> None:
+    holder = project.hold_lease()
     try:
-        done = shop.run(*BAD, "--emergency", "--json")
+        done = project.run(*BAD, "--emergency", "--json")
     finally:
         holder.kill()
         holder.communicate()
     assert done.status == 0, done.err
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00001": 100}
     superseded = done.json["superseded"]
     assert isinstance(superseded, list)
     assert len(superseded) == 1
-    status = shop.run("status", "--json").json
+    status = project.run("status", "--json").json
     assert status["open_rollouts"] == []
     assert status["lease"] is None
-    events = shop.run("history", "--json").json["lease_events"]
+    events = project.run("history", "--json").json["lease_events"]
     assert isinstance(events, list)
     assert events[0]["kind"] == "broken"
     assert events[0]["reason"] == "emergency rollback: orders without prices"
 
 
-def test_emergency_works_without_the_record(shop: Shop) -> None:
-    (shop.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
-    done = shop.run(*BAD)
+def test_emergency_works_without_the_record(project: CliProject) -> None:
+    (project.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
+    done = project.run(*BAD)
     assert done.status == 10, "without --emergency a record is needed"
-    assert shop.serving == {"svc-00002": 100}
-    done = shop.run(*BAD, "--emergency")
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00002": 100}
+    done = project.run(*BAD, "--emergency")
+    assert project.serving == {"svc-00001": 100}
     assert "so none is kept" in done.err
     assert "lost: nothing was recorded" in done.out
     assert "KEEP: " in done.out, "what serves can be judged without a record"
     assert done.status == 0
 
 
-def test_emergency_works_while_the_record_cannot_be_written(shop: Shop) -> None:
-    database = sqlite3.connect(shop.root / ".deploygate" / "state.db", isolation_level=None)
+def test_emergency_works_while_the_record_cannot_be_written(project: CliProject) -> None:
+    database = sqlite3.connect(project.root / ".deploygate" / "state.db", isolation_level=None)
     with contextlib.closing(database):
         database.execute("BEGIN EXCLUSIVE")
-        assert shop.run(*BAD).status == 10, "without --emergency a record is needed"
-        done = shop.run(*BAD, "--emergency", "--json")
+        assert project.run(*BAD).status == 10, "without --emergency a record is needed"
+        done = project.run(*BAD, "--emergency", "--json")
         database.execute("ROLLBACK")
     assert done.status == 0, done.err
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00001": 100}
     assert done.json["record"] == "lost"
 
 
-def test_release_that_was_left_without_a_record_is_no_way_back_by_itself(shop: Shop) -> None:
-    place = shop.root / ".deploygate" / "state.db"
+def test_release_that_was_left_without_a_record_is_no_way_back_by_itself(
+    project: CliProject,
+) -> None:
+    place = project.root / ".deploygate" / "state.db"
     record = place.read_bytes()
     place.write_bytes(b"not a database" * 100)
-    assert shop.run(*BAD, "--emergency").status == 0
+    assert project.run(*BAD, "--emergency").status == 0
     for path in place.parent.glob("state.db*"):
         path.unlink()
     place.write_bytes(record)
-    again = shop.run(*BAD)
+    again = project.run(*BAD)
     assert again.status == 10, "the record still says that svc-00002 is good"
     assert "svc-00002 was left, and the record does not know why" in again.err
-    assert shop.serving == {"svc-00001": 100}
-    assert shop.run(*BAD, "--to", "svc-00002").status == 0, "a person may say so"
+    assert project.serving == {"svc-00001": 100}
+    assert project.run(*BAD, "--to", "svc-00002").status == 0, "a person may say so"
 
 
-def test_rollback_goes_on_when_nobody_listens_any_more(shop: Shop) -> None:
-    process = shop.start("pytest_deploygate.cli", *BAD)
+def test_rollback_goes_on_when_nobody_listens_any_more(project: CliProject) -> None:
+    process = project.start("pytest_deploygate.cli", *BAD)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
     process.stderr.close()
     process.wait(LIMIT_S)
-    assert shop.serving == {"svc-00001": 100}
-    assert shop.run("status", "--json").json["open_rollouts"] == []
+    assert project.serving == {"svc-00001": 100}
+    assert project.run("status", "--json").json["open_rollouts"] == []
 
 
-def test_emergency_works_when_the_record_is_gone(shop: Shop) -> None:
-    (shop.root / ".deploygate" / "state.db").unlink()
-    done = shop.run(*BAD, "--emergency")
+def test_emergency_works_when_the_record_is_gone(project: CliProject) -> None:
+    (project.root / ".deploygate" / "state.db").unlink()
+    done = project.run(*BAD, "--emergency")
     assert done.status == 0, done.err
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00001": 100}
 
 
-def test_emergency_goes_where_a_person_says(shop: Shop) -> None:
-    assert shop.run(*BAD).status == 0
-    done = shop.run(*BAD, "--emergency", "--to", "svc-00002")
+def test_emergency_goes_where_a_person_says(project: CliProject) -> None:
+    assert project.run(*BAD).status == 0
+    done = project.run(*BAD, "--emergency", "--to", "svc-00002")
     assert done.status == 0, done.err
-    assert shop.serving == {"svc-00002": 100}
+    assert project.serving == {"svc-00002": 100}
 
 
-def test_rollback_that_cannot_be_verified_is_stranded_until_it_can(shop: Shop) -> None:
-    with shop.cloud() as cloud:
+def test_rollback_that_cannot_be_verified_is_stranded_until_it_can(project: CliProject) -> None:
+    with project.cloud() as cloud:
         cloud.is_answering = False
-    done = shop.run(*BAD)
+    done = project.run(*BAD)
     assert done.status == 11
     assert "STRANDED" in done.out
     assert "a person must look" in done.out
-    assert shop.run("status").status == 11
-    (event,) = shop.events("rollback.failed")
+    assert project.run("status").status == 11
+    (event,) = project.events("rollback.failed")
     assert event["rollback_successful"] is False
     assert event["rollback_reason"] == "orders without prices"
 
-    with shop.cloud() as cloud:
+    with project.cloud() as cloud:
         cloud.is_answering = True
-    recovered = shop.run("recover", "fake", "--json")
+    recovered = project.run("recover", "fake", "--json")
     assert recovered.status == 0, recovered.err
     assert recovered.json["serving"] == {"svc-00001": 100}
-    assert shop.run("status").status == 0
-    last = shop.run("show", "last", "--json").json["rollout"]
+    assert project.run("status").status == 0
+    last = project.run("show", "last", "--json").json["rollout"]
     assert isinstance(last, dict)
     assert (last["reason"], last["reason_code"]) == ("orders without prices", "requested")
-    assert "this very release was rolled back before" in shop.deploy("v2").out
+    assert "this very release was rolled back before" in project.deploy("v2").out
 
 
-def test_rollback_by_name_decides_what_a_stranded_rollout_left_open(shop: Shop) -> None:
-    with shop.cloud() as cloud:
+def test_rollback_by_name_decides_what_a_stranded_rollout_left_open(project: CliProject) -> None:
+    with project.cloud() as cloud:
         cloud.is_answering = False
-    assert shop.run(*BAD).status == 11
-    with shop.cloud() as cloud:
+    assert project.run(*BAD).status == 11
+    with project.cloud() as cloud:
         cloud.is_answering = True
         cloud.human_moves()
-    undecided = shop.run(*BAD)
+    undecided = project.run(*BAD)
     assert undecided.status == 1
     assert "say what shall serve" in undecided.err
-    done = shop.run("rollback", "fake", "--to", "svc-00001", "--reason", "back", "--yes")
+    done = project.run("rollback", "fake", "--to", "svc-00001", "--reason", "back", "--yes")
     assert done.status == 0, done.err
-    assert shop.serving == {"svc-00001": 100}
-    assert shop.run("status").status == 0
+    assert project.serving == {"svc-00001": 100}
+    assert project.run("status").status == 0

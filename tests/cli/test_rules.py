@@ -9,8 +9,8 @@ from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused
 from pytest_deploygate.core.identifiers import Digest
-from pytest_deploygate.session.preconditions import refuse_frozen, refuse_unapproved
-from tests.cli.cli_project import Shop
+from pytest_deploygate.session.preconditions import check_approval, check_not_frozen
+from tests.cli.cli_project import CliProject
 
 WEEKEND = 'freeze = ["fri 15:00 - mon 07:00 Europe/Berlin"]'
 ALWAYS = 'freeze = ["2000-01-01 - 2999-01-01 UTC"]'
@@ -18,19 +18,19 @@ APPROVAL = 'approval = "required"'
 
 
 def environment(folder: Path, text: str) -> Environment:
-    shop = Shop.build(folder / "shop", environment=text)
-    return load(shop.root).environment("fake")
+    project = CliProject.build(folder / "project", environment=text)
+    return load(project.root).environment("fake")
 
 
 def test_promotion_in_a_freeze_window_is_refused_with_its_end(tmp_path: Path) -> None:
     chosen = environment(tmp_path, WEEKEND)
     with pytest.raises(PolicyRefused, match="frozen until 2026-11-23 06:00 UTC") as caught:
-        refuse_frozen(chosen, datetime(2026, 11, 21, 12, tzinfo=UTC))
+        check_not_frozen(chosen, datetime(2026, 11, 21, 12, tzinfo=UTC))
     assert "going back is never frozen" in caught.value.hint
 
 
 def test_promotion_outside_of_a_freeze_window_is_allowed(tmp_path: Path) -> None:
-    refuse_frozen(environment(tmp_path, WEEKEND), datetime(2026, 11, 23, 6, tzinfo=UTC))
+    check_not_frozen(environment(tmp_path, WEEKEND), datetime(2026, 11, 23, 6, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -48,39 +48,39 @@ def test_settings_that_cannot_be_read_name_the_key(tmp_path: Path, text: str, sa
 def test_approval_must_be_of_this_very_plan(tmp_path: Path) -> None:
     chosen = environment(tmp_path, APPROVAL)
     digest = Digest("a" * 64)
-    refuse_unapproved(chosen, digest, digest.upper())
+    check_approval(chosen, digest, digest.upper())
     for approval in ("", "b" * 64, digest[:12]):
         with pytest.raises(PolicyRefused, match=f"the plan is {digest}"):
-            refuse_unapproved(chosen, digest, approval)
+            check_approval(chosen, digest, approval)
 
 
 def test_environment_without_approval_asks_for_none(tmp_path: Path) -> None:
-    refuse_unapproved(environment(tmp_path, ""), Digest("a" * 64), "")
+    check_approval(environment(tmp_path, ""), Digest("a" * 64), "")
 
 
-def test_frozen_environment_stages_nothing_and_still_goes_back(shop: Shop) -> None:
-    shop.settings(environment=ALWAYS)
-    done = shop.deploy("v3")
+def test_frozen_environment_stages_nothing_and_still_goes_back(project: CliProject) -> None:
+    project.settings(environment=ALWAYS)
+    done = project.deploy("v3")
     assert done.status == 1
     assert "environment fake is frozen until 2999-01-01 00:00 UTC" in done.out
-    assert shop.serving == {"svc-00002": 100}
-    assert "until 2999" in shop.run("status").out
-    back = shop.run("rollback", "fake", "--reason", "x", "--yes")
+    assert project.serving == {"svc-00002": 100}
+    assert "until 2999" in project.run("status").out
+    back = project.run("rollback", "fake", "--reason", "x", "--yes")
     assert back.status == 0, back.err
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00001": 100}
 
 
-def test_deployment_needs_the_digest_that_plan_prints(shop: Shop) -> None:
-    shop.settings(environment=APPROVAL)
-    refused = shop.deploy("v3")
+def test_deployment_needs_the_digest_that_plan_prints(project: CliProject) -> None:
+    project.settings(environment=APPROVAL)
+    refused = project.deploy("v3")
     assert refused.status == 1
-    digest = str(shop.run("plan", "--json").json["plan_digest"])
+    digest = str(project.run("plan", "--json").json["plan_digest"])
     assert f"the plan is {digest}" in refused.out
-    stale = shop.deploy("v4", f"--deploy-approval={digest}")
+    stale = project.deploy("v4", f"--deploy-approval={digest}")
     assert stale.status == 1
     assert "is of another plan" in stale.out
-    assert shop.serving == {"svc-00002": 100}
-    assert shop.deploy("v3", f"--deploy-approval={digest}").status == 0
+    assert project.serving == {"svc-00002": 100}
+    assert project.deploy("v3", f"--deploy-approval={digest}").status == 0
 
 
 CLOCK = """\
@@ -101,20 +101,22 @@ wiring.SystemClock = Clock
 """
 
 
-def test_window_that_begins_after_staging_keeps_the_candidate_from_serving(shop: Shop) -> None:
-    shop.settings(environment=WEEKEND)
-    (shop.root / "conftest.py").write_text(CLOCK)
-    now = shop.root / "now.txt"
+def test_window_that_begins_after_staging_keeps_the_candidate_from_serving(
+    project: CliProject,
+) -> None:
+    project.settings(environment=WEEKEND)
+    (project.root / "conftest.py").write_text(CLOCK)
+    now = project.root / "now.txt"
     now.write_text("2026-11-20 13:59")
-    (shop.root / "suites" / "test_health.py").write_text(
+    (project.root / "suites" / "test_health.py").write_text(
         "from pathlib import Path\n\n\ndef test_health():\n"
         f"    Path({str(now)!r}).write_text('2026-11-20 14:00')\n"
     )
-    done = shop.deploy("v3")
+    done = project.deploy("v3")
     assert done.status == 1
     assert "frozen until 2026-11-23 06:00 UTC" in done.out
     assert "gate health: PASSED" in done.out
-    assert shop.serving == {"svc-00002": 100}
+    assert project.serving == {"svc-00002": 100}
     now.write_text("2026-11-23 06:00")
-    (shop.root / "suites" / "test_health.py").write_text("def test_health():\n    pass\n")
-    assert shop.deploy("v3").status == 0, "a freeze says nothing about the release"
+    (project.root / "suites" / "test_health.py").write_text("def test_health():\n    pass\n")
+    assert project.deploy("v3").status == 0, "a freeze says nothing about the release"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.cli_project import Done, Shop
+from tests.cli.cli_project import CliProject, Done
 
 SECRETS = {
     "environment": "planted-in-the-environment",
@@ -26,7 +26,7 @@ KEY = os.environ["SHOP_API_KEY"]
 FILE = Path("secrets.toml").read_text().split('"')[1]
 HEADER = "Authorization: Bearer planted-in-a-header-0123456789"
 SIGNED = "https://storage.example/o?X-Goog-Expires=9&X-Goog-Signature=planted-in-a-signature&x=1"
-DSN = "postgresql://shop:planted-in-a-database-url@db/shop"
+DSN = "postgresql://project:planted-in-a-database-url@db/project"
 
 
 def test_assertion():
@@ -44,7 +44,7 @@ def test_exception():
 
 def test_output(record_property, record_testsuite_property):
     print(KEY, SIGNED)
-    logging.getLogger("shop").error("%s %s", FILE, os.environ["SHOP_PRIVATE_KEY"])
+    logging.getLogger("project").error("%s %s", FILE, os.environ["SHOP_PRIVATE_KEY"])
     record_property("token", KEY)
     record_testsuite_property("token", FILE)
     warnings.warn(f"deprecated: {KEY}", UserWarning)
@@ -77,10 +77,10 @@ def test_parts(subtests, record_property):
 
 
 @pytest.fixture
-def leaking(shop: Shop) -> Shop:
-    shop.settings(environment='secrets-file = "secrets.toml"')
-    (shop.root / "secrets.toml").write_text(f'gemini-api-key = "{SECRETS["file"]}"\n')
-    return shop
+def leaking(project: CliProject) -> CliProject:
+    project.settings(environment='secrets-file = "secrets.toml"')
+    (project.root / "secrets.toml").write_text(f'gemini-api-key = "{SECRETS["file"]}"\n')
+    return project
 
 
 VARIABLES = {
@@ -93,9 +93,9 @@ PARTS = ("planted", "secrets-file", "line-one")
 """What must not be left of them where a long comparison was shortened."""
 
 
-def check_nothing_leaked(shop: Shop, *sessions: Done) -> None:
+def check_nothing_leaked(project: CliProject, *sessions: Done) -> None:
     texts = {f"output {i}": done.out + done.err for i, done in enumerate(sessions)}
-    for path in [shop.root / "report.xml", *(shop.root / ".deploygate").rglob("*")]:
+    for path in [project.root / "report.xml", *(project.root / ".deploygate").rglob("*")]:
         if path.is_file():
             texts[str(path)] = path.read_bytes().decode("utf-8", errors="replace")
     assert any(name.endswith("state.db") for name in texts)
@@ -107,7 +107,7 @@ def check_nothing_leaked(shop: Shop, *sessions: Done) -> None:
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
-def test_secrets_of_failing_checks_appear_nowhere(leaking: Shop, workers: str) -> None:
+def test_secrets_of_failing_checks_appear_nowhere(leaking: CliProject, workers: str) -> None:
     suite = leaking.root / "suites" / "test_health.py"
     suite.write_text(LEAKS)
     session = leaking.deploy(
@@ -127,7 +127,7 @@ def test_secrets_of_failing_checks_appear_nowhere(leaking: Shop, workers: str) -
     check_nothing_leaked(leaking, session, shown)
 
 
-def test_secrets_of_a_module_that_cannot_be_collected_appear_nowhere(leaking: Shop) -> None:
+def test_secrets_of_a_module_that_cannot_be_collected_appear_nowhere(leaking: CliProject) -> None:
     suite = leaking.root / "suites" / "test_health.py"
     suite.write_text(f"{LEAKS}\nraise SystemError(KEY + FILE)\n")
     session = leaking.deploy("v3", "--junitxml=report.xml", **VARIABLES)
@@ -135,7 +135,7 @@ def test_secrets_of_a_module_that_cannot_be_collected_appear_nowhere(leaking: Sh
     check_nothing_leaked(leaking, session)
 
 
-def test_secrets_that_a_person_types_appear_nowhere(leaking: Shop) -> None:
+def test_secrets_that_a_person_types_appear_nowhere(leaking: CliProject) -> None:
     reason = f"the key {SECRETS['environment']} leaked, see https://x.example/?token=planted-in-a-signature"
     done = leaking.run("rollback", "fake", "--reason", reason, "--yes", "--json", **VARIABLES)
     assert done.status == 0
@@ -145,7 +145,7 @@ def test_secrets_that_a_person_types_appear_nowhere(leaking: Shop) -> None:
     check_nothing_leaked(leaking, done, history, wrong)
 
 
-def test_secrets_in_an_error_of_the_target_appear_nowhere(leaking: Shop) -> None:
+def test_secrets_in_an_error_of_the_target_appear_nowhere(leaking: CliProject) -> None:
     (leaking.root / "broken.py").write_text(
         "import os\nfrom pytest_deploygate.core.errors import TargetUnavailable\n\n\n"
         "def make(environment, settings, clock):\n"
@@ -164,7 +164,7 @@ def test_secrets_in_an_error_of_the_target_appear_nowhere(leaking: Shop) -> None
     check_nothing_leaked(leaking, session, checked, status)
 
 
-def test_record_and_log_are_for_their_owner_alone(shop: Shop) -> None:
+def test_record_and_log_are_for_their_owner_alone(project: CliProject) -> None:
     for path in ("state.db", "log.jsonl"):
-        mode = Path(shop.root / ".deploygate" / path).stat().st_mode
+        mode = Path(project.root / ".deploygate" / path).stat().st_mode
         assert mode & 0o077 == 0, path

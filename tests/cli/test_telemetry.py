@@ -21,7 +21,7 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.telemetry import event_log, metrics, prometheus
 from pytest_deploygate.telemetry.metrics import GAUGES
-from tests.cli.cli_project import Shop
+from tests.cli.cli_project import CliProject
 
 BEGAN = datetime(2026, 11, 23, 8, tzinfo=UTC)
 PROMOTED = RolloutRecord(
@@ -153,32 +153,34 @@ def test_textfile_can_be_read_by_prometheus(tmp_path: Path) -> None:
 # -- in sessions -----------------------------------------------------------------------------------
 
 
-def test_session_leaves_log_and_metrics_that_outlive_it(shop: Shop) -> None:
-    shop.settings(more='prometheus-textfile = "metrics/deploygate.prom"')
-    shop.say("health", "bad")
-    assert shop.deploy("v3").status == 1
-    text = (shop.root / "metrics" / "deploygate.prom").read_text()
+def test_session_leaves_log_and_metrics_that_outlive_it(project: CliProject) -> None:
+    project.settings(more='prometheus-textfile = "metrics/deploygate.prom"')
+    project.say("health", "bad")
+    assert project.deploy("v3").status == 1
+    text = (project.root / "metrics" / "deploygate.prom").read_text()
     assert (
         'deploygate_rollouts_total{environment="fake",purpose="deploy",state="PROMOTED"} 2.0'
         in text
     )
     assert 'deployment_success_rate{environment="fake"} 0.6666666666666666' in text
-    (event,) = shop.events("deployment.failed")
+    (event,) = project.events("deployment.failed")
     assert event["rollback_successful"] is True
-    assert [e["post_deployment_validation_score"] for e in shop.events("deployment.completed")] == [
+    assert [
+        e["post_deployment_validation_score"] for e in project.events("deployment.completed")
+    ] == [
         1,
         1,
     ]
 
 
-def test_record_that_cannot_be_written_is_noted_and_changes_no_verdict(shop: Shop) -> None:
-    shop.settings(more='prometheus-textfile = "main.py/deploygate.prom"')
-    log = shop.root / ".deploygate" / "log.jsonl"
+def test_record_that_cannot_be_written_is_noted_and_changes_no_verdict(project: CliProject) -> None:
+    project.settings(more='prometheus-textfile = "main.py/deploygate.prom"')
+    log = project.root / ".deploygate" / "log.jsonl"
     log.unlink()
     log.mkdir()
-    done = shop.deploy("v3")
+    done = project.deploy("v3")
     assert done.status == 0
-    assert shop.serving == {"svc-00003": 100}
+    assert project.serving == {"svc-00003": 100}
     assert "note: not everything was recorded: main.py/deploygate.prom" in done.out
     assert "log.jsonl cannot be written" in done.out
 
@@ -210,9 +212,9 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
         server.server_close()
 
 
-def test_metrics_reach_a_collector(shop: Shop) -> None:
+def test_metrics_reach_a_collector(project: CliProject) -> None:
     with collector() as (endpoint, received):
-        done = shop.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        done = project.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
         assert done.status == 0
     request = ExportMetricsServiceRequest.FromString(received[0])
     metrics = {
@@ -230,25 +232,25 @@ def test_metrics_reach_a_collector(shop: Shop) -> None:
     ("package", "extra"), [("prometheus_client", "prometheus"), ("opentelemetry", "opentelemetry")]
 )
 def test_extra_that_is_not_installed_is_named_and_changes_no_verdict(
-    shop: Shop, package: str, extra: str
+    project: CliProject, package: str, extra: str
 ) -> None:
-    (shop.root / f"{package}.py").write_text("raise ImportError('not installed here')\n")
-    shop.settings(more='prometheus-textfile = "metrics.prom"' if extra == "prometheus" else "")
-    done = shop.deploy(
+    (project.root / f"{package}.py").write_text("raise ImportError('not installed here')\n")
+    project.settings(more='prometheus-textfile = "metrics.prom"' if extra == "prometheus" else "")
+    done = project.deploy(
         "v3",
-        PYTHONPATH=f"{shop.root}:{shop.variables()['PYTHONPATH']}",
+        PYTHONPATH=f"{project.root}:{project.variables()['PYTHONPATH']}",
         **({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} if extra != "prometheus" else {}),
     )
     assert done.status == 0, done.out
-    assert shop.serving == {"svc-00003": 100}
+    assert project.serving == {"svc-00003": 100}
     assert f"pip install 'pytest-deploygate[{extra}]'" in done.out
 
 
-def test_collector_that_never_answers_delays_nothing(shop: Shop) -> None:
+def test_collector_that_never_answers_delays_nothing(project: CliProject) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         deaf.settimeout(120)
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        done = shop.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        done = project.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
         assert done.status == 0
         connection, _ = deaf.accept()
         with connection:

@@ -8,18 +8,18 @@ from contextlib import contextmanager
 import pexpect
 import pytest
 
-from tests.cli.cli_project import LIMIT_S, Shop
+from tests.cli.cli_project import LIMIT_S, CliProject
 
 
 @contextmanager
 def on_terminal(
-    shop: Shop, *arguments: str, width: int = 160, **variables: str
+    project: CliProject, *arguments: str, width: int = 160, **variables: str
 ) -> Iterator["pexpect.spawn[str]"]:
-    here = shop.variables(**{"TERM": "xterm-256color", **variables})
+    here = project.variables(**{"TERM": "xterm-256color", **variables})
     process = pexpect.spawn(
         sys.executable,
         ["-m", "pytest_deploygate.cli", *arguments],
-        cwd=str(shop.root),
+        cwd=str(project.root),
         env={name: value for name, value in here.items() if name != "COLUMNS"},
         dimensions=(50, width),
         encoding="utf-8",
@@ -31,20 +31,20 @@ def on_terminal(
         process.close(force=True)
 
 
-def shown(shop: Shop, *arguments: str, width: int = 160, **variables: str) -> str:
-    with on_terminal(shop, *arguments, width=width, **variables) as process:
+def shown(project: CliProject, *arguments: str, width: int = 160, **variables: str) -> str:
+    with on_terminal(project, *arguments, width=width, **variables) as process:
         process.expect(pexpect.EOF)
         return str(process.before)
 
 
-def test_terminal_has_tables_with_lines_and_colours(shop: Shop) -> None:
-    text = shown(shop, "history")
+def test_terminal_has_tables_with_lines_and_colours(project: CliProject) -> None:
+    text = shown(project, "history")
     assert "─" in text
     assert "\x1b[32mPROMOTED" in text
 
 
-def test_narrow_terminal_breaks_no_word(shop: Shop) -> None:
-    text = shown(shop, "history", width=80)
+def test_narrow_terminal_breaks_no_word(project: CliProject) -> None:
+    text = shown(project, "history", width=80)
     plain = re.sub(r"\x1b\[[\d;]*m", "", text)
     assert all(len(line) <= 80 for line in plain.splitlines())
     for word in ("PROMOTED", "svc-00002", "the live phase holds: 1.0000 of 1"):
@@ -52,49 +52,51 @@ def test_narrow_terminal_breaks_no_word(shop: Shop) -> None:
     assert "─" not in plain
 
 
-def test_text_from_elsewhere_cannot_steer_the_terminal(shop: Shop) -> None:
+def test_text_from_elsewhere_cannot_steer_the_terminal(project: CliProject) -> None:
     reason = "\x1b[2Jnothing to see\x1b]0;fine\x07"
-    assert shop.run("rollback", "fake", "--reason", reason, "--yes").status == 0
+    assert project.run("rollback", "fake", "--reason", reason, "--yes").status == 0
     for width in (80, 160):
-        text = shown(shop, "history", width=width)
+        text = shown(project, "history", width=width)
         assert "nothing to see" in text
         assert "\x1b[2J" not in text
         assert "\x07" not in text
 
 
 @pytest.mark.parametrize(("no_color", "term"), [("1", "xterm"), ("", "dumb")])
-def test_terminal_without_colours_has_plain_columns(shop: Shop, no_color: str, term: str) -> None:
-    text = shown(shop, "history", NO_COLOR=no_color, TERM=term)
+def test_terminal_without_colours_has_plain_columns(
+    project: CliProject, no_color: str, term: str
+) -> None:
+    text = shown(project, "history", NO_COLOR=no_color, TERM=term)
     assert "\x1b" not in text
     assert "─" not in text
     assert "PROMOTED" in text
 
 
-def test_terminal_shows_json_as_it_is(shop: Shop) -> None:
-    text = shown(shop, "status", "--json")
+def test_terminal_shows_json_as_it_is(project: CliProject) -> None:
+    text = shown(project, "status", "--json")
     assert text.lstrip().startswith("{")
     assert "\x1b" not in text
 
 
-def test_rollback_asks_on_a_terminal_and_no_means_no(shop: Shop) -> None:
-    with on_terminal(shop, "rollback", "fake", "--reason", "x") as process:
+def test_rollback_asks_on_a_terminal_and_no_means_no(project: CliProject) -> None:
+    with on_terminal(project, "rollback", "fake", "--reason", "x") as process:
         process.expect(r"Return all traffic of fake to svc-00001.*\[y/N\]")
         process.sendline("n")
         process.expect(pexpect.EOF)
         process.close()
         assert process.exitstatus == 2
-    assert shop.serving == {"svc-00002": 100}
+    assert project.serving == {"svc-00002": 100}
 
 
-def test_rollback_asks_on_a_terminal_and_yes_means_yes(shop: Shop) -> None:
-    with on_terminal(shop, "rollback", "fake", "--reason", "x") as process:
+def test_rollback_asks_on_a_terminal_and_yes_means_yes(project: CliProject) -> None:
+    with on_terminal(project, "rollback", "fake", "--reason", "x") as process:
         process.expect(r"\[y/N\]")
         process.sendline("y")
         process.expect("ROLLED_BACK")
         process.expect(pexpect.EOF)
         process.close()
         assert process.exitstatus == 0
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00001": 100}
 
 
 @pytest.mark.parametrize(
@@ -109,11 +111,11 @@ def test_rollback_asks_on_a_terminal_and_yes_means_yes(shop: Shop) -> None:
     ],
 )
 def test_shell_completes_commands_and_what_they_are_about(
-    shop: Shop, words: str, offered: str
+    project: CliProject, words: str, offered: str
 ) -> None:
     count = str(len(words.split()) - 1)
     variables = {"_DEPLOYGATE_COMPLETE": "zsh_complete", "COMP_WORDS": words, "COMP_CWORD": count}
-    done = shop.run(**variables)
+    done = project.run(**variables)
     assert done.status == 0
     assert offered in done.out
 
@@ -122,10 +124,10 @@ def test_shell_completes_commands_and_what_they_are_about(
     "command",
     [
         "status", "history", "show", "plan", "rollback", "recover", "unlock", "adopt", "watch", "backups",
-        "local up", "local down", "local status", "local url", "local logs", "local misbehave", "local faults",
+        "local up", "local down", "local status", "local url", "local logs", "local inject_fault", "local faults",
     ],
 )  # fmt: skip
-def test_help_of_every_command_ends_with_examples(new: Shop, command: str) -> None:
+def test_help_of_every_command_ends_with_examples(new: CliProject, command: str) -> None:
     done = new.run(*command.split(), "--help")
     assert done.status == 0
     assert "Examples:\n    " in done.out

@@ -4,7 +4,7 @@ import json
 import re
 import signal
 
-from tests.cli.cli_project import Shop
+from tests.cli.cli_project import CliProject
 
 LINE = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ) fake (?P<what>[A-Z_ ]+) "
@@ -12,92 +12,92 @@ LINE = re.compile(
 )
 
 
-def test_watch_once_says_in_one_line_that_all_is_well(shop: Shop) -> None:
-    done = shop.run("watch", "fake", "--once")
+def test_watch_once_says_in_one_line_that_all_is_well(project: CliProject) -> None:
+    done = project.run("watch", "fake", "--once")
     found = LINE.fullmatch(done.out.strip())
     assert found is not None, done.out
     assert (done.status, found["what"], found["status"]) == (0, "KEEP JUDGED", "0")
-    (event,) = shop.events("watch.round")
+    (event,) = project.events("watch.round")
     assert event["verdict"] == "KEEP"
 
 
-def test_watch_rolls_back_and_goes_on(shop: Shop) -> None:
-    process = shop.start(
+def test_watch_rolls_back_and_goes_on(project: CliProject) -> None:
+    process = project.start(
         "pytest_deploygate.cli", "watch", "fake", "--interval", "1", "--rounds", "3", "--json"
     )
     assert process.stdout is not None
     first = json.loads(process.stdout.readline())
     assert first["verdict"] == "KEEP"
-    shop.say("live", "bad")
+    project.say("live", "bad")
     while (second := json.loads(process.stdout.readline()))["verdict"] == "KEEP":
         pass
     assert (second["verdict"], second["state"]) == ("ROLL_BACK", "ROLLED_BACK")
     assert "gate live failed" in second["reason"]
-    assert shop.serving == {"svc-00001": 100}
+    assert project.serving == {"svc-00001": 100}
     process.send_signal(signal.SIGTERM)
-    shop.finish(process)
-    (event,) = shop.events("rollback.completed")
+    project.finish(process)
+    (event,) = project.events("rollback.completed")
     assert event["rollback_successful"] is True
     assert event["correlation_id"] == second["rollout_id"]
 
 
-def test_watch_report_only_never_acts(shop: Shop) -> None:
-    shop.say("live", "bad")
-    done = shop.run("watch", "fake", "--once", "--report-only")
+def test_watch_report_only_never_acts(project: CliProject) -> None:
+    project.say("live", "bad")
+    done = project.run("watch", "fake", "--once", "--report-only")
     assert done.status == 1
     assert " ROLL_BACK JUDGED " in done.out
-    assert shop.serving == {"svc-00002": 100}
+    assert project.serving == {"svc-00002": 100}
 
 
-def test_watch_of_an_environment_that_only_reports_never_acts(shop: Shop) -> None:
-    shop.settings(environment='on-failure = "report"')
-    shop.say("live", "bad")
-    assert shop.run("watch", "fake", "--once").status == 1
-    assert shop.serving == {"svc-00002": 100}
+def test_watch_of_an_environment_that_only_reports_never_acts(project: CliProject) -> None:
+    project.settings(environment='on-failure = "report"')
+    project.say("live", "bad")
+    assert project.run("watch", "fake", "--once").status == 1
+    assert project.serving == {"svc-00002": 100}
 
 
-def test_watch_survives_rounds_that_cannot_be_run(shop: Shop) -> None:
-    (shop.root / "suites" / "test_live.py").write_text("import nonsense\n")
-    done = shop.run("watch", "fake", "--interval", "1", "--rounds", "2")
+def test_watch_survives_rounds_that_cannot_be_run(project: CliProject) -> None:
+    (project.root / "suites" / "test_live.py").write_text("import nonsense\n")
+    done = project.run("watch", "fake", "--interval", "1", "--rounds", "2")
     lines = done.out.splitlines()
     assert len(lines) == 2
     assert all(" fake UNKNOWN" in line for line in lines), done.out
-    assert shop.serving == {"svc-00002": 100}
+    assert project.serving == {"svc-00002": 100}
 
 
-def test_watch_survives_a_platform_that_does_not_answer(shop: Shop) -> None:
-    cloud = (shop.root / "fake.pickle").read_bytes()
-    (shop.root / "fake.pickle").write_bytes(b"")
-    done = shop.run("watch", "fake", "--once")
+def test_watch_survives_a_platform_that_does_not_answer(project: CliProject) -> None:
+    cloud = (project.root / "fake.pickle").read_bytes()
+    (project.root / "fake.pickle").write_bytes(b"")
+    done = project.run("watch", "fake", "--once")
     assert done.status != 0
     assert len(done.out.splitlines()) == 1
-    (shop.root / "fake.pickle").write_bytes(cloud)
-    assert shop.run("watch", "fake", "--once").status == 0
+    (project.root / "fake.pickle").write_bytes(cloud)
+    assert project.run("watch", "fake", "--once").status == 0
 
 
-def test_watch_ends_cleanly_by_a_signal(shop: Shop) -> None:
+def test_watch_ends_cleanly_by_a_signal(project: CliProject) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        process = shop.start("pytest_deploygate.cli", "watch", "fake", "--interval", "600")
+        process = project.start("pytest_deploygate.cli", "watch", "fake", "--interval", "600")
         assert process.stdout is not None
         assert " KEEP " in process.stdout.readline()
         process.send_signal(number)
-        done = shop.finish(process)
+        done = project.finish(process)
         assert (done.status, done.out, done.err) == (0, "", "")
 
 
-def test_watch_ends_its_session_when_it_is_ended(shop: Shop) -> None:
-    waiting = shop.root / "waiting"
-    (shop.root / "suites" / "test_live.py").write_text(
+def test_watch_ends_its_session_when_it_is_ended(project: CliProject) -> None:
+    waiting = project.root / "waiting"
+    (project.root / "suites" / "test_live.py").write_text(
         "import time\nfrom pathlib import Path\n\n\ndef test_live():\n"
         f"    Path({str(waiting)!r}).touch()\n    time.sleep(100)\n"
     )
-    process = shop.start("pytest_deploygate.cli", "watch", "fake")
+    process = project.start("pytest_deploygate.cli", "watch", "fake")
     while not waiting.exists():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    done = shop.finish(process)
+    done = project.finish(process)
     assert (done.status, done.out) == (0, "")
-    assert shop.serving == {"svc-00002": 100}
+    assert project.serving == {"svc-00002": 100}
 
 
 MOVING = """\
@@ -120,18 +120,18 @@ def make(environment, settings, clock):
 """
 
 
-def test_checks_never_roll_back_what_they_did_not_judge(shop: Shop) -> None:
-    (shop.root / "moving.py").write_text(MOVING)
-    pyproject = shop.root / "pyproject.toml"
+def test_checks_never_roll_back_what_they_did_not_judge(project: CliProject) -> None:
+    (project.root / "moving.py").write_text(MOVING)
+    pyproject = project.root / "pyproject.toml"
     pyproject.write_text(
         pyproject.read_text().replace("tests.fakes.target_on_disk:make", "moving:make")
     )
-    (shop.root / "suites" / "test_live.py").write_text(
+    (project.root / "suites" / "test_live.py").write_text(
         "from pathlib import Path\n\n\ndef test_live():\n"
-        f"    Path({str(shop.root / 'moved')!r}).touch()\n    assert False\n"
+        f"    Path({str(project.root / 'moved')!r}).touch()\n    assert False\n"
     )
-    path = f"{shop.root}:{shop.variables()['PYTHONPATH']}"
-    done = shop.run("watch", "fake", "--once", PYTHONPATH=path)
+    path = f"{project.root}:{project.variables()['PYTHONPATH']}"
+    done = project.run("watch", "fake", "--once", PYTHONPATH=path)
     assert done.status == 10, done.out
     assert "svc-foreign=100 serves now, but svc-00002=100 was judged" in done.out
-    assert shop.serving == {"svc-foreign": 100}
+    assert project.serving == {"svc-foreign": 100}

@@ -6,7 +6,7 @@ from google.protobuf import field_mask_pb2, json_format
 
 from pytest_deploygate.core.errors import ConfigError, TargetRefused
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
-from pytest_deploygate.core.release import FunctionSpec, Marks, SecretRef
+from pytest_deploygate.core.release import FunctionSpec, RolloutLabels, SecretRef
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.deploy_requests import release
@@ -118,21 +118,21 @@ def test_a_word_that_the_platform_does_not_have_names_those_it_has(change: dict[
 
 
 def test_marks_survive_their_labels() -> None:
-    marks = Marks(
+    rollout_labels = RolloutLabels(
         rollout=RolloutId("20261123-a"),
         baseline=RevisionName("r-00001-abc"),
         digest="d" * 63,
         config="c",
     )
-    labels = converters.marked({"team": "billing", "deploygate-digest": "old"}, marks)
+    labels = converters.marked({"team": "billing", "deploygate-digest": "old"}, rollout_labels)
     assert labels["team"] == "billing"
-    assert converters.marks_of(labels) == marks
-    assert converters.marks_of(converters.marked(labels, Marks())) == Marks()
+    assert converters.labels_of(labels) == rollout_labels
+    assert converters.labels_of(converters.marked(labels, RolloutLabels())) == RolloutLabels()
 
 
 def test_a_mark_that_no_label_holds_is_refused() -> None:
     with pytest.raises(ConfigError, match="deploygate-rollout"):
-        converters.marked({}, Marks(rollout=RolloutId("Not A Label")))
+        converters.marked({}, RolloutLabels(rollout=RolloutId("Not A Label")))
 
 
 def test_latest_is_resolved_everywhere() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_deploygate.core.errors import LockHeld
+from pytest_deploygate.core.errors import LeaseHeld
 from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.recovery import RECOVERY
@@ -50,14 +50,14 @@ def test_who_settles_is_waited_for_unasked() -> None:
 
 def test_who_settles_for_ever_is_not_waited_for_that_long() -> None:
     ports, clock = held(RECOVERY, for_s=None)
-    with pytest.raises(LockHeld, match="for recover"):
+    with pytest.raises(LeaseHeld, match="for recover"):
         recover(ports)
     assert sum(clock.slept) == pytest.approx(RECOVERY_WAIT_S, abs=1)
 
 
 def test_who_deploys_is_not_waited_for_unasked() -> None:
     ports, clock = held("deploy", for_s=5)
-    with pytest.raises(LockHeld, match="for deploy"):
+    with pytest.raises(LeaseHeld, match="for deploy"):
         recover(ports)
     assert clock.slept == []
 
@@ -68,6 +68,6 @@ def test_who_deploys_is_waited_for_as_long_as_asked(wait_s: float, is_enough: bo
     if is_enough:
         assert recover(ports, wait_s=wait_s) == ()
     else:
-        with pytest.raises(LockHeld, match="for deploy"):
+        with pytest.raises(LeaseHeld, match="for deploy"):
             recover(ports, wait_s=wait_s)
     assert sum(clock.slept) <= wait_s

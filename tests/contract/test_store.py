@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pytest_deploygate.core.artifacts import Backup
-from pytest_deploygate.core.errors import JournalDamaged, LeaseLost, LockHeld, StoreError
+from pytest_deploygate.core.errors import JournalDamaged, LeaseHeld, LeaseLost, StoreError
 from pytest_deploygate.core.identifiers import (
     Actor,
     BackupId,
@@ -93,7 +93,7 @@ def test_lease_is_held_until_it_is_given_back(store: AnyStore) -> None:
 
 def test_second_deployer_is_told_who_holds_the_lease(opener: Opener) -> None:
     a_lease(opener())
-    with pytest.raises(LockHeld) as caught:
+    with pytest.raises(LeaseHeld) as caught:
         opener().acquire_lease(PROD, BOB, "rollback", RolloutId("two"), 60)
     said = str(caught.value)
     for word in (
@@ -131,8 +131,8 @@ def test_heartbeat_grows_and_is_seen_by_others(opener: Opener, clock: FakeClock)
     store = opener()
     first = a_lease(store)
     clock.advance(7)
-    second = store.beat(first)
-    third = store.beat(first)
+    second = store.renew_lease(first)
+    third = store.renew_lease(first)
     assert [first.beat, second.beat, third.beat] == [0, 1, 2]
     assert second.beat_at - first.beat_at == timedelta(seconds=7)
     assert opener().lease(PROD) == third
@@ -163,8 +163,8 @@ def test_takeover_replaces_exactly_the_lease_that_was_found_dead(opener: Opener)
 
 def test_takeover_is_refused_when_the_holder_moved(store: AnyStore) -> None:
     stale = a_lease(store)
-    alive = store.beat(stale)
-    with pytest.raises(LockHeld, match="ada@build-7"):
+    alive = store.renew_lease(stale)
+    with pytest.raises(LeaseHeld, match="ada@build-7"):
         store.take_over(stale, BOB, "recover", RolloutId("two"), 30)
     assert store.lease(PROD) == alive
 
@@ -172,14 +172,14 @@ def test_takeover_is_refused_when_the_holder_moved(store: AnyStore) -> None:
 def test_takeover_is_refused_when_somebody_else_was_faster(store: AnyStore) -> None:
     stale = a_lease(store)
     store.take_over(stale, BOB, "recover", RolloutId("two"), 30)
-    with pytest.raises(LockHeld, match="bob@laptop"):
+    with pytest.raises(LeaseHeld, match="bob@laptop"):
         store.take_over(stale, ADA, "recover", RolloutId("three"), 30)
 
 
 def test_takeover_is_refused_when_the_lease_was_given_back(store: AnyStore) -> None:
     stale = a_lease(store)
     store.release_lease(stale)
-    with pytest.raises(LockHeld, match="given back"):
+    with pytest.raises(LeaseHeld, match="given back"):
         store.take_over(stale, BOB, "recover", RolloutId("two"), 30)
 
 
@@ -224,7 +224,7 @@ def test_writes_stop_when_the_lease_is_lost(opener: Opener) -> None:
         lambda: zombie.begin(a_record("two"), stale),
         lambda: zombie.append(RolloutId("one"), an_entry(2), stale),
         lambda: zombie.save(a_record(state=State.PROMOTED), stale),
-        lambda: zombie.beat(stale),
+        lambda: zombie.renew_lease(stale),
     ]
     for attempt in attempts:
         with pytest.raises(LeaseLost, match="bob@laptop"):

@@ -11,7 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from pytest_deploygate.core.errors import JournalDamaged, LeaseLost, LockHeld
+from pytest_deploygate.core.errors import JournalDamaged, LeaseHeld, LeaseLost
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.state_machine import State
@@ -45,7 +45,7 @@ def at_once(*acts: Callable[[], object]) -> list[object]:
         barrier.wait(30)
         try:
             return act()
-        except (LockHeld, LeaseLost, JournalDamaged) as error:
+        except (LeaseHeld, LeaseLost, JournalDamaged) as error:
             return error
 
     with ThreadPoolExecutor(len(acts)) as pool:
@@ -65,7 +65,7 @@ def test_exactly_one_of_two_gets_the_lease(url: str) -> None:
             )
             leases = [r for r in results if isinstance(r, Lease)]
             assert len(leases) == 1
-            assert len([r for r in results if isinstance(r, LockHeld)]) == 1
+            assert len([r for r in results if isinstance(r, LeaseHeld)]) == 1
             assert one.lease(PROD) == other.lease(PROD) == leases[0]
             one.release_lease(leases[0])
 
@@ -81,7 +81,7 @@ def test_exactly_one_of_two_takes_a_dead_lease_over(url: str) -> None:
                 )
             )
             (lease,) = [r for r in results if isinstance(r, Lease)]
-            assert len([r for r in results if isinstance(r, LockHeld)]) == 1
+            assert len([r for r in results if isinstance(r, LeaseHeld)]) == 1
 
 
 def test_takeover_and_a_late_write_never_both_win(url: str) -> None:
@@ -146,7 +146,7 @@ def test_first_use_by_several_at_once_makes_one_record(url: str) -> None:
 
 SCRIPT = """
 import os, sys
-from pytest_deploygate.core.errors import LockHeld
+from pytest_deploygate.core.errors import LeaseHeld
 from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
 from pytest_deploygate.store import open_store
 from pytest_deploygate.system.process_identity import this_process
@@ -157,7 +157,7 @@ with open_store(sys.argv[1], FakeClock()) as store:
         try:
             store.acquire_lease(EnvironmentName("production"), this_process(), "deploy",
                                 RolloutId(str(os.getpid())), 60)
-        except LockHeld:
+        except LeaseHeld:
             print("held", flush=True)
         else:
             print("got it", flush=True)

@@ -28,7 +28,7 @@ WHENS = {"u": "setup", "c": "call", "d": "teardown", "?": "???"}
 
 
 def facts(text: str) -> list[ReportFact]:
-    """``u. c. d.``: setup, call, teardown passed; ``x`` marks an expected failure, ``t`` a subtest."""
+    """``u. c. d.``: setup, call, teardown passed; ``x`` rollout labels an expected failure, ``t`` a subtest."""
     return [
         ReportFact(
             when=WHENS[word[0]],

@@ -29,7 +29,7 @@ from pytest_deploygate.core.release import (
     OWN_TAGS,
     TAGS_OF_SERVING,
     FunctionSpec,
-    Marks,
+    RolloutLabels,
     Snapshot,
     Variant,
 )
@@ -178,7 +178,9 @@ DIGEST, CONFIG = "d" * 64, "c" * 64
 SERVES = Snapshot(
     exists=True,
     serving=Traffic.of({RevisionName("a"): 100}),
-    marks=Marks(baseline=RevisionName("a"), digest=DIGEST[:63], config=CONFIG[:63]),
+    rollout_labels=RolloutLabels(
+        baseline=RevisionName("a"), digest=DIGEST[:63], config=CONFIG[:63]
+    ),
 )
 
 
@@ -193,12 +195,14 @@ def test_service_remembers_what_was_judged_good_and_what_it_came_of() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        SERVES._replace(marks=SERVES.marks._replace(rollout=RolloutId("r"))),
-        SERVES._replace(marks=SERVES.marks._replace(baseline=RevisionName("b"))),
-        SERVES._replace(marks=SERVES.marks._replace(baseline=None)),
+        SERVES._replace(rollout_labels=SERVES.rollout_labels._replace(rollout=RolloutId("r"))),
+        SERVES._replace(rollout_labels=SERVES.rollout_labels._replace(baseline=RevisionName("b"))),
+        SERVES._replace(rollout_labels=SERVES.rollout_labels._replace(baseline=None)),
         SERVES._replace(serving=Traffic.of({RevisionName("b"): 100})),
         SERVES._replace(serving=Traffic.of({RevisionName("a"): 50, RevisionName("b"): 50})),
-        SERVES._replace(serving=Traffic.of({}), marks=SERVES.marks._replace(baseline=None)),
+        SERVES._replace(
+            serving=Traffic.of({}), rollout_labels=SERVES.rollout_labels._replace(baseline=None)
+        ),
     ],
 )
 def test_what_serves_is_no_release_unless_it_is_the_one_that_was_judged_good(

@@ -12,7 +12,7 @@ import pytest
 from pytest_deploygate import core
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Leniency
-from pytest_deploygate.core.release import Marks
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ GIVEN = {
         "traffic": Traffic.of({}),
         "serving": Traffic.of({}),
         "is_settled": True,
-        "marks": Marks(),
+        "rollout_labels": RolloutLabels(),
     },
 }
 """What is not empty where nobody said anything."""

@@ -244,7 +244,7 @@ def _is_running(process: psutil.Process) -> bool:
 def _watchdog(stage: Stage) -> int:
     from pytest_deploygate.watchdog import registry
 
-    found: list[registry.Note] = []
+    found: list[registry.WatchdogEntry] = []
 
     def is_there() -> bool:
         found[:] = registry.find(stage.record.parent)

@@ -168,7 +168,7 @@ def test_rollback_checks_go_back_when_what_serves_goes_bad(source: Project) -> N
     bad = source.answering()
     assert source.pytest("-m", "rollback-checks").status == 0
 
-    source.local(f"revisions/{bad}/misbehave", error_ratio=0.5)
+    source.local(f"revisions/{bad}/inject_fault", error_ratio=0.5)
     run = source.pytest("-m", "rollback-checks")
     assert run.status == 1, run.output
     assert run.property("state") == "ROLLED_BACK"

@@ -68,8 +68,8 @@ def visit(project: Project, count: int) -> None:
         requests.get(url, timeout=30)
 
 
-def misbehave(project: Project, revision: str, **wanted: object) -> None:
-    project.local(f"revisions/{revision}/misbehave", **wanted)
+def inject_fault(project: Project, revision: str, **wanted: object) -> None:
+    project.local(f"revisions/{revision}/inject_fault", **wanted)
 
 
 def check(project: Project, environment: str = "local", **variables: str) -> Run:
@@ -85,9 +85,9 @@ def test_visitors_that_met_errors_roll_back_although_every_check_passes(project:
     assert ", error_rate 0, " in kept.output
     assert "memory_usage_mb" in kept.output
 
-    misbehave(project, second, error_ratio=0.5)
+    inject_fault(project, second, error_ratio=0.5)
     visit(project, 60)
-    misbehave(project, second, error_ratio=0)
+    inject_fault(project, second, error_ratio=0)
     back = check(project)
     assert back.status == 1, back.output
     assert project.answering() == first
@@ -138,9 +138,9 @@ def test_the_code_for_google_asks_the_same_and_rolls_back(project: Project, tmp_
         visit(project, 20)
         kept = check(project, "cloud", **variables)
         assert kept.status == 0, kept.output
-        misbehave(project, second, error_ratio=0.5)
+        inject_fault(project, second, error_ratio=0.5)
         visit(project, 60)
-        misbehave(project, second, error_ratio=0)
+        inject_fault(project, second, error_ratio=0)
         back = check(project, "cloud", **variables)
     assert back.status == 1, back.output
     assert back.property("reason_code") == "trigger_fired"

@@ -110,7 +110,7 @@ class _Jumping(FakeClock):
         super().sleep(seconds)
         if self._lives:
             with open_store(f"sqlite:///{self._path}", SystemClock()) as store:
-                store.beat(self._lease)
+                store.renew_lease(self._lease)
 
 
 @pytest.mark.parametrize("lives", [True, False])

@@ -67,7 +67,7 @@ def pair(driver: Driver, shared_pair: Pair) -> Pair:
     """Two revisions of a service, all traffic at the first, no tags, no misbehaviour."""
     service, first, second = shared_pair
     for revision in (first, second):
-        driver.local("DELETE", f"revisions/{revision}/misbehave")
+        driver.local("DELETE", f"revisions/{revision}/inject_fault")
     driver.traffic(service.name, to(first, 100))
     return Pair(driver.service(service.name), first, second)
 

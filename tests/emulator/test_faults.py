@@ -239,7 +239,7 @@ def test_misbehaving_revision_errs_lies_and_bloats_until_told_otherwise(
     driver: Driver, pair: Pair
 ) -> None:
     service, first, _ = pair
-    path = f"revisions/{first}/misbehave"
+    path = f"revisions/{first}/inject_fault"
     driver.local("POST", path, {"error_ratio": 0.25, "status": 502})
     assert [driver.get(service.uri).status_code for _ in range(8)].count(502) == 2
     driver.local("POST", path, {"body": '{"lies": true}'})
@@ -254,7 +254,7 @@ def test_misbehaving_revision_errs_lies_and_bloats_until_told_otherwise(
 
 def test_latency_is_added_and_counted(driver: Driver, pair: Pair) -> None:
     service, revision, _ = pair
-    driver.local("POST", f"revisions/{revision}/misbehave", {"latency_s": 0.3})
+    driver.local("POST", f"revisions/{revision}/inject_fault", {"latency_s": 0.3})
     driver.get(service.uri)
     latency = driver.local("GET", f"revisions/{revision}/statistics")["latency_s"]
     assert isinstance(latency, dict)
@@ -271,10 +271,10 @@ def test_latency_is_added_and_counted(driver: Driver, pair: Pair) -> None:
     ],
 )
 def test_bad_misbehaviour_is_refused(driver: Driver, pair: Pair, body: object, told: str) -> None:
-    url = f"{driver.cloud.endpoint}/_local/revisions/{pair.first}/misbehave"
+    url = f"{driver.cloud.endpoint}/_local/revisions/{pair.first}/inject_fault"
     answer = driver.http.post(url, json=body, timeout=20)
     assert (answer.status_code, told in answer.json()["error"]["message"]) == (400, True)
-    nobody = f"{driver.cloud.endpoint}/_local/revisions/nobody/misbehave"
+    nobody = f"{driver.cloud.endpoint}/_local/revisions/nobody/inject_fault"
     assert driver.http.post(nobody, json={}, timeout=20).status_code == 404
 
 

@@ -24,7 +24,7 @@ from pytest_deploygate.emulator.services.sheets.a1_notation import (
     parse_area,
     split_range,
 )
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=5))
@@ -104,7 +104,7 @@ def test_title_of_a_tab_survives_quoting(title: str) -> None:
 
 
 def test_state_is_written_through_and_keeps_the_former_version(tmp_path: Path) -> None:
-    state = State(tmp_path)
+    state = EmulatorState(tmp_path)
     service = run_v2.Service.pb()(name="s", generation=1)
     state.services.put("s", service)
     service.generation = 2
@@ -114,18 +114,18 @@ def test_state_is_written_through_and_keeps_the_former_version(tmp_path: Path) -
     assert previous is not None
     assert previous.generation == 1
     state.close()
-    again = State(tmp_path)
+    again = EmulatorState(tmp_path)
     assert again.services["s"].generation == 2
     again.close()
 
 
 def test_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    State(tmp_path).close()
+    EmulatorState(tmp_path).close()
     database = sqlite3.connect(tmp_path / "state.sqlite3")
     database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(ConfigError, match="newer version"):
-        State(tmp_path)
+        EmulatorState(tmp_path)
 
 
 _TREE = """

@@ -184,7 +184,7 @@ def test_crashed_instance_is_started_again(driver: Driver, pair: Pair) -> None:
     service, revision, _ = pair
     path = f"revisions/{revision}/statistics"
     before = driver.local("GET", path)
-    driver.local("POST", f"revisions/{revision}/misbehave", {"kill": True})
+    driver.local("POST", f"revisions/{revision}/inject_fault", {"kill": True})
     until(lambda: driver.local("GET", path)["cold_starts"], lambda n: n != before["cold_starts"])
     assert driver.local("GET", path)["crashes"] == int(str(before["crashes"])) + 1
     assert driver.answering(service.uri) == revision

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from pytest_deploygate.emulator.emulator_settings import Settings
+from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.runtime import runner
 from pytest_deploygate.emulator.runtime.builder import Build
-from pytest_deploygate.emulator.runtime.runner import LaunchSpec, Runner, StartFailed, clean_path
-from pytest_deploygate.emulator.runtime.usage_statistics import Statistics
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.runtime.runner import LaunchSpec, Runner, StartError, clean_path
+from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 HELLO = "def hello(request):\n    return 'it is me'\n"
 
@@ -50,11 +50,11 @@ def taken() -> Iterator[int]:
 
 async def answer_of_started(folder: Path) -> str:
     """What a revision says at the port where it is taken to listen."""
-    state = State(folder)
+    state = EmulatorState(folder)
     kept = Runner(
         state,
-        Statistics(),
-        Settings(),
+        UsageStatistics(),
+        EmulatorSettings(),
         spec_of=lambda _: spec_in(folder),
         ballast_mb=lambda _: 0.0,
     )
@@ -83,5 +83,5 @@ def test_function_that_finds_no_port_has_not_started(
     tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_free_port", lambda: taken)
-    with pytest.raises(StartFailed, match="took every port"):
+    with pytest.raises(StartError, match="took every port"):
         asyncio.run(answer_of_started(tmp_path))

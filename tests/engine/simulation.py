@@ -10,8 +10,12 @@ from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import EngineSettings, Ports
 from pytest_deploygate.engine.journaled_rollout import reason_for
-from pytest_deploygate.engine.permits import Grants
-from pytest_deploygate.engine.recovery import Recovery, await_left_over, settle_environment
+from pytest_deploygate.engine.permits import PhasePermits
+from pytest_deploygate.engine.recovery import (
+    Recovery,
+    recover_environment,
+    wait_for_orphaned_deployment,
+)
 from pytest_deploygate.engine.rollout import Rollout
 from tests.fakes import (
     FOREIGN,
@@ -36,7 +40,7 @@ class Scenario:
     name: str
     has_baseline: bool = True
     by_hand: bool = False
-    """The baseline was deployed by other means, so the service carries no marks."""
+    """The baseline was deployed by other means, so the service carries no rollout labels."""
     is_pinned: bool = False
     """A rollout of ours has promoted the baseline before, following which traffic is pinned by name."""
     verify: bool = False
@@ -138,7 +142,7 @@ class World:
 
     def settle(self, ports: Ports, actor: Actor) -> tuple[Recovery, ...]:
         """What every process does first."""
-        settled = settle_environment(ports, actor=actor, is_stale=self.is_stale)
+        settled = recover_environment(ports, actor=actor, is_stale=self.is_stale)
         if not any(r.is_open for r in self.store.peek_all()):
             self.is_observed = False
         return settled
@@ -156,12 +160,14 @@ class World:
         try:
             if any(s.state is State.STRANDED for s in self.settle(ports, actor)):
                 return Ended(record=None)
-            if await_left_over(ports):
+            if wait_for_orphaned_deployment(ports):
                 self.settle(ports, actor)
             snapshot = ports.target.snapshot()
             self.observed()
             package = ports.target.package()
-            rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=Grants(*Phase))
+            rollout = Rollout.open(
+                ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase)
+            )
             rollout.observe(snapshot, package, CONFIG)
             if rollout.is_unchanged:
                 rollout.keep(_reason(ReasonCode.HELD, "nothing changed"))
@@ -170,26 +176,26 @@ class World:
         except DeployGateError as error:
             if rollout is None:
                 return Ended(record=None, error=error)
-            return self._break_off(rollout, error)
+            return self._abort(rollout, error)
         return Ended(record=rollout.record)
 
     def _judge(self, rollout: Rollout, *, is_judged: bool) -> None:
         failed = _reason(ReasonCode.GATE_FAILED, "a gate failed")
         rollout.stage()
         if is_judged and not self.scenario.candidate_holds:
-            rollout.break_off(failed)
+            rollout.abort(failed)
             return
         rollout.promote()
         if is_judged and not self.scenario.live_holds:
-            rollout.break_off(failed)
+            rollout.abort(failed)
             return
         rollout.finalise(_reason(ReasonCode.HELD, "all gates held"))
 
-    def _break_off(self, rollout: Rollout, error: DeployGateError) -> Ended:
+    def _abort(self, rollout: Rollout, error: DeployGateError) -> Ended:
         if isinstance(error, LeaseLost) or rollout.state.is_final:
             return Ended(record=rollout.record, error=error)
         try:
-            rollout.break_off(reason_for(error, ReasonCode.COULD_NOT_ACT))
+            rollout.abort(reason_for(error, ReasonCode.COULD_NOT_ACT))
         except DeployGateError as another:
             return Ended(record=rollout.record, error=another)
         return Ended(record=rollout.record, error=error)
@@ -289,7 +295,9 @@ class World:
         assert [r for r in self.store.peek_all() if r.is_open] == []
         assert self.store.peek_lease(PROD) is None, "the lease was kept"
         if not self.is_drifted:
-            assert self.cloud.peek().marks.rollout is None, "the service is marked as under way"
+            assert self.cloud.peek().rollout_labels.rollout is None, (
+                "the service is marked as under way"
+            )
 
     def check_recovery_is_idempotent(self) -> None:
         """A second recovery finds nothing to do."""

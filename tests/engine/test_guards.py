@@ -17,9 +17,9 @@ from pytest_deploygate.core.release import RevisionInfo, SecretRef
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.finalize import tidy_or_note
-from pytest_deploygate.engine.journaled_rollout import Ledgered
-from pytest_deploygate.engine.permits import Grants
+from pytest_deploygate.engine.finalize import finalize_best_effort
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
@@ -32,10 +32,10 @@ BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
 FIRST = RevisionName("svc-00001")
 
 
-ALL = Grants(*Phase)
+ALL = PhasePermits(*Phase)
 
 
-def observed(world: World, grants: Grants | None = ALL) -> Rollout:
+def observed(world: World, grants: PhasePermits | None = ALL) -> Rollout:
     """A rollout that has looked at the service."""
     actor, ports = world.new_actor(), world.ports()
     snapshot = ports.target.snapshot()
@@ -47,7 +47,7 @@ def observed(world: World, grants: Grants | None = ALL) -> Rollout:
 
 def test_rollout_goes_no_step_further_than_the_phases_that_were_granted() -> None:
     world = World(Scenario(name="second"))
-    grants = Grants()
+    grants = PhasePermits()
     rollout = observed(world, grants)
 
     def refuses(phase: str) -> None:
@@ -131,7 +131,7 @@ def test_tidying_up_stops_when_the_lease_is_lost() -> None:
     record, lease = recorded(world, State.FINALISING, {"existed": "true", "traffic": ""})
     world.store.break_lease(PROD, world.new_actor(), "stuck")
     with pytest.raises(LeaseLost):
-        tidy_or_note(Ledgered(world.ports(), record, lease), BAD)
+        finalize_best_effort(JournaledRollout(world.ports(), record, lease), BAD)
     assert world.store.peek(record.rollout_id).state is State.FINALISING
 
 
@@ -144,7 +144,7 @@ def test_split_baseline_is_restored_to_the_same_shares() -> None:
     rollout = observed(world)
     rollout.stage()
     rollout.promote()
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
     assert world.cloud.peek().traffic == before
     world.check_settled()
@@ -157,7 +157,7 @@ def test_baseline_without_backup_that_is_gone_strands_the_rollout() -> None:
     rollout.promote()
     rollout.update(rollout.record._replace(backup=""))
     world.cloud.human_deletes(FIRST)
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.STRANDED
     assert "no backup" in rollout.record.reason
     assert rollout.record.candidate == world.cloud.serving().sole
@@ -171,7 +171,7 @@ def test_service_stays_pinned_while_a_build_is_under_way() -> None:
     world.faults.on("target.await_release", Fault.REFUSED)
     with pytest.raises(TargetRefused):
         rollout.stage()
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert world.cloud.peek().traffic.percent(LATEST) == 0
     world.cloud.finish_operations()
     assert world.serves_baseline()
@@ -183,7 +183,7 @@ def test_service_follows_latest_again_when_nothing_was_made() -> None:
     world.faults.on("target.upload", Fault.REFUSED)
     with pytest.raises(TargetRefused):
         rollout.stage()
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert world.cloud.peek().traffic.percent(LATEST) == 100
 
 
@@ -194,7 +194,7 @@ def test_first_release_that_cannot_be_asked_about_is_waited_for() -> None:
         world.faults.on("target.await_release", Fault.REFUSED, nth=nth)
     with pytest.raises(TargetRefused):
         rollout.stage()
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
     world.cloud.finish_operations()
     assert world.cloud.service is None, "the build came after the rollback"
@@ -205,7 +205,7 @@ def test_first_release_into_which_somebody_else_deployed_is_not_deleted() -> Non
     rollout = observed(world)
     rollout.stage()
     world.cloud.human_moves()
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.STRANDED
     assert world.cloud.serving().sole == FOREIGN
 
@@ -219,7 +219,7 @@ def test_untidy_marks_do_not_keep_the_next_rollout_out() -> None:
     rollout.finalise(Reason(code=ReasonCode.HELD, sentence="all gates held"))
     world.living.clear()
     assert rollout.state is State.PROMOTED
-    assert world.cloud.peek().marks.rollout == rollout.record.rollout_id
+    assert world.cloud.peek().rollout_labels.rollout == rollout.record.rollout_id
     assert world.recover() == ()
     world.faults.clear()
     world.check_next_rollout_works()
@@ -235,7 +235,7 @@ def test_tidying_up_is_repeated_by_the_next_recovery() -> None:
     world.recover()
     tags = dict(world.cloud.peek().traffic.tags)
     assert tags == {"dg-live": ended.record.verification, "dg-prev": FIRST}
-    assert world.cloud.peek().marks.baseline == ended.record.candidate
+    assert world.cloud.peek().rollout_labels.baseline == ended.record.candidate
     world.check_settled()
 
 
@@ -292,7 +292,7 @@ def test_candidate_that_is_not_what_was_judged_is_refused(
     rollout.progress = hear
     with pytest.raises(TargetRefused, match=why):
         rollout.stage()
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
     assert world.serves_baseline()
 
@@ -324,7 +324,7 @@ def test_rollback_that_does_not_get_through_within_its_budget_strands_the_rollou
     began = world.clock.monotonic()
     said: list[str] = []
     rollout.progress = lambda step, detail: said.append(f"{step}: {detail}")
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.STRANDED
     budget = rollout.ports.settings.rollback_budget_s
     waits = [line for line in said if line.startswith("retrying: ")]
@@ -420,7 +420,7 @@ def test_candidate_that_does_not_answer_is_left_to_the_gates() -> None:
 def test_rollout_that_touched_nothing_breaks_off_as_refused() -> None:
     world = World(Scenario(name="second"))
     rollout = observed(world)
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.REFUSED
     assert world.cloud.changes == []
     world.check_settled()
@@ -432,7 +432,7 @@ def test_rollout_that_was_judged_to_the_end_breaks_off_as_promoted() -> None:
     rollout.stage()
     rollout.promote()
     rollout.move(Event.LIVE_HELD)
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.PROMOTED
     assert world.serves_candidate(rollout.record)
 
@@ -453,7 +453,7 @@ def test_baseline_is_not_given_up_while_its_backup_cannot_be_looked_up() -> None
     rollout.promote()
     world.cloud.human_deletes(FIRST)
     world.faults.on("store.backup", Fault.UNAVAILABLE)
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
     assert world.faults.calls.count("store.backup") == 2
     assert world.cloud.images_serving() == world.before_images
@@ -468,8 +468,8 @@ def test_marks_of_a_dead_rollout_stay_where_somebody_else_decided_what_serves() 
     assert world.deploy_until_it_ends_or_dies() is None
     world.recover()
     world.cloud.human_moves()
-    world.cloud.finish_operations()  # the build ends, and brings the marks of its rollout along
-    assert world.cloud.peek().marks.rollout is not None
+    world.cloud.finish_operations()  # the build ends, and brings the rollout labels of its rollout along
+    assert world.cloud.peek().rollout_labels.rollout is not None
     changes = len(world.cloud.changes)
     assert world.recover() == ()
     assert len(world.cloud.changes) == changes
@@ -495,7 +495,7 @@ def test_tidying_up_after_a_promotion_is_done_by_the_next_recovery() -> None:
     ended = world.deploy()
     assert ended.record is not None
     assert ended.record.state is State.PROMOTED
-    assert world.cloud.peek().marks.rollout is not None
+    assert world.cloud.peek().rollout_labels.rollout is not None
     assert world.recover() == ()
-    assert world.cloud.peek().marks.rollout is None
+    assert world.cloud.peek().rollout_labels.rollout is None
     assert world.serves_candidate(ended.record)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import Lease
-from pytest_deploygate.engine.heartbeat import LeaseKeeper
+from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from tests.fakes import FakeClock, FakeStore, Fault, Faults
 
 PROD = EnvironmentName("production")
@@ -22,12 +22,12 @@ class Kept:
     said: list[str] = field(default_factory=list)
     has_said: threading.Event = field(default_factory=threading.Event)
     store: FakeStore = field(init=False)
-    keeper: LeaseKeeper = field(init=False)
+    keeper: LeaseHeartbeat = field(init=False)
 
     def __post_init__(self) -> None:
         self.store = FakeStore(FakeClock(), self.faults)
         lease: Lease = self.store.acquire_lease(PROD, ADA, "deploy", RolloutId("one"), 0)
-        self.keeper = LeaseKeeper(self.store, lease, self._hear)
+        self.keeper = LeaseHeartbeat(self.store, lease, self._hear)
 
     def _hear(self, message: str) -> None:
         self.said.append(message)

@@ -12,7 +12,7 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.journaled_rollout import reason_for
-from pytest_deploygate.engine.permits import Grants
+from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
 from tests.engine.simulation import CONFIG, PROD, World
 from tests.engine.test_grid import SCENARIOS
@@ -52,7 +52,9 @@ class Deployers(RuleBasedStateMachine):
             snapshot = ports.target.snapshot()
             self.world.observed()
             package = ports.target.package()
-            rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=Grants(*Phase))
+            rollout = Rollout.open(
+                ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase)
+            )
             self.rollout = rollout
             rollout.observe(snapshot, package, CONFIG)
         except Killed:
@@ -103,7 +105,7 @@ class Deployers(RuleBasedStateMachine):
         try:
             if rollout is not None and not rollout.state.is_final:
                 with contextlib.suppress(DeployGateError):
-                    rollout.break_off(reason)
+                    rollout.abort(reason)
         except Killed:
             self.dies()
         self.ends()

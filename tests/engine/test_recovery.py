@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from pytest_deploygate.core.errors import LeaseLost, LockHeld
+from pytest_deploygate.core.errors import LeaseHeld, LeaseLost
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.permits import Grants
-from pytest_deploygate.engine.recovery import await_left_over
+from pytest_deploygate.engine.permits import PhasePermits
+from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.engine.rollout import Rollout
 from tests.engine.simulation import CONFIG, PROD, Scenario, World
 from tests.fakes import KILLS, Fault, Killed
@@ -28,7 +28,7 @@ def opened(world: World, source: str = "v2") -> Rollout:
     world.settle(ports, actor)
     snapshot = ports.target.snapshot()
     world.observed()
-    rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=Grants(*Phase))
+    rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase))
     rollout.observe(snapshot, ports.target.package(), CONFIG)
     return rollout
 
@@ -85,7 +85,7 @@ def test_recovery_leaves_a_living_deployer_alone(name: str) -> None:
     rollout = opened(world)
     rollout.stage()
     changes = len(world.cloud.changes)
-    with pytest.raises(LockHeld, match="process"):
+    with pytest.raises(LeaseHeld, match="process"):
         world.recover()
     assert len(world.cloud.changes) == changes
     rollout.promote()
@@ -95,7 +95,7 @@ def test_second_deployer_is_refused_while_the_first_lives() -> None:
     world = World(SCENARIOS["second"])
     opened(world).stage()
     ended = world.deploy("v3")
-    assert isinstance(ended.error, LockHeld)
+    assert isinstance(ended.error, LeaseHeld)
     assert ended.record is None
 
 
@@ -112,7 +112,7 @@ def test_deployer_that_wakes_up_after_a_recovery_changes_nothing(when: str) -> N
     with pytest.raises(LeaseLost):
         zombie.finalise(BAD) if when == "serving" else zombie.promote()
     with pytest.raises(LeaseLost):
-        zombie.break_off(BAD)
+        zombie.abort(BAD)
     assert (world.cloud.peek(), len(world.cloud.changes)) == (seen, changes)
     assert world.serves_baseline()
     world.check_settled()
@@ -159,7 +159,7 @@ def test_stranded_rollout_is_settled_once_its_reason_is_gone() -> None:
     rollout.stage()
     rollout.promote()
     world.faults.always("target.shift_traffic", Fault.REFUSED)
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     die(world, rollout)
     assert rollout.state is State.STRANDED
     assert world.store.peek_lease(PROD) is not None
@@ -179,7 +179,7 @@ def test_rollback_goes_on_without_the_record() -> None:
     rollout.promote()
     for name in ("append", "save", "journal", "release_lease", "backup"):
         world.faults.always(f"store.{name}", Fault.UNAVAILABLE)
-    rollout.break_off(BAD)
+    rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
     assert world.serves_baseline()
     die(world, rollout)
@@ -222,10 +222,10 @@ def test_build_that_somebody_else_began_is_not_waited_for() -> None:
     world = World(SCENARIOS["second"])
     assert world.deploy().error is None
     world.cloud.begin(image="theirs", variables={})
-    assert not await_left_over(world.ports())
+    assert not wait_for_orphaned_deployment(world.ports())
 
 
 def test_build_of_which_no_record_is_left_is_not_waited_for() -> None:
     world = World(SCENARIOS["second"])
     world.cloud.begin(image="theirs", variables={})
-    assert not await_left_over(world.ports())
+    assert not wait_for_orphaned_deployment(world.ports())

@@ -9,9 +9,9 @@ from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.journaled_rollout import Ledgered
-from pytest_deploygate.engine.operator_rollback import roll_back
-from pytest_deploygate.engine.recovery import await_left_over
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.engine.operator_rollback import rollback_to_revision
+from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from tests.engine.simulation import PROD, World
 from tests.engine.test_grid import can_strike
@@ -37,7 +37,7 @@ def backup_image(world: World) -> str:
     return backup.settings
 
 
-def go_back(world: World) -> Ledgered:
+def go_back(world: World) -> JournaledRollout:
     """What ``rollback --to-backup`` does."""
     actor, ports = world.new_actor(), world.ports()
     try:
@@ -45,7 +45,7 @@ def go_back(world: World) -> Ledgered:
         (backup,) = [b for _, b in world.store.backups(PROD) if b.revision == FIRST]
         plan = plan_rollback(ports, ports.target.snapshot(), backup=backup)
         world.is_observed = True
-        return roll_back(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
+        return rollback_to_revision(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
     finally:
         world.living.discard(actor.pid)
 
@@ -241,7 +241,9 @@ def test_what_somebody_else_deploys_is_waited_for_first() -> None:
     world = lost()
     serving = world.cloud.serving()
     world.cloud.write("before", serving, None)  # by name, so that theirs gets no traffic
-    world.cloud.begin(image="theirs", variables={}, marks=world.cloud.existing().marks)
+    world.cloud.begin(
+        image="theirs", variables={}, rollout_labels=world.cloud.existing().rollout_labels
+    )
     go_back(world)
     assert_is_back(world)
     assert deployments(world) == 1
@@ -267,7 +269,7 @@ def test_next_rollout_waits_for_a_redeployment_that_still_goes_on() -> None:
     world = lost()
     die(world, "target.await_release")
     world.store.break_lease(PROD, world.new_actor(), "a person looked")
-    assert await_left_over(world.ports())
+    assert wait_for_orphaned_deployment(world.ports())
     assert world.cloud.unfinished() is None
 
 
@@ -285,7 +287,7 @@ def test_redeployment_whose_beginning_could_not_be_recorded_is_known_by_its_end(
     rollout = go_back(world)
     assert rollout.state is State.ROLLED_BACK
     assert_is_back(world)
-    assert not await_left_over(world.ports())
+    assert not wait_for_orphaned_deployment(world.ports())
 
 
 def points(fault: Fault) -> Iterator[int]:

@@ -2,15 +2,15 @@
 
 import pytest
 
-from pytest_deploygate.core.errors import DeployGateError, LockHeld, StoreError, TargetRefused
+from pytest_deploygate.core.errors import DeployGateError, LeaseHeld, StoreError, TargetRefused
 from pytest_deploygate.core.identifiers import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.adoption import adopt
-from pytest_deploygate.engine.journaled_rollout import Ledgered
-from pytest_deploygate.engine.operator_rollback import roll_back
-from pytest_deploygate.engine.permits import Grants
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.engine.operator_rollback import rollback_to_revision
+from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
@@ -35,14 +35,14 @@ def promoted_twice() -> World:
     return world
 
 
-def go_back(world: World, to: RevisionName | None = None) -> Ledgered:
+def go_back(world: World, to: RevisionName | None = None) -> JournaledRollout:
     """What the command does: settle, plan, roll back."""
     actor, ports = world.new_actor(), world.ports()
     try:
         world.settle(ports, actor)
         plan = plan_rollback(ports, ports.target.snapshot(), to=to)
         world.is_observed = True
-        return roll_back(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
+        return rollback_to_revision(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
     finally:
         world.living.discard(actor.pid)
 
@@ -155,7 +155,7 @@ def test_rollback_to_a_backup_redeploys_a_revision_that_is_gone() -> None:
     world.before_images = {image}
     actor, ports = world.new_actor(), world.ports()
     plan = plan_rollback(ports, ports.target.snapshot(), backup=backup)
-    rollout = roll_back(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
+    rollout = rollback_to_revision(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
     assert rollout.state is State.ROLLED_BACK
     assert world.cloud.images_serving() == {image}
 
@@ -166,7 +166,7 @@ def test_rollback_waits_for_nobody_who_lives() -> None:
     world.ports().store.acquire_lease(
         PROD, other, "deploy", world.store.peek_all()[0].rollout_id, 60
     )
-    with pytest.raises(LockHeld):
+    with pytest.raises(LeaseHeld):
         go_back(world)
     assert serves(world) == SECOND
 
@@ -178,7 +178,7 @@ def test_every_fault_at_every_call_of_a_rollback_ends_well(fault: Fault) -> None
     for number, name in enumerate(rehearsal.faults.calls, start=1):
         world = promoted_twice()
         world.faults.at(number, fault)
-        rollout: Ledgered | None = None
+        rollout: JournaledRollout | None = None
         try:
             rollout = go_back(world)
         except Killed:
@@ -192,7 +192,7 @@ def test_every_fault_at_every_call_of_a_rollback_ends_well(fault: Fault) -> None
             raise
 
 
-def check_after(world: World, rollout: Ledgered | None) -> None:
+def check_after(world: World, rollout: JournaledRollout | None) -> None:
     """The record tells the truth, now and after a recovery."""
     if rollout is not None and rollout.state is State.ROLLED_BACK:
         assert serves(world) == FIRST or world.is_drifted
@@ -216,7 +216,7 @@ def test_adopted_revision_is_a_place_to_go_back_to() -> None:
     adopted = adopt(ports, FIRST, actor=actor, reason="it has served for a year")
     assert adopted.state is State.PROMOTED
     assert world.store.is_known_good(PROD, FIRST)
-    assert world.cloud.peek().marks.baseline == FIRST
+    assert world.cloud.peek().rollout_labels.baseline == FIRST
     assert world.cloud.changes[-1].serving.sole == FIRST
     world.check_settled()
 
@@ -300,10 +300,10 @@ def test_function_deleted_by_hand_strands_the_rollout() -> None:
     world.cloud.watchers.clear()
     actor, ports = world.new_actor(), world.ports()
     snapshot = ports.target.snapshot()
-    rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=Grants(*Phase))
+    rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase))
     rollout.observe(snapshot, ports.target.package(), CONFIG)
     rollout.stage()
     world.cloud.service = None
-    rollout.break_off(ASKED)
+    rollout.abort(ASKED)
     assert rollout.state is State.STRANDED
     assert "no longer exists" in rollout.record.reason

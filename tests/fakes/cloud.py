@@ -1,4 +1,4 @@
-"""A small true model of one service in a cloud: revisions, traffic, tags, etag, marks, operations that take time.
+"""A small true model of one service in a cloud: revisions, traffic, tags, etag, labels, operations that take time.
 
 Several targets may share one cloud, as several deployers do. People act on it with the ``human_`` methods.
 """
@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from pytest_deploygate.core.errors import BuildFailed, StartFailed, TargetRefused
 from pytest_deploygate.core.identifiers import Digest, RevisionName
-from pytest_deploygate.core.release import Marks, RevisionInfo, Snapshot
+from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from tests.fakes.faults import FakeClock, Fault
 
@@ -47,7 +47,7 @@ class Operation:
     name: str
     image: str
     variables: Mapping[str, str]
-    marks: Marks
+    rollout_labels: RolloutLabels
     ready_at: float
     fails: Fault | None = None
     error: TargetRefused | None = None
@@ -60,7 +60,7 @@ class Service:
     """What the platform keeps of a service."""
 
     traffic: Traffic
-    marks: Marks
+    rollout_labels: RolloutLabels
     is_public: bool = False
     revisions: dict[RevisionName, RevisionInfo] = field(default_factory=dict)
     latest_ready: RevisionName | None = None
@@ -109,7 +109,7 @@ class Cloud:
             is_public=service.is_public,
             latest_ready=service.latest_ready,
             latest_created=service.latest_created,
-            marks=service.marks,
+            rollout_labels=service.rollout_labels,
         )
 
     def serving(self) -> Traffic:
@@ -156,8 +156,10 @@ class Cloud:
         service = self.existing()
         self.image = operation.image
         service.is_public = True
-        marks = Marks(baseline=operation.made, digest=digest_of(source)[:63])
-        self.write("before", Traffic.of({LATEST: 100}), Marks() if by_hand else marks)
+        rollout_labels = RolloutLabels(baseline=operation.made, digest=digest_of(source)[:63])
+        self.write(
+            "before", Traffic.of({LATEST: 100}), RolloutLabels() if by_hand else rollout_labels
+        )
         return operation.made
 
     def human_moves(self) -> None:
@@ -190,7 +192,7 @@ class Cloud:
         *,
         image: str,
         variables: Mapping[str, str],
-        marks: Marks | None = None,
+        rollout_labels: RolloutLabels | None = None,
         fails: Fault | None = None,
     ) -> Operation:
         """Start a deployment."""
@@ -200,7 +202,7 @@ class Cloud:
             name=f"operations/{len(self.operations) + 1}",
             image=image,
             variables=dict(variables),
-            marks=marks or Marks(),
+            rollout_labels=rollout_labels or RolloutLabels(),
             ready_at=self.clock.monotonic() + BUILD_S,
             fails=fails if fails in (Fault.BUILD_FAILS, Fault.START_FAILS) else None,
         )
@@ -221,14 +223,16 @@ class Cloud:
         self._made += 1
         name = RevisionName(f"svc-{self._made:05d}")
         if self.service is None:
-            self.service = Service(traffic=Traffic.of({LATEST: 100}), marks=operation.marks)
+            self.service = Service(
+                traffic=Traffic.of({LATEST: 100}), rollout_labels=operation.rollout_labels
+            )
         service = self.service
         is_ready = operation.fails is not Fault.START_FAILS
         service.revisions[name] = RevisionInfo(
             name=name, is_ready=is_ready, image=operation.image, variables=operation.variables
         )
         service.latest_created = name
-        service.marks = operation.marks
+        service.rollout_labels = operation.rollout_labels
         if is_ready:
             service.latest_ready = operation.made = name
         else:
@@ -258,12 +262,12 @@ class Cloud:
             shares = {before.sole: 50, after.sole: 50}
         self.write("half", before.with_shares(shares), None)
 
-    def write(self, cause: str, plan: Traffic, marks: Marks | None) -> None:
+    def write(self, cause: str, plan: Traffic, rollout_labels: RolloutLabels | None) -> None:
         """Replace the traffic plan."""
         service = self.existing()
         service.traffic = plan
-        if marks is not None:
-            service.marks = marks
+        if rollout_labels is not None:
+            service.rollout_labels = rollout_labels
         self.changed(cause)
 
     def changed(self, cause: str) -> None:

@@ -51,7 +51,7 @@ class FakeStore:
         with self._call("lease"):
             return self._leases.get(environment)
 
-    def beat(self, lease: Lease) -> Lease:
+    def renew_lease(self, lease: Lease) -> Lease:
         with self._call("beat"):
             current = self._require(lease)
             beaten = current._replace(beat=current.beat + 1, beat_at=self._clock.now())

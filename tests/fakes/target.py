@@ -11,12 +11,12 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.identifiers import BackupId, RevisionName, Secret
-from pytest_deploygate.core.preflight import Finding
+from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import (
     OWN_TAGS,
     FunctionSpec,
-    Marks,
     RevisionInfo,
+    RolloutLabels,
     Snapshot,
     Variant,
 )
@@ -64,14 +64,14 @@ class FakeTarget:
         self.faults = faults or Faults()
         self.source = "v1"
         """What :meth:`package` packs: another text is another build."""
-        self.findings: tuple[Finding, ...] = ()
+        self.findings: tuple[PreflightFinding, ...] = ()
         self._spec = spec or a_spec()
 
     @property
     def spec(self) -> FunctionSpec:
         return self._spec
 
-    def preflight(self) -> tuple[Finding, ...]:
+    def preflight(self) -> tuple[PreflightFinding, ...]:
         with self._call("preflight"):
             return self.findings
 
@@ -108,27 +108,34 @@ class FakeTarget:
                 settings=revision.image,
             )
 
-    def pin(self, snapshot: Snapshot, marks: Marks) -> Snapshot:
+    def pin(self, snapshot: Snapshot, rollout_labels: RolloutLabels) -> Snapshot:
         with self._call("pin") as fault:
             service, serving = self.cloud.existing(), self.cloud.serving()
-            is_done = service.traffic.shares == snapshot.serving.shares and service.marks == marks
+            is_done = (
+                service.traffic.shares == snapshot.serving.shares
+                and service.rollout_labels == rollout_labels
+            )
             if snapshot.etag != self.cloud.peek().etag and not is_done:
                 raise Drifted("the service was changed since it was read", found=str(serving))
             plan = Traffic.of(dict(serving.shares), dict(service.traffic.tags))
-            self.cloud.write("pin", plan, None if fault is Fault.HALF_APPLIED else marks)
+            self.cloud.write("pin", plan, None if fault is Fault.HALF_APPLIED else rollout_labels)
             return self.cloud.peek()
 
     def upload(self, package: Package) -> str:
         with self._call("upload"):
             return f"bucket/{image_of(self.source)}"
 
-    def begin_release(self, variant: Variant, source: str | None, marks: Marks) -> str:
+    def begin_release(
+        self, variant: Variant, source: str | None, rollout_labels: RolloutLabels
+    ) -> str:
         with self._call("begin_release") as fault:
             image = source.removeprefix("bucket/") if source is not None else self.cloud.image
             if not image:
                 raise TargetRefused("there is no build to keep")
             variables = self._spec.variables_of(variant)
-            operation = self.cloud.begin(image=image, variables=variables, marks=marks, fails=fault)
+            operation = self.cloud.begin(
+                image=image, variables=variables, rollout_labels=rollout_labels, fails=fault
+            )
             self.cloud.image = image
             return operation.name
 
@@ -137,7 +144,7 @@ class FakeTarget:
             operation = self.cloud.begin(
                 image=backup.settings,
                 variables=self._spec.variables,
-                marks=self.cloud.existing().marks,
+                rollout_labels=self.cloud.existing().rollout_labels,
                 fails=fault,
             )
             return operation.name
@@ -170,13 +177,13 @@ class FakeTarget:
             return found.name if found is not None else None
 
     def shift_traffic(
-        self, to: Traffic, *, expect: Traffic, marks: Marks | None = None
+        self, to: Traffic, *, expect: Traffic, rollout_labels: RolloutLabels | None = None
     ) -> Snapshot:
         with self._call("shift_traffic") as fault:
             cloud, service = self.cloud, self.cloud.existing()
             foreign = {t: r for t, r in service.traffic.tags if t not in OWN_TAGS}
             plan = Traffic.of(dict(to.shares), {**dict(to.tags), **foreign})
-            if plan == service.traffic and marks in (None, service.marks):
+            if plan == service.traffic and rollout_labels in (None, service.rollout_labels):
                 return cloud.peek()
             serving, wanted = cloud.serving(), cloud.resolved(plan)
             if serving.shares not in (expect.shares, wanted.shares):
@@ -189,7 +196,7 @@ class FakeTarget:
             if fault is Fault.HALF_APPLIED:
                 cloud.write_half(plan)
                 raise OutcomeUnknown("the platform stopped half-way")
-            cloud.write("shift_traffic", plan, marks)
+            cloud.write("shift_traffic", plan, rollout_labels)
             return cloud.peek()
 
     def set_public(self, is_public: bool) -> None:
@@ -255,7 +262,7 @@ class FakeTarget:
         elif fault is Fault.DRIFT:
             cloud.human_moves()
         elif fault is Fault.BASELINE_GONE and cloud.service is not None:
-            cloud.human_deletes(cloud.service.marks.baseline)
+            cloud.human_deletes(cloud.service.rollout_labels.baseline)
         elif fault is Fault.CANDIDATE_GONE and cloud.service is not None:
             cloud.human_deletes(cloud.service.latest_created)
         yield fault

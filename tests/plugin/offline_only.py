@@ -2,9 +2,9 @@
 
 import pytest
 
-from pytest_deploygate.collection.network_guard import OfflineCollection
+from pytest_deploygate.collection.network_guard import NetworkGuard
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """As a session that touches a target does."""
-    config.pluginmanager.register(OfflineCollection())
+    config.pluginmanager.register(NetworkGuard())

@@ -5,7 +5,7 @@ import sys
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from pytest_deploygate.collection.source_scan import digest_of
+from pytest_deploygate.collection.source_scan import suite_digest
 from tests.plugin.plugin_project import LIE, Project, Run
 
 ALWAYS = {
@@ -122,13 +122,13 @@ def test_digest_of_the_checks_changes_with_every_file_that_has_a_say(project: Pr
         "gates/conftest.py": "X = 1\n",
         "conftest.py": "X = 1\n",
     }
-    digests = [digest_of(project.root, FILES)]
+    digests = [suite_digest(project.root, FILES)]
     for name, text in files.items():
         project.write({name: text})
-        digests.append(digest_of(project.root, FILES))
+        digests.append(suite_digest(project.root, FILES))
     assert len(set(digests)) == 5
     project.write({"source.txt": "v3", "notes.txt": "x"})
-    assert digest_of(project.root, FILES) == digests[-1]
+    assert suite_digest(project.root, FILES) == digests[-1]
     run = project.deploy()
     assert run.status == 0, run.output
     assert run.record is not None

@@ -9,15 +9,15 @@ import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.collection.evidence_collector import Recorder
+from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.collection.inventory import Check
 from pytest_deploygate.config.environment import StatisticsWindow
 from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
 from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.policy import Trigger
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
-from pytest_deploygate.session.context import Desk
-from pytest_deploygate.session.platform_metrics import Statistics
+from pytest_deploygate.session.context import SessionContext
+from pytest_deploygate.session.platform_metrics import PlatformMetricsCollector
 from tests.core.policy_factory import a_gate, a_policy, a_trigger
 from tests.fakes import FakeClock
 
@@ -73,7 +73,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.policy = a_policy(a_gate("g", phase=self.phase), triggers=self.triggers)
-        self.recorder = Recorder(self.policy)
+        self.recorder = EvidenceCollector(self.policy)
         location = ("g.py", 1, "test_one")
         self.recorder.take_inventory(
             [Check(nodeid=NODE, gate="g", phase=self.phase, location=location)]
@@ -101,7 +101,9 @@ class Session:
 
     def add(self, metrics: FakeMetrics | None) -> tuple[ReasonCode, ...]:
         """What the phase comes to with the platform's figures."""
-        Statistics(cast("Desk", self.desk), metrics, self.clock).add(self.phase, DEPLOYMENT)
+        PlatformMetricsCollector(cast("SessionContext", self.desk), metrics, self.clock).add(
+            self.phase, DEPLOYMENT
+        )
         verdict = judge_phase(self.policy, self.recorder.evidence(self.phase))
         return tuple(reason.code for reason in verdict.reasons)
 

@@ -29,7 +29,7 @@ def test_writes_of_several_threads_do_not_meet(store: SqlStore) -> None:
         environment = EnvironmentName(f"e{number}")
         lease = store.acquire_lease(environment, ADA, "deploy", RolloutId(f"r{number}"), 60)
         for _ in range(20):
-            lease = store.beat(lease)
+            lease = store.renew_lease(lease)
         found = store.lease(environment)
         return found.beat if found is not None else -1
 

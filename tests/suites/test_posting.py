@@ -15,7 +15,7 @@ from suites.invoices import SMALL
 from suites.posting import Poster
 from suites.support.rows import SheetRow
 from suites.support.sheet import SheetDisturbed, SheetReader
-from suites.support.write_intents import Trace, TraceDamaged, TraceFile
+from suites.support.write_intents import WriteIntent, WriteIntentDamaged, WriteIntentLog
 from tests.loopback_server import serving
 from tests.suites.fake_sheets import FakeSheets, Tab, Value
 from tests.suites.invoice_function import golden_rows
@@ -31,10 +31,10 @@ def ours(count: int = 23) -> list[list[Value]]:
     return [["", 45776, *row[1:4], float(row[4]), int(row[5])] for row in rows]
 
 
-class Desk:
+class SessionContext:
     """A tab with 3 real rows, and posters to it."""
 
-    def __init__(self, url: str, tab: Tab, traces: TraceFile) -> None:
+    def __init__(self, url: str, tab: Tab, traces: WriteIntentLog) -> None:
         self.tab = tab
         self.traces = traces
         self.url = url
@@ -51,24 +51,24 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[SessionContext]:
     """A desk of its own for each test."""
     with serving() as start:
         tab = Tab(rows=[list(REAL) for _ in range(3)])
         sheets = FakeSheets(SHEET, {NAME: tab})
-        traces = TraceFile(tmp_path / "rows", spreadsheet_id=SHEET, tab=NAME)
-        yield Desk(start(sheets.respond).url.rstrip("/"), tab, traces)
+        traces = WriteIntentLog(tmp_path / "rows", spreadsheet_id=SHEET, tab=NAME)
+        yield SessionContext(start(sheets.respond).url.rstrip("/"), tab, traces)
 
 
-def died(ago: timedelta = timedelta(), *, rows: tuple[SheetRow, ...] | None = None) -> Trace:
+def died(ago: timedelta = timedelta(), *, rows: tuple[SheetRow, ...] | None = None) -> WriteIntent:
     """What a run left that died in a posting of SMALL, when the tab had 3 rows."""
-    return Trace(began_at=datetime.now(UTC) - ago, above=3, documents=(SMALL,), rows=rows)
+    return WriteIntent(began_at=datetime.now(UTC) - ago, above=3, documents=(SMALL,), rows=rows)
 
 
 def test_posting_is_noted_before_anything_is_sent_and_forgotten_when_its_rows_are_gone(
-    desk: Desk,
+    desk: SessionContext,
 ) -> None:
-    def act() -> Trace | None:
+    def act() -> WriteIntent | None:
         desk.tab.rows += ours()
         return desk.traces.read()
 
@@ -81,7 +81,9 @@ def test_posting_is_noted_before_anything_is_sent_and_forgotten_when_its_rows_ar
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
-def test_real_rows_that_come_meanwhile_stay_in_a_shared_tab(desk: Desk, is_shared: bool) -> None:
+def test_real_rows_that_come_meanwhile_stay_in_a_shared_tab(
+    desk: SessionContext, is_shared: bool
+) -> None:
     def act() -> None:
         desk.tab.rows += [list(REAL), *ours(), list(REAL)]
 
@@ -91,7 +93,9 @@ def test_real_rows_that_come_meanwhile_stay_in_a_shared_tab(desk: Desk, is_share
 
 
 @pytest.mark.parametrize("count", [23, 9])
-def test_rows_of_a_run_that_died_before_it_read_them_are_removed(desk: Desk, count: int) -> None:
+def test_rows_of_a_run_that_died_before_it_read_them_are_removed(
+    desk: SessionContext, count: int
+) -> None:
     desk.traces.write(died())
     desk.tab.rows += [list(REAL), *ours(count), list(REAL)]
     desk.next_run()
@@ -99,7 +103,7 @@ def test_rows_of_a_run_that_died_before_it_read_them_are_removed(desk: Desk, cou
     assert desk.traces.read() is None
 
 
-def test_rows_that_only_resemble_those_of_the_dead_run_stay(desk: Desk) -> None:
+def test_rows_that_only_resemble_those_of_the_dead_run_stay(desk: SessionContext) -> None:
     """The same number with another price, another place, or a second time: somebody else's."""
     real = [*ours(1), *ours(2)[1:]]
     real[0][5] = 77.0
@@ -111,7 +115,7 @@ def test_rows_that_only_resemble_those_of_the_dead_run_stay(desk: Desk) -> None:
     assert desk.left() == [*[REAL] * 3, real[0], moved, noted, real[1]]
 
 
-def test_rows_that_were_read_are_removed_whatever_they_say(desk: Desk) -> None:
+def test_rows_that_were_read_are_removed_whatever_they_say(desk: SessionContext) -> None:
     """A wrong function wrote them, so they are no golden rows."""
     wrong: list[Value] = ["Unknown", "", "Unknown", 1.6, 24, "", "", ""]
     rows = (SheetRow(number=4, cells=tuple(wrong)), SheetRow(number=5, cells=tuple(wrong)))
@@ -122,7 +126,7 @@ def test_rows_that_were_read_are_removed_whatever_they_say(desk: Desk) -> None:
 
 
 def test_row_that_is_not_as_it_was_read_stops_the_next_run_and_nothing_is_removed(
-    desk: Desk,
+    desk: SessionContext,
 ) -> None:
     rows = tuple(SheetRow(number=4 + n, cells=(*row, "")) for n, row in enumerate(ours(2)))
     desk.traces.write(died(rows=rows))
@@ -134,7 +138,9 @@ def test_row_that_is_not_as_it_was_read_stops_the_next_run_and_nothing_is_remove
     assert desk.left() == [*[REAL] * 3, *ours(1), REAL]
 
 
-def test_rows_that_may_still_come_are_waited_for_in_a_shared_tab_alone(desk: Desk) -> None:
+def test_rows_that_may_still_come_are_waited_for_in_a_shared_tab_alone(
+    desk: SessionContext,
+) -> None:
     desk.traces.write(died())
     with pytest.raises(SheetDisturbed, match="may still write rows"):
         desk.next_run()
@@ -144,7 +150,9 @@ def test_rows_that_may_still_come_are_waited_for_in_a_shared_tab_alone(desk: Des
     assert desk.traces.read() is None
 
 
-def test_call_without_an_answer_leaves_its_note_until_its_rows_are_found(desk: Desk) -> None:
+def test_call_without_an_answer_leaves_its_note_until_its_rows_are_found(
+    desk: SessionContext,
+) -> None:
     def act() -> None:
         raise TimeoutError
 
@@ -157,15 +165,15 @@ def test_call_without_an_answer_leaves_its_note_until_its_rows_are_found(desk: D
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"began_at": "x"}'])
-def test_note_that_cannot_be_read_stops_the_next_run(desk: Desk, text: str) -> None:
+def test_note_that_cannot_be_read_stops_the_next_run(desk: SessionContext, text: str) -> None:
     desk.traces.path.write_text(text)
-    with pytest.raises(TraceDamaged) as caught:
+    with pytest.raises(WriteIntentDamaged) as caught:
         desk.next_run()
     assert "by hand" in caught.value.hint
 
 
 def test_row_of_a_test_document_that_stays_in_the_production_tab_fails_the_session(
-    desk: Desk,
+    desk: SessionContext,
 ) -> None:
     """Whatever the checks found, and whatever people did to the tab meanwhile."""
     poster = desk.poster()
@@ -180,11 +188,11 @@ def test_row_of_a_test_document_that_stays_in_the_production_tab_fails_the_sessi
         desk.tab.rows += ours(1)
 
 
-def test_lock_of_a_killed_process_is_free(desk: Desk) -> None:
+def test_lock_of_a_killed_process_is_free(desk: SessionContext) -> None:
     script = f"""
 from pathlib import Path
-from suites.support.write_intents import TraceFile
-with TraceFile(Path({str(desk.traces.path.parent)!r}), spreadsheet_id={SHEET!r}, tab={NAME!r}).alone():
+from suites.support.write_intents import WriteIntentLog
+with WriteIntentLog(Path({str(desk.traces.path.parent)!r}), spreadsheet_id={SHEET!r}, tab={NAME!r}).alone():
     print("held", flush=True)
     input()
 """

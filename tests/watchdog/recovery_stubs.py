@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_deploygate.core.errors import LockHeld, TargetUnavailable
+from pytest_deploygate.core.errors import LeaseHeld, TargetUnavailable
 
 
 def write_file(root: Path, environment: str, rollout_id: str) -> Callable[[], str]:
@@ -48,7 +48,7 @@ def is_held(root: Path, environment: str, rollout_id: str) -> Callable[[], str]:
     def run() -> str:
         with (root / "attempts").open("a") as file:
             file.write("x")
-        raise LockHeld("held by bob@laptop", hint="wait for it")
+        raise LeaseHeld("held by bob@laptop", hint="wait for it")
 
     return run
 

@@ -21,7 +21,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     touches,
 )
 from pytest_deploygate.emulator.container import CLOUD, Cloud
-from pytest_deploygate.emulator.runtime.deployments import Deployment, follows_latest
+from pytest_deploygate.emulator.runtime.deployments import DeployJob, follows_latest
 from pytest_deploygate.emulator.runtime.interpreters import RUNTIMES
 from pytest_deploygate.emulator.runtime.revisions import memory_mib
 
@@ -159,7 +159,7 @@ async def create_function(request: web.Request) -> web.Response:
     _clear_output(function)
     _fill_defaults(function)
     _validate(cloud, function, with_source=True)
-    wanted = Deployment(function=function, is_new=True)
+    wanted = DeployJob(function=function, is_new=True)
     return answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
 
 
@@ -181,7 +181,7 @@ async def update_function(request: web.Request) -> web.Response:
     _validate(cloud, function, with_source=rebuild)
     masked = touches(paths, "service_config.all_traffic_on_latest_revision")
     follow = masked and given.service_config.all_traffic_on_latest_revision
-    wanted = Deployment(function=function, rebuild=rebuild, follow_latest=follow)
+    wanted = DeployJob(function=function, rebuild=rebuild, follow_latest=follow)
     return answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
 
 

@@ -15,7 +15,7 @@ from pytest_deploygate.emulator.api.fault_rules import parse_rules
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json, read_json
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.lifecycle import code_identity
-from pytest_deploygate.emulator.routing.fault_injection import parse_misbehaviour
+from pytest_deploygate.emulator.routing.fault_injection import parse_injected_fault
 from pytest_deploygate.emulator.runtime.builder import tail
 from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
 
@@ -36,8 +36,8 @@ def routes() -> list[web.RouteDef]:
         web.delete("/_local/faults", clear_faults),
         web.get(revision + "/statistics", statistics),
         web.get(revision + "/log", revision_log),
-        web.post(revision + "/misbehave", misbehave),
-        web.delete(revision + "/misbehave", behave),
+        web.post(revision + "/inject_fault", inject_fault),
+        web.delete(revision + "/inject_fault", behave),
         web.get("/_local/builds/{build}/log", build_log),
         web.put("/_local/storage/{bucket}/{name:.+}", upload),
         web.get("/_local/storage/{bucket}/{name:.+}", download),
@@ -148,11 +148,11 @@ async def statistics(request: web.Request) -> web.Response:
     return web.json_response(running | cloud.statistics.of(name).to_json())
 
 
-async def misbehave(request: web.Request) -> web.Response:
-    """Make a revision misbehave from now on; replaces what was asked for before."""
+async def inject_fault(request: web.Request) -> web.Response:
+    """Make a revision inject_fault from now on; replaces what was asked for before."""
     cloud, name = _revision(request)
-    wanted, kill = parse_misbehaviour(await read_json(request))
-    cloud.router.misbehave(name, wanted)
+    wanted, kill = parse_injected_fault(await read_json(request))
+    cloud.router.inject_fault(name, wanted)
     instance = cloud.runner.ready(name)
     if kill and instance is not None:
         instance.kill(signal.SIGKILL)
@@ -164,7 +164,7 @@ async def misbehave(request: web.Request) -> web.Response:
 async def behave(request: web.Request) -> web.Response:
     """Let a revision do as it does."""
     cloud, name = _revision(request)
-    cloud.router.misbehave(name, None)
+    cloud.router.inject_fault(name, None)
     return web.json_response({})
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +63,14 @@ class Job:
     """``projects/P/locations/L``."""
     target: str
     metadata: Message
-    work: Callable[["Progress"], Awaitable[Message]]
+    work: Callable[["OperationProgress"], Awaitable[Message]]
     give_up: Callable[[str], None] | None = None
     """Called with the reason when the work was not done."""
     fault: OperationFault | None = None
     is_exclusive: bool = True
 
 
-class Progress:
+class OperationProgress:
     """Lets the work of an operation update the metadata that clients poll."""
 
     def __init__(self, operations: "Operations", name: str, job: Job) -> None:
@@ -87,7 +87,7 @@ class Progress:
 class Operations:
     """Starts operations, remembers them, and knows which targets are busy."""
 
-    def __init__(self, state: State, *, least_s: float) -> None:
+    def __init__(self, state: EmulatorState, *, least_s: float) -> None:
         self._state = state
         self._least_s = least_s
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -147,7 +147,7 @@ class Operations:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, name: str, job: Job) -> None:
-        progress = Progress(self, name, job)
+        progress = OperationProgress(self, name, job)
         result: Message | None = None
         code, message = 0, ""
         try:
@@ -170,7 +170,7 @@ class Operations:
             operation.response.Pack(result)
         self._state.operations.put(name, operation)
 
-    async def _perform(self, progress: Progress, job: Job) -> Message:
+    async def _perform(self, progress: OperationProgress, job: Job) -> Message:
         fault = job.fault
         await asyncio.sleep(self._least_s + (fault.slow_s if fault is not None else 0.0))
         if fault is not None and fault.kind == "never_done":

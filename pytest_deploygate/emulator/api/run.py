@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from pytest_deploygate.emulator.api.fault_rules import operation_fault, rule_of
 from pytest_deploygate.emulator.api.functions import parent_of
-from pytest_deploygate.emulator.api.operations import Job, Progress
+from pytest_deploygate.emulator.api.operations import Job, OperationProgress
 from pytest_deploygate.emulator.api.paging import page
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
@@ -136,10 +136,10 @@ async def update_service(request: web.Request) -> web.Response:
 
 def _work(
     request: web.Request, template: Message | None, before: Message
-) -> Callable[[Progress], Awaitable[Message]]:
+) -> Callable[[OperationProgress], Awaitable[Message]]:
     cloud, name, rule = request.app[CLOUD], before.name, rule_of(request)
 
-    async def work(_progress: Progress) -> Message:
+    async def work(_progress: OperationProgress) -> Message:
         if template is not None:
             labels = dict(cloud.state.services[name].labels)
             revision = cloud.services.declare(
@@ -251,7 +251,7 @@ async def delete_revision(request: web.Request) -> web.Response:
     if request.query.get("validateOnly") == "true":
         return answer(request, _done(parent_of(request), revision, revision))
 
-    async def work(_progress: Progress) -> Message:
+    async def work(_progress: OperationProgress) -> Message:
         await cloud.services.delete_revision(name)
         return revision
 

@@ -1,4 +1,4 @@
-"""Makes a revision misbehave on request, so that rollbacks can be tried: it errs, dawdles, lies, dies or bloats."""
+"""Makes a revision inject_fault on request, so that rollbacks can be tried: it errs, dawdles, lies, dies or bloats."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,7 +9,7 @@ MAX_LATENCY_S = 3600.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Misbehaviour:
+class InjectedFault:
     """How requests to one revision are answered wrongly; the default is not at all."""
 
     error_ratio: Fraction = Fraction(0)
@@ -42,7 +42,7 @@ class Misbehaviour:
         }
 
 
-def parse_misbehaviour(body: Json) -> tuple[Misbehaviour, bool]:
+def parse_injected_fault(body: Json) -> tuple[InjectedFault, bool]:
     """What a request asks for, and whether the instance shall be killed now.
 
     Raises:
@@ -62,7 +62,7 @@ def parse_misbehaviour(body: Json) -> tuple[Misbehaviour, bool]:
         raise ApiError(400, "body must be a text")
     ratio = _number(body, "error_ratio", 1.0)
     return (
-        Misbehaviour(
+        InjectedFault(
             error_ratio=Fraction(str(ratio)),
             status=status,
             latency_s=_number(body, "latency_s", MAX_LATENCY_S),

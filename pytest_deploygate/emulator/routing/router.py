@@ -19,11 +19,11 @@ from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
 from pytest_deploygate.emulator.routing.balancer import Balancer
-from pytest_deploygate.emulator.routing.fault_injection import Misbehaviour
+from pytest_deploygate.emulator.routing.fault_injection import InjectedFault
 from pytest_deploygate.emulator.routing.upstream import UpstreamError, UpstreamResponse
-from pytest_deploygate.emulator.runtime.runner import Instance, Runner, StartFailed
-from pytest_deploygate.emulator.runtime.usage_statistics import Statistics
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.runtime.runner import Instance, Runner, StartError
+from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +66,13 @@ class Routes:
 class Router:
     """Listens for all services and passes requests on."""
 
-    def __init__(self, state: State, runner: Runner, statistics: Statistics) -> None:
+    def __init__(self, state: EmulatorState, runner: Runner, statistics: UsageStatistics) -> None:
         self._state = state
         self._runner = runner
         self._statistics = statistics
         self._routes: dict[str, Routes] = {}
         self._sites: dict[tuple[str, str], web.ServerRunner] = {}
-        self._misbehaviours = dict[str, Misbehaviour]()
+        self._misbehaviours = dict[str, InjectedFault]()
 
     async def listen(self, service: str, tag: str = "") -> str:
         """The URL of ``service`` or of its ``tag``; listens there from now on."""
@@ -107,7 +107,7 @@ class Router:
         """From the next request on, ``routes`` hold; requests in flight end where they are."""
         self._routes[service] = routes
 
-    def misbehave(self, revision: str, how: Misbehaviour | None) -> None:
+    def inject_fault(self, revision: str, how: InjectedFault | None) -> None:
         """From the next request to ``revision`` (full name) on, it misbehaves so, or not at all."""
         self._misbehaviours.pop(revision, None)
         if how is not None:
@@ -165,7 +165,7 @@ class Router:
             async with asyncio.timeout(instance.spec.timeout_s):
                 response = await self._pass_on(request, instance, revision)
             status = response.status
-        except StartFailed:
+        except StartError:
             response = _plain(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "The request failed because no instance could start.",

@@ -32,7 +32,7 @@ _LOCAL_REQUIREMENT = re.compile(
 _TAIL_CHARS = 3000
 
 
-class BuildFailed(Exception):
+class BuildError(Exception):
     """The source cannot be built; the text is the end of the build log."""
 
 
@@ -201,7 +201,7 @@ async def _run(command: list[str], cwd: Path, log: Path) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, 9)
     if status != 0:
-        raise BuildFailed(tail(log))
+        raise BuildError(tail(log))
 
 
 def _append(log: Path, text: str) -> None:
@@ -211,7 +211,7 @@ def _append(log: Path, text: str) -> None:
 
 def _fail(log: Path, text: str) -> NoReturn:
     _append(log, f"ERROR: {text}\n")
-    raise BuildFailed(tail(log))
+    raise BuildError(tail(log))
 
 
 def tail(log: Path, chars: int = _TAIL_CHARS) -> str:

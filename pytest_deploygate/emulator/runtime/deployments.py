@@ -21,14 +21,14 @@ from pytest_deploygate.emulator.api.operations import (
     Job,
     OperationFailed,
     OperationFault,
+    OperationProgress,
     Operations,
-    Progress,
 )
-from pytest_deploygate.emulator.runtime.builder import Build, Builder, BuildFailed, BuildRequest
+from pytest_deploygate.emulator.runtime.builder import Build, Builder, BuildError, BuildRequest
 from pytest_deploygate.emulator.runtime.revisions import image_of, service_id, template_of
-from pytest_deploygate.emulator.runtime.run_services import LATEST, NewRevision, Services
+from pytest_deploygate.emulator.runtime.run_services import LATEST, EmulatedServices, NewRevision
 from pytest_deploygate.emulator.storage.source_uploads import Sources
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _ERROR = functions_v2.StateMessage.Severity.ERROR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
+class DeployJob:
     """What is to be deployed: the whole function as it shall be."""
 
     function: Message
@@ -55,9 +55,9 @@ class Deployments:
     def __init__(
         self,
         home: Path,
-        state: State,
+        state: EmulatorState,
         operations: Operations,
-        services: Services,
+        services: EmulatedServices,
         builder: Builder,
         sources: Sources,
     ) -> None:
@@ -78,7 +78,7 @@ class Deployments:
                     name, "The local cloud was stopped while this function was being deployed."
                 )
 
-    def deploy(self, wanted: Deployment, fault: OperationFault | None) -> Message:
+    def deploy(self, wanted: DeployJob, fault: OperationFault | None) -> Message:
         """Begin a deployment; returns its operation."""
         name = wanted.function.name
         shown = wanted.function if wanted.is_new else self._state.functions[name]
@@ -112,7 +112,7 @@ class Deployments:
         function.state = _State.DELETING
         self._state.functions.put(name, function)
 
-        async def work(_progress: Progress) -> Message:
+        async def work(_progress: OperationProgress) -> Message:
             if function.service_config.service in self._state.services:
                 await self._services.delete(function.service_config.service)
             self._state.functions.delete(name)
@@ -135,7 +135,7 @@ class Deployments:
         metadata.create_time.GetCurrentTime()
         return metadata
 
-    async def _deploy(self, progress: Progress, wanted: Deployment) -> Message:
+    async def _deploy(self, progress: OperationProgress, wanted: DeployJob) -> Message:
         function = Function()
         function.CopyFrom(wanted.function)
         parent = function.name.rsplit("/", 2)[0]
@@ -164,7 +164,7 @@ class Deployments:
             progress.publish()
         return function
 
-    async def _build(self, progress: Progress, function: Message) -> Build:
+    async def _build(self, progress: OperationProgress, function: Message) -> Build:
         """Build the source that ``function`` names, and write down in it where it came from."""
         config = function.build_config
         source = config.source.storage_source
@@ -187,7 +187,7 @@ class Deployments:
                 text = f"The source object {source.bucket}/{source.object_} does not exist."
                 _refuse_build(log, text if digest is None else _fault_text(progress))
             build = await self._builder.build(_request_of(config, self._sources.path(digest)), log)
-        except BuildFailed as error:
+        except BuildError as error:
             text = f"Build failed with status: FAILURE and message: {error}."
             text = f"{text} For more details see the logs at {log_url}."
             raise OperationFailed(INVALID_ARGUMENT, text) from error
@@ -268,7 +268,7 @@ def _request_of(config: Message, archive: Path) -> BuildRequest:
 def _refuse_build(log: Path, text: str) -> NoReturn:
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(f"{text}\n", encoding="utf-8")
-    raise BuildFailed(text)
+    raise BuildError(text)
 
 
 def follows_latest(service: Message) -> bool:
@@ -280,6 +280,6 @@ def _stage(metadata: Message, name: int) -> Message:
     return next(stage for stage in metadata.stages if stage.name == name)
 
 
-def _fault_text(progress: Progress) -> str:
+def _fault_text(progress: OperationProgress) -> str:
     assert progress.fault is not None
     return progress.fault.message or "This failure was asked for."

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from pytest_deploygate.emulator.runtime.builder import Build
 from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, clean_path
 from pytest_deploygate.emulator.storage.local_secrets import resolve_secret
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 Revision = run_v2.Revision.pb()
 Condition = run_v2.Condition.pb()
@@ -145,7 +145,7 @@ def digest_of(revision: Message) -> str:
     return str(revision.containers[0].image.rpartition(":")[2])
 
 
-def launch_spec(state: State, home: Path, name: str, base: Mapping[str, str]) -> LaunchSpec:
+def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, str]) -> LaunchSpec:
     """How to run the revision ``name``; ``base`` are variables that every function gets.
 
     Raises:

@@ -28,8 +28,8 @@ from pytest_deploygate.emulator.runtime.revisions import (
     revision_of,
     set_condition,
 )
-from pytest_deploygate.emulator.runtime.runner import ImageMissing, Runner, StartFailed
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.runtime.runner import ImageMissing, Runner, StartError
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +52,10 @@ class NewRevision:
     """Send all traffic to the latest ready revision from now on."""
 
 
-class Services:
+class EmulatedServices:
     """Changes services and revisions, and keeps the router and the runner in step with them."""
 
-    def __init__(self, state: State, runner: Runner, router: Router) -> None:
+    def __init__(self, state: EmulatorState, runner: Runner, router: Router) -> None:
         self._state = state
         self._runner = runner
         self._router = router
@@ -130,7 +130,7 @@ class Services:
         parent = name.rsplit("/", 2)[0]
         try:
             await (self._runner.start(name) if fail is None else _refuse_start(fail))
-        except StartFailed as error:
+        except StartError as error:
             message = (
                 f"Revision '{short}' is not ready and cannot serve traffic. The user-provided container failed to "
                 f"start and listen on the port defined provided by the PORT=8080 environment variable within the "
@@ -209,7 +209,7 @@ class Services:
         except ImageMissing as error:
             message = f"Revision '{short}' is not ready and cannot serve traffic. {error}"
             raise OperationFailed(NOT_FOUND, message) from error
-        except StartFailed as error:
+        except StartError as error:
             message = f"Revision '{short}' is not ready and cannot serve traffic. {error}"
             raise OperationFailed(FAILED_PRECONDITION, message) from error
 
@@ -355,7 +355,7 @@ class Services:
 
 
 async def _refuse_start(text: str) -> NoReturn:
-    raise StartFailed(text)
+    raise StartError(text)
 
 
 def bump(service: Message) -> None:

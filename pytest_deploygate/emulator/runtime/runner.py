@@ -16,12 +16,12 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_deploygate.emulator.emulator_settings import Settings
+from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.upstream import Upstream
 from pytest_deploygate.emulator.runtime.builder import Build, tail
 from pytest_deploygate.emulator.runtime.process_memory import MemoryMeter, created_at, listens
-from pytest_deploygate.emulator.runtime.usage_statistics import Statistics
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _PORTS_TRIED = 5
 """A port that was free when we looked may be somebody else's when the function comes to listen on it."""
 
 
-class StartFailed(Exception):
+class StartError(Exception):
     """A revision did not begin to listen; the text is the end of its log, or why it could not even be tried."""
 
 
@@ -42,7 +42,7 @@ class _PortTaken(Exception):
     """Another process listens where the revision was to."""
 
 
-class ImageMissing(StartFailed):
+class ImageMissing(StartError):
     """The build of the revision is gone."""
 
 
@@ -99,9 +99,9 @@ class Runner:
 
     def __init__(
         self,
-        state: State,
-        statistics: Statistics,
-        settings: Settings,
+        state: EmulatorState,
+        statistics: UsageStatistics,
+        settings: EmulatorSettings,
         *,
         spec_of: Callable[[str], LaunchSpec],
         ballast_mb: Callable[[str], float],
@@ -186,7 +186,7 @@ class Runner:
         for _ in range(_PORTS_TRIED):
             with contextlib.suppress(_PortTaken):
                 return await self._start_at(_free_port(), revision, spec)
-        raise StartFailed("other processes took every port that it was to listen on")
+        raise StartError("other processes took every port that it was to listen on")
 
     async def _start_at(self, port: int, revision: str, spec: LaunchSpec) -> Instance:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ class Runner:
                     raise _PortTaken
                 return
         await asyncio.sleep(0)
-        raise StartFailed(tail(instance.spec.log) or "the container did not listen in time")
+        raise StartError(tail(instance.spec.log) or "the container did not listen in time")
 
     async def _watch(self, instance: Instance) -> None:
         status = await instance.process.wait()
@@ -248,7 +248,7 @@ class Runner:
             if instance.revision not in self._kept or self._is_closing:
                 return
             await asyncio.sleep(delay_s)
-            with contextlib.suppress(StartFailed):
+            with contextlib.suppress(StartError):
                 await self.start(instance.revision)
                 return
 

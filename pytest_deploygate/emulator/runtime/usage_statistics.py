@@ -34,7 +34,7 @@ class Killed(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class RevisionStatistics:
+class RevisionUsage:
     """Counters of one revision; memory is that of all its processes, shared pages counted once."""
 
     requests: int = 0
@@ -95,17 +95,17 @@ class RevisionStatistics:
         }
 
 
-class Statistics:
+class UsageStatistics:
     """Statistics by full revision name; a revision not seen yet has empty ones."""
 
     def __init__(self) -> None:
-        self._of: dict[str, RevisionStatistics] = {}
+        self._of: dict[str, RevisionUsage] = {}
 
-    def of(self, revision: str) -> RevisionStatistics:
+    def of(self, revision: str) -> RevisionUsage:
         """Those of ``revision``, to be changed in place."""
         found = self._of.get(revision)
         if found is None:
-            found = self._of[revision] = RevisionStatistics()
+            found = self._of[revision] = RevisionUsage()
         return found
 
 

@@ -14,12 +14,12 @@ A secret is a text (then it is version 1), or a table of versions::
 import tomllib
 from pathlib import Path
 
-from pytest_deploygate.emulator.runtime.runner import StartFailed
+from pytest_deploygate.emulator.runtime.runner import StartError
 
 FILE = "secrets.toml"
 
 
-class SecretMissing(StartFailed):
+class SecretMissing(StartError):
     """The secret, its version or the file is not there; the text names it, never a value."""
 
 

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from urllib.parse import urlencode
 
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 UPLOAD_LIFETIME_S = 1800
 """As the platform's signed URLs for uploads (``generateUploadUrl``: 30 minutes)."""
@@ -19,7 +19,7 @@ MAX_UPLOAD_BYTES = 100 * 1024 * 1024
 class Sources:
     """Archives by content, and objects (bucket, name) that lead to them."""
 
-    def __init__(self, home: Path, state: State) -> None:
+    def __init__(self, home: Path, state: EmulatorState) -> None:
         self._directory = home / "sources"
         self._directory.mkdir(parents=True, exist_ok=True)
         self._state = state

@@ -124,7 +124,7 @@ def _value_shelf(database: sqlite3.Connection, kind: str) -> Shelf[dict[str, obj
     return Shelf(database, kind, encode=lambda value: json.dumps(value).encode(), decode=decode)
 
 
-class State:
+class EmulatorState:
     """All shelves of one home directory.
 
     Raises:

@@ -7,7 +7,7 @@ import pytest
 from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict
-from pytest_deploygate.reporting.session_result import Ending
+from pytest_deploygate.reporting.session_result import SessionResult
 
 
 class Flow(Protocol):
@@ -17,7 +17,7 @@ class Flow(Protocol):
         """Run the phases; errors of the package are kept for the ending."""
         ...
 
-    def settle(self, *, is_complete: bool) -> Ending:
+    def settle(self, *, is_complete: bool) -> SessionResult:
         """Bring everything to an end that says who serves. ``is_complete`` is False for a session cut short."""
         ...
 

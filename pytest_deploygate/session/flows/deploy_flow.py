@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.collection.source_scan import digest_of
+from pytest_deploygate.collection.source_scan import suite_digest
 from pytest_deploygate.core.errors import (
     DeployGateError,
     ExitStatus,
@@ -17,18 +17,22 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
-from pytest_deploygate.engine.heartbeat import LeaseKeeper
+from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import reason_for
-from pytest_deploygate.engine.permits import Grants
-from pytest_deploygate.engine.recovery import await_left_over
+from pytest_deploygate.engine.permits import PhasePermits
+from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.engine.rollout import Rollout, Staged
-from pytest_deploygate.reporting.session_result import Ending
+from pytest_deploygate.reporting.session_result import SessionResult
 from pytest_deploygate.session.action import end_unchanged
-from pytest_deploygate.session.context import Desk
+from pytest_deploygate.session.context import SessionContext
 from pytest_deploygate.session.flows.base import with_verdict
 from pytest_deploygate.session.platform_metrics import open_statistics
-from pytest_deploygate.session.preconditions import refuse_frozen, refuse_unfit, require_whole_gates
-from pytest_deploygate.session.result import ending_for, ending_of
+from pytest_deploygate.session.preconditions import (
+    check_gates_are_complete,
+    check_not_frozen,
+    check_preconditions,
+)
+from pytest_deploygate.session.result import result_of_error, result_of_rollout
 from pytest_deploygate.watchdog import process
 from pytest_deploygate.wiring import open_ports, recover
 
@@ -38,12 +42,12 @@ logger = logging.getLogger(__name__)
 class DeployFlow:
     """Readiness, stage, candidate, promote, live; keep or roll back at session end."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: SessionContext) -> None:
+        self._context = context
         self._stack = contextlib.ExitStack()
         self._rollout: Rollout | None = None
-        self._grants = Grants()
-        self._keeper: LeaseKeeper | None = None
+        self._grants = PhasePermits()
+        self._keeper: LeaseHeartbeat | None = None
         self._error: DeployGateError | None = None
         self._deciding: PhaseVerdict | None = None
         self._staged: Staged | None = None
@@ -60,31 +64,31 @@ class DeployFlow:
         except KeyboardInterrupt as error:
             sentence = f"the session was interrupted: KeyboardInterrupt: {error}".rstrip(": ")
             why = Reason(code=ReasonCode.INTERRUPTED, sentence=sentence)
-            self._break_off_if_touched(why, cut_short=True)
+            self._abort_if_touched(why, cut_short=True)
             raise
         reason = self._why_stopped()
         if reason is not None:
-            self._break_off_if_touched(reason)
-            self._desk.skip_rest(reason)
+            self._abort_if_touched(reason)
+            self._context.skip_rest(reason)
 
     def _run(self, session: pytest.Session) -> None:
-        desk = self._desk
-        require_whole_gates(desk)
-        ports = self._stack.enter_context(open_ports(desk.settings, desk.environment))
+        context = self._context
+        check_gates_are_complete(context)
+        ports = self._stack.enter_context(open_ports(context.settings, context.environment))
         self._recover(ports)
-        desk.statistics = open_statistics(desk, ports.clock)
-        desk.remember(ports.store.last_promoted(ports.environment))
+        context.statistics = open_statistics(context, ports.clock)
+        context.remember(ports.store.last_promoted(ports.environment))
         rollout = self._open(ports)
         snapshot = rollout.snapshot
         self._is_unchanged = rollout.is_unchanged
         if not self._phase(session, Phase.READINESS, rollout):
             return
         if self._is_unchanged:
-            desk.terminal.step(
+            context.terminal.step(
                 "unchanged", f"{snapshot.baseline} already serves this source and settings"
             )
             for phase in (Phase.CANDIDATE, Phase.LIVE):
-                deployment = desk.serving(ports.target, snapshot, phase)
+                deployment = context.serving(ports.target, snapshot, phase)
                 if not self._judge(session, phase, deployment, rollout).holds:
                     return
             return
@@ -92,12 +96,12 @@ class DeployFlow:
 
     def _judge_candidate(self, session: pytest.Session, rollout: Rollout) -> None:
         """What comes after staging, if anything was staged."""
-        staged, desk, target = self._staged, self._desk, rollout.ports.target
+        staged, context, target = self._staged, self._context, rollout.ports.target
         if staged is None or not self._phase(session, Phase.CANDIDATE, rollout):
             return
         if rollout.state is State.SERVING:
-            now = target.snapshot()._replace(is_public=desk.environment.spec.public)
-            deployment = desk.staged(target, staged, now, Phase.LIVE)
+            now = target.snapshot()._replace(is_public=context.environment.spec.public)
+            deployment = context.staged(target, staged, now, Phase.LIVE)
             self._judge(session, Phase.LIVE, deployment, rollout)
 
     def _judge(
@@ -108,12 +112,12 @@ class DeployFlow:
         Of a live phase that holds, the last word is spoken at session end, and told then.
         """
         self._grants.grant()
-        verdict = self._deciding = self._desk.run_phase(session, phase, deployment)
+        verdict = self._deciding = self._context.run_phase(session, phase, deployment)
         self._grant(verdict)
         rollout.update(with_verdict(rollout.record, verdict))
-        rollout.note(**self._desk.notes)
+        rollout.note(**self._context.notes)
         if phase is not Phase.LIVE or not verdict.holds:
-            self._desk.tell_verdict(rollout.record, verdict)
+            self._context.tell_verdict(rollout.record, verdict)
         return verdict
 
     def _grant(self, verdict: PhaseVerdict) -> None:
@@ -121,12 +125,12 @@ class DeployFlow:
         self._grants.grant(*([verdict.evidence.phase] if verdict.holds else []))
 
     def _recover(self, ports: Ports) -> None:
-        desk = self._desk
-        settled = recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
-        if await_left_over(ports, desk.terminal.step):
-            settled += recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
+        context = self._context
+        settled = recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
+        if wait_for_orphaned_deployment(ports, context.terminal.step):
+            settled += recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
         for one in settled:
-            desk.terminal.line(
+            context.terminal.line(
                 f"deploygate: recovered {one.rollout_id}: {one.state.value}: {one.sentence}"
             )
         stranded = [one for one in settled if one.state is State.STRANDED]
@@ -139,39 +143,43 @@ class DeployFlow:
     def _open(self, ports: Ports) -> Rollout:
         from pytest_deploygate.system.process_identity import this_process
 
-        desk = self._desk
-        options = desk.options
+        context = self._context
+        options = context.options
         facts = {f"override.{gate}": why for gate, why in options.overrides}
-        facts["checks_digest"] = digest_of(desk.settings.root, desk.recorder.files)
+        facts["checks_digest"] = suite_digest(context.settings.root, context.recorder.files)
         if options.reason:
             facts["deploy_reason"] = options.reason
         snapshot, package = ports.target.snapshot(), ports.target.package()
-        with desk.signals.deferred():
+        with context.signals.deferred():
             rollout = self._rollout = Rollout.open(
                 ports,
                 actor=this_process(),
                 purpose="deploy",
                 facts=facts,
-                progress=desk.terminal.step,
+                progress=context.terminal.step,
                 grants=self._grants,
             )
-            self._keeper = LeaseKeeper(ports.store, rollout.lease, desk.recorder.doubt)
+            self._keeper = LeaseHeartbeat(
+                ports.store, rollout.lease, context.recorder.mark_incomplete
+            )
             self._keeper.start()
             self._watch(rollout)
-        rollout.observe(snapshot, package, desk.environment.config_digest)
-        rollout.update(rollout.record._replace(inventory=desk.recorder.inventory))
-        desk.terminal.step("rollout", f"{rollout.record.rollout_id} to {ports.environment}")
-        desk.terminal.step("packaging", f"{len(package.files)} files, digest {package.digest[:12]}")
-        desk.tell_left_out(package)
-        refuse_unfit(desk, ports, rollout)
+        rollout.observe(snapshot, package, context.environment.config_digest)
+        rollout.update(rollout.record._replace(inventory=context.recorder.inventory))
+        context.terminal.step("rollout", f"{rollout.record.rollout_id} to {ports.environment}")
+        context.terminal.step(
+            "packaging", f"{len(package.files)} files, digest {package.digest[:12]}"
+        )
+        context.tell_left_out(package)
+        check_preconditions(context, ports, rollout)
         return rollout
 
     def _watch(self, rollout: Rollout) -> None:
         """From here on the death of this process does not go unnoticed."""
-        if not self._desk.options.watchdog:
+        if not self._context.options.watchdog:
             rollout.note(watchdog="off")
             return
-        settings = self._desk.settings
+        settings = self._context.settings
         settings.state_dir.mkdir(mode=0o700, exist_ok=True)
         dog = process.start(
             root=settings.root,
@@ -184,12 +192,12 @@ class DeployFlow:
 
     def _phase(self, session: pytest.Session, phase: Phase, rollout: Rollout) -> bool:
         """Run one phase, and have its verdict turned into an action; whether it holds."""
-        desk, ports = self._desk, rollout.ports
+        context, ports = self._context, rollout.ports
         if phase is Phase.READINESS:
-            deployment = desk.ready(ports.target, rollout.snapshot)
+            deployment = context.ready(ports.target, rollout.snapshot)
         else:
             assert self._staged is not None
-            deployment = desk.staged(ports.target, self._staged, rollout.snapshot, phase)
+            deployment = context.staged(ports.target, self._staged, rollout.snapshot, phase)
         verdict = self._judge(session, phase, deployment, rollout)
         if phase is Phase.READINESS and verdict.holds and self._is_unchanged:
             return True
@@ -197,11 +205,13 @@ class DeployFlow:
         return verdict.holds
 
     def _act(self, rollout: Rollout, verdict: PhaseVerdict) -> None:
-        desk = self._desk
+        context = self._context
         if rollout.state is State.STAGED and verdict.holds:
             # A freeze may have begun meanwhile.
-            refuse_frozen(desk.environment, rollout.ports.clock.now())
-        desk.config.hook.pytest_deploygate_act(config=desk.config, rollout=rollout, verdict=verdict)
+            check_not_frozen(context.environment, rollout.ports.clock.now())
+        context.config.hook.pytest_deploygate_act(
+            config=context.config, rollout=rollout, verdict=verdict
+        )
         if rollout.state is State.STAGED and rollout.staged is not None:
             self._staged = rollout.staged
 
@@ -218,24 +228,24 @@ class DeployFlow:
             return ReasonCode.STAGE_FAILED
         return ReasonCode.PROMOTE_FAILED if state is State.PROMOTING else ReasonCode.COULD_NOT_ACT
 
-    def _break_off_if_touched(self, reason: Reason, *, cut_short: bool = False) -> None:
+    def _abort_if_touched(self, reason: Reason, *, cut_short: bool = False) -> None:
         """Serving the baseline cannot wait for the session to end, nor for pytest to tell of a signal."""
         rollout = self._rollout
         if rollout is not None and not rollout.state.is_final and rollout.state is not State.OPEN:
-            with self._desk.signals.shield():
+            with self._context.signals.shield():
                 if cut_short:
                     self._record_evidence(rollout)
-                self._break_off(rollout, reason)
+                self._abort(rollout, reason)
 
-    def _break_off(self, rollout: Rollout, reason: Reason) -> None:
+    def _abort(self, rollout: Rollout, reason: Reason) -> None:
         try:
-            rollout.break_off(reason)
+            rollout.abort(reason)
         except LeaseLost as error:
             self._error = error
 
     # -- session end -----------------------------------------------------------------------------
 
-    def settle(self, *, is_complete: bool) -> Ending:
+    def settle(self, *, is_complete: bool) -> SessionResult:
         """Keep or roll back, by all that was seen up to now; then record it."""
         try:
             return self._settle(is_complete=is_complete)
@@ -247,21 +257,21 @@ class DeployFlow:
                 self._keeper.stop()
             self._stack.close()
 
-    def _settle_broken(self, error: BaseException) -> Ending:
+    def _settle_broken(self, error: BaseException) -> SessionResult:
         """A hook of somebody else, or a bug: no candidate is left behind because of it."""
         rollout = self._rollout
         if rollout is None:
             raise error
         if not rollout.state.is_final:
             sentence = f"deciding broke: {type(error).__name__}: {error}"
-            self._break_off(rollout, Reason(code=ReasonCode.INTERRUPTED, sentence=sentence))
+            self._abort(rollout, Reason(code=ReasonCode.INTERRUPTED, sentence=sentence))
         return self._ending(rollout)
 
-    def _settle(self, *, is_complete: bool) -> Ending:
-        rollout, desk = self._rollout, self._desk
+    def _settle(self, *, is_complete: bool) -> SessionResult:
+        rollout, context = self._rollout, self._context
         if rollout is None:
             if self._error is not None:
-                return ending_for(self._error)
+                return result_of_error(self._error)
             return self._never_began()
         interrupted = self._interruption(is_complete=is_complete)
         if not rollout.state.is_final:
@@ -272,22 +282,22 @@ class DeployFlow:
         if self._keeper is not None:
             self._keeper.stop()
         self._complete_record(rollout)
-        desk.tell_finished(rollout.record)
+        context.tell_finished(rollout.record)
         return self._ending(rollout)
 
-    def _never_began(self) -> Ending:
-        doubts = self._desk.recorder.doubts
+    def _never_began(self) -> SessionResult:
+        doubts = self._context.recorder.doubts
         sentence = doubts[0] if doubts else "the session ended before its rollout began"
-        return Ending(
+        return SessionResult(
             verdict="REFUSE",
             state=State.REFUSED.value,
             reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
-            status=ExitStatus.NOT_PROMOTED,
+            status=ExitStatus.FAILED,
         )
 
     def _record_evidence(self, rollout: Rollout) -> None:
         record = rollout.record
-        for verdict in self._desk.verdicts.values():
+        for verdict in self._context.verdicts.values():
             record = with_verdict(record, verdict)
         with contextlib.suppress(DeployGateError):
             rollout.update(record)
@@ -295,7 +305,7 @@ class DeployFlow:
     def _complete_record(self, rollout: Rollout) -> None:
         """Add the evidence and the URL; the rollout has ended, so what cannot be written is left out."""
         record = rollout.record
-        for verdict in self._desk.verdicts.values():
+        for verdict in self._context.verdicts.values():
             record = with_verdict(record, verdict)
         with contextlib.suppress(DeployGateError):
             url = rollout.ports.target.snapshot().url
@@ -305,7 +315,7 @@ class DeployFlow:
             rollout.update(record)
 
     def _interruption(self, *, is_complete: bool) -> Reason | None:
-        doubts = self._desk.recorder.doubts
+        doubts = self._context.recorder.doubts
         if is_complete and not doubts:
             return None
         sentence = doubts[0] if doubts else "the session ended before its time"
@@ -313,7 +323,7 @@ class DeployFlow:
 
     def _last_word(self, rollout: Rollout, interrupted: Reason | None) -> None:
         """Judge the last phase once more, now that every report is in, and act on it."""
-        desk = self._desk
+        context = self._context
         held = (
             interrupted is None
             and self._error is None
@@ -322,11 +332,11 @@ class DeployFlow:
         )
         self._grants.grant()
         if held:
-            verdict = self._deciding = desk.judge(Phase.LIVE)
+            verdict = self._deciding = context.judge(Phase.LIVE)
             self._grant(verdict)
             try:
                 rollout.update(with_verdict(rollout.record, verdict))
-                desk.tell_verdict(rollout.record, verdict)
+                context.tell_verdict(rollout.record, verdict)
                 if self._is_unchanged:
                     end_unchanged(rollout, verdict)
                 else:
@@ -339,7 +349,7 @@ class DeployFlow:
                 or self._why_stopped()
                 or Reason(code=ReasonCode.CUSTOM, sentence="no action was taken on the verdict")
             )
-            self._break_off(rollout, reason)
+            self._abort(rollout, reason)
 
-    def _ending(self, rollout: Rollout) -> Ending:
-        return ending_of(self._desk, rollout, self._error, self._deciding)
+    def _ending(self, rollout: Rollout) -> SessionResult:
+        return result_of_rollout(self._context, rollout, self._error, self._deciding)

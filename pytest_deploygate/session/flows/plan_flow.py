@@ -6,69 +6,69 @@ import pytest
 
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import Phase, RevisionName
-from pytest_deploygate.core.preflight import Finding
+from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_VERIFY, FunctionSpec, Snapshot
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.reporting.session_result import Ending
-from pytest_deploygate.session.context import Desk
-from pytest_deploygate.session.deploy_plan import Plan, look
-from pytest_deploygate.session.result import ending_for
+from pytest_deploygate.reporting.session_result import SessionResult
+from pytest_deploygate.session.context import SessionContext
+from pytest_deploygate.session.deploy_plan import DeployPlan, build_plan
+from pytest_deploygate.session.result import result_of_error
 from pytest_deploygate.wiring import open_ports
 
 
 class PlanFlow:
     """``--deploy-plan``: readiness, then what would be done; changes nothing."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: SessionContext) -> None:
+        self._context = context
         self._error: DeployGateError | None = None
         self._lines: tuple[str, ...] = ()
-        self._blocking: tuple[Finding, ...] = ()
+        self._blocking: tuple[PreflightFinding, ...] = ()
 
     def run(self, session: pytest.Session) -> None:
         """Run the readiness gates and render the plan."""
-        desk = self._desk
+        context = self._context
         try:
-            with open_ports(desk.settings, desk.environment) as ports:
+            with open_ports(context.settings, context.environment) as ports:
                 snapshot = ports.target.snapshot()
-                desk.run_phase(session, Phase.READINESS, desk.ready(ports.target, snapshot))
-                asked = desk.options
-                plan = look(
+                context.run_phase(session, Phase.READINESS, context.ready(ports.target, snapshot))
+                asked = context.options
+                plan = build_plan(
                     ports,
-                    desk.environment,
-                    desk.settings.policy,
+                    context.environment,
+                    context.settings.policy,
                     reason=asked.reason,
                     approval=asked.approval,
                 )
-                desk.tell_left_out(plan.package)
+                context.tell_left_out(plan.package)
                 self._blocking = plan.blocking
-                self._lines = tuple(_lines(plan, ports.target.spec, desk.environment.steps))
+                self._lines = tuple(_lines(plan, ports.target.spec, context.environment.steps))
         except DeployGateError as error:
             self._error = error
-        desk.skip_rest(Reason(code=ReasonCode.HELD, sentence="--deploy-plan changes nothing"))
+        context.skip_rest(Reason(code=ReasonCode.HELD, sentence="--deploy-plan changes nothing"))
 
-    def settle(self, *, is_complete: bool) -> Ending:
+    def settle(self, *, is_complete: bool) -> SessionResult:
         """The readiness verdict and the plan."""
         del is_complete
         if self._error is not None:
-            return ending_for(self._error)
-        verdict = self._desk.verdicts[Phase.READINESS]
+            return result_of_error(self._error)
+        verdict = self._context.verdicts[Phase.READINESS]
         reason = verdict.reason
         if verdict.holds and self._blocking:
             sentence = "; ".join(f.sentence for f in self._blocking)
             reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence)
         is_fit = verdict.holds and not self._blocking
-        return Ending(
+        return SessionResult(
             verdict="PLAN" if is_fit else "REFUSE",
             state="PLANNED",
             reason=reason,
-            status=ExitStatus.PROMOTED if is_fit else ExitStatus.NOT_PROMOTED,
+            status=ExitStatus.OK if is_fit else ExitStatus.FAILED,
             lines=self._lines,
         )
 
 
-def _lines(plan: Plan, spec: FunctionSpec, steps: tuple[int, ...]) -> Iterator[str]:
+def _lines(plan: DeployPlan, spec: FunctionSpec, steps: tuple[int, ...]) -> Iterator[str]:
     for finding in plan.findings:
         word = "blocks" if finding.is_blocking else "note"
         yield f"{word}: {finding.sentence}; {finding.hint}".rstrip("; ")

@@ -17,26 +17,30 @@ from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
-from pytest_deploygate.engine.heartbeat import LeaseKeeper
-from pytest_deploygate.engine.journaled_rollout import Ledgered, reason_for
-from pytest_deploygate.engine.operator_rollback import roll_back
+from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_for
+from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.rollback_plan import RollbackPlan, plan_rollback
-from pytest_deploygate.reporting.session_result import Ending
-from pytest_deploygate.session.context import Desk
+from pytest_deploygate.reporting.session_result import SessionResult
+from pytest_deploygate.session.context import SessionContext
 from pytest_deploygate.session.flows.base import with_verdict
 from pytest_deploygate.session.platform_metrics import open_statistics
-from pytest_deploygate.session.result import ending_for
+from pytest_deploygate.session.result import result_of_error
 from pytest_deploygate.targets import gcloud_commands
 from pytest_deploygate.wiring import open_ports, recover
 
 
-class JudgeFlow:
+class VerifyFlow:
     """``--deploy-env`` and ``-m rollback-checks``: judge what serves; the latter may roll back."""
 
-    def __init__(self, desk: Desk, *, phases: tuple[Phase, ...], may_act: bool) -> None:
-        self._desk = desk
+    def __init__(
+        self, context: SessionContext, *, phases: tuple[Phase, ...], may_act: bool
+    ) -> None:
+        self._context = context
         self._phases = phases
-        self._may_act = may_act and desk.environment.rolls_back and not desk.options.report_only
+        self._may_act = (
+            may_act and context.environment.rolls_back and not context.options.report_only
+        )
         self._stack = contextlib.ExitStack()
         self._ports: Ports | None = None
         self._snapshot: Snapshot | None = None
@@ -44,12 +48,12 @@ class JudgeFlow:
 
     def run(self, session: pytest.Session) -> None:
         """Judge each phase against what serves."""
-        desk = self._desk
+        context = self._context
         try:
-            ports = self._stack.enter_context(open_ports(desk.settings, desk.environment))
+            ports = self._stack.enter_context(open_ports(context.settings, context.environment))
             self._ports = ports
-            desk.statistics = open_statistics(desk, ports.clock)
-            desk.remember(ports.store.last_promoted(ports.environment))
+            context.statistics = open_statistics(context, ports.clock)
+            context.remember(ports.store.last_promoted(ports.environment))
             snapshot = self._snapshot = ports.target.snapshot()
             if not snapshot.exists:
                 raise TargetRefused(
@@ -59,16 +63,16 @@ class JudgeFlow:
             for phase in self._phases:
                 is_offline = phase is Phase.READINESS
                 deployment = (
-                    desk.ready(ports.target, snapshot)
+                    context.ready(ports.target, snapshot)
                     if is_offline
-                    else desk.serving(ports.target, snapshot, phase)
+                    else context.serving(ports.target, snapshot, phase)
                 )
-                desk.run_phase(session, phase, deployment)
+                context.run_phase(session, phase, deployment)
         except DeployGateError as error:
             self._error = error
-            desk.skip_rest(reason_for(error, ReasonCode.COULD_NOT_ACT))
+            context.skip_rest(reason_for(error, ReasonCode.COULD_NOT_ACT))
 
-    def settle(self, *, is_complete: bool) -> Ending:
+    def settle(self, *, is_complete: bool) -> SessionResult:
         """Judge once more with every report in; roll back where that is asked for and the evidence is explicit."""
         with self._stack:
             ending = self._settle(is_complete=is_complete)
@@ -81,33 +85,33 @@ class JudgeFlow:
                 ending = replace(ending, serving=serving, lines=lines)
             return ending
 
-    def _settle(self, *, is_complete: bool) -> Ending:
+    def _settle(self, *, is_complete: bool) -> SessionResult:
         if self._error is not None:
-            return ending_for(self._error)
-        verdicts = [self._desk.judge(phase) for phase in self._desk.verdicts]
+            return result_of_error(self._error)
+        verdicts = [self._context.judge(phase) for phase in self._context.verdicts]
         broken = [v for v in verdicts if not v.holds]
         if not is_complete or not verdicts:
-            doubt = (*self._desk.recorder.doubts, "the session ended before its time")[0]
+            doubt = (*self._context.recorder.doubts, "the session ended before its time")[0]
             reason = Reason(code=ReasonCode.INTERRUPTED, sentence=doubt)
-            return Ending(
-                verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.NOT_PROMOTED
+            return SessionResult(
+                verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.FAILED
             )
         if not broken:
             held = verdicts[-1].reason
-            return Ending(
+            return SessionResult(
                 verdict="KEEP",
                 state="JUDGED",
                 reason=self._with_notes(held),
-                status=ExitStatus.PROMOTED,
+                status=ExitStatus.OK,
             )
         return self._bad(broken[0])
 
     def _with_notes(self, reason: Reason) -> Reason:
         """What could not be asked belongs to what is said in one line, too; nothing was decided by it."""
-        notes = self._desk.notes.values()
+        notes = self._context.notes.values()
         return replace(reason, sentence="; ".join([reason.sentence, *notes])) if notes else reason
 
-    def _bad(self, verdict: PhaseVerdict) -> Ending:
+    def _bad(self, verdict: PhaseVerdict) -> SessionResult:
         is_explicit = (
             any(
                 r.code
@@ -118,7 +122,7 @@ class JudgeFlow:
                 )
                 for r in verdict.reasons
             )
-            and not self._desk.recorder.doubts
+            and not self._context.recorder.doubts
         )
         if not (self._may_act and is_explicit):
             why = (
@@ -126,24 +130,24 @@ class JudgeFlow:
                 if is_explicit
                 else "nothing was done, since the evidence is not complete"
             )
-            return Ending(
+            return SessionResult(
                 verdict="ROLL_BACK" if is_explicit else "UNKNOWN",
                 state="JUDGED",
                 reason=self._with_notes(verdict.reason),
                 others=verdict.reasons[1:],
-                status=ExitStatus.NOT_PROMOTED,
+                status=ExitStatus.FAILED,
                 lines=(why,),
             )
         return self._roll_back(verdict)
 
-    def _roll_back(self, verdict: PhaseVerdict) -> Ending:
-        desk, ports, snapshot = self._desk, self._ports, self._snapshot
+    def _roll_back(self, verdict: PhaseVerdict) -> SessionResult:
+        context, ports, snapshot = self._context, self._ports, self._snapshot
         assert ports is not None
         assert snapshot is not None
         try:
             plan, rollout = self._go_back(ports, snapshot, verdict)
         except DeployGateError as error:
-            ending = ending_for(error)
+            ending = result_of_error(error)
             return replace(
                 ending,
                 verdict="ROLL_BACK",
@@ -151,14 +155,14 @@ class JudgeFlow:
                 others=verdict.reasons,
                 reason=replace(ending.reason, sentence=f"could not roll back: {error.message}"),
             )
-        desk.tell_finished(rollout.record)
+        context.tell_finished(rollout.record)
         is_stranded = rollout.state is State.STRANDED
-        return Ending(
+        return SessionResult(
             verdict="ROLL_BACK",
             state=rollout.state.value,
             reason=verdict.reason,
             others=verdict.reasons[1:],
-            status=ExitStatus.STRANDED if is_stranded else ExitStatus.NOT_PROMOTED,
+            status=ExitStatus.STRANDED if is_stranded else ExitStatus.FAILED,
             record=rollout.record,
             lines=(
                 rollout.record.reason
@@ -171,12 +175,12 @@ class JudgeFlow:
 
     def _go_back(
         self, ports: Ports, judged: Snapshot, verdict: PhaseVerdict
-    ) -> tuple[RollbackPlan, Ledgered]:
+    ) -> tuple[RollbackPlan, JournaledRollout]:
         """Return the traffic, unless something else than what was ``judged`` serves meanwhile."""
         from pytest_deploygate.system.process_identity import this_process
 
-        desk = self._desk
-        recover(ports, wait_s=desk.options.wait_s, progress=desk.terminal.step)
+        context = self._context
+        recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
         now = ports.target.snapshot()
         if now.serving.shares != judged.serving.shares:
             before, after = (Traffic.of(dict(s.serving.shares)) for s in (judged, now))
@@ -188,19 +192,21 @@ class JudgeFlow:
         plan = plan_rollback(ports, now)
         with contextlib.ExitStack() as stack:
 
-            def keep(rollout: Ledgered) -> None:
+            def keep(rollout: JournaledRollout) -> None:
                 rollout.update(with_verdict(rollout.record, verdict))
-                rollout.note(**desk.notes)
-                keeper = LeaseKeeper(rollout.ports.store, rollout.lease, desk.recorder.doubt)
+                rollout.note(**context.notes)
+                keeper = LeaseHeartbeat(
+                    rollout.ports.store, rollout.lease, context.recorder.mark_incomplete
+                )
                 stack.enter_context(keeper)
 
-            rollout = roll_back(
+            rollout = rollback_to_revision(
                 ports,
                 plan,
                 actor=this_process(),
                 purpose="rollback-checks",
                 reason=verdict.reason,
-                progress=desk.terminal.step,
+                progress=context.terminal.step,
                 opened=keep,
             )
         return plan, rollout

@@ -13,7 +13,7 @@ from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_VERIFY,
     FunctionSpec,
-    Marks,
+    RolloutLabels,
     Snapshot,
     Variant,
 )
@@ -115,15 +115,15 @@ def quietly(_: str) -> None:
 def stage(target: CloudFunctionsTarget, rollout: RolloutId = ROLLOUT) -> Staged:
     """Stage the target's source as the engine does: pin, upload, two revisions, tags."""
     before = target.snapshot()
-    marks = Marks(rollout=rollout, baseline=before.baseline)
+    rollout_labels = RolloutLabels(rollout=rollout, baseline=before.baseline)
     if before.exists:
-        target.pin(before, marks)
+        target.pin(before, rollout_labels)
     source = target.upload(target.package())
-    operation = target.begin_release(Variant.VERIFICATION, source, marks)
+    operation = target.begin_release(Variant.VERIFICATION, source, rollout_labels)
     verification = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
     if not before.exists:
-        target.pin(target.snapshot(), marks)
-    operation = target.begin_release(Variant.CANDIDATE, None, marks)
+        target.pin(target.snapshot(), rollout_labels)
+    operation = target.begin_release(Variant.CANDIDATE, None, rollout_labels)
     candidate = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
     resting = Traffic.of({before.baseline or verification: 100})
     tags = {TAG_CANDIDATE: candidate, TAG_VERIFY: verification}
@@ -137,7 +137,7 @@ def release(target: CloudFunctionsTarget) -> RevisionName:
     target.shift_traffic(
         Traffic.of({staged.candidate: 100}),
         expect=staged.snapshot.serving,
-        marks=Marks(baseline=staged.candidate, digest="d1", config="c1"),
+        rollout_labels=RolloutLabels(baseline=staged.candidate, digest="d1", config="c1"),
     )
     if target.spec.public:
         target.set_public(True)
@@ -190,7 +190,7 @@ class Lab:
         return {str(self.driver.get(url).json()["K_REVISION"]) for _ in range(20)}
 
     def reset(self) -> None:
-        """No faults, all traffic to the baseline, our tags on the candidate and no others, no marks."""
+        """No faults, all traffic to the baseline, our tags on the candidate and no others, no rollout labels."""
         self.driver.local("DELETE", "faults")
         kind = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
         wanted = run_v2.Service(

@@ -26,7 +26,7 @@ from pytest_deploygate.core.release import (
     TAG_LIVE_VERIFY,
     TAG_PREVIOUS,
     TAG_VERIFY,
-    Marks,
+    RolloutLabels,
 )
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.ports import Metrics
@@ -149,12 +149,18 @@ def test_a_function_lives_as_planned(place: Place) -> None:
         Traffic.of({first.candidate: 100}), expect=Traffic.of({first.verification: 100})
     )
     target.set_public(True)
-    done = Marks(baseline=first.candidate, digest="d1", config="c1")
+    done = RolloutLabels(baseline=first.candidate, digest="d1", config="c1")
     tags = {TAG_LIVE_VERIFY: first.verification}
     served = target.shift_traffic(
-        Traffic.of({LATEST: 100}, tags), expect=Traffic.of({first.candidate: 100}), marks=done
+        Traffic.of({LATEST: 100}, tags),
+        expect=Traffic.of({first.candidate: 100}),
+        rollout_labels=done,
     )
-    assert (served.marks, served.is_public, served.serving.sole) == (done, True, first.candidate)
+    assert (served.rollout_labels, served.is_public, served.serving.sole) == (
+        done,
+        True,
+        first.candidate,
+    )
     assert answers(target, served.url, first.candidate)
     backup = target.backup(served)
     assert backup.size_bytes > 0
@@ -162,7 +168,7 @@ def test_a_function_lives_as_planned(place: Place) -> None:
     make_source(Path(target.spec.source), MAIN + "# second\n")
     second = stage(target, RolloutId("second"))
     assert second.snapshot.serving.sole == first.candidate  # pinned all the way
-    assert second.snapshot.marks.rollout == "second"
+    assert second.snapshot.rollout_labels.rollout == "second"
     same_build(target, second)
     assert answers(target, second.snapshot.url, first.candidate)
     assert answers(target, second.snapshot.tag_urls[TAG_CANDIDATE], second.candidate)
@@ -173,9 +179,9 @@ def test_a_function_lives_as_planned(place: Place) -> None:
         Traffic.of({second.candidate: 100}, {TAG_PREVIOUS: first.candidate}), expect=resting
     )
     assert answers(target, promoted.url, second.candidate)
-    back = target.shift_traffic(resting, expect=promoted.serving, marks=done)
+    back = target.shift_traffic(resting, expect=promoted.serving, rollout_labels=done)
     assert answers(target, back.url, first.candidate)
-    assert back.marks == done
+    assert back.rollout_labels == done
 
     known = {"request_count", "request_count_2xx", "error_rate", "processing_time_s"}
     assert known | {"memory_usage_mb", "memory_kills"} <= tells_of(place.metrics, first.candidate)

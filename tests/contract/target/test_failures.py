@@ -16,7 +16,7 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import Marks, SecretRef, Variant
+from pytest_deploygate.core.release import RolloutLabels, SecretRef, Variant
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.deploy_requests import adopt
 from tests.contract.target.staged_function import (
@@ -38,7 +38,7 @@ from tests.loopback_server import Asked, Reply, serving
 NewTarget = Callable[..., CloudFunctionsTarget]
 UPDATE = {"method": "PATCH", "path": r"/functions/[^/:]+$"}
 CREATE = {"method": "POST", "path": "/functions$"}
-MARKS = Marks(rollout=ROLLOUT)
+MARKS = RolloutLabels(rollout=ROLLOUT)
 
 
 def begin(target: CloudFunctionsTarget) -> str:
@@ -80,9 +80,9 @@ def test_a_function_that_does_not_load_shows_why(new_target: NewTarget) -> None:
     assert caught.value.hint.startswith("What served before still does.")
     remains = target.snapshot()
     assert not remains.exists
-    assert remains.marks.rollout == ROLLOUT  # so that the rollout may delete what it left
+    assert remains.rollout_labels.rollout == ROLLOUT  # so that the rollout may delete what it left
     target.delete_function()
-    assert target.snapshot().marks.rollout is None
+    assert target.snapshot().rollout_labels.rollout is None
 
 
 def test_what_serves_goes_on_when_its_successor_does_not_start(
@@ -302,7 +302,7 @@ def test_a_reading_is_repeated(lab: Lab) -> None:
 def test_a_busy_function_is_said(lab: Lab) -> None:
     lab.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 3})
     operation = same_build_again(lab)
-    other = Marks(rollout=None)
+    other = RolloutLabels(rollout=None)
     with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
         lab.again().begin_release(Variant.CANDIDATE, None, other)
     assert wait(lab.target, operation)
@@ -340,7 +340,7 @@ def test_a_redeployment_whose_answer_is_lost_is_adopted(
 def test_an_operation_that_somebody_else_began_is_not_adopted(lab: Lab) -> None:
     assert wait(lab.target, same_build_again(lab))
     functions = lab.target._functions
-    asked = functions.need()
+    asked = functions.require()
     mine = adopt(functions, asked, frozenset(), HurriedClock())
     assert mine is not None
     asked.labels["deploygate-rollout"] = "another"
@@ -357,9 +357,9 @@ def test_a_creation_whose_answer_is_lost_is_adopted(new_target: NewTarget, drive
 def test_an_update_that_never_arrived_is_unknown_and_not_repeated(lab: Lab) -> None:
     before = last_call(lab.driver)
     lab.driver.fault(**UPDATE, drop="before", times=None)
-    marks = Marks(rollout=ROLLOUT, config="another")
+    rollout_labels = RolloutLabels(rollout=ROLLOUT, config="another")
     with pytest.raises(OutcomeUnknown):
-        lab.target.begin_release(Variant.CANDIDATE, None, marks)
+        lab.target.begin_release(Variant.CANDIDATE, None, rollout_labels)
     assert sum(c["method"] == "PATCH" for c in lab.driver.calls(after=before)) == 1
 
 

@@ -17,7 +17,7 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
-from pytest_deploygate.targets.api_caller import Caller
+from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.auth import (
     SCOPE,
     SHEETS,
@@ -55,7 +55,7 @@ def start() -> Iterator[ServerMaker]:
 
 
 def secret_versions(url: str) -> SecretVersions:
-    caller = Caller(HurriedClock(), timeout_s=5)
+    caller = ApiCaller(HurriedClock(), timeout_s=5)
     return SecretVersions(requests.Session(), caller, base_url=url)
 
 

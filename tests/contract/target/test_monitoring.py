@@ -11,7 +11,7 @@ import requests
 from pytest_deploygate.core.evidence import Sample
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import FunctionSpec
-from pytest_deploygate.targets.api_caller import Caller
+from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.cloud_monitoring import CloudMonitoring, limit_mb, open_metrics
 from tests.contract.discovery import Json, call_problems
 from tests.contract.target.google_replies import error, reply
@@ -81,7 +81,7 @@ def monitoring(url: str, *, lag_s: int = 0, least_requests: int = 10) -> CloudMo
     return CloudMonitoring(
         SPEC,
         requests.Session(),
-        Caller(FakeClock(), timeout_s=5),
+        ApiCaller(FakeClock(), timeout_s=5),
         monitoring_url=f"{url}/v3",
         logging_url=f"{url}/v2",
         lag_s=lag_s,
@@ -220,20 +220,20 @@ def on(lab: Lab, revision: RevisionName, *, lag_s: int = 0, window_s: int = 3600
 
 
 @pytest.fixture
-def misbehave(lab: Lab) -> Iterator[Callable[..., None]]:
-    """Makes the baseline misbehave until the test ends."""
+def inject_fault(lab: Lab) -> Iterator[Callable[..., None]]:
+    """Makes the baseline inject_fault until the test ends."""
 
     def ask(**wanted: object) -> None:
-        lab.driver.local("POST", f"revisions/{lab.baseline}/misbehave", wanted)
+        lab.driver.local("POST", f"revisions/{lab.baseline}/inject_fault", wanted)
 
     yield ask
-    lab.driver.local("DELETE", f"revisions/{lab.baseline}/misbehave")
+    lab.driver.local("DELETE", f"revisions/{lab.baseline}/inject_fault")
 
 
-def test_the_local_cloud_tells_what_it_served(lab: Lab, misbehave: Callable[..., None]) -> None:
+def test_the_local_cloud_tells_what_it_served(lab: Lab, inject_fault: Callable[..., None]) -> None:
     before = values(on(lab, lab.baseline))
     lab.serving()  # 20 requests
-    misbehave(error_ratio=1.0, status=503)
+    inject_fault(error_ratio=1.0, status=503)
     url = lab.read().uri
     assert [lab.driver.get(url).status_code for _ in range(20)] == [503] * 20
     found = on(lab, lab.baseline)
@@ -258,10 +258,10 @@ def test_a_revision_that_was_never_asked_has_no_rate(lab: Lab) -> None:
     assert {"request_count", "error_rate", "processing_time_s"}.isdisjoint(found)
 
 
-def test_a_killed_instance_is_found_in_the_log(lab: Lab, misbehave: Callable[..., None]) -> None:
+def test_a_killed_instance_is_found_in_the_log(lab: Lab, inject_fault: Callable[..., None]) -> None:
     url = lab.read().uri
     lab.driver.get(url)
-    misbehave(memory_mb=2000)
+    inject_fault(memory_mb=2000)
     until(lambda: values(on(lab, lab.baseline)), lambda f: f["memory_kills"] > 0, seconds=60)
     found = values(on(lab, lab.baseline))  # the log is asked last, so it may have known more
     assert found["memory_usage_mb"] > limit_mb(lab.target.spec.memory)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from google.cloud import run_v2
 
-from pytest_deploygate.core.preflight import Finding
+from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.target.google_replies import error, reply
@@ -16,13 +16,13 @@ from tests.loopback_server import Asked, Reply, serving
 NewTarget = Callable[..., CloudFunctionsTarget]
 
 
-def the_one(findings: tuple[Finding, ...]) -> Finding:
+def the_one(findings: tuple[PreflightFinding, ...]) -> PreflightFinding:
     [found] = findings
     assert found.hint
     return found
 
 
-def changed(lab: Lab, **changes: object) -> tuple[Finding, ...]:
+def changed(lab: Lab, **changes: object) -> tuple[PreflightFinding, ...]:
     """Preflight of the lab's function with other settings."""
     spec = lab.target.spec._replace(**changes)  # type: ignore[arg-type]
     target = make_target(lab.driver, spec, lab.home)
@@ -123,7 +123,9 @@ def test_a_platform_that_is_not_there_is_one_finding(lab: Lab) -> None:
     assert found.is_blocking
 
 
-def altered(lab: Lab, *changes: tuple[str, Reply], **settings: object) -> tuple[Finding, ...]:
+def altered(
+    lab: Lab, *changes: tuple[str, Reply], **settings: object
+) -> tuple[PreflightFinding, ...]:
     """Preflight of the lab's function on the local cloud, with other answers where the path has the words."""
 
     def answer(asked: Asked) -> Reply:

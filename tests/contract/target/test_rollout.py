@@ -15,7 +15,7 @@ from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_LIVE_VERIFY,
     TAG_VERIFY,
-    Marks,
+    RolloutLabels,
     SecretRef,
     Snapshot,
     Variant,
@@ -130,13 +130,15 @@ def test_pinning_is_one_write_that_keeps_what_others_put_there(lab: Lab) -> None
     assert not before.traffic.is_pinned
     assert before.baseline == lab.candidate
     before_pin = last_call(lab.driver)
-    marks = Marks(rollout=ROLLOUT, baseline=lab.candidate, digest="a" * 64, config="c")
-    after = lab.target.pin(before, marks)
+    rollout_labels = RolloutLabels(
+        rollout=ROLLOUT, baseline=lab.candidate, digest="a" * 64, config="c"
+    )
+    after = lab.target.pin(before, rollout_labels)
     assert lab.writes(after=before_pin) == 1
     assert after.traffic == Traffic.of(
         {lab.candidate: 100}, {"blue": lab.baseline, TAG_CANDIDATE: lab.candidate}
     )
-    assert after.marks == marks._replace(digest="a" * 63)
+    assert after.rollout_labels == rollout_labels._replace(digest="a" * 63)
     assert dict(lab.read().labels)["team"] == "billing"
     [change] = [c for c in lab.driver.calls(after=before_pin) if c["method"] == "PATCH"]
     assert "updateMask=traffic,labels" in str(change["query"]).replace("%2C", ",")
@@ -157,16 +159,16 @@ def follow_latest_with_foreign_tag(lab: Lab) -> None:
 
 def test_traffic_follows_the_latest_again(lab: Lab) -> None:
     lab.promote()
-    marks = Marks(baseline=lab.candidate, digest="d", config="c")
+    rollout_labels = RolloutLabels(baseline=lab.candidate, digest="d", config="c")
     after = lab.target.shift_traffic(
         Traffic.of({LATEST: 100}, {TAG_LIVE_VERIFY: lab.verification}),
         expect=Traffic.of({lab.candidate: 100}),
-        marks=marks,
+        rollout_labels=rollout_labels,
     )
     assert after.traffic.shares == ((LATEST, 100),)
     assert after.serving.sole == lab.candidate
     assert dict(after.traffic.tags) == {TAG_LIVE_VERIFY: lab.verification}
-    assert after.marks == marks
+    assert after.rollout_labels == rollout_labels
 
 
 def test_an_update_keeps_labels_and_variables_of_the_platform(
@@ -193,7 +195,7 @@ def test_an_update_keeps_labels_and_variables_of_the_platform(
 def release_one(target: CloudFunctionsTarget) -> RevisionName:
     """One revision from source, without a verification revision."""
     source = target.upload(target.package())
-    operation = target.begin_release(Variant.CANDIDATE, source, Marks(rollout=ROLLOUT))
+    operation = target.begin_release(Variant.CANDIDATE, source, RolloutLabels(rollout=ROLLOUT))
     return target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
 
 
@@ -221,14 +223,14 @@ def test_secrets_reach_the_function_and_not_the_description(
 
 def test_a_twin_without_a_function_is_refused(new_target: NewTarget) -> None:
     with pytest.raises(TargetRefused, match="is gone"):
-        new_target().begin_release(Variant.CANDIDATE, None, Marks())
+        new_target().begin_release(Variant.CANDIDATE, None, RolloutLabels())
 
 
 def test_progress_names_the_stages(new_target: NewTarget) -> None:
     target = new_target()
     lines: list[str] = []
     source = target.upload(target.package())
-    operation = target.begin_release(Variant.VERIFICATION, source, Marks())
+    operation = target.begin_release(Variant.VERIFICATION, source, RolloutLabels())
     target.await_release(operation, progress=lines.append, budget_s=BUDGET_S)
     assert lines[-1] == "revision: done"
     assert "build: done" in lines
@@ -241,7 +243,7 @@ def test_another_process_finds_the_operation_and_waits_for_it(
     target = new_target()
     source = target.upload(target.package())
     driver.fault(method="POST", path="/functions$", operation={"kind": "slow", "slow_s": 1.0})
-    operation = target.begin_release(Variant.VERIFICATION, source, Marks())
+    operation = target.begin_release(Variant.VERIFICATION, source, RolloutLabels())
     other = new_target()
     assert other.find_operation() == operation
     revision = other.await_release(operation, progress=quietly, budget_s=BUDGET_S)

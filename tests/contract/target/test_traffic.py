@@ -9,7 +9,7 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_PREVIOUS, Marks
+from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_PREVIOUS, RolloutLabels
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from tests.contract.target.staged_function import ROLLOUT, Lab, last_call
 from tests.emulator.emulator_driver import latest, to
@@ -44,14 +44,18 @@ def test_what_is_so_already_is_not_written(lab: Lab) -> None:
 
 
 def test_marks_that_are_so_already_are_not_written(lab: Lab) -> None:
-    marks = Marks(rollout=ROLLOUT, baseline=lab.baseline)
-    lab.target.shift_traffic(lab.at_baseline, expect=lab.at_baseline, marks=marks)
+    rollout_labels = RolloutLabels(rollout=ROLLOUT, baseline=lab.baseline)
+    lab.target.shift_traffic(lab.at_baseline, expect=lab.at_baseline, rollout_labels=rollout_labels)
     before = last_call(lab.driver)
-    again = lab.target.shift_traffic(lab.at_baseline, expect=lab.at_baseline, marks=marks)
+    again = lab.target.shift_traffic(
+        lab.at_baseline, expect=lab.at_baseline, rollout_labels=rollout_labels
+    )
     assert lab.writes(after=before) == 0
-    assert again.marks == marks
-    cleared = lab.target.shift_traffic(lab.at_baseline, expect=lab.at_baseline, marks=Marks())
-    assert cleared.marks == Marks()
+    assert again.rollout_labels == rollout_labels
+    cleared = lab.target.shift_traffic(
+        lab.at_baseline, expect=lab.at_baseline, rollout_labels=RolloutLabels()
+    )
+    assert cleared.rollout_labels == RolloutLabels()
     assert dict(lab.read().labels) == {"team": "billing", "deploygate-rollout": ""}
 
 
@@ -236,7 +240,7 @@ def test_a_shift_that_stays_half_done_is_refused_with_the_reason(lab: Lab) -> No
 
 def test_a_revision_whose_image_is_gone_cannot_take_traffic(lab: Lab) -> None:
     lab.driver.traffic(lab.service, to(lab.candidate, 100))
-    lab.driver.local("POST", f"revisions/{lab.baseline}/misbehave", {"kill": True})
+    lab.driver.local("POST", f"revisions/{lab.baseline}/inject_fault", {"kill": True})
     lab.driver.fault(image_missing=lab.baseline)
     with pytest.raises(TargetRefused, match="cannot give traffic") as caught:
         lab.target.shift_traffic(lab.at_baseline, expect=lab.at_candidate)
@@ -259,8 +263,10 @@ def test_a_change_that_takes_its_time_is_waited_for(lab: Lab) -> None:
 
 def test_a_change_of_marks_alone_is_waited_for_too(lab: Lab) -> None:
     lab.driver.fault(**PATCH_SERVICE, operation={"kind": "slow", "slow_s": 0.5})
-    marks = Marks(rollout=ROLLOUT, baseline=lab.baseline)
-    after = lab.target.shift_traffic(lab.at_baseline, expect=lab.at_baseline, marks=marks)
+    rollout_labels = RolloutLabels(rollout=ROLLOUT, baseline=lab.baseline)
+    after = lab.target.shift_traffic(
+        lab.at_baseline, expect=lab.at_baseline, rollout_labels=rollout_labels
+    )
     assert after.is_settled
     assert not lab.read().reconciling
 
@@ -329,12 +335,12 @@ def test_a_header_that_names_something_else_does_not_say_who_answers(lab: Lab) -
 
 
 def test_a_server_error_is_no_answer(lab: Lab) -> None:
-    lab.driver.local("POST", f"revisions/{lab.baseline}/misbehave", {"error_ratio": 1})
+    lab.driver.local("POST", f"revisions/{lab.baseline}/inject_fault", {"error_ratio": 1})
     try:
         with pytest.raises(TargetUnavailable, match="answered 5"):
             lab.target.answering_revision(lab.read().uri)
     finally:
-        lab.driver.local("DELETE", f"revisions/{lab.baseline}/misbehave")
+        lab.driver.local("DELETE", f"revisions/{lab.baseline}/inject_fault")
 
 
 def test_nobody_at_the_address_is_no_answer(lab: Lab) -> None:

@@ -6,7 +6,7 @@ from pytest_deploygate.emulator.api.protobuf_json import ApiError
 from pytest_deploygate.emulator.services.sheets.a1_notation import Area, parse_area, split_range
 from pytest_deploygate.emulator.services.sheets.cell_values import cell_from_json
 from pytest_deploygate.emulator.services.sheets.grid import Grid, Row
-from pytest_deploygate.emulator.storage.state import State
+from pytest_deploygate.emulator.storage.state import EmulatorState
 
 _SEPARATOR = "\n"
 
@@ -14,7 +14,7 @@ _SEPARATOR = "\n"
 class SheetsStore:
     """Finds grids by spreadsheet and title, and writes through what changed in them."""
 
-    def __init__(self, state: State, *, create_tabs: bool) -> None:
+    def __init__(self, state: EmulatorState, *, create_tabs: bool) -> None:
         self._state = state
         self._create_tabs = create_tabs
         self._grids: dict[tuple[str, str], Grid] = {}
