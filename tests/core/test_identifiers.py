@@ -85,8 +85,8 @@ def test_error_can_be_told_by_its_representation() -> None:
 
 def test_exit_statuses_do_not_change() -> None:
     assert {s.name: int(s) for s in ExitStatus} == {
-        "PROMOTED": 0,
-        "NOT_PROMOTED": 1,
+        "OK": 0,
+        "FAILED": 1,
         "INTERRUPTED": 2,
         "USAGE": 4,
         "COULD_NOT_ACT": 10,
