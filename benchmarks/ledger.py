@@ -17,8 +17,8 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store import mapping, serialization
 from pytest_deploygate.store.sql import open_store
+from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.process_identity import this_process
-from pytest_deploygate.wiring import SystemClock
 from tests.plugin import plugin_project
 
 ROLLOUT_COUNT = 100_000

@@ -6,9 +6,7 @@ Heavy libraries are loaded here, when a target is really used, and never in a wo
 import contextlib
 import importlib
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,8 @@ from pytest_deploygate.core.identifiers import Secret
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
+from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.system.retry import Backoff, attempts
 
 if TYPE_CHECKING:
     from pytest_deploygate.config.environment import Environment
@@ -36,22 +36,6 @@ LOCAL, GOOGLE = "local", "google"
 GOOGLE_LAG_S = 240
 """Figures are sampled each minute and not visible for up to four more (Cloud Monitoring, "Latency of metric data")."""
 GOOGLE_SERVICES = {"sheets": "https://sheets.googleapis.com"}
-
-
-class SystemClock:
-    """The machine's own time."""
-
-    def now(self) -> datetime:
-        """Wall time."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
 
 
 def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> "Environment":
@@ -322,9 +306,8 @@ def is_stale(lease: Lease, store: Store, clock: Clock) -> bool:
     gone = is_gone(lease.actor)
     if gone is not None:
         return gone
-    deadline = clock.monotonic() + lease.ttl_s
-    while clock.monotonic() < deadline:
-        clock.sleep(min(1.0, lease.ttl_s / 10))
+    looks = Backoff(first_s=min(1.0, lease.ttl_s / 10), factor=1)
+    for _ in attempts(clock, looks, deadline=clock.monotonic() + lease.ttl_s):
         now = store.lease(lease.environment)
         if now is None or (now.token, now.beat) != (lease.token, lease.beat):
             return False
@@ -349,8 +332,7 @@ def recover(
 
     tell = progress or silent
     began = ports.clock.monotonic()
-    waits = False
-    while True:
+    for attempt in attempts(ports.clock, Backoff(first_s=0.1, factor=1.5, longest_s=0.5)):
         try:
             return recover_environment(
                 ports,
@@ -364,10 +346,9 @@ def recover(
             patience_s = max(wait_s, RECOVERY_WAIT_S) if is_recovering else wait_s
             if ports.clock.monotonic() - began >= patience_s:
                 raise
-            if not waits:
+            if attempt.number == 1:
                 tell("waiting", error.message)
-            waits = True
-            ports.clock.sleep(0.1 if is_recovering else 0.5)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def prepare_recovery(root: Path, environment: str, rollout_id: str) -> Callable[[], str]:

@@ -14,6 +14,7 @@ from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.ports import Clock, Store
+from pytest_deploygate.system.clock import SystemClock
 
 if TYPE_CHECKING:
     from pytest_deploygate.config.environment import Environment
@@ -28,7 +29,7 @@ class CliContext:
 
     def __init__(self, project: Path | None = None) -> None:
         self._project = project
-        self.clock: Clock = wiring.SystemClock()
+        self.clock: Clock = SystemClock()
 
     @cached_property
     def settings(self) -> Settings:

@@ -3,28 +3,14 @@
 import argparse
 import asyncio
 import json
-import logging
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.emulator.lifecycle import ERROR_FILE, LOG_FILE
-
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-
-class _JsonLines(logging.Formatter):
-    """One JSON object a line: the event and its facts."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        facts = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        at = datetime.fromtimestamp(record.created, UTC).isoformat()
-        line = {"at": at, "level": record.levelname, "event": record.getMessage()} | facts
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+from pytest_deploygate.system.json_log import log_to_stderr
 
 
 def main() -> int:
@@ -41,9 +27,7 @@ def main() -> int:
     home: Path = options.home.absolute()
     if options.detach and not _detach(home):
         return 0
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_to_stderr(Redactor(secrets_among(os.environ)))
     try:
         from pytest_deploygate.emulator.server import serve
 

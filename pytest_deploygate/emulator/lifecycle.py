@@ -5,23 +5,25 @@ they ask for. Two callers at once start one local cloud: a file lock in the home
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.system.file_lock import FileLockHeld, hold_lock
+from pytest_deploygate.system.process_identity import is_running, is_stopped
+from pytest_deploygate.system.retry import Backoff, attempts
 
 if TYPE_CHECKING:
     import requests
@@ -33,7 +35,8 @@ ERROR_FILE = "start-error.json"
 LOG_FILE = "local-cloud.log"
 _LOCK_FILE = "local-cloud.lock"
 _NEEDED = ("aiohttp", "functions_framework", "psutil")
-_POLL_S = 0.02
+_POLL = Backoff(first_s=0.02, factor=1)
+_CLOCK = SystemClock()
 _STOP_TIMEOUT_S = 30.0
 _HINT_OLD = "stop it with `deploygate local down`; its functions and sheets are kept"
 LOCK_TIMEOUT_S = 120.0
@@ -102,12 +105,14 @@ def ensure_running(
 def code_identity() -> str:
     """Digest of the code that the local cloud consists of, as it was when this process first asked.
 
-    The cloud asks when it starts. Of the package it runs this folder alone, so a change elsewhere needs no restart.
+    The cloud asks when it starts. Of the package it runs this folder, and ``system`` as this folder uses it, so a
+    change elsewhere needs no restart.
     """
     digest = hashlib.sha256()
     folder = Path(__file__).parent
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(b"%s\0%s\0" % (str(path.relative_to(folder)).encode(), path.read_bytes()))
+    for path in sorted((*folder.rglob("*.py"), *folder.with_name("system").glob("*.py"))):
+        name = str(path.relative_to(folder.parent))
+        digest.update(b"%s\0%s\0" % (name.encode(), path.read_bytes()))
     return digest.hexdigest()[:16]
 
 
@@ -144,15 +149,12 @@ def stop(home: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> bool:
         if found is None:
             return False
         os.kill(found.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while _is_alive(found.pid):
-            if time.monotonic() > deadline:
-                raise ConfigError(
-                    f"the local cloud (process {found.pid}) does not stop",
-                    hint=f"see {home / LOG_FILE}",
-                )
-            time.sleep(_POLL_S)
-    return True
+        for _ in attempts(_CLOCK, _POLL, deadline=_CLOCK.monotonic() + _STOP_TIMEOUT_S):
+            if not is_running(found.pid):
+                return True
+    raise ConfigError(
+        f"the local cloud (process {found.pid}) does not stop", hint=f"see {home / LOG_FILE}"
+    )
 
 
 def logs(home: Path, revision: str | None = None, tail: int = 100) -> str:
@@ -192,7 +194,7 @@ def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
         "--port",
         str(port),
     ]
-    deadline = time.monotonic() + timeout_s
+    deadline = _CLOCK.monotonic() + timeout_s
     try:
         done = subprocess.run(
             command,
@@ -212,15 +214,14 @@ def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
             f"the local cloud did not start: {done.stderr.strip()}", hint=f"see {home / LOG_FILE}"
         )
     pid = int(done.stdout)
-    while time.monotonic() < deadline:
-        is_alive = _is_alive(pid)  # asked first: what it wrote before it ended is then there
+    for _ in attempts(_CLOCK, _POLL, deadline=deadline):
+        is_alive = is_running(pid)  # asked first: what it wrote before it ended is then there
         if (home / ERROR_FILE).exists():
             _raise_start_error(home)
         if (home / RUN_FILE).exists() and (found := find(home)) is not None:
             return found
         if not is_alive:
             break
-        time.sleep(_POLL_S)
     raise ConfigError(
         f"the local cloud was not ready within {timeout_s:g} s, or died",
         hint=f"see {home / LOG_FILE}: {logs(home, tail=3)}",
@@ -241,41 +242,27 @@ def _locked(home: Path, timeout_s: float) -> Iterator[None]:
     Raises:
         ConfigError: the home cannot be written, or another process does not give the lock back in time.
     """
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (home / _LOCK_FILE).open("a+")  # what the holder wrote is left alone
-    except OSError as error:
-        raise ConfigError(
-            f"{home} cannot be written: {error}", hint="choose another home for the local cloud"
-        ) from error
-    with file:
-        deadline = time.monotonic() + timeout_s
-        while not _is_ours(file):
-            if time.monotonic() > deadline:
-                raise _held(home / _LOCK_FILE, timeout_s)
-            time.sleep(_POLL_S)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    path = home / _LOCK_FILE
+    waits = attempts(_CLOCK, _POLL, deadline=_CLOCK.monotonic() + timeout_s)
+    with contextlib.ExitStack() as stack:
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(hold_lock(path, waits))
+        except FileLockHeld as error:
+            raise _held(path, error.holder, timeout_s) from error
+        except OSError as error:
+            raise ConfigError(
+                f"{home} cannot be written: {error}", hint="choose another home for the local cloud"
+            ) from error
         yield
 
 
-def _is_ours(file: TextIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _held(path: Path, timeout_s: float) -> ConfigError:
+def _held(path: Path, holder: int | None, timeout_s: float) -> ConfigError:
     """The error that says who holds the lock, as far as it wrote that down."""
-    said = path.read_text(encoding="utf-8")
     who, look = "another process", f"fuser {path}"
-    if said.isdecimal():
-        is_stopped = _state(int(said)) in {"T", "t"}
-        who = f"process {said}{', which is stopped,' if is_stopped else ''}"
-        look = f"ps -f -p {said}"
+    if holder is not None:
+        who = f"process {holder}{', which is stopped,' if is_stopped(holder) else ''}"
+        look = f"ps -f -p {holder}"
     return ConfigError(
         f"{who} starts or stops the local cloud under {path.parent}, and has not ended that for {timeout_s:g} s",
         hint=f"look at it: {look}; let it go on (kill -CONT) or end it, then try again",
@@ -292,20 +279,3 @@ def _get(url: str) -> "requests.Response":
 
 def _is_same(one: Path, other: Path) -> bool:
     return one == other or one.resolve() == other.resolve()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie that nobody reaps, as in a container without an init, is dead for us.
-    return _state(pid) != "Z"
-
-
-def _state(pid: int) -> str:
-    """The letter of proc(5) for how a process is; empty where there is no /proc, or no such process."""
-    with contextlib.suppress(OSError, IndexError):
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-        return text.rpartition(")")[2].split()[0]
-    return ""

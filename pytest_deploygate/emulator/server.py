@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from pytest_deploygate.emulator.services.sheets import values_api
 from pytest_deploygate.emulator.services.sheets.spreadsheets import SheetsStore
 from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
 from pytest_deploygate.emulator.storage.state import STATE_FILE
+from pytest_deploygate.system.file_lock import FileLockHeld, hold_lock
 
 logger = logging.getLogger(__name__)
 
@@ -99,20 +99,14 @@ def _sole(home: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process holds it.
     """
-    with (home / "serving.lock").open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip()
-            raise ConfigError(
-                f"process {holder} serves {home} and does not answer",
-                hint=f"end it with `kill -9 {holder}`",
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    try:
+        with hold_lock(home / "serving.lock"):
+            yield
+    except FileLockHeld as error:
+        raise ConfigError(
+            f"process {error.holder} serves {home} and does not answer",
+            hint=f"end it with `kill -9 {error.holder}`",
+        ) from error
 
 
 async def _stop_without(path: Path, stopped: asyncio.Event) -> None:

@@ -25,6 +25,7 @@ from pytest_deploygate.engine.deploy_operations import wait_for_running_operatio
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.redeploy import redeploy
 from pytest_deploygate.engine.traffic_verification import wait_until_serving
+from pytest_deploygate.system.retry import Backoff, attempts
 
 logger = logging.getLogger(__name__)
 
@@ -67,25 +68,25 @@ def _until(
     deadline: float, rollout: JournaledRollout, attempt: Callable[[], None]
 ) -> TargetError | None:
     """Repeat ``attempt`` while it fails in a way that time may mend; the error that ended it, or None."""
-    clock, pause = rollout.ports.clock, rollout.ports.settings.pause_s
-    while True:
+    clock, failure = rollout.ports.clock, None
+    backoff = Backoff(first_s=rollout.ports.settings.pause_s, longest_s=15.0)
+    for tried in attempts(clock, backoff, deadline=deadline):
         try:
             attempt()
         except (Drifted, TargetRefused) as error:
             return error
         except (TargetUnavailable, OutcomeUnknown) as error:
-            if clock.monotonic() + pause >= deadline:
-                return error
-            logger.warning(
-                "rollback.retry",
-                extra={"correlation_id": rollout.record.rollout_id, "reason": error.message},
-            )
-            left = deadline - clock.monotonic()
-            rollout.progress("retrying", f"{error.message}; gives up in {left:.0f} s")
-            clock.sleep(pause)
-            pause = min(pause * 2, 15.0)
+            failure = error
+            if not tried.is_last:
+                logger.warning(
+                    "rollback.retry",
+                    extra={"correlation_id": rollout.record.rollout_id, "reason": error.message},
+                )
+                left = deadline - clock.monotonic()
+                rollout.progress("retrying", f"{error.message}; gives up in {left:.0f} s")
         else:
             return None
+    return failure
 
 
 def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""Asking a URL who answers, until it is the right revision: what the platform shows is not yet what it does."""
+"""Polls a URL until the expected revision responds: the platform reports traffic before it applies it."""
 
 import math
 from collections.abc import Callable
@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pytest_deploygate.core.errors import OutcomeUnknown, TargetUnavailable
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.system.retry import Backoff, attempts
 
 CONFIRM_BUDGET_S = 30.0
 """How long a URL may go on answering from another revision after the platform shows the new traffic."""
+_BACKOFF = Backoff(first_s=0.05, longest_s=1.0)
 
 
 def wait_until_serving(
@@ -25,7 +27,7 @@ def wait_until_serving(
     """
     target = rollout.ports.target
     url = target.snapshot().url
-    _ask(rollout, revision, lambda: target.answering_revision(url), "the public URL", deadline)
+    _poll(rollout, revision, lambda: target.answering_revision(url), "the public URL", deadline)
     count = rollout.ports.settings.confirmations
     rollout.progress("confirmed", f"{count} answers in a row from {revision}")
 
@@ -48,10 +50,10 @@ def wait_until_tag_answers(
         except TargetUnavailable:
             return None
 
-    _ask(rollout, revision, answering, f"the URL of the tag {tag}")
+    _poll(rollout, revision, answering, f"the URL of the tag {tag}")
 
 
-def _ask(
+def _poll(
     rollout: JournaledRollout,
     revision: RevisionName,
     answering: Callable[[], RevisionName | None],
@@ -60,20 +62,16 @@ def _ask(
 ) -> None:
     ports = rollout.ports
     deadline = min(deadline, ports.clock.monotonic() + CONFIRM_BUDGET_S)
-    in_a_row, pause = 0, 0.05
-    while in_a_row < ports.settings.confirmations:
-        problem: TargetUnavailable | None = None
+    problem: TargetUnavailable | OutcomeUnknown = OutcomeUnknown(f"{what} was not asked")
+    for _ in attempts(ports.clock, _BACKOFF, deadline=deadline):
         try:
-            answered = answering()
+            # one answer in between from elsewhere, and counting begins again
+            answers = (answering() for _ in range(ports.settings.confirmations))
+            other = next((a for a in answers if a not in (revision, None)), None)
         except TargetUnavailable as error:
-            problem, answered = error, None
-        if problem is None and answered in (revision, None):
-            in_a_row += 1
+            problem = error
             continue
-        in_a_row = 0
-        if ports.clock.monotonic() >= deadline:
-            raise problem or OutcomeUnknown(
-                f"{what} still answers from {answered}, not from {revision}"
-            )
-        ports.clock.sleep(pause)
-        pause = min(pause * 2, 1.0)
+        if other is None:
+            return
+        problem = OutcomeUnknown(f"{what} still answers from {other}, not from {revision}")
+    raise problem

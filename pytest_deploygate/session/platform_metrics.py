@@ -14,13 +14,14 @@ from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
 from pytest_deploygate.ports import Clock, Metrics
 from pytest_deploygate.session.context import SessionContext
+from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.wiring import open_metrics
 
 _OF_ONE_BUILD: Final = frozenset({"memory_usage_mb", "memory_kills"})
 """What the verification revision shows of what serves: both have one build, and only it works on documents."""
 _SAMPLED_EACH_S: Final = 60
 """Figures are taken once a minute, so they may be so much later than the lag says."""
-_PAUSE_S: Final = 15.0
+_POLL: Final = Backoff(first_s=15.0, factor=1)
 
 
 class PlatformMetricsCollector:
@@ -38,19 +39,17 @@ class PlatformMetricsCollector:
             return
         limit_s = metrics.lag_s + _SAMPLED_EACH_S if metrics.lag_s else 0
         deadline = self._clock.monotonic() + limit_s
-        has_said = False
-        while True:
+        measured: list[Measurement] = []
+        problems: list[str] = []
+        for attempt in attempts(self._clock, _POLL, deadline=deadline):
             measured, problems = self._ask(metrics, phase, deployment)
             context.recorder.set_measurements(phase, measured)
             missing = self._needed(phase) - {m.name for m in measured}
-            is_over = self._clock.monotonic() >= deadline
-            if not missing or problems or is_over or not self._lacks_figures_alone(phase):
+            if not missing or problems or not self._lacks_figures_alone(phase):
                 break
-            if not has_said:
+            if attempt.number == 1 and not attempt.is_last:
                 names = ", ".join(sorted(missing))
                 context.terminal.step("statistics", f"waiting for {names}, at most {limit_s} s")
-            has_said = True
-            self._clock.sleep(_PAUSE_S)
         self._tell(phase, measured, problems)
 
     def _ask(

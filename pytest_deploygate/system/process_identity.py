@@ -4,6 +4,7 @@ A pid alone says little: it is used again after the process, after a reboot and 
 ``boot_id`` names the boot of the kernel, the pid namespace and the start time of the process.
 """
 
+import contextlib
 import getpass
 import os
 import socket
@@ -22,6 +23,8 @@ PS_S = 5.0
 """How long it may take: a machine on which it hangs must not hang whoever asks for a lease."""
 _DEAD = frozenset("ZXx")
 """States of a process that no longer runs: zombie, dead (proc(5), /proc/pid/stat field 3)."""
+_STOPPED = frozenset("Tt")
+"""States of a process that a signal or a debugger stopped."""
 
 
 def this_process() -> Actor:
@@ -85,14 +88,38 @@ def start_time(pid: int) -> str | None:
         OSError: it cannot be told.
     """
     try:
-        text = (PROC / str(pid) / "stat").read_text()
+        fields = _stat_fields(pid)
     except FileNotFoundError:
         return None if (PROC / "self/stat").exists() else _start_time_by_ps(pid)
     except ProcessLookupError:
         return None
-    # The name of the program, in brackets, may itself hold spaces and brackets.
-    fields = text.rpartition(")")[2].split()
     return None if fields[0] in _DEAD else fields[19]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has this ``pid`` now; a zombie that nobody reaps, as in a container without an init, is none.
+
+    Which process that is, only its start time tells: :func:`start_time`.
+    """
+    try:
+        return start_time(pid) is not None or _is_hidden(pid)
+    except OSError:
+        return True  # it cannot be told, and who waits for its end has a limit of its own
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether the process ``pid`` was stopped by a signal (SIGSTOP, Ctrl-Z); False where that cannot be told."""
+    with contextlib.suppress(OSError):
+        return _stat_fields(pid)[0] in _STOPPED
+    return False
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """What ``/proc/pid/stat`` says from its third field on: the state, and what follows."""
+    text = (PROC / str(pid) / "stat").read_text()
+    return text.rpartition(")")[
+        2
+    ].split()  # the program's name, in brackets, may hold spaces and brackets
 
 
 def _start_time_by_ps(pid: int) -> str | None:

@@ -10,15 +10,16 @@ from typing import Final, TypeVar
 
 from pytest_deploygate.core.errors import DeployGateError, TargetUnavailable
 from pytest_deploygate.ports import Clock
+from pytest_deploygate.system.retry import Attempt, Backoff, attempts
 from pytest_deploygate.targets import api_errors
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ATTEMPTS: Final = 4
-_PAUSE_S: Final = 0.2
-_QUOTA_PAUSE_S: Final = 5.0
-"""First pause after 429 without Retry-After: quotas are counted by the minute."""
+_BACKOFF: Final = Backoff(first_s=0.2)
+_QUOTA_BACKOFF: Final = Backoff(first_s=5.0)
+"""Pauses after 429 without Retry-After: quotas are counted by the minute."""
 _QUOTA: Final = 429
 _LONGEST_PAUSE_S: Final = 20.0
 
@@ -47,16 +48,16 @@ class ApiCaller:
         return self._attempt(doing, call, is_write=True)
 
     def _attempt(self, doing: str, call: Callable[[], T], *, is_write: bool) -> T:
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in attempts(self.clock, _BACKOFF, most=ATTEMPTS):
             begun = self.clock.monotonic()
             try:
                 result = call()
             except api_errors.RAISED as error:
                 known = api_errors.translate(error, doing=doing, is_write=is_write)
                 self._log(doing, begun, type(known).__name__)
-                if attempt == ATTEMPTS or not _may_repeat(known):
+                if attempt.is_last or not _may_repeat(known):
                     raise known from (None if known is error else error)
-                self.clock.sleep(min(_pause_s(error, attempt), _LONGEST_PAUSE_S))
+                attempt.pause_s = min(_pause_s(error, attempt), _LONGEST_PAUSE_S)
             else:
                 self._log(doing, begun, "ok")
                 return result
@@ -69,14 +70,14 @@ class ApiCaller:
         )
 
 
-def _pause_s(error: Exception, attempt: int) -> float:
+def _pause_s(error: Exception, attempt: Attempt) -> float:
     """As long as the platform says, else twice as long each time."""
     answer = api_errors.error_answer_of(error)
     if answer is not None and answer.retry_after_s is not None:
         return answer.retry_after_s
-    is_quota = answer is not None and answer.http == _QUOTA
-    first = _QUOTA_PAUSE_S if is_quota else _PAUSE_S
-    return first * 2.0 ** (attempt - 1)
+    if answer is not None and answer.http == _QUOTA:
+        return _QUOTA_BACKOFF.pause_s(attempt.number)
+    return attempt.pause_s
 
 
 def _may_repeat(known: DeployGateError) -> bool:

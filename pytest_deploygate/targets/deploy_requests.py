@@ -9,6 +9,7 @@ from google.cloud import functions_v2
 from pytest_deploygate.core.errors import OutcomeUnknown, TargetError
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
 from pytest_deploygate.ports import Clock
+from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.api_errors import Conflict
 from pytest_deploygate.targets.functions_api import CloudFunctions
@@ -100,9 +101,7 @@ def adopt(
     Ours is the one that was not ``known`` before and asks for the same labels (those of a release
     carry the rollout's id) and variables.
     """
-    for attempt in range(_ADOPT_ATTEMPTS):
-        if attempt:
-            clock.sleep(0.5)
+    for _ in attempts(clock, Backoff(first_s=0.5, factor=1), most=_ADOPT_ATTEMPTS):
         try:
             found = functions.operations()
         except TargetError as error:

@@ -20,11 +20,11 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.ports import Clock
+from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets.functions_api import CloudFunctions, metadata_of
 from pytest_deploygate.targets.url_redaction import redact
 
-_FIRST_PAUSE_S: Final = 0.05
-_LONGEST_PAUSE_S: Final = 1.0
+_BACKOFF: Final = Backoff(first_s=0.05, factor=1.5, longest_s=1.0)
 _Name = functions_v2.Stage.Name
 _State = functions_v2.Stage.State
 _WORDS: Final = {
@@ -60,32 +60,24 @@ def wait(
         BuildFailed, StartFailed, TargetRefused: it ended in an error.
         OutcomeUnknown: it has not ended within ``budget_s``, or cannot be read any more.
     """
-    deadline = clock.monotonic() + budget_s
-    pause, said = _FIRST_PAUSE_S, set[str]()
-    problem = ""
-    while True:
-        found: operations_pb2.Operation | None = None
+    said, problem = set[str](), ""
+    for _ in attempts(clock, _BACKOFF, deadline=clock.monotonic() + budget_s):
         try:
             found = functions.operation(operation)
         except TargetUnavailable as error:
-            problem = f"; the last question was not answered: {error.message}"
-        if found is not None:
-            problem = ""
-            metadata = metadata_of(found)
-            for line in _lines(metadata):
-                if line not in said:
-                    said.add(line)
-                    progress(line)
-            if found.done:
-                return _ended(found, metadata)
-        if clock.monotonic() >= deadline:
-            raise OutcomeUnknown(
-                f"the deployment has not ended after {max(budget_s, 0):g} s{problem}; "
-                "it goes on at the platform",
-                hint="Traffic stays where it is. When it has ended: deploygate recover",
-            )
-        clock.sleep(max(0.0, min(pause, deadline - clock.monotonic())))
-        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+            problem = f" (last status request failed: {error.message})"
+            continue
+        problem, metadata = "", metadata_of(found)
+        for line in _lines(metadata):
+            if line not in said:
+                said.add(line)
+                progress(line)
+        if found.done:
+            return _ended(found, metadata)
+    raise OutcomeUnknown(
+        f"deployment still running after {max(budget_s, 0):g} s{problem}",
+        hint="traffic stays where it is; when it has ended, run: deploygate recover",
+    )
 
 
 def _lines(metadata: functions_v2.OperationMetadata) -> list[str]:

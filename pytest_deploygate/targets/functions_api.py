@@ -21,6 +21,7 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.clients import LOOPBACK, Clients
 from pytest_deploygate.targets.url_redaction import strip_query
@@ -111,12 +112,10 @@ class CloudFunctions:
 
     def _put(self, url: str, path: Path) -> None:
         """Send the archive; repeated on 403 too, since permissions spread slowly (as gcloud does)."""
-        pause, problem = 0.5, ""
-        for attempt in range(_UPLOAD_ATTEMPTS):
-            if attempt:
+        problem = ""
+        for attempt in attempts(self._caller.clock, Backoff(first_s=0.5), most=_UPLOAD_ATTEMPTS):
+            if attempt.number > 1:
                 logger.warning("target.upload_repeated", extra={"reason": problem})
-                self._caller.clock.sleep(pause)
-                pause *= 2
             problem = self._put_once(url, path)
             if not problem:
                 return

@@ -22,6 +22,7 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import Conflict
@@ -33,6 +34,8 @@ INVOKER: Final = "roles/run.invoker"
 EVERYONE: Final = "allUsers"
 _ATTEMPTS: Final = 5
 _SETTLE_S: Final = 90.0
+_WRITE_BACKOFF: Final = Backoff(first_s=0.2)
+_POLL: Final = Backoff(first_s=0.05, factor=1.5, longest_s=1.0)
 _POLICY_VERSION: Final = 3
 """Reads and keeps conditional bindings; a lower version would drop their conditions."""
 
@@ -124,9 +127,8 @@ class RunServices:
         """
         failed: TargetError | None = None
         service = self.require(name)
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                self._caller.clock.sleep(0.1 * 2**attempt)
+        for attempt in attempts(self._caller.clock, _WRITE_BACKOFF, most=_ATTEMPTS):
+            if attempt.number > 1:
                 service = self._reread(name)
             wanted = converters.wanted_plan(to, converters.plan_of(service))
             labels = (
@@ -181,33 +183,28 @@ class RunServices:
     def _await_carried_out(self, service: run_v2.Service, wanted: Traffic) -> run_v2.Service:
         """Poll until the platform shows ``wanted``: what it was told is not yet what it does."""
         clock = self._caller.clock
-        deadline = clock.monotonic() + _SETTLE_S
-        pause = 0.05
-        while not converters.is_carried_out(service):
-            if converters.plan_of(service) != wanted:
-                break
+        for attempt in attempts(clock, _POLL, deadline=clock.monotonic() + _SETTLE_S):
+            if attempt.number > 1:
+                service = self._reread(service.name)
+            plan = converters.plan_of(service)
+            if plan != wanted:
+                raise Drifted(
+                    f"somebody else changed the traffic of {service.name} just now: {plan}",
+                    found=str(plan),
+                    hint="nothing more was changed; find out who deploys it at the same time",
+                )
+            if converters.is_carried_out(service):
+                return service
             if reason := _failure_of(service):
                 raise NotCarriedOut(
                     f"the platform cannot give traffic to {wanted}: {reason}",
                     hint="Look at the revisions named there: are they ready, is their image there?",
                 )
-            if clock.monotonic() >= deadline:
-                raise OutcomeUnknown(
-                    f"traffic was given to {wanted}, but {service.name} does not show it after "
-                    f"{_SETTLE_S:g} s",
-                    hint="Look at the service; then: deploygate recover",
-                )
-            clock.sleep(pause)
-            pause = min(pause * 1.5, 1.0)
-            service = self._reread(service.name)
-        plan = converters.plan_of(service)
-        if plan != wanted:
-            raise Drifted(
-                f"somebody else changed the traffic of {service.name} just now: {plan}",
-                found=str(plan),
-                hint="Nothing more was changed. Find out who deploys it at the same time.",
-            )
-        return service
+        raise OutcomeUnknown(
+            f"traffic was given to {wanted}, but {service.name} does not show it after "
+            f"{_SETTLE_S:g} s",
+            hint="look at the service, then run: deploygate recover",
+        )
 
     # -- access ----------------------------------------------------------------------------------
 
@@ -226,7 +223,7 @@ class RunServices:
             TargetRefused: also when the organisation forbids public services.
         """
         failed: TargetError | None = None
-        for _ in range(_ATTEMPTS):
+        for _ in attempts(self._caller.clock, _WRITE_BACKOFF, most=_ATTEMPTS):
             try:
                 policy = self._policy(name)
             except TargetUnavailable as error:

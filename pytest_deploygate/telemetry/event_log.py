@@ -5,19 +5,15 @@ noted and passed over.
 """
 
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
-
-if TYPE_CHECKING:
-    pass
+from pytest_deploygate.system.json_log import JsonLines
 from pytest_deploygate.telemetry.metrics import validation_score
 
 logger = logging.getLogger(__name__)
@@ -32,38 +28,6 @@ ROLLBACK_FAILED: Final = "rollback.failed"
 REVISION_ADOPTED: Final = "revision.adopted"
 
 _PACKAGE: Final = "pytest_deploygate"
-_USUAL: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line: ``at``, ``level``, ``event``, ``correlation_id`` first, then the event's facts."""
-
-    def __init__(self, clean: Callable[[str], str] = str) -> None:
-        super().__init__()
-        self._clean = clean
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
-        facts = {k: v for k, v in vars(record).items() if k not in _USUAL}
-        line: dict[str, object] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "event": record.getMessage(),
-            "correlation_id": facts.pop("correlation_id", ""),
-            "logger": record.name,
-            "pid": record.process,
-        }
-        line |= {k: v for k, v in facts.items() if k not in line}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(
-            {key: self._cleaned(value) for key, value in line.items()}, ensure_ascii=False
-        )
-
-    def _cleaned(self, value: object) -> object:
-        if value is None or isinstance(value, (bool, int, float)):
-            return value
-        return self._clean(str(value))
 
 
 class LogFile(logging.Handler):

@@ -9,16 +9,13 @@ the rollout was ended.
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +26,10 @@ from pytest_deploygate.core.errors import (
     StoreError,
     TargetUnavailable,
 )
+from pytest_deploygate.core.redaction import Redactor, secrets_among
+from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.system.json_log import log_to_stderr
+from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.watchdog import registry
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ Named, not imported, because it stands above this module."""
 LOG = "watchdog.log"
 RETRY_FOR_S = 300.0
 """How long a recovery that the target or the store did not let through is repeated; the budget of a rollback."""
+_RETRY = Backoff(first_s=0.5, longest_s=15.0)
 POLL_MS = 200
 """How often the parent is looked at where there is no pidfd."""
 STAND_DOWN = b"stand down\n"
@@ -125,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Handled, not ignored: children, such as the local cloud, would go on ignoring what we ignore.
         signal.signal(number, lambda *_: None)
     options = _parser().parse_args(arguments)
-    _log_as_json_lines()
+    log_to_stderr(Redactor(secrets_among(os.environ)))
     facts = {"correlation_id": options.rollout, "environment": options.environment}
 
     def prepare() -> Recovery:
@@ -194,18 +196,14 @@ def _has_died(parent: int, pidfd: int | None) -> bool:
 def _recover(
     recovery: Recovery | None, prepare: Callable[[], Recovery], facts: dict[str, str]
 ) -> int:
-    deadline = time.monotonic() + RETRY_FOR_S
-    pause = 0.5
-    while True:
+    clock = SystemClock()
+    for _ in attempts(clock, _RETRY, deadline=clock.monotonic() + RETRY_FOR_S):
         try:
             sentence = (recovery or prepare())()
         except (StoreError, TargetUnavailable, OutcomeUnknown) as error:
-            if time.monotonic() + pause > deadline:
-                logger.exception("watchdog.gave_up", extra=facts)
-                return 1
             logger.warning("watchdog.retry", extra={**facts, "reason": error.message})
         except DeployGateError as error:
-            # Among them LeaseHeld: a living process has begun to settle this.
+            # Among them LeaseHeld: a living process has begun to recover this.
             logger.error("watchdog.not_recovered", extra={**facts, "reason": str(error)})  # noqa: TRY400 # told, not a bug
             return 1
         except Exception:
@@ -215,8 +213,8 @@ def _recover(
             logger.info("watchdog.recovered", extra={**facts, "result": sentence})
             return 0
         recovery = None  # what was prepared may be spent
-        time.sleep(pause)
-        pause = min(pause * 2, 15.0)
+    logger.error("watchdog.gave_up", extra=facts)
+    return 1
 
 
 def _attempt(prepare: Callable[[], Recovery], facts: dict[str, str]) -> Recovery | None:
@@ -226,30 +224,6 @@ def _attempt(prepare: Callable[[], Recovery], facts: dict[str, str]) -> Recovery
     except Exception:  # whatever it is, going on to watch is better than ending
         logger.warning("watchdog.prepare_failed", extra=facts, exc_info=True)
         return None
-
-
-class _JsonLines(logging.Formatter):
-    """One JSON object a line, of what an event carries."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        usual = logging.makeLogRecord({}).__dict__
-        facts = {k: str(v) for k, v in record.__dict__.items() if k not in usual}
-        line = {
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "event": record.getMessage(),
-            "pid": os.getpid(),
-            **facts,
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def _log_as_json_lines() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """What watchdogs that live say of themselves, in files of the state directory that each holds locked."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
+
+from pytest_deploygate.system.file_lock import try_lock
 
 FOLDER = "watchdogs"
 """Where in the state directory each watchdog keeps a note, locked while it lives."""
@@ -28,12 +29,10 @@ def find(state_dir: Path) -> tuple[WatchdogEntry, ...]:
     notes: list[WatchdogEntry] = []
     for path in sorted((state_dir / FOLDER).glob("*.json")):
         with contextlib.suppress(FileNotFoundError), path.open("r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                notes.append(WatchdogEntry(**json.load(file)))
-            else:
+            if try_lock(file):
                 path.unlink(missing_ok=True)  # what wrote it was killed
+            else:
+                notes.append(WatchdogEntry(**json.load(file)))
     return tuple(notes)
 
 
@@ -56,7 +55,7 @@ def register(state_dir: Path, watched: int, environment: str, rollout_id: str) -
     path.parent.mkdir(mode=0o700, exist_ok=True)
     draft = path.with_suffix(".draft")
     with draft.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try_lock(file)  # ours alone: the name holds our process id
         json.dump(note._asdict(), file)
         file.flush()
         draft.rename(path)

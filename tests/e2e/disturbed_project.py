@@ -13,8 +13,8 @@ import requests
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.emulator.lifecycle import find
 from pytest_deploygate.store.sql import SqlStore, open_store
+from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.wiring import STATE_VARIABLE as RECORD_VARIABLE
-from pytest_deploygate.wiring import SystemClock
 from tests.e2e import killing_store
 from tests.e2e.checkout import REPOSITORY, Project, read_report, until
 from tests.e2e.greeting_project import SERVICE

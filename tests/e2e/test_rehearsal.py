@@ -11,7 +11,7 @@ import requests
 from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.store.sql import open_store
-from pytest_deploygate.wiring import SystemClock
+from pytest_deploygate.system.clock import SystemClock
 from tests.e2e.checkout import Project, Run
 from tests.e2e.greeting_project import small_project
 

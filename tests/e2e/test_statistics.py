@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from pytest_deploygate.store.sql import open_store
-from pytest_deploygate.wiring import SystemClock
+from pytest_deploygate.system.clock import SystemClock
 from tests.contract.target.keys import service_account
 from tests.e2e.checkout import Project, Run
 from tests.e2e.greeting_project import small_project

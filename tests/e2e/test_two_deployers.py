@@ -12,7 +12,8 @@ from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store.sql import open_store
-from pytest_deploygate.wiring import STATE_VARIABLE, SystemClock, is_stale
+from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.wiring import STATE_VARIABLE, is_stale
 from tests.e2e.checkout import until
 from tests.e2e.disturbed_project import LOCAL, Stage
 from tests.fakes import FakeClock

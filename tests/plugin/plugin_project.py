@@ -15,7 +15,7 @@ from junitparser import JUnitXml, Properties, TestCase
 from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.store.sql import open_store
-from pytest_deploygate.wiring import SystemClock
+from pytest_deploygate.system.clock import SystemClock
 from tests.fakes.target_on_disk import peek, place
 from tests.forked_sessions import Session
 

@@ -15,6 +15,8 @@ from pytest_deploygate.system import process_identity
 from pytest_deploygate.system.process_identity import (
     CI_VARIABLES,
     is_gone,
+    is_running,
+    is_stopped,
     machine,
     start_time,
     this_process,
@@ -180,3 +182,33 @@ def test_user_without_a_name_is_named_by_number(monkeypatch: pytest.MonkeyPatch)
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.strip()
     assert said == ("54321" if os.getuid() == 0 else this_process().user)
+
+
+def test_process_runs_until_it_is_dead_even_where_nobody_reaps_it(
+    child: subprocess.Popen[bytes],
+) -> None:
+    assert is_running(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and still a zombie
+    assert not is_running(child.pid)
+    child.wait()
+    assert not is_running(child.pid)
+
+
+def test_process_of_which_nothing_can_be_told_is_taken_to_run(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process_identity, "PROC", tmp_path)
+    monkeypatch.setattr(process_identity, "PS", str(tmp_path / "missing"))
+    assert is_running(child.pid)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_process_that_a_signal_stopped_is_known(child: subprocess.Popen[bytes]) -> None:
+    assert not is_stopped(child.pid)
+    child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    assert is_stopped(child.pid)
+    child.kill()
+    child.wait()
+    assert not is_stopped(child.pid)

@@ -7,7 +7,6 @@ the same cache leaves half of one behind.
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,8 @@ from typing import NoReturn
 
 from pytest_deploygate.emulator.runtime.interpreters import find_interpreter
 from pytest_deploygate.emulator.runtime.source_unpacking import BadArchive, content_digest, unpack
+from pytest_deploygate.system.file_lock import open_lock, try_lock
+from pytest_deploygate.system.retry import Backoff, async_attempts
 
 BUILD_TIMEOUT_S = 600.0
 _MARKER = "deploygate-complete"
@@ -165,13 +166,10 @@ def _environment_key(requirements: str, source: Path, python: str, version: str)
 @contextlib.asynccontextmanager
 async def _file_lock(path: Path) -> AsyncIterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with open_lock(path) as file:
+        async for _ in async_attempts(Backoff(first_s=0.1, factor=1)):
+            if try_lock(file):
                 break
-            except BlockingIOError:
-                await asyncio.sleep(0.1)
         yield
 
 

@@ -57,11 +57,3 @@ def _bytes_of(process: psutil.Process) -> int:
     except psutil.AccessDenied:
         proportional = 0
     return int(proportional) or process.memory_info().rss
-
-
-def created_at(pid: int) -> float:
-    """When the process ``pid`` was created, as the system counts; 0 if there is none."""
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return 0.0

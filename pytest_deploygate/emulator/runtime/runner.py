@@ -19,14 +19,17 @@ from pathlib import Path
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.upstream import Upstream
 from pytest_deploygate.emulator.runtime.builder import Build, tail
-from pytest_deploygate.emulator.runtime.process_memory import MemoryMeter, created_at, listens
+from pytest_deploygate.emulator.runtime.process_memory import MemoryMeter, listens
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.storage.state import EmulatorState
+from pytest_deploygate.system.process_identity import start_time
+from pytest_deploygate.system.retry import Backoff, async_attempts
 
 logger = logging.getLogger(__name__)
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
-_POLL_S = 0.25
+_POLL = Backoff(first_s=0.02, factor=1)
+_SWEEP_S = 0.25
 _RECENT_S = 2.0
 _GRACE_S = 5.0
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -121,8 +124,8 @@ class Runner:
         """End function processes of a local cloud that was killed."""
         for name in self._state.instances.names():
             found = self._state.instances[name]
-            pid, created = int(str(found["pid"])), float(str(found["created"]))
-            if created and created_at(pid) == created:
+            pid, created = int(str(found["pid"])), str(found["created"])
+            if created and start_time(pid) == created:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
             self._state.instances.delete(name)
@@ -201,7 +204,7 @@ class Runner:
             )  # fmt: skip
         instance = Instance(revision, spec, process, port)
         self._state.instances.put(
-            revision, {"pid": process.pid, "created": created_at(process.pid)}
+            revision, {"pid": process.pid, "created": start_time(process.pid) or ""}
         )
         try:
             await self._until_listening(instance)
@@ -218,20 +221,15 @@ class Runner:
         return instance
 
     async def _until_listening(self, instance: Instance) -> None:
-        deadline = time.monotonic() + self._settings.start_timeout_s
-        while instance.process.returncode is None:
-            try:
+        async for _ in async_attempts(_POLL, timeout_s=self._settings.start_timeout_s):
+            if instance.process.returncode is not None:
+                break
+            with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", instance.port)
-            except OSError:
-                if time.monotonic() > deadline:
-                    break
-                await asyncio.sleep(0.02)
-            else:
                 writer.close()
                 if not await asyncio.to_thread(listens, instance.process.pid, instance.port):
                     raise _PortTaken
                 return
-        await asyncio.sleep(0)
         raise StartError(tail(instance.spec.log) or "the container did not listen in time")
 
     async def _watch(self, instance: Instance) -> None:
@@ -254,13 +252,10 @@ class Runner:
 
     async def _stop(self, instance: Instance) -> None:
         instance.is_stopping = True
-        deadline = time.monotonic() + (_GRACE_S if self._is_closing else self._settings.drain_s)
-        while (
-            instance.in_flight
-            and time.monotonic() < deadline
-            and instance.process.returncode is None
-        ):
-            await asyncio.sleep(0.02)
+        drain_s = _GRACE_S if self._is_closing else self._settings.drain_s
+        async for _ in async_attempts(_POLL, timeout_s=drain_s):
+            if not instance.in_flight or instance.process.returncode is not None:
+                break
         with contextlib.suppress(ProcessLookupError):
             instance.process.send_signal(signal.SIGTERM)
         try:
@@ -274,7 +269,7 @@ class Runner:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_SWEEP_S)
             for instance in self.running():
                 idle_s = time.monotonic() - instance.used_at
                 is_busy = instance.in_flight > 0

@@ -202,7 +202,7 @@ def test_what_the_platform_says_of_a_failure_reaches_the_user_with_what_to_do(
 def test_a_deployment_that_never_ends_is_unknown_and_found_again(lab: Lab) -> None:
     lab.driver.fault(**UPDATE, operation={"kind": "never_done"})
     operation = same_build_again(lab)
-    with pytest.raises(OutcomeUnknown, match="has not ended after 5 s") as caught:
+    with pytest.raises(OutcomeUnknown, match="still running after 5 s") as caught:
         wait(lab.target, operation, budget_s=5)
     assert "deploygate recover" in caught.value.hint
     assert lab.target.find_operation() == operation

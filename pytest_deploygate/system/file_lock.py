@@ -1,0 +1,66 @@
+"""The one file lock: held by a process for as long as it keeps the file open, so that its death releases it.
+
+The lock is advisory (``flock(2)``) and says nothing on a network file system; what must exclude other machines is
+the lease of the store. A lock that is waited for uses the loops of :mod:`.retry`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from pytest_deploygate.system.retry import Attempt
+
+
+class FileLockHeld(Exception):
+    """Another process holds the lock. ``holder`` is its process id, or None if it did not write it down."""
+
+    def __init__(self, path: Path, holder: int | None) -> None:
+        super().__init__(f"{path} is locked by {holder or 'another process'}")
+        self.path = path
+        self.holder = holder
+
+
+def try_lock(file: IO[str]) -> bool:
+    """Lock the open ``file``, until it is closed; False if another holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def open_lock(path: Path) -> IO[str]:
+    """The lock file at ``path``, opened as it must be: what the holder wrote is left alone."""
+    return path.open("a+", encoding="ascii")
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, attempts: Iterable[Attempt] = ()) -> Iterator[None]:
+    """Hold the lock at ``path`` while the block runs; without ``attempts`` it is tried once.
+
+    The holder's process id stands in the file, for whoever waits for it.
+
+    Raises:
+        FileLockHeld: another process has not given it back within ``attempts``.
+        OSError: the file cannot be opened.
+    """
+    with open_lock(path) as file:
+        if not try_lock(file) and not any(try_lock(file) for _ in attempts):
+            raise FileLockHeld(path, _holder_in(file))
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _holder_in(file: IO[str]) -> int | None:
+    file.seek(0)
+    said = file.read().strip()
+    return int(said) if said.isdecimal() else None
