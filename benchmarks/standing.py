@@ -21,7 +21,7 @@ class Standing:
             url="https://svc.example",
             traffic=traffic,
             serving=traffic,
-            marks=RolloutLabels(baseline=SERVING),
+            rollout_labels=RolloutLabels(baseline=SERVING),
         )
 
     def revision(self, name: RevisionName) -> RevisionInfo:

@@ -1,4 +1,4 @@
-"""``local ...``: the local cloud of this project, and making its revisions inject_fault to try rollbacks."""
+"""``local ...``: the local cloud of this project, and faults of its revisions, to try rollbacks."""
 
 import json
 from collections.abc import Sequence
@@ -140,9 +140,9 @@ def logs(context: CliContext, revision: str | None, tail: int, *, is_json: bool)
 @local.command(
     short_help="Make a revision err, dawdle, lie, die or bloat.",
     epilog=examples(
-        "deploygate local inject_fault process-invoice-00002-abc --error-ratio 0.5",
-        "deploygate local inject_fault process-invoice-00002-abc --latency 130",
-        "deploygate local inject_fault process-invoice-00002-abc --clear",
+        "deploygate local inject-fault process-invoice-00002-abc --error-ratio 0.5",
+        "deploygate local inject-fault process-invoice-00002-abc --latency 130",
+        "deploygate local inject-fault process-invoice-00002-abc --clear",
     ),
 )
 @click.argument("revision", shell_complete=complete_revision)

@@ -65,13 +65,13 @@ HOLD = """\
 import time
 from pathlib import Path
 
-from pytest_deploygate.cli.cli_context import Operator
+from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.wiring import open_ports
 
-operator = Operator(Path.cwd())
-with open_ports(operator.settings, operator.environment("fake")) as ports:
-    Rollout.open(ports, actor=operator.actor, purpose="deploy")
+context = CliContext(Path.cwd())
+with open_ports(context.settings, context.environment("fake")) as ports:
+    Rollout.open(ports, actor=context.actor, purpose="deploy")
     print("held", flush=True)
     time.sleep(300)
 """

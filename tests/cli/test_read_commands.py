@@ -151,7 +151,7 @@ def test_status_of_a_local_environment_does_not_start_the_local_cloud(new: CliPr
         (["rollback", "fake"], "Missing option '--reason'"),
         (["rollback", "fake", "--reason", " ", "--yes"], "say why, in words"),
         (["rollback", "fake", "--reason", "--yes"], "say why, in words"),
-        (["local", "inject_fault", "svc-1"], "say what it shall do"),
+        (["local", "inject-fault", "svc-1"], "say what it shall do"),
         (["--project", "suites", "status"], "no pyproject.toml with a [tool.deploygate] table"),
         (["show", "2099"], "there is no rollout"),
     ],
@@ -185,7 +185,7 @@ def test_command_finds_the_project_above_and_by_option(project: CliProject) -> N
         (["show", "2099", "--json"], "ConfigError", "there is no rollout '2099'"),
         (["rollback", "fake", "--json"], "UsageError", "Missing option '--reason'."),
         (["rollback", "fake", "--reason", "x", "--json"], "UsageError", "add --yes"),
-        (["local", "inject_fault", "x", "--json"], "UsageError", "say what it shall do"),
+        (["local", "inject-fault", "x", "--json"], "UsageError", "say what it shall do"),
         (["nonsense", "--json"], "UsageError", "No such command 'nonsense'."),
     ],
 )

@@ -124,7 +124,7 @@ def test_shell_completes_commands_and_what_they_are_about(
     "command",
     [
         "status", "history", "show", "plan", "rollback", "recover", "unlock", "adopt", "watch", "backups",
-        "local up", "local down", "local status", "local url", "local logs", "local inject_fault", "local faults",
+        "local up", "local down", "local status", "local url", "local logs", "local inject-fault", "local faults",
     ],
 )  # fmt: skip
 def test_help_of_every_command_ends_with_examples(new: CliProject, command: str) -> None:

@@ -158,7 +158,7 @@ class Night:
 
     def goes_bad(self, revision: str) -> None:
         """From now on ``revision`` answers every request with an error."""
-        done = self.deploygate("local", "inject_fault", revision, "--error-ratio", "1")
+        done = self.deploygate("local", "inject-fault", revision, "--error-ratio", "1")
         assert done.status == 0, done.err
 
 
@@ -229,7 +229,7 @@ def test_rollback_that_cannot_be_verified_is_stranded_until_a_person_looks(night
     assert status == 10
     assert "is stranded" in output
 
-    assert night.deploygate("local", "inject_fault", first, "--clear").status == 0
+    assert night.deploygate("local", "inject-fault", first, "--clear").status == 0
     assert night.deploygate("recover", "local").status == 0
     assert night.project.answering() == first != second
     assert night.deploygate("status", "local").status == 0
@@ -248,7 +248,7 @@ def test_local_commands_show_start_and_stop_the_local_cloud(night: Night) -> Non
     assert "there is no log of a revision" in night.deploygate("local", "logs", "nobody").err
     faults = night.deploygate("local", "faults")
     assert json.loads(faults.out) == {"faults": []}
-    assert night.deploygate("local", "inject_fault", "nobody", "--kill").status == 10
+    assert night.deploygate("local", "inject-fault", "nobody", "--kill").status == 10
     assert night.deploygate("local", "down").out == "stopped\n"
     assert night.deploygate("local", "status").status == 10
     assert night.deploygate("status", "local").status == 10

@@ -26,7 +26,7 @@ DEPLOYMENT = Deployment(
     environment="e",
     phase=Phase.LIVE,
     function="svc",
-    candidate=Endpoint(url="http://verify", revision=VERIFY),
+    verification=Endpoint(url="http://verify", revision=VERIFY),
     live=Endpoint(url="http://live", revision=SERVING),
 )
 MEMORY = a_trigger("memory_usage_mb > 1500", "memory_kills > 0", name="memory")
