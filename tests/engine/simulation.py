@@ -1,5 +1,6 @@
 """One cloud, one record, and deployers that come, act and die; with the invariants that must hold at every moment."""
 
+import os
 from dataclasses import dataclass
 
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost
@@ -31,6 +32,11 @@ from tests.fakes import (
 
 PROD = EnvironmentName("production")
 CONFIG = "c" * 64
+GRID = os.environ.get("DEPLOYGATE_GRID", "")
+"""How many faults are tried: a sample; ``calls``, as in CI: each one at every call of every kind of rollout; ``full``,
+as in ``tox -e full``: also each one at every call of the recovery from every death."""
+CALL_STRIDE = 1 if GRID in {"calls", "full"} else 8
+"""Of the calls every so manieth is tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
