@@ -11,8 +11,12 @@ from pytest_deploygate.store.sql import SqlStore, open_memory_store
 from tests.fakes.faults import SLOW_S, FakeClock, Fault, Faults, Killed
 
 T = TypeVar("T")
-_StoreBase = SqlStore if TYPE_CHECKING else object
-"""To mypy this is a store; at run time each call is delegated, so that a store's calls of itself are no points."""
+if (
+    TYPE_CHECKING
+):  # at run time each call is delegated, so that a store's calls of itself are no points
+    _StoreBase = SqlStore
+else:
+    _StoreBase = object
 ALL = 10_000
 """More rollouts than any test records."""
 
@@ -27,10 +31,12 @@ class FakeStore(_StoreBase):
         self._peeked: dict[str, object] = {}
         """What tests looked at since the last call; they look after every change of traffic."""
 
-    def __getattribute__(self, name: str) -> object:
-        if name.startswith("_") or name in _OWN:
-            return object.__getattribute__(self, name)
-        return self._faulty(name, getattr(self._real, name))
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> object:
+            if name.startswith("_") or name in _OWN:
+                return object.__getattribute__(self, name)
+            return self._faulty(name, getattr(self._real, name))
 
     def _faulty(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
         def called(*args: object, **kwargs: object) -> object:
@@ -90,3 +96,4 @@ class FakeStore(_StoreBase):
 
 
 _OWN = {*vars(FakeStore), "faults"}
+"""What is this class's own; all else is the store's."""
