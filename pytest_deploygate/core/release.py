@@ -30,6 +30,13 @@ class Variant(Enum):
     CANDIDATE = "candidate"
 
 
+class AllowedSecret(NamedTuple):
+    """A file of the source that may hold what looks like a secret, and why; ``path`` may have ``*`` and ``?``."""
+
+    path: str
+    reason: str
+
+
 class SecretRef(NamedTuple):
     """A secret of the platform's secret store; ``version`` is a number or ``latest``."""
 
