@@ -24,6 +24,12 @@ SINK_FAULTS: Final[Mapping[str, Mapping[str, Json]]] = {
 _WRITES = {"method": "POST", "path": "(:append|/records)$"}
 
 
+def longest_delay_s(fault: str) -> float:
+    """Until when a write that the fault delays has been done, from when it was sent; 0 where it delays none."""
+    delay_s = SINK_FAULTS[fault].get("delay_s")
+    return 2.0 * delay_s if isinstance(delay_s, float) else 0.0
+
+
 class FaultNotSet(DeployGateError):
     """The service takes no fault rules."""
 

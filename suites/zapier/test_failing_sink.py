@@ -4,6 +4,7 @@ On this machine the sink's service is made to fail. A service in the cloud canno
 JUnit file, beside each check.
 """
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from pytest_deploygate.checks.probe import Answer
 from suites.invoices import service_of, upload
 from suites.posting import Poster
 from suites.support.profile import profile
-from suites.support.sink_faults import SINK_FAULTS, can_fail, failing
+from suites.support.sink_faults import SINK_FAULTS, can_fail, failing, longest_delay_s
 
 REFUSALS = ("forbidden", "too_many_requests", "unavailable")
 
@@ -29,7 +30,10 @@ def test_failing_sink_is_told_of_as_it_is(
 
     def act() -> Answer:
         with failing(service, fault):
-            return upload(small).send(poster.probe)
+            answer = upload(small).send(poster.probe)
+            if answer.status >= 400:  # rows may come after the error
+                time.sleep(max(0.0, longest_delay_s(fault) - answer.elapsed_s))
+            return answer
 
     posting = poster.during(small, act)
     assert posting.dishonesty() == ""
