@@ -21,7 +21,7 @@ from pytest_deploygate.checks.endpoint import Json
 from pytest_deploygate.checks.probe import Answer
 from suites.support.json_sink import RecordReader
 from suites.support.profile import SinkKind, profile
-from suites.support.rows import InvoiceLine, SheetRow, parse_day, parse_line
+from suites.support.rows import Cell, InvoiceLine, SheetRow, parse_day, parse_line
 from suites.support.sheet import SheetReader
 from suites.support.zapier import Call, HeaderSet, file_call, load_header_sets
 
@@ -185,7 +185,14 @@ def total_of(records: Sequence[Record]) -> Decimal:
     return sum(products, Decimal(0))
 
 
+_TEXTS = ("vendor", "number", "item", "code", "description", "upc")
 _NUMBERS = ("price", "quantity")
+
+
+def cell_of(row: SheetRow, column: str) -> Cell:
+    """The cell of a column."""
+    layout = profile().sink.layout
+    return row.cells[layout.before + layout.columns.index(column)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,14 +234,16 @@ class Posting:
         numbers = set(self.golden.numbers)
         found = []
         for row, line, shown in zip(self.rows, self.lines, self.shown, strict=True):
-            place = profile().sink.layout.before + profile().sink.layout.columns.index("date")
-            day = str(shown.cells[place])
+            day = str(cell_of(shown, "date"))
             if line.day != self.golden.day or parse_day(day) != line.day:
-                found.append(f"row {row.number}: date {row.cells[place]!r}, shown as {day!r}")
+                found.append(f"row {row.number}: date {cell_of(row, 'date')!r}, shown as {day!r}")
             if line.vendor != self.golden.vendor:
                 found.append(f"row {row.number}: vendor {line.vendor!r}")
             if line.invoice_number not in numbers:
                 found.append(f"row {row.number}: number {line.invoice_number!r}")
+            texts = [cell_of(row, name) for name in _TEXTS if name in profile().sink.layout.columns]
+            if not all(isinstance(cell, str) for cell in texts):
+                found.append(f"row {row.number}: a text became a number: {texts}")
         return found
 
     def wrong_types(self) -> list[str]:
@@ -243,8 +252,7 @@ class Posting:
         for row, line in zip(self.rows, self.lines, strict=True):
             is_price = line.price is not None and line.price == round(line.price, 2)
             is_count = line.quantity is not None and line.quantity == int(line.quantity)
-            layout = profile().sink.layout
-            cells = [row.cells[layout.before + layout.columns.index(n)] for n in _NUMBERS]
+            cells = [cell_of(row, name) for name in _NUMBERS]
             is_number = all(isinstance(cell, (int, float)) for cell in cells)
             if not (is_price and is_count and is_number):
                 found.append(f"row {row.number}: price and quantity {cells}")
