@@ -43,7 +43,7 @@ def isolate(config: pytest.Config) -> None:
 def _read(config: pytest.Config) -> tuple[DeployOptions, Settings, Environment]:
     root = config.rootpath
     options = read_options(config, is_configured=is_configured(root))
-    settings = load(root, is_checked=hasattr(config, "workerinput"))  # by the controller
+    settings = load(root)
     name = options.environment
     if (
         options.mode is Mode.PASSIVE

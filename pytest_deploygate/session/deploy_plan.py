@@ -62,7 +62,7 @@ def build_plan(
         digest=digest,
         is_unchanged=is_unchanged,
         findings=tuple(findings),
-        gcloud=ports.target.gcloud_commands(snapshot, environment.steps),
+        gcloud=ports.target.gcloud_commands(snapshot, environment.engine.steps),
     )
 
 

@@ -3,13 +3,14 @@
 import os
 from dataclasses import dataclass
 
+from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, Phase, RevisionName
 from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.engine_context import EngineSettings, Ports
+from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import (

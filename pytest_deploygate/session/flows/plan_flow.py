@@ -43,7 +43,9 @@ class PlanFlow:
                 )
                 context.tell_left_out(plan.package)
                 self._blocking = plan.blocking
-                self._lines = tuple(_lines(plan, ports.target.spec, context.environment.steps))
+                self._lines = tuple(
+                    _lines(plan, ports.target.spec, context.environment.engine.steps)
+                )
         except DeployGateError as error:
             self._error = error
         context.skip_rest(Reason(code=ReasonCode.HELD, sentence="--deploy-plan changes nothing"))
