@@ -9,6 +9,7 @@ from click.shell_completion import CompletionItem
 
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
+from pytest_deploygate.core.documentation import page_url
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import EnvironmentName
 
@@ -98,7 +99,10 @@ def context_of(context: click.Context) -> CliContext:
 
 pass_context = click.make_pass_decorator(CliContext)
 json_option = click.option(
-    "--json", "is_json", is_flag=True, help="Print JSON with the keys that docs/cli.md lists."
+    "--json",
+    "is_json",
+    is_flag=True,
+    help=f"Print JSON; its keys: {page_url('reference/json-output')}",
 )
 optional_environment = click.argument(
     "environment", required=False, default="", metavar="[ENV]", shell_complete=complete_environment

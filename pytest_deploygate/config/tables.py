@@ -91,6 +91,17 @@ def _fields(owner: type) -> Iterator[Field]:
             yield Field(member.name, key, kind, setting, owner, member.default)
 
 
+def values_in(value: Any) -> Iterator[tuple[Field, object]]:
+    """Every setting of ``value`` with what it is, those of values that are written inline too."""
+    owner: type = type(value)
+    for member in _members(owner):
+        own = getattr(value, member.name)
+        if member.mark is Place.INLINE:
+            yield from values_in(own)
+        elif isinstance(member.mark, Setting):
+            yield field_of(owner, member.name), own
+
+
 def field_of(owner: type, name: str) -> Field:
     """The setting that the field ``name`` of ``owner`` is."""
     return next(field for field in fields_of(owner) if field.name == name)

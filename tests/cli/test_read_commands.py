@@ -236,6 +236,9 @@ def test_plan_has_the_digest_that_the_session_prints(project: CliProject) -> Non
     assert "traffic on promotion: CANDIDATE=100\n" in printed.out
     assert f"traffic if it goes back: {revision}=100\n" in printed.out
     assert str(digest) in project.run("plan", "fake").out
+    assert "setting: rollback-budget-s = 2\n" in printed.out
+    assert "setting: rollout-budget-s = 600 (default)\n" in printed.out
+    assert re.search(r"rollout-budget-s +600 +default", project.run("plan", "fake").out)
     project.source("v4")
     assert project.run("plan", "fake", "--format", "json").json["plan_digest"] != digest
 
