@@ -12,6 +12,7 @@ from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.documentation import page_url
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import EnvironmentName
+from pytest_deploygate.core.printable import one_line
 
 
 def confirm(out: Output, question: str, *, is_sure: bool) -> None:
@@ -115,7 +116,7 @@ required_environment = click.argument(
 def _not_blank(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if not value.strip() or value.startswith("--"):
         raise click.BadParameter("say why, in words", ctx=context, param=parameter)
-    return value
+    return one_line(value)
 
 
 reason_option = click.option(

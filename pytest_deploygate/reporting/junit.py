@@ -73,12 +73,12 @@ class JUnit:
         if self._xml is None:
             return
         self._xml.global_properties[:] = [
-            (name, self._clean(value))
+            (self._clean(name), self._clean(value))
             for name, value in self._xml.global_properties
             if name not in properties
         ]
         for name, value in properties.items():
-            self._xml.add_global_property(name, self._clean(value))
+            self._xml.add_global_property(self._clean(name), self._clean(value))
 
 
 def write_usage_error(config: pytest.Config, error: ConfigError) -> None:

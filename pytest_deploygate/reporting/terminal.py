@@ -7,6 +7,7 @@ import pytest
 
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.printable import printable
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict
 from pytest_deploygate.reporting.session_result import SessionResult
@@ -18,12 +19,15 @@ class Terminal:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._clean = config.stash.get(REDACTOR, Redactor())
+        self._redact = config.stash.get(REDACTOR, Redactor())
         self.has_summary = False
 
     def _reporter(self) -> pytest.TerminalReporter | None:
         found = self._config.pluginmanager.get_plugin("terminalreporter")
         return found if isinstance(found, pytest.TerminalReporter) else None
+
+    def _clean(self, text: str) -> str:
+        return printable(self._redact(text))
 
     def line(self, text: str, **markup: bool) -> None:
         """One line of its own."""

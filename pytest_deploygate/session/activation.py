@@ -3,6 +3,8 @@
 What only the deciding process needs is loaded there: a worker of pytest-xdist begins in a fraction of the time.
 """
 
+import os
+
 import pytest
 
 from pytest_deploygate import fixtures, is_configured
@@ -15,6 +17,8 @@ from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.printable import printable
+from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.session.options import DeployOptions, read_options
 from pytest_deploygate.session.redaction_plugin import RedactionPlugin
 from pytest_deploygate.state_keys import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
@@ -66,7 +70,13 @@ def activate(config: pytest.Config) -> None:
         from pytest_deploygate.reporting.junit import write_usage_error
 
         write_usage_error(config, error)
-        raise pytest.UsageError(str(error)) from error
+        raise usage_error(config, error) from error
+
+
+def usage_error(config: pytest.Config, error: ConfigError) -> pytest.UsageError:
+    """What pytest prints and ends with: without secrets, and without what would steer terminal or CI."""
+    redactor = config.stash.get(REDACTOR, None) or Redactor(secrets_among(os.environ))
+    return pytest.UsageError(printable(redactor(str(error))))
 
 
 def _activate(config: pytest.Config) -> None:

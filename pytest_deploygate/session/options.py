@@ -6,6 +6,7 @@ import pytest
 
 from pytest_deploygate import ROLLBACK_CHECKS
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.printable import one_line
 from pytest_deploygate.state_keys import Mode
 
 
@@ -49,7 +50,7 @@ def read_options(config: pytest.Config, *, is_configured: bool) -> DeployOptions
         mode=mode,
         environment=to or env or "",
         wait_s=config.getoption("--deploy-wait"),
-        reason=config.getoption("--deploy-reason"),
+        reason=one_line(config.getoption("--deploy-reason")),
         overrides=tuple(_override(text) for text in config.getoption("--deploy-override")),
         endpoint=config.getoption("--deploy-endpoint"),
         approval=config.getoption("--deploy-approval"),
@@ -62,4 +63,4 @@ def _override(text: str) -> tuple[str, str]:
     gate, colon, reason = text.partition(":")
     if not colon or not gate.strip() or not reason.strip():
         raise ConfigError(f"--deploy-override={text}: needs the form GATE:REASON")
-    return gate.strip(), reason.strip()
+    return gate.strip(), one_line(reason)

@@ -266,4 +266,4 @@ class SqlStore(Ledger):
         )
 
     def _cleaned(self, texts: Mapping[str, str]) -> dict[str, str]:
-        return {key: self._clean(text) for key, text in texts.items()}
+        return {self._clean(key): self._clean(text) for key, text in texts.items()}
