@@ -30,6 +30,9 @@ _SECRET_NAME: Final = re.compile(
 )
 _PATH_NAME: Final = re.compile(r"(?i)(^|_)(file|path|dir|folder|socket|sock)$")
 _FILE_OF_CREDENTIALS: Final = re.compile(r"(?i)\.(json|toml|ya?ml|ini|cfg|pem|key|p12|txt)$")
+_QUERY: Final = re.compile(r"(https?://[^\s?'\"<>]+|/[^\s?'\"<>]*)\?[^\s'\"<>)]*")
+_HARMLESS: Final = "https://console.cloud.google.com/"
+"""Links to logs: their query says what to show and signs nothing."""
 _PASSWORD: Final = re.compile(r"\w://[^\s/:@]*:([^\s/@]+)@")
 
 
@@ -82,6 +85,17 @@ def _overlap(left: str, right: str) -> int:
         if left.endswith(right[:length]):
             return length
     return 0
+
+
+def strip_queries(text: str) -> str:
+    """``text`` without the queries of addresses and paths, which may be signatures, and without secrets by shape."""
+    stripped = _QUERY.sub(lambda m: m[0] if m[1].startswith(_HARMLESS) else f"{m[1]}?{MASK}", text)
+    return mask_secrets(stripped, MASK)
+
+
+def strip_query(url: str) -> str:
+    """``url`` without query and fragment, fit for messages and logs."""
+    return mask_secrets(url.partition("?")[0].partition("#")[0], MASK)
 
 
 def _forms_of(value: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 
-from pytest_deploygate.core.redaction import Redactor, secrets_among
+from pytest_deploygate.core.redaction import Redactor, secrets_among, strip_queries, strip_query
 from tests.secret_corpus import HARMLESS, PLANTED, Planted, text_of
 
 SECRET = "s3cret/with+signs"
@@ -266,3 +266,22 @@ def test_text_that_only_resembles_a_secret_stays_readable(kind: str) -> None:
         assert "***" in Redactor()(text)
     else:
         assert Redactor()(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("put https://h/o?sig=a&x=1, then", "put https://h/o?*** then"),
+        ("GET /o?a=1 and /p", "GET /o?*** and /p"),
+        ("https://console.cloud.google.com/logs?q=1", "https://console.cloud.google.com/logs?q=1"),
+        ("postgresql://u:p@h/d", "postgresql://***@h/d"),
+        ("Bearer abcdefgh.ijkl and why?", "Bearer *** and why?"),
+    ],
+)
+def test_queries_of_addresses_are_taken_out_whole(text: str, clean: str) -> None:
+    assert strip_queries(text) == clean
+
+
+def test_address_is_shown_without_query_fragment_and_who_calls() -> None:
+    assert strip_query("https://u:p@h/o?a=1#b") == "https://***@h/o"
+    assert strip_query("https://h/o#b?c") == "https://h/o"
