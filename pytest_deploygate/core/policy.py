@@ -142,9 +142,6 @@ class Condition:
             raise ValueError(f"not a number: {text!r}") from error
         return cls(metric=parts[0], comparison=Comparison(parts[1]), bound=bound, text=text)
 
-    def __str__(self) -> str:
-        return self.text
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
