@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import (
     INGRESS,
@@ -28,7 +29,11 @@ _LINE: Final = " \\\n    "
 
 
 def commands(
-    spec: FunctionSpec, snapshot: Snapshot | None, *, steps: tuple[int, ...] = (100,), cwd: Path
+    spec: FunctionSpec,
+    snapshot: Snapshot | None,
+    *,
+    steps: tuple[int, ...] = EngineSettings().steps,
+    cwd: Path,
 ) -> tuple[str, ...]:
     """The rollout from pin to roll back; each command may begin with a comment line.
 
