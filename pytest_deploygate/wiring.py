@@ -189,8 +189,8 @@ def _foreign_target(settings: Settings, environment: Environment, clock: Clock) 
         target: Target = entry.load()(environment, settings, clock)
         return target
     raise ConfigError(
-        f"environment {environment.name}: unknown target {environment.target!r}",
-        hint=f"targets are: {LOCAL}, {GOOGLE}, and those that other packages bring",
+        f"tool.deploygate.environments.{environment.name}.target: there is no target {environment.target!r}",
+        hint=f"targets are {LOCAL}, {GOOGLE}, and those of packages that are installed here",
     )
 
 
@@ -270,7 +270,7 @@ def _link_secrets(source: Path, place: Path) -> None:
     """The local cloud reads its secrets from its home; the settings may name a file elsewhere."""
     if not source.is_file():
         raise ConfigError(
-            f"the secrets file {source} does not exist",
+            f"secrets-file: {source} does not exist",
             hint='make it with a line like: gemini-api-key = "any text"',
         )
     real = source.resolve()
@@ -278,7 +278,7 @@ def _link_secrets(source: Path, place: Path) -> None:
         return
     if place.exists() and not place.is_symlink():
         raise ConfigError(
-            f"the settings name the secrets file {source}, but the local cloud has one of its own: {place}",
+            f"secrets-file: {source} is named by the settings, but the local cloud has one of its own: {place}",
             hint="remove one of them",
         )
     place.unlink(missing_ok=True)

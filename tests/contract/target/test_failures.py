@@ -453,11 +453,19 @@ def test_a_proxy_of_the_environment_does_not_stand_before_loopback(
     target.close()
 
 
-def test_a_plain_variable_that_is_a_secret_is_refused(new_target: NewTarget) -> None:
+@pytest.mark.parametrize(
+    ("field", "key"),
+    [
+        ("variables", "environment-variables"),
+        ("verify_variables", "verify-environment"),
+        ("build_variables", "build-environment-variables"),
+    ],
+)
+def test_plain_variable_that_is_a_secret_is_refused_by_its_key_in_the_settings(
+    new_target: NewTarget, field: str, key: str
+) -> None:
     hook = "https://hooks.zapier.com" + "/hooks/catch/1/2"
-    target = new_target(variables={"HOOK": hook})
-    with pytest.raises(
-        ConfigError, match=r"variables\.HOOK looks like a Zapier catch URL"
-    ) as caught:
+    target = new_target(**{field: {"HOOK": hook}})
+    with pytest.raises(ConfigError, match=rf"^{key}\.HOOK looks like a Zapier catch URL") as caught:
         target.package()
     assert hook not in str(caught.value)
