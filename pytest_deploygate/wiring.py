@@ -210,6 +210,7 @@ def open_target(settings: Settings, environment: Environment, clock: Clock) -> T
         home=settings.state_dir / environment.name,
         clock=clock,
         is_local=is_local,
+        confirm=environment.confirm,
     )
 
 

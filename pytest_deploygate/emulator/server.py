@@ -18,6 +18,7 @@ from pytest_deploygate.emulator.api import functions, local, monitoring, project
 from pytest_deploygate.emulator.api.admin_log import AdminLog
 from pytest_deploygate.emulator.api.fault_rules import Rule, keep_rule
 from pytest_deploygate.emulator.api.protobuf_json import ApiError
+from pytest_deploygate.emulator.api.tomorrow import TOMORROW, add_future
 from pytest_deploygate.emulator.container import CLOUD, Cloud, make_cloud
 from pytest_deploygate.emulator.emulator_settings import load_settings
 from pytest_deploygate.emulator.lifecycle import RUN_FILE, code_identity
@@ -119,9 +120,10 @@ async def _stop_without(path: Path, stopped: asyncio.Event) -> None:
 def make_app(cloud: Cloud) -> web.Application:
     """The admin port: all of Google's APIs that are stood in for, and the side endpoints."""
     app = web.Application(
-        middlewares=[_log_and_errors, _faults], client_max_size=MAX_UPLOAD_BYTES + 1024
+        middlewares=[_tomorrow, _log_and_errors, _faults], client_max_size=MAX_UPLOAD_BYTES + 1024
     )
     app[CLOUD] = cloud
+    app[TOMORROW] = cloud.settings.answers == "tomorrow"
     app[local.ADMIN_LOG] = AdminLog()
     app[values_api.SHEETS] = SheetsStore(cloud.state, create_tabs=cloud.settings.create_tabs)
     for module in (functions, run, monitoring, project, values_api, local):
@@ -176,6 +178,18 @@ def _announce(home: Path, port: int) -> None:
     )
     partial.write_text(text, encoding="utf-8")
     partial.rename(home / RUN_FILE)
+
+
+@web.middleware
+async def _tomorrow(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Add to an answer what nobody knows today, if the settings say so."""
+    response = await handler(request)
+    is_api = request.app[TOMORROW] and request.path.startswith(("/v1/", "/v2/", "/v3/"))
+    if is_api and isinstance(response, web.Response) and isinstance(response.body, bytes):
+        kept = {k: v for k, v in response.headers.items() if k == "Retry-After"}
+        body = add_future(json.loads(response.body or b"{}"))
+        return web.json_response(body, status=response.status, headers=kept)
+    return response
 
 
 @web.middleware

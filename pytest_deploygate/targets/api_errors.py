@@ -187,6 +187,8 @@ def _of_answer(answer: ErrorAnswer, doing: str, *, is_write: bool) -> DeployGate
             return TargetUnavailable(
                 said, hint="A quota is used up: wait a minute, or ask for more of it."
             )
+        case 501:
+            return TargetRefused(said, hint="the platform does not offer this call here")
         case code if code >= 500 or code == 408:
             return lost_answer(said, is_write=is_write)
         case _:

@@ -1,8 +1,8 @@
 """Backups of what serves: its source and how the platform described it, kept on this side.
 
-The platform hands out only the source that was deployed last. Where another revision serves (after
-a rollback), that would be the wrong one: then an earlier backup of the serving revision is taken,
-or the settings alone are kept.
+The platform hands out only the source that was built last. Where a revision of another build serves
+(after a rollback), that would be the wrong one: then an earlier backup of the serving revision is
+taken, or the settings alone are kept.
 """
 
 import hashlib
@@ -26,11 +26,13 @@ def make(
     service: run_v2.Service,
     revision: RevisionName,
     folder: Path,
+    *,
+    is_built_last: bool,
 ) -> Backup:
-    """Back up ``revision``; the same content gives the same backup."""
+    """Back up ``revision``, which ``is_built_last`` or not; the same content gives the same backup."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = _settings(function, service)
-    if function.service_config.revision.rpartition("/")[2] == revision:
+    if is_built_last:
         return _with_source(functions, revision, settings, folder)
     return _earlier(revision, settings, folder) or _without_source(revision, settings)
 

@@ -143,7 +143,7 @@ def test_rollback_to_a_backup_redeploys_what_the_platform_lost(project: CliProje
     assert done.status == 0, done.err
     with project.cloud() as cloud:
         assert cloud.serving().sole not in {None, lost.name, "svc-00002"}
-        assert cloud.images_serving() == {lost.image}
+        assert cloud.images_serving() == {lost.digest}
 
 
 @pytest.mark.parametrize("at", ["observed begin_backup", "intent await_backup"])
@@ -162,8 +162,8 @@ def test_rollback_that_is_killed_while_it_redeploys_is_settled_with_the_same_bui
     assert settled.status == 0, settled.err
     assert "died while it was ROLLING_BACK" in settled.out
     with project.cloud() as cloud:
-        assert cloud.images_serving() == {lost.image}
-        builds = [one for one in cloud.operations.values() if one.image == lost.image]
+        assert cloud.images_serving() == {lost.digest}
+        builds = [one for one in cloud.operations.values() if one.image == lost.digest]
         assert len(builds) == 2, "the first release, and one redeployment"
     assert project.run("recover", "fake", "--json").json["settled"] == []
 

@@ -11,6 +11,8 @@ from aiohttp import web
 from google.protobuf import field_mask_pb2, json_format
 from google.protobuf.message import Message
 
+from pytest_deploygate.emulator.api.tomorrow import TOMORROW, without_future
+
 Json = dict[str, object]
 
 _STATUS_OF = {
@@ -79,6 +81,8 @@ async def read_json(request: web.Request) -> Json:
         raise ApiError(400, f"Invalid JSON payload received. {error}") from error
     if not isinstance(found, dict):
         raise ApiError(400, "Invalid JSON payload received. An object is expected.")
+    if request.app.get(TOMORROW):
+        return {key: without_future(value) for key, value in found.items()}
     return found
 
 

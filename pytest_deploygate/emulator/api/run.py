@@ -13,12 +13,14 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 
+from pytest_deploygate.core.service_limits import TAG
 from pytest_deploygate.emulator.api.fault_rules import operation_fault, rule_of
 from pytest_deploygate.emulator.api.functions import parent_of
 from pytest_deploygate.emulator.api.operations import Job, OperationProgress
 from pytest_deploygate.emulator.api.paging import page
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
+    Json,
     answer,
     as_json,
     merge,
@@ -28,6 +30,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     touches,
 )
 from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.runtime.revisions import shown
 from pytest_deploygate.emulator.runtime.run_services import LATEST, NewRevision, Service, bump
 
 _SETTABLE = (
@@ -57,6 +60,7 @@ def routes() -> list[web.RouteDef]:
         web.get(one + "/revisions", list_revisions),
         web.get(revision, get_revision),
         web.delete(revision, delete_revision),
+        web.get(base.replace("/v2/", "/v1/") + "/revisions/{revision:[^/:]+}", get_v1_revision),
         web.get(resource + ":getIamPolicy", get_iam_policy),
         web.post(resource + ":setIamPolicy", set_iam_policy),
         web.post(resource + ":testIamPermissions", test_iam_permissions),
@@ -96,7 +100,7 @@ async def list_services(request: web.Request) -> web.Response:
 
 
 async def update_service(request: web.Request) -> web.Response:
-    """``services.patch``: traffic, labels and the like; a changed template makes a new revision of the same image."""
+    """``services.patch``: traffic, labels and the like; a changed template makes a new revision."""
     cloud, name = request.app[CLOUD], _name_of(request)
     given = await read_message(request, Service)
     paths = read_mask(request, given) or _SETTABLE
@@ -114,7 +118,7 @@ async def update_service(request: web.Request) -> web.Response:
         _normalise_traffic(cloud, service)
     if request.query.get("validateOnly") == "true":
         return answer(request, _done(parent_of(request), before, service))
-    new_template = touches(paths, "template") and service.template != before.template
+    new_template = touches(paths, "template") and not _is_same(service.template, before.template)
     template = type(service.template)()
     template.CopyFrom(service.template)
     service.template.CopyFrom(
@@ -132,6 +136,15 @@ async def update_service(request: web.Request) -> web.Response:
         is_exclusive=False,
     )
     return answer(request, cloud.operations.start(job))
+
+
+def _is_same(one: Message, other: Message) -> bool:
+    """Whether two templates ask for the same revision; without ``revision`` a name is chosen for it."""
+    copies = [type(one)(), type(one)()]
+    for copy, template in zip(copies, (one, other), strict=True):
+        copy.CopyFrom(template)
+        copy.revision = ""
+    return bool(copies[0] == copies[1])
 
 
 def _work(
@@ -193,6 +206,8 @@ def _normalise_traffic(cloud: Cloud, service: Message) -> None:
         raise ApiError(400, "service.traffic: a tag is named twice")
     short = service.name.rsplit("/", 1)[-1]
     for tag in tags:
+        if not TAG.fullmatch(tag):
+            raise ApiError(400, f"service.traffic: {tag!r} cannot be a tag")
         if len(tag) + len(short) > MAX_TAG_AND_SERVICE:
             raise ApiError(
                 400,
@@ -219,9 +234,23 @@ async def list_revisions(request: web.Request) -> web.Response:
     """``revisions.list``, newest first as the platform lists them."""
     cloud, name = request.app[CLOUD], _name_of(request)
     names, token = page(request, cloud.state.revisions.names(f"{name}/revisions/"))
-    found = run_v2.ListRevisionsResponse.pb()(next_page_token=token)
-    found.revisions.extend(cloud.state.revisions[revision] for revision in reversed(names))
-    return answer(request, found)
+    found = [_revision_json(request, revision) for revision in reversed(names)]
+    return web.json_response({"revisions": found} | ({"nextPageToken": token} if token else {}))
+
+
+def _revision_json(request: web.Request, name: str) -> Json:
+    """A revision with ``containerStatuses``, which the library does not have yet."""
+    cloud = request.app[CLOUD]
+    revision = cloud.state.revisions[name]
+    has_traffic = name in cloud.services.with_traffic(name.rsplit("/", 2)[0])
+    as_ints = "enum-encoding=int" in request.query.get("$alt", "")
+    found = as_json(shown(revision, has_traffic=has_traffic), enums_as_ints=as_ints)
+    running = cloud.state.running_images.get(name)
+    if running is not None:
+        found["containerStatuses"] = [
+            {"name": revision.containers[0].name, "imageDigest": running["image"]}
+        ]
+    return found
 
 
 def _revision_of(request: web.Request) -> str:
@@ -230,10 +259,21 @@ def _revision_of(request: web.Request) -> str:
 
 async def get_revision(request: web.Request) -> web.Response:
     """``revisions.get``."""
-    revision = request.app[CLOUD].state.revisions.get(_revision_of(request))
-    if revision is None:
-        raise not_found(_revision_of(request))
-    return answer(request, revision)
+    name = _revision_of(request)
+    if name not in request.app[CLOUD].state.revisions:
+        raise not_found(name)
+    return web.json_response(_revision_json(request, name))
+
+
+async def get_v1_revision(request: web.Request) -> web.Response:
+    """``revisions.get`` of the API v1, of which only the resolved image is given."""
+    short = request.match_info["revision"]
+    running = request.app[CLOUD].state.running_images
+    found = [name for name in running.names(f"{parent_of(request)}/") if name.endswith(f"/{short}")]
+    if not found:
+        raise not_found(short)
+    status = {"imageDigest": running[found[0]]["image"]}
+    return web.json_response({"metadata": {"name": short}, "status": status})
 
 
 async def delete_revision(request: web.Request) -> web.Response:
