@@ -8,7 +8,7 @@ from pytest_deploygate.config.environment import Environment, Rehearsal, Statist
 from pytest_deploygate.config.tables import REQUIRED, Field, fields_of
 from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.policy import Gate, GateOverride, PhasePolicy, Trigger
-from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.release import ConfirmRequest, FunctionSpec
 
 _TOP: Final = """\
 <!-- Made by `python -m pytest_deploygate.config` from the declarations of the settings: change those. -->
@@ -54,6 +54,7 @@ TABLES: Final = (
     (".triggers.NAME", Trigger, ""),
     (".function", FunctionSpec, _FUNCTION),
     (".environments.NAME", Environment, _ENVIRONMENT),
+    (".environments.NAME.confirm", ConfirmRequest, ""),
     (".environments.NAME.statistics", StatisticsWindow, ""),
     (".environments.NAME.rehearsal", Rehearsal, ""),
     (".environments.NAME.gates.GATE", GateOverride, ""),

@@ -1,6 +1,6 @@
 """The parts of a local cloud, put together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.router import Router
 from pytest_deploygate.emulator.runtime.builder import Builder
 from pytest_deploygate.emulator.runtime.deployments import Deployments
+from pytest_deploygate.emulator.runtime.pace import pace_of
 from pytest_deploygate.emulator.runtime.revisions import launch_spec
 from pytest_deploygate.emulator.runtime.run_services import EmulatedServices
 from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, Runner
@@ -53,6 +54,9 @@ CLOUD = web.AppKey("cloud", Cloud)
 
 def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
     """The parts for ``home``, with what was stored there; nothing runs or listens yet."""
+    pace = pace_of(settings.pace, settings.pace_factor)
+    lag_s = max(settings.monitoring_lag_s, pace.monitoring_lag_s)
+    settings = replace(settings, monitoring_lag_s=lag_s)
     state = EmulatorState(home)
     statistics = UsageStatistics()
     faults = Faults()
@@ -70,10 +74,12 @@ def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
 
     runner = Runner(state, statistics, settings, spec_of=spec_of, ballast_mb=ballast_mb)
     router = Router(state, runner, statistics)
-    services = EmulatedServices(state, runner, router)
+    services = EmulatedServices(state, runner, router, pace)
     sources = Sources(home, state)
     cache = Path(settings.build_cache) if settings.build_cache else home / "environments"
-    deployments = Deployments(home, state, operations, services, Builder(home, cache), sources)
+    deployments = Deployments(
+        home, state, operations, services, Builder(home, cache), sources, pace
+    )
     return Cloud(
         home=home,
         settings=settings,

@@ -7,6 +7,7 @@ keeps its former configuration and stays ACTIVE, since it goes on serving (``Fun
 been successfully deployed and is serving").
 """
 
+import asyncio
 import logging
 import secrets
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from pytest_deploygate.emulator.api.operations import (
 )
 from pytest_deploygate.emulator.api.protobuf_json import merge
 from pytest_deploygate.emulator.runtime.builder import Builder, BuildError, BuildRequest
+from pytest_deploygate.emulator.runtime.pace import Pace
 from pytest_deploygate.emulator.runtime.revisions import (
     image_tag_of,
     push_image,
@@ -66,6 +68,7 @@ class Deployments:
         services: EmulatedServices,
         builder: Builder,
         sources: Sources,
+        pace: Pace,
     ) -> None:
         self._home = home
         self._state = state
@@ -73,6 +76,7 @@ class Deployments:
         self._services = services
         self._builder = builder
         self._sources = sources
+        self._pace = pace
         self.base_url = ""
 
     def settle_interrupted(self) -> None:
@@ -181,6 +185,7 @@ class Deployments:
         stage.resource, stage.resource_uri = config.build, log_url
         progress.metadata.build_name = config.build
         progress.publish()
+        await asyncio.sleep(self._pace.build_s)
         log = self._home / "logs" / f"build-{run}.log"
         try:
             if digest is None or (

@@ -4,6 +4,7 @@ As on the platform, ``traffic`` is what was asked for and ``traffic_statuses`` i
 latest *ready* revision where its traffic says LATEST, and nothing else moves traffic.
 """
 
+import asyncio
 import logging
 import secrets
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from pytest_deploygate.emulator.api.operations import (
 )
 from pytest_deploygate.emulator.routing.balancer import Balancer
 from pytest_deploygate.emulator.routing.router import Router, Routes
+from pytest_deploygate.emulator.runtime.pace import Pace
 from pytest_deploygate.emulator.runtime.revisions import (
     is_ready,
     resolve_image,
@@ -58,10 +60,11 @@ class NewRevision:
 class EmulatedServices:
     """Changes services and revisions, and keeps the router and the runner in step with them."""
 
-    def __init__(self, state: EmulatorState, runner: Runner, router: Router) -> None:
+    def __init__(self, state: EmulatorState, runner: Runner, router: Router, pace: Pace) -> None:
         self._state = state
         self._runner = runner
         self._router = router
+        self._pace = pace
 
     async def restore(self) -> None:
         """After a restart: listen where each service listened, route as before, drop what was half made."""
@@ -139,6 +142,7 @@ class EmulatedServices:
         """
         short = name.rsplit("/", 1)[-1]
         parent = name.rsplit("/", 2)[0]
+        await asyncio.sleep(self._pace.revision_s)
         try:
             await (self._runner.start(name) if fail is None else _refuse_start(fail))
         except StartError as error:
@@ -184,6 +188,7 @@ class EmulatedServices:
             OperationFailed: a revision is not ready or cannot start; what held before still does.
         """
         self._advance_latest(name)
+        await asyncio.sleep(self._pace.traffic_s)
         generation = self._state.services[name].generation
         targets = self._resolve(self._state.services[name])
         try:
@@ -364,7 +369,16 @@ class EmulatedServices:
         )
 
     def policy_changed(self, name: str) -> None:
-        """Let the router know who may call a service now."""
+        """Let the router know who may call a service, when the policy has spread."""
+        if self._pace.access_s:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._pace.access_s, self._apply_policy, name)
+        else:
+            self._apply_policy(name)
+
+    def _apply_policy(self, name: str) -> None:
+        if name not in self._state.services:
+            return
         self._router.routes(name).is_public = self.is_public(self._state.services[name])
 
     async def delete_revision(self, name: str) -> None:
