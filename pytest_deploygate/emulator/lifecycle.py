@@ -38,7 +38,7 @@ _NEEDED = ("aiohttp", "functions_framework", "psutil")
 _POLL = Backoff(first_s=0.02, factor=1)
 _CLOCK = SystemClock()
 _STOP_TIMEOUT_S = 30.0
-_HINT_OLD = "stop it with `deploygate local down`; its functions and sheets are kept"
+_HINT_OLD = "restart it: deploygate local down; its functions and sheets are kept"
 LOCK_TIMEOUT_S = 120.0
 """How long others may start or stop the local cloud before we give up: twice as long as a start may take."""
 
@@ -94,8 +94,7 @@ def ensure_running(
         )
     if found.code != code_identity():
         raise ConfigError(
-            f"a local cloud of other code runs under {home} (process {found.pid}): the package has been changed "
-            f"since it was started, though both are version {__version__}",
+            f"the local cloud under {home} (process {found.pid}) is from a different build of version {__version__}",
             hint=_HINT_OLD,
         )
     return found

@@ -67,7 +67,7 @@ def connect(endpoint: str, credentials: Credentials | None) -> Clients:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigError(
                 f"the endpoint {endpoint!r} is no address",
-                hint="Write it with its scheme: http://127.0.0.1:8790",
+                hint="write it with its scheme: http://127.0.0.1:8790",
             )
         options = ClientOptions(api_endpoint=endpoint.rstrip("/"))
         if parts.hostname in LOOPBACK:

@@ -258,7 +258,7 @@ class CloudFunctionsTarget:
         if snapshot.baseline is None:
             raise TargetRefused(
                 "traffic is split or nothing serves, so there is no one revision to back up",
-                hint="Give one revision all the traffic first.",
+                hint="give one revision all the traffic first",
             )
         function = self._functions.require()
         service = self._services.require(self._service_name(function))
@@ -366,7 +366,7 @@ class CloudFunctionsTarget:
         if not config.revision:
             raise OutcomeUnknown(
                 f"the operation {operation} has ended and names no revision",
-                hint="Look at the function: deploygate status",
+                hint="look at the function: deploygate status",
             )
         name = converters.short_name(config.revision)
         info = self._revisions.describe(self._service_name(ended.function), name)
@@ -374,7 +374,7 @@ class CloudFunctionsTarget:
             note = "it is gone" if info is None else info.note or "it is not ready"
             raise StartFailed(
                 f"the deployment succeeded, but its revision {name} cannot serve: {note}",
-                hint="What served before still does.",
+                hint="what served before still does",
             )
         return name
 
@@ -397,7 +397,7 @@ class CloudFunctionsTarget:
         if function is None:
             raise TargetRefused(
                 f"the function {self._functions.name} does not exist",
-                hint="Find out who deleted it, then deploy again.",
+                hint="find out who deleted it, then deploy again",
             )
         name = self._service_name(function)
         is_public = self._seen_public(name)  # before the write: what fails after it is no refusal
@@ -420,7 +420,7 @@ class CloudFunctionsTarget:
         if service is not None and self._services.is_public(service):
             raise TargetRefused(
                 f"{self._functions.name} is open to the public and was not deleted",
-                hint="Close it first, if nobody uses it.",
+                hint="close it first, if nobody uses it",
             )
         operation = self._functions.delete()
         if operation is not None:
@@ -442,6 +442,6 @@ class CloudFunctionsTarget:
         if plan.percent(name) or name in dict(plan.tags).values():
             raise TargetRefused(
                 f"the revision {name} has traffic or a tag and was not deleted: {plan}",
-                hint="Take both away first.",
+                hint="take both away first",
             )
         self._revisions.delete_revision(service_name, name)

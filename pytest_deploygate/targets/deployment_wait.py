@@ -111,19 +111,19 @@ def _failure(said: str, code: int, metadata: functions_v2.OperationMetadata) -> 
         case _Name.ARTIFACT_REGISTRY | _Name.BUILD:
             return BuildFailed(
                 f"the build failed: {text}",
-                hint=f"Nothing new was deployed. Correct the source or its requirements.{see}",
+                hint=f"nothing new was deployed. Correct the source or its requirements.{see}",
                 log_url=log_url,
             )
         case _Name.SERVICE | _Name.SERVICE_ROLLBACK:
             return StartFailed(
                 f"the new revision did not start: {text}",
-                hint="What served before still does. Does main.py load without an error, with the "
+                hint="what served before still does. Does main.py load without an error, with the "
                 f"variables and secrets that the settings name?{see}",
                 log_url=log_url,
             )
         case _:
             return TargetRefused(
                 f"the deployment failed: {text}",
-                hint=f"Look at the function.{see}",
+                hint=f"look at the function.{see}",
                 log_url=log_url,
             )

@@ -62,7 +62,7 @@ class CloudFunctions:
         if function is None:
             raise TargetRefused(
                 f"the function {self.name} does not exist",
-                hint="Check project, region and function in the settings, or deploy it first.",
+                hint="check project, region and function in the settings, or deploy it first",
             )
         return function
 
@@ -98,7 +98,7 @@ class CloudFunctions:
             raise TargetRefused(
                 f"the source would go to {parts.scheme}://{parts.hostname}, which is not "
                 f"https://{UPLOAD_HOST}; it was not sent",
-                hint="Correct `endpoint` in the settings.",
+                hint="correct `endpoint` in the settings",
             )
 
     def _put(self, url: str, path: Path) -> None:
@@ -112,7 +112,7 @@ class CloudFunctions:
                 return
         raise TargetUnavailable(
             f"uploading the source to {strip_query(url)} failed: {problem}",
-            hint="Nothing was deployed. Try again; on 403 look at the organisation's storage rules.",
+            hint="nothing was deployed. Try again; on 403 look at the organisation's storage rules",
         )
 
     def _put_once(self, url: str, path: Path) -> str:
@@ -230,7 +230,7 @@ class CloudFunctions:
         if found is None:
             raise OutcomeUnknown(
                 f"the platform no longer knows the operation {name}",
-                hint="Look at the function: deploygate status",
+                hint="look at the function: deploygate status",
             )
         return operation_of(found)
 

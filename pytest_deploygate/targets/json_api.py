@@ -99,7 +99,7 @@ def read_message(found: object, message: M) -> M:
     except json_format.Error as error:
         raise TargetUnavailable(
             f"an answer of the platform cannot be read: {error}",
-            hint="Report it with the output of --log-level=DEBUG.",
+            hint="report it with the output of --log-level=DEBUG",
         ) from error
     return message
 

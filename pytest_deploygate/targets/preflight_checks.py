@@ -122,7 +122,7 @@ class Preflight:
         try:
             off = self.caller.read("asking which APIs are enabled", ask)
         except DeployGateError as error:
-            hint = "Look at them yourself: gcloud services list --enabled"
+            hint = "look at them yourself: gcloud services list --enabled"
             return [PreflightFinding(is_blocking=False, sentence=error.message, hint=hint)]
         if not off:
             return []
@@ -133,14 +133,14 @@ class Preflight:
         if not _NAME.fullmatch(name):
             yield _blocking(
                 f"{name!r} cannot be the name of a function",
-                "At most 63 of a-z, 0-9, - and _, beginning with a letter.",
+                "at most 63 of a-z, 0-9, - and _, beginning with a letter",
             )
         longest = max(OWN_TAGS, key=len)
         if len(longest) + len(name) > LONGEST_HOST_LABEL:
             yield _blocking(
                 f"the name {name!r} has {len(name)} characters; with the tag {longest} in front its "
                 f"address would have more than the {LONGEST_HOST_LABEL} that Cloud Run takes",
-                f"Shorten it to {LONGEST_HOST_LABEL - len(longest)} characters.",
+                f"shorten it to {LONGEST_HOST_LABEL - len(longest)} characters",
             )
 
         yield from self._variables()
@@ -160,7 +160,7 @@ class Preflight:
             )
             problems = list(limit_problems(wanted))
             for problem in problems:
-                yield _blocking(problem, "Correct it in the settings: Google would refuse it.")
+                yield _blocking(problem, "correct it in the settings: Google would refuse it")
             if problems:
                 return
 
@@ -172,7 +172,7 @@ class Preflight:
             yield _blocking(
                 f"the Cloud Run service {converters.short_name(name)} exists and has no function: "
                 f"{converters.origin_of(service)}",
-                'Deploy to it with `target = "cloud-run"`, or take another name.',
+                'deploy to it with `target = "cloud-run"`, or take another name',
             )
 
     def _other_regions(self) -> Iterator[PreflightFinding]:
@@ -182,7 +182,7 @@ class Preflight:
                 is_blocking=False,
                 sentence=f"{self.spec.function} exists in {', '.join(regions)} and not in "
                 f"{self.spec.region}: this would be a first release there",
-                hint="Correct `region` in the settings if that is not meant.",
+                hint="correct `region` in the settings if that is not meant",
             )
 
     def _variables(self) -> Iterator[PreflightFinding]:
@@ -192,18 +192,18 @@ class Preflight:
             if not _VARIABLE.fullmatch(key):
                 yield _blocking(
                     f"{key!r} cannot be the name of a variable",
-                    "Letters, digits and _, not beginning with a digit.",
+                    "letters, digits and _, not beginning with a digit",
                 )
             elif key in _SET_BY_PLATFORM or key.startswith("X_GOOGLE_"):
                 yield _blocking(
-                    f"the platform itself sets the variable {key}", "Take another name for yours."
+                    f"the platform itself sets the variable {key}", "take another name for yours"
                 )
         for key in sorted(variables & set(self.spec.secrets)):
             yield _blocking(
-                f"{key} is both a plain variable and a secret", "Keep it under `secrets` alone."
+                f"{key} is both a plain variable and a secret", "keep it under `secrets` alone"
             )
         for key in sorted({*self.spec.labels} & {*converters.OWN_LABELS}):
-            yield _blocking(f"the label {key} is ours", "Take another name for yours.")
+            yield _blocking(f"the label {key} is ours", "take another name for yours")
 
     def _runtime(self) -> Iterator[PreflightFinding]:
         offered = self.functions.runtimes()
@@ -211,7 +211,7 @@ class Preflight:
             python = ", ".join(r for r in offered if r.startswith("python"))
             yield _blocking(
                 f"the region {self.spec.region} does not offer the runtime {self.spec.runtime}",
-                f"It offers {python}.",
+                f"it offers {python}",
             )
 
     def _secrets(self) -> Iterator[PreflightFinding]:
@@ -249,17 +249,17 @@ class Preflight:
         name = self.spec.function
         if function.environment == functions_v2.Environment.GEN_1:
             yield _blocking(
-                f"{name} is a function of the 1st generation", "Upgrade it, or take another name."
+                f"{name} is a function of the 1st generation", "upgrade it, or take another name"
             )
         if "event_trigger" in function:
-            yield _blocking(f"{name} is triggered by events, not by HTTP", "Take another name.")
+            yield _blocking(f"{name} is triggered by events, not by HTTP", "take another name")
         if function.state == _State.DELETING:
-            yield _blocking(f"{name} is being deleted right now", "Wait until that has ended.")
+            yield _blocking(f"{name} is being deleted right now", "wait until that has ended")
         if function.state == _State.DEPLOYING:
             yield PreflightFinding(
                 is_blocking=False,
                 sentence=f"{name} is being deployed right now by somebody else",
-                hint="The rollout waits until that has ended, and asks once more.",
+                hint="the rollout waits until that has ended, and asks once more",
             )
         yield from self._permissions(
             lambda: self.functions.missing_permissions(_ON_FUNCTION),
@@ -291,7 +291,7 @@ class Preflight:
                 is_blocking=False,
                 sentence=f"the settings say that {self.spec.function} is public, but it asks for "
                 "a token; only a first release is opened",
-                hint="Open it by hand: gcloud functions add-invoker-policy-binding "
+                hint="open it by hand: gcloud functions add-invoker-policy-binding "
                 f"{self.spec.function} --region={self.spec.region} --member=allUsers",
             )
         if not is_public:
@@ -327,7 +327,7 @@ class Preflight:
                 is_blocking=False,
                 sentence=f"ingress of {_slug(service)} is internal: the URLs of tags answer only "
                 "from inside the project's network",
-                hint='Run the checks there, or set `ingress = "all"` and close it by IAM.',
+                hint='run the checks there, or set `ingress = "all"` and close it by IAM',
             )
 
     def _terraform(
@@ -339,7 +339,7 @@ class Preflight:
                 is_blocking=False,
                 sentence=f"{self.spec.function} is managed by Terraform, whose next apply gives all "
                 "traffic to the latest revision and resets what a rollout changed",
-                hint="Add to the resource: lifecycle { ignore_changes = [build_config, "
+                hint="add to the resource: lifecycle { ignore_changes = [build_config, "
                 "service_config[0].all_traffic_on_latest_revision, "
                 "service_config[0].environment_variables, labels] }",
             )
@@ -351,18 +351,18 @@ class Preflight:
             yield _blocking(
                 f"an update of traffic failed: the service asks for {plan}, and {shown} serves; every "
                 "deployment after it is refused",
-                f"Ask for what serves: gcloud run services update-traffic {_slug(service)} "
+                f"ask for what serves: gcloud run services update-traffic {_slug(service)} "
                 f"--region={self.spec.region} --to-revisions={shown.sole}=100",
             )
         elif plan.is_split:
             yield _blocking(
                 f"traffic is split: {plan}; a rollout needs one revision that has all of it",
-                "Give one revision all the traffic: deploygate rollback ENV --to REVISION",
+                "give one revision all the traffic: deploygate rollback ENV --to REVISION",
             )
         if service.reconciling:
             yield _blocking(
                 f"{converters.short_name(service.name)} is being changed right now",
-                "Wait until that has ended.",
+                "wait until that has ended",
             )
         if plan.sole is not None:
             found = self.revisions.describe(service.name, plan.sole)
@@ -370,7 +370,7 @@ class Preflight:
                 yield PreflightFinding(
                     is_blocking=False,
                     sentence=f"{plan.sole} has the traffic and is not ready",
-                    hint="A rollback could only return to what does not work.",
+                    hint="the current revision is not ready, so rollback would not help",
                 )
 
 
@@ -382,7 +382,7 @@ def _unasked(error: TargetRefused) -> PreflightFinding:
     return PreflightFinding(
         is_blocking=False,
         sentence=f"our permissions cannot be asked: {error.message}",
-        hint="What is missing will be said by the first write that needs it.",
+        hint="what is missing will be said by the first write that needs it",
     )
 
 
@@ -399,4 +399,4 @@ def _role_for(missing: tuple[str, ...]) -> str:
 
 
 def _missing(permissions: tuple[str, ...], role: str) -> PreflightFinding:
-    return _blocking(f"permissions are missing: {', '.join(permissions)}", f"Ask for {role}.")
+    return _blocking(f"permissions are missing: {', '.join(permissions)}", f"ask for {role}")

@@ -71,7 +71,7 @@ class RunServices:
         if service is None:
             raise TargetRefused(
                 f"the service {name} does not exist",
-                hint="Somebody deleted it: deploy the function again.",
+                hint="somebody deleted it: deploy the function again",
             )
         return service
 
@@ -128,7 +128,7 @@ class RunServices:
         except TargetUnavailable as error:
             raise OutcomeUnknown(
                 f"traffic was written, and the service cannot be read back: {error.message}",
-                hint="Look at what serves when the platform answers again: deploygate status",
+                hint="look at what serves when the platform answers again: deploygate status",
             ) from error
 
     def _write(
@@ -163,7 +163,7 @@ class RunServices:
             if reason := _failure_of(service):
                 raise NotCarriedOut(
                     f"the platform cannot give traffic to {wanted}: {reason}",
-                    hint="Look at the revisions named there: are they ready, is their image there?",
+                    hint="look at the revisions named there: are they ready, is their image there?",
                 )
         raise OutcomeUnknown(
             f"traffic was given to {wanted}, but {service.name} does not show it after "
@@ -203,7 +203,7 @@ class RunServices:
             else:
                 failed = OutcomeUnknown(
                     f"who may call {converters.short_name(name)} was changed, and does not read so",
-                    hint="Look at the service's access policy.",
+                    hint="look at the service's access policy",
                 )
         raise failed or TargetUnavailable("the access policy was not changed")
 
@@ -262,7 +262,7 @@ def _refuse_if_drifted(service: run_v2.Service, to: Traffic, expect: Traffic | N
             f"somebody else changed {converters.short_name(service.name)}: {str(found) or 'nothing'} serves, and "
             f"the newest revision is {latest}; expected {expect}",
             found=str(found),
-            hint="Nothing was overwritten. Find out who deploys it at the same time.",
+            hint="nothing was overwritten. Find out who deploys it at the same time",
         )
 
 

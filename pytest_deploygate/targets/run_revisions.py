@@ -88,7 +88,7 @@ class RunRevisions:
         if base is None:
             raise TargetRefused(
                 f"the revision {of} is gone, so nothing more can be made of its image",
-                hint="Find out who deleted it, then deploy again.",
+                hint="find out who deleted it, then deploy again",
             )
         digest = container_images.digest_of(base) or self.status_digest(name, of)
         image = container_images.pinned_image(base, digest)
@@ -96,7 +96,7 @@ class RunRevisions:
             raise TargetRefused(
                 f"the platform does not tell which image {of} runs: it shows {image.rstrip('@')} by a "
                 "tag, and a tag is no identity",
-                hint="Nothing was promoted. Without `verify-environment` no second revision is needed.",
+                hint="nothing was promoted. Without `verify-environment` no second revision is needed",
             )
         changes = changes_of(converters.revision_info(base).variables)
         failed: TargetError | None = None

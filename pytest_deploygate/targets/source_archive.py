@@ -113,7 +113,7 @@ def make_package(
     if not source.is_dir():
         raise ConfigError(
             f"the source directory {source} does not exist",
-            hint="Correct `source` in the settings.",
+            hint="correct `source` in the settings",
         )
     tree = _Tree(
         source=source.resolve(),
@@ -176,7 +176,7 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
     except OSError as error:
         raise ConfigError(
             f"{directory} cannot be read: {error.strerror}",
-            hint=f"Correct its permissions, or add it to {FILE_NAME}.",
+            hint=f"correct its permissions, or add it to {FILE_NAME}",
         ) from error
 
 
@@ -195,18 +195,18 @@ def _inside(tree: _Tree, path: Path, name: str) -> Path:
     real = path.resolve()
     if not real.exists():
         raise ConfigError(
-            f"{name} is a link that leads nowhere", hint=f"Remove it, or add it to {FILE_NAME}."
+            f"{name} is a link that leads nowhere", hint=f"remove it, or add it to {FILE_NAME}"
         )
     if not real.is_relative_to(tree.source):
         raise ConfigError(
             f"{name} is a link out of the source directory, to {real}",
-            hint=f"Copy what it leads to into the source, or add it to {FILE_NAME}.",
+            hint=f"copy what it leads to into the source, or add it to {FILE_NAME}",
         )
     for part in real.relative_to(tree.source).parts:
         if reason := denied(part):
             raise ConfigError(
                 f"{name} is a link to {real}, which is never uploaded: {reason}",
-                hint=f"Remove the link, or add it to {FILE_NAME}.",
+                hint=f"remove the link, or add it to {FILE_NAME}",
             )
     return real
 
@@ -217,12 +217,12 @@ def _check_name(name: str, path: Path) -> None:
     except UnicodeEncodeError:
         raise ConfigError(
             f"{name!r} has a name that is not UTF-8, which an archive cannot carry",
-            hint="Rename the file.",
+            hint="rename the file",
         ) from None
     if path.name.startswith("._") and path.suffix == ".py":
         raise ConfigError(
             f"{name} is a resource fork that macOS left behind, not a Python module",
-            hint=f"Delete it (`dot_clean .`), or add the line `._*` to {FILE_NAME}.",
+            hint=f"delete it (`dot_clean .`), or add the line `._*` to {FILE_NAME}",
         )
 
 
@@ -232,13 +232,13 @@ def _check_function(tree: _Tree, *, entry_point: str, runtime: str) -> None:
     if main is None:
         raise ConfigError(
             f"there is no main.py in {tree.source}{_why(tree, 'main.py')}",
-            hint="The Python runtime loads the function from main.py at the top of the source.",
+            hint="the Python runtime loads the function from main.py at the top of the source",
         )
     if not tree.files.keys() & {"requirements.txt", "pyproject.toml"}:
         raise ConfigError(
             f"there is neither requirements.txt nor pyproject.toml in {tree.source}"
             f"{_why(tree, 'requirements.txt')}",
-            hint="Add requirements.txt; an empty one will do.",
+            hint="add requirements.txt; an empty one will do",
         )
     content = _read(main)
     if b"\0" in content:
@@ -248,7 +248,7 @@ def _check_function(tree: _Tree, *, entry_point: str, runtime: str) -> None:
         known = ", ".join(sorted(n for n in names if not n.startswith("_"))) or "nothing"
         raise ConfigError(
             f"main.py defines no {entry_point!r}; it defines {known}",
-            hint="Correct `entry-point` in the settings, or the name in main.py.",
+            hint="correct `entry-point` in the settings, or the name in main.py",
         )
 
 
@@ -265,7 +265,7 @@ def _names_defined(content: bytes, runtime: str) -> set[str] | None:
         if _is_newer(runtime):
             return None
         raise ConfigError(
-            f"main.py:{error.lineno}: {error.msg}", hint="The function could not even be loaded."
+            f"main.py:{error.lineno}: {error.msg}", hint="the function could not even be loaded"
         ) from error
     names: set[str] = set()
     for node in _top_level(module.body):
@@ -311,7 +311,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}",
-            hint=f"Correct its permissions, or add it to {FILE_NAME}.",
+            hint=f"correct its permissions, or add it to {FILE_NAME}",
         ) from error
 
 
@@ -355,12 +355,12 @@ def _check_content(name: str, content: bytes, size: int) -> None:
     if size > MAX_UNPACKED_BYTES:
         raise ConfigError(
             f"the source is too big: more than {MAX_UNPACKED_BYTES // 2**20} MiB before packing",
-            hint=f"Leave out what the function does not need, by {FILE_NAME}.",
+            hint=f"leave out what the function does not need, by {FILE_NAME}",
         )
     if name.endswith(".py") and b"\0" in content:
         raise ConfigError(
             f"{name} contains null bytes and is no Python source",
-            hint=f"Save it as UTF-8, delete it, or add it to {FILE_NAME}.",
+            hint=f"save it as UTF-8, delete it, or add it to {FILE_NAME}",
         )
 
 

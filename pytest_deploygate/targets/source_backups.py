@@ -110,13 +110,13 @@ def read(backup: Backup) -> tuple[Path, functions_v2.Function]:
         raise TargetRefused(
             f"the backup {backup.identifier} holds the settings of {backup.revision} but not its "
             "source: the platform had only that of a later deployment",
-            hint="Deploy the commit that the revision was made from.",
+            hint="deploy the commit that the revision was made from",
         )
     path = Path(backup.path)
     if not path.is_file() or _digest(path) != backup.sha256:
         raise TargetRefused(
             f"the backup {backup.identifier} is damaged or gone: {path}",
-            hint="Deploy the commit that the revision was made from.",
+            hint="deploy the commit that the revision was made from",
         )
     function = functions_v2.Function()
     described = json.loads(backup.settings)["function"]

@@ -282,7 +282,7 @@ def test_plan_names_the_approval_that_is_needed_and_who_holds_the_lease(
     assert any("is held by" in f["sentence"] for f in findings)
     assert any("is OPEN" in f["sentence"] for f in findings)
     dead = project.run("status")
-    assert "nobody carries the open rollout on: deploygate recover fake" in dead.out
+    assert "was interrupted; run: deploygate recover fake" in dead.out
 
 
 def said_by_plan(project: CliProject) -> list[str]:

@@ -89,7 +89,7 @@ def test_rollback_goes_to_a_revision_that_nobody_judged_only_when_adopted(
     by_name = ("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
     done = project.run(*by_name)
     assert done.status == 10
-    assert "no rollout ever judged revision svc-00003" in done.err
+    assert "revision svc-00003 was never verified by deploygate" in done.err
     assert project.run("adopt", "fake", "svc-00003", "--reason", "looked at it").status == 0
     assert project.run(*by_name).status == 0
     assert project.serving == {"svc-00003": 100}

@@ -97,7 +97,7 @@ def test_rollback_after_a_rollback_does_not_return_to_the_bad_release() -> None:
     [
         (SECOND, "already serves"),
         (RevisionName("svc-00099"), "does not exist"),
-        (FOREIGN, "no rollout ever judged"),
+        (FOREIGN, "was never verified by deploygate"),
     ],
 )
 def test_rollback_refuses_a_place_that_is_no_good(to: RevisionName, why: str) -> None:

@@ -77,7 +77,7 @@ def test_a_function_that_does_not_load_shows_why(new_target: NewTarget) -> None:
     operation = begin(target)
     with pytest.raises(StartFailed, match="no such model") as caught:
         wait(target, operation)
-    assert caught.value.hint.startswith("What served before still does.")
+    assert caught.value.hint.startswith("what served before still does.")
     remains = target.snapshot()
     assert not remains.exists
     assert remains.rollout_labels.rollout == ROLLOUT  # so that the rollout may delete what it left
@@ -181,7 +181,7 @@ CPU = "Could not create or update Cloud Run service hello, Quota exceeded for to
     [
         ("build_failed", BUILD, BuildFailed, "Correct the source or its requirements"),
         ("start_failed", START, StartFailed, f"The log: {CONSOLE}"),
-        ("start_failed", CPU, StartFailed, "What served before still does"),
+        ("start_failed", CPU, StartFailed, "what served before still does"),
     ],
     ids=["build", "start", "cpu-quota"],
 )
