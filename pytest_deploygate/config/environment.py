@@ -176,7 +176,7 @@ class Environment(NamedTuple):
         facts = {
             name: getattr(spec, name)
             for name in FunctionSpec._fields
-            if name not in ("source", "secrets")
+            if name not in ("source", "secrets", "allowed_secrets")
         }
         facts["secrets"] = {k: [s.project, s.name, s.version] for k, s in spec.secrets.items()}
         text = json.dumps(facts, sort_keys=True, default=dict)

@@ -31,13 +31,6 @@ class Variant(Enum):
     CANDIDATE = "candidate"
 
 
-class AllowedSecret(NamedTuple):
-    """A file of the source that may hold what looks like a secret, and why; ``path`` may have ``*`` and ``?``."""
-
-    path: str
-    reason: str
-
-
 class SecretRef(NamedTuple):
     """A secret of the platform's secret store; ``version`` is a number or ``latest``."""
 
@@ -229,6 +222,15 @@ class FunctionSpec(NamedTuple):
             help="environment variables that the verification revision has instead; checks may write through it",
             key="verify-environment",
             example='{ SHEET_TAB = "TEST" }',
+        ),
+    ] = {}
+    allowed_secrets: Annotated[
+        Mapping[str, str],
+        Setting(
+            "files of the source (`*` and `?` allowed), and plain variables (`environment-variables.NAME`), that "
+            "look as if they held a secret and do not, each with the reason; the plan shows it, the record keeps it",
+            example='{ "data/*.json" = "made up for tests" }',
+            is_filled=True,
         ),
     ] = {}
     labels: Annotated[

@@ -126,7 +126,12 @@ class SessionContext:
         return verdict
 
     def tell_left_out(self, package: Package) -> None:
-        """With ``-v``: what of the source was not packed, and why."""
+        """What looks like a secret and is packed all the same; with ``-v``, what was not packed, and why."""
+        allowed = [f"{place}: {reason}" for place, reason in package.allowed_secrets]
+        for text in allowed:
+            self.terminal.step("allowed", text)
+        if allowed:
+            self.note("allowed_secrets", "; ".join(allowed))
         if self.config.get_verbosity() > 0:
             for name, reason in package.left_out:
                 self.terminal.step("left out", f"{name}: {reason}")

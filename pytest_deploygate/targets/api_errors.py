@@ -185,7 +185,7 @@ def _of_answer(answer: ErrorAnswer, doing: str, *, is_write: bool) -> DeployGate
             )
         case 429:
             return TargetUnavailable(
-                said, hint="A quota is used up: wait a minute, or ask for more of it"
+                said, hint="a quota is used up: wait a minute, or ask for more of it"
             )
         case 501:
             return TargetRefused(said, hint="the platform does not offer this call here")

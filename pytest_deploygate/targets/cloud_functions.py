@@ -6,6 +6,7 @@ platform's libraries are loaded when a target is made, not when this module is.
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -239,17 +240,21 @@ class CloudFunctionsTarget:
                 getattr(self._spec, name), where=field_of(FunctionSpec, name).key
             )
         ]
-        if finds:
+        allowed, refused = secret_scan.split_allowed(finds, self._spec.allowed_secrets)
+        if refused:
             raise ConfigError(
-                "; ".join(str(find) for find in finds),
-                hint="put it into Secret Manager and name it under `secrets`",
+                "; ".join(str(find) for find in refused),
+                hint="put it into Secret Manager and name it under `secrets`; if it is harmless, say why: "
+                f'allowed-secrets = {{ "{refused[0].where}" = "made up for tests" }}',
             )
-        return source_archive.make_package(
+        package = source_archive.make_package(
             Path(self._spec.source),
             home=self._home,
             entry_point=self._spec.entry_point,
             runtime=self._spec.runtime,
+            allowed=self._spec.allowed_secrets,
         )
+        return replace(package, allowed_secrets=(*allowed, *package.allowed_secrets))
 
     def backup(self, snapshot: Snapshot) -> Backup:
         """Fetch source and settings of what serves to this side."""

@@ -89,7 +89,7 @@ def marked(labels: Mapping[str, str], rollout_labels: RolloutLabels) -> dict[str
         if not _LABEL_VALUE.fullmatch(value):
             raise ConfigError(
                 f"{value!r} cannot be the value of the label {name}",
-                hint="A label takes at most 63 of a-z, 0-9, _ and -",
+                hint="a label takes at most 63 of a-z, 0-9, _ and -",
             )
     others = {k: v for k, v in labels.items() if k not in OWN_LABELS}
     # the empty rollout says that rollout labels were cleared, not that there never were any

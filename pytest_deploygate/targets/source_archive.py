@@ -13,17 +13,17 @@ import re
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Digest
-from pytest_deploygate.core.release import AllowedSecret
 from pytest_deploygate.targets.ignore_rules import FILE_NAME, IgnoreRules
-from pytest_deploygate.targets.secret_scan import ALLOW, Find, reason_to_allow, scan_file
+from pytest_deploygate.targets.secret_scan import ALLOW, Find, scan_file, split_allowed
 
 MAX_UNPACKED_BYTES: Final = 512 * 1024 * 1024
 """Largest tree that gcloud uploads: 512 MB before packing (``api_lib/functions/v2/deploy``)."""
@@ -89,7 +89,7 @@ class _Tree:
     rules: IgnoreRules
     files: dict[str, Path] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    allowed: tuple[AllowedSecret, ...] = ()
+    allowed: Mapping[str, str] = field(default_factory=dict)
     allowed_secrets: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -99,7 +99,7 @@ def make_package(
     home: Path,
     entry_point: str,
     runtime: str,
-    allowed: Iterable[AllowedSecret] = (),
+    allowed: Mapping[str, str] = MappingProxyType({}),
 ) -> Package:
     """Pack ``source`` into ``home``/packages and return it; the same content gives the same file.
 
@@ -119,7 +119,7 @@ def make_package(
         source=source.resolve(),
         home=home.resolve(),
         rules=IgnoreRules.read(source),
-        allowed=tuple(allowed),
+        allowed=allowed,
     )
     _walk(tree, "", tree.source, (tree.source,))
     _check_function(tree, entry_point=entry_point, runtime=runtime)
@@ -328,7 +328,9 @@ def _write(tree: _Tree, folder: Path) -> tuple[Digest, Path]:
                     content = _read(tree.files[name])
                     size += len(content)
                     _check_content(name, content, size)
-                    finds += _refused_finds(tree, name, content)
+                    passed, refused = split_allowed(scan_file(name, content), tree.allowed)
+                    tree.allowed_secrets += passed
+                    finds += refused
                     line = f"{name}\0{hashlib.sha256(content).hexdigest()}\n"
                     manifest.update(line.encode())
                     archive.writestr(_member(name), content)
@@ -364,16 +366,6 @@ def _check_content(name: str, content: bytes, size: int) -> None:
         )
 
 
-def _refused_finds(tree: _Tree, name: str, content: bytes) -> tuple[Find, ...]:
-    """What looks like a secret in a file, unless the settings allow it; then it is noted with the reason."""
-    finds = scan_file(name, content)
-    reason = reason_to_allow(name, tree.allowed) if finds else None
-    if reason is None:
-        return finds
-    tree.allowed_secrets += [(str(find), reason) for find in finds]
-    return ()
-
-
 def _check_finds(finds: list[Find]) -> None:
     if finds:
         shown = "\n".join(f"  {find}" for find in finds[:20])
@@ -382,5 +374,5 @@ def _check_finds(finds: list[Find]) -> None:
             hint="move it to Secret Manager and name it under `secrets`, or leave the file out by "
             f"{FILE_NAME}; if it is harmless, write `{ALLOW}` on its line, or name the file and the "
             "reason in the settings: "
-            'allowed-secrets = [{ path = "data/*.json", reason = "made up for tests" }]',
+            'allowed-secrets = { "data/*.json" = "made up for tests" }',
         )

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.release import AllowedSecret
 from pytest_deploygate.targets import source_archive
 from pytest_deploygate.targets.secret_scan import scan_file
 from pytest_deploygate.targets.source_archive import make_package
@@ -527,16 +526,13 @@ def test_a_file_that_the_settings_name_is_packed_and_the_reason_is_kept(
     source: Path, home: Path
 ) -> None:
     write(source, {"data/one.txt": text_of(PLANTED[2].content), "data/two.md": "nothing\n"})
-    allowed = [
-        AllowedSecret(path="data/*.txt", reason="made up"),
-        AllowedSecret(path="*", reason="no"),
-    ]
+    allowed = {"data/*.txt": "made up", "*": "another reason"}
     package = make_package(
         source, home=home, entry_point="process", runtime="python311", allowed=allowed
     )
     assert "data/one.txt" in package.files
     assert package.allowed_secrets == (("data/one.txt:1 looks like a Google API key", "made up"),)
-    other = [AllowedSecret(path="other/*", reason="made up")]
+    other = {"other/*": "made up"}
     with pytest.raises(ConfigError, match=r"data/one\.txt:1"):
         make_package(source, home=home, entry_point="process", runtime="python311", allowed=other)
 

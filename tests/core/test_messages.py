@@ -60,6 +60,8 @@ def texts_of(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
                 yield from texts_of(value)
         case ast.Call(func=ast.Attribute(value=value, attr="format")):
             yield from texts_of(value)
+        case _:
+            pass
 
 
 def _hinting(module: ast.Module) -> dict[str, int]:

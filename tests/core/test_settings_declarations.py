@@ -48,13 +48,17 @@ def with_example(table: str, field: Field) -> str:
     place[field.key] = tomllib.loads(f"x = {field.setting.example}")["x"]
     if field.key == "default-environment":
         document["environments"]["production"] = {"target": "local"}
-    return "".join(f"tool.deploygate.{key} = {inline(one)}\n" for key, one in document.items())
+    return "".join(
+        f"tool.deploygate.{json.dumps(key)} = {inline(one)}\n" for key, one in document.items()
+    )
 
 
 def inline(value: object) -> str:
     """``value`` in one line of TOML."""
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{key} = {inline(one)}' for key, one in value.items())} }}"
+        return (
+            f"{{ {', '.join(f'{json.dumps(key)} = {inline(one)}' for key, one in value.items())} }}"
+        )
     return json.dumps(value, ensure_ascii=False)
 
 

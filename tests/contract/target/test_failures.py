@@ -472,3 +472,13 @@ def test_plain_variable_that_is_a_secret_is_refused_by_its_key_in_the_settings(
     with pytest.raises(ConfigError, match=rf"^{key}\.HOOK looks like a Zapier catch URL") as caught:
         target.package()
     assert hook not in str(caught.value)
+
+
+def test_a_plain_variable_that_only_looks_like_a_secret_is_allowed_by_name_and_reason(
+    new_target: NewTarget,
+) -> None:
+    hook = "https://hooks.zapier.com" + "/hooks/catch/1/2345"
+    place = "environment-variables.HOOK"
+    target = new_target(variables={"HOOK": hook}, allowed_secrets={place: "made up"})
+    allowed = target.package().allowed_secrets
+    assert allowed == ((f"{place} looks like a Zapier catch URL", "made up"),)
