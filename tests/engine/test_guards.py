@@ -414,6 +414,32 @@ def test_candidate_that_does_not_answer_is_left_to_the_gates() -> None:
     assert rollout.state is State.STAGED
 
 
+def test_confirmed_is_said_only_of_answers_that_named_the_revision() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    said: list[tuple[str, str]] = []
+    rollout.progress = lambda step, detail: said.append((step, detail))
+    rollout.stage()
+    rollout.promote()
+    assert ("confirmed", f"3 answers in a row from {rollout.record.candidate}") in said
+    said.clear()
+    world.cloud.are_answers_anonymous = True
+    rollout.abort(BAD)
+    assert rollout.state is State.ROLLED_BACK
+    assert "confirmed" not in dict(said)
+    assert "the traffic status, read again, gives 100 % to svc-00001" in dict(said)["serving"]
+
+
+def test_anonymous_answers_do_not_hide_that_traffic_went_elsewhere() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.stage()
+    world.cloud.are_answers_anonymous = True
+    world.faults.on("target.answering_revision", Fault.DRIFT)
+    with pytest.raises(OutcomeUnknown, match="read again, gives svc-foreign=100"):
+        rollout.promote()
+
+
 # -- breaking off ----------------------------------------------------------------------------------
 
 

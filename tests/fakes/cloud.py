@@ -75,6 +75,8 @@ class Cloud:
         self.service: Service | None = None
         self.operations: dict[str, Operation] = {}
         self.is_answering = True
+        self.are_answers_anonymous = False
+        """Whether answers leave out which revision gave them, as Cloud Run by itself does."""
         self.tells_of_operations = True
         """Whether the service shows that a deployment of its function is under way."""
         self.changes: list[Change] = []

@@ -235,7 +235,7 @@ class FakeTarget:
             answer = self.cloud.answer(url)
             if answer is None:
                 raise TargetUnavailable("nobody answers")
-            return answer
+            return None if self.cloud.are_answers_anonymous else answer
 
     def call_token(self) -> Secret | None:
         return Secret("token")
