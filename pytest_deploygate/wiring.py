@@ -18,6 +18,7 @@ from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
 from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.system.retry import Backoff, attempts
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ def local_cloud(settings: Settings, environment: Environment) -> "LocalCloud":
     from pytest_deploygate.emulator.lifecycle import ensure_running
 
     home = cloud_home(settings)
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(home)
     if environment.secrets_file:
         _link_secrets(settings.root / environment.secrets_file, home / "secrets.toml")
     return ensure_running(home, port=environment.port)

@@ -16,6 +16,8 @@ from pytest_deploygate.emulator.runtime.revisions import launch_spec
 from pytest_deploygate.emulator.runtime.run_services import EmulatedServices
 from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, Runner
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
+from pytest_deploygate.emulator.services.base import ServiceContext, StandInService
+from pytest_deploygate.emulator.services.registry import open_services
 from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState
 
@@ -35,6 +37,7 @@ class Cloud:
     sources: Sources
     deployments: Deployments
     faults: Faults
+    stand_ins: list[StandInService]
     function_variables: dict[str, str]
     """Environment variables that every function gets."""
 
@@ -44,9 +47,10 @@ class Cloud:
         return self.deployments.base_url
 
     def listens_at(self, url: str) -> None:
-        """Note where the admin API listens; functions find the Sheets API there."""
+        """Note where the admin API listens; functions find the stand-in services there."""
         self.deployments.base_url = url
-        self.function_variables["GOOGLE_SHEETS_API_ENDPOINT"] = url
+        for service in self.stand_ins:
+            self.function_variables.update(service.variables(url))
 
 
 CLOUD = web.AppKey("cloud", Cloud)
@@ -92,5 +96,6 @@ def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
         sources=sources,
         deployments=deployments,
         faults=faults,
+        stand_ins=open_services(ServiceContext(home=home, settings=settings)),
         function_variables=variables,
     )

@@ -22,6 +22,7 @@ from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.file_lock import FileLockHeld, hold_lock
+from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.system.process_identity import is_running, is_stopped
 from pytest_deploygate.system.retry import Backoff, attempts
 
@@ -245,7 +246,7 @@ def _locked(home: Path, timeout_s: float) -> Iterator[None]:
     waits = attempts(_CLOCK, _POLL, deadline=_CLOCK.monotonic() + timeout_s)
     with contextlib.ExitStack() as stack:
         try:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(home)
             stack.enter_context(hold_lock(path, waits))
         except FileLockHeld as error:
             raise _held(path, error.holder, timeout_s) from error

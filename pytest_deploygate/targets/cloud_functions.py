@@ -253,6 +253,7 @@ class CloudFunctionsTarget:
             entry_point=self._spec.entry_point,
             runtime=self._spec.runtime,
             allowed=self._spec.allowed_secrets,
+            source_file=dict(self._spec.build_variables).get("GOOGLE_FUNCTION_SOURCE", "main.py"),
         )
         return replace(package, allowed_secrets=(*allowed, *package.allowed_secrets))
 

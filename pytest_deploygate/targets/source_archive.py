@@ -1,19 +1,17 @@
 """Packs the source of a function: what gcloud would upload, less what must never leave the machine.
 
-The zip is reproducible (sorted names, fixed dates and modes). Its identity is the digest of the
-manifest, one line ``name NUL sha256 LF`` for each file in the order of the names, because deflate
-may differ between builds of zlib.
+The zip is reproducible (sorted names, fixed dates; of modes only whether a file can be executed).
+Its identity is the digest of the manifest, one line ``name NUL [x]sha256 LF`` for each file in the
+order of the names, because deflate may differ between builds of zlib.
 """
 
-import ast
 import fnmatch
 import hashlib
 import os
 import re
-import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +20,8 @@ from typing import Final
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Digest
+from pytest_deploygate.system.private_folder import make_private_folder
+from pytest_deploygate.targets.function_layout import FunctionLayout, check_function, read_file
 from pytest_deploygate.targets.ignore_rules import FILE_NAME, IgnoreRules
 from pytest_deploygate.targets.secret_scan import ALLOW, Find, scan_file, split_allowed
 
@@ -29,6 +29,7 @@ MAX_UNPACKED_BYTES: Final = 512 * 1024 * 1024
 """Largest tree that gcloud uploads: 512 MB before packing (``api_lib/functions/v2/deploy``)."""
 _EARLIEST: Final = (1980, 1, 1, 0, 0, 0)
 _REGULAR_644: Final = 0o100644 << 16
+_REGULAR_755: Final = 0o100755 << 16
 _UNIX: Final = 3
 
 _DENIED: Final[tuple[tuple[str, str], ...]] = (
@@ -99,11 +100,13 @@ def make_package(
     home: Path,
     entry_point: str,
     runtime: str,
+    source_file: str = "main.py",
     allowed: Mapping[str, str] = MappingProxyType({}),
 ) -> Package:
     """Pack ``source`` into ``home``/packages and return it; the same content gives the same file.
 
-    What looks like a secret is packed only in the files that ``allowed`` names.
+    ``source_file`` holds the function (the build variable ``GOOGLE_FUNCTION_SOURCE``). What looks like a secret is
+    packed only in the files that ``allowed`` names.
 
     Raises:
         ConfigError: nothing to pack, an entry point that is not there, a secret, a link out of the
@@ -122,9 +125,15 @@ def make_package(
         allowed=allowed,
     )
     _walk(tree, "", tree.source, (tree.source,))
-    _check_function(tree, entry_point=entry_point, runtime=runtime)
+    check_function(
+        tree.files,
+        dict(tree.left_out),
+        FunctionLayout(
+            source=tree.source, entry_point=entry_point, runtime=runtime, source_file=source_file
+        ),
+    )
     folder = home / "packages"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     digest, path = _write(tree, folder)
     return Package(
         path=str(path),
@@ -226,95 +235,6 @@ def _check_name(name: str, path: Path) -> None:
         )
 
 
-def _check_function(tree: _Tree, *, entry_point: str, runtime: str) -> None:
-    """That the builder finds what it needs: ``main.py``, the entry point, the requirements."""
-    main = tree.files.get("main.py")
-    if main is None:
-        raise ConfigError(
-            f"there is no main.py in {tree.source}{_why(tree, 'main.py')}",
-            hint="the Python runtime loads the function from main.py at the top of the source",
-        )
-    if not tree.files.keys() & {"requirements.txt", "pyproject.toml"}:
-        raise ConfigError(
-            f"there is neither requirements.txt nor pyproject.toml in {tree.source}"
-            f"{_why(tree, 'requirements.txt')}",
-            hint="add requirements.txt; an empty one will do",
-        )
-    content = _read(main)
-    if b"\0" in content:
-        return  # refused with its name when the files are read
-    names = _names_defined(content, runtime)
-    if names is not None and entry_point not in names:
-        known = ", ".join(sorted(n for n in names if not n.startswith("_"))) or "nothing"
-        raise ConfigError(
-            f"main.py defines no {entry_point!r}; it defines {known}",
-            hint="correct `entry-point` in the settings, or the name in main.py",
-        )
-
-
-def _why(tree: _Tree, name: str) -> str:
-    reason = dict(tree.left_out).get(name)
-    return f" (left out: {reason})" if reason else ""
-
-
-def _names_defined(content: bytes, runtime: str) -> set[str] | None:
-    """Names that the top level of ``main.py`` binds, or None where that cannot be told."""
-    try:
-        module = ast.parse(content, filename="main.py")
-    except SyntaxError as error:
-        if _is_newer(runtime):
-            return None
-        raise ConfigError(
-            f"main.py:{error.lineno}: {error.msg}", hint="the function could not even be loaded"
-        ) from error
-    names: set[str] = set()
-    for node in _top_level(module.body):
-        match node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                names.add(name)
-            case ast.ClassDef(name=name):
-                names.add(name)
-            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-                if any(alias.name == "*" for alias in aliases):
-                    return None
-                names.update((a.asname or a.name).partition(".")[0] for a in aliases)
-            case ast.Assign() | ast.AnnAssign():
-                names.update(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
-            case _:
-                pass
-    return names
-
-
-def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements that run on import, those inside ``if``, ``try`` and ``with`` too."""
-    for node in body:
-        yield node
-        for part in ("body", "orelse", "finalbody", "handlers"):
-            if isinstance(node, ast.If | ast.Try | ast.With):
-                inner = getattr(node, part, [])
-                for item in inner:
-                    if isinstance(item, ast.ExceptHandler):
-                        yield from _top_level(item.body)
-                    else:
-                        yield from _top_level([item])
-
-
-def _is_newer(runtime: str) -> bool:
-    """Whether ``runtime`` (``python312``) is a later Python, whose grammar we cannot judge."""
-    digits = re.fullmatch(r"python3(\d+)", runtime)
-    return digits is not None and int(digits[1]) > sys.version_info.minor
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}",
-            hint=f"correct its permissions, or add it to {FILE_NAME}",
-        ) from error
-
-
 def _write(tree: _Tree, folder: Path) -> tuple[Digest, Path]:
     """Write the zip under a name of its digest; returns the digest and the path."""
     manifest = hashlib.sha256()
@@ -325,15 +245,18 @@ def _write(tree: _Tree, folder: Path) -> tuple[Digest, Path]:
         try:
             with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
                 for name in sorted(tree.files):
-                    content = _read(tree.files[name])
+                    path = tree.files[name]
+                    content = read_file(path)
+                    is_executable = os.access(path, os.X_OK)
                     size += len(content)
                     _check_content(name, content, size)
                     passed, refused = split_allowed(scan_file(name, content), tree.allowed)
                     tree.allowed_secrets += passed
                     finds += refused
-                    line = f"{name}\0{hashlib.sha256(content).hexdigest()}\n"
+                    mark = "x" if is_executable else ""
+                    line = f"{name}\0{mark}{hashlib.sha256(content).hexdigest()}\n"
                     manifest.update(line.encode())
-                    archive.writestr(_member(name), content)
+                    archive.writestr(_member(name, is_executable=is_executable), content)
             part.flush()
             _check_finds(finds)
             digest = Digest(manifest.hexdigest())
@@ -345,10 +268,10 @@ def _write(tree: _Tree, folder: Path) -> tuple[Digest, Path]:
     return digest, path
 
 
-def _member(name: str) -> zipfile.ZipInfo:
+def _member(name: str, *, is_executable: bool) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, date_time=_EARLIEST)
     member.create_system = _UNIX
-    member.external_attr = _REGULAR_644
+    member.external_attr = _REGULAR_755 if is_executable else _REGULAR_644
     member.compress_type = zipfile.ZIP_DEFLATED
     return member
 

@@ -17,6 +17,7 @@ from google.protobuf import json_format
 from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.identifiers import BackupId, Digest, RevisionName
+from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.targets.functions_api import CloudFunctions
 
 
@@ -30,7 +31,7 @@ def make(
     is_built_last: bool,
 ) -> Backup:
     """Back up ``revision``, which ``is_built_last`` or not; the same content gives the same backup."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(folder)
     settings = _settings(function, service)
     if is_built_last:
         return _with_source(functions, revision, settings, folder)

@@ -11,10 +11,12 @@ from google.protobuf.message import Message
 
 from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
 from pytest_deploygate.emulator.api.fault_rules import operation_fault
-from pytest_deploygate.emulator.api.paging import page
+from pytest_deploygate.emulator.api.paging import matching, ordered, page, under
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
+    Json,
     answer,
+    as_json,
     merge,
     not_found,
     read_mask,
@@ -39,9 +41,12 @@ _RESERVED = {
 """Environment variables that the runtime sets itself (Cloud Functions: reserved environment variables)."""
 _SETTABLE = ("description", "build_config", "service_config", "labels", "kms_key_name")
 MAX_TIMEOUT_S = 3600
+MAX_VARIABLE_BYTES = 32 * 1024
+"""Limit of one environment variable (Cloud Run quotas)."""
 _OUTPUT_ONLY = (
     "build_config.build", "build_config.source_provenance", "service_config.service", "service_config.uri",
-    "service_config.revision", "service_config.all_traffic_on_latest_revision",
+    "service_config.revision", "service_config.all_traffic_on_latest_revision", "state", "state_messages", "url",
+    "update_time", "create_time",
 )  # fmt: skip
 
 
@@ -110,11 +115,16 @@ async def get_function(request: web.Request) -> web.Response:
 
 
 async def list_functions(request: web.Request) -> web.Response:
-    """``functions.list``, without filter and order."""
+    """``functions.list``."""
     cloud = request.app[CLOUD]
-    parent = parent_of(request)
-    everywhere = f"{parent.removesuffix('-')}" if parent.endswith("/-") else f"{parent}/functions/"
-    names, token = page(request, cloud.state.functions.names(everywhere))
+
+    def read(name: str) -> Json:
+        return as_json(_shown(cloud, cloud.state.functions[name]))
+
+    found_names = under(cloud.state.functions.names(), parent_of(request), "functions")
+    found_names = matching(request, found_names, read)
+    names, token = page(request, found_names)
+    names = ordered(request, names, read)
     found = functions_v2.ListFunctionsResponse.pb()(next_page_token=token)
     found.functions.extend(_shown(cloud, cloud.state.functions[name]) for name in names)
     return answer(request, found)
@@ -208,7 +218,7 @@ def _clear_output(function: Message) -> None:
     merge(
         Function(),
         function,
-        [*_OUTPUT_ONLY, "state", "state_messages", "url", "update_time", "create_time"],
+        _OUTPUT_ONLY,
     )
 
 
@@ -262,6 +272,11 @@ def _validate(cloud: Cloud, function: Message) -> None:
         f"service_config.environment_variables: {name!r} is reserved or not a name"
         for name in names
         if not name or "=" in name or name in _RESERVED or name.startswith("X_GOOGLE_")
+    ]
+    problems += [
+        f"service_config.environment_variables: {name[:80]!r} is longer than 32 KiB, or holds a null character"
+        for name, value in config.environment_variables.items()
+        if "\0" in f"{name}{value}" or len(f"{name}={value}".encode()) > MAX_VARIABLE_BYTES
     ]
     problems += [
         f"labels: {k}={v} is not a label" for k, v in function.labels.items() if not _is_label(k, v)

@@ -17,7 +17,7 @@ from pytest_deploygate.core.service_limits import TAG
 from pytest_deploygate.emulator.api.fault_rules import operation_fault, rule_of
 from pytest_deploygate.emulator.api.functions import parent_of
 from pytest_deploygate.emulator.api.operations import Job, OperationProgress
-from pytest_deploygate.emulator.api.paging import page
+from pytest_deploygate.emulator.api.paging import matching, page, under
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
     Json,
@@ -93,7 +93,9 @@ async def get_service(request: web.Request) -> web.Response:
 async def list_services(request: web.Request) -> web.Response:
     """``services.list``."""
     cloud = request.app[CLOUD]
-    names, token = page(request, cloud.state.services.names(f"{parent_of(request)}/services/"))
+    names, token = page(
+        request, under(cloud.state.services.names(), parent_of(request), "services")
+    )
     found = run_v2.ListServicesResponse.pb()(next_page_token=token)
     found.services.extend(cloud.state.services[name] for name in names)
     return answer(request, found)
@@ -103,7 +105,9 @@ async def update_service(request: web.Request) -> web.Response:
     """``services.patch``: traffic, labels and the like; a changed template makes a new revision."""
     cloud, name = request.app[CLOUD], _name_of(request)
     given = await read_message(request, Service)
-    paths = read_mask(request, given) or _SETTABLE
+    masked = read_mask(request, given)
+    # what only the platform writes may stand in a mask and is left alone
+    paths = tuple(p for p in masked if p.split(".")[0] in _SETTABLE) if masked else _SETTABLE
     before = _known(cloud, name)
     if given.etag and given.etag != before.etag:
         raise ApiError(
@@ -114,6 +118,10 @@ async def update_service(request: web.Request) -> web.Response:
     merge(given, service, paths)
     service.name = name
     _hold_named_revision(cloud, service, paths)
+    if touches(paths, "template") and not all(c.image for c in service.template.containers):
+        raise ApiError(400, "service.template.containers: each must have an image")
+    if touches(paths, "template") and not service.template.containers:
+        raise ApiError(400, "service.template.containers: at least one container is required")
     if touches(paths, "traffic"):
         _normalise_traffic(cloud, service)
     if request.query.get("validateOnly") == "true":
@@ -132,6 +140,7 @@ async def update_service(request: web.Request) -> web.Response:
         target=name,
         metadata=service,
         work=_work(request, template if new_template else None, before),
+        give_up=lambda text: cloud.services.give_up(name, text),
         fault=operation_fault(request),
         is_exclusive=False,
     )
@@ -233,8 +242,9 @@ def _done(parent: str, before: Message, service: Message) -> Message:
 async def list_revisions(request: web.Request) -> web.Response:
     """``revisions.list``, newest first as the platform lists them."""
     cloud, name = request.app[CLOUD], _name_of(request)
-    names, token = page(request, cloud.state.revisions.names(f"{name}/revisions/"))
-    found = [_revision_json(request, revision) for revision in reversed(names)]
+    known = cloud.state.revisions.names(f"{name}/revisions/")
+    names, token = page(request, known, newest_first=True)
+    found = [_revision_json(request, revision) for revision in names]
     return web.json_response({"revisions": found} | ({"nextPageToken": token} if token else {}))
 
 
@@ -282,6 +292,10 @@ async def delete_revision(request: web.Request) -> web.Response:
     revision = cloud.state.revisions.get(name)
     if revision is None:
         raise not_found(name)
+    if (given := request.query.get("etag", "")) and given != revision.etag:
+        raise ApiError(
+            409, f"Conflict for resource '{name}': the etag {given} is not the current one"
+        )
     service = cloud.state.services.get(_name_of(request))
     if name in cloud.services.kept() or (
         service is not None and service.latest_created_revision == name
@@ -365,6 +379,8 @@ async def get_operation(request: web.Request) -> web.Response:
 async def list_operations(request: web.Request) -> web.Response:
     """``operations.list`` of both APIs."""
     cloud = request.app[CLOUD]
-    names, token = page(request, cloud.state.operations.names(f"{parent_of(request)}/operations/"))
+    known = under(cloud.state.operations.names(), parent_of(request), "operations")
+    known = matching(request, known, lambda name: as_json(cloud.state.operations[name]))
+    names, token = page(request, known)
     found = [as_json(cloud.state.operations[name]) for name in names]
     return web.json_response({"operations": found} | ({"nextPageToken": token} if token else {}))

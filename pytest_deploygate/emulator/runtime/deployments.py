@@ -121,8 +121,12 @@ class Deployments:
         self._state.functions.put(name, function)
 
         async def work(_progress: OperationProgress) -> Message:
-            if function.service_config.service in self._state.services:
-                await self._services.delete(function.service_config.service)
+            # a function whose first start failed does not name its service yet, and has one
+            parent, _, short = name.rsplit("/", 2)
+            service = f"{parent}/services/{service_id(short)}"
+            known = self._state.services.get(service)
+            if known is not None and known.labels.get("goog-managed-by") == "cloudfunctions":
+                await self._services.delete(service)
             self._state.functions.delete(name)
             return empty_pb2.Empty()
 

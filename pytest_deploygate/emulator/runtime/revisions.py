@@ -11,7 +11,12 @@ from google.protobuf.message import Message
 
 from pytest_deploygate.core.service_limits import memory_mib as quantity_mib
 from pytest_deploygate.emulator.runtime.builder import Build
-from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, clean_path
+from pytest_deploygate.emulator.runtime.runner import (
+    INSTANCES,
+    ImageMissing,
+    LaunchSpec,
+    clean_path,
+)
 from pytest_deploygate.emulator.storage.local_secrets import resolve_secret
 from pytest_deploygate.emulator.storage.state import EmulatorState
 
@@ -189,7 +194,6 @@ def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, 
     short = name.rsplit("/", 1)[-1]
     environment = dict(base) | {
         "PATH": clean_path(),
-        "HOME": build.source,
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "K_SERVICE": revision.service,
@@ -214,4 +218,5 @@ def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, 
         memory_mb=memory_mib(container.resources.limits["memory"]),
         timeout_s=float(revision.timeout.seconds or DEFAULT_TIMEOUT_S),
         log=home / "logs" / f"{short}.log",
+        instances=home / INSTANCES,
     )

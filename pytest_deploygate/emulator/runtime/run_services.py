@@ -226,6 +226,15 @@ class EmulatedServices:
             service.latest_ready_revision = newest
             self._state.services.put(name, service)
 
+    def give_up(self, name: str, text: str) -> None:
+        """Write down that what was asked for last did not come about, where nobody has yet."""
+        service = self._state.services.get(name)
+        if service is not None and service.reconciling:
+            service.reconciling = False
+            service.observed_generation = service.generation
+            terminal(service, _States.CONDITION_FAILED, text)
+            self._state.services.put(name, service)
+
     async def _ensure(self, name: str) -> None:
         short = name.rsplit("/", 1)[-1]
         revision = self._state.revisions.get(name)
