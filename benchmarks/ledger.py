@@ -82,7 +82,7 @@ def _best(work: Callable[[], object], times: int) -> list[float]:
 
 def _command(root: Path, *arguments: str) -> Callable[[], object]:
     command = [sys.executable, *arguments]
-    environment = plugin_project.environment({})
+    environment = plugin_project.session_variables()
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run() -> None:
@@ -137,9 +137,11 @@ def figures() -> list[Figure]:
     """The calls of the store, and the commands with an empty ledger and with a full one."""
     with tempfile.TemporaryDirectory() as folder:
         settings = plugin_project.SETTINGS.replace(
-            "tests.fakes.target_on_disk:make", "benchmarks.standing:make"
+            "pytest_deploygate.testing.target_on_disk:make", "benchmarks.standing:make"
         )
-        project = plugin_project.make(Path(folder, "project")).write({"pyproject.toml": settings})
+        project = plugin_project.make_baseline(Path(folder, "project")).write(
+            {"pyproject.toml": settings}
+        )
         empty = dict(_commands(project.root))
         path = project.root / ".deploygate" / "state.db"
         _fill(path)

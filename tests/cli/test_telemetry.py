@@ -154,9 +154,9 @@ def test_textfile_can_be_read_by_prometheus(tmp_path: Path) -> None:
 
 
 def test_session_leaves_log_and_metrics_that_outlive_it(project: CliProject) -> None:
-    project.settings(more='prometheus-textfile = "metrics/deploygate.prom"')
+    project.write_settings(more='prometheus-textfile = "metrics/deploygate.prom"')
     project.say("health", "bad")
-    assert project.deploy("v3").status == 1
+    assert project.release("v3").status == 1
     text = (project.root / "metrics" / "deploygate.prom").read_text()
     assert (
         'deploygate_rollouts_total{environment="fake",purpose="deploy",state="PROMOTED"} 2.0'
@@ -174,13 +174,13 @@ def test_session_leaves_log_and_metrics_that_outlive_it(project: CliProject) -> 
 
 
 def test_record_that_cannot_be_written_is_noted_and_changes_no_verdict(project: CliProject) -> None:
-    project.settings(more='prometheus-textfile = "main.py/deploygate.prom"')
+    project.write_settings(more='prometheus-textfile = "main.py/deploygate.prom"')
     log = project.root / ".deploygate" / "log.jsonl"
     log.unlink()
     log.mkdir()
-    done = project.deploy("v3")
+    done = project.release("v3")
     assert done.status == 0
-    assert project.serving == {"svc-00003": 100}
+    assert project.shares == {"svc-00003": 100}
     assert "note: not everything was recorded: main.py/deploygate.prom" in done.out
     assert "log.jsonl cannot be written" in done.out
 
@@ -214,7 +214,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
 
 def test_metrics_reach_a_collector(project: CliProject) -> None:
     with collector() as (endpoint, received):
-        done = project.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        done = project.release("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
         assert done.status == 0
     request = ExportMetricsServiceRequest.FromString(received[0])
     metrics = {
@@ -235,14 +235,16 @@ def test_extra_that_is_not_installed_is_named_and_changes_no_verdict(
     project: CliProject, package: str, extra: str
 ) -> None:
     (project.root / f"{package}.py").write_text("raise ImportError('not installed here')\n")
-    project.settings(more='prometheus-textfile = "metrics.prom"' if extra == "prometheus" else "")
-    done = project.deploy(
+    project.write_settings(
+        more='prometheus-textfile = "metrics.prom"' if extra == "prometheus" else ""
+    )
+    done = project.release(
         "v3",
-        PYTHONPATH=f"{project.root}:{project.variables()['PYTHONPATH']}",
+        PYTHONPATH=f"{project.root}:{project.all_variables()['PYTHONPATH']}",
         **({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} if extra != "prometheus" else {}),
     )
     assert done.status == 0, done.out
-    assert project.serving == {"svc-00003": 100}
+    assert project.shares == {"svc-00003": 100}
     assert f"pip install 'pytest-deploygate[{extra}]'" in done.out
 
 
@@ -250,7 +252,7 @@ def test_collector_that_never_answers_delays_nothing(project: CliProject) -> Non
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         deaf.settimeout(120)
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        done = project.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        done = project.release("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
         assert done.status == 0
         connection, _ = deaf.accept()
         with connection:

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 import requests
 
 from pytest_deploygate.emulator.lifecycle import find, stop
-from tests.forked_sessions import Session
+from pytest_deploygate.testing.sessions import ForkedSession
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("pyproject.toml", "conftest.py", "suites", "fixtures", "test_invoices")
@@ -98,7 +98,7 @@ class Project:
     def pytest(self, *arguments: str, **variables: str) -> Run:
         """Run a session to its end, in a forked process."""
         with TemporaryDirectory() as folder:
-            session = Session(
+            session = ForkedSession(
                 "pytest",
                 self.root,
                 [*self._options(), *arguments],

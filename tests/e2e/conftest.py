@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
+from pytest_deploygate.testing.sessions import preload
 from tests.contract.conftest import postgresql_server  # noqa: F401  # a fixture
 from tests.e2e.checkout import Project, copy_repository
 from tests.e2e.disturbed_project import HOLDING, Stage
 from tests.e2e.greeting_project import small_project
-from tests.forked_sessions import preload
 
 preload("google.cloud.functions_v2", "google.cloud.run_v2", "psycopg")
 

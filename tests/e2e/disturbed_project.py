@@ -1,6 +1,6 @@
 """A project on which sessions are killed, interrupted and disturbed again and again, and what is seen of it.
 
-Its sessions are forked from a process that has loaded what all of them load (:mod:`tests.forked_sessions`).
+Its sessions are forked from a process that has loaded what all of them load.
 """
 
 import os
@@ -14,11 +14,11 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.emulator.lifecycle import find
 from pytest_deploygate.store.sql import SqlStore, open_store
 from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.testing.sessions import ForkedSession
 from pytest_deploygate.wiring import STATE_VARIABLE as RECORD_VARIABLE
 from tests.e2e import killing_store
 from tests.e2e.checkout import REPOSITORY, Project, read_report, until
 from tests.e2e.greeting_project import SERVICE
-from tests.forked_sessions import Session
 
 LOCAL = "local"
 HOLDING = """
@@ -75,7 +75,7 @@ class Stage:
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
     _count: int = 0
-    _begun: list[Session] = field(default_factory=list)
+    _begun: list[ForkedSession] = field(default_factory=list)
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ class Stage:
 
     def begin(
         self, *options: str, at: str = "", watchdog: bool = False, log: str = "output", **more: str
-    ) -> Session:
+    ) -> ForkedSession:
         """The same, not waited for."""
         report = self.folder / f"{log}.xml"
         for path in (self.note, self.counted, report):
@@ -103,7 +103,9 @@ class Stage:
         arguments += [] if watchdog else ["--deploy-no-watchdog"]
         arguments.append(f"--junitxml={report}")
         variables = self.environment(at=at, **more)
-        session = Session("pytest", self.project.root, arguments, variables, self.folder / log)
+        session = ForkedSession(
+            "pytest", self.project.root, arguments, variables, self.folder / log
+        )
         self._begun.append(session)
         return session
 
@@ -122,7 +124,7 @@ class Stage:
         """``deploygate`` with ``arguments``; its exit status."""
         variables = {**os.environ, **self.project.environment, **self.variables}
         log = self.folder / "output"
-        return Session("deploygate", self.project.root, [*arguments], variables, log).end()
+        return ForkedSession("deploygate", self.project.root, [*arguments], variables, log).end()
 
     def recover(self) -> None:
         """``deploygate recover local``."""
@@ -150,7 +152,9 @@ class Stage:
 
     # -- sessions that wait ----------------------------------------------------------------------
 
-    def hold(self, gate: str, *options: str, watchdog: bool = False, **variables: str) -> Session:
+    def hold(
+        self, gate: str, *options: str, watchdog: bool = False, **variables: str
+    ) -> ForkedSession:
         """A session that waits for :meth:`say` in a check of ``gate``; it is there when this returns."""
         self.forget_word()
         session = self.begin(*options, watchdog=watchdog, HOLD=gate, **variables)

@@ -13,11 +13,11 @@ from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.testing.sessions import ForkedSession
 from pytest_deploygate.wiring import STATE_VARIABLE, is_stale
 from tests.e2e.checkout import until
 from tests.e2e.disturbed_project import LOCAL, Stage
 from tests.fakes import FakeClock
-from tests.forked_sessions import Session
 
 pytestmark = pytest.mark.e2e
 
@@ -125,7 +125,9 @@ def test_clock_that_jumps_steals_no_lease_from_the_living(tmp_path: Path, lives:
         assert is_stale(lease, store, _Jumping(path, lease, lives=lives)) is not lives
 
 
-def _in_order_of_end(one: Session, other: Session) -> tuple[Session, Session]:
+def _in_order_of_end(
+    one: ForkedSession, other: ForkedSession
+) -> tuple[ForkedSession, ForkedSession]:
     until(lambda: not (one.is_running and other.is_running), seconds=120, what="one has ended")
     return (other, one) if one.is_running else (one, other)
 

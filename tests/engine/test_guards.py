@@ -23,9 +23,9 @@ from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.testing.fake_cloud import LAGGING_ANSWERS
 from tests.engine.simulation import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, Cloud, Fault
-from tests.fakes.cloud import LAGGING_ANSWERS
 
 GOOD = Reason(code=ReasonCode.HELD, sentence="all gates held")
 BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")

@@ -4,9 +4,10 @@ from importlib.util import find_spec
 
 import pytest
 
+from pytest_deploygate.testing import DeploygateProject, SessionOutcome
 from tests.plugin.false_green import IN_PROCESS, WORKERS, Lie
 from tests.plugin.false_greens import LIES
-from tests.plugin.plugin_project import LIE, SETTINGS, Project, Run
+from tests.plugin.plugin_project import LIE, SETTINGS
 
 ROWS = [
     pytest.param(
@@ -19,7 +20,9 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("lie", "workers"), ROWS)
-def test_lie_does_not_promote(lie: Lie, workers: int, project: Project, before: str) -> None:
+def test_lie_does_not_promote(
+    lie: Lie, workers: int, project: DeploygateProject, before: str
+) -> None:
     if lie.needs == "pytest 9":
         if pytest.version_tuple < (9,):
             pytest.skip("an option of pytest 9")
@@ -27,7 +30,7 @@ def test_lie_does_not_promote(lie: Lie, workers: int, project: Project, before: 
         pytest.skip(f"{lie.needs} is not installed")
     project.write(lie.files)
     project.write({"pyproject.toml": SETTINGS.replace(*lie.settings)})
-    run = project.deploy(*lie.args, workers=workers, env=lie.env)
+    run = project.deploy(*lie.args, workers=workers, **lie.env)
     assert run.serving == before, run.output
     assert run.status in lie.statuses, run.output
     check_record(lie, run)
@@ -38,7 +41,7 @@ def test_lie_does_not_promote(lie: Lie, workers: int, project: Project, before: 
         assert run.junit is None
 
 
-def check_record(lie: Lie, run: Run) -> None:
+def check_record(lie: Lie, run: SessionOutcome) -> None:
     """What the ledger says."""
     if lie.is_recorded is not None:
         assert (run.record is not None) is lie.is_recorded, run.output
@@ -51,24 +54,24 @@ def check_record(lie: Lie, run: Run) -> None:
         assert run.state_of(lie.node) in states, run.record.facts
 
 
-def check_junit(lie: Lie | None, run: Run, state: str, baseline: str) -> None:
+def check_junit(lie: Lie | None, run: SessionOutcome, state: str, baseline: str) -> None:
     """What CI reads."""
-    assert run.said("verdict") in ("ROLL_BACK", "REFUSE"), run.output
-    assert run.said("state") == state
-    assert run.said("reason")
-    assert lie is None or lie.says in run.said("reason"), run.said("reason")
+    assert run.property("verdict") in ("ROLL_BACK", "REFUSE"), run.output
+    assert run.property("state") == state
+    assert run.property("reason")
+    assert lie is None or lie.says in run.property("reason"), run.property("reason")
     if run.record is not None:
-        assert run.said("reason_code") == run.record.reason_code
-        assert run.said("rollout_id") == run.record.rollout_id
-        assert run.said("serving_revision") == baseline
+        assert run.property("reason_code") == run.record.reason_code
+        assert run.property("rollout_id") == run.record.rollout_id
+        assert run.property("serving_revision") == baseline
     for case in run.cases:
-        gates = [v for n, v in run.properties_of(case) if n == "deploygate.gate"]
-        if case.name and str(case.name).startswith("test_"):
+        gates = [v for n, v in case.properties if n == "deploygate.gate"]
+        if case.name.startswith("test_"):
             assert len(gates) == 1, f"{case.name}: {gates}"
 
 
 def test_lies_told_by_one_check_each_are_seen_through_with_workers(
-    project: Project, before: str
+    project: DeploygateProject, before: str
 ) -> None:
     """Each comes to a state that is no pass, so that each would do in a gate that must be whole."""
     told = [lie for lie in LIES if lie.is_sociable and WORKERS in lie.workers]

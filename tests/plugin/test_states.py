@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from pytest_deploygate.core.evidence import CheckState
-from tests.plugin.plugin_project import Project, Run
+from pytest_deploygate.testing import DeploygateProject, SessionOutcome
 
 IMPORTS = "import os\nfrom pathlib import Path\nimport pytest\n"
 BODIES = {
@@ -26,16 +26,17 @@ def pytest_runtest_protocol(item):
 """
 
 
-def told(run: Run, state: CheckState) -> set[str]:
+def told(run: SessionOutcome, state: CheckState) -> set[str]:
     """What the JUnit file says of the check that comes to ``state``."""
-    cases = [c for c in run.cases if str(c.classname).endswith(f"test_{state.value}")]
+    cases = [c for c in run.cases if c.classname.endswith(f"test_{state.value}")]
     assert cases, f"{state.value}: no test case"
-    found = dict(run.properties_of(cases[-1])).get("deploygate.state", "")
-    return {str(found)}
+    return {cases[-1].property("state")}
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_every_state_has_a_name_in_all_three_places(project: Project, workers: int) -> None:
+def test_every_state_has_a_name_in_all_three_places(
+    project: DeploygateProject, workers: int
+) -> None:
     states = set(CheckState) - (set() if workers else {CheckState.CRASHED})
     if find_spec("pytest_rerunfailures") is None:
         states -= {CheckState.FLAKY}

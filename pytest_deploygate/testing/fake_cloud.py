@@ -11,7 +11,7 @@ from pytest_deploygate.core.errors import BuildFailed, StartFailed, TargetRefuse
 from pytest_deploygate.core.identifiers import Digest, RevisionName
 from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from tests.fakes.faults import FakeClock, Fault
+from pytest_deploygate.testing.faults import FakeClock, Fault
 
 BUILD_S = 60.0
 """How long builds take."""

@@ -22,8 +22,8 @@ from pytest_deploygate.core.release import (
     Variant,
 )
 from pytest_deploygate.core.traffic import Traffic
-from tests.fakes.cloud import Cloud, digest_of, image_of
-from tests.fakes.faults import SLOW_S, Fault, Faults, Killed
+from pytest_deploygate.testing.fake_cloud import Cloud, digest_of, image_of
+from pytest_deploygate.testing.faults import SLOW_S, Fault, Faults, Killed
 
 
 def a_spec(*, public: bool = True, **verify: str) -> FunctionSpec:
@@ -89,7 +89,7 @@ class FakeTarget:
     def package(self) -> Package:
         with self._call("package"):
             return Package(
-                path="/tmp/source.zip",
+                path="source.zip",
                 digest=digest_of(self.source),
                 size_bytes=len(self.source),
                 files=("main.py",),
@@ -124,6 +124,7 @@ class FakeTarget:
             return self.cloud.peek()
 
     def upload(self, package: Package) -> str:
+        del package
         with self._call("upload"):
             return f"bucket/{image_of(self.source)}"
 
@@ -241,6 +242,7 @@ class FakeTarget:
         return Secret("token")
 
     def gcloud_commands(self, snapshot: Snapshot | None, steps: tuple[int, ...]) -> tuple[str, ...]:
+        del snapshot
         move = "gcloud run services update-traffic svc --to-revisions=CANDIDATE"
         return tuple(f"{move}={percent}" for percent in steps)
 

@@ -1,7 +1,8 @@
 """The fake target for sessions that run in a process of their own: what it knows is in a file.
 
-``target = "tests.fakes.target_on_disk:make"`` in a project's settings uses it. The "source" is the text of the file
-that the settings name as ``source``; ``fake.pickle`` in the project's root is the cloud.
+``target = "pytest_deploygate.testing.target_on_disk:make"`` in a project's settings uses it. What it builds is the
+text of the file, or of all files of the folder, that the settings name as ``source``; ``fake.pickle`` in the project's
+root is the cloud.
 """
 
 import hashlib
@@ -13,26 +14,19 @@ from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.identifiers import Digest
-from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.ports import Clock, Target
 from pytest_deploygate.targets.secret_scan import scan_file, split_allowed
-from tests.fakes.cloud import Cloud
-from tests.fakes.faults import FakeClock
-from tests.fakes.target import FakeTarget
+from pytest_deploygate.testing.fake_cloud import Cloud
+from pytest_deploygate.testing.fake_target import FakeTarget
+from pytest_deploygate.testing.faults import FakeClock
 
 
-def place(root: Path) -> Path:
+def cloud_file(root: Path) -> Path:
     """Where the cloud of the project at ``root`` is kept."""
     return root / "fake.pickle"
 
 
-def peek(root: Path) -> Snapshot:
-    """What serves in the project at ``root``, seen from outside."""
-    cloud: Cloud = pickle.loads(place(root).read_bytes())
-    return cloud.peek()
-
-
-class _Kept:
+class _KeptTarget:
     """Writes the cloud to its file after every call, as a platform remembers by itself."""
 
     def __init__(self, target: FakeTarget, root: Path) -> None:
@@ -50,16 +44,19 @@ class _Kept:
             try:
                 return call(*args, **kwargs)
             finally:
-                place(self._root).write_bytes(pickle.dumps(self._target.cloud))
+                cloud_file(self._root).write_bytes(pickle.dumps(self._target.cloud))
 
         return remembered
 
 
-class _Sourced(FakeTarget):
-    """Packs the text of the source file."""
+class _SourceTarget(FakeTarget):
+    """Packs the text of the source."""
 
     def package(self) -> Package:
-        self.source = Path(self.spec.source).read_text(encoding="utf-8")
+        """The source as it is now."""
+        source = Path(self.spec.source)
+        files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
+        self.source = "".join(file.read_text(encoding="utf-8") for file in files)
         digest = Digest(hashlib.sha256(self.source.encode()).hexdigest())
         allowed, refused = split_allowed(
             scan_file("main.py", self.source.encode()), self.spec.allowed_secrets
@@ -77,6 +74,8 @@ class _Sourced(FakeTarget):
 def make(environment: Environment, settings: Settings, clock: Clock) -> Target:
     """The target, as an entry point makes it."""
     del clock
-    path = place(settings.root)
-    cloud = pickle.loads(path.read_bytes()) if path.exists() else Cloud(FakeClock())
-    return _Kept(_Sourced(cloud, spec=environment.spec), settings.root)  # type: ignore[return-value]  # delegates
+    path = cloud_file(settings.root)
+    cloud = Cloud(FakeClock())
+    if path.exists():
+        cloud = pickle.loads(path.read_bytes())  # noqa: S301 # a session of this very project wrote it
+    return _KeptTarget(_SourceTarget(cloud, spec=environment.spec), settings.root)  # type: ignore[return-value]  # delegates

@@ -96,12 +96,15 @@ class FakeClock:
         self.slept: list[float] = []
 
     def now(self) -> datetime:
+        """Wall time."""
         return self._wall
 
     def monotonic(self) -> float:
+        """Seconds that never go back."""
         return self._monotonic
 
     def sleep(self, seconds: float) -> None:
+        """Let time pass."""
         self.slept.append(seconds)
         self.advance(seconds)
 
