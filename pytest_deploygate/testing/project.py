@@ -103,14 +103,23 @@ class DeploygateProject:
 
     # -- sessions and commands --------------------------------------------------------------------
 
-    def deploy(self, *arguments: str, workers: int | None = 0, **variables: str) -> SessionOutcome:
-        """``pytest --deploy-to=ENVIRONMENT``, without a watchdog; ``workers`` None leaves ``-n`` out."""
+    def deploy(
+        self, *arguments: str, workers: int | None = None, **variables: str
+    ) -> SessionOutcome:
+        """``pytest --deploy-to=ENVIRONMENT``; ``workers`` is ``-n``.
+
+        To the fake target in one process unless ``workers`` says otherwise, and without a watchdog.
+        """
         return self.pytest(*self.deploy_options(workers=workers), *arguments, **variables)
 
-    def deploy_options(self, *, workers: int | None = 0) -> list[str]:
+    def deploy_options(self, *, workers: int | None = None) -> list[str]:
         """Options of :meth:`deploy`."""
-        number = [] if workers is None else [f"-n{workers}"]
-        return [*number, f"--deploy-to={self.environment}", "--deploy-no-watchdog"]
+        options = [f"--deploy-to={self.environment}"]
+        if self.environment == FAKE:
+            options += ["--deploy-no-watchdog", f"-n{workers or 0}"]
+        elif workers is not None:
+            options.append(f"-n{workers}")
+        return options
 
     def pytest(self, *arguments: str, **variables: str) -> SessionOutcome:
         """``pytest`` with ``arguments``, its JUnit file in ``junit.xml``."""

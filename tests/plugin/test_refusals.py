@@ -152,7 +152,7 @@ def test_deployment_without_the_plugin_fails_closed(
     project: DeploygateProject, args: tuple[str, ...], env: dict[str, str]
 ) -> None:
     platform = project.platform_digest()
-    run = project.deploy(*args, workers=None, **env)
+    run = project.pytest("--deploy-to=fake", *args, **env)
     check_refused(project, run, platform, "unrecognized arguments")
 
 

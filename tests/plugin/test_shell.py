@@ -122,7 +122,10 @@ def test_checks_of_a_real_target_run_in_a_worker_unless_told_otherwise(
     project: DeploygateProject, workers: int | None
 ) -> None:
     body = "import os\ndef test_lie():\n    assert ('PYTEST_XDIST_WORKER' in os.environ) is %s\n"
-    run = project.write({LIE: body % (workers is None)}).deploy(workers=workers)
+    number = [] if workers is None else [f"-n{workers}"]
+    run = project.write({LIE: body % (workers is None)}).pytest(
+        "--deploy-to=fake", "--deploy-no-watchdog", *number
+    )
     assert run.status == 0, run.output
 
 
