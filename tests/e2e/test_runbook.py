@@ -13,7 +13,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.e2e.checkout import Project
+from tests.e2e.checkout import Checkout
 from tests.e2e.greeting_project import small_project
 
 pytestmark = pytest.mark.e2e
@@ -68,7 +68,7 @@ def told_in(section: str) -> Iterator[tuple[str, list[str]]]:
 class Night:
     """A project with two releases, and the person on call, who reads the runbook."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Checkout) -> None:
         self.project = project
         self.seen: dict[str, list[str]] = {}
 
@@ -89,7 +89,7 @@ class Night:
         done = subprocess.run(
             [sys.executable, "-m", "pytest_deploygate.cli", *arguments],
             cwd=self.project.root,
-            env={**os.environ, **self.project.environment},
+            env={**os.environ, **self.project.variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -106,7 +106,7 @@ class Night:
             sys.executable,
             ["-m", "pytest_deploygate.cli", *words],
             cwd=str(self.project.root),
-            env={**os.environ, **self.project.environment, "TERM": "dumb"},
+            env={**os.environ, **self.project.variables, "TERM": "dumb"},
             dimensions=(50, 200),
             encoding="utf-8",
             timeout=LIMIT_S,
@@ -125,7 +125,7 @@ class Night:
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest_deploygate.cli", "watch", "local", "--interval", "1"],
             cwd=self.project.root,
-            env={**os.environ, **self.project.environment},
+            env={**os.environ, **self.project.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

@@ -9,7 +9,7 @@ from pytest_deploygate.testing import project_factory as factory
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = EnvironmentName(FAKE)
 SOURCE = "function/main.py"
-LIE = "gates/cand/test_lie.py"
+SUBJECT = "gates/cand/test_subject.py"
 SETTINGS = (
     factory.SETTINGS.format(environment=FAKE, target=factory.TARGETS[FAKE])
     + """
@@ -23,7 +23,7 @@ HONEST = """
         assert True
 """
 CHECK = """
-    def test_lie():
+    def test_subject():
         assert True
 """
 FILES = {
@@ -32,7 +32,7 @@ FILES = {
     "gates/ready/test_ready.py": HONEST,
     "gates/cand/test_cand.py": "",
     "gates/cand/test_honest.py": HONEST,
-    LIE: CHECK,
+    SUBJECT: CHECK,
     "gates/live/test_live.py": HONEST,
 }
 

@@ -3,9 +3,9 @@
 import pytest
 
 from pytest_deploygate.testing import DeploygateProject
-from tests.plugin.plugin_project import LIE
+from tests.plugin.plugin_project import SUBJECT
 
-FAILS = {LIE: "def test_lie(): assert False\n"}
+FAILS = {SUBJECT: "def test_subject(): assert False\n"}
 DECIDE = """\
 from dataclasses import replace
 from pytest_deploygate.core.identifiers import Phase
@@ -210,7 +210,7 @@ def test_listeners_that_break_change_nothing(
     assert (run.status, run.serving) == (1, before), run.output
     assert run.property("state") == "ROLLED_BACK"
     assert "chat is down" in run.output
-    project.write({LIE: "def test_lie(): pass\n"})
+    project.write({SUBJECT: "def test_subject(): pass\n"})
     again = project.deploy("--deploy-reason=it was the check")
     assert again.status == 0, again.output
     assert again.serving != before

@@ -5,18 +5,18 @@ from junitparser import Error, Failure, JUnitXml, Skipped
 
 from pytest_deploygate.collection.source_scan import suite_digest
 from pytest_deploygate.testing import DeploygateProject, SessionOutcome
-from tests.plugin.plugin_project import LIE
+from tests.plugin.plugin_project import SUBJECT
 
 ALWAYS = {
     "schema", "rollout_id", "environment", "verdict", "state", "reason_code", "reason", "reasons", "score", "threshold",
     "baseline_revision", "candidate_revision", "serving_revision", "backup_identifier", "rollback_seconds",
     "checks_digest",
 }  # fmt: skip
-FILES = ["gates/cand/test_lie.py", "gates/ready/test_ready.py", "gates/live/test_live.py"]
+FILES = ["gates/cand/test_subject.py", "gates/ready/test_ready.py", "gates/live/test_live.py"]
 CHECKS = [
     ("gates.ready.test_ready", "test_honest", "ready"),
     ("gates.cand.test_honest", "test_honest", "cand"),
-    ("gates.cand.test_lie", "test_lie", "cand"),
+    ("gates.cand.test_subject", "test_subject", "cand"),
     ("gates.live.test_live", "test_honest", "live"),
 ]
 
@@ -78,7 +78,7 @@ def test_refusal(project: DeploygateProject, before: str, workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_return_to_the_baseline(project: DeploygateProject, before: str, workers: int) -> None:
-    project.write({LIE: "def test_lie(): assert False\n"})
+    project.write({SUBJECT: "def test_subject(): assert False\n"})
     run = project.deploy(workers=workers)
     said = properties(run)
     assert (said["verdict"], said["state"]) == ("ROLL_BACK", "ROLLED_BACK")
@@ -87,7 +87,7 @@ def test_return_to_the_baseline(project: DeploygateProject, before: str, workers
     assert said["candidate_revision"] not in ("", before)
     assert float(said["rollback_seconds"]) >= 0
     assert cases(run) == sorted(CHECKS)
-    assert results(run)["gates.cand.test_lie.test_lie"] == [Failure]
+    assert results(run)["gates.cand.test_subject.test_subject"] == [Failure]
     assert results(run)["gates.live.test_live.test_honest"] == [Skipped]
 
 
@@ -104,10 +104,10 @@ def test_judgement_of_what_serves(project: DeploygateProject, before: str, worke
 
 
 def test_check_whose_worker_died_carries_its_gate(project: DeploygateProject) -> None:
-    project.write({LIE: "import os\ndef test_lie(): os._exit(0)\n"})
+    project.write({SUBJECT: "import os\ndef test_subject(): os._exit(0)\n"})
     run = project.deploy(workers=2)
     assert cases(run) == sorted(CHECKS)
-    assert results(run)["gates.cand.test_lie.test_lie"] == [Error]
+    assert results(run)["gates.cand.test_subject.test_subject"] == [Error]
 
 
 def test_file_of_an_earlier_run_does_not_speak_for_one_that_dies(
@@ -125,7 +125,7 @@ def test_digest_of_the_checks_changes_with_every_file_that_has_a_say(
     project: DeploygateProject,
 ) -> None:
     files = {
-        "gates/cand/test_lie.py": "def test_lie(): assert 1\n",
+        "gates/cand/test_subject.py": "def test_subject(): assert 1\n",
         "gates/cand/helping.py": "X = 1\n",
         "gates/conftest.py": "X = 1\n",
         "conftest.py": "X = 1\n",
@@ -144,8 +144,8 @@ def test_digest_of_the_checks_changes_with_every_file_that_has_a_say(
 
 
 def test_file_says_pending_while_nothing_is_decided(project: DeploygateProject) -> None:
-    body = "import shutil\ndef test_lie(): shutil.copy('junit.xml', 'early.xml')\n"
-    run = project.write({LIE: body}).deploy()
+    body = "import shutil\ndef test_subject(): shutil.copy('junit.xml', 'early.xml')\n"
+    run = project.write({SUBJECT: body}).deploy()
     assert run.status == 0, run.output
     [suite] = JUnitXml.fromfile(str(project.root / "early.xml"))
     early = {p.name: p.value for p in suite.properties()}  # type: ignore[no-untyped-call]  # junitparser

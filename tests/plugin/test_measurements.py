@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pytest_deploygate.testing import DeploygateProject, SessionOutcome
-from tests.plugin.plugin_project import LIE
+from tests.plugin.plugin_project import SUBJECT
 
 LIVE = "gates/live/test_live.py"
 TRIGGER = """
@@ -25,7 +25,9 @@ def measured(run: SessionOutcome) -> list[dict[str, object]]:
 def test_measurements_travel_to_the_ledger_and_junit(
     project: DeploygateProject, workers: int
 ) -> None:
-    project.write({LIE: MEASURES.format(check="lie", name="processing_time_s", value="0.1 + 0.2")})
+    project.write(
+        {SUBJECT: MEASURES.format(check="subject", name="processing_time_s", value="0.1 + 0.2")}
+    )
     run = project.deploy("-W", "error", workers=workers)
     assert run.status == 0, run.output
     assert measured(run) == [{"name": "processing_time_s", "value": 0.1 + 0.2, "unit": "s"}]
@@ -69,11 +71,11 @@ def test_what_is_no_number_is_an_error_at_the_call(
     """Each of them raises in the check that measured; where it is swallowed, nothing was measured."""
     body = (
         "import math\nimport pytest\nBAD = [math.nan, math.inf, -math.inf, True, '0.9', None]\n"
-        "def test_lie(measure):\n    for bad in BAD:\n"
+        "def test_subject(measure):\n    for bad in BAD:\n"
         "        with pytest.raises((TypeError, ValueError), match=\"'m' needs a\"):\n"
         "            measure('m', bad)\n"
     )
-    run = project.write({LIE: body}).deploy(workers=workers)
+    run = project.write({SUBJECT: body}).deploy(workers=workers)
     assert run.status == 0, run.output
     assert measured(run) == []
 
@@ -81,8 +83,8 @@ def test_what_is_no_number_is_an_error_at_the_call(
 def test_measurement_that_is_no_number_fails_its_check(
     project: DeploygateProject, before: str
 ) -> None:
-    project.write({LIE: MEASURES.format(check="lie", name="m", value="float('nan')")})
+    project.write({SUBJECT: MEASURES.format(check="subject", name="m", value="float('nan')")})
     run = project.deploy()
     assert (run.status, run.serving) == (1, before), run.output
-    assert run.state_of(f"{LIE}::test_lie") == "failed"
+    assert run.state_of(f"{SUBJECT}::test_subject") == "failed"
     assert "measurement 'm' needs a finite number, got nan" in run.output

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from pytest_deploygate.testing import DeploygateProject, SessionOutcome
-from tests.plugin.plugin_project import LIE, SETTINGS
+from tests.plugin.plugin_project import SETTINGS, SUBJECT
 
 NARROW = {
     "-k honest": "-k: it leaves out checks; leave it out, or judge without deploying: --deploy-env",
     "-m mark": "-m: it leaves out checks; leave it out, or judge without deploying: --deploy-env",
     "--deselect gates/cand": "--deselect: it leaves out checks; leave it out",
     "--ignore=gates/cand": "--ignore: it leaves out checks; leave it out",
-    "--ignore-glob=*lie*": "--ignore-glob: it leaves out checks; leave it out",
+    "--ignore-glob=*subject*": "--ignore-glob: it leaves out checks; leave it out",
     "--lf": "--lf: it leaves out the checks that passed last time; leave it out",
     "--ff": "--ff: it reorders checks by an earlier run; leave it out",
     "--nf": "--nf: it reorders checks by an earlier run; leave it out",
@@ -168,7 +168,7 @@ def test_plan_may_narrow_and_says_that_it_would_be_refused(project: DeploygatePr
     assert run.status == 1, run.output
     assert "1 passed" in run.output
     assert "gcloud run services update-traffic" in run.output
-    assert f"{LIE}::test_lie was taken out of the run after collection" in run.output
+    assert f"{SUBJECT}::test_subject was taken out of the run after collection" in run.output
     assert project.platform_digest() == platform
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.testing import DeploygateProject
-from tests.plugin.plugin_project import LIE
+from tests.plugin.plugin_project import SUBJECT
 
 FRESH = {"PYTHONHASHSEED": "0"}
 """Has a session begin in a new interpreter, in which nothing is loaded."""
@@ -84,7 +84,7 @@ def test_listing_checks_deploys_nothing(project: DeploygateProject) -> None:
     platform = project.platform_digest()
     run = project.pytest("-n0", "--collect-only", "-q")
     assert run.status == 0, run.output
-    assert f"{LIE}::test_lie" in run.output
+    assert f"{SUBJECT}::test_subject" in run.output
     assert project.platform_digest() == platform
 
 
@@ -121,9 +121,11 @@ def test_workers_load_no_library_of_a_target_or_store(project: DeploygateProject
 def test_checks_of_a_real_target_run_in_a_worker_unless_told_otherwise(
     project: DeploygateProject, workers: int | None
 ) -> None:
-    body = "import os\ndef test_lie():\n    assert ('PYTEST_XDIST_WORKER' in os.environ) is %s\n"
+    body = (
+        "import os\ndef test_subject():\n    assert ('PYTEST_XDIST_WORKER' in os.environ) is %s\n"
+    )
     number = [] if workers is None else [f"-n{workers}"]
-    run = project.write({LIE: body % (workers is None)}).pytest(
+    run = project.write({SUBJECT: body % (workers is None)}).pytest(
         "--deploy-to=fake", "--deploy-no-watchdog", *number
     )
     assert run.status == 0, run.output
@@ -166,6 +168,6 @@ def test_promotion_stays_one_whatever_pytest_counts_afterwards(project: Deployga
     """``--max-warnings`` changes the exit status after the decision: traffic is what it says."""
     if pytest.version_tuple < (9,):
         pytest.skip("an option of pytest 9")
-    body = "import warnings\ndef test_lie(): warnings.warn('x')\n"
-    run = project.write({LIE: body}).deploy("--max-warnings=0")
+    body = "import warnings\ndef test_subject(): warnings.warn('x')\n"
+    run = project.write({SUBJECT: body}).deploy("--max-warnings=0")
     assert (run.status, run.property("state")) == (0, "PROMOTED"), run.output

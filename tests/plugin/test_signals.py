@@ -10,13 +10,13 @@ import pytest
 
 from pytest_deploygate.testing import DeploygateProject
 from pytest_deploygate.testing.sessions import LIMIT_S, ForkedSession, PipedProcess
-from tests.plugin.plugin_project import LIE
+from tests.plugin.plugin_project import SUBJECT
 
 WAITS = (
     "import time\nfrom pathlib import Path\ndef test_{name}():\n    Path('running').touch()\n"
     "    while True: time.sleep(0.05)\n"
 )
-CANDIDATE = {LIE: WAITS.format(name="lie")}
+CANDIDATE = {SUBJECT: WAITS.format(name="subject")}
 LIVE = {"gates/live/test_live.py": WAITS.format(name="honest")}
 READINESS = {"gates/ready/test_ready.py": WAITS.format(name="honest")}
 Session = ForkedSession | PipedProcess
@@ -78,11 +78,13 @@ def test_signal_ends_in_the_baseline(
     assert run.property("state") == state
     assert run.property("serving_revision") == before
     names = {str(case.name) for case in run.cases}
-    assert {"test_honest", "test_lie"} <= names, "checks that did not run are named all the same"
+    assert {"test_honest", "test_subject"} <= names, (
+        "checks that did not run are named all the same"
+    )
 
 
 CAUGHT = (
-    "import time\nfrom pathlib import Path\ndef test_lie():\n    try:\n"
+    "import time\nfrom pathlib import Path\ndef test_subject():\n    try:\n"
     "        Path('running').touch()\n        while True: time.sleep(0.05)\n"
     "    except KeyboardInterrupt: {then}\n"
 )
@@ -95,8 +97,10 @@ BREAKS_THE_LOOP = (
 @pytest.mark.parametrize(
     "files",
     [
-        pytest.param({LIE: CAUGHT.format(then="pass")}, id="a check goes on"),
-        pytest.param({LIE: CAUGHT.format(then="raise OSError")}, id="a check makes another of it"),
+        pytest.param({SUBJECT: CAUGHT.format(then="pass")}, id="a check goes on"),
+        pytest.param(
+            {SUBJECT: CAUGHT.format(then="raise OSError")}, id="a check makes another of it"
+        ),
         pytest.param(CANDIDATE | {"conftest.py": BREAKS_THE_LOOP}, id="a lock breaks"),
     ],
 )
@@ -130,7 +134,7 @@ def test_sigint_is_heard_where_the_shell_had_it_ignored(
 def test_signal_while_collecting_touches_nothing(project: DeploygateProject) -> None:
     project.write(
         {
-            LIE: "import time\nfrom pathlib import Path\nPath('running').touch()\nwhile True: time.sleep(0.05)\n"
+            SUBJECT: "import time\nfrom pathlib import Path\nPath('running').touch()\nwhile True: time.sleep(0.05)\n"
         }
     )
     platform = project.platform_digest()
@@ -162,7 +166,7 @@ def test_terminal_that_goes_away_does_not_keep_the_candidate(
     project: DeploygateProject, before: str
 ) -> None:
     """``pytest ... | head``: nobody reads any more, and every line that is printed fails."""
-    project.write({LIE: "def test_lie():\n    print('x' * 100000)\n    assert False\n"})
+    project.write({SUBJECT: "def test_subject():\n    print('x' * 100000)\n    assert False\n"})
     options = [*project.deploy_options(), "-rA", "-s"]
     command = " ".join(f"'{part}'" for part in project.command("pytest", *options))
     pipe = f"set -o pipefail; {command} 2>&1 | grep -m1 'candidate: '"
