@@ -322,7 +322,7 @@ class DeploygateProject:
     def close(self) -> None:
         """Kill what was begun and still runs, and stop the emulator with everything that it runs."""
         for process in self._begun:
-            process.kill()
+            process.close()
         stop(self.state_dir / "local")
 
 

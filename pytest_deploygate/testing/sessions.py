@@ -81,6 +81,8 @@ class ForkedSession:
         self._process.kill()
         self._process.join()
 
+    close = kill
+
     def end(self) -> int:
         """Wait for it: exit status, negative for a signal.
 
@@ -119,6 +121,14 @@ class PipedProcess(subprocess.Popen[str]):
         """End it with SIGKILL, and everything that it started in its group."""
         if self.is_running:
             os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill it where it still runs, and close its pipes."""
+        self.kill()
+        self.wait()
+        for stream in (self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def _text_of(path: Path) -> str:
