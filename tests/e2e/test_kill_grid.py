@@ -2,7 +2,7 @@
 candidate does, the record tells the truth, nothing is left over, and the next rollout works.
 
 What is killed is read from rollouts that nobody kills, so a new step is covered by itself. By default a sample is
-run; ``tox -e killgrid`` runs all of it (``DEPLOYGATE_KILL_GRID=all``; ``2/5`` runs the second of five shares, and all
+run; ``tox -e full`` runs all of it (``DEPLOYGATE_KILL_GRID=all``; ``2/5`` runs the second of five shares, and all
 five together everything; ``before:29`` runs that one point).
 """
 
