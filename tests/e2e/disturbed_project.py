@@ -142,7 +142,7 @@ class DisturbedProject:
         requests.delete(url, timeout=30)
         until(
             lambda: requests.get(url, timeout=30).status_code == 404,
-            seconds=60,
+            seconds=120,
             what="the function is gone",
         )
 

@@ -199,7 +199,7 @@ def test_killed_watchdog_changes_nothing_for_a_session_that_lives(
     assert f"on, process {dog}" in disturbed.output
     process = psutil.Process(dog)
     process.kill()
-    until(lambda: not _is_running(process), seconds=30, what="the watchdog is dead")
+    until(lambda: not _is_running(process), seconds=120, what="the watchdog is dead")
     disturbed.command("status", LOCAL)
     assert f"process {dog}" not in disturbed.output
     disturbed.say("go on")
@@ -247,7 +247,7 @@ def _kill_cloud(disturbed: DisturbedProject) -> None:
     assert cloud is not None
     functions = psutil.Process(cloud.pid).children(recursive=True)
     os.kill(cloud.pid, signal.SIGKILL)
-    until(lambda: not any(_is_running(p) for p in functions), seconds=30, what="functions are gone")
+    until(lambda: not any(_is_running(p) for p in functions), seconds=120, what="functions are gone")
 
 
 def _is_running(process: psutil.Process) -> bool:
@@ -266,7 +266,7 @@ def _watchdog(disturbed: DisturbedProject) -> int:
         found[:] = registry.find(disturbed.record.parent)
         return bool(found)
 
-    until(is_there, seconds=60, what="the watchdog watches")
+    until(is_there, seconds=120, what="the watchdog watches")
     return found[0].pid
 
 
@@ -292,4 +292,4 @@ def _move_by_hand(disturbed: DisturbedProject, revision: str) -> None:
     path = f"{disturbed.project.endpoint}/v2/projects/{disturbed.project.service}"
     answer = requests.patch(f"{path}?updateMask=traffic", json=body, timeout=30)
     assert answer.ok, answer.text
-    until(lambda: disturbed.project.shares == {revision: 100}, seconds=30, what="it is moved")
+    until(lambda: disturbed.project.shares == {revision: 100}, seconds=120, what="it is moved")

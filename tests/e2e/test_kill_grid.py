@@ -86,7 +86,7 @@ def _kill(disturbed: DisturbedProject, case: KillCase, at: str, *, watchdog: boo
 
 def _kill_and_settle(disturbed: DisturbedProject, at: str, *, watchdog: bool) -> None:
     assert disturbed.deploy(at=at, watchdog=watchdog) == -9, disturbed.output
-    until(lambda: not disturbed.left_over(), seconds=60, what="nothing of the session is left")
+    until(lambda: not disturbed.left_over(), seconds=120, what="nothing of the session is left")
     if not watchdog or _was_before_the_watchdog(disturbed):
         disturbed.recover()
     assert disturbed.is_settled(), disturbed.note.read_text()

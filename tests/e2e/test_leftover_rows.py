@@ -69,7 +69,7 @@ def kill_a_session(project: Checkout, rule: dict[str, object], *, noted: str) ->
     before = len(filled(project))
     session = project.start("-m", "rollback-checks", "-n0")
     until(lambda: len(filled(project)) > before + 20, seconds=120, what="rows of a check")
-    until(lambda: any(noted in note for note in notes(project)), seconds=60, what=noted)
+    until(lambda: any(noted in note for note in notes(project)), seconds=120, what=noted)
     session.send_signal(signal.SIGKILL)
     session.communicate(timeout=60)
     requests.delete(f"{project.endpoint}/_local/faults", timeout=30).raise_for_status()

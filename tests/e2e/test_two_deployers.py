@@ -66,7 +66,7 @@ def test_second_one_waits_when_asked_to(shared: DisturbedProject) -> None:
     shared.release()
     first = shared.hold("source", log="one")
     second = shared.begin("--deploy-wait=200", log="other")
-    until(lambda: "waiting: " in second.output, seconds=60, what="it says that it waits")
+    until(lambda: "waiting: " in second.output, seconds=120, what="it says that it waits")
     assert second.is_running
     shared.say("break")
     assert first.end() == 1, first.output

@@ -67,7 +67,7 @@ def running(source: Path, variables: dict[str, str]) -> Iterator[tuple[str, psut
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 requests.get(f"http://127.0.0.1:{port}", timeout=60)
