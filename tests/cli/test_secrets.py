@@ -184,7 +184,9 @@ def test_secrets_of_a_module_that_cannot_be_collected_appear_nowhere(leaking: Cl
 
 def test_secrets_that_a_person_types_appear_nowhere(leaking: CliProject) -> None:
     reason = f"the key {SECRETS['environment']} leaked, see https://x.example/?token=planted-in-a-signature"
-    done = leaking.deploygate("rollback", "fake", "--reason", reason, "--yes", "--json", **VARIABLES)
+    done = leaking.deploygate(
+        "rollback", "fake", "--reason", reason, "--yes", "--json", **VARIABLES
+    )
     assert done.status == 0
     assert "the key *** leaked" in done.out
     history = leaking.deploygate("history", **VARIABLES)
@@ -200,7 +202,9 @@ def test_secrets_in_an_error_of_the_target_appear_nowhere(leaking: CliProject) -
     )
     pyproject = leaking.root / "pyproject.toml"
     pyproject.write_text(
-        pyproject.read_text().replace("pytest_deploygate.testing.target_on_disk:make", "broken:make")
+        pyproject.read_text().replace(
+            "pytest_deploygate.testing.target_on_disk:make", "broken:make"
+        )
     )
     here = {**VARIABLES, "PYTHONPATH": f"{leaking.root}:{leaking.all_variables()['PYTHONPATH']}"}
     session = leaking.release("v3", "--junitxml=report.xml", **here)
@@ -260,7 +264,9 @@ def test_error_of_the_target_forges_no_line_of_the_log(project: CliProject) -> N
     )
     pyproject = project.root / "pyproject.toml"
     pyproject.write_text(
-        pyproject.read_text().replace("pytest_deploygate.testing.target_on_disk:make", "broken:make")
+        pyproject.read_text().replace(
+            "pytest_deploygate.testing.target_on_disk:make", "broken:make"
+        )
     )
     here = {"PYTHONPATH": f"{project.root}:{project.all_variables()['PYTHONPATH']}"}
     session = project.release("v3", "-q", **here)

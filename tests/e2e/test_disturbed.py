@@ -247,7 +247,9 @@ def _kill_cloud(disturbed: DisturbedProject) -> None:
     assert cloud is not None
     functions = psutil.Process(cloud.pid).children(recursive=True)
     os.kill(cloud.pid, signal.SIGKILL)
-    until(lambda: not any(_is_running(p) for p in functions), seconds=120, what="functions are gone")
+    until(
+        lambda: not any(_is_running(p) for p in functions), seconds=120, what="functions are gone"
+    )
 
 
 def _is_running(process: psutil.Process) -> bool:
