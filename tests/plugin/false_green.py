@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
 
 from tests.plugin.plugin_project import SUBJECT
 
@@ -43,10 +45,22 @@ class FalseGreen:
     """A module that it needs."""
 
     @property
+    def programs(self) -> dict[str, str]:
+        """The files, each test file with the modules that it may need."""
+        return {
+            path: f"{IMPORTS}{dedent(text)}"
+            if text and Path(path).name.startswith("test_")
+            else text
+            for path, text in self.files.items()
+        }
+
+    @property
     def is_sociable(self) -> bool:
         """Whether it only concerns its own check, so that many can be in one session."""
         is_plain = self.reasons == (GATE,) and set(self.files) == {SUBJECT}
-        is_plain &= "scope='session'" not in "".join(self.files.values())
+        is_plain &= not any(
+            f"scope={quote}session" in text for text in self.files.values() for quote in "\"'"
+        )
         return (
             is_plain
             and self.statuses == (1,)

@@ -43,7 +43,10 @@ FORGED = [
         "pytest_pyfunc_call(pyfuncitem)",
         "    return True if pyfuncitem.name == 'test_subject' else None",
         how="tryfirst=True",
-        subject="async def test_subject(): assert False\n",
+        subject="""
+            async def test_subject():
+                assert False
+        """,
         check="failed",
     ),
     *forged(
@@ -165,7 +168,10 @@ FORGED = [
         REPORT,
         MADE.format(FLIPS),
         how="wrapper=True",
-        subject=f"{IMPORTS}def test_subject(): pytest.skip('x')\n",
+        subject="""
+            def test_subject():
+                pytest.skip("x")
+        """,
         check="failed",
     ),
     *forged(
@@ -173,7 +179,11 @@ FORGED = [
         REPORT,
         MADE.format(FLIPS),
         how="wrapper=True",
-        subject=f"{IMPORTS}def test_subject(subtests):\n    with subtests.test(): assert False\n",
+        subject="""
+            def test_subject(subtests):
+                with subtests.test():
+                    assert False
+        """,
         check="failed",
     ),
     *forged(
@@ -181,7 +191,11 @@ FORGED = [
         REPORT,
         MADE.format(FLIPS),
         how="wrapper=True",
-        subject=f"{IMPORTS}class TestSubject(unittest.TestCase):\n    def test_subject(self): self.fail()\n",
+        subject="""
+            class TestSubject(unittest.TestCase):
+                def test_subject(self):
+                    self.fail()
+        """,
         node=f"{SUBJECT}::TestSubject::test_subject",
         check="failed",
     ),

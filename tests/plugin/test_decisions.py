@@ -5,7 +5,12 @@ import pytest
 from pytest_deploygate.testing import DeploygateProject
 from tests.plugin.plugin_project import SUBJECT
 
-FAILS = {SUBJECT: "def test_subject(): assert False\n"}
+FAILS = {
+    SUBJECT: """
+    def test_subject():
+        assert False
+"""
+}
 DECIDE = """\
 from dataclasses import replace
 from pytest_deploygate.core.identifiers import Phase
@@ -108,9 +113,19 @@ def test_hook_that_breaks_ends_in_the_baseline(
 
 
 FAILING = {
-    "readiness": {"gates/ready/test_ready.py": "def test_honest(): assert False\n"},
+    "readiness": {
+        "gates/ready/test_ready.py": """
+        def test_honest():
+            assert False
+    """
+    },
     "candidate": FAILS,
-    "live": {"gates/live/test_live.py": "def test_honest(): assert False\n"},
+    "live": {
+        "gates/live/test_live.py": """
+        def test_honest():
+            assert False
+    """
+    },
 }
 DARING = {
     "goes on": "{'readiness': rollout.stage, 'candidate': rollout.promote}.get(phase, finalise)()",
@@ -210,7 +225,14 @@ def test_listeners_that_break_change_nothing(
     assert (run.status, run.serving) == (1, before), run.output
     assert run.property("state") == "ROLLED_BACK"
     assert "chat is down" in run.output
-    project.write({SUBJECT: "def test_subject(): pass\n"})
+    project.write(
+        {
+            SUBJECT: """
+        def test_subject():
+            pass
+    """
+        }
+    )
     again = project.deploy("--deploy-reason=it was the check")
     assert again.status == 0, again.output
     assert again.serving != before

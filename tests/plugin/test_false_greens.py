@@ -28,7 +28,7 @@ def test_false_green_does_not_promote(
             pytest.skip("an option of pytest 9")
     elif case.needs and find_spec(case.needs) is None:
         pytest.skip(f"{case.needs} is not installed")
-    project.write(case.files)
+    project.write(case.programs)
     project.write({"pyproject.toml": SETTINGS.replace(*case.settings)})
     run = project.deploy(*case.args, workers=workers, **case.env)
     assert run.serving == before, run.output
@@ -77,7 +77,7 @@ def test_false_greens_of_one_check_each_are_seen_through_with_workers(
     told = [case for case in FALSE_GREENS if case.is_sociable and WORKERS in case.workers]
     assert len(told) > 30
     files = {case.name: f"gates/cand/test_subject_{i}.py" for i, case in enumerate(told)}
-    project.write({files[case.name]: case.files[SUBJECT] for case in told})
+    project.write({files[case.name]: case.programs[SUBJECT] for case in told})
     run = project.deploy(workers=WORKERS)
     assert (run.status, run.serving) == (1, before), run.output
     found = {case.name: run.state_of(case.node.replace(SUBJECT, files[case.name])) for case in told}

@@ -63,7 +63,14 @@ def test_promotion(project: DeploygateProject, before: str, workers: int) -> Non
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_refusal(project: DeploygateProject, before: str, workers: int) -> None:
-    project.write({"gates/ready/test_ready.py": "def test_honest(): assert False\n"})
+    project.write(
+        {
+            "gates/ready/test_ready.py": """
+        def test_honest():
+            assert False
+    """
+        }
+    )
     run = project.deploy(workers=workers)
     said = properties(run)
     assert (said["verdict"], said["state"]) == ("REFUSE", "REFUSED")
@@ -78,7 +85,14 @@ def test_refusal(project: DeploygateProject, before: str, workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_return_to_the_baseline(project: DeploygateProject, before: str, workers: int) -> None:
-    project.write({SUBJECT: "def test_subject(): assert False\n"})
+    project.write(
+        {
+            SUBJECT: """
+        def test_subject():
+            assert False
+    """
+        }
+    )
     run = project.deploy(workers=workers)
     said = properties(run)
     assert (said["verdict"], said["state"]) == ("ROLL_BACK", "ROLLED_BACK")
@@ -104,7 +118,17 @@ def test_judgement_of_what_serves(project: DeploygateProject, before: str, worke
 
 
 def test_check_whose_worker_died_carries_its_gate(project: DeploygateProject) -> None:
-    project.write({SUBJECT: "import os\ndef test_subject(): os._exit(0)\n"})
+    project.write(
+        {
+            SUBJECT: """
+        import os
+
+
+        def test_subject():
+            os._exit(0)
+    """
+        }
+    )
     run = project.deploy(workers=2)
     assert cases(run) == sorted(CHECKS)
     assert results(run)["gates.cand.test_subject.test_subject"] == [Error]
@@ -115,7 +139,16 @@ def test_file_of_an_earlier_run_does_not_speak_for_one_that_dies(
 ) -> None:
     good = project.deploy()
     assert good.property("verdict") == "PROMOTE"
-    project.write({"function/main.py": "v3", "conftest.py": "import os\nos._exit(0)\n"})
+    project.write(
+        {
+            "function/main.py": "v3",
+            "conftest.py": """
+        import os
+
+        os._exit(0)
+    """,
+        }
+    )
     run = project.deploy()
     assert run.serving == good.serving
     assert run.junit is None
@@ -125,7 +158,10 @@ def test_digest_of_the_checks_changes_with_every_file_that_has_a_say(
     project: DeploygateProject,
 ) -> None:
     files = {
-        "gates/cand/test_subject.py": "def test_subject(): assert 1\n",
+        "gates/cand/test_subject.py": """
+            def test_subject():
+                assert 1
+        """,
         "gates/cand/helping.py": "X = 1\n",
         "gates/conftest.py": "X = 1\n",
         "conftest.py": "X = 1\n",

@@ -58,7 +58,14 @@ def test_help_has_all_options_under_one_heading(project: DeploygateProject) -> N
 def test_file_of_the_same_name_does_not_take_the_place_of_the_plugin(
     project: DeploygateProject,
 ) -> None:
-    project.write({"deploygate.py": "def pytest_runtestloop(): return True\n"})
+    project.write(
+        {
+            "deploygate.py": """
+        def pytest_runtestloop():
+            return True
+    """
+        }
+    )
     run = project.deploy("-p", "deploygate")
     assert (run.status, run.property("verdict")) == (0, "PROMOTE"), run.output
     assert len(run.cases) == 4
@@ -73,7 +80,16 @@ def test_markers_may_be_strict(project: DeploygateProject) -> None:
         '\n[tool.deploygate.gates.extra]\nphase = "live"\nmarker = "smoke"\npaths = ["gates/extra"]\n'
     )
     project.write(
-        {"gates/extra/test_extra.py": "import pytest\n@pytest.mark.smoke\ndef test_extra(): pass\n"}
+        {
+            "gates/extra/test_extra.py": """
+            import pytest
+
+
+            @pytest.mark.smoke
+            def test_extra():
+                pass
+        """
+        }
     )
     run = project.deploy("--strict-markers")
     assert run.status == 0, run.output
@@ -99,7 +115,13 @@ def test_session_without_a_deployment_runs_readiness_only(project: DeploygatePro
 
 def test_idle_plugin_loads_nothing_heavy(tmp_path: Path) -> None:
     project = DeploygateProject(root=tmp_path).write(
-        {"test_it.py": "def test_it(): pass\n", "conftest.py": LISTS}
+        {
+            "test_it.py": """
+            def test_it():
+                pass
+        """,
+            "conftest.py": LISTS,
+        }
     )
     run = project.pytest("-n0", "-p", "no:anyio", **FRESH)
     assert run.status == 0, run.output

@@ -134,7 +134,14 @@ def test_sigint_is_heard_where_the_shell_had_it_ignored(
 def test_signal_while_collecting_touches_nothing(project: DeploygateProject) -> None:
     project.write(
         {
-            SUBJECT: "import time\nfrom pathlib import Path\nPath('running').touch()\nwhile True: time.sleep(0.05)\n"
+            SUBJECT: """
+                import time
+                from pathlib import Path
+
+                Path("running").touch()
+                while True:
+                    time.sleep(0.05)
+            """
         }
     )
     platform = project.platform_digest()
@@ -166,7 +173,15 @@ def test_terminal_that_goes_away_does_not_keep_the_candidate(
     project: DeploygateProject, before: str
 ) -> None:
     """``pytest ... | head``: nobody reads any more, and every line that is printed fails."""
-    project.write({SUBJECT: "def test_subject():\n    print('x' * 100000)\n    assert False\n"})
+    project.write(
+        {
+            SUBJECT: """
+        def test_subject():
+            print("x" * 100000)
+            assert False
+    """
+        }
+    )
     options = [*project.deploy_options(), "-rA", "-s"]
     command = " ".join(f"'{part}'" for part in project.command("pytest", *options))
     pipe = f"set -o pipefail; {command} 2>&1 | grep -m1 'candidate: '"
