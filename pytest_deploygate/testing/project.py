@@ -256,8 +256,9 @@ class DeploygateProject:
         }
 
     def _shares_now(self) -> dict[str, int]:
-        """Of a platform that may have been killed."""
-        with contextlib.suppress(requests.RequestException, ValueError):
+        """Of a platform that may have been killed or damaged."""
+        unreadable = (requests.RequestException, ValueError, EOFError, pickle.UnpicklingError)
+        with contextlib.suppress(*unreadable):
             return self.shares
         return {}
 
