@@ -144,6 +144,7 @@ class FakeTarget:
             return self.cloud.add(of, variables, is_ready=fault is not Fault.START_FAILS)
 
     def await_revision(self, name: RevisionName, *, budget_s: float) -> None:
+        del budget_s
         with self._call("await_revision"):
             found = self.cloud.existing().revisions.get(name)
             if found is None or not found.is_ready:

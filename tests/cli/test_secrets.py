@@ -224,12 +224,14 @@ def test_record_and_log_are_for_their_owner_alone(project: CliProject) -> None:
 def test_secret_that_is_allowed_is_told_by_plan_session_and_record(project: CliProject) -> None:
     project.write_settings(environment='allowed-secrets = { "main.*" = "made up for tests" }')
     key = "AIza" + "Sy" + "0123456789abcdefghijklmnopqrstuvw"
-    project.source(f"KEY = '{key}'\n")
+    project.write({"main.py": f"KEY = '{key}'\n"})
     place = "main.py:1 looks like a Google API key"
     plan = project.deploygate("plan")
     assert place in plan.out
     assert "made up for tests" in plan.out
-    assert project.deploygate("plan", "--json").json["allowed_secrets"] == {place: "made up for tests"}
+    assert project.deploygate("plan", "--json").json["allowed_secrets"] == {
+        place: "made up for tests"
+    }
     session = project.deploy(f"KEY = '{key}'\n", "--junitxml=report.xml")
     assert session.status == 0
     told = f"{place}: made up for tests"

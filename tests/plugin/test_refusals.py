@@ -181,7 +181,9 @@ def test_judging_may_narrow_and_knows_nothing_then(project: DeploygateProject) -
     assert project.platform_digest() == platform
 
 
-def test_settings_that_are_wrong_are_all_told_by_key_with_what_to_write(project: DeploygateProject) -> None:
+def test_settings_that_are_wrong_are_all_told_by_key_with_what_to_write(
+    project: DeploygateProject,
+) -> None:
     platform = project.platform_digest()
     wrong = SETTINGS.replace("paths = ", 'treshold = 1\nweight = "two"\npaths = ', 1)
     project.write({"pyproject.toml": wrong})
