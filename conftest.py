@@ -135,7 +135,7 @@ def documents(deployment: Deployment) -> Iterator[FileHost]:
         where = f"[tool.deploygate.environments.{deployment.environment}.services]"
         pytest.fail(
             f"a function in the cloud cannot fetch documents from this machine: say under {where} at which public URL "
-            'it reaches it: documents = "https://..." (docs/google.md, "Documents by URL")',
+            'it reaches it: documents = "https://..." (docs/how-to/google.md, "Documents by URL")',
             pytrace=False,
         )
     listen = deployment.services.get("documents-listen", "")

@@ -112,7 +112,8 @@ def watch(
     (on-failure = "roll-back" or "report") is done. One line a round: time, verdict, state, reason. A network that
     fails, a lease that somebody holds, a session that dies: each ends its round and not the watch.
 
-    SIGINT and SIGTERM end it: a rollback under way is finished first. docs/systemd has units.
+    SIGINT and SIGTERM end it: a rollback under way is finished first. Units for systemd:
+    https://pytest-deploygate.readthedocs.io/how-to/watch.html#as-a-service
 
     Exit status: 0 when ended by a signal; with --once or --rounds that of the last round.
     """

@@ -1,4 +1,4 @@
-"""Bad nights on the local cloud, as docs/runbook.md tells them: its commands are typed, and print what stands there."""
+"""Types the commands of docs/how-to/runbook.md on the local cloud, and compares what they print with the page."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.e2e.greeting_project import small_project
 pytestmark = pytest.mark.e2e
 
 LIMIT_S = 300
-RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "runbook.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

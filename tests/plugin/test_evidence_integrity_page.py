@@ -6,7 +6,8 @@ import re
 from tests.plugin.false_greens import FALSE_GREENS
 from tests.plugin.plugin_project import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "evidence-integrity.md").read_text(encoding="utf-8")
+FILE = REPOSITORY / "docs" / "explanation" / "evidence-integrity.md"
+PAGE = FILE.read_text(encoding="utf-8")
 ROWS = [
     line
     for line in PAGE.splitlines()
