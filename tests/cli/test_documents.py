@@ -22,7 +22,7 @@ DOCS = REPOSITORY / "docs"
 TOP = tuple(sorted(REPOSITORY.glob("*.md")))
 PAGES = (
     *TOP,
-    *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
+    *sorted(page for page in DOCS.rglob("*.md") if page.parent.name != "changelog.d"),
     *sorted(DOCS.glob("how-to/systemd/*")),
 )
 PLACE = re.compile(
