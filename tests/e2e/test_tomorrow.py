@@ -63,7 +63,7 @@ def test_the_main_job_a_refusal_a_rollback_and_a_recovery_do_not_mind(tomorrow: 
     settled = deploygate(tomorrow, "recover", "local")
     assert settled.returncode == 0, settled.stdout
     assert tomorrow.answering() == now
-    back = deploygate(tomorrow, "rollback", "local", "--reason", "a drill")
+    back = deploygate(tomorrow, "rollback", "local", "--reason", "a drill", "--yes")
     assert back.returncode == 0, back.stdout
     assert tomorrow.answering() == baseline
 
