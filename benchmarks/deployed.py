@@ -215,7 +215,8 @@ def _way_back(project: Checkout, one: RevisionName, other: RevisionName) -> list
                 if entry.kind is EntryKind.MOVED and entry.state is State.ROLLING_BACK
             )
             shifted.append((_last_change(project) - decided).total_seconds())
-            verified.append(float(rollout.record.facts["rollback_seconds"]))
+            assert rollout.record.rollback_s is not None
+            verified.append(rollout.record.rollback_s)
     return [
         Figure(
             topic="way back",

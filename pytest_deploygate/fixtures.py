@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.state_keys import DEPLOYMENT, MEASURE_PROPERTY
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
     item = request.node
 
     def record(name: str, value: float, *, unit: str = "") -> None:
-        Measurement.of(name, value, unit=unit, check=item.nodeid)
-        text = json.dumps({"name": name, "value": value, "unit": unit})
-        item.user_properties.append((MEASURE_PROPERTY, text))
+        measured = Measurement.of(name, value, unit=unit)
+        item.user_properties.append((MEASURE_PROPERTY, json.dumps(measured.to_json())))
 
     return record

@@ -322,15 +322,13 @@ def _rollback_of(  # the parts of one document
     settled: Sequence[Recovery],
     superseded: Sequence[str],
 ) -> Rollback:
-    facts = rollout.record.facts
-    took = facts.get("rollback_seconds")
     is_back = rollout.state is State.ROLLED_BACK
     return Rollback(
         environment=environment.name,
         rollout_id=rollout.record.rollout_id,
         state=rollout.state.value,
         rollback_successful=is_back,
-        rollback_duration_seconds=float(took) if took else None,
+        rollback_duration_seconds=rollout.record.rollback_s,
         rollback_reason=wish.reason,
         error="" if is_back else rollout.record.reason,
         from_revisions=[revision for revision, _ in plan.serving.shares],

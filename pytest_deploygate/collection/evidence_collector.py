@@ -5,6 +5,7 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -12,12 +13,12 @@ from pytest_deploygate.collection.inventory import Check
 from pytest_deploygate.core.evidence import (
     CheckState,
     Evidence,
-    Measurement,
     ReportFact,
     ReportOutcome,
     fold,
 )
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.state_keys import MEASURE_PROPERTY, STATE_PROPERTY
 
@@ -183,15 +184,9 @@ class EvidenceCollector:
     def _note_measurements(self, report: pytest.TestReport, nodeid: str) -> None:
         for name, value in report.user_properties:
             if name == MEASURE_PROPERTY:
-                measured = json.loads(str(value))
-                self._measured[nodeid].append(
-                    Measurement.of(
-                        measured["name"],
-                        measured["value"],
-                        unit=measured["unit"],
-                        check=nodeid,
-                    )
-                )
+                measured = Measurement.from_json(json.loads(str(value)))
+                # whose report it is says who measured
+                self._measured[nodeid].append(replace(measured, check=nodeid, revision=""))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

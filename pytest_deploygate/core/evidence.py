@@ -4,13 +4,13 @@ A check is one collected test. The inventory, fixed at collection, is the denomi
 not run, ran twice, was skipped or crashed is in it and is not a pass.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
 from fractions import Fraction
 
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 
 
 @unique
@@ -99,51 +99,6 @@ def _fold_attempt(facts: list[ReportFact]) -> CheckState:
     if sorted(f.when for f in whole) != sorted(_WHENS):
         return CheckState.NOT_RUN
     return CheckState.PASSED
-
-
-BY_PLATFORM = "platform: "
-"""How ``Measurement.check`` begins where no check measured but the platform; the revision's name follows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """A number that ``check`` measured. ``value`` is finite; ``unit`` is free text such as ``s`` or ``MB``.
-
-    Raises:
-        ValueError: NaN or infinity.
-        TypeError: not an int, float or Fraction (a bool is not a number here).
-    """
-
-    name: str
-    value: Fraction
-    unit: str = ""
-    check: str = ""
-
-    @classmethod
-    def of(cls, name: str, value: object, *, unit: str = "", check: str = "") -> "Measurement":
-        """A measurement from a plain number, exact to the number's shortest decimal text."""
-        if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)):
-            raise TypeError(
-                f"measurement {name!r} needs a number, got {type(value).__name__}: {value!r}"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"measurement {name!r} needs a finite number, got {value!r}")
-        # float.__repr__: subclasses (numpy.float64) have words of their own around the number
-        exact = Fraction(float.__repr__(value) if isinstance(value, float) else value)
-        return cls(name=name, value=exact, unit=unit, check=check)
-
-    @property
-    def is_by_platform(self) -> bool:
-        """Whether the platform measured it, and not a check."""
-        return self.check.startswith(BY_PLATFORM)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """What the platform says of one revision; ``problems`` are sentences on what it could not be asked."""
-
-    measurements: tuple[Measurement, ...] = ()
-    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,11 @@ _VARIABLES: Final = Setting("", example='{ LOG_LEVEL = "info" }', is_a="a text")
 _KEPT: Final = "as it is on the platform"
 
 
+def secrets_text(secrets: Mapping[str, SecretRef]) -> str:
+    """Names and versions of secrets for people, never their values: ``KEY=name:3``."""
+    return ",".join(sorted(f"{key}={ref.name}:{ref.version}" for key, ref in secrets.items()))
+
+
 class ConfirmRequest(NamedTuple):
     """The request by which a rollout asks a URL who answers."""
 

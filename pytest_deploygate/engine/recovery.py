@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pytest_deploygate.core.errors import LeaseHeld, TargetError, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, RolloutId
-from pytest_deploygate.core.record import Lease, RolloutRecord
+from pytest_deploygate.core.record import Lease, RestorePoint, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import Traffic
@@ -174,10 +174,8 @@ def recover_rollout(
 
 def _why(record: RolloutRecord) -> Reason:
     """Why an open rollout goes back now; one that is stranded goes on for the reason that it had."""
-    facts = record.facts
-    if record.state is State.STRANDED and "broke_because" in facts:
-        code = ReasonCode(facts.get("broke_code", ReasonCode.PROCESS_LOST.value))
-        return Reason(code=code, sentence=facts["broke_because"])
+    if record.state is State.STRANDED and record.rollback_cause is not None:
+        return record.rollback_cause
     died = (
         f"the process that ran rollout {record.rollout_id} died while it was {record.state.value}"
     )
@@ -216,18 +214,17 @@ def _settle_orphan(
 ) -> Recovery:
     """A rollout of which the store knows nothing: the rollout labels on the service say where to return to."""
     rollout_labels = snapshot.rollout_labels
-    facts = {
-        "existed": str(rollout_labels.baseline is not None).lower(),
-        "traffic": str(snapshot.traffic),
-        "restore_to": str(
-            Traffic.of({rollout_labels.baseline: 100} if rollout_labels.baseline else {})
-        ),
-        "baseline_digest": rollout_labels.digest,
-        "baseline_config": rollout_labels.config,
-    }
-    foreign = [r for r, _ in snapshot.serving.shares if r != rollout_labels.baseline]
-    if rollout_labels.baseline is None and len(foreign) == 1:
-        facts["built"] = foreign[0]  # a first release rests on the revision that its build made
+    baseline = rollout_labels.baseline
+    point = RestorePoint(
+        existed=baseline is not None,
+        before=snapshot.traffic,
+        restore_to=Traffic.of({baseline: 100} if baseline is not None else {}),
+        digest=rollout_labels.digest,
+        config_digest=rollout_labels.config,
+    )
+    foreign = [r for r, _ in snapshot.serving.shares if r != baseline]
+    # a first release rests on the revision that its build made
+    built = foreign[0] if baseline is None and len(foreign) == 1 else None
     tags = dict(snapshot.traffic.tags)
     record = RolloutRecord(
         rollout_id=rollout_id,
@@ -236,10 +233,11 @@ def _settle_orphan(
         actor=actor,
         began_at=ports.clock.now(),
         state=State.SERVING,
-        baseline=rollout_labels.baseline,
+        baseline=baseline,
         candidate=tags.get("dg-cand") or (foreign[0] if len(foreign) == 1 else None),
         verification=tags.get("dg-verify"),
-        facts=facts,
+        restore_point=point,
+        built=built,
     )
     ports.store.begin(record, lease)
     return recover_rollout(ports, record, lease, progress)

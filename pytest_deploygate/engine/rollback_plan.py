@@ -80,10 +80,10 @@ def plan_rollback(
         to=wanted,
         to_verification=verification,
         digest=release.digest[:63] if release is not None else "",
-        config=release.facts.get("config", "")[:63] if release is not None else "",
+        config=release.config_digest[:63] if release is not None else "",
         public=snapshot.is_public,
         bad_digest=bad.digest if bad is not None else "",
-        bad_config=bad.facts.get("config", "") if bad is not None else "",
+        bad_config=bad.config_digest if bad is not None else "",
         backup=backup.identifier if backup is not None else "",
     )
 

@@ -168,10 +168,8 @@ class SessionContext:
 
     def remember(self, last: RolloutRecord | None) -> None:
         """Take what the last promoted rollout measured, for checks that compare with it."""
-        prefix = f"{Phase.CANDIDATE.value}."
-        for name, text in (last.measurements if last is not None else {}).items():
-            if name.startswith(prefix):
-                self.baseline[name.removeprefix(prefix)] = float(text.split(" ")[0])
+        for measured in last.measurements.get(Phase.CANDIDATE, ()) if last is not None else ():
+            self.baseline[measured.label] = float(measured.value)
 
     # -- what the checks are given ---------------------------------------------------------------
 

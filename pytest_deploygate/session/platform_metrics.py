@@ -9,8 +9,8 @@ Statistics that cannot be read never decide anything, and are never passed over 
 from typing import Final
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.identifiers import Phase, RevisionName
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
 from pytest_deploygate.ports import Clock, Metrics
 from pytest_deploygate.session.context import SessionContext
@@ -99,10 +99,9 @@ class PlatformMetricsCollector:
             text = f"the platform's statistics could not be read: {problem}"
             context.note(f"{phase.value}.statistics", text)
             context.terminal.line(f"deploygate: note: {text}", yellow=True)
-        for check in dict.fromkeys(m.check for m in measured):
-            shown = (f"{m.name} {float(m.value):g} {m.unit}" for m in measured if m.check == check)
-            revision = check.removeprefix(BY_PLATFORM)
-            context.terminal.step("statistics", f"{revision}: {', '.join(map(str.rstrip, shown))}")
+        for revision in dict.fromkeys(m.revision for m in measured):
+            shown = (f"{m.name} {m.text}" for m in measured if m.revision == revision)
+            context.terminal.step("statistics", f"{revision}: {', '.join(shown)}")
         if not measured and not problems:
             minutes = context.environment.statistics.window_s / 60
             text = f"no monitoring data for the last {minutes:g} minutes"

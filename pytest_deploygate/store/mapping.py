@@ -13,7 +13,7 @@ from pytest_deploygate.core.identifiers import (
     RolloutId,
 )
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.store import leases, serialization
+from pytest_deploygate.store import leases, record_json, serialization
 from pytest_deploygate.store.database import Connection, Row
 from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind
 
@@ -69,7 +69,7 @@ def rollout_row(connection: Connection, rollout_id: RolloutId) -> Row | None:
 
 def rollout_cells(record: RolloutRecord) -> dict[str, str | int | None]:
     """What of ``record`` goes into a row; ``entries`` and ``head`` belong to the journal."""
-    body = serialization.record_body(record)
+    body = record_json.record_body(record)
     return {**_finding_cells(record), "body": body, "seal": serialization.digest(body)}
 
 
@@ -92,7 +92,7 @@ def record_from(row: Row) -> RolloutRecord:
         StoreError: the record does not match its seal, or the row was found by what the record does not say.
     """
     if serialization.digest(str(row["body"])) == row["seal"]:
-        record = serialization.record_from(row["body"])
+        record = record_json.record_from(row["body"])
         if all(row[name] == value for name, value in _finding_cells(record).items()):
             return record
     raise StoreError(

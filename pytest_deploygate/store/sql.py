@@ -5,7 +5,6 @@ and a lease checked inside a transaction stays ours until it is committed. Reads
 one moment.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from pytest_deploygate.core.identifiers import (
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.ports import Clock
-from pytest_deploygate.store import leases, mapping, serialization
+from pytest_deploygate.store import leases, mapping, record_json, serialization
 from pytest_deploygate.store.database import Connection
 from pytest_deploygate.store.leases import LeaseEventKind
 from pytest_deploygate.store.ledger import Cleaner, Ledger
@@ -139,7 +138,7 @@ class SqlStore(Ledger):
             if row is None:
                 raise mapping.unknown(rollout_id)
             mapping.require_environment(EnvironmentName(row["environment"]), lease)
-            body = serialization.entry_body(entry._replace(facts=self._cleaned(entry.facts)))
+            body = serialization.entry_body(serialization.clean_entry(entry, self._cleaned))
             if (
                 entry.sequence == row["entries"]
                 and mapping.last_body(connection, rollout_id) == body
@@ -254,17 +253,13 @@ class SqlStore(Ledger):
             at=serialization.time_text(self._clock.now()),
             kind=kind.value,
             actor=serialization.actor_text(actor),
-            reason=strip_queries(self._clean(reason)),
+            reason=self._cleaned(reason),
             token=old.token,
             rollout_id=old.rollout_id,
         )
 
     def _kept(self, record: RolloutRecord) -> RolloutRecord:
-        return record._replace(
-            reason=self._clean(record.reason),
-            measurements=self._cleaned(record.measurements),
-            facts=self._cleaned(record.facts),
-        )
+        return record_json.clean_record(record, self._cleaned)
 
-    def _cleaned(self, texts: Mapping[str, str]) -> dict[str, str]:
-        return {self._clean(key): self._clean(text) for key, text in texts.items()}
+    def _cleaned(self, text: str) -> str:
+        return strip_queries(self._clean(text))

@@ -17,8 +17,8 @@ import requests
 from google.api_core.exceptions import from_http_response
 
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
 from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.measurement import Measurement, Sample
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.targets.api_caller import ApiCaller
@@ -126,7 +126,7 @@ class CloudMonitoring:
         if requested < self._least_requests:
             values = {name: value for name, value in values.items() if name not in _OF_MANY}
         measured = (
-            Measurement.of(name, value, unit=unit, check=f"{BY_PLATFORM}{revision}")
+            Measurement.of(name, value, unit=unit, revision=revision)
             for name, (value, unit) in values.items()
         )
         return Sample(measurements=tuple(measured), problems=tuple(problems))

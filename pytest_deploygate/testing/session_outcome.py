@@ -89,7 +89,8 @@ class SessionOutcome:
     def state_of(self, check: str) -> str:
         """What the record says of a check that did not pass, by its node id; empty for all others."""
         record = self.record
-        return record.facts.get(f"check.{check}", "") if record is not None else ""
+        state = record.not_passed.get(check) if record is not None else None
+        return state.value if state is not None else ""
 
 
 def read_junit(path: Path) -> JUnitFile | None:

@@ -6,8 +6,9 @@ from fractions import Fraction
 import pytest
 
 from pytest_deploygate.config.settings import load
-from pytest_deploygate.core.evidence import CheckState, Evidence, Measurement
+from pytest_deploygate.core.evidence import CheckState, Evidence
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.policy import Gate, PhasePolicy, Policy
 from pytest_deploygate.core.triggers import Firing, evaluate
 from pytest_deploygate.core.verdict import judge_phase

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,7 +17,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RevisionName, RolloutId
+from pytest_deploygate.core.identifiers import (
+    Actor,
+    EnvironmentName,
+    Phase,
+    RevisionName,
+    RolloutId,
+)
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.telemetry import event_log, metrics, prometheus
@@ -36,18 +43,19 @@ PROMOTED = RolloutRecord(
     serving=RevisionName("svc-2"),
     reason_code="held",
     backup="backup-1",
-    facts={"score.candidate": "0.900000", "score.live": "1.000000"},
+    scores={Phase.CANDIDATE: Fraction(9, 10), Phase.LIVE: Fraction(1)},
 )
 WENT_BACK = PROMOTED._replace(
     state=State.ROLLED_BACK,
     reason_code="gate_failed",
     reason="gate health failed",
     serving=RevisionName("svc-1"),
-    facts={"score.candidate": "0.500000", "rollback_seconds": "1.5"},
+    scores={Phase.CANDIDATE: Fraction(1, 2)},
+    rollback_s=1.5,
 )
 LATER = WENT_BACK._replace(purpose="rollback-checks", reason_code="trigger_fired")
 BY_HAND = WENT_BACK._replace(purpose="rollback", reason_code="requested")
-REFUSED = PROMOTED._replace(state=State.REFUSED, reason_code="gate_failed", facts={})
+REFUSED = PROMOTED._replace(state=State.REFUSED, reason_code="gate_failed", scores={})
 UNCHANGED = PROMOTED._replace(candidate=None, reason_code="nothing_to_deploy")
 OPEN = PROMOTED._replace(state=State.SERVING, ended_at=None)
 

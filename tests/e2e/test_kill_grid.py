@@ -106,7 +106,7 @@ def _assert_settled(
         assert serving == before, where  # killed before it was recorded
         return
     assert record.ended_at is not None, where
-    has_looked = "restore_to" in record.facts
+    has_looked = record.restore_point is not None
     assert record.serving == (serving if has_looked else None), where
     if record.state is State.PROMOTED:
         with disturbed.store() as store:

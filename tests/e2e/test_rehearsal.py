@@ -10,6 +10,7 @@ import requests
 
 from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.release import secrets_text
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.testing import SessionOutcome
@@ -95,8 +96,9 @@ def test_the_whole_configuration_is_tried_with_secrets_and_twin(project: Checkou
     assert first.status == 0, first.output
     assert first.property("environment") == "production-rehearsal"
     record = record_of(project, first)
-    assert record.facts["secrets"] == "GREETING_KEY=greeting-key:1"
-    assert record.facts["verify_differs_in"] == "GREETS"
+    assert record.build is not None
+    assert secrets_text(record.build.secrets) == "GREETING_KEY=greeting-key:1"
+    assert record.build.differs_in == ("GREETS",)
     described = project.describe_service()
     template = described["template"]
     assert isinstance(template, dict)
@@ -113,7 +115,9 @@ def test_the_whole_configuration_is_tried_with_secrets_and_twin(project: Checkou
     second = project.pytest(*REHEARSAL)
     assert second.status == 1, second.output
     assert "gate alive failed" in second.output
-    assert record_of(project, second).facts["secrets"] == "GREETING_KEY=greeting-key:2"
+    build = record_of(project, second).build
+    assert build is not None
+    assert secrets_text(build.secrets) == "GREETING_KEY=greeting-key:2"
     assert requests.get(project.url, timeout=30).status_code == 403  # closed, as production is
     anybody = {"Authorization": "Bearer anybody"}
     assert requests.get(project.url, headers=anybody, timeout=30).text == "hello, world\n"

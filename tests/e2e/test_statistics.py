@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import requests
 
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.testing import SessionOutcome
@@ -104,8 +106,9 @@ def with_statistics(project: Checkout, run: SessionOutcome, revision: str) -> No
     record = store.rollout(run.property("rollout_id"))  # type: ignore[arg-type]
     store.close()
     assert record is not None
-    assert float(record.measurements[f"live.error_rate@{revision}"]) > 0.1
-    assert record.measurements[f"live.request_count_5xx@{revision}"] == "30"
+    measured = {m.label: m.value for m in record.measurements[Phase.LIVE]}
+    assert measured[f"error_rate@{revision}"] > Fraction(1, 10)
+    assert measured[f"request_count_5xx@{revision}"] == 30
 
 
 def test_statistics_that_cannot_be_read_roll_nothing_back_and_are_said(project: Checkout) -> None:

@@ -70,7 +70,7 @@ def test_override_lets_a_gate_fail_and_is_recorded(project: DeploygateProject, b
     assert run.status == 0, run.output
     assert run.serving != before
     assert run.record is not None
-    assert run.record.facts["override.cand"] == "the sheet is down"
+    assert run.record.overrides == {"cand": "the sheet is down"}
     assert run.property("override.cand") == "the sheet is down"
     assert "gate cand was overridden: the sheet is down" in run.output
     assert run.property("gate.cand") == "1/2 FAILED"

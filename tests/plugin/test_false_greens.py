@@ -51,7 +51,7 @@ def check_record(case: FalseGreen, run: SessionOutcome) -> None:
     assert run.record.reason_code in case.reasons, run.output
     states = case.checks or (case.check,)
     if any(states):
-        assert run.state_of(case.node) in states, run.record.facts
+        assert run.state_of(case.node) in states, run.record.not_passed
 
 
 def check_junit(case: FalseGreen | None, run: SessionOutcome, state: str, baseline: str) -> None:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.testing import DeploygateProject, SessionOutcome
 from tests.plugin.plugin_project import SUBJECT
 
@@ -32,7 +34,10 @@ def test_measurements_travel_to_the_ledger_and_junit(
     assert run.status == 0, run.output
     assert measured(run) == [{"name": "processing_time_s", "value": 0.1 + 0.2, "unit": "s"}]
     assert run.record is not None
-    assert run.record.measurements["candidate.processing_time_s"] == "0.3 s"
+    (kept,) = run.record.measurements[Phase.CANDIDATE]
+    assert kept == Measurement.of(
+        "processing_time_s", 0.1 + 0.2, unit="s", check=f"{SUBJECT}::test_subject"
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.collection.inventory import Check
 from pytest_deploygate.config.environment import StatisticsWindow
-from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
 from pytest_deploygate.core.identifiers import Phase, RevisionName
+from pytest_deploygate.core.measurement import Measurement, Sample
 from pytest_deploygate.core.policy import Trigger
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
 from pytest_deploygate.session.context import SessionContext
@@ -53,9 +53,8 @@ class FakeMetrics:
         self.asked.append((revision, window_s))
         is_known = self.clock.monotonic() - self._made_at >= self.late_s
         told = self.figures.get(revision, {}) if is_known else {}
-        check = f"{BY_PLATFORM}{revision}"
         return Sample(
-            measurements=tuple(Measurement.of(n, v, check=check) for n, v in told.items()),
+            measurements=tuple(Measurement.of(n, v, revision=revision) for n, v in told.items()),
             problems=self.problems,
         )
 
@@ -118,11 +117,11 @@ def test_serving_revision_is_asked_for_all_and_its_verification_revision_for_mem
     assert session.add(metrics) == (ReasonCode.TRIGGER_FIRED,)
     assert metrics.asked == [(SERVING, 900), (VERIFY, 900)]
     measured = session.recorder.evidence(Phase.LIVE).measurements
-    assert sorted((m.name, float(m.value), m.check) for m in measured) == [
-        ("error_rate", 0.01, f"platform: {SERVING}"),
-        ("memory_kills", 0.0, f"platform: {SERVING}"),
-        ("memory_usage_mb", 200.0, f"platform: {SERVING}"),
-        ("memory_usage_mb", 1600.0, f"platform: {VERIFY}"),
+    assert sorted((m.name, float(m.value), m.revision) for m in measured) == [
+        ("error_rate", 0.01, SERVING),
+        ("memory_kills", 0.0, SERVING),
+        ("memory_usage_mb", 200.0, SERVING),
+        ("memory_usage_mb", 1600.0, VERIFY),
     ]
     assert session.clock.slept == []
 

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged, StoreError
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
-from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord, StepDetails
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store import SqlStore, open_store, schema
 from pytest_deploygate.store.database import Connection
@@ -60,7 +60,7 @@ def an_entry(sequence: int) -> JournalEntry:
         kind=EntryKind.INTENT,
         name="pin",
         state=State.STAGING,
-        facts={"step": str(sequence)},
+        details=StepDetails(notes={"step": str(sequence)}),
     )
 
 
@@ -347,7 +347,7 @@ def test_record_without_a_version_is_refused(path: Path) -> None:
 
 def test_full_database_is_told_and_keeps_what_was_written(path: Path, store: SqlStore) -> None:
     lease = filled(store)
-    big = an_entry(5)._replace(facts={"text": "x" * 200_000})
+    big = an_entry(5)._replace(details=StepDetails(notes={"text": "x" * 200_000}))
     with store._database.reading() as connection:
         # The next writer gets the same connection.
         connection.rows("PRAGMA max_page_count = 1")

@@ -26,8 +26,8 @@ import requests
 from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.probe import Probe
-from pytest_deploygate.core.evidence import Measurement
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from suites.support.profile import profile
 from tests.loopback_server import Asked, Reply, serving
 
@@ -173,6 +173,6 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def record(name: str, value: float, *, unit: str = "") -> None:
         measured = Measurement.of(name, value, unit=unit, check=request.node.nodeid)
-        sys.stderr.write(f"measured {measured.name}={float(measured.value):g}{unit}\n")
+        sys.stderr.write(f"measured {measured.name}={measured.text}\n")
 
     return record

@@ -116,8 +116,8 @@ class DeployFlow:
         self._grants.grant()
         verdict = self._deciding = self._context.run_phase(session, phase, deployment)
         self._grant(verdict)
-        rollout.update(with_verdict(rollout.record, verdict))
-        rollout.note(**self._context.notes)
+        record = with_verdict(rollout.record, verdict)
+        rollout.update(record._replace(notes={**record.notes, **self._context.notes}))
         if phase is not Phase.LIVE or not verdict.holds:
             self._context.tell_verdict(rollout.record, verdict)
         return verdict
@@ -147,17 +147,16 @@ class DeployFlow:
 
         context = self._context
         options = context.options
-        facts = {f"override.{gate}": why for gate, why in options.overrides}
-        facts["checks_digest"] = suite_digest(context.settings.root, context.recorder.files)
-        if options.reason:
-            facts["deploy_reason"] = options.reason
+        digest = suite_digest(context.settings.root, context.recorder.files)
         snapshot, package = ports.target.snapshot(), ports.target.package()
         with context.signals.deferred():
             rollout = self._rollout = Rollout.open(
                 ports,
                 actor=this_process(),
                 purpose="deploy",
-                facts=facts,
+                overrides=dict(options.overrides),
+                checks_digest=digest,
+                deploy_reason=options.reason,
                 progress=context.terminal.step,
                 grants=self._grants,
             )
@@ -179,7 +178,6 @@ class DeployFlow:
     def _watch(self, rollout: Rollout) -> None:
         """From here on the death of this process does not go unnoticed."""
         if not self._context.options.watchdog:
-            rollout.note(watchdog="off")
             return
         settings = self._context.settings
         make_private_folder(settings.state_dir)
@@ -190,7 +188,7 @@ class DeployFlow:
             state_dir=settings.state_dir,
         )
         self._stack.callback(dog.stand_down)
-        rollout.note(watchdog=str(dog.pid))
+        rollout.update(rollout.record._replace(watchdog_pid=dog.pid))
 
     def _phase(self, session: pytest.Session, phase: Phase, rollout: Rollout) -> bool:
         """Run one phase, and have its verdict turned into an action; whether it holds."""
@@ -311,7 +309,7 @@ class DeployFlow:
             record = with_verdict(record, verdict)
         with contextlib.suppress(DeployGateError):
             url = rollout.ports.target.snapshot().url
-            record = record._replace(facts={**record.facts, "url": url})
+            record = record._replace(url=url)
         rollout.record = record
         with contextlib.suppress(DeployGateError):
             rollout.update(record)

@@ -193,8 +193,8 @@ class VerifyFlow:
         with contextlib.ExitStack() as stack:
 
             def keep(rollout: JournaledRollout) -> None:
-                rollout.update(with_verdict(rollout.record, verdict))
-                rollout.note(**context.notes)
+                record = with_verdict(rollout.record, verdict)
+                rollout.update(record._replace(notes={**record.notes, **context.notes}))
                 keeper = LeaseHeartbeat(
                     rollout.ports.store, rollout.lease, context.recorder.mark_incomplete
                 )

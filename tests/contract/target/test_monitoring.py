@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from pytest_deploygate.core.evidence import Sample
 from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.measurement import Sample
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.cloud_monitoring import CloudMonitoring, limit_mb, open_metrics
@@ -108,7 +108,7 @@ def test_measurements_are_those_of_the_triggers(start: ServerMaker) -> None:
         "memory_kills": (1.0, ""),
     }
     assert found.problems == ()
-    assert all(m.is_by_platform and m.check == "platform: r-1" for m in found.measurements)
+    assert all((m.revision, m.check) == ("r-1", "") for m in found.measurements)
 
 
 @pytest.mark.parametrize(("asked_s", "window_s"), [(5, 60), (600, 600)])
