@@ -57,7 +57,7 @@ class Deployment:
     secret_names: tuple[str, ...] = ()
     """Environment variables that the platform fills from secrets; what they hold is told to no check."""
     memory_mb: int = 0
-    """Memory that the function is given, in MB; 0 if not known."""
+    """Memory that the function is given, in MB of a million bytes; 0 if not known."""
     timeout_s: int = 0
     """Longest time that the platform lets a request take; 0 if not known."""
     services: Mapping[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.setting import Setting
 from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.units import Memory
 
 TAG_CANDIDATE = "dg-cand"
 """Tag of the revision that would be promoted (production configuration, no traffic)."""
@@ -52,8 +53,8 @@ class SecretRef(NamedTuple):
 
 
 def _memory(text: str) -> str:
-    """Turn gcloud's ``1GiB`` into the API's word, ``1Gi``."""
-    return text.removesuffix("B")
+    """Turn what a person may write, such as gcloud's ``1GiB``, into the API's word, ``1Gi``."""
+    return Memory.parse(text).api_text
 
 
 INGRESS: Final[Mapping[str, str]] = {

@@ -112,7 +112,14 @@ def test_deploy_names_everything_that_the_settings_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory", "shown"), [("1Gi", "1GiB"), ("256M", "256MB"), ("512Mi", "512MiB"), ("2G", "2GB")]
+    ("memory", "shown"),
+    [
+        ("1Gi", "1GiB"),
+        ("256M", "256MB"),
+        ("512Mi", "512MiB"),
+        ("2G", "2GB"),
+        ("536870912", "512MiB"),
+    ],
 )
 def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
     [made] = words(gcloud_commands.deploy(SPEC._replace(memory=memory), cwd=HERE))

@@ -84,7 +84,7 @@ def running(source: Path, variables: dict[str, str]) -> Iterator[tuple[str, psut
 
 def _memory_mb(process: psutil.Process) -> float:
     family = [process, *process.children(recursive=True)]
-    return float(sum(p.memory_info().rss for p in family)) / 2**20
+    return float(sum(p.memory_info().rss for p in family)) / 10**6
 
 
 @pytest.fixture(scope="session")
