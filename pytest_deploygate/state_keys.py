@@ -14,6 +14,7 @@ WORKER_INPUT = "deploygate"
 MEASURE_PROPERTY = "deploygate.measure"
 GATE_PROPERTY = "deploygate.gate"
 STATE_PROPERTY = "deploygate.state"
+DEFECT_PROPERTY = "deploygate.known_defect"
 
 
 @unique

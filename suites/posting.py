@@ -147,7 +147,7 @@ class Poster:
         )
         mean, affordable = sum(self._times) / len(self._times), profile().limit("affordable-mean-s")
         assert len(self._times) < ENOUGH_TIMES or mean <= affordable, (
-            f"nothing more is posted: documents take {mean:.1f} s on average, and the suites can end within their budget "
+            f"nothing more is posted: documents take {mean:.1f} s on average, the suites can end in their budget "
             f"up to {float(affordable):g} s (affordable-mean-s of the suite profile, needs-at-most-s of the gates)"
         )
 

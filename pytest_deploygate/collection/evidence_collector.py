@@ -11,16 +11,19 @@ import pytest
 
 from pytest_deploygate.collection.inventory import Check
 from pytest_deploygate.core.evidence import (
+    UNCOUNTED,
     CheckState,
     Evidence,
+    ExpectedFailure,
     ReportFact,
     ReportOutcome,
+    as_known_defect,
     fold,
 )
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.policy import Policy
-from pytest_deploygate.state_keys import MEASURE_PROPERTY, STATE_PROPERTY
+from pytest_deploygate.state_keys import DEFECT_PROPERTY, MEASURE_PROPERTY, STATE_PROPERTY
 
 _SUBTEST_REPORTS = ("SubtestReport", "SubTestReport")
 """Class names in pytest 9 and in pytest-subtests for pytest 8."""
@@ -46,6 +49,8 @@ class EvidenceCollector:
         self._of_phase: dict[Phase, list[Check]] = {phase: [] for phase in Phase}
         self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
+        self._defects: dict[str, str] = {}
+        """Checks that are marked as known defects: last day and reason."""
         self._doubts: dict[str, None] = {}
         self._of_platform: dict[Phase, tuple[Measurement, ...]] = {}
         self._is_muted = False
@@ -101,7 +106,10 @@ class EvidenceCollector:
             return CheckState.FAILED
         state = self._states.get(nodeid)
         if state is None:
-            state = self._states[nodeid] = fold(self._facts.get(nodeid, ()))
+            state = fold(self._facts.get(nodeid, ()))
+            if nodeid in self._defects:
+                state = as_known_defect(state)
+            self._states[nodeid] = state
         return state
 
     @contextlib.contextmanager
@@ -151,7 +159,15 @@ class EvidenceCollector:
             checks=checks,
             measurements=(*measured, *self._of_platform.get(phase, ())),
             doubts=self.doubts,
+            expected_failures=tuple(self._expected_failures(phase)),
         )
+
+    def _expected_failures(self, phase: Phase) -> Iterator[ExpectedFailure]:
+        for check in self.checks_of(phase):
+            state, text = self._state_of(check.nodeid), self._defects.get(check.nodeid)
+            if text is not None and state in UNCOUNTED:
+                is_gone = state is CheckState.DEFECT_GONE
+                yield ExpectedFailure(check=check.nodeid, text=text, is_gone=is_gone)
 
     # -- hooks -----------------------------------------------------------------------------------
 
@@ -176,10 +192,16 @@ class EvidenceCollector:
         self._facts[nodeid].append(fact)
         self._states.pop(nodeid, None)
         if when == "teardown" and not is_subtest:
+            self._note_defect(report, nodeid)
             self._note_measurements(report, nodeid)
             _add_state(report, self._state_of(nodeid))
         elif self.crashed is not None and when not in ("setup", "call", "teardown"):
             self.crashed(report, self._checks[nodeid].gate)
+
+    def _note_defect(self, report: pytest.TestReport, nodeid: str) -> None:
+        for name, value in report.user_properties:
+            if name == DEFECT_PROPERTY:
+                self._defects[nodeid] = str(value)
 
     def _note_measurements(self, report: pytest.TestReport, nodeid: str) -> None:
         for name, value in report.user_properties:

@@ -26,6 +26,10 @@ class CheckState(Enum):
     FLAKY = "flaky"
     CRASHED = "crashed"
     NOT_RUN = "not_run"
+    KNOWN_DEFECT = "known_defect"
+    """Failed, as is known and accepted until a day. Neither a pass nor counted."""
+    DEFECT_GONE = "defect_gone"
+    """Held although it is known to fail: the mark is out of date. Neither a pass nor counted."""
 
 
 @unique
@@ -118,6 +122,33 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedFailure:
+    """A check that is marked as a known defect, and ran: ``text`` is its last day and reason."""
+
+    check: str
+    text: str
+    is_gone: bool
+
+    def __str__(self) -> str:
+        if self.is_gone:
+            return f"known defect no longer occurs, remove its mark: {self.check} ({self.text})"
+        return f"known defect: {self.check} ({self.text})"
+
+
+_AS_EXPECTED = {
+    CheckState.XFAILED: CheckState.KNOWN_DEFECT,
+    CheckState.XPASSED: CheckState.DEFECT_GONE,
+}
+UNCOUNTED = tuple(_AS_EXPECTED.values())
+"""States of known defects, which leave the denominator."""
+
+
+def as_known_defect(state: CheckState) -> CheckState:
+    """The state of a check that is marked as a known defect; what is no expected failure stays as it is."""
+    return _AS_EXPECTED.get(state, state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """All that one phase showed: state of every check of every gate, measurements, and what makes it incomplete.
 
@@ -130,6 +161,7 @@ class Evidence:
     checks: Mapping[str, tuple[tuple[str, CheckState], ...]]
     measurements: tuple[Measurement, ...] = ()
     doubts: tuple[str, ...] = ()
+    expected_failures: tuple[ExpectedFailure, ...] = ()
 
     def states(self, gate: str) -> tuple[CheckState, ...]:
         """States of the gate's checks, in collection order."""

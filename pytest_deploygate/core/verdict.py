@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, unique
 from fractions import Fraction
 
-from pytest_deploygate.core.evidence import CheckState, Evidence, Score
+from pytest_deploygate.core.evidence import UNCOUNTED, CheckState, Evidence, Score
 from pytest_deploygate.core.policy import Gate, Leniency, Policy
 from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate
 
@@ -95,7 +95,7 @@ def judge_gate(gate: Gate, evidence: Evidence) -> GateResult:
     """Hold one gate against the evidence of its phase."""
     states = evidence.states(gate.name)
     counts = tuple((state, states.count(state)) for state in CheckState if state in states)
-    counted = len(states)
+    counted = len(states) - sum(map(states.count, UNCOUNTED))
     if gate.skips is Leniency.ALLOW:
         counted -= states.count(CheckState.SKIPPED)
     passed = states.count(CheckState.PASSED)

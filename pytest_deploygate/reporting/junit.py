@@ -123,6 +123,8 @@ def properties(
     for verdict in verdicts.values():
         for result in verdict.gates:
             named[f"gate.{result.gate.name}"] = f"{result.score} {result.outcome.value}"
+        for failure in verdict.evidence.expected_failures:
+            named[f"known_defect.{failure.check}"] = str(failure)
     overrides = record.overrides if record else {}
     named |= {f"override.{gate}": why for gate, why in overrides.items()}
     return {f"deploygate.{name}": value for name, value in named.items()}

@@ -75,6 +75,9 @@ class Terminal:
             reporter.section("deploygate")
             for text in _table(verdicts):
                 reporter.write_line(text)
+            for verdict in verdicts.values():
+                for failure in verdict.evidence.expected_failures:
+                    reporter.write_line(self._clean(str(failure)), yellow=True)
             good = ending.status in (None, ExitStatus.OK)
             reporter.write_line(
                 self._clean(f"{ending.verdict}: {ending.reason.sentence}"),

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from pytest_deploygate import fixtures, is_configured
+from pytest_deploygate.collection.expected_failures import ExpectedFailures
 from pytest_deploygate.collection.gate_marking import GateMarking
 from pytest_deploygate.collection.inventory import Gates, paths_to_collect
 from pytest_deploygate.collection.network_guard import NetworkGuard
@@ -89,6 +90,7 @@ def _activate(config: pytest.Config) -> None:
     register(fixtures, "deploygate-fixtures")
     gates = Gates(settings.policy, settings.root)
     register(GateMarking(gates), "deploygate-gated")
+    register(ExpectedFailures(), "deploygate-known-defects")
     redactor = config.stash[REDACTOR] = redactor_for(settings)
     register(RedactionPlugin(redactor), "deploygate-redacting")
     if options.mode.touches_target:

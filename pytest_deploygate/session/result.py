@@ -71,6 +71,8 @@ def _lines(
     lines = [f"serving: {rollout.record.serving or 'nothing'}"]
     if rollout.record.url:
         lines.append(f"url: {rollout.record.url}")
+    if postings := rollout.record.notes.get("postings"):
+        lines.append(f"postings: {postings}")
     with contextlib.suppress(DeployGateError):
         now = rollout.ports.target.snapshot()
         if rollout.state is State.ROLLED_BACK:

@@ -4,10 +4,11 @@ from importlib.util import find_spec
 
 import pytest
 
-from pytest_deploygate.core.evidence import CheckState, Score
+from pytest_deploygate.core.evidence import UNCOUNTED, CheckState, Score
 from pytest_deploygate.testing import DeploygateProject, SessionOutcome
 
 IMPORTS = "import os\nfrom pathlib import Path\nimport pytest\n"
+DEFECT = '@pytest.mark.known_defect(until="2999-12-31", reason="ticket 7")\n'
 BODIES = {
     CheckState.PASSED: "def test_it(): pass\n",
     CheckState.FAILED: "def test_it(): assert False\n",
@@ -19,6 +20,8 @@ BODIES = {
     "    is_second = seen.exists()\n    seen.touch()\n    assert is_second\n",
     CheckState.CRASHED: "def test_it(): os._exit(0)\n",
     CheckState.NOT_RUN: "def test_not_run(): pass\n",
+    CheckState.KNOWN_DEFECT: DEFECT + "def test_it(): assert False\n",
+    CheckState.DEFECT_GONE: DEFECT + "def test_it(): pass\n",
 }
 LEFT_OUT = """\
 def pytest_runtest_protocol(item):
@@ -50,7 +53,8 @@ def test_every_state_has_a_name_in_all_three_places(
     assert run.record.not_passed == {
         f"gates/cand/test_{s.value}.py::{name_of(s)}": s for s in states - {CheckState.PASSED}
     }
-    assert run.record.gates["cand"].score == Score(passed=3, counted=sum(of_gate.values()))
+    counted = sum(of_gate.values()) - len(UNCOUNTED)
+    assert run.record.gates["cand"].score == Score(passed=3, counted=counted)
 
 
 def name_of(state: CheckState) -> str:

@@ -32,9 +32,21 @@ def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
     states = dict(check for checks in evidence.checks.values() for check in checks)
     before = {check: state for check, state in record.not_passed.items() if check not in states}
     bad = {check: state for check, state in states.items() if state is not CheckState.PASSED}
+    # the states, which are typed, are what a policy ratchet counts; last day and reason are for people
+    defects = {f"known_defect.{it.check}": str(it) for it in evidence.expected_failures}
     return record._replace(
         scores={**record.scores, evidence.phase: verdict.score},
         gates={**record.gates, **gates},
         measurements={**record.measurements, evidence.phase: evidence.measurements},
         not_passed=before | bad,
+        notes={**record.notes, **defects},
     )
+
+
+def posting_note(record: RolloutRecord) -> str:
+    """Say through which revision checks wrote: where it is another one than the candidate, none with its settings."""
+    if record.verification is None:
+        return "nothing was posted: no revision was staged"
+    if record.verification == record.candidate:
+        return f"checks posted with production settings, through {record.candidate}"
+    return f"nothing was posted with production settings: checks wrote through {record.verification} alone"

@@ -26,7 +26,7 @@ from pytest_deploygate.engine.rollout import Rollout, Staged
 from pytest_deploygate.reporting.session_result import SessionResult
 from pytest_deploygate.session.action import end_unchanged
 from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.flows.base import with_verdict
+from pytest_deploygate.session.flows.base import posting_note, with_verdict
 from pytest_deploygate.session.platform_metrics import open_statistics
 from pytest_deploygate.session.preconditions import (
     check_gates_are_complete,
@@ -310,6 +310,7 @@ class DeployFlow:
         with contextlib.suppress(DeployGateError):
             url = rollout.ports.target.snapshot().url
             record = record._replace(url=url)
+        record = record._replace(notes={**record.notes, "postings": posting_note(record)})
         rollout.record = record
         with contextlib.suppress(DeployGateError):
             rollout.update(record)
