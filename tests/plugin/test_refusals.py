@@ -100,7 +100,7 @@ def test_option_is_refused_however_it_is_given(
         (("-x",), "-x or --maxfail: it leaves out the checks behind the first failures"),
         (("--deploy-env=fake",), "--deploy-to and --deploy-env exclude each other"),
         (("--deploy-override=cand",), "--deploy-override=cand: needs the form GATE:REASON"),
-        (("--junitxml=source.txt/junit.xml",), "junit.xml cannot be written"),
+        (("--junitxml=function/main.py/junit.xml",), "junit.xml cannot be written"),
         (
             ("--junitxml=/dev/full",),
             "the JUnit file /dev/full cannot be written: No space left on device",
