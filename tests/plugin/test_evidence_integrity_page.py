@@ -1,4 +1,4 @@
-"""docs/evidence-integrity.md names tests that there are, and every case that is tested."""
+"""docs/explanation/evidence-integrity.md names tests that there are, and every case that is tested."""
 
 import ast
 import re
