@@ -149,7 +149,7 @@ def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[
     try:
         with contextlib.closing(open_store(settings, SystemClock())) as store:
             found = [
-                metrics.figures(name, store.history(environment.name, metrics.HISTORY))
+                metrics.compute_metrics(name, store.history(environment.name, metrics.HISTORY))
                 for name, environment in settings.environments.items()
             ]
         if path:

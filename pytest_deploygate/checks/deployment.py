@@ -82,7 +82,7 @@ class Deployment:
             document[name] = dict(getattr(self, name))
         document["phase"] = self.phase.value
         document["secret_names"] = list(self.secret_names)
-        document["access_token"] = _revealed(self.access_token)
+        document["access_token"] = _secret_text(self.access_token)
         document["previous"] = None if self.previous is None else asdict(self.previous)
         return json.dumps(document)
 
@@ -128,7 +128,7 @@ def _endpoint_json(endpoint: Endpoint | None) -> Json:
     return {
         "url": endpoint.url,
         "revision": endpoint.revision,
-        "token": _revealed(endpoint.token),
+        "token": _secret_text(endpoint.token),
         "may_write": endpoint.may_write,
     }
 
@@ -147,7 +147,7 @@ def _endpoint_of(document: Mapping[str, object] | None) -> Endpoint | None:
     )
 
 
-def _revealed(secret: Secret | None) -> str | None:
+def _secret_text(secret: Secret | None) -> str | None:
     return None if secret is None else secret.reveal()
 
 

@@ -103,7 +103,7 @@ def local_status(context: CliContext, *, is_json: bool) -> int:
 @pass_context
 def url(context: CliContext, service: str, *, is_json: bool) -> None:
     """The public URL of the function (or of SERVICE), for scripts."""
-    services = _state(_running(context)).services
+    services = _state(_require_running(context)).services
     found = [s for s in services if not service or s.service == service]
     if len(found) != 1:
         names = ", ".join(s.service for s in services) or "none"
@@ -225,7 +225,7 @@ def faults(context: CliContext, add: str | None, *, clear: bool) -> None:
 # -- talking to it ---------------------------------------------------------------------------------
 
 
-def _running(context: CliContext) -> lifecycle.LocalCloud:
+def _require_running(context: CliContext) -> lifecycle.LocalCloud:
     cloud = lifecycle.find(wiring.cloud_home(context.settings))
     if cloud is None:
         raise TargetUnavailable("the local cloud is down", hint="deploygate local up")
@@ -233,7 +233,7 @@ def _running(context: CliContext) -> lifecycle.LocalCloud:
 
 
 def _ask(context: CliContext, method: str, path: str, body: object = None) -> object:
-    return _call(_running(context).endpoint, method, path, body)
+    return _call(_require_running(context).endpoint, method, path, body)
 
 
 def _call(endpoint: str, method: str, path: str, body: object = None) -> object:

@@ -175,17 +175,17 @@ def _carry_out(
     settings = context.settings
     try:
         with wiring.open_ports(settings, environment) as ports:
-            return _with_ports(context, environment, ports, wish, out, guard)
+            return _rollback_with_ports(context, environment, ports, wish, out, guard)
     except StoreError as error:
         if not wish.is_emergency:
             raise
         out.note(f"the record cannot be used, so none is kept: {error.message}")
     with wiring.open_ports(settings, environment, in_memory=True) as ports:
-        found = _with_ports(context, environment, ports, wish, out, guard)
+        found = _rollback_with_ports(context, environment, ports, wish, out, guard)
     return found._replace(record=LOST)
 
 
-def _with_ports(
+def _rollback_with_ports(
     context: CliContext,
     environment: Environment,
     ports: Ports,
@@ -193,39 +193,41 @@ def _with_ports(
     out: Output,
     guard: SignalGuard,
 ) -> Rollback:
-    settled = () if wish.is_emergency else _settle(ports, wish, out)
+    settled = () if wish.is_emergency else _recover_open_rollouts(ports, wish, out)
     now = ports.target.snapshot()
-    if back := _back_already(settled, now, wish):
-        return _nothing_left(environment, wish, now, back)
+    if back := _find_finished_recovery(settled, now, wish):
+        return _rollback_of_recovery(environment, wish, now, back)
     plan = _plan(ports, now, wish)
     confirm(
         out,
         f"Return all traffic of {environment.name} to {plan.to}, from {_shares(now)}?",
         is_sure=wish.is_sure,
     )
-    if wish.is_emergency or _stranded(settled):
+    if wish.is_emergency or _has_stranded(settled):
         _take_lease_away(context, ports, wish, out)
     with guard.shield():
         rollout = _roll_back(context, ports, plan, wish, out)
         superseded = _supersede(context, ports, rollout, out)
     context.record(out, rollout.record)
-    notes = _pinned(ports) if rollout.state is State.ROLLED_BACK else ()
+    notes = _pinned_notes(ports) if rollout.state is State.ROLLED_BACK else ()
     found = _rollback_of(environment, wish, rollout, plan, now, settled, superseded)
     return found._replace(notes=notes)
 
 
-def _pinned(ports: Ports) -> tuple[str, ...]:
+def _pinned_notes(ports: Ports) -> tuple[str, ...]:
     with contextlib.suppress(DeployGateError):
         return gcloud_commands.pinned(ports.target.spec, ports.target.snapshot())
     return ()
 
 
-def _settle(ports: Ports, wish: RollbackRequest, out: Output) -> tuple[Recovery, ...]:
+def _recover_open_rollouts(
+    ports: Ports, wish: RollbackRequest, out: Output
+) -> tuple[Recovery, ...]:
     """Bring to an end what dead processes left; what stays stranded is this person's to decide."""
     settled = wiring.recover(ports, progress=out.progress)
     for one in settled:
         out.note(f"settled {one.rollout_id}: {one.state.value}: {one.sentence}")
-    if _stranded(settled) and not (wish.to or wish.to_backup):
+    if _has_stranded(settled) and not (wish.to or wish.to_backup):
         raise PolicyRefused(
             f"rollout {settled[-1].rollout_id} is stranded: {settled[-1].sentence}",
             hint="say what shall serve: --to REVISION, or --to-backup ID",
@@ -233,11 +235,11 @@ def _settle(ports: Ports, wish: RollbackRequest, out: Output) -> tuple[Recovery,
     return settled
 
 
-def _stranded(settled: Sequence[Recovery]) -> bool:
+def _has_stranded(settled: Sequence[Recovery]) -> bool:
     return any(one.state is State.STRANDED for one in settled)
 
 
-def _back_already(
+def _find_finished_recovery(
     settled: Sequence[Recovery], now: Snapshot, wish: RollbackRequest
 ) -> Recovery | None:
     """The recovery that has done what was asked for, if one has."""
@@ -342,7 +344,7 @@ def _rollback_of(  # the parts of one document
     )
 
 
-def _nothing_left(
+def _rollback_of_recovery(
     environment: Environment, wish: RollbackRequest, now: Snapshot, done: Recovery
 ) -> Rollback:
     return Rollback(

@@ -87,7 +87,7 @@ class Shown(NamedTuple):
 def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
     """One rollout with its evidence; ``rollout`` is an id, a part that only one id has, or ``last``."""
     with context.store() as store:
-        found = _shown(store, _find(store, rollout))
+        found = _read_rollout(store, _find(store, rollout))
     out = context.output(is_json=is_json)
     out.document(found)
     one = found.rollout
@@ -171,7 +171,7 @@ def _find(store: Store, text: str) -> RolloutRecord:
     return found[0]
 
 
-def _shown(store: Store, record: RolloutRecord) -> Shown:
+def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
     problem = ""
     journal: list[JournalLine] = []
     try:

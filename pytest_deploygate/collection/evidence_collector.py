@@ -113,7 +113,7 @@ class EvidenceCollector:
         return state
 
     @contextlib.contextmanager
-    def muted(self) -> Iterator[None]:
+    def ignore_reports(self) -> Iterator[None]:
         """Reports made while the block runs are for people only: those checks did not run."""
         self._is_muted = True
         try:

@@ -38,7 +38,7 @@ class Gates:
         gates = self._at.get(item.path)
         if gates is None:
             gates = self._at[item.path] = tuple(
-                g for g in self._policy.gates if self._lies(item, g)
+                g for g in self._policy.gates if self._is_below(item, g)
             )
         if len(gates) == 1 and not gates[0].marker:
             return gates[0]
@@ -51,7 +51,7 @@ class Gates:
             )
         return gates[0] if gates else None
 
-    def _lies(self, item: pytest.Item, gate: Gate) -> bool:
+    def _is_below(self, item: pytest.Item, gate: Gate) -> bool:
         return not gate.paths or any(item.path.is_relative_to(self._root / p) for p in gate.paths)
 
     def check(self, item: pytest.Item) -> Check | None:

@@ -93,13 +93,13 @@ class OutcomeAuditor:
     ) -> Generator[None, bool | None, bool | None]:
         """Put a watched function in the place of the check's own, whoever calls it."""
         function = pyfuncitem.obj
-        pyfuncitem.obj = self._watched(function)
+        pyfuncitem.obj = self._observe_calls(function)
         try:
             return (yield)
         finally:
             pyfuncitem.obj = function
 
-    def _watched(self, function: Callable[..., object]) -> Callable[..., object]:
+    def _observe_calls(self, function: Callable[..., object]) -> Callable[..., object]:
         flags = getattr(getattr(function, "__code__", None), "co_flags", None)
         is_plain = flags is not None and not flags & _ASYNCHRONOUS
         if not is_plain and inspect.isasyncgenfunction(function):

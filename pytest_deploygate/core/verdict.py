@@ -208,7 +208,7 @@ def reconcile(
     evidence cannot be overridden.
     """
     if custom is not None and not custom.holds:
-        return _stricter(own, custom)
+        return _turn_down(own, custom)
     if own.holds:
         return own if custom is None else replace(own, reasons=custom.reasons or own.reasons)
     kept = tuple(g for g in policy.gates if g.name not in overrides)
@@ -233,7 +233,7 @@ def reconcile(
     return replace(own, reasons=(*own.reasons, note))
 
 
-def _stricter(own: PhaseVerdict, custom: PhaseVerdict) -> PhaseVerdict:
+def _turn_down(own: PhaseVerdict, custom: PhaseVerdict) -> PhaseVerdict:
     """The policy's verdict turned down by a custom one, whose reasons come first."""
     unnamed = Reason(code=ReasonCode.CUSTOM, sentence="a custom decision turned it down")
     given = [r for r in custom.reasons if r.code is not ReasonCode.HELD] or [unnamed]

@@ -29,16 +29,16 @@ class ProcessExit(BaseException):
 
 
 @contextlib.contextmanager
-def staying_alive() -> Iterator[None]:
+def forbid_process_exit() -> Iterator[None]:
     """Let ``os._exit`` fail what calls it, in this process; children that were forked may use it."""
     leave, me = os._exit, os.getpid()
 
-    def stay(status: int) -> NoReturn:
+    def refuse_exit(status: int) -> NoReturn:
         if os.getpid() != me:
             leave(status)
         raise ProcessExit(f"os._exit({status}) before the verdict was decided")
 
-    os._exit = stay
+    os._exit = refuse_exit
     try:
         yield
     finally:
@@ -58,7 +58,7 @@ class Budget:
         self._over = threading.Event()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def watch_time(self) -> Iterator[None]:
         """Watch the time while the block runs. Works in the main thread; elsewhere it watches nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -94,7 +94,7 @@ def run_items(session: pytest.Session, items: Sequence[pytest.Item], budget: Bud
     Raises:
         pytest.Session.Failed, pytest.Session.Interrupted: as pytest's own loop does.
     """
-    with contextlib.suppress(BudgetExceeded), budget.running():
+    with contextlib.suppress(BudgetExceeded), budget.watch_time():
         for index, item in enumerate(items):
             nextitem = items[index + 1] if index + 1 < len(items) else None
             if budget.is_exceeded:

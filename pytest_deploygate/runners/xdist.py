@@ -151,7 +151,7 @@ class DistributedRunner:
         if any(other != first for other in found[1:]):
             self._recorder.mark_incomplete("the workers collected different checks")
         self._recorder.take_inventory(_checks(first))
-        self._doubt(first)
+        self._mark_incomplete(first)
         self._total = sum(len(self._recorder.checks_of(phase)) for phase in Phase)
 
     def run(
@@ -161,7 +161,7 @@ class DistributedRunner:
         if not self._recorder.checks_of(phase):
             return
         ds = self._dsession()
-        with contextlib.suppress(BudgetExceeded), budget.running():
+        with contextlib.suppress(BudgetExceeded), budget.watch_time():
             if not (self._is_fresh and phase is self._phase):
                 self._restart(ds, session, phase, deployment)
             self._is_fresh = False
@@ -202,7 +202,7 @@ class DistributedRunner:
                 self._recorder.mark_incomplete(
                     f"the workers of the {phase.value} phase collected other checks"
                 )
-            self._doubt(found)
+            self._mark_incomplete(found)
 
     def _inventories(self) -> list[str]:
         """What each worker of the running generation collected; one that died says nothing."""
@@ -213,7 +213,7 @@ class DistributedRunner:
             )
             return [mail.text for mail in self._mail if mail.text is not None]
 
-    def _doubt(self, inventory: str) -> None:
+    def _mark_incomplete(self, inventory: str) -> None:
         for sentence in json.loads(inventory)["doubts"]:
             self._recorder.mark_incomplete(str(sentence))
 

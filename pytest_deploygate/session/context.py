@@ -93,7 +93,7 @@ class SessionContext:
         self.config.stash[REDACTOR].learn(_tokens_of(deployment))
         budget = Budget(self.settings.policy.phases[phase].budget_s)
         try:
-            with self.signals.heard():
+            with self.signals.deliver_signals():
                 self.runner.run(session, phase, deployment, budget)
             if self.statistics is not None and phase is not Phase.READINESS:
                 self.statistics.add(phase, deployment)
@@ -161,7 +161,7 @@ class SessionContext:
 
     def skip_rest(self, reason: Reason) -> None:
         """Report every check that has not run as skipped, with the reason."""
-        with self.recorder.muted():
+        with self.recorder.ignore_reports():
             for phase in self.phases:
                 waiting = self.recorder.not_run(phase)
                 sentence = f"not run: {reason.sentence}"
@@ -190,7 +190,7 @@ class SessionContext:
         token = None if self._is_open(snapshot, phase) else target.call_token()
         serving = staged.candidate if phase is Phase.LIVE else snapshot.baseline
         base = self.configuration_only(phase)
-        return self._connected(
+        return self._add_services(
             replace(
                 base,
                 candidate=Endpoint(
@@ -210,11 +210,13 @@ class SessionContext:
                 )
                 if snapshot.exists or phase is Phase.LIVE
                 else None,
-                before=self._before(target, snapshot, token),
+                before=self._baseline_endpoint(target, snapshot, token),
             )
         )
 
-    def _before(self, target: Target, snapshot: Snapshot, token: Secret | None) -> Endpoint | None:
+    def _baseline_endpoint(
+        self, target: Target, snapshot: Snapshot, token: Secret | None
+    ) -> Endpoint | None:
         """The verification revision of what serves, if it writes where the candidate's does and nowhere else."""
         name = dict(snapshot.traffic.tags).get(TAG_LIVE_VERIFY)
         info = target.revision(name) if name is not None else None
@@ -242,13 +244,13 @@ class SessionContext:
             )
         elif not self.environment.spec.has_verification:
             verification = replace(live, may_write=True)
-        return self._connected(
+        return self._add_services(
             replace(
                 self.configuration_only(phase), candidate=live, verification=verification, live=live
             )
         )
 
-    def _connected(self, deployment: Deployment) -> Deployment:
+    def _add_services(self, deployment: Deployment) -> Deployment:
         """Add where the platform's services and statistics are."""
         from pytest_deploygate.wiring import local_cloud, services_token
 

@@ -14,7 +14,7 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.reporting.junit import JUnit, properties
 from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.runners.in_process import ProcessExit, staying_alive
+from pytest_deploygate.runners.in_process import ProcessExit, forbid_process_exit
 from pytest_deploygate.session.context import SessionContext
 from pytest_deploygate.session.flows.base import Flow
 from pytest_deploygate.session.flows.deploy_flow import DeployFlow
@@ -60,7 +60,7 @@ def result_of_empty_session(context: SessionContext) -> SessionResult:
     )
 
 
-def _pending(sentence: str) -> SessionResult:
+def _pending_result(sentence: str) -> SessionResult:
     return SessionResult(
         verdict="PENDING",
         state="PENDING",
@@ -92,7 +92,7 @@ class Controller:
             raise pytest.UsageError(str(error)) from error
         self._has_started = True
         self._context.signals.install()
-        self._stack.enter_context(staying_alive())
+        self._stack.enter_context(forbid_process_exit())
 
     # -- collection ------------------------------------------------------------------------------
 
@@ -125,13 +125,15 @@ class Controller:
         if session.config.getoption("collectonly", False):
             return None
         self._has_run = True
-        with self._context.signals.heard():
+        with self._context.signals.deliver_signals():
             self._run(session)
         return True
 
     def _run(self, session: pytest.Session) -> None:
         context = self._context
-        self._junit.write_now(self._properties(_pending("the session died before it decided")))
+        self._junit.write_now(
+            self._properties(_pending_result("the session died before it decided"))
+        )
         context.runner.collect(session)
         for sentence in find_vacuous_tests(context.settings.root, context.recorder.files):
             context.recorder.mark_incomplete(sentence)
@@ -158,7 +160,7 @@ class Controller:
                 self._settle(session, int(exitstatus))
             except BaseException:
                 logger.exception("rollout.settle_failed")
-                self._ending = self._broken()
+                self._ending = self._internal_error_result()
             try:
                 yield
             except (Exception, ProcessExit):
@@ -182,7 +184,7 @@ class Controller:
             context.recorder.mark_incomplete(
                 f"the session was stopped: {session.shouldstop or session.shouldfail}"
             )
-        self._junit.write_now(self._properties(_pending("the session died while it acted")))
+        self._junit.write_now(self._properties(_pending_result("the session died while it acted")))
         if self._ending is None and not self._has_run:
             self._ending = result_of_empty_session(context)
         if self._ending is None:
@@ -198,7 +200,7 @@ class Controller:
         except Exception:  # a terminal that is gone: all is decided and recorded
             logger.exception("session.report_failed")
 
-    def _broken(self) -> SessionResult:
+    def _internal_error_result(self) -> SessionResult:
         """Nobody knows how far settling came; a session that only judges cannot have touched anything."""
         sentence = "settling failed with an internal error (see the log)"
         if self._context.options.mode not in (Mode.DEPLOY, Mode.ROLLBACK_CHECKS):

@@ -50,7 +50,7 @@ class PlatformMetricsCollector:
             if attempt.number == 1 and not attempt.is_last:
                 names = ", ".join(sorted(missing))
                 context.terminal.step("statistics", f"waiting for {names}, at most {limit_s} s")
-        self._tell(phase, measured, problems)
+        self._report(phase, measured, problems)
 
     def _ask(
         self, metrics: Metrics, phase: Phase, deployment: Deployment
@@ -93,7 +93,7 @@ class PlatformMetricsCollector:
         verdict = judge_phase(self._context.settings.policy, self._context.recorder.evidence(phase))
         return all(reason.code is ReasonCode.TRIGGER_UNKNOWN for reason in verdict.reasons)
 
-    def _tell(self, phase: Phase, measured: list[Measurement], problems: list[str]) -> None:
+    def _report(self, phase: Phase, measured: list[Measurement], problems: list[str]) -> None:
         context = self._context
         for problem in problems:
             text = f"the platform's statistics could not be read: {problem}"

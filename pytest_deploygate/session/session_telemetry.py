@@ -24,7 +24,7 @@ class SessionTelemetry:
         self._say = say
         self._stack = contextlib.ExitStack()
         path = settings.state_dir / event_log.LOG
-        self._log = self._stack.enter_context(event_log.logged_to(path, redactor))
+        self._log = self._stack.enter_context(event_log.log_to(path, redactor))
 
     @pytest.hookimpl(tryfirst=True)  # before an implementation that may raise
     def pytest_deploygate_finished(self, rollout: RolloutRecord) -> None:

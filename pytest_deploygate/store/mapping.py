@@ -46,7 +46,7 @@ def require_lease(connection: Connection, lease: Lease) -> Lease:
     """The lease as it stands, if it is still the grant ``lease``; raises LeaseLost otherwise."""
     current = held_lease(connection, lease.environment)
     if current is None or current.token != lease.token:
-        raise leases.lost(lease, current)
+        raise leases.lease_lost_error(lease, current)
     return current
 
 
@@ -109,7 +109,7 @@ def last_body(connection: Connection, rollout_id: RolloutId) -> str | None:
     return row["body"] if row is not None else None
 
 
-def chained(rollout_id: RolloutId, rows: Sequence[Row]) -> tuple[JournalEntry, ...]:
+def check_chain(rollout_id: RolloutId, rows: Sequence[Row]) -> tuple[JournalEntry, ...]:
     """Entries from rows of (rollout's ``entries`` and ``head``, entry or NULLs), in order.
 
     Raises:
@@ -124,22 +124,22 @@ def chained(rollout_id: RolloutId, rows: Sequence[Row]) -> tuple[JournalEntry, .
         body = str(row["body"])
         head = serialization.entry_hash(head, rollout_id, expected, body)
         if row["sequence"] != expected or row["hash"] != head:
-            raise _damaged(rollout_id, f"entry {expected} is missing or was changed")
+            raise _journal_damaged_error(rollout_id, f"entry {expected} is missing or was changed")
         entries.append(serialization.entry_from(expected, body))
     if len(entries) != rows[0]["entries"] or head != rows[0]["head"]:
-        raise _damaged(
+        raise _journal_damaged_error(
             rollout_id, f"it has {len(entries)} entries where {rows[0]['entries']} were written"
         )
     return tuple(entries)
 
 
-def _damaged(rollout_id: RolloutId, what: str) -> JournalDamaged:
+def _journal_damaged_error(rollout_id: RolloutId, what: str) -> JournalDamaged:
     return JournalDamaged(
         f"the journal of rollout {rollout_id} is damaged: {what}", hint=serialization.HINT_DAMAGED
     )
 
 
-def unknown(rollout_id: RolloutId) -> StoreError:
+def unknown_rollout_error(rollout_id: RolloutId) -> StoreError:
     """That a rollout is not in the record."""
     return StoreError(
         f"the rollout {rollout_id} is not in the record",

@@ -67,7 +67,7 @@ class SqlStore(Ledger):
         with self._write() as connection:
             current = mapping.held_lease(connection, environment)
             if current is not None:
-                raise leases.held(current)
+                raise leases.lease_held_error(current)
             return self._grant(connection, environment, actor, purpose, rollout_id, ttl_s)
 
     def renew_lease(self, lease: Lease) -> Lease:
@@ -100,7 +100,7 @@ class SqlStore(Ledger):
         with self._write() as connection:
             current = mapping.held_lease(connection, stale.environment)
             if current is None or not leases.is_same(current, stale):
-                raise leases.moved(stale.environment, current)
+                raise leases.lease_moved_error(stale.environment, current)
             self._note(connection, LeaseEventKind.TAKEN_OVER, current, actor, purpose)
             return self._grant(connection, stale.environment, actor, purpose, rollout_id, ttl_s)
 
@@ -124,7 +124,7 @@ class SqlStore(Ledger):
                 raise StoreError(
                     f"the rollout {record.rollout_id} is recorded already", hint="this is a bug"
                 )
-            cells = mapping.rollout_cells(self._kept(record))
+            cells = mapping.rollout_cells(self._redact_record(record))
             connection.insert(_ROLLOUTS, entries=0, head=serialization.CHAIN_START, **cells)
 
     def append(self, rollout_id: RolloutId, entry: JournalEntry, lease: Lease) -> None:
@@ -136,7 +136,7 @@ class SqlStore(Ledger):
             mapping.require_lease(connection, lease)
             row = mapping.rollout_row(connection, rollout_id)
             if row is None:
-                raise mapping.unknown(rollout_id)
+                raise mapping.unknown_rollout_error(rollout_id)
             mapping.require_environment(EnvironmentName(row["environment"]), lease)
             body = serialization.entry_body(serialization.clean_entry(entry, self._cleaned))
             if (
@@ -175,11 +175,13 @@ class SqlStore(Ledger):
             else:
                 current = mapping.held_lease(connection, record.environment)
                 if current is not None and current.rollout_id == record.rollout_id:
-                    raise leases.lost(current, current)
+                    raise leases.lease_lost_error(current, current)
             row = mapping.rollout_row(connection, record.rollout_id)
             if row is None:
-                raise mapping.unknown(record.rollout_id)
-            connection.update(_ROLLOUTS, "rollout_id", **mapping.rollout_cells(self._kept(record)))
+                raise mapping.unknown_rollout_error(record.rollout_id)
+            connection.update(
+                _ROLLOUTS, "rollout_id", **mapping.rollout_cells(self._redact_record(record))
+            )
 
     # Backups
 

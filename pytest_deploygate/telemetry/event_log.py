@@ -65,7 +65,7 @@ class LogFile(logging.Handler):
 
 
 @contextlib.contextmanager
-def logged_to(path: Path, clean: Callable[[str], str] = str) -> Iterator[LogFile]:
+def log_to(path: Path, clean: Callable[[str], str] = str) -> Iterator[LogFile]:
     """Write what the package logs, from INFO on, to ``path`` while the block runs."""
     root = logging.getLogger(_PACKAGE)
     handler, level = LogFile(path, clean), root.level

@@ -44,7 +44,7 @@ class Figures:
     """Count of rollouts that ended by going back, or could not, by reason code."""
 
 
-def figures(environment: str, records: Iterable[RolloutRecord]) -> Figures:
+def compute_metrics(environment: str, records: Iterable[RolloutRecord]) -> Figures:
     """Compute the metrics from ``records`` of ``environment``, newest first."""
     final = [r for r in records if r.state.is_final]
     deployments = [r for r in final if r.purpose == "deploy" and _has_staged(r)]

@@ -61,7 +61,7 @@ OPEN = PROMOTED._replace(state=State.SERVING, ended_at=None)
 
 
 def event_of(record: RolloutRecord, folder: Path) -> dict[str, object]:
-    with event_log.logged_to(folder / "log.jsonl"):
+    with event_log.log_to(folder / "log.jsonl"):
         event_log.log_ending(record)
     line = json.loads((folder / "log.jsonl").read_text())
     assert isinstance(line, dict)
@@ -105,7 +105,7 @@ def test_every_ending_has_one_event(record: RolloutRecord, event: str, tmp_path:
 
 
 def test_log_keeps_what_others_extra_fields_would_overwrite(tmp_path: Path) -> None:
-    with event_log.logged_to(tmp_path / "log.jsonl", lambda text: text.replace("hidden", "***")):
+    with event_log.log_to(tmp_path / "log.jsonl", lambda text: text.replace("hidden", "***")):
         log = logging.getLogger("pytest_deploygate.somewhere")
         log.info("it.happened", extra={"event": "other", "reason": "hidden", "count": 3})
         log.debug("too.fine")
@@ -116,21 +116,21 @@ def test_log_keeps_what_others_extra_fields_would_overwrite(tmp_path: Path) -> N
 def test_log_is_given_back(tmp_path: Path) -> None:
     package = logging.getLogger("pytest_deploygate")
     before = (package.level, list(package.handlers))
-    with event_log.logged_to(tmp_path / "log.jsonl"):
+    with event_log.log_to(tmp_path / "log.jsonl"):
         pass
     assert (package.level, list(package.handlers)) == before
 
 
 def test_log_that_cannot_be_written_is_noted(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with event_log.logged_to(tmp_path / "file" / "log.jsonl") as handler:
+    with event_log.log_to(tmp_path / "file" / "log.jsonl") as handler:
         event_log.log_ending(PROMOTED)
     assert "cannot be written" in handler.problem
 
 
 def test_figures_of_a_history() -> None:
     history = [OPEN, BY_HAND, LATER, REFUSED, UNCHANGED, WENT_BACK, PROMOTED, PROMOTED, PROMOTED]
-    found = metrics.figures("production", history)
+    found = metrics.compute_metrics("production", history)
     assert found.deployment_success_rate == 3 / 4
     assert found.deployment_duration_seconds == 42
     assert found.post_deployment_validation_score == 0.5
@@ -140,14 +140,14 @@ def test_figures_of_a_history() -> None:
 
 
 def test_figures_of_no_history_are_not_known() -> None:
-    found = metrics.figures("production", [])
+    found = metrics.compute_metrics("production", [])
     assert found.deployment_success_rate is None
     assert found.rollback_trigger_rate is None
 
 
 def test_textfile_can_be_read_by_prometheus(tmp_path: Path) -> None:
     path = tmp_path / "metrics" / "deploygate.prom"
-    prometheus.write_textfile(path, [metrics.figures("production", [WENT_BACK, PROMOTED])])
+    prometheus.write_textfile(path, [metrics.compute_metrics("production", [WENT_BACK, PROMOTED])])
     families = {f.name: f for f in text_string_to_metric_families(path.read_text())}
     values = {name: family.samples[0].value for name, family in families.items() if family.samples}
     assert values["deployment_success_rate"] == 0.5

@@ -36,10 +36,10 @@ NODE = "g.py::test_one"
 
 @dataclass
 class FakeMetrics:
-    """Tells ``figures`` by revision once ``late_s`` have passed since it was made; ``problems`` always."""
+    """Tells ``compute_metrics`` by revision once ``late_s`` have passed since it was made; ``problems`` always."""
 
     clock: FakeClock
-    figures: Mapping[RevisionName, Mapping[str, float]]
+    compute_metrics: Mapping[RevisionName, Mapping[str, float]]
     lag_s: int = 240
     late_s: float = 0
     problems: tuple[str, ...] = ()
@@ -112,8 +112,8 @@ FINE = {"memory_usage_mb": 200.0, "memory_kills": 0.0, "error_rate": 0.01}
 
 def test_serving_revision_is_asked_for_all_and_its_verification_revision_for_memory() -> None:
     session = Session()
-    figures = {SERVING: FINE, VERIFY: {"memory_usage_mb": 1600.0, "error_rate": 0.9}}
-    metrics = FakeMetrics(session.clock, figures)
+    compute_metrics = {SERVING: FINE, VERIFY: {"memory_usage_mb": 1600.0, "error_rate": 0.9}}
+    metrics = FakeMetrics(session.clock, compute_metrics)
     assert session.add(metrics) == (ReasonCode.TRIGGER_FIRED,)
     assert metrics.asked == [(SERVING, 900), (VERIFY, 900)]
     measured = session.recorder.evidence(Phase.LIVE).measurements

@@ -128,7 +128,7 @@ def test_url_that_cannot_be_used_is_a_configuration_error(url: str) -> None:
 
 
 def test_writes_are_synced_and_readers_do_not_wait_for_writers(store: SqlStore) -> None:
-    with store._database.reading() as connection:
+    with store._database.open_connection() as connection:
         assert connection.row("PRAGMA journal_mode") == {"journal_mode": "wal"}
         assert connection.row("PRAGMA synchronous") == {"synchronous": 2}
         assert connection.row("PRAGMA foreign_keys") == {"foreign_keys": 1}
@@ -305,10 +305,10 @@ def test_record_of_an_older_version_is_migrated_and_keeps_what_it_holds(
 ) -> None:
     filled(store)
     newer = (*schema.MIGRATIONS, add_column)
-    with store._database.writing() as connection:
+    with store._database.open_transaction() as connection:
         assert not schema.is_current(connection, newer)
         schema.migrate(connection, newer)
-    with store._database.writing() as connection:
+    with store._database.open_transaction() as connection:
         assert schema.is_current(connection, newer)
         connection.rows("SELECT note FROM deploygate_rollouts")
     assert len(store.journal(ONE)) == 4
@@ -318,9 +318,9 @@ def test_record_of_an_older_version_is_migrated_and_keeps_what_it_holds(
 
 def test_migration_that_breaks_leaves_the_older_version(store: SqlStore) -> None:
     newer = (*schema.MIGRATIONS, break_half_way)
-    with pytest.raises(StoreError, match="full"), store._database.writing() as connection:
+    with pytest.raises(StoreError, match="full"), store._database.open_transaction() as connection:
         schema.migrate(connection, newer)
-    with store._database.writing() as connection:
+    with store._database.open_transaction() as connection:
         assert schema.is_current(connection)
         columns = connection.rows("PRAGMA table_info(deploygate_rollouts)")
     assert "note" not in {column["name"] for column in columns}
@@ -459,7 +459,10 @@ def test_writer_that_hangs_in_a_transaction_is_told(
     filled(store)
     monkeypatch.setattr("pytest_deploygate.store.database.WAIT_MS", 50)
     with opened(path) as impatient:
-        with store._database.writing(), pytest.raises(StoreError, match="too long") as caught:
+        with (
+            store._database.open_transaction(),
+            pytest.raises(StoreError, match="too long") as caught,
+        ):
             impatient.acquire_lease(EnvironmentName("other"), ADA, "deploy", ONE, 60)
         assert "hanging" in caught.value.hint
         assert impatient.lease(PROD) is not None

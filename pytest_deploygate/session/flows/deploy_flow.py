@@ -149,7 +149,7 @@ class DeployFlow:
         options = context.options
         digest = suite_digest(context.settings.root, context.recorder.files)
         snapshot, package = ports.target.snapshot(), ports.target.package()
-        with context.signals.deferred():
+        with context.signals.defer_signals():
             rollout = self._rollout = Rollout.open(
                 ports,
                 actor=this_process(),
