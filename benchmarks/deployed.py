@@ -28,7 +28,7 @@ from tests.e2e.checkout import Checkout, copy_repository, until
 
 INVOICE = Path("test_invoices", "creative_coop_CS003837319.pdf")
 SWITCHES, VISITS, PAUSE_S = 50, 100_000, 0.25
-_REASON = Reason(code=ReasonCode.REQUESTED, sentence="measuring how fast the way back is")
+_REASON = Reason(code=ReasonCode.REQUESTED, sentence="measuring how fast a rollback is")
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def figures() -> list[Figure]:
             *_invoice(project),
             *_router(project),
             *_switches(project, before, after),
-            *_way_back(project, before, after),
+            *_rollback_figures(project, before, after),
             *_killed(project),
         ]
 
@@ -194,7 +194,7 @@ def _switches(project: Checkout, one: RevisionName, other: RevisionName) -> list
     ]
 
 
-def _way_back(project: Checkout, one: RevisionName, other: RevisionName) -> list[Figure]:
+def _rollback_figures(project: Checkout, one: RevisionName, other: RevisionName) -> list[Figure]:
     """From the journal's ROLLING_BACK to the traffic that the local cloud logged, and to verified."""
     shifted, verified = [], []
     with _ports(project) as ports:
@@ -219,7 +219,7 @@ def _way_back(project: Checkout, one: RevisionName, other: RevisionName) -> list
             verified.append(rollout.record.rollback_s)
     return [
         Figure(
-            topic="way back",
+            topic="rollback",
             what="from the decision to 100 % baseline (99th percentile)",
             value=quantile(shifted, 0.99) * 1000,
             unit="ms",
@@ -227,7 +227,7 @@ def _way_back(project: Checkout, one: RevisionName, other: RevisionName) -> list
             note=spread(shifted, "ms", 1000),
         ),
         Figure(
-            topic="way back",
+            topic="rollback",
             what="from the decision to verified: traffic re-read, public URL asked (99th percentile)",
             value=quantile(verified, 0.99) * 1000,
             unit="ms",
@@ -257,7 +257,7 @@ def _killed(project: Checkout) -> list[Figure]:
         _settled(project)
     return [
         Figure(
-            topic="way back",
+            topic="rollback",
             what="from SIGKILL of pytest to 100 % baseline, by the watchdog (median)",
             value=statistics.median(seconds),
             unit="s",

@@ -246,7 +246,7 @@ class Store(Protocol):
         ...
 
     def save(self, record: RolloutRecord, lease: Lease | None) -> None:
-        """Write the record's current state; ``lease`` None only for rollouts settled by an unlock."""
+        """Write the record's current state; ``lease`` None only for rollouts ended by an unlock."""
         ...
 
     def rollout(self, rollout_id: RolloutId) -> RolloutRecord | None:

@@ -31,7 +31,7 @@ Exit status:
   1   done, but the checks of what serves do not hold; or refused
   2   interrupted
   4   the command line or the settings are wrong
-  10  could not look or act; what served before still serves
+  10  could not look or act; the baseline still serves
   11  stranded: a person must look, see
       {STRANDED_HELP}
 

@@ -138,7 +138,7 @@ def logs(context: CliContext, revision: str | None, tail: int, *, is_json: bool)
 
 
 @local.command(
-    short_help="Make a revision err, dawdle, lie, die or bloat.",
+    short_help="Inject a fault into a revision.",
     epilog=examples(
         "deploygate local inject-fault process-invoice-00002-abc --error-ratio 0.5",
         "deploygate local inject-fault process-invoice-00002-abc --latency 130",
@@ -176,7 +176,7 @@ def inject_fault(  # the options of one command
     clear: bool,
     is_json: bool,
 ) -> None:
-    """Make REVISION err, dawdle, lie, die or bloat, until --clear; to try what then happens."""
+    """Inject a fault into REVISION until --clear: errors, latency, a wrong answer, memory or a crash."""
     wanted = {
         "error_ratio": error_ratio,
         "status": status,
@@ -194,7 +194,11 @@ def inject_fault(  # the options of one command
     if is_json:
         out.line(json.dumps(answer, indent=2))
     else:
-        out.line(f"{revision} behaves" if clear else f"{revision} misbehaves: {json.dumps(answer)}")
+        out.line(
+            f"{revision}: no fault"
+            if clear
+            else f"{revision}: fault injected: {json.dumps(answer)}"
+        )
 
 
 @local.command(

@@ -53,7 +53,7 @@ class LocalCloudState(NamedTuple):
 class Status(NamedTuple):
     """What ``status`` shows. ``problems`` says what could not be looked at; those fields are then empty.
 
-    ``way_back`` is the revision that a rollback would return to now, ``no_way_back`` why there is none.
+    ``rollback_target`` is the revision that a rollback would return to now, ``no_rollback_target`` why there is none.
     """
 
     environment: str
@@ -67,8 +67,8 @@ class Status(NamedTuple):
     is_public: bool = False
     is_settled: bool = True
     is_judged_good: bool | None = None
-    way_back: str = ""
-    no_way_back: str = ""
+    rollback_target: str = ""
+    no_rollback_target: str = ""
     verify_revision: str = ""
     tags: Mapping[str, Tag] = _NOTHING
     marked_rollout: str = ""
@@ -205,11 +205,11 @@ def _add_record(
 
 def _add_rollback_target(ports: Ports, snapshot: Snapshot, found: Status) -> Status:
     try:
-        return found._replace(way_back=plan_rollback(ports, snapshot).to)
+        return found._replace(rollback_target=plan_rollback(ports, snapshot).to)
     except TargetRefused as error:
-        return found._replace(no_way_back=error.message)
+        return found._replace(no_rollback_target=error.message)
     except DeployGateError as error:
-        return _add_problem(found, "way back", error)
+        return _add_problem(found, "rollback target", error)
 
 
 def _holder(lease: Lease) -> Holder:
@@ -239,7 +239,11 @@ def _print(out: Output, found: Status) -> None:
             ("serving", _serving_text(found)),
             ("traffic", traffic if found.exists else ""),
             ("judged good", {True: "yes", False: adopt, None: ""}[found.is_judged_good]),
-            ("way back", found.way_back or (found.no_way_back and f"none: {found.no_way_back}")),
+            (
+                "rollback to",
+                found.rollback_target
+                or (found.no_rollback_target and f"none: {found.no_rollback_target}"),
+            ),
             ("verification", found.verify_revision),
             ("public", ("yes" if found.is_public else "no") if found.exists else ""),
             ("settled", "" if found.is_settled else "no: the platform is still at work"),
@@ -261,14 +265,14 @@ def _print(out: Output, found: Status) -> None:
 def _print_advice(out: Output, found: Status) -> None:
     for problem in found.problems:
         out.line(f"could not look: {problem}", BAD)
-    if found.way_back and not found.is_record_read:
+    if found.rollback_target and not found.is_record_read:
         out.line(
             "if what serves is bad, going back needs no record: "
             f"deploygate rollback {found.environment} --emergency --reason TEXT",
             DOUBTFUL,
         )
     if found.exit_status is ExitStatus.STRANDED:
-        out.line(f"STRANDED: a person must look: {STRANDED_HELP}", BAD)
+        out.line(f"STRANDED: an operator must look: {STRANDED_HELP}", BAD)
     elif found.open_rollouts and (found.lease is None or found.lease.lives is False):
         out.line(
             f"rollout {found.open_rollouts[0].rollout_id} was interrupted; "

@@ -27,7 +27,7 @@ NEVER_SILENT = (
 """Warnings that hide a check which did not hold."""
 _RETURNED = "It is deprecated to return a value that is not None from a test case"
 """What unittest warns of when a method of a test case returns something."""
-PLUGIN: Final = "deploygate-witness"
+PLUGIN: Final = "deploygate-auditor"
 _Claim: TypeAlias = "tuple[str, bool]"
 """An outcome, and whether an expected failure had a part in it."""
 _ASYNCHRONOUS: Final = (

@@ -123,7 +123,7 @@ def _freeze_error(text: str, why: str) -> ConfigError:
 def _of_week(text: str, spot: str) -> timedelta:
     day, _, clock = spot.partition(" ")
     if day not in _DAYS:
-        raise _freeze_error(text, f"{day!r} is no day (days: {', '.join(_DAYS)})")
+        raise _freeze_error(text, f"{day!r} is not a day (days: {', '.join(_DAYS)})")
     return timedelta(days=_DAYS.index(day)) + _clock(text, clock.strip())
 
 

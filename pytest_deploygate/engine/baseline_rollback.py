@@ -1,4 +1,4 @@
-"""The way back: all traffic to the baseline, verified. Needs nothing that the rollout created.
+"""Automatic rollback: all traffic to the baseline, verified. Needs nothing that the rollout created.
 
 No build, no upload and no store is needed: one write of traffic and readings. A service whose traffic somebody else
 moved to a revision that is neither baseline nor ours is left alone. What cannot be verified is STRANDED.

@@ -37,7 +37,7 @@ class JournaledRollout:
 
     ``is_lenient`` is set while returning to the baseline: a record that cannot be written is then logged and
     passed over. A lost lease always stops: somebody else acts now. ``keeps_lease`` is set where several rollouts
-    are settled under one lease.
+    are recovered under one lease.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Settling what a dead process left behind: from the journal and the target, or from the target alone.
+"""Recovers what a dead process left behind: from the journal and the target, or from the target alone.
 
-Settling is idempotent: it observes first, and a second run finds nothing to do.
+Recovery is idempotent: it observes first, and a second run finds nothing to do.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.rollout import new_rollout_id
 
 RECOVERY = "recover"
-"""Purpose of the lease under which what a dead process left is settled: a matter of a second, as a rule."""
+"""Purpose of the lease under which what a dead process left is recovered: a matter of a second, as a rule."""
 ORPHANED = 5
 """How many rollouts back one is looked for that began what still goes on at the platform."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """One rollout settled: how it stood when it was found, how it ended, and why."""
+    """One rollout recovered: how it stood when it was found, how it ended, and why."""
 
     rollout_id: RolloutId
     found: State
@@ -45,7 +45,7 @@ def recover_environment(
     is_stale: Callable[[Lease], bool],
     progress: Progress = silent,
 ) -> tuple[Recovery, ...]:
-    """Settle every open rollout of the environment, also one that only the target remembers.
+    """Recover every open rollout of the environment, also one that only the target remembers.
 
     Raises:
         LeaseHeld: a living process holds the lease; nothing was touched.
@@ -61,12 +61,12 @@ def recover_environment(
         return ()
     lease = _lease_for(ports, held, actor)
     with LeaseHeartbeat(store, lease):
-        settled = [recover_rollout(ports, record, lease, progress) for record in found]
-        if all(s.state is not State.STRANDED for s in settled):
-            settled += _settle_marked(ports, lease, actor, progress)
-    if all(s.state is not State.STRANDED for s in settled):
+        recovered = [recover_rollout(ports, record, lease, progress) for record in found]
+        if all(s.state is not State.STRANDED for s in recovered):
+            recovered += _recover_labelled(ports, lease, actor, progress)
+    if all(s.state is not State.STRANDED for s in recovered):
         store.release_lease(lease)
-    return tuple(settled)
+    return tuple(recovered)
 
 
 def wait_for_orphaned_deployment(ports: Ports, progress: Progress = silent) -> bool:
@@ -182,7 +182,7 @@ def _why(record: RolloutRecord) -> Reason:
     return Reason(code=ReasonCode.PROCESS_LOST, sentence=died)
 
 
-def _settle_marked(
+def _recover_labelled(
     ports: Ports, lease: Lease, actor: Actor, progress: Progress
 ) -> tuple[Recovery, ...]:
     """The rollout whose rollout labels are still on the service although none is open, if there is one."""
@@ -192,7 +192,7 @@ def _settle_marked(
     record = ports.store.rollout(snapshot.rollout_labels.rollout)
     if record is None:
         return (
-            _settle_orphan(
+            _recover_orphan(
                 ports, snapshot, snapshot.rollout_labels.rollout, lease, actor, progress
             ),
         )
@@ -204,7 +204,7 @@ def _settle_marked(
     return ()
 
 
-def _settle_orphan(
+def _recover_orphan(
     ports: Ports,
     snapshot: Snapshot,
     rollout_id: RolloutId,

@@ -96,8 +96,7 @@ def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> 
     for record in ports.store.history(ports.environment, HISTORY):
         if record.state is State.ROLLED_BACK and record.candidate == wanted:
             raise TargetRefused(
-                f"revision {wanted} was rolled back before (rollout {record.rollout_id}), so it is no place to go "
-                "back to",
+                f"revision {wanted} was rolled back before (rollout {record.rollout_id}); cannot roll back to it",
                 hint="name another one with --to, or adopt it if it is good after all: "
                 f"deploygate adopt {ports.environment} {wanted} --reason TEXT",
             )

@@ -1,7 +1,7 @@
 """A rollout from the lease to its final state, one journalled effect at a time.
 
 The session calls :meth:`Rollout.stage`, :meth:`Rollout.promote`, :meth:`Rollout.finalise` as its gates hold, and
-:meth:`Rollout.break_off` as soon as anything does not. Each of them leaves the rollout in a state that says who serves.
+:meth:`Rollout.abort` as soon as anything does not. Each of them leaves the rollout in a state that says who serves.
 The first three are refused unless the session has granted the very phase that they follow from.
 """
 
@@ -163,7 +163,7 @@ class Rollout(JournaledRollout):
         """Put the candidate beside the baseline, without traffic.
 
         Raises:
-            DeployGateError: it could not be staged; the rollout is still STAGING: call :meth:`break_off`.
+            DeployGateError: it could not be staged; the rollout is still STAGING: call :meth:`abort`.
         """
         self.move(Event.READY)
         deadline = self.ports.clock.monotonic() + self.ports.settings.rollout_budget_s
@@ -355,7 +355,7 @@ class Rollout(JournaledRollout):
         """Give the candidate the traffic, step by step.
 
         Raises:
-            DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`break_off`.
+            DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`abort`.
         """
         self.move(Event.CANDIDATE_HELD)
         candidate, verification = self._candidate(), self.record.verification

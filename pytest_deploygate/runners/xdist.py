@@ -251,9 +251,9 @@ class Worker:
         config: pytest.Config,
         settings: Settings,
         workerinput: WorkerInput,
-        witness: OutcomeAuditor,
+        auditor: OutcomeAuditor,
     ) -> None:
-        self._witness = witness
+        self._auditor = auditor
         told = json.loads(str(workerinput[WORKER_INPUT]))
         self._phase = Phase(told["phase"])
         self._counts_all = config.stash[MODE] is not Mode.ROLLBACK_CHECKS
@@ -296,5 +296,5 @@ class Worker:
         """Hold a report against what was seen, after all others had their hands on it."""
         yield
         nodeid = report.nodeid
-        if sentence := self._witness.mismatch(report, nodeid):
+        if sentence := self._auditor.mismatch(report, nodeid):
             self._channel.send(_FALSIFIED + json.dumps([nodeid, sentence]))

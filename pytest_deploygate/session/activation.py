@@ -100,7 +100,7 @@ def _activate(config: pytest.Config) -> None:
         _choose_paths(config, settings, options)
         from pytest_deploygate.runners.xdist import Worker
 
-        register(Worker(config, settings, told, _witness(config)), "deploygate-worker")
+        register(Worker(config, settings, told, _auditor(config)), "deploygate-worker")
         return
     from pytest_deploygate.session.context import configuration_of
 
@@ -131,12 +131,12 @@ def _choose_paths(config: pytest.Config, settings: Settings, options: DeployOpti
         config.args = paths_to_collect(settings.policy, settings.root, testpaths)
 
 
-def _witness(config: pytest.Config) -> OutcomeAuditor:
+def _auditor(config: pytest.Config) -> OutcomeAuditor:
     """The one that was there before any conftest file."""
     found = config.pluginmanager.get_plugin(PLUGIN)
     if not isinstance(found, OutcomeAuditor):
         raise ConfigError(
-            "-p no:deploygate-witness: without it reports can be falsified; leave it out"
+            "-p no:deploygate-auditor: without it reports can be falsified; leave it out"
         )
     return found
 
@@ -153,9 +153,9 @@ def _register_controller(
     from pytest_deploygate.session.signals import SignalGuard
 
     is_distributed = bool(config.getoption("numprocesses", None))
-    # where workers run the checks, each of them has a witness of its own
+    # where workers run the checks, each of them has an auditor of its own
     recorder = EvidenceCollector(
-        settings.policy, None if is_distributed else _witness(config).mismatch
+        settings.policy, None if is_distributed else _auditor(config).mismatch
     )
     if is_distributed:
         from pytest_deploygate.runners.xdist import DistributedRunner

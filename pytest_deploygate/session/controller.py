@@ -193,7 +193,7 @@ class Controller:
             except DeployGateError as error:
                 self._ending = result_of_error(error)
         if not is_complete:
-            context.runner.stop()  # after the way back: serving the baseline does not wait for a worker to end
+            context.runner.stop()  # after the rollback: serving the baseline does not wait for a worker to end
         self._junit.set_properties(self._properties(self._ending))
         try:
             context.skip_rest(self._ending.reason)

@@ -85,7 +85,7 @@ def _record_findings(ports: Ports) -> Iterator[PreflightFinding]:
             sentence=f"rollout {record.rollout_id} is {record.state.value}",
             hint=STRANDED_HELP
             if is_stranded
-            else "if its process is dead, a deployment settles it first; or: "
+            else "if its process is dead, a deployment recovers it first; or: "
             f"deploygate recover {name}",
         )
 

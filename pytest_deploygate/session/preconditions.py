@@ -89,7 +89,7 @@ def check_baseline_is_known_good(ports: Ports, snapshot: Snapshot) -> None:
 
 
 def check_digest_is_not_known_bad(ports: Ports, digest: Digest, config: Digest) -> None:
-    """Raise PolicyRefused where the newest word on this source with these settings is a bad one."""
+    """Raise PolicyRefused where the latest verdict on this source with these settings is bad."""
     bad = ports.store.is_known_bad(ports.environment, digest)
     if bad is not None and bad.reason_code in _JUDGED_BAD and bad.config_digest == config:
         raise PolicyRefused(

@@ -83,7 +83,7 @@ def _lines(
         lines.append(f"stop the local cloud: {own_command(context.settings.root)} local down")
     if rollout.state is State.STRANDED:
         lines.append(
-            f"a person must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"
+            f"an operator must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"
         )
     return tuple(lines)
 

@@ -221,7 +221,7 @@ class Ledger:
         if self._path is not None and _identity(self._path) != self._file:
             raise StoreError(
                 f"the record in {self.place} was deleted or replaced during this run",
-                hint="put the file back; 'deploygate recover' settles what this run had begun",
+                hint="put the file back; 'deploygate recover' ends what this run had begun",
             )
 
     def _read_rollouts(self, which: str, **values: str | int) -> tuple[RolloutRecord, ...]:

@@ -163,7 +163,7 @@ class SqlStore(Ledger):
             )
 
     def save(self, record: RolloutRecord, lease: Lease | None) -> None:
-        """Write the record's current state; ``lease`` None only for rollouts settled by an unlock.
+        """Write the record's current state; ``lease`` None only for rollouts ended by an unlock.
 
         Raises:
             LeaseLost: the lease is not ours, or ``lease`` is None and somebody holds one for this very rollout.

@@ -86,17 +86,17 @@ def test_status_shows_the_target_when_the_record_cannot_be_read(project: CliProj
     assert "svc-00002 100 %" in done.out
     assert "could not look: record:" in done.out
     assert "lease" not in done.out, "nobody can tell whether it is free"
-    assert re.search(r"way back +svc-00001", done.out), "the service itself remembers it"
+    assert re.search(r"rollback to +svc-00001", done.out), "the service itself remembers it"
     assert "deploygate rollback fake --emergency" in done.out
 
 
-def test_status_names_the_way_back(project: CliProject) -> None:
-    assert project.deploygate("status", "--json").json["way_back"] == "svc-00001"
+def test_status_names_the_rollback_figures(project: CliProject) -> None:
+    assert project.deploygate("status", "--json").json["rollback_target"] == "svc-00001"
     assert project.deploygate("rollback", "fake", "--reason", "x", "--yes").status == 0
     found = project.deploygate("status", "--json").json
-    assert found["way_back"] == ""
-    assert "no revision that was judged good is known" in str(found["no_way_back"])
-    assert "way back     none: no revision" in project.deploygate("status").out
+    assert found["rollback_target"] == ""
+    assert "no revision that was judged good is known" in str(found["no_rollback_target"])
+    assert "rollback to  none: no revision" in project.deploygate("status").out
 
 
 def test_status_shows_the_record_when_the_target_cannot_be_read(project: CliProject) -> None:

@@ -20,10 +20,10 @@ def test_recover_settles_what_a_dead_process_left(project: CliProject) -> None:
     holder.communicate()
     done = project.deploygate("recover", "fake", "--json")
     assert done.status == 0, done.err
-    settled = done.json["settled"]
+    settled = done.json["recovered"]
     assert isinstance(settled, list)
     assert [(one["found"], one["state"]) for one in settled] == [("OPEN", "REFUSED")]
-    assert project.deploygate("recover", "fake", "--json").json["settled"] == []
+    assert project.deploygate("recover", "fake", "--json").json["recovered"] == []
 
 
 def test_unlock_is_recorded_and_asks_before_it_harms_the_living(project: CliProject) -> None:

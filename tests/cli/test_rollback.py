@@ -166,7 +166,7 @@ def test_rollback_that_is_killed_while_it_redeploys_is_settled_with_the_same_bui
         assert cloud.images_serving() == {lost.digest}
         builds = [one for one in cloud.operations.values() if one.image == lost.digest]
         assert len(builds) == 2, "the first release, and one redeployment"
-    assert project.deploygate("recover", "fake", "--json").json["settled"] == []
+    assert project.deploygate("recover", "fake", "--json").json["recovered"] == []
 
 
 def test_rollback_waits_for_nobody_who_lives(project: CliProject) -> None:
@@ -227,7 +227,7 @@ def test_emergency_works_while_the_record_cannot_be_written(project: CliProject)
     assert done.json["record"] == "lost"
 
 
-def test_release_that_was_left_without_a_record_is_no_way_back_by_itself(
+def test_release_that_was_left_without_a_record_is_no_rollback_target_by_itself(
     project: CliProject,
 ) -> None:
     place = project.root / ".deploygate" / "state.db"

@@ -1,4 +1,4 @@
-"""Freeze windows and approvals bind promotions, and never a way back."""
+"""Freeze windows and approvals bind promotions, and never a rollback."""
 
 from datetime import UTC, datetime
 from pathlib import Path

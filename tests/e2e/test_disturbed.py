@@ -93,7 +93,11 @@ def test_rollback_that_the_platform_refuses_is_stranded_until_it_is_settled(
     disturbed.project.call_emulator("faults", **REFUSED_WRITE)
     disturbed.say("break")
     assert session.end() == 11, session.output
-    for text in ("STRANDED", "a person must look: deploygate status local", "how-to/runbook.html"):
+    for text in (
+        "STRANDED",
+        "an operator must look: deploygate status local",
+        "how-to/runbook.html",
+    ):
         assert text in session.output
     assert disturbed.serving != before
     with disturbed.store() as store:

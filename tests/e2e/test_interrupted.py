@@ -1,4 +1,4 @@
-"""Signals at any moment of a rollout, also twice, also where the shell had them ignored: the way back, then exit 2."""
+"""Signals at any moment of a rollout, also twice, also where the shell had them ignored: a rollback, then exit 2."""
 
 import subprocess
 import sys

@@ -91,7 +91,9 @@ def record_of(project: Checkout, run: SessionOutcome) -> RolloutRecord:
     return found
 
 
-def test_the_whole_configuration_is_tried_with_secrets_and_twin(project: Checkout) -> None:
+def test_the_whole_configuration_is_tried_with_secrets_and_both_revisions(
+    project: Checkout,
+) -> None:
     first = project.pytest(*REHEARSAL)
     assert first.status == 0, first.output
     assert first.property("environment") == "production-rehearsal"

@@ -204,7 +204,7 @@ def test_person_on_call_goes_back(night: Night) -> None:
     assert night.is_as_told_in("What serves is bad")
 
 
-def test_lost_record_costs_no_way_back(night: Night) -> None:
+def test_lost_record_costs_no_rollback_target(night: Night) -> None:
     first, second = night.release("one"), night.release("two")
     (night.project.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
     night.goes_bad(second)

@@ -157,7 +157,7 @@ def test_act_cannot_go_on_where_the_verdict_does_not_hold(
     assert run.property("state") in ("REFUSED", "ROLLED_BACK")
     if (
         phase != "live"
-    ):  # of a live phase that does not hold nobody is asked: the way back comes first
+    ):  # of a live phase that does not hold nobody is asked: the rollback comes first
         assert "phase was not judged to hold" in run.output
 
 

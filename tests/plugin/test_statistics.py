@@ -87,7 +87,7 @@ class Session:
                 report.user_properties.append(("deploygate.measure", text))
             plugins.hook.pytest_runtest_logreport(report=report)
         self.notes: dict[str, str] = {}
-        self.desk = SimpleNamespace(
+        self.context = SimpleNamespace(
             settings=SimpleNamespace(policy=self.policy),
             environment=SimpleNamespace(statistics=StatisticsWindow(window_s=900)),
             recorder=self.recorder,
@@ -100,7 +100,7 @@ class Session:
 
     def add(self, metrics: FakeMetrics | None) -> tuple[ReasonCode, ...]:
         """What the phase comes to with the platform's figures."""
-        PlatformMetricsCollector(cast("SessionContext", self.desk), metrics, self.clock).add(
+        PlatformMetricsCollector(cast("SessionContext", self.context), metrics, self.clock).add(
             self.phase, DEPLOYMENT
         )
         verdict = judge_phase(self.policy, self.recorder.evidence(self.phase))

@@ -33,7 +33,7 @@ from tests.loopback_server import Asked, Reply, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION_TAB = "Update 20230525"
-VERIFY, TWIN = "process-invoice-00002-ver", "process-invoice-00003-can"
+VERIFY, CANDIDATE = "process-invoice-00002-ver", "process-invoice-00003-can"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -122,9 +122,9 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         )
         candidate, candidate_process, candidate_name = judged, process, VERIFY
         if not request.config.getoption("--judged-alone"):
-            candidate_name = TWIN
+            candidate_name = CANDIDATE
             candidate, candidate_process = stack.enter_context(
-                running(source, production | extra | {"K_REVISION": TWIN})
+                running(source, production | extra | {"K_REVISION": CANDIDATE})
             )
         start = stack.enter_context(serving())
 

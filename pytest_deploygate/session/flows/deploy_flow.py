@@ -128,14 +128,16 @@ class DeployFlow:
 
     def _recover(self, ports: Ports) -> None:
         context = self._context
-        settled = recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
+        recovered = recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
         if wait_for_orphaned_deployment(ports, context.terminal.step):
-            settled += recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
-        for one in settled:
+            recovered += recover(
+                ports, wait_s=context.options.wait_s, progress=context.terminal.step
+            )
+        for one in recovered:
             context.terminal.line(
                 f"deploygate: recovered {one.rollout_id}: {one.state.value}: {one.sentence}"
             )
-        stranded = [one for one in settled if one.state is State.STRANDED]
+        stranded = [one for one in recovered if one.state is State.STRANDED]
         if stranded:
             raise TargetRefused(
                 f"rollout {stranded[0].rollout_id} is stranded: {stranded[0].sentence}",

@@ -32,7 +32,7 @@ def previous(deployment: Deployment) -> Previous:
 def test_what_serves_can_serve_again(
     previous: Previous, remark: Callable[[str, str], None]
 ) -> None:
-    remark("way_back", previous.revision or "first release: delete the candidate")
+    remark("rollback_target", previous.revision or "first release: delete the candidate")
     assert previous == NOTHING or previous.revision, previous.problem
     assert previous == NOTHING or previous.is_ready, f"revision {previous.revision} is not ready"
 

@@ -1,4 +1,4 @@
-"""The readiness checks of the way back: each thing that can be wrong with it is refused, by name."""
+"""The readiness checks of the rollback target: each thing that can be wrong with it is refused, by name."""
 
 import hashlib
 import zipfile
@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.core.identifiers import Phase
-from suites.readiness import test_way_back as checks
+from suites.readiness import test_rollback_target as checks
 from tests.suites.invoice_function import FUNCTION
 
 
@@ -36,17 +36,17 @@ def judge(previous: Previous, folder: Path) -> dict[str, object]:
 
 def test_revision_with_a_whole_backup_holds(backup: Path, tmp_path: Path) -> None:
     previous = Previous(revision="f-1", is_ready=True, backup=str(backup), sha256=digest_of(backup))
-    assert judge(previous, tmp_path / "out") == {"way_back": "f-1", "backup": "backup"}
+    assert judge(previous, tmp_path / "out") == {"rollback_target": "f-1", "backup": "backup"}
 
 
 def test_what_cannot_be_backed_up_is_said(tmp_path: Path) -> None:
     first = judge(Previous(), tmp_path)
     assert first == {
-        "way_back": "first release: delete the candidate",
+        "rollback_target": "first release: delete the candidate",
         "backup": "first release: none",
     }
     alone = judge(Previous(revision="f-1", is_ready=True), tmp_path)
-    assert alone == {"way_back": "f-1", "backup": "settings alone"}
+    assert alone == {"rollback_target": "f-1", "backup": "settings alone"}
 
 
 @pytest.mark.parametrize(
