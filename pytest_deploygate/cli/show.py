@@ -107,7 +107,7 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
             ("verification", found.verify_revision),
             ("serving", one.serving),
             *_release(found),
-            *_way_back(found),
+            *_rollback_rows(found),
             ("score", f"{one.score:.6f}" if one.score is not None else ""),
             ("unfinished", found.unfinished),
             ("url", found.url),
@@ -144,7 +144,7 @@ def _release(found: Shown) -> Iterator[tuple[str, str]]:
         yield ("watchdog", f"process {found.watchdog_pid}" if found.watchdog_pid else "off")
 
 
-def _way_back(found: Shown) -> Iterator[tuple[str, str]]:
+def _rollback_rows(found: Shown) -> Iterator[tuple[str, str]]:
     """What a rollback returns to, and how one went."""
     point = found.restore_point
     if point is not None:

@@ -171,7 +171,7 @@ class RolloutRecord(NamedTuple):
     not_passed: Mapping[str, CheckState] = {}
     measurements: Mapping[Phase, tuple[Measurement, ...]] = {}
     rollback_s: float | None = None
-    """Seconds that the way back took until it was verified."""
+    """Seconds that the rollback took until it was verified."""
     rollback_error: str = ""
     rollback_cause: Reason | None = None
     unfinished: str = ""

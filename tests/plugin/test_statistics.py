@@ -52,7 +52,7 @@ class FakeMetrics:
     def sample(self, revision: RevisionName, window_s: int) -> Sample:
         self.asked.append((revision, window_s))
         is_known = self.clock.monotonic() - self._made_at >= self.late_s
-        told = self.figures.get(revision, {}) if is_known else {}
+        told = self.compute_metrics.get(revision, {}) if is_known else {}
         return Sample(
             measurements=tuple(Measurement.of(n, v, revision=revision) for n, v in told.items()),
             problems=self.problems,

@@ -348,7 +348,7 @@ def test_record_without_a_version_is_refused(path: Path) -> None:
 def test_full_database_is_told_and_keeps_what_was_written(path: Path, store: SqlStore) -> None:
     lease = filled(store)
     big = an_entry(5)._replace(details=StepDetails(notes={"text": "x" * 200_000}))
-    with store._database.reading() as connection:
+    with store._database.open_connection() as connection:
         # The next writer gets the same connection.
         connection.rows("PRAGMA max_page_count = 1")
     with pytest.raises(StoreError, match="disk is full") as caught:
