@@ -1,5 +1,6 @@
 """A whole gated rollout against a bare update of the function, at Google's pace divided by ten."""
 
+import os
 import tempfile
 import time
 from collections import Counter
@@ -8,7 +9,7 @@ from pathlib import Path
 import requests
 
 from benchmarks.figures import Figure
-from tests.e2e.checkout import Project
+from tests.e2e.checkout import Checkout
 from tests.e2e.greeting_project import FUNCTION, small_project
 from tests.emulator.emulator_driver import zipped
 
@@ -26,7 +27,10 @@ def test_it_takes_its_time(verification):
 def figures() -> list[Figure]:
     """The ratio of both, and what was asked of the platform."""
     with tempfile.TemporaryDirectory() as folder:
-        project = small_project(Path(folder, "checkout"), Path(folder, "environments"))
+        project = small_project(
+            Path(folder, "checkout"),
+            Path(os.environ.get("DEPLOYGATE_BUILD_CACHE", f"{folder}/environments")),
+        )
         home = project.root / ".deploygate" / "local"
         home.mkdir(parents=True)
         pace = f'pace = "google"\npace_factor = {FACTOR}\n'
@@ -61,7 +65,7 @@ def figures() -> list[Figure]:
     ]
 
 
-def _deploy(project: Project) -> float:
+def _deploy(project: Checkout) -> float:
     began = time.monotonic()
     run = project.deploy("-q")
     if run.status != 0:
@@ -69,13 +73,13 @@ def _deploy(project: Project) -> float:
     return time.monotonic() - began
 
 
-def _gated(project: Project, number: int) -> float:
+def _gated(project: Checkout, number: int) -> float:
     main = project.root / "function" / "main.py"
     main.write_text(f"{FUNCTION}# gated {number}\n", encoding="utf-8")
     return _deploy(project)
 
 
-def _bare(project: Project, number: int) -> float:
+def _bare(project: Checkout, number: int) -> float:
     """Upload and update as gcloud does, and wait for the operation."""
     with requests.Session() as session:
         session.trust_env = False
@@ -100,13 +104,13 @@ def _bare(project: Project, number: int) -> float:
         return time.monotonic() - began
 
 
-def _calls(project: Project, after: int) -> list[dict[str, object]]:
-    found = project.local(f"admin-log?after={after}")
+def _calls(project: Checkout, after: int) -> list[dict[str, object]]:
+    found = project.call_emulator(f"admin-log?after={after}")
     assert isinstance(found, dict)
     return list(found["calls"])
 
 
-def _last(project: Project) -> int:
+def _last(project: Checkout) -> int:
     return max((int(str(call["seq"])) for call in _calls(project, 0)), default=0)
 
 

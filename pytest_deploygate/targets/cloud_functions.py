@@ -32,6 +32,7 @@ from pytest_deploygate.core.release import (
 )
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.ports import Clock
+from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets import gcloud_commands, secret_scan, source_archive
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 _CALL_S: Final = 30.0
 _DELETE_S: Final = 300.0
+_OPENING: Final = Backoff(first_s=0.05, longest_s=5.0)
+_OPENING_S: Final = 480.0
+"""How long an opened service may go on asking for a token (IAM: 2 minutes as a rule, 7 or more possible)."""
 
 
 class CloudFunctionsTarget:
@@ -411,9 +415,36 @@ class CloudFunctionsTarget:
         return converters.snapshot_of(function, service, is_public=is_public)
 
     def set_public(self, is_public: bool) -> None:
-        """Let anyone call the service, or nobody without a token."""
-        self._services.set_public(self._service_name(), is_public=is_public)
+        """Let anyone call the service, or nobody without a token; returns when an opened one can be called.
+
+        Raises:
+            OutcomeUnknown: it was opened, and still asks for a token when the time is up.
+        """
+        name = self._service_name()
+        self._services.set_public(name, is_public=is_public)
         self._is_public = is_public
+        if is_public:
+            self._await_open(self._services.require(name).uri)
+
+    def _await_open(self, url: str) -> None:
+        """Poll until nobody is asked for a token: a policy takes two minutes to spread, and sometimes seven."""
+        from pytest_deploygate.targets.revision_probe import Closed, RevisionProbe
+
+        probe = RevisionProbe(self._clients.plain, self._confirm, timeout_s=self._caller.timeout_s)
+        deadline = self._clock.monotonic() + _OPENING_S
+        for _ in attempts(self._clock, _OPENING, deadline=deadline):
+            try:
+                probe.ask(url, None)
+            except Closed:
+                continue
+            except TargetUnavailable as error:  # open; whether it answers well is for the gates
+                logger.warning("target.opened_and_silent", extra={"reason": error.message})
+            return
+        raise OutcomeUnknown(
+            f"{self._spec.function} was opened to the public, and still asks for a token after "
+            f"{_OPENING_S:g} s",
+            hint="does the organisation forbid public services? look at its access policy",
+        )
 
     def delete_function(self) -> None:
         """Remove a function whose first release was not promoted. Refuses when the service is public."""

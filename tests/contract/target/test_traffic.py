@@ -11,9 +11,10 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_PREVIOUS, RolloutLabels
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from tests.contract.target.staged_function import ROLLOUT, Lab, last_call
+from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from tests.contract.target.staged_function import ROLLOUT, HurriedClock, Lab, last_call
 from tests.emulator.emulator_driver import latest, to
-from tests.loopback_server import Reply, serving
+from tests.loopback_server import Asked, Reply, serving
 
 PATCH_SERVICE = {"method": "PATCH", "path": "/services/"}
 GET_SERVICE = {"method": "GET", "path": r"/services/[^/:]+$"}
@@ -347,3 +348,31 @@ def test_nobody_at_the_address_is_no_answer(lab: Lab) -> None:
     with pytest.raises(TargetUnavailable, match="did not answer") as caught:
         lab.target.answering_revision("http://127.0.0.1:9/?X-Goog-Signature=abc")
     assert "abc" not in str(caught.value)
+
+
+def test_an_opened_service_is_waited_for_until_the_policy_has_spread(lab: Lab) -> None:
+    left = [3]
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path == "/" and left[0]:
+            left[0] -= 1
+            page = b"<html><head><title>403 Forbidden</title></head><h1>Error: Forbidden</h1>"
+            return Reply(status=403, body=page)
+        if asked.path == "/":
+            return Reply()
+        got = lab.driver.http.request(
+            asked.method, lab.driver.cloud.endpoint + asked.path, data=asked.body, timeout=20
+        )
+        own = f"http://{asked.headers['host']}"
+        return Reply(
+            status=got.status_code, body=got.content.replace(lab.read().uri.encode(), own.encode())
+        )
+
+    with serving() as start:
+        target = CloudFunctionsTarget(
+            spec=lab.target.spec, endpoint=start(answer).url, credentials=None, home=lab.home,
+            clock=HurriedClock(), is_local=True,
+        )  # fmt: skip
+        target.set_public(True)
+        target.close()
+    assert left == [0]
