@@ -138,7 +138,7 @@ class SqlStore(Ledger):
             if row is None:
                 raise mapping.unknown_rollout_error(rollout_id)
             mapping.require_environment(EnvironmentName(row["environment"]), lease)
-            body = serialization.entry_body(serialization.clean_entry(entry, self._redact_values))
+            body = serialization.entry_body(serialization.clean_entry(entry, self._redact_text))
             if (
                 entry.sequence == row["entries"]
                 and mapping.last_body(connection, rollout_id) == body
@@ -255,13 +255,13 @@ class SqlStore(Ledger):
             at=serialization.time_text(self._clock.now()),
             kind=kind.value,
             actor=serialization.actor_text(actor),
-            reason=self._redact_values(reason),
+            reason=self._redact_text(reason),
             token=old.token,
             rollout_id=old.rollout_id,
         )
 
     def _redact_record(self, record: RolloutRecord) -> RolloutRecord:
-        return record_json.clean_record(record, self._redact_values)
+        return record_json.clean_record(record, self._redact_text)
 
-    def _redact_values(self, text: str) -> str:
+    def _redact_text(self, text: str) -> str:
         return strip_queries(self._clean(text))

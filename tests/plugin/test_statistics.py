@@ -36,10 +36,10 @@ NODE = "g.py::test_one"
 
 @dataclass
 class FakeMetrics:
-    """Tells ``compute_metrics`` by revision once ``late_s`` have passed since it was made; ``problems`` always."""
+    """Tells ``figures`` by revision once ``late_s`` have passed since it was made; ``problems`` always."""
 
     clock: FakeClock
-    compute_metrics: Mapping[RevisionName, Mapping[str, float]]
+    figures: Mapping[RevisionName, Mapping[str, float]]
     lag_s: int = 240
     late_s: float = 0
     problems: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class FakeMetrics:
     def sample(self, revision: RevisionName, window_s: int) -> Sample:
         self.asked.append((revision, window_s))
         is_known = self.clock.monotonic() - self._made_at >= self.late_s
-        told = self.compute_metrics.get(revision, {}) if is_known else {}
+        told = self.figures.get(revision, {}) if is_known else {}
         return Sample(
             measurements=tuple(Measurement.of(n, v, revision=revision) for n, v in told.items()),
             problems=self.problems,
@@ -112,8 +112,8 @@ FINE = {"memory_usage_mb": 200.0, "memory_kills": 0.0, "error_rate": 0.01}
 
 def test_serving_revision_is_asked_for_all_and_its_verification_revision_for_memory() -> None:
     session = Session()
-    compute_metrics = {SERVING: FINE, VERIFY: {"memory_usage_mb": 1600.0, "error_rate": 0.9}}
-    metrics = FakeMetrics(session.clock, compute_metrics)
+    figures = {SERVING: FINE, VERIFY: {"memory_usage_mb": 1600.0, "error_rate": 0.9}}
+    metrics = FakeMetrics(session.clock, figures)
     assert session.add(metrics) == (ReasonCode.TRIGGER_FIRED,)
     assert metrics.asked == [(SERVING, 900), (VERIFY, 900)]
     measured = session.recorder.evidence(Phase.LIVE).measurements
