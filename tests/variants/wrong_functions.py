@@ -61,6 +61,7 @@ def _rows(expression: str) -> Patch:
     )
 
 
+_KEY = "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\\n-----END PRIVATE KEY-----"
 _COMPLETENESS = "invoice_reader/completeness.py"
 _NO_LINE_LOOKS_LIKE_AN_ITEM = (
     Patch(
@@ -163,7 +164,7 @@ READINESS = (
         name="the source holds a service account key",
         gate="readiness",
         check="archive_has_the_function",
-        patches=(Patch(file="invoice_reader/key.py", new='KEY = {"type": "service_account"}\n'),),
+        patches=(Patch(file="invoice_reader/key.py", new=f'KEY = {{"private_key": "{_KEY}"}}\n'),),
     ),
     Wrong(
         name="rows are appended one by one",
