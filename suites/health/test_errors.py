@@ -54,7 +54,7 @@ def test_error_for_a_failing_sink_shows_nothing(
     for fault in ("forbidden", "unavailable"):
 
         def act(fault: str = fault) -> Answer:
-            with failing(service, fault):
+            with failing(service, fault, place=poster.sink.fault_place):
                 return upload(small).send(poster.probe)
 
         posting = poster.during(small, act)

@@ -36,6 +36,7 @@ class RecordReader:
     ) -> None:
         self.tab = collection
         self.place = (endpoint, collection)
+        self.fault_place = collection
         self._layout = layout
         self._fields = [fields.get(column, column) for column in layout.columns]
         self._may_write = may_write

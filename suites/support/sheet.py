@@ -71,6 +71,7 @@ class SheetReader:
         self.tab = tab
         self.place = (spreadsheet_id, tab)
         """What tells it from other tabs."""
+        self.fault_place = spreadsheet_id
         self._may_write = may_write
         self._probe = Probe(
             Endpoint(

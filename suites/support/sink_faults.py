@@ -1,6 +1,8 @@
 """Makes the sink fail while a check posts: on loopback, where the service takes fault rules at ``/_local/faults``."""
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -11,7 +13,8 @@ from pytest_deploygate.checks.endpoint import Json
 from pytest_deploygate.checks.probe import is_loopback
 from pytest_deploygate.core.errors import DeployGateError
 
-NAME: Final = "suites"
+NAME: Final = f"suites-{os.getpid()}"
+"""Other sessions may use the same service."""
 SINK_FAULTS: Final[Mapping[str, Mapping[str, Json]]] = {
     "forbidden": {"http": 403, "status": "PERMISSION_DENIED", "times": None},
     "too_many_requests": {"http": 429, "status": "RESOURCE_EXHAUSTED", "times": None},
@@ -21,7 +24,6 @@ SINK_FAULTS: Final[Mapping[str, Mapping[str, Json]]] = {
     "slow": {"delay_s": 1.5},
 }
 """What goes wrong with writes, by name. What is applied happens once, so that a repeated write shows in the rows."""
-_WRITES = {"method": "POST", "path": "(:append|/records)$"}
 
 
 def longest_delay_s(fault: str) -> float:
@@ -40,14 +42,15 @@ def can_fail(service: str) -> bool:
 
 
 @contextmanager
-def failing(service: str, fault: str) -> Iterator[None]:
-    """Writes to the service at this URL go wrong during the block.
+def failing(service: str, fault: str, *, place: str) -> Iterator[None]:
+    """Writes to ``place`` (a spreadsheet, a collection) of the service at this URL go wrong during the block.
 
     Raises:
         FaultNotSet: the service does not know the rule.
     """
     url = f"{service.rstrip('/')}/_local/faults"
-    rule = {**_WRITES, **SINK_FAULTS[fault], "name": NAME}
+    path = f"/{re.escape(place)}/.*(:append|records)$"
+    rule = {"method": "POST", "path": path, **SINK_FAULTS[fault], "name": NAME}
     try:
         response = requests.post(url, data=json.dumps([rule]), timeout=10)
         if response.status_code != requests.codes.ok:

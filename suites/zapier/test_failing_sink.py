@@ -29,7 +29,7 @@ def test_failing_sink_is_told_of_as_it_is(
         return
 
     def act() -> Answer:
-        with failing(service, fault):
+        with failing(service, fault, place=poster.sink.fault_place):
             answer = upload(small).send(poster.probe)
             if answer.status >= 400:  # rows may come after the error
                 time.sleep(max(0.0, longest_delay_s(fault) - answer.elapsed_s))

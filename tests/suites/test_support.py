@@ -129,7 +129,7 @@ def test_stand_in_of_the_record_service_fails_as_asked_and_only_meanwhile(fault:
 
     with serving_records() as service:
         url = f"{service}/collections/TEST/records"
-        with failing(service, fault):
+        with failing(service, fault, place="TEST"):
             try:
                 status = requests.post(url, json={"records": [RECORD]}, timeout=5).status_code
             except requests.ConnectionError:
