@@ -38,10 +38,11 @@ def figures() -> list[Figure]:
         (project.root / "checks" / "greeting" / "test_slow.py").write_text(_SLOW, encoding="utf-8")
         try:
             _deploy(project)
-            bare = min(_bare(project, number) for number in range(2))
             before = _last(project)
             gated = min(_gated(project, number) for number in range(2))
             calls = _calls(project, before)
+            # last: traffic follows what it deploys, which no rollout could start from
+            bare = min(_bare(project, number) for number in range(2))
         finally:
             project.close()
     kinds = Counter(_kind(call) for call in calls)
