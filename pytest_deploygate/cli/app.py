@@ -54,9 +54,10 @@ _MODULES = {
     "unlock": "unlock",
     "adopt": "adopt",
     "watch": "watch",
-    "local": "emulator",
+    "emulator": "emulator",
 }
 """The module of each command; only the one that is asked for is loaded."""
+_ALIASES = {"local": "emulator"}
 
 
 class _Commands(click.Group):
@@ -70,6 +71,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
         del ctx
+        cmd_name = _ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in _MODULES:
             return None
         module = importlib.import_module(f"pytest_deploygate.cli.{_MODULES[cmd_name]}")

@@ -12,7 +12,7 @@ from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName
-from pytest_deploygate.core.redaction import Redactor
+from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.ports import Clock, Store
 from pytest_deploygate.system.clock import SystemClock
 
@@ -45,9 +45,19 @@ class CliContext:
             )
         return load(self._project or _project_above(Path.cwd()))
 
+    @property
+    def has_project(self) -> bool:
+        """Whether there are settings: named, here, or above."""
+        folder = Path.cwd()
+        return self._project is not None or any(
+            is_configured(place) for place in (folder, *folder.parents)
+        )
+
     @cached_property
     def redactor(self) -> Redactor:
-        """Knows the project's secrets."""
+        """Knows the project's secrets; without a project, those that variables have."""
+        if not self.has_project:
+            return Redactor(secrets_among(os.environ))
         return wiring.redactor_for(self.settings)
 
     def output(self, *, is_json: bool) -> Output:

@@ -1,7 +1,11 @@
-"""``local ...``: the local cloud of this project, and faults of its revisions, to try rollbacks."""
+"""``emulator ...`` (alias ``local``): Cloud Functions and Run on this machine, and faults to try rollbacks.
+
+It needs no project: without one, its home is ``.deploygate/local`` of the current directory.
+"""
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -23,12 +27,13 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.emulator import lifecycle
+from pytest_deploygate.system.private_folder import STATE_FOLDER
 
 _TIMEOUT_S = (2, 30)
 
 
 class LocalService(NamedTuple):
-    """A function that the local cloud serves; ``serving`` has `REVISION PERCENT`."""
+    """A function that the emulator serves; ``serving`` has `REVISION PERCENT`."""
 
     service: str
     url: str
@@ -36,7 +41,7 @@ class LocalService(NamedTuple):
 
 
 class LocalState(NamedTuple):
-    """What ``local up`` and ``local status`` show."""
+    """What ``emulator up`` and ``emulator status`` show."""
 
     is_up: bool
     endpoint: str = ""
@@ -44,14 +49,36 @@ class LocalState(NamedTuple):
     version: str = ""
     home: str = ""
     services: Sequence[LocalService] = ()
+    variables: Sequence[str] = ()
+    """`NAME=value` for other clients."""
 
 
-@click.group(short_help="The local cloud of this project.")
-def local() -> None:
-    """The local cloud: builds and runs functions on this machine, and goes on after pytest has ended.
+@click.group(short_help="The emulator of Cloud Functions and Cloud Run.")
+def emulator() -> None:
+    """The emulator (local cloud) builds and runs functions on this machine, and goes on after pytest has ended.
 
-    `pytest --deploy-to=local` starts it by itself.
+    `pytest --deploy-to=local` starts it by itself. Other clients can use it as well, also without any project.
     """
+
+
+def _home(context: CliContext) -> Path:
+    """Where the emulator keeps its state: that of the project, else below the current directory."""
+    if context.has_project:
+        return wiring.cloud_home(context.settings)
+    return Path.cwd() / STATE_FOLDER / "local"
+
+
+def _variables(endpoint: str) -> tuple[str, ...]:
+    """Environment variables by which gcloud, Terraform and functions outside of it find the emulator."""
+    return (
+        f"CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDFUNCTIONS={endpoint}/",
+        f"CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN={endpoint}/",
+        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true",
+        f"GOOGLE_CLOUDFUNCTIONS2_CUSTOM_ENDPOINT={endpoint}/v2/",
+        f"GOOGLE_CLOUD_RUN_V2_CUSTOM_ENDPOINT={endpoint}/v2/",
+        f"GOOGLE_SHEETS_API_ENDPOINT={endpoint}",
+        "NO_PROXY=127.0.0.1,localhost",
+    )
 
 
 def _environment(context: CliContext) -> Environment:
@@ -62,41 +89,55 @@ def _environment(context: CliContext) -> Environment:
     return context.environment("")._replace(target=wiring.LOCAL)
 
 
-@local.command(short_help="Start it, if it is not running.", epilog=examples("deploygate local up"))
+@emulator.command(
+    short_help="Start it, if it is not running.", epilog=examples("deploygate emulator up")
+)
 @json_option
 @pass_context
 def up(context: CliContext, *, is_json: bool) -> None:
-    """Start it, if it is not running; what was deployed serves again."""
-    cloud = wiring.local_cloud(context.settings, _environment(context))
-    _show(context.output(is_json=is_json), _state(cloud))
+    """Start it, if it is not running; what was deployed serves again. Prints what other clients need."""
+    if context.has_project:
+        cloud = wiring.local_cloud(context.settings, _environment(context))
+    else:
+        cloud = lifecycle.ensure_running(_home(context))
+    out = context.output(is_json=is_json)
+    _show(out, _state(cloud))
+    if not is_json:
+        out.line("")
+        out.line("for other clients:")
+        for variable in _variables(cloud.endpoint):
+            out.line(f"export {variable}")
 
 
-@local.command(
-    short_help="Stop it; what was deployed is kept.", epilog=examples("deploygate local down")
+@emulator.command(
+    short_help="Stop it; what was deployed is kept.", epilog=examples("deploygate emulator down")
 )
 @json_option
 @pass_context
 def down(context: CliContext, *, is_json: bool) -> None:
     """Stop it with everything it runs; functions, traffic and sheets are kept."""
-    was_up = lifecycle.stop(wiring.cloud_home(context.settings))
+    was_up = lifecycle.stop(_home(context))
     out = context.output(is_json=is_json)
     out.document(LocalState(is_up=False))
     out.line("stopped" if was_up else "it was not running")
 
 
-@local.command(name="status", epilog=examples("deploygate local status || deploygate local up"))
+@emulator.command(
+    name="status", epilog=examples("deploygate emulator status || deploygate emulator up")
+)
 @json_option
 @pass_context
 def local_status(context: CliContext, *, is_json: bool) -> int:
     """Whether it runs, and what serves. Exit status 10 while it is down."""
-    cloud = lifecycle.find(wiring.cloud_home(context.settings))
+    cloud = lifecycle.find(_home(context))
     found = _state(cloud) if cloud is not None else LocalState(is_up=False)
     _show(context.output(is_json=is_json), found)
     return ExitStatus.OK if found.is_up else ExitStatus.COULD_NOT_ACT
 
 
-@local.command(
-    short_help="The public URL of a function.", epilog=examples("curl -s $(deploygate local url)")
+@emulator.command(
+    short_help="The public URL of a function.",
+    epilog=examples("curl -s $(deploygate emulator url)"),
 )
 @click.argument("service", required=False, default="")
 @json_option
@@ -107,42 +148,42 @@ def url(context: CliContext, service: str, *, is_json: bool) -> None:
     found = [s for s in services if not service or s.service == service]
     if len(found) != 1:
         names = ", ".join(s.service for s in services) or "none"
-        raise ConfigError(f"which service? there are: {names}", hint="deploygate local status")
+        raise ConfigError(f"which service? there are: {names}", hint="deploygate emulator status")
     out = context.output(is_json=is_json)
     out.document(found[0])
     out.line(found[0].url)
 
 
 class LocalLog(NamedTuple):
-    """What ``local logs`` shows, oldest line first; ``revision`` is empty for the local cloud's own log."""
+    """What ``emulator logs`` shows, oldest line first; ``revision`` is empty for the emulator's own log."""
 
     revision: str
     lines: Sequence[str]
 
 
-@local.command(
-    short_help="What the local cloud, or a revision, wrote.",
-    epilog=examples("deploygate local logs --tail 20", "deploygate local logs REVISION"),
+@emulator.command(
+    short_help="What the emulator, or a revision, wrote.",
+    epilog=examples("deploygate emulator logs --tail 20", "deploygate emulator logs REVISION"),
 )
 @click.argument("revision", required=False, shell_complete=complete_revision)
 @click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="Lines.")
 @json_option
 @pass_context
 def logs(context: CliContext, revision: str | None, tail: int, *, is_json: bool) -> None:
-    """The end of the local cloud's own log, or of what REVISION wrote."""
-    text = lifecycle.logs(wiring.cloud_home(context.settings), revision, tail)
+    """The end of the emulator's own log, or of what REVISION wrote."""
+    text = lifecycle.logs(_home(context), revision, tail)
     out = context.output(is_json=is_json)
     out.document(LocalLog(revision=revision or "", lines=text.splitlines()))
     if text:
         out.line(text)
 
 
-@local.command(
+@emulator.command(
     short_help="Inject a fault into a revision.",
     epilog=examples(
-        "deploygate local inject-fault process-invoice-00002-abc --error-ratio 0.5",
-        "deploygate local inject-fault process-invoice-00002-abc --latency 130",
-        "deploygate local inject-fault process-invoice-00002-abc --clear",
+        "deploygate emulator inject-fault process-invoice-00002-abc --error-ratio 0.5",
+        "deploygate emulator inject-fault process-invoice-00002-abc --latency 130",
+        "deploygate emulator inject-fault process-invoice-00002-abc --clear",
     ),
 )
 @click.argument("revision", shell_complete=complete_revision)
@@ -201,12 +242,12 @@ def inject_fault(  # the options of one command
         )
 
 
-@local.command(
+@emulator.command(
     short_help="Make the platform itself fail.",
     epilog=examples(
-        "deploygate local faults",
-        """deploygate local faults --add '{"method": "PATCH", "status": 503, "times": 2}'""",
-        "deploygate local faults --clear",
+        "deploygate emulator faults",
+        """deploygate emulator faults --add '{"method": "PATCH", "status": 503, "times": 2}'""",
+        "deploygate emulator faults --clear",
     ),
 )
 @click.option("--add", metavar="JSON", help="Put a rule (or a list of them) in force.")
@@ -214,7 +255,7 @@ def inject_fault(  # the options of one command
 @click.option("--json", is_flag=True, expose_value=False, help="It is JSON in any case.")
 @pass_context
 def faults(context: CliContext, add: str | None, *, clear: bool) -> None:
-    """Make the admin API of the local cloud fail, hang or lie by rules; prints the rules in force as JSON."""
+    """Make the admin API of the emulator fail, hang or lie by rules; prints the rules in force as JSON."""
     if add is not None:
         try:
             rules = json.loads(add)
@@ -230,9 +271,9 @@ def faults(context: CliContext, add: str | None, *, clear: bool) -> None:
 
 
 def _require_running(context: CliContext) -> lifecycle.LocalCloud:
-    cloud = lifecycle.find(wiring.cloud_home(context.settings))
+    cloud = lifecycle.find(_home(context))
     if cloud is None:
-        raise TargetUnavailable("the local cloud is down", hint="deploygate local up")
+        raise TargetUnavailable("the emulator is down", hint="deploygate emulator up")
     return cloud
 
 
@@ -251,10 +292,10 @@ def _call(endpoint: str, method: str, path: str, body: object = None) -> object:
             )
     except requests.RequestException as error:
         raise TargetUnavailable(
-            f"the local cloud does not answer: {type(error).__name__}", hint="deploygate local logs"
+            f"the emulator does not answer: {type(error).__name__}", hint="deploygate emulator logs"
         ) from error
     if not answer.ok:
-        raise TargetRefused(f"the local cloud refuses: {_message(answer.text)}")
+        raise TargetRefused(f"the emulator refuses: {_message(answer.text)}")
     return answer.json() if answer.content else None
 
 
@@ -275,6 +316,7 @@ def _state(cloud: lifecycle.LocalCloud) -> LocalState:
         pid=cloud.pid,
         version=cloud.version,
         home=str(cloud.home),
+        variables=_variables(cloud.endpoint),
         services=[
             LocalService(
                 service=str(service["service"]).rpartition("/")[2],
@@ -292,7 +334,7 @@ def _show(out: Output, found: LocalState) -> None:
     out.document(found)
     out.facts(
         (
-            ("local cloud", "up" if found.is_up else "down: deploygate local up"),
+            ("emulator", "up" if found.is_up else "down: deploygate emulator up"),
             ("endpoint", found.endpoint),
             ("process", str(found.pid) if found.pid else ""),
             ("home", found.home),

@@ -158,7 +158,7 @@ def _add_target(
 
         cloud = find(wiring.cloud_home(context.settings))
         if cloud is None:
-            down = ["the local cloud is down: deploygate local up"]
+            down = ["the local cloud is down: deploygate emulator up"]
             return found._replace(problems=down, local_cloud=LocalCloudState(is_up=False)), None
         up = LocalCloudState(is_up=True, endpoint=cloud.endpoint, pid=cloud.pid)
         found = found._replace(local_cloud=up)

@@ -39,7 +39,7 @@ _NEEDED = ("aiohttp", "functions_framework", "psutil")
 _POLL = Backoff(first_s=0.02, factor=1)
 _CLOCK = SystemClock()
 _STOP_TIMEOUT_S = 30.0
-_HINT_OLD = "restart it: deploygate local down; its functions and sheets are kept"
+_HINT_OLD = "restart it: deploygate emulator down; its functions and sheets are kept"
 LOCK_TIMEOUT_S = 120.0
 """How long others may start or stop the local cloud before we give up: twice as long as a start may take."""
 
@@ -86,7 +86,7 @@ def ensure_running(
         elif port and not found.endpoint.endswith(f":{port}"):
             raise ConfigError(
                 f"the local cloud under {home} listens at {found.endpoint}, not at port {port}",
-                hint="stop it with `deploygate local down`, or ask for the port it has",
+                hint="stop it with `deploygate emulator down`, or ask for the port it has",
             )
     if found.version != __version__:
         raise ConfigError(

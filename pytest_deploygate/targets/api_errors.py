@@ -142,7 +142,7 @@ def translate(error: Exception, *, doing: str, is_write: bool) -> DeployGateErro
         return TargetUnavailable(
             f"{doing}: no connection: {_short(error)}",
             hint="is the address right, and is a proxy in the way? For the local cloud: "
-            "deploygate local up",
+            "deploygate emulator up",
         )
     return lost_answer(f"{doing}: {_short(error)}", is_write=is_write)
 

@@ -125,7 +125,8 @@ def test_shell_completes_commands_and_what_they_are_about(
     "command",
     [
         "status", "history", "show", "plan", "rollback", "recover", "unlock", "adopt", "watch", "backups",
-        "local up", "local down", "local status", "local url", "local logs", "local inject-fault", "local faults",
+        "emulator up", "emulator down", "emulator status", "emulator url", "emulator logs", "emulator inject-fault",
+        "emulator faults",
     ],
 )  # fmt: skip
 def test_help_of_every_command_ends_with_examples(new: CliProject, command: str) -> None:

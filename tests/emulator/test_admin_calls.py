@@ -7,9 +7,15 @@ import requests
 from google.api_core import exceptions
 from google.cloud import run_v2
 
-from tests.emulator.emulator_driver import PARENT, Driver, Pair, finished, short, to, who
+from tests.emulator.emulator_driver import PARENT, Driver, Pair, finished, make_pair, short, to, who
 
 Json = dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def admin(shared_driver: Driver) -> Pair:
+    """A service that these tests change as they like."""
+    return make_pair(shared_driver, "admin")
 
 
 def _call(
@@ -39,11 +45,11 @@ def _settled(driver: Driver, answer: requests.Response) -> Json:
 )
 @pytest.mark.parametrize("parameter", ["updateMask", "update_mask"])
 def test_mask_is_read_in_any_case_and_output_is_left_alone(
-    shared_driver: Driver, shared_pair: Pair, mask: str, parameter: str
+    shared_driver: Driver, admin: Pair, mask: str, parameter: str
 ) -> None:
     """The discovery documents have ``updateMask`` alone; Google takes the name of the field as well."""
     driver = shared_driver
-    name = f"{PARENT}/functions/pair"
+    name = f"{PARENT}/functions/admin"
     before = _call(driver, "GET", name).json()
     body = {"serviceConfig": {"timeoutSeconds": 21}, "state": "FAILED", "url": "http://evil"}
     done = _settled(driver, _call(driver, "PATCH", name, body, **{parameter: mask}))
@@ -57,21 +63,21 @@ def test_mask_is_read_in_any_case_and_output_is_left_alone(
     ["buildConfig.source.storageSource.object", "build_config.source.storage_source.object_"],
 )
 def test_mask_names_a_field_that_python_writes_with_an_underscore(
-    driver: Driver, pair: Pair, mask: str
+    driver: Driver, admin: Pair, mask: str
 ) -> None:
     body = {"buildConfig": {"source": {"storageSource": {"object": "not-there.zip"}}}}
-    answer = _call(driver, "PATCH", f"{PARENT}/functions/pair", body, updateMask=mask)
+    answer = _call(driver, "PATCH", f"{PARENT}/functions/admin", body, updateMask=mask)
     assert (answer.status_code, "not-there.zip" in answer.text) == (400, True)
 
 
 @pytest.mark.parametrize("mask", ["serviceConfig.none", "labels.a", "state.x", "a..b", ","])
-def test_mask_of_no_field_is_refused(driver: Driver, pair: Pair, mask: str) -> None:
-    answer = _call(driver, "PATCH", f"{PARENT}/functions/pair", {}, updateMask=mask)
+def test_mask_of_no_field_is_refused(driver: Driver, admin: Pair, mask: str) -> None:
+    answer = _call(driver, "PATCH", f"{PARENT}/functions/admin", {}, updateMask=mask)
     assert (answer.status_code, "update_mask" in answer.text) == (400, True)
 
 
-def test_service_keeps_its_template_whatever_is_left_out(driver: Driver, pair: Pair) -> None:
-    name = pair.service.name
+def test_service_keeps_its_template_whatever_is_left_out(driver: Driver, admin: Pair) -> None:
+    name = admin.service.name
     traffic = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}]
     answer = _call(driver, "PATCH", name, {"traffic": traffic})
     assert (answer.status_code, "containers" in answer.text) == (400, True)
@@ -99,7 +105,7 @@ def test_revisions_come_newest_first_over_all_pages(driver: Driver, function_id:
         assert _call(driver, "GET", path, pageToken=token).status_code == 400
 
 
-def test_functions_of_all_locations_by_filter_and_order(driver: Driver, pair: Pair) -> None:
+def test_functions_of_all_locations_by_filter_and_order(driver: Driver, admin: Pair) -> None:
     everywhere = "projects/p1/locations/-/functions"
 
     def names(**query: str) -> list[str]:
@@ -107,16 +113,16 @@ def test_functions_of_all_locations_by_filter_and_order(driver: Driver, pair: Pa
         assert answer.ok, answer.text
         return [short(one["name"]) for one in answer.json().get("functions", [])]
 
-    assert "pair" in names()
-    assert "pair" in names(filter='environment="GEN_2" AND state:ACTIVE')
+    assert "admin" in names()
+    assert "admin" in names(filter='environment="GEN_2" AND state:ACTIVE')
     assert names(filter='environment="GEN_1"') == []
-    assert "pair" not in names(filter="NOT state=ACTIVE")
-    assert names(filter=f'name="{PARENT}/functions/pair"') == ["pair"]
+    assert "admin" not in names(filter="NOT state=ACTIVE")
+    assert names(filter=f'name="{PARENT}/functions/admin"') == ["admin"]
     assert names(orderBy="name desc") == sorted(names(), reverse=True)
     assert _call(driver, "GET", everywhere, filter="((").status_code == 400
     assert _call(driver, "GET", everywhere, orderBy="1 2 3").status_code == 400
     services = _call(driver, "GET", "projects/p1/locations/-/services").json()["services"]
-    assert "pair" in [short(one["name"]) for one in services]
+    assert "admin" in [short(one["name"]) for one in services]
 
 
 def test_revision_is_deleted_only_as_the_etag_says(driver: Driver, function_id: str) -> None:
@@ -156,9 +162,9 @@ def test_service_is_deleted(driver: Driver, function_id: str) -> None:
         driver.service(service.name)
 
 
-def test_operation_is_waited_for_and_forgotten(driver: Driver, pair: Pair) -> None:
+def test_operation_is_waited_for_and_forgotten(driver: Driver, admin: Pair) -> None:
     body: Json = {"labels": {}}
-    answer = _call(driver, "PATCH", pair.service.name, body, updateMask="labels")
+    answer = _call(driver, "PATCH", admin.service.name, body, updateMask="labels")
     name = str(_settled(driver, answer)["name"])
     assert _call(driver, "POST", f"{name}:wait", {"timeout": "soon"}).status_code == 400
     assert _call(driver, "DELETE", name).json() == {}

@@ -119,7 +119,7 @@ def test_other_version_is_refused(driver: Driver, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(lifecycle, "__version__", "99.0")
     with pytest.raises(ConfigError, match="a local cloud of version") as raised:
         ensure_running(driver.cloud.home)
-    assert "deploygate local down" in raised.value.hint
+    assert "deploygate emulator down" in raised.value.hint
 
 
 START = """
@@ -149,7 +149,7 @@ def test_one_of_older_code_of_the_same_version_is_refused(
     said = rf"the local cloud under .*process {int(started.stdout)}\) is from a different build"
     with pytest.raises(ConfigError, match=said) as raised:
         ensure_running(own_home)
-    assert "deploygate local down" in raised.value.hint
+    assert "deploygate emulator down" in raised.value.hint
     assert stop(own_home) is True
     ensure_running(own_home)
 

@@ -290,7 +290,7 @@ def test_a_cloud_that_is_not_there_says_how_to_start_it(lab: Lab) -> None:
     )
     with pytest.raises(TargetUnavailable, match="no connection") as caught:
         gone.snapshot()
-    assert "deploygate local up" in caught.value.hint
+    assert "deploygate emulator up" in caught.value.hint
     gone.close()
     target.close()
 

@@ -105,7 +105,7 @@ def _delete_sheet(store: SheetsStore, spreadsheet: str, value: Json) -> Json:
 def _duplicate_sheet(store: SheetsStore, spreadsheet: str, value: Json) -> Json:
     source = store.tab(spreadsheet, _whole(value, "sourceSheetId"))
     wanted: Json = {
-        "title": value.get("newSheetName", f"Copy of {source.title}"),
+        "title": value.get("newSheetName") or f"Copy of {source.title}",
         "sheetId": value.get("newSheetId", -1),
         "index": value.get("insertSheetIndex", 0),
         "gridProperties": {"rowCount": source.rows, "columnCount": source.columns},
@@ -236,7 +236,8 @@ def _object(parent: Json, name: str) -> Json:
 
 
 def _whole(parent: Json, name: str, *, default: int | None = None) -> int:
-    value = parent.get(name, default)
+    given = parent.get(name)
+    value = default if given is None else given
     if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value < 2**31:
         raise ApiError(400, f"Invalid value at '{name}': a whole number is expected")
     return value
