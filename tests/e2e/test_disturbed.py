@@ -27,7 +27,7 @@ BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
     ("case", "write"),
     [
         (FIRST, "append observed open PROMOTING"),
-        (NEXT, "append observed await_verify STAGING"),
+        (NEXT, "append observed await_release STAGING"),
         (NEXT, "append moved staged STAGED"),
         (NEXT, "append moved shifted SERVING"),
     ],
@@ -122,7 +122,7 @@ def test_build_that_a_killed_session_began_is_waited_for(disturbed: DisturbedPro
     disturbed.release()
     endless = {"kind": "never_done"}
     disturbed.project.call_emulator("faults", method="PATCH", path="/functions/", operation=endless)
-    assert disturbed.deploy(at="after:append intent await_verify STAGING") == -9, disturbed.output
+    assert disturbed.deploy(at="after:append intent await_release STAGING") == -9, disturbed.output
     disturbed.recover()
     assert disturbed.serving == before
     session = disturbed.begin(log="one")

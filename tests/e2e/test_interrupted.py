@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 FIRST = KillCase(name="first release", has_baseline=False)
 NEXT = KillCase(name="next release")
 MOMENTS = [
-    (FIRST, "append intent await_verify STAGING", "SIGTERM", "ROLLED_BACK"),
+    (FIRST, "append intent await_release STAGING", "SIGTERM", "ROLLED_BACK"),
     (FIRST, "append observed open PROMOTING", "SIGINT", "ROLLED_BACK"),
     (NEXT, "acquire_lease", "SIGINT", "REFUSED"),
     (NEXT, "begin", "SIGHUP", "REFUSED"),

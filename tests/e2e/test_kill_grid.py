@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 GRID = os.environ.get("DEPLOYGATE_KILL_GRID", "")
 SAMPLE = {
-    "first-release": ("append intent begin_candidate STAGING", "append observed open PROMOTING"),
+    "first-release": ("append intent begin_release STAGING", "append observed open PROMOTING"),
     "promoted": ("append intent shift PROMOTING", "append moved live_held FINALISING"),
     "rolled-back": ("append moved shifted SERVING", "append intent shift_back ROLLING_BACK"),
 }
