@@ -275,7 +275,7 @@ def test_rollback_that_cannot_be_verified_is_stranded_until_it_can(project: CliP
     done = project.deploygate(*BAD)
     assert done.status == 11
     assert "STRANDED" in done.out
-    assert "a person must look" in done.out
+    assert "an operator must look" in done.out
     assert project.deploygate("status").status == 11
     (event,) = project.events("rollback.failed")
     assert event["rollback_successful"] is False

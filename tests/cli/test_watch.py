@@ -105,7 +105,7 @@ def test_watch_ends_its_session_when_it_is_ended(project: CliProject) -> None:
 
 
 MOVING = """\
-from tests.fakes import target_on_disk
+from pytest_deploygate.testing import target_on_disk
 
 
 class Moving:

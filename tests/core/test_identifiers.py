@@ -117,7 +117,10 @@ def test_gate_is_strict_unless_told_otherwise() -> None:
     [
         (EntryKind, "intent observed moved"),
         (Variant, "verification candidate"),
-        (CheckState, "passed failed error skipped xfailed xpassed flaky crashed not_run"),
+        (
+            CheckState,
+            "passed failed error skipped xfailed xpassed flaky crashed not_run known_defect defect_gone",
+        ),
         (ReportOutcome, "passed failed skipped rerun"),
         (Outcome, "PASSED FAILED UNKNOWN"),
         (
