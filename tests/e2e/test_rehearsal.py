@@ -169,14 +169,17 @@ def test_the_plan_can_be_pasted_into_a_shell(project: Checkout, tmp_path: Path) 
     )
     recorded = (tmp_path / "calls").read_text().split("CALL\0")
     calls = [call.split("\0")[:-1] for call in recorded if call]
-    verify, candidate = (call for call in calls if call[:2] == ["functions", "deploy"])
-    assert "--set-env-vars=GREETS=in a test,PATHS=a=b;c,REHEARSED=yes" in verify
-    assert (
-        "--set-env-vars=^##^GREETS=the world, and its dogs##PATHS=a=b;c##REHEARSED=yes" in candidate
-    )
-    assert "--set-secrets=GREETING_KEY=greeting-key:latest" in candidate
-    assert "--no-allow-unauthenticated" in candidate
-    assert "--vpc-connector=projects/real-project/locations/europe-west1/connectors/c" in candidate
+    [deploy] = (call for call in calls if call[:2] == ["functions", "deploy"])
+    assert "--set-env-vars=^##^GREETS=the world, and its dogs##PATHS=a=b;c##REHEARSED=yes" in deploy
+    assert "--set-secrets=GREETING_KEY=greeting-key:latest" in deploy
+    assert "--no-allow-unauthenticated" in deploy
+    assert "--vpc-connector=projects/real-project/locations/europe-west1/connectors/c" in deploy
+    verification, candidate = (call for call in calls if call[:3] == ["run", "services", "update"])
+    assert "--update-env-vars=GREETS=in a test" in verification
+    assert any(word.endswith("GREETS=the world, and its dogs") for word in candidate)
+    image = [word for word in verification if word.startswith("--image=")]
+    assert image
+    assert image == [word for word in candidate if word.startswith("--image=")]
     assert calls[-1][:3] == ["functions", "delete", "hello-world"]
     promote = next(call for call in calls if "--to-revisions=newest-revision=100" in call)
     assert promote[:4] == ["run", "services", "update-traffic", "hello-world"]
