@@ -232,7 +232,7 @@ def test_secret_that_is_allowed_is_told_by_plan_session_and_record(project: CliP
     assert project.deploygate("plan", "--json").json["allowed_secrets"] == {
         place: "made up for tests"
     }
-    session = project.deploy(f"KEY = '{key}'\n", "--junitxml=report.xml")
+    session = project.release(f"KEY = '{key}'\n", "--junitxml=report.xml")
     assert session.status == 0
     told = f"{place}: made up for tests"
     assert told in session.out

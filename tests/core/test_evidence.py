@@ -16,6 +16,8 @@ from pytest_deploygate.core.evidence import (
     fold,
 )
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.record import RecordedGate
+from pytest_deploygate.core.verdict import Outcome
 
 OUTCOMES = {
     ".": ReportOutcome.PASSED,
@@ -149,6 +151,11 @@ def test_score_is_exact_and_readable() -> None:
     score = Score(passed=19, counted=20)
     assert score.ratio == Fraction("0.95")
     assert str(score) == "19/20"
+
+
+def test_recorded_gate_is_readable() -> None:
+    gate = RecordedGate(score=Score(passed=1, counted=2), outcome=Outcome.FAILED)
+    assert str(gate) == "1/2 FAILED"
 
 
 def test_evidence_has_no_states_for_a_gate_that_it_does_not_know() -> None:

@@ -193,9 +193,9 @@ def test_stale_read_gives_what_was_before(driver: Driver, pair: Pair) -> None:
 
 def test_stale_tag_leads_to_the_old_revision_for_a_while(driver: Driver, pair: Pair) -> None:
     service, first, second = pair
-    driver.traffic(service.name, to(first, 100), to(first, tag="t"))
+    driver.traffic(service.name, to(first, 100), to(first, tag="try"))
     driver.fault(method="PATCH", path=f"services/{short(service.name)}$", stale_tag=2)
-    after = driver.traffic(service.name, to(first, 100), to(second, tag="t"))
+    after = driver.traffic(service.name, to(first, 100), to(second, tag="try"))
     url = after.traffic_statuses[1].uri
     assert [driver.answering(url) for _ in range(3)] == [first, first, second]
 
