@@ -42,7 +42,9 @@ class JudgeLink:
     def send_line(self, line: bytes) -> None:
         """Send a message that is encoded already."""
         if _GETPID() != self._pid:
-            _EXIT(70)  # a copy that a check forked came back to the session: it has no say, and must not go on
+            _EXIT(
+                70
+            )  # a copy that a check forked came back to the session: it has no say, and must not go on
         try:
             self._write(line)
         except OSError as error:

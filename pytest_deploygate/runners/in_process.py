@@ -15,9 +15,9 @@ from typing import Final, NoReturn
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.collection.inventory import Check
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.judge.evidence_ledger import EvidenceCollector
 from pytest_deploygate.state_keys import DEPLOYMENT, GATE_PROPERTY
 
 _AGAIN_S: Final = 2.0

@@ -15,12 +15,12 @@ from typing import Final, Protocol, TypeAlias
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.collection.inventory import Check, Gates
 from pytest_deploygate.collection.outcome_audit import OutcomeAuditor
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.judge.evidence_ledger import EvidenceCollector
 from pytest_deploygate.runners.in_process import Budget, BudgetExceeded
 from pytest_deploygate.state_keys import DEPLOYMENT, MODE, WORKER_INPUT, Mode
 

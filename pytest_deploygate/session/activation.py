@@ -15,7 +15,7 @@ from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.session.options import DeployOptions, read_options
+from pytest_deploygate.judge.options import DeployOptions, read_options
 from pytest_deploygate.session.redaction_plugin import RedactionPlugin
 from pytest_deploygate.state_keys import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
 from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment
@@ -63,7 +63,7 @@ def activate(config: pytest.Config) -> None:
     try:
         _activate(config)
     except ConfigError as error:
-        from pytest_deploygate.reporting.junit import write_usage_error
+        from pytest_deploygate.judge.reporting.junit import write_usage_error
 
         write_usage_error(config, error)
         raise pytest.UsageError(str(error)) from error
@@ -90,7 +90,7 @@ def _activate(config: pytest.Config) -> None:
 
         register(Worker(config, settings, told, _witness(config)), "deploygate-worker")
         return
-    from pytest_deploygate.session.context import configuration_of
+    from pytest_deploygate.judge.context import configuration_of
 
     memory = environment.spec.memory
     config.stash[DEPLOYMENT] = configuration_of(environment, Phase.READINESS, memory)
@@ -132,13 +132,13 @@ def _witness(config: pytest.Config) -> OutcomeAuditor:
 def _register_controller(
     config: pytest.Config, options: DeployOptions, settings: Settings, environment: Environment
 ) -> None:
-    from pytest_deploygate.collection.evidence_collector import EvidenceCollector
-    from pytest_deploygate.reporting.terminal import Terminal
+    from pytest_deploygate.judge.context import SessionContext
+    from pytest_deploygate.judge.evidence_ledger import EvidenceCollector
+    from pytest_deploygate.judge.judge_telemetry import SessionTelemetry
+    from pytest_deploygate.judge.main import Controller
+    from pytest_deploygate.judge.reporting.terminal import Terminal
     from pytest_deploygate.runners.in_process import InProcessRunner
-    from pytest_deploygate.session.context import SessionContext
-    from pytest_deploygate.session.controller import Controller
-    from pytest_deploygate.session.session_telemetry import SessionTelemetry
-    from pytest_deploygate.session.signals import SignalGuard
+    from pytest_deploygate.system.signal_guard import SignalGuard
 
     is_distributed = bool(config.getoption("numprocesses", None))
     # where workers run the checks, each of them has a witness of its own

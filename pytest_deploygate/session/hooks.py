@@ -81,7 +81,7 @@ def pytest_deploygate_act(
 ) -> bool:
     """Stage, promote, keep or go back, as the verdict says."""
     del config
-    from pytest_deploygate.session.action import act
+    from pytest_deploygate.judge.action import act
 
     act(rollout, verdict)
     return True

@@ -116,7 +116,7 @@ DARING = {
 }
 ACTS = """\
 from pytest_deploygate.core.state_machine import Event
-from pytest_deploygate.session.action import act
+from pytest_deploygate.judge.action import act
 def pytest_deploygate_act(rollout, verdict):
     phase = verdict.evidence.phase.value
     if phase != "{phase}": return None

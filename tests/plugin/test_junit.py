@@ -5,7 +5,7 @@ import sys
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from pytest_deploygate.collection.source_scan import suite_digest
+from pytest_deploygate.judge.source_scan import suite_digest
 from tests.plugin.plugin_project import LIE, Project, Run
 
 ALWAYS = {

@@ -9,15 +9,15 @@ import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.collection.inventory import Check
 from pytest_deploygate.config.environment import StatisticsWindow
 from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
 from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.policy import Trigger
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
-from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.platform_metrics import PlatformMetricsCollector
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.evidence_ledger import EvidenceCollector
+from pytest_deploygate.judge.platform_metrics import PlatformMetricsCollector
 from tests.core.policy_factory import a_gate, a_policy, a_trigger
 from tests.fakes import FakeClock
 

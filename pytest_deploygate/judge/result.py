@@ -16,8 +16,8 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_for
-from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.session.context import SessionContext
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.targets import gcloud_commands
 from pytest_deploygate.wiring import LOCAL
 

@@ -8,19 +8,19 @@ from collections.abc import Generator
 import pytest
 
 from pytest_deploygate.collection.inventory import Gates
-from pytest_deploygate.collection.source_scan import find_vacuous_tests
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.reporting.junit import JUnit, properties
-from pytest_deploygate.reporting.session_result import SessionResult
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.flows.base import Flow
+from pytest_deploygate.judge.flows.deploy_flow import DeployFlow
+from pytest_deploygate.judge.flows.plan_flow import PlanFlow
+from pytest_deploygate.judge.flows.verify_flow import VerifyFlow
+from pytest_deploygate.judge.reporting.junit import JUnit, properties
+from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.judge.result import result_of_error
+from pytest_deploygate.judge.source_scan import find_vacuous_tests
 from pytest_deploygate.runners.in_process import ProcessExit, staying_alive
-from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.flows.base import Flow
-from pytest_deploygate.session.flows.deploy_flow import DeployFlow
-from pytest_deploygate.session.flows.plan_flow import PlanFlow
-from pytest_deploygate.session.flows.verify_flow import VerifyFlow
-from pytest_deploygate.session.result import result_of_error
 from pytest_deploygate.state_keys import DECIDED, Mode
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
-from pytest_deploygate.reporting.session_result import SessionResult
+from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.state_keys import GATE_PROPERTY, REDACTOR, STATE_PROPERTY
 
 SCHEMA = "1"

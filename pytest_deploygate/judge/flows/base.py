@@ -7,7 +7,7 @@ import pytest
 from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict
-from pytest_deploygate.reporting.session_result import SessionResult
+from pytest_deploygate.judge.reporting.session_result import SessionResult
 
 
 class Flow(Protocol):

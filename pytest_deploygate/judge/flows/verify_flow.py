@@ -21,11 +21,11 @@ from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_for
 from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.rollback_plan import RollbackPlan, plan_rollback
-from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.flows.base import with_verdict
-from pytest_deploygate.session.platform_metrics import open_statistics
-from pytest_deploygate.session.result import result_of_error
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.flows.base import with_verdict
+from pytest_deploygate.judge.platform_metrics import open_statistics
+from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.judge.result import result_of_error
 from pytest_deploygate.targets import gcloud_commands
 from pytest_deploygate.wiring import open_ports, recover
 

@@ -6,7 +6,6 @@ import logging
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.collection.source_scan import suite_digest
 from pytest_deploygate.core.errors import (
     DeployGateError,
     ExitStatus,
@@ -22,17 +21,18 @@ from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.engine.rollout import Rollout, Staged
-from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.session.action import end_unchanged
-from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.flows.base import with_verdict
-from pytest_deploygate.session.platform_metrics import open_statistics
-from pytest_deploygate.session.preconditions import (
+from pytest_deploygate.judge.action import end_unchanged
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.flows.base import with_verdict
+from pytest_deploygate.judge.platform_metrics import open_statistics
+from pytest_deploygate.judge.preconditions import (
     check_gates_are_complete,
     check_not_frozen,
     check_preconditions,
 )
-from pytest_deploygate.session.result import result_of_error, result_of_rollout
+from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.judge.result import result_of_error, result_of_rollout
+from pytest_deploygate.judge.source_scan import suite_digest
 from pytest_deploygate.watchdog import process
 from pytest_deploygate.wiring import open_ports, recover
 

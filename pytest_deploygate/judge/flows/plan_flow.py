@@ -10,10 +10,10 @@ from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_VERIFY, FunctionSpec, Snapshot
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.deploy_plan import DeployPlan, build_plan
-from pytest_deploygate.session.result import result_of_error
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.deploy_plan import DeployPlan, build_plan
+from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.judge.result import result_of_error
 from pytest_deploygate.wiring import open_ports
 
 

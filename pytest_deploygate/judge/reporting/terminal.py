@@ -9,7 +9,7 @@ from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict
-from pytest_deploygate.reporting.session_result import SessionResult
+from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.state_keys import REDACTOR
 
 

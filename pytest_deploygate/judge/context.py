@@ -9,7 +9,6 @@ import pytest
 
 from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.artifacts import Package
@@ -19,12 +18,13 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot, Variant
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, judge_phase, reconcile
 from pytest_deploygate.engine.rollout import Staged
+from pytest_deploygate.judge.evidence_ledger import EvidenceCollector
+from pytest_deploygate.judge.options import DeployOptions
+from pytest_deploygate.judge.reporting.terminal import Terminal
 from pytest_deploygate.ports import Target
-from pytest_deploygate.reporting.terminal import Terminal
 from pytest_deploygate.runners.in_process import Budget, report_not_run
-from pytest_deploygate.session.options import DeployOptions
-from pytest_deploygate.session.signals import SignalGuard
 from pytest_deploygate.state_keys import REDACTOR, Mode
+from pytest_deploygate.system.signal_guard import SignalGuard
 from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
 
 logger = logging.getLogger(__name__)
