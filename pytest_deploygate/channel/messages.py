@@ -151,7 +151,8 @@ class Bye:
 
 
 Message: TypeAlias = (
-    Hello | Collected | CollectionDone | Began | Ended | Passed | Doubt | PhaseDone | Opinion | Done | SessionEnding | Bye
+    Hello | Collected | CollectionDone | Began | Ended | Passed | Doubt | PhaseDone | Opinion
+    | Done | SessionEnding | Bye
 )  # fmt: skip
 _KINDS: Final[Mapping[str, type[Any]]] = {
     kind.__name__: kind
@@ -190,7 +191,8 @@ def decode(line: bytes) -> Message:
         case [str(name), list(values)] if name in _KINDS:
             made: Message = _made(_KINDS[name], values)
             return made
-    raise ChannelError("no message")
+        case _:
+            raise ChannelError("no message")
 
 
 def _made(kind: type[Any], values: object) -> Any:
@@ -228,6 +230,8 @@ def _pair(value: object) -> tuple[str, str]:
     match value:
         case [str(first), str(second)]:
             return first, second
+        case _:
+            pass
     raise ChannelError(f"{value!r} is no pair of texts")
 
 

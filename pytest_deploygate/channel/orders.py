@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.core.evidence import Evidence
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.record import RolloutRecord

@@ -100,7 +100,7 @@ class JudgeChannel:
         """Send an order; whether it could be handed over (the process may be gone, or not read)."""
         data = pickle.dumps(order)
         try:
-            connection._socket.settimeout(timeout_s)  # noqa: SLF001 - the two are one
+            connection._socket.settimeout(timeout_s)  # noqa: SLF001
             connection._socket.sendall(LENGTH.pack(len(data)) + data)  # noqa: SLF001
         except OSError:
             return False
@@ -141,9 +141,7 @@ class JudgeChannel:
 
     def _read(self, connection: Connection) -> None:
         try:
-            data, ancillary, *_ = connection._socket.recvmsg(  # noqa: SLF001
-                _CHUNK, socket.CMSG_SPACE(_UCRED.size)
-            )
+            data, ancillary, *_ = connection._socket.recvmsg(_CHUNK, socket.CMSG_SPACE(_UCRED.size))  # noqa: SLF001
         except BlockingIOError:
             return
         except OSError:
@@ -181,7 +179,7 @@ def _event(connection: Connection, line: bytes) -> Received:
 def _short_folder() -> str | None:
     """Where the folder of the socket is made: an address may have some hundred characters (unix(7))."""
     usual = tempfile.gettempdir()
-    return "/tmp" if len(usual) > 60 and os.path.isdir("/tmp") else usual  # noqa: S108, PTH112
+    return "/tmp" if len(usual) > 60 and os.path.isdir("/tmp") else usual  # noqa: PTH112, S108
 
 
 def _ask_for_credentials(listening: socket.socket) -> None:

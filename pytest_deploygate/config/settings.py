@@ -100,6 +100,11 @@ class Settings:
         """Where records, packages, backups and the local cloud live."""
         return self.root / STATE_FOLDER
 
+    @property
+    def emulator_home(self) -> Path:
+        """Where the emulator of this project keeps its state."""
+        return self.state_dir / "local"
+
     def variables(self) -> Iterator[Mapping[str, str]]:
         """Every table of variables, of the function and of each environment, as they are written."""
         for own in self._tables():

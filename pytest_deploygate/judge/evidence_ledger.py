@@ -1,14 +1,25 @@
-"""What was collected and what was reported: the facts from which evidence is made. Judges nothing."""
+"""What the processes that run checks have seen, as the judge keeps it: the facts from which evidence is made.
 
-import contextlib
-import functools
-import json
+Judges nothing. It hears each process by itself and believes of each only what one process can see: checks that this
+process collected, one attempt after the other, in the phase that is running. Whatever does not fit is a doubt.
+"""
+
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Iterable
+from pathlib import Path
 
-import pytest
-
-from pytest_deploygate.collection.inventory import Check
+from pytest_deploygate.channel.messages import (
+    Began,
+    Bye,
+    Collected,
+    CollectedCheck,
+    Doubt,
+    Ended,
+    Hello,
+    Message,
+    Passed,
+)
+from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.evidence import (
     CheckState,
     Evidence,
@@ -18,44 +29,131 @@ from pytest_deploygate.core.evidence import (
     fold,
 )
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.core.policy import Policy
-from pytest_deploygate.state_keys import MEASURE_PROPERTY, STATE_PROPERTY
+from pytest_deploygate.core.membership import gate_among, gates_of_file
+from pytest_deploygate.core.policy import Gate, Policy
+from pytest_deploygate.judge.check import Check
 
-_SUBTEST_REPORTS = ("SubtestReport", "SubTestReport")
-"""Class names in pytest 9 and in pytest-subtests for pytest 8."""
+_PASS = tuple(
+    ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in ("setup", "call", "teardown")
+)
+_CRASH = ReportFact(when="crash", outcome=ReportOutcome.FAILED)
 
 
-class EvidenceCollector:
-    """Collects facts about the checks of a policy's gates; also a pytest plugin, for its report hooks.
+class Witness:
+    """One process that runs checks, as far as the ledger knows it."""
 
-    ``mismatch`` says where a report looks better than what this process saw happen; None where workers run checks.
-    """
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.name = f"process {pid}"
+        self.role = ""
+        self.checks: tuple[str, ...] = ()
+        """Node ids by the numbers that this process uses."""
+        self.running: str | None = None
+        self.has_ended = False
 
-    def __init__(
-        self, policy: Policy, mismatch: Callable[[pytest.TestReport, str], str] | None = None
-    ) -> None:
+
+class EvidenceLedger:
+    """Facts about the checks of a policy's gates; paths of gates are relative to ``root``."""
+
+    def __init__(self, policy: Policy, root: Path) -> None:
         self._policy = policy
-        self._contradiction = mismatch
-        self._falsified: set[str] = set()
-        self._states: dict[str, CheckState] = {}
-        """What reports were folded to; forgotten with every new one."""
-        self.crashed: Callable[[pytest.TestReport, str], None] | None = None
-        """Hears of a report that pytest-xdist makes of a check whose worker died, and the gate of the check."""
+        self._root = root
+        self.running_phase: Phase | None = None
+        self._gates: dict[str, tuple[Gate, ...]] = {}
+        self._witnesses: dict[int, Witness] = {}
         self._checks: dict[str, Check] = {}
         self._of_phase: dict[Phase, list[Check]] = {phase: [] for phase in Phase}
         self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
+        self._told_by: dict[str, int] = {}
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
+        self._asked: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self._tampered: set[str] = set()
         self._doubts: dict[str, None] = {}
         self._of_platform: dict[Phase, tuple[Measurement, ...]] = {}
-        self._is_muted = False
-        self._workers: dict[str, object] = {}
-        self._announced: set[str] = set()
-        """Checks that were reported as not run."""
+        self._reported: set[str] = set()
 
-    # -- inventory -------------------------------------------------------------------------------
+    # -- what is heard ---------------------------------------------------------------------------
 
-    def take_inventory(self, checks: Iterable[Check]) -> None:
-        """Fix the checks that will be counted; a check that is listed twice is a doubt."""
+    def hear(self, number: int, pid: int, message: Message) -> None:
+        """Take one message of the connection ``number``, which the kernel says belongs to ``pid``."""
+        witness = self._witnesses.get(number)
+        if isinstance(message, Hello):
+            self._greet(number, pid, message, is_known=witness is not None)
+            return
+        if witness is None:
+            self.mark_incomplete(f"process {pid} did not say who it is")
+            return
+        match message:
+            case Collected():
+                self._take(witness, message)
+            case Began(check=index):
+                self._begin(witness, index)
+            case Passed(check=index):
+                self._end(number, witness, index, _PASS)
+            case Ended():
+                self._end_with_facts(number, witness, message)
+            case Doubt(sentence=sentence, check=check):
+                self._doubt(witness, sentence, check)
+            case Bye():
+                witness.has_ended = True
+            case _:
+                pass  # the session's answers to orders, which whoever ordered reads
+
+    def hear_nonsense(self, pid: int, problem: str) -> None:
+        """Something came over the channel that is no message."""
+        self.mark_incomplete(f"process {pid} sent what cannot be read: {problem}")
+
+    def hear_end(self, number: int, pid: int) -> None:
+        """A connection has ended; a check that ran in that process has crashed with it."""
+        witness = self._witnesses.get(number)
+        if witness is None:
+            self.mark_incomplete(f"process {pid} opened the channel and said nothing")
+            return
+        if witness.running is not None:
+            self._facts[witness.running].append(_CRASH)
+            witness.running = None
+        if not witness.has_ended and witness.role == "worker":
+            self.mark_incomplete(f"{witness.name} died")
+        witness.has_ended = True
+
+    def _greet(self, number: int, pid: int, hello: Hello, *, is_known: bool) -> None:
+        witness = self._witnesses[number] = Witness(pid)
+        witness.role = hello.role
+        witness.name = f"worker {hello.worker}" if hello.role == "worker" else "the session"
+        if hello.pid != pid or is_known:
+            self.mark_incomplete(f"process {pid} is not the process that it claims to be")
+        if hello.optimize:
+            self.mark_incomplete(
+                f"assert statements do not run in {witness.name}: PYTHONOPTIMIZE or -O"
+            )
+
+    def _take(self, witness: Witness, collected: Collected) -> None:
+        witness.checks = tuple(check.nodeid for check in collected.checks)
+        known = [c for c in map(self._check, collected.checks) if c is not None]
+        if self._checks:
+            if {c.nodeid for c in known} != self._checks.keys():
+                self.mark_incomplete(f"{witness.name} collected different checks")
+        else:
+            self._take_inventory(known)
+        for sentence in collected.doubts:
+            self.mark_incomplete(sentence)
+
+    def _check(self, collected: CollectedCheck) -> Check | None:
+        gates = self._gates.get(collected.path)
+        if gates is None:
+            gates = self._gates[collected.path] = gates_of_file(
+                self._policy, self._root, Path(collected.path)
+            )
+        try:
+            gate = gate_among(gates, collected.nodeid, collected.markers)
+        except ConfigError as error:
+            self.mark_incomplete(error.message)
+            return None
+        if gate is None:
+            return None
+        return Check(nodeid=collected.nodeid, gate=gate.name, phase=gate.phase)
+
+    def _take_inventory(self, checks: Iterable[Check]) -> None:
         for check in checks:
             if check.nodeid in self._checks:
                 self.mark_incomplete(f"{check.nodeid} was collected twice")
@@ -63,9 +161,89 @@ class EvidenceCollector:
                 self._of_phase[check.phase].append(check)
             self._checks[check.nodeid] = check
 
+    def _nodeid(self, witness: Witness, index: int) -> str | None:
+        if 0 <= index < len(witness.checks):
+            return witness.checks[index]
+        self.mark_incomplete(f"{witness.name} ran a test that it had not collected")
+        return None
+
+    def _begin(self, witness: Witness, index: int) -> None:
+        nodeid = self._nodeid(witness, index)
+        if witness.running is not None and witness.running != nodeid:
+            self._facts[witness.running].append(_CRASH)
+        witness.running = nodeid
+        check = self._checks.get(nodeid or "")
+        if check is not None and check.phase is not self.running_phase:
+            self.mark_incomplete(f"{check.nodeid} ran outside of the {check.phase.value} phase")
+
+    def _end(
+        self, number: int, witness: Witness, index: int, facts: tuple[ReportFact, ...]
+    ) -> str | None:
+        nodeid = self._nodeid(witness, index)
+        if nodeid is None:
+            return None
+        if witness.running != nodeid:
+            self._doubt(witness, f"{nodeid} is told to have ended, but it was not running", nodeid)
+        witness.running = None
+        if self._told_by.setdefault(nodeid, number) != number:
+            self.mark_incomplete(f"{nodeid} was told by two processes")
+        self._facts[nodeid].extend(facts)
+        return nodeid
+
+    def _end_with_facts(self, number: int, witness: Witness, ended: Ended) -> None:
+        try:
+            facts = tuple(
+                ReportFact(
+                    when=part.when,
+                    outcome=ReportOutcome(part.outcome),
+                    is_xfail=part.is_xfail,
+                    is_subtest=part.is_subtest,
+                )
+                for part in ended.parts
+            )
+        except ValueError as error:
+            self.mark_incomplete(f"{witness.name}: {error}")
+            return
+        nodeid = self._end(number, witness, ended.check, facts)
+        if nodeid is None:
+            return
+        for kind, count in ended.asked.items():
+            self._asked[nodeid][kind] = self._asked[nodeid].get(kind, 0) + count
+        for one in ended.measured:
+            try:
+                measured = Measurement.of(one.name, one.value, unit=one.unit, check=nodeid)
+            except (TypeError, ValueError) as error:
+                self.mark_incomplete(f"{nodeid}: {error}")
+            else:
+                self._measured[nodeid].append(measured)
+
+    def _doubt(self, witness: Witness, sentence: str, check: str) -> None:
+        del witness
+        if check:
+            self._tampered.add(check)
+        self.mark_incomplete(sentence)
+
+    # -- doubts ----------------------------------------------------------------------------------
+
+    def mark_incomplete(self, sentence: str) -> None:
+        """Note something that makes the evidence of the whole session incomplete."""
+        self._doubts[sentence] = None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """All doubts, oldest first."""
+        return tuple(self._doubts)
+
+    # -- inventory -------------------------------------------------------------------------------
+
     def checks_of(self, phase: Phase) -> tuple[Check, ...]:
         """Checks of a phase in the order of collection."""
         return tuple(self._of_phase[phase])
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """All checks in the order of collection."""
+        return tuple(self._checks.values())
 
     @property
     def inventory(self) -> dict[str, tuple[str, ...]]:
@@ -75,58 +253,26 @@ class EvidenceCollector:
             for gate in self._policy.gates
         }
 
-    def worker_of(self, check: Check) -> object | None:
-        """What pytest-xdist put into the last report of a check to tell workers apart; None in one process."""
-        return self._workers.get(check.nodeid)
-
     @property
     def files(self) -> tuple[str, ...]:
-        """Files that the checks are written in, relative to pytest's root directory, each once.
-
-        Their locations may name other files: compiled ones remember where they were before they were moved.
-        """
+        """Files that the checks are written in, relative to pytest's root directory, each once."""
         return tuple(dict.fromkeys(nodeid.partition("::")[0] for nodeid in self._checks))
 
-    def not_run(self, phase: Phase) -> tuple[Check, ...]:
-        """Checks of a phase that did not run to their end, and of which that was not said yet."""
-        return tuple(
-            c
-            for c in self.checks_of(phase)
-            if c.nodeid not in self._announced and self._state_of(c.nodeid) is CheckState.NOT_RUN
-        )
-
-    def _state_of(self, nodeid: str) -> CheckState:
-        if nodeid in self._falsified:
+    def state_of(self, nodeid: str) -> CheckState:
+        """What a check came to as far as is known."""
+        if nodeid in self._tampered:
             return CheckState.FAILED
-        state = self._states.get(nodeid)
-        if state is None:
-            state = self._states[nodeid] = fold(self._facts.get(nodeid, ()))
-        return state
+        return fold(self._facts.get(nodeid, ()))
 
-    @contextlib.contextmanager
-    def muted(self) -> Iterator[None]:
-        """Reports made while the block runs are for people only: those checks did not run."""
-        self._is_muted = True
-        try:
-            yield
-        finally:
-            self._is_muted = False
-
-    # -- doubts ----------------------------------------------------------------------------------
-
-    def mark_incomplete(self, sentence: str) -> None:
-        """Note something that makes the evidence of the whole session incomplete."""
-        self._doubts[sentence] = None
-
-    def mark_tampered(self, nodeid: str, sentence: str) -> None:
-        """Note that something made a check look better than it was: neither it nor this session is to be trusted."""
-        self._falsified.add(nodeid)
-        self.mark_incomplete(sentence)
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """All doubts, oldest first."""
-        return tuple(self._doubts)
+    def take_not_run(self, phase: Phase) -> tuple[str, ...]:
+        """Checks of a phase that did not run to their end, each named once."""
+        found = tuple(
+            c.nodeid
+            for c in self.checks_of(phase)
+            if c.nodeid not in self._reported and self.state_of(c.nodeid) is CheckState.NOT_RUN
+        )
+        self._reported.update(found)
+        return found
 
     # -- evidence --------------------------------------------------------------------------------
 
@@ -134,100 +280,26 @@ class EvidenceCollector:
         """Take what the platform itself measured for ``phase``, instead of what it said before."""
         self._of_platform[phase] = tuple(measurements)
 
+    def asked(self, gate: str) -> dict[str, int]:
+        """How often the checks of a gate asked which endpoint through the clients that they are given."""
+        total: dict[str, int] = {}
+        for check in self._checks.values():
+            if check.gate == gate:
+                for kind, count in self._asked[check.nodeid].items():
+                    total[kind] = total.get(kind, 0) + count
+        return total
+
     def evidence(self, phase: Phase) -> Evidence:
         """The evidence of one phase as it stands now."""
-        checks = {
-            gate.name: tuple(
-                (c.nodeid, self._state_of(c.nodeid))
-                for c in self.checks_of(phase)
-                if c.gate == gate.name
-            )
-            for gate in self._policy.gates_of(phase)
+        states: dict[str, list[tuple[str, CheckState]]] = {
+            gate.name: [] for gate in self._policy.gates_of(phase)
         }
-        measured = [m for c in self.checks_of(phase) for m in self._measured[c.nodeid]]
+        for check in self._of_phase[phase]:
+            states[check.gate].append((check.nodeid, self.state_of(check.nodeid)))
+        measured = [m for c in self._of_phase[phase] for m in self._measured[c.nodeid]]
         return Evidence(
             phase=phase,
-            checks=checks,
+            checks={name: tuple(found) for name, found in states.items()},
             measurements=(*measured, *self._of_platform.get(phase, ())),
             doubts=self.doubts,
         )
-
-    # -- hooks -----------------------------------------------------------------------------------
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
-        """Note one report before any other hook can change it; those of other tests are passed over."""
-        nodeid = report.nodeid  # made anew whenever it is asked for
-        if self._is_muted:
-            self._announced.add(nodeid)
-            _add_state(report, CheckState.NOT_RUN)
-        elif nodeid in self._checks:
-            self._note(report, nodeid)
-        yield
-
-    def _note(self, report: pytest.TestReport, nodeid: str) -> None:
-        if self._contradiction is not None and (sentence := self._contradiction(report, nodeid)):
-            self.mark_tampered(nodeid, sentence)
-        when = str(report.when)
-        self._workers[nodeid] = getattr(report, "node", None)
-        is_subtest = type(report).__name__ in _SUBTEST_REPORTS
-        fact = _fact(when, report.outcome, hasattr(report, "wasxfail"), is_subtest)
-        self._facts[nodeid].append(fact)
-        self._states.pop(nodeid, None)
-        if when == "teardown" and not is_subtest:
-            self._note_measurements(report, nodeid)
-            _add_state(report, self._state_of(nodeid))
-        elif self.crashed is not None and when not in ("setup", "call", "teardown"):
-            self.crashed(report, self._checks[nodeid].gate)
-
-    def _note_measurements(self, report: pytest.TestReport, nodeid: str) -> None:
-        for name, value in report.user_properties:
-            if name == MEASURE_PROPERTY:
-                measured = json.loads(str(value))
-                self._measured[nodeid].append(
-                    Measurement.of(
-                        measured["name"],
-                        measured["value"],
-                        unit=measured["unit"],
-                        check=nodeid,
-                    )
-                )
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A module that could not be collected, or skipped itself, may have held any number of checks."""
-        if report.failed:
-            self.mark_incomplete(f"{report.nodeid or 'the session'} could not be collected")
-        elif report.skipped:
-            self.mark_incomplete(f"{report.nodeid} skipped itself as a whole")
-
-    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """The session ended before its time."""
-        self.mark_incomplete(
-            f"the session was interrupted: {excinfo.typename}: {excinfo.value}".rstrip(": ")
-        )
-
-    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Something in pytest or in a plugin broke."""
-        first, *_ = str(excinfo.value).splitlines() or [""]
-        self.mark_incomplete(f"internal error: {excinfo.typename}: {first}".rstrip(": "))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: object, error: object | None) -> None:
-        """A worker of pytest-xdist ended in a way that may have lost reports."""
-        if error is not None:
-            gateway = getattr(node, "gateway", None)
-            self.mark_incomplete(f"worker {getattr(gateway, 'id', '?')} died: {error}")
-
-
-@functools.lru_cache(maxsize=64)
-def _fact(when: str, outcome: str, is_xfail: bool, is_subtest: bool) -> ReportFact:
-    return ReportFact(
-        when=when, outcome=ReportOutcome(outcome), is_xfail=is_xfail, is_subtest=is_subtest
-    )
-
-
-def _add_state(report: pytest.TestReport, state: CheckState) -> None:
-    """Name the state for the JUnit file, which shows some as plain passes; it reads at teardown."""
-    if report.when == "teardown":
-        report.user_properties.append((STATE_PROPERTY, state.value))

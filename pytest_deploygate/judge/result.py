@@ -130,3 +130,15 @@ def result_without_lease(rollout: JournaledRollout, error: DeployGateError | Non
             f"what this rollout left is settled by: deploygate recover {record.environment}",
         ),
     )
+
+
+def result_of_empty_session(context: SessionContext) -> SessionResult:
+    """How a session ends in which pytest never came to run a check."""
+    doubts = context.recorder.doubts
+    sentence = doubts[0] if doubts else "the session ended before any check could run"
+    return SessionResult(
+        verdict="REFUSE",
+        state="REFUSED",
+        reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
+        status=ExitStatus.FAILED,
+    )

@@ -2,8 +2,6 @@
 
 from typing import Protocol
 
-import pytest
-
 from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict
@@ -13,7 +11,7 @@ from pytest_deploygate.judge.reporting.session_result import SessionResult
 class Flow(Protocol):
     """A session's plot: :meth:`run` between collection and session end, :meth:`settle` at session end."""
 
-    def run(self, session: pytest.Session) -> None:
+    def run(self) -> None:
         """Run the phases; errors of the package are kept for the ending."""
         ...
 

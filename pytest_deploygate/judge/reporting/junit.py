@@ -1,34 +1,38 @@
-"""Properties of the JUnit XML file, and the file itself ahead of time.
+"""The JUnit XML file: what the session's pytest wrote, with the judge's verdict, properties and states of checks.
 
-With :mod:`.terminal` the only modules that touch private parts of pytest: the writer of the JUnit file offers no
-public way to add properties of a suite under pytest-xdist, or to write the file ahead of time.
+The session writes its file into a folder of the judge; CI's file is written here alone, first as PENDING, so that a
+session that dies leaves no green file. All checks of the inventory stand in it, also those that never ran.
 """
 
 import contextlib
-from collections.abc import Mapping
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-
-import pytest
-from _pytest.junitxml import LogXML, xml_key
+from typing import Final
+from xml.etree import ElementTree as ET
 
 from pytest_deploygate.core.errors import ConfigError, ExitStatus
 from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.property_names import GATE_PROPERTY, STATE_PROPERTY
 from pytest_deploygate.core.redaction import Redactor
-from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
+from pytest_deploygate.core.verdict import PhaseVerdict
+from pytest_deploygate.judge.check import Check
 from pytest_deploygate.judge.reporting.session_result import SessionResult
-from pytest_deploygate.state_keys import GATE_PROPERTY, REDACTOR, STATE_PROPERTY
 
-SCHEMA = "1"
+SCHEMA: Final = "1"
 """Version of the ``deploygate.*`` properties."""
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FAILING: Final = ("failure", "error", "skipped")
 
 
-class JUnit:
-    """Suite properties of the JUnit file, and the file itself ahead of time."""
+class JUnitFile:
+    """The file at ``path`` (empty for none), written as often as something is known."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._xml: LogXML | None = config.stash.get(xml_key, None)
-        self._clean = config.stash.get(REDACTOR, Redactor())
+    def __init__(self, path: str, clean: Redactor) -> None:
+        self._path = Path(path) if path else None
+        self._clean = clean
 
     def check_writable(self) -> None:
         """Make sure that the file can be written before anything else is touched, and empty it.
@@ -38,58 +42,150 @@ class JUnit:
         Raises:
             ConfigError: it cannot.
         """
-        if self._xml is None:
+        if self._path is None:
             return
-        path = Path(self._xml.logfile)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w", encoding="utf-8") as file:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("w", encoding="utf-8") as file:
                 file.write("\n")  # a full disk says so only now
         except OSError as error:
             raise ConfigError(
-                f"the JUnit file {path} cannot be written: {error.strerror}",
+                f"the JUnit file {self._path} cannot be written: {error.strerror}",
                 hint="name another place with --junitxml=PATH",
             ) from error
 
-    def write_now(self, properties: Mapping[str, str]) -> None:
-        """Write the file ahead of time: for a session that may die while it acts, or that never begins."""
-        if self._xml is None:
-            return
-        self.set_properties(properties)
-        if not hasattr(self._xml, "suite_start"):
-            self._xml.pytest_sessionstart()
-        with contextlib.suppress(OSError):
-            self._xml.pytest_sessionfinish()
+    def write(
+        self,
+        ending: SessionResult,
+        named: Mapping[str, str],
+        *,
+        written: bytes = b"",
+        checks: Iterable[Check] = (),
+        state_of: Callable[[str], CheckState] = lambda _: CheckState.NOT_RUN,
+    ) -> str:
+        """Write the file anew: ``written`` by the session, with what the judge has to say; returns what went wrong.
 
-    def name_crashed(self, report: pytest.TestReport, gate: str) -> None:
-        """Give the check of a report its gate and state where its worker died and could not."""
-        if self._xml is not None:
-            reporter = self._xml.node_reporter(report)
-            reporter.add_property(GATE_PROPERTY, gate)
-            reporter.add_property(STATE_PROPERTY, CheckState.CRASHED.value)
+        ``named`` are properties of the suite; ``state_of`` tells what became of each of ``checks``.
+        """
+        if self._path is None:
+            return ""
+        root, suite, problem = _parsed(written)
+        self._set_properties(suite, named)
+        _mark_checks(suite, checks, state_of)
+        self._add_verdict(suite, ending)
+        _count(suite)
+        try:
+            self._path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+        except OSError as error:
+            return f"the JUnit file {self._path} cannot be written: {error.strerror}"
+        return problem
 
-    def set_properties(self, properties: Mapping[str, str]) -> None:
-        """Set suite properties; those set before with the same name are replaced."""
-        if self._xml is None:
+    def _text(self, text: str) -> str:
+        return _NOT_XML.sub("?", self._clean(text))
+
+    def _set_properties(self, suite: ET.Element, named: Mapping[str, str]) -> None:
+        group = suite.find("properties")
+        if group is None:
+            group = ET.Element("properties")
+            suite.insert(0, group)
+        for found in [p for p in group if str(p.get("name")).startswith("deploygate.")]:
+            group.remove(found)
+        for name, value in named.items():
+            ET.SubElement(group, "property", name=self._text(name), value=self._text(value))
+
+    def _add_verdict(self, suite: ET.Element, ending: SessionResult) -> None:
+        """One testcase of its own, for what reads no properties: it fails when the session did not end well."""
+        case = ET.SubElement(
+            suite, "testcase", classname="deploygate", name="verdict", time="0.000"
+        )
+        if ending.status is ExitStatus.OK:
             return
-        self._xml.global_properties[:] = [
-            (name, self._clean(value))
-            for name, value in self._xml.global_properties
-            if name not in properties
+        message = self._text(f"{ending.verdict}: {ending.reason.sentence}")
+        failure = ET.SubElement(case, "failure", message=message)
+        failure.text = self._text("\n".join([message, *(r.sentence for r in ending.others)]))
+
+
+def _parsed(written: bytes) -> tuple[ET.Element, ET.Element, str]:
+    """The document and its suite; a new one where there is none that can be read."""
+    problem = ""
+    if written.strip():
+        with contextlib.suppress(ET.ParseError):
+            root = ET.fromstring(written)  # noqa: S314
+            suite = root if root.tag == "testsuite" else root.find("testsuite")
+            if suite is not None:
+                return root, suite, ""
+        problem = (
+            "the session's JUnit file could not be read; the checks are listed without their output"
+        )
+    root = ET.Element("testsuites", name="pytest tests")
+    return root, ET.SubElement(root, "testsuite", name="pytest"), problem
+
+
+def _mark_checks(
+    suite: ET.Element, checks: Iterable[Check], state_of: Callable[[str], CheckState]
+) -> None:
+    """Give each check its gate and state, once, and make none look better than it was."""
+    cases: defaultdict[tuple[str, str], list[ET.Element]] = defaultdict(list)
+    for case in suite.iter("testcase"):
+        _drop_properties(case)
+        cases[str(case.get("classname")), str(case.get("name"))].append(case)
+    for check in checks:
+        classname, name = _address(check.nodeid)
+        found = cases.get((classname, name)) or [
+            case
+            for (known, its), some in cases.items()
+            if its == name and known.endswith(f".{classname}")
+            for case in some
         ]
-        for name, value in properties.items():
-            self._xml.add_global_property(name, self._clean(value))
+        if not found:
+            found = [ET.SubElement(suite, "testcase", classname=classname, name=name, time="0.000")]
+        state = state_of(check.nodeid)
+        _mark(found[-1], check.gate, state)
 
 
-def write_usage_error(config: pytest.Config, error: ConfigError) -> None:
-    """Have the JUnit file say why a session that was to act never began."""
-    if hasattr(config, "workerinput") or not config.getoption("--deploy-to", None):
+def _mark(case: ET.Element, gate: str, state: CheckState) -> None:
+    group = ET.Element("properties")
+    case.insert(0, group)
+    ET.SubElement(group, "property", name=GATE_PROPERTY, value=gate)
+    ET.SubElement(group, "property", name=STATE_PROPERTY, value=state.value)
+    if any(case.find(tag) is not None for tag in _FAILING):
         return
-    reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=error.message)
-    ending = SessionResult(
-        verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.USAGE
-    )
-    JUnit(config).write_now(properties(config.getoption("--deploy-to"), {}, ending))
+    if state is CheckState.NOT_RUN:
+        ET.SubElement(case, "skipped", message="it did not run to its end")
+    elif state is CheckState.CRASHED:
+        ET.SubElement(case, "error", message="its process died")
+    elif state in (CheckState.FAILED, CheckState.ERROR):
+        ET.SubElement(case, "failure", message="it did not hold, whatever was reported of it")
+
+
+def _drop_properties(case: ET.Element) -> None:
+    """What the session says of gates and states is not the judge's word."""
+    for group in case.findall("properties"):
+        for found in [p for p in group if p.get("name") in (GATE_PROPERTY, STATE_PROPERTY)]:
+            group.remove(found)
+        if not len(group):
+            case.remove(group)
+
+
+def _address(nodeid: str) -> tuple[str, str]:
+    """``classname`` and ``name`` that pytest gives the testcase of ``nodeid``."""
+    path, bracket, parameters = nodeid.partition("[")
+    names = path.split("::")
+    names[0] = re.sub(r"\.py$", "", names[0].replace("/", "."))
+    return ".".join(names[:-1]), _NOT_XML.sub(_escaped, names[-1] + bracket + parameters)
+
+
+def _escaped(match: "re.Match[str]") -> str:
+    code = ord(match[0])
+    return f"#x{code:02X}" if code <= 0xFF else f"#x{code:04X}"
+
+
+def _count(suite: ET.Element) -> None:
+    """The numbers that readers take instead of counting."""
+    cases = list(suite.iter("testcase"))
+    suite.set("tests", str(len(cases)))
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(name, str(sum(case.find(tag) is not None for case in cases)))
 
 
 def properties(
