@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytest_deploygate import FILE
 from pytest_deploygate.config import loader
-from pytest_deploygate.config.toml_access import Table, as_table, table_of, texts_of
+from pytest_deploygate.config.toml_access import Table, as_table, list_of, table_of, texts_of
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import EnvironmentName
 
@@ -40,6 +40,8 @@ class Settings:
         self._policy = policy
         self.default_environment = str(table.get("default-environment", "local"))
         self.state = str(table.get("state", ""))
+        self.plugins = tuple(str(name) for name in list_of(table.get("plugins")))
+        """Modules whose hooks act, loaded by the process that decides."""
         self.prometheus_textfile = str(table.get("prometheus-textfile", ""))
         """Where metrics are left for node_exporter's textfile collector; empty for nowhere."""
 

@@ -44,10 +44,6 @@ class StatisticsSource(Protocol):
         ...
 
 
-class HookBroken(DeployGateError):
-    """A hook of the project that decides raised an error: nobody knows what it would have said."""
-
-
 @dataclass(slots=True, kw_only=True)
 class SessionContext:
     """One session's shared tools. ``verdicts`` has the phases that were judged, in order."""
@@ -123,10 +119,13 @@ class SessionContext:
         return verdict
 
     def _heard(self, own: PhaseVerdict, verdict: PhaseVerdict, opinion: Opinion) -> PhaseVerdict:
-        """``verdict`` with what the project's hook thinks of it."""
+        """``verdict`` with what the project's hook thinks of it: it can only turn it down."""
         if opinion.error:
-            raise HookBroken(opinion.error)
-        if not opinion.is_given:
+            self.recorder.mark_incomplete(f"pytest_deploygate_decide broke: {opinion.error}")
+            evidence = self.recorder.evidence(own.evidence.phase)
+            return judge_phase(self.settings.policy, evidence)
+        is_overridden = verdict.holds and not own.holds
+        if not opinion.is_given or (opinion.holds and is_overridden):
             return verdict
         reasons = tuple(_reason(code, sentence) for code, sentence in opinion.reasons)
         known = {(r.code, r.sentence) for r in own.reasons}

@@ -1,7 +1,9 @@
 """Hooks that act: of this package and of installed plugins that the settings name, never of a conftest file."""
 
 import importlib
-from collections.abc import Iterable
+import sys
+from collections.abc import Collection
+from pathlib import Path
 from types import ModuleType
 
 import pluggy
@@ -46,11 +48,17 @@ class _Manager(pluggy.PluginManager):
 
 
 class JudgeHooks:
-    """The hooks of the judge; ``plugins`` are names of modules."""
+    """The hooks of the judge; ``plugins`` are names of modules, installed or below ``root``.
 
-    def __init__(self, plugins: Iterable[str] = ()) -> None:
+    Raises:
+        ConfigError: one cannot be loaded.
+    """
+
+    def __init__(self, plugins: Collection[str], root: Path) -> None:
         self._manager = _Manager("pytest")
         self._manager.add_hookspecs(hookspecs)
+        if plugins and str(root) not in sys.path:
+            sys.path.append(str(root))  # last: nothing there takes the place of a library
         for name in plugins:
             try:
                 self._manager.register(importlib.import_module(name), name)

@@ -59,7 +59,7 @@ def main(request: str) -> int:
         settings = settings.judging(environment)
         junit = JUnitFile(_absolute(handover), redactor_for(settings))
         junit.check_writable()
-        hooks = JudgeHooks()
+        hooks = JudgeHooks(settings.plugins, settings.root)
     except ConfigError as error:
         return _refuse(handover, terminal, junit, error)
     except KeyboardInterrupt:
@@ -157,6 +157,9 @@ class Judge:
             )
         except ConfigError as error:
             self._ending = result_of_error(error)
+        except Exception as error:
+            logger.exception("judge.broken")
+            context.recorder.mark_incomplete(f"internal error: {type(error).__name__}: {error}")
         with context.signals.shield():
             return self._end(is_complete=is_complete)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.plugin.plugin_project import LIE, Project
+from tests.plugin.plugin_project import LIE, SETTINGS, Project
 
 FAILS = {LIE: "def test_lie(): assert False\n"}
 DECIDE = """\
@@ -27,6 +27,12 @@ def pytest_deploygate_finished(rollout):
     with open("heard", "a") as file:
         print("finished", rollout.state.value, file=file)
 """
+
+
+def acting(project: Project, text: str) -> Project:
+    """The project with a module that the settings name as a plugin that acts."""
+    settings = SETTINGS.replace("[tool.deploygate]", '[tool.deploygate]\nplugins = ["acting"]', 1)
+    return project.write({"acting.py": text, "pyproject.toml": settings})
 
 
 def decide(decision: str) -> dict[str, str]:
@@ -78,7 +84,7 @@ def test_override_of_a_gate_that_there_is_not_is_refused(project: Project, befor
 def test_act_that_does_nothing_leaves_the_baseline(
     project: Project, before: str, phase: str
 ) -> None:
-    run = project.write({"conftest.py": NO_ACT.format(phase=phase)}).deploy()
+    run = acting(project, NO_ACT.format(phase=phase)).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert run.said("reason") == "no action was taken on the verdict"
     assert len(run.cases) == 4
@@ -96,7 +102,10 @@ def test_hook_that_breaks_ends_in_the_baseline(
 ) -> None:
     where = "evidence" if "evidence" in hook else "verdict.evidence"
     breaks = f"\n    if {where}.phase.value == '{phase}': raise OSError('broken')\n"
-    run = project.write({"conftest.py": hook.format(breaks)}).deploy()
+    if "act" in hook:
+        run = acting(project, hook.format(breaks)).deploy()
+    else:
+        run = project.write({"conftest.py": hook.format(breaks)}).deploy()
     assert run.status in (1, 3), run.output
     assert run.serving == before, run.output
     assert run.said("state") == "ROLLED_BACK"
@@ -132,7 +141,7 @@ def test_act_cannot_go_on_where_the_verdict_does_not_hold(
     project: Project, before: str, phase: str, daring: str
 ) -> None:
     acts = ACTS.format(phase=phase, daring=daring)
-    run = project.write({"conftest.py": acts, **FAILING[phase]}).deploy()
+    run = acting(project, acts).write(FAILING[phase]).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert run.said("state") in ("REFUSED", "ROLLED_BACK")
     if (
@@ -147,7 +156,7 @@ def test_act_cannot_promote_before_the_candidate_was_judged(project: Project, be
         "    if verdict.evidence.phase.value == 'readiness':\n"
         "        rollout.stage()\n        rollout.promote()\n        return True\n"
     )
-    run = project.write({"conftest.py": hasty, **FAILS}).deploy()
+    run = acting(project, hasty).write(FAILS).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert "the candidate phase was not judged to hold" in run.output
 
@@ -207,12 +216,11 @@ def test_listeners_that_break_change_nothing(project: Project, before: str, body
     assert again.serving != before
 
 
-def test_listener_that_ends_pytest_ends_in_the_baseline(project: Project, before: str) -> None:
+def test_listener_that_ends_pytest_changes_nothing(project: Project, before: str) -> None:
     exits = (
         "import pytest\ndef pytest_deploygate_verdict(verdict):\n"
         "    if verdict.evidence.phase.value == 'live': pytest.exit('x', returncode=0)\n"
     )
     run = project.write({"conftest.py": exits}).deploy()
-    assert run.serving == before, run.output
-    assert run.status == 1, run.output
-    assert run.said("state") == "ROLLED_BACK"
+    assert (run.status, run.said("state")) == (0, "PROMOTED"), run.output
+    assert run.serving != before
