@@ -92,8 +92,14 @@ class Run:
 
     @property
     def cases(self) -> list[TestCase]:
-        """Test cases of the JUnit file."""
-        return [case for suite in self.junit or () for case in suite]
+        """Test cases of the JUnit file, without that of the verdict."""
+        return [case for suite in self.junit or () for case in suite if case.name != "verdict"]
+
+    @property
+    def verdict_case(self) -> TestCase:
+        """The test case that says how the session ended."""
+        [found] = [case for suite in self.junit or () for case in suite if case.name == "verdict"]
+        return found
 
     @staticmethod
     def properties_of(case: TestCase) -> list[tuple[str, str]]:
