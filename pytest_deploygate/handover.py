@@ -26,7 +26,7 @@ from pytest_deploygate import ROLLBACK_CHECKS, is_configured
 
 VARIABLE: Final = "DEPLOYGATE_SESSION"
 """Tells the session and its workers where the judge is: JSON of ``address``, ``judge``, ``session``, ``junit``."""
-_ASKED: Final = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test")
+_ASKED: Final = ("help", "version", "markers")
 """Options that only ask pytest something."""
 _SELECTS: Final = re.compile(rf"(?<!not )(?<![\w-]){ROLLBACK_CHECKS}(?![\w-])")
 

@@ -111,6 +111,8 @@ class JudgeChannel:
 
     def close(self) -> None:
         """Close all connections and remove the folder."""
+        if not self._folder.exists():
+            return
         for key in list(self._selector.get_map().values()):
             assert isinstance(key.fileobj, socket.socket)
             key.fileobj.close()

@@ -109,11 +109,13 @@ class EvidenceLedger:
         if witness is None:
             self.mark_incomplete(f"process {pid} opened the channel and said nothing")
             return
+        where = ""
         if witness.running is not None:
             self._facts[witness.running].append(_CRASH)
+            where = f" while {witness.running} ran"
             witness.running = None
-        if not witness.has_ended and witness.role == "worker":
-            self.mark_incomplete(f"{witness.name} died")
+        if not witness.has_ended:
+            self.mark_incomplete(f"{witness.name} died{where}")
         witness.has_ended = True
 
     def _greet(self, number: int, pid: int, hello: Hello, *, is_known: bool) -> None:
@@ -128,6 +130,8 @@ class EvidenceLedger:
             )
 
     def _take(self, witness: Witness, collected: Collected) -> None:
+        if witness.checks:
+            self.mark_incomplete(f"{witness.name} told twice what it collected")
         witness.checks = tuple(check.nodeid for check in collected.checks)
         known = [c for c in map(self._check, collected.checks) if c is not None]
         if self._checks:
@@ -169,7 +173,7 @@ class EvidenceLedger:
 
     def _begin(self, witness: Witness, index: int) -> None:
         nodeid = self._nodeid(witness, index)
-        if witness.running is not None and witness.running != nodeid:
+        if witness.running is not None:
             self._facts[witness.running].append(_CRASH)
         witness.running = nodeid
         check = self._checks.get(nodeid or "")

@@ -54,6 +54,7 @@ _LISTS = {
 }
 
 _NEEDED_PLUGINS = {
+    "skipping": "it lets an expected failure that passes count as a pass",
     "warnings": "it hides checks that return instead of asserting",
     "threadexception": "it hides exceptions in threads",
     "unraisableexception": "it hides exceptions in finalisers",

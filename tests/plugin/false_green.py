@@ -37,7 +37,6 @@ class Lie:
     """Where the state of the check depends on the kind of process: all that are right."""
     node: str = f"{LIE}::test_lie"
     is_recorded: bool | None = True
-    has_junit: bool = True
     workers: tuple[int, ...] = BOTH
     needs: str = ""
     """A module without which the lie cannot be told."""

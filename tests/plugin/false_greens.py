@@ -13,6 +13,7 @@ from tests.plugin.false_green import (
     whole,
 )
 from tests.plugin.forged_reports import FORGED
+from tests.plugin.judge_rows import JUDGE_ROWS
 from tests.plugin.plugin_project import LIE
 
 SKIPS = [
@@ -183,14 +184,14 @@ DEATHS = [
     told(
         "os._exit(0) in the check",
         f"{IMPORTS}def test_lie(): os._exit(0)\n",
-        checks=("failed", "crashed"),
-        reasons=(GATE, INCOMPLETE),
+        check="crashed",
+        reasons=(INCOMPLETE, INTERRUPTED),
     ),
     told(
         "os._exit(0) in teardown",
         f"{IMPORTS}@pytest.fixture\ndef f():\n    yield\n    os._exit(0)\ndef test_lie(f): pass\n",
-        checks=("error", "crashed"),
-        reasons=(GATE, INCOMPLETE),
+        check="crashed",
+        reasons=(INCOMPLETE, INTERRUPTED),
     ),
     told(
         "worker is killed",
@@ -268,7 +269,6 @@ DEATHS = [
         "pytest.exit(returncode=0) in configure",
         {"conftest.py": "import pytest\ndef pytest_configure(): pytest.exit('x', returncode=0)\n"},
         is_recorded=False,
-        has_junit=False,
     ),
     whole(
         "pytest.exit(returncode=0) in collection",
@@ -309,8 +309,8 @@ TIMES = [
     told(
         "check hangs, timeout by thread",
         f"{IMPORTS}@pytest.mark.timeout(1, method='thread')\ndef test_lie():\n    while True: time.sleep(0.1)\n",
-        checks=("failed", "crashed"),
-        reasons=(GATE, INCOMPLETE),
+        check="crashed",
+        reasons=(INCOMPLETE, INTERRUPTED),
         workers=(WORKERS,),
     ),
     told(
@@ -318,7 +318,7 @@ TIMES = [
         f"{IMPORTS}@pytest.mark.timeout(1, method='thread')\ndef test_lie():\n    while True: time.sleep(0.1)\n",
         settings=SHORT,
         checks=("error", "failed", "not_run"),
-        reasons=(INCOMPLETE,),
+        reasons=(INCOMPLETE, INTERRUPTED),
         workers=(IN_PROCESS,),
     ),
     told(
@@ -553,9 +553,7 @@ TAMPERING = [
     Lie(
         name="conftest ends the process as it is imported",
         files={"conftest.py": "import os\nos._exit(0)\n"},
-        statuses=(0,),
         is_recorded=False,
-        has_junit=False,
     ),
     Lie(
         name="conftest sets the exit status",
@@ -595,5 +593,5 @@ TAMPERING = [
 
 LIES = [
     *SKIPS, *EXPECTED_FAILURES, *FIXTURES, *SUBTESTS, *RERUNS, *DEATHS, *TIMES, *QUIET_PASSES, *MISSING, *TAMPERING,
-    *FORGED,
+    *FORGED, *JUDGE_ROWS,
 ]  # fmt: skip

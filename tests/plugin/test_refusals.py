@@ -94,7 +94,7 @@ def test_option_is_refused_however_it_is_given(
         ),
         (("-x",), "-x or --maxfail: it leaves out the checks behind the first failures"),
         (("--deploy-env=fake",), "--deploy-to and --deploy-env exclude each other"),
-        (("--deploy-override=cand",), "--deploy-override=cand: needs the form GATE:REASON"),
+        (("--deploy-override=cand",), "--deploy-override=cand: the reason is missing"),
         (("--junitxml=source.txt/junit.xml",), "junit.xml cannot be written"),
         (
             ("--junitxml=/dev/full",),
@@ -106,7 +106,7 @@ def test_option_is_refused_however_it_is_given(
             ("-p", "no:deploygate-redacting"),
             "-p no:deploygate-redacting: it takes out a part of this plugin; leave it out",
         ),
-        (("-p", "no:deploygate-witness"), "-p no:deploygate-witness: it takes out a part of this"),
+        (("-p", "no:deploygate-auditor"), "-p no:deploygate-auditor: it takes out a part of this"),
         (("-p", "no:deploygate-session"), "-p no:deploygate-session: it takes out a part of this"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
