@@ -79,9 +79,8 @@ def test_story_with_anything_lost_repeated_or_out_of_order_never_holds(data: st.
                 other = data.draw(st.integers(0, len(story) - 2))
                 story[at], story[other] = story[other], story[at]
             case _:
-                story[at] = data.draw(
-                    st.sampled_from([Began(0), Passed(1), Passed(9), Doubt("odd", ""), HELLO])
-                )
+                others: list[Message] = [Began(0), Passed(1), Passed(9), Doubt("odd", ""), HELLO]
+                story[at] = data.draw(st.sampled_from(others))
     made = told(*story)
     assert story == HONEST or not holds(made) or is_harmless(story)
 
