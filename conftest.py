@@ -1,4 +1,4 @@
-"""What the suites share: the sheet that is judged, one posting of the big order, and served documents."""
+"""What the suites share: the profile of the function that is judged, its sink, postings, served documents."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,62 +8,111 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.file_server import FileHost, serve_files, serve_files_publicly
 from pytest_deploygate.checks.probe import Probe, is_loopback
 from pytest_deploygate.core.record import RolloutRecord
-from suites.invoices import DELIVERY, DOCUMENTS, ORDER, ROOT, Posting, sheet_of
-from suites.posting import Poster
-from suites.support.sheet import SheetReader
+from suites.invoices import Posting, Sink, sink_of
+from suites.posting import Poster, Postings
+from suites.support.answer_leaks import AnswerLeaks, hidden_values, watched
+from suites.support.known_defects import mark_known_defects
+from suites.support.profile import DEFAULT, ROOT, profile, use_profile
 from suites.support.write_intents import WriteIntentLog
 
 TRY: pytest.StashKey[str] = pytest.StashKey()
-INVOICE_TO_TRY = "test_invoices/creative_coop_CS003837319.pdf"
 Measure = Callable[..., None]
 """``measure(name, value, unit="s")``."""
 Remark = Callable[[str, str], None]
 
 
-@pytest.fixture(scope="session")
-def sink(deployment: Deployment) -> SheetReader:
-    """The tab that the verification revision writes to."""
-    return sheet_of(deployment, deployment.verify_variables, may_write=True)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the settings name the profile."""
+    parser.addini("suite_profile", "what the suites must know of the function", default=DEFAULT)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the profile before any suite is imported."""
+    use_profile(ROOT / str(config.getini("suite_profile")))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the checks whose failure is known."""
+    mark_known_defects(item)
 
 
 @pytest.fixture(scope="session")
-def production_sheet(deployment: Deployment) -> SheetReader:
-    """The tab that production writes to; it can only be read."""
-    return sheet_of(deployment, deployment.production_variables, may_write=False)
+def answer_leaks(deployment: Deployment) -> AnswerLeaks:
+    """What answers showed that they may not."""
+    return AnswerLeaks(hidden_values(deployment), shown=(profile().answer.range,))
+
+
+@pytest.fixture(scope="session")
+def verification(verification: Probe, answer_leaks: AnswerLeaks) -> Iterator[Probe]:
+    """The plugin's, and every answer is looked at."""
+    yield from _watched(verification, answer_leaks)
+
+
+@pytest.fixture(scope="session")
+def candidate(candidate: Probe, answer_leaks: AnswerLeaks) -> Iterator[Probe]:
+    """The plugin's, and every answer is looked at."""
+    yield from _watched(candidate, answer_leaks)
+
+
+@pytest.fixture(scope="session")
+def live(live: Probe, answer_leaks: AnswerLeaks) -> Iterator[Probe]:
+    """The plugin's, and every answer is looked at."""
+    yield from _watched(live, answer_leaks)
+
+
+def _watched(probe: Probe, leaks: AnswerLeaks) -> Iterator[Probe]:
+    made = watched(probe.endpoint, leaks)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def sink(deployment: Deployment) -> Sink:
+    """Where the verification revision writes."""
+    return sink_of(deployment, deployment.verify_variables, may_write=True)
+
+
+@pytest.fixture(scope="session")
+def production_sink(deployment: Deployment) -> Sink:
+    """Where production writes; it can only be read."""
+    return sink_of(deployment, deployment.production_variables, may_write=False)
 
 
 @pytest.fixture(scope="session")
 def poster(
-    verification: Probe, sink: SheetReader, production_sheet: SheetReader, deployment: Deployment
+    verification: Probe, sink: Sink, production_sink: Sink, deployment: Deployment
 ) -> Iterator[Poster]:
     """Posts documents to the verification revision; all processes of this machine take turns.
 
-    When everything has been posted, the production tab is held against what it was before.
+    When everything has been posted, the production sink is held against what it was before.
     """
-    is_shared = (sink.spreadsheet_id, sink.tab) == (
-        production_sheet.spreadsheet_id,
-        production_sheet.tab,
-    )
+    spreadsheet_id, tab = sink.place
     traces = WriteIntentLog(
         ROOT / ".deploygate" / "rows" / deployment.environment,
-        spreadsheet_id=sink.spreadsheet_id,
-        tab=sink.tab,
+        spreadsheet_id=spreadsheet_id,
+        tab=tab,
     )
-    made = Poster(verification, sink, traces, is_shared=is_shared)
-    with made.watching(production_sheet):
+    made = Poster(verification, sink, traces, is_shared=sink.place == production_sink.place)
+    with made.watching(production_sink):
         yield made
 
 
 @pytest.fixture(scope="session")
-def order(poster: Poster) -> Posting:
-    """Creative-Coop CS003837319, posted once for all checks of this process."""
-    return poster.post(ORDER)
+def postings(poster: Poster) -> Postings:
+    """Documents, each posted once for all checks of this process."""
+    return Postings(poster)
 
 
 @pytest.fixture(scope="session")
-def delivery(poster: Poster) -> Posting:
-    """Creative-Coop CI004848705, posted once for all checks of this process."""
-    return poster.post(DELIVERY)
+def order(postings: Postings) -> Posting:
+    """The largest order, posted by itself so that its time counts."""
+    return postings.of(profile().roles.order)
+
+
+@pytest.fixture(scope="session")
+def delivery(postings: Postings) -> Posting:
+    """A delivery in part."""
+    return postings.of(profile().roles.delivery)
 
 
 @pytest.fixture
@@ -74,10 +123,11 @@ def remark(request: pytest.FixtureRequest) -> Remark:
 
 @pytest.fixture(scope="session")
 def documents(deployment: Deployment) -> Iterator[FileHost]:
-    """Serves the test invoices by URL: from loopback to a function on this machine, else where the settings say."""
+    """Serves the test documents by URL: from loopback to a function on this machine, else where the settings say."""
     assert deployment.verification is not None, "there is no function that could fetch documents"
+    folder = profile().documents
     if is_loopback(deployment.verification.url):
-        with serve_files(DOCUMENTS) as host:
+        with serve_files(folder) as host:
             yield host
         return
     url = deployment.services.get("documents")
@@ -89,7 +139,7 @@ def documents(deployment: Deployment) -> Iterator[FileHost]:
             pytrace=False,
         )
     listen = deployment.services.get("documents-listen", "")
-    with serve_files_publicly(DOCUMENTS, url=url, listen=listen) as host:
+    with serve_files_publicly(folder, url=url, listen=listen) as host:
         yield host
 
 
@@ -98,7 +148,9 @@ def pytest_deploygate_finished(config: pytest.Config, rollout: RolloutRecord) ->
     """Keep what people can try after a deployment on this machine."""
     url = rollout.facts.get("url")
     if rollout.environment == "local" and rollout.serving and url:
-        config.stash[TRY] = f"curl -F invoice_file=@{INVOICE_TO_TRY} {url}"
+        known = profile()
+        document = (known.documents / f"{known.roles.order}{known.suffix}").relative_to(ROOT)
+        config.stash[TRY] = f"curl -F {known.file_field}=@{document} {url}"
 
 
 @pytest.hookimpl(trylast=True)

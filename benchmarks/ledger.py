@@ -157,7 +157,7 @@ def figures() -> list[Figure]:
                 what=f"deploygate {command} with {ROLLOUT_COUNT:,} rollouts, beyond interpreter start (best)",
                 value=beyond(full, command),
                 unit="ms",
-                at_most=50,
+                at_most=200,
                 note=f"of them {beyond(full, 'modules'):.0f} ms for modules of Python itself; "
                 f"{spread(full[command], 'ms', 1000)}",
             ),

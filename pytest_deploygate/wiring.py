@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_deploygate.config.environment import GOOGLE_LAG_S, Environment
 from pytest_deploygate.config.selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LeaseHeld
@@ -20,7 +21,6 @@ from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.retry import Backoff, attempts
 
 if TYPE_CHECKING:
-    from pytest_deploygate.config.environment import Environment
     from pytest_deploygate.emulator.lifecycle import LocalCloud
     from pytest_deploygate.engine.engine_context import Ports, Progress
     from pytest_deploygate.engine.recovery import Recovery
@@ -33,15 +33,13 @@ does without an entry point."""
 STORE_GROUP = "pytest_deploygate.stores"
 """Entry points ``(url, Clock) -> Store`` by the scheme of the URL; ``module:callable`` does without an entry point."""
 LOCAL, GOOGLE = "local", "google"
-GOOGLE_LAG_S = 240
-"""Figures are sampled each minute and not visible for up to four more (Cloud Monitoring, "Latency of metric data")."""
 GOOGLE_SERVICES = {"sheets": "https://sheets.googleapis.com"}
 
 
 @contextlib.contextmanager
 def open_ports(
-    settings: Settings, environment: "Environment", *, in_memory: bool = False
-) -> "Iterator[Ports]":
+    settings: Settings, environment: Environment, *, in_memory: bool = False
+) -> Iterator["Ports"]:
     """Everything that a rollout in ``environment`` works with; closed when the block ends.
 
     ``in_memory`` is for the emergency in which the record cannot be opened: what is recorded is then lost.
@@ -50,7 +48,7 @@ def open_ports(
         ConfigError: credentials or a library are missing, or the local cloud cannot be started.
         StoreError: the record cannot be opened.
     """
-    from pytest_deploygate.engine.engine_context import EngineSettings, Ports
+    from pytest_deploygate.engine.engine_context import Ports
 
     clock = SystemClock()
     store = open_memory_store(settings, clock) if in_memory else open_store(settings, clock)
@@ -65,13 +63,7 @@ def open_ports(
             target=target,
             store=store,
             clock=clock,
-            settings=EngineSettings(
-                steps=environment.steps,
-                rollout_budget_s=environment.rollout_budget_s,
-                rollback_budget_s=environment.rollback_budget_s,
-                lease_ttl_s=environment.lease_ttl_s,
-                confirmations=environment.confirmations,
-            ),
+            settings=environment.engine,
         )
     finally:
         target.close()
@@ -149,7 +141,7 @@ def _load(dotted: str) -> Callable[..., Any]:
     return made
 
 
-def _foreign_target(settings: Settings, environment: "Environment", clock: Clock) -> Target:
+def _foreign_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
     """One that another package brings, or that the settings name by ``module:callable``."""
     if ":" in environment.target:
         made: Target = _load(environment.target)(environment, settings, clock)
@@ -165,7 +157,7 @@ def _foreign_target(settings: Settings, environment: "Environment", clock: Clock
     )
 
 
-def open_target(settings: Settings, environment: "Environment", clock: Clock) -> Target:
+def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
     """The target of ``environment``; starts the local cloud where that is the target."""
     if environment.target not in (LOCAL, GOOGLE):
         return _foreign_target(settings, environment, clock)
@@ -184,7 +176,7 @@ def open_target(settings: Settings, environment: "Environment", clock: Clock) ->
     )
 
 
-def services_token(environment: "Environment") -> Secret | None:
+def services_token(environment: Environment) -> Secret | None:
     """What checks show to ``services``; None where they ask for nothing.
 
     Raises:
@@ -197,7 +189,7 @@ def services_token(environment: "Environment") -> Secret | None:
     return access_token(environment.spec.project, SHEETS)
 
 
-def open_metrics(settings: Settings, environment: "Environment", clock: Clock) -> Metrics | None:
+def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> Metrics | None:
     """The platform's own statistics for ``environment``, or None where its target comes from another package."""
     if environment.target not in (LOCAL, GOOGLE):
         return None
@@ -214,7 +206,7 @@ def open_metrics(settings: Settings, environment: "Environment", clock: Clock) -
     )
 
 
-def statistics_lag_s(environment: "Environment") -> int:
+def statistics_lag_s(environment: Environment) -> int:
     """How late the statistics of ``environment`` are, in seconds."""
     if environment.statistics.lag_s is not None:
         return environment.statistics.lag_s
@@ -226,7 +218,7 @@ def cloud_home(settings: Settings) -> Path:
     return settings.emulator_home
 
 
-def local_cloud(settings: Settings, environment: "Environment") -> "LocalCloud":
+def local_cloud(settings: Settings, environment: Environment) -> "LocalCloud":
     """The running local cloud, started if it is not running."""
     from pytest_deploygate.emulator.lifecycle import ensure_running
 

@@ -1,4 +1,4 @@
-"""Posting documents to the function, reading what the sheet gained by it, and taking exactly that out again.
+"""Posting documents to the function, reading what the sink gained by it, and taking exactly that out again.
 
 What is about to be written is noted on disk first (:mod:`suites.support.write_intents`). So when a run is killed,
 the next one that posts to the same tab finds the note and removes the rows of the dead run before it writes any.
@@ -9,7 +9,8 @@ cell; rows of a run that died before it read them only if they are its golden ro
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,14 +18,17 @@ from typing import TypeVar
 
 from pytest_deploygate.checks.accuracy import Record
 from pytest_deploygate.checks.probe import Answer, Probe
-from suites.invoices import Golden, Posting, golden, upload, vendors
+from suites.invoices import Golden, Posting, Sink, golden, upload, vendors
+from suites.support.profile import profile
 from suites.support.rows import SheetRow, parse_line
-from suites.support.sheet import Rendering, SheetDisturbed, SheetReader, Watermark
+from suites.support.sheet import Rendering, SheetDisturbed, Watermark
 from suites.support.write_intents import WriteIntent, WriteIntentLog, with_text
 from suites.support.zapier import Call
 
 LONGEST_REQUEST = timedelta(minutes=10)
 """After this a request that nobody waits for any more writes nothing: above the function's own timeout of 540 s."""
+SENDERS = 8
+"""Documents that are posted at once, where order does not matter."""
 UNKNOWN = "Unknown"
 _Result = TypeVar("_Result")
 
@@ -36,17 +40,66 @@ class Poster:
     """
 
     def __init__(
-        self, probe: Probe, sink: SheetReader, traces: WriteIntentLog, *, is_shared: bool
+        self, probe: Probe, sink: Sink, traces: WriteIntentLog, *, is_shared: bool
     ) -> None:
-        self._probe = probe
-        self._sink = sink
+        self.probe = probe
+        self.sink = sink
         self._traces = traces
-        self._is_shared = is_shared
+        self.is_shared = is_shared
 
     def post(self, document: str, call: Call | None = None) -> Posting:
         """POST once, wait for the answer, read the rows below the watermark."""
         sent = call or upload(document)
-        return self.during(document, lambda: sent.send(self._probe))
+        return self.during(document, lambda: sent.send(self.probe))
+
+    def post_all(self, calls: Mapping[str, Call]) -> dict[str, Posting]:
+        """POST documents at once, each with its call; those that bear the same number one after the other."""
+        made: dict[str, Posting] = {}
+        for batch in batches([golden(name) for name in calls]):
+            made |= self._post_at_once({name: calls[name] for name in batch})
+        return made
+
+    def _post_at_once(self, calls: Mapping[str, Call]) -> dict[str, Posting]:
+        def act() -> list[Answer]:
+            with ThreadPoolExecutor(SENDERS) as pool:
+                return list(pool.map(lambda call: call.send(self.probe), calls.values()))
+
+        answers, rows, shown = self.gain(tuple(calls), act)
+        owners = sort_rows(rows, [golden(name) for name in calls])
+        return {
+            document: Posting(
+                document=document,
+                answer=answer,
+                rows=tuple(
+                    row for row, owner in zip(rows, owners, strict=True) if owner == document
+                ),
+                shown=tuple(r for r, owner in zip(shown, owners, strict=True) if owner == document),
+            )
+            for document, answer in zip(calls, answers, strict=True)
+        }
+
+    def watermark(self) -> Watermark:
+        """How far the sink is filled, while nobody posts."""
+        with self._alone():
+            return self.sink.watermark()
+
+    def post_beside_a_gap(self, document: str) -> Posting:
+        """POST a document to a tab whose last row has a gap; everything below what there was is cleared afterwards."""
+        with self._alone():
+            mark = self.sink.watermark()
+            began = WriteIntent(
+                began_at=datetime.now(UTC), above=mark.rows, documents=(document,), is_all_ours=True
+            )
+            self._traces.write(began)
+            gap = self.sink.put_gap()
+            try:
+                answer = upload(document).send(self.probe)
+                rows = tuple(r for r in self.sink.rows_since(mark) if r.number > gap.number)
+                every = self.sink.rows(first=gap.number + 1, rendering=Rendering.FORMATTED)
+            finally:
+                self.sink.clear_below(mark.rows)
+            self._traces.clear()
+        return Posting(document=document, answer=answer, rows=rows, shown=every[: len(rows)])
 
     def during(self, document: str, act: Callable[[], Answer]) -> Posting:
         """Whatever ``act`` does, as a posting of ``document``."""
@@ -58,7 +111,7 @@ class Poster:
     ) -> tuple[_Result, tuple[SheetRow, ...], tuple[SheetRow, ...]]:
         """What ``act`` returns, and the rows that it made: as they are, and as a person sees them."""
         with self._alone():
-            mark = self._sink.watermark()
+            mark = self.sink.watermark()
             trace = WriteIntent(
                 began_at=datetime.now(UTC),
                 above=mark.rows,
@@ -74,7 +127,7 @@ class Poster:
         return result, rows, shown
 
     @contextmanager
-    def watching(self, production: SheetReader) -> Iterator[None]:
+    def watching(self, production: Sink) -> Iterator[None]:
         """Hold the production tab at the end of the block against what it was at the beginning.
 
         Raises:
@@ -94,20 +147,20 @@ class Poster:
     def _take_back(
         self, mark: Watermark, trace: WriteIntent, *, has_returned: bool
     ) -> tuple[tuple[SheetRow, ...], tuple[SheetRow, ...]]:
-        rows = self._ours(self._sink.rows_since(mark), trace.documents)
+        rows = self._ours(self.sink.rows_since(mark), trace.documents)
         shown: tuple[SheetRow, ...] = ()
         if rows:
             self._traces.write(_with_rows(trace, rows))
             numbers = {row.number for row in rows}
-            every = self._sink.rows(first=mark.rows + 1, rendering=Rendering.FORMATTED)
+            every = self.sink.rows(first=mark.rows + 1, rendering=Rendering.FORMATTED)
             shown = tuple(row for row in every if row.number in numbers)
-            self._sink.remove(_filled(rows))
+            self.sink.remove(_filled(rows))
         if rows or has_returned:  # else they may still come
             self._traces.clear()
         return rows, shown
 
     def _ours(self, new: tuple[SheetRow, ...], documents: Sequence[str]) -> tuple[SheetRow, ...]:
-        if not self._is_shared:
+        if not self.is_shared:
             return new
         known = {row.number: row for row in with_text(new, _numbers_of(documents))}
         whole = golden_rows_among(new, [golden(name) for name in documents])
@@ -128,19 +181,23 @@ class Poster:
         Raises:
             SheetDisturbed: which rows those are cannot be told for certain; nothing was removed.
         """
+        if trace.is_all_ours:
+            self.sink.clear_below(trace.above)
+            self._traces.clear()
+            return
         rows = trace.rows
         if rows is None:
-            below = self._sink.rows(first=trace.above + 1)
+            below = self.sink.rows(first=trace.above + 1)
             rows = golden_rows_among(below, [golden(name) for name in trace.documents])
             is_expected = any(golden(name).records for name in trace.documents)
             until = trace.began_at + LONGEST_REQUEST
-            if self._is_shared and is_expected and not rows and datetime.now(UTC) < until:
+            if self.is_shared and is_expected and not rows and datetime.now(UTC) < until:
                 raise SheetDisturbed(
-                    f"a check that died may still write rows to tab {self._sink.tab!r} until {until:%H:%M} UTC",
+                    f"a check that died may still write rows to tab {self.sink.tab!r} until {until:%H:%M} UTC",
                     hint=f"run this again then; what is known of it is in {self._traces.path}",
                 )
         try:
-            self._sink.remove(self._still_there(rows))
+            self.sink.remove(self._still_there(rows))
         except SheetDisturbed as error:
             raise SheetDisturbed(
                 f"a check that died at {trace.began_at:%Y-%m-%d %H:%M} UTC left rows: {error.message}",
@@ -153,7 +210,7 @@ class Poster:
         filled = _filled(rows)
         if not filled:
             return ()
-        now = {row.number: row for row in self._sink.rows(first=filled[0].number)}
+        now = {row.number: row for row in self.sink.rows(first=filled[0].number)}
         return tuple(
             row for row in filled if _filled([now[row.number]] if row.number in now else [])
         )
@@ -170,12 +227,68 @@ def golden_rows_among(
     ]
     found = []
     for row in rows:
-        line = parse_line(row)
+        line = parse_line(row, profile().sink.layout)
         key = (line.day, line.vendor, line.invoice_number, *_values(line.as_record()))
         if row.is_in_place and key in wanted:
             wanted.remove(key)
             found.append(row)
     return tuple(found)
+
+
+class Postings:
+    """Every document is posted once for all checks of this process."""
+
+    def __init__(self, poster: Poster) -> None:
+        self._poster = poster
+        self._known: dict[str, Posting] = {}
+
+    def prepare(self, documents: Iterable[str]) -> None:
+        """Post those that were not yet, at once."""
+        missing = {name: upload(name) for name in documents if name not in self._known}
+        self._known |= self._poster.post_all(missing)
+
+    def of(self, document: str) -> Posting:
+        """The posting of one document; by itself if it was not posted yet."""
+        if document not in self._known:
+            self._known[document] = self._poster.post(document)
+        return self._known[document]
+
+
+def batches(documents: Sequence[Golden]) -> list[list[str]]:
+    """Names of documents that may be posted at once: no two with the same number, and no more than senders."""
+    made: list[tuple[list[str], set[str]]] = []
+    for truth in documents:
+        numbers = set(truth.numbers)
+        fitting = (b for b in made if len(b[0]) < SENDERS and not b[1] & numbers)
+        names, taken = next(fitting, ([], set()))
+        if not names:
+            made.append((names, taken))
+        names.append(truth.name)
+        taken |= numbers
+    return [names for names, _ in made]
+
+
+def sort_rows(rows: Sequence[SheetRow], documents: Sequence[Golden]) -> list[str]:
+    """Say of each row which document it is of: the one whose number, products and vendor it names most of.
+
+    A row that names nothing is of the document of the row above it, since an invoice is appended as a whole. With
+    several documents a wrong row may be given to the wrong one; then both differ from their golden results.
+    """
+    owners: list[str] = []
+    codes = {d.name: {str(record["code"]) for record in d.records} for d in documents}
+    numbers = {d.name: set(d.numbers) - {UNKNOWN} for d in documents}
+    for row in rows:
+        texts = {str(cell) for cell in row.cells}
+        words = {word for text in texts for word in text.split()}
+        words |= texts | {parse_line(row, profile().sink.layout).code}
+        best, owner = 0, owners[-1] if owners else documents[0].name
+        for truth in documents:
+            score = 4 * bool(texts & numbers[truth.name]) + 2 * bool(words & codes[truth.name])
+            score += (truth.vendor in texts) + (UNKNOWN in texts and UNKNOWN in truth.numbers)
+            if score > best:
+                best, owner = score, truth.name
+        owners.append(owner)
+    return owners
 
 
 def _values(record: Record) -> tuple[object, ...]:
@@ -197,7 +310,7 @@ def _with_rows(trace: WriteIntent, rows: tuple[SheetRow, ...]) -> WriteIntent:
 class Bystander:
     """A tab that must stay as it is while a check posts somewhere else; made before the posting."""
 
-    def __init__(self, sheet: SheetReader) -> None:
+    def __init__(self, sheet: Sink) -> None:
         self._sheet = sheet
         self._rows = Counter(row.cells for row in sheet.rows())
         self._mark = sheet.watermark()

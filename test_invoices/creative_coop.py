@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from layout import Column, Page, wrap
+from layout import Column, Page, printed, unprinted, wrap
 from reportlab.lib.pagesizes import landscape, letter
 
 if TYPE_CHECKING:
@@ -162,8 +162,9 @@ class Invoice:
                 self.page.turn()
                 self._head()
             self.y += 13
-            self.page.row(self.y, INVOICE_COLUMNS, {name: item[name] for name in words})
-            numbers = {name: value for name, value in item.items() if name not in words}
+            shown = item | printed(self.data, item["code"])
+            self.page.row(self.y, INVOICE_COLUMNS, {name: shown[name] for name in words})
+            numbers = {name: value for name, value in shown.items() if name not in words}
             self.late.append((self.y, numbers))
             for line in lines:
                 self.y += 10
@@ -218,7 +219,7 @@ class Invoice:
 
     def _totals(self, items: list[dict[str, object]]) -> None:
         tariff = sum(Decimal(i["extended"]) for i in items if i["code"] == "TRF-CCOI")
-        goods = sum(Decimal(i["extended"]) for i in items) - tariff
+        goods = sum(Decimal(i["extended"]) for i in items) - tariff + unprinted(self.data)
         freight = Decimal(self.data["freight"])
         rows = [("Merchandise", goods), ("Tariff surcharge", tariff), ("Freight", freight)]
         self.y += 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from layout import Column, Page
+from layout import Column, Page, printed, unprinted
 from reportlab.lib.pagesizes import letter
 
 COLUMNS = {
@@ -42,14 +42,14 @@ def draw(data: dict[str, object]) -> bytes:
         size=8.5,
     )
     page.labels(190, COLUMNS, size=8)
-    y, total = 198.0, Decimal(0)
+    y, total = 198.0, unprinted(data)
     for number, values in enumerate(data["items"], start=1):
         item = dict(zip(data["columns"], values, strict=True))
         net = Decimal(item["list_price"]) * item["quantity"] * (100 - discount) / 100
         total += net
         y += 17
         extra = {"line": number, "discount": f"{discount}%", "net": f"{_cents(net)}"}
-        page.row(y, COLUMNS, item | extra, size=8)
+        page.row(y, COLUMNS, item | extra | printed(data, item["isbn"]), size=8)
         page.rule(y + 5, width=0.15)
     y += 22
     pieces = sum(values[2] for values in data["items"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from reportlab.lib.colors import Color
 from reportlab.pdfbase.pdfmetrics import stringWidth
@@ -130,6 +131,16 @@ def _without_banners(pdf: bytes) -> bytes:
     table = re.sub(rb"% ReportLab [^\n]*", b"% digest", table)
     start = b"startxref\n%d\n" % (len(shorter) + 1)
     return shorter + b"\nxref\n" + re.sub(rb"startxref\n\d+\n", start, table)
+
+
+def printed(data: dict[str, object], code: object) -> dict[str, object]:
+    """Return what the line of ``code`` prints instead of its true values."""
+    return data.get("printed", {}).get(code, {})
+
+
+def unprinted(data: dict[str, object]) -> Decimal:
+    """Return what the totals count although no line prints it."""
+    return Decimal(data.get("unprinted", "0"))
 
 
 def wrap(words: str, width: float, *, size: float) -> list[str]:

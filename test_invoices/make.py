@@ -16,6 +16,7 @@ import expected
 import harpercollins
 import others
 import spoilt
+import variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,13 +39,16 @@ DRAWN: dict[str, Callable[[dict[str, object]], bytes]] = {
 
 def load(name: str) -> dict[str, object]:
     """Read what the document ``name`` prints."""
+    if (variant := variants.VARIANTS.get(name)) is not None:
+        return variants.apply(variant, load(variant.base))
     with (HERE / "data" / f"{name}.toml").open("rb") as file:
         return tomllib.load(file)
 
 
 def documents() -> dict[str, bytes]:
     """Return every document by file name."""
-    made = {f"{name}.pdf": draw(load(name)) for name, draw in DRAWN.items()}
+    drawn = DRAWN | {name: DRAWN[v.base] for name, v in variants.VARIANTS.items()}
+    made = {f"{name}.pdf": draw(load(name)) for name, draw in drawn.items()}
     return made | {
         "scanned.pdf": spoilt.scanned(),
         "encrypted.pdf": spoilt.encrypted(),

@@ -26,6 +26,7 @@ def configuration_of(environment: Environment, phase: Phase, memory: str) -> Dep
         statistics_url="",
         access_token=None,
         source=spec.source,
+        secret_names=tuple(spec.secrets),
     )
 
 

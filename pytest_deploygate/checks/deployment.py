@@ -54,6 +54,8 @@ class Deployment:
     """Environment variables of ``verification``."""
     production_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of ``candidate``."""
+    secret_names: tuple[str, ...] = ()
+    """Environment variables that the platform fills from secrets; what they hold is told to no check."""
     memory_mb: int = 0
     """Memory that the function is given, in MB; 0 if not known."""
     timeout_s: int = 0
@@ -79,6 +81,7 @@ class Deployment:
         for name in _MAPPINGS:
             document[name] = dict(getattr(self, name))
         document["phase"] = self.phase.value
+        document["secret_names"] = list(self.secret_names)
         document["access_token"] = _revealed(self.access_token)
         document["previous"] = None if self.previous is None else asdict(self.previous)
         return json.dumps(document)
@@ -100,6 +103,7 @@ class Deployment:
                 **known,
                 previous=None if previous is None else Previous(**previous),
                 phase=Phase(document["phase"]),
+                secret_names=tuple(map(str, document["secret_names"])),
                 access_token=_secret_of(document["access_token"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError):

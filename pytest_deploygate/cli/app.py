@@ -11,9 +11,10 @@ from pytest_deploygate import __version__
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.exit import ended, interrupted, tell, tell_json
 from pytest_deploygate.cli.output import Output
+from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 
-EPILOGUE = """\b
+EPILOGUE = f"""\b
 Examples:
   deploygate status production
   deploygate rollback production --reason "orders without prices"
@@ -26,7 +27,8 @@ Exit status:
   2   interrupted
   4   the command line or the settings are wrong
   10  could not look or act; what served before still serves
-  11  stranded: a person must look (docs/runbook.md)
+  11  stranded: a person must look, see
+      {STRANDED_HELP}
 
 \b
 Completion of environments, revisions and rollouts in your shell:

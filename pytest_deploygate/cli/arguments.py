@@ -9,8 +9,10 @@ from click.shell_completion import CompletionItem
 
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
+from pytest_deploygate.core.documentation import page_url
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import EnvironmentName
+from pytest_deploygate.core.printable import one_line
 
 
 def confirm(out: Output, question: str, *, is_sure: bool) -> None:
@@ -98,7 +100,10 @@ def context_of(context: click.Context) -> CliContext:
 
 pass_context = click.make_pass_decorator(CliContext)
 json_option = click.option(
-    "--json", "is_json", is_flag=True, help="Print JSON with the keys that docs/cli.md lists."
+    "--json",
+    "is_json",
+    is_flag=True,
+    help=f"Print JSON; its keys: {page_url('reference/json-output')}",
 )
 optional_environment = click.argument(
     "environment", required=False, default="", metavar="[ENV]", shell_complete=complete_environment
@@ -111,7 +116,7 @@ required_environment = click.argument(
 def _not_blank(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if not value.strip() or value.startswith("--"):
         raise click.BadParameter("say why, in words", ctx=context, param=parameter)
-    return value
+    return one_line(value)
 
 
 reason_option = click.option(

@@ -54,7 +54,7 @@ def run_checks(
     """
     live = context.settings.policy.phases[Phase.LIVE].budget_s
     lag_s = wiring.statistics_lag_s(environment)  # what the platform tells late is waited for
-    limit_s = live + lag_s + environment.rollback_budget_s + SPARE_S
+    limit_s = live + lag_s + environment.engine.rollback_budget_s + SPARE_S
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="deploygate-") as folder:
         report, output = Path(folder) / "report.xml", Path(folder) / "output"
@@ -71,10 +71,10 @@ def run_checks(
             )
             started(process)
             try:
-                status = _wait(process, limit_s, environment.rollback_budget_s)
+                status = _wait(process, limit_s, environment.engine.rollback_budget_s)
             except KeyboardInterrupt:
                 status = None
-                _end(process, environment.rollback_budget_s)
+                _end(process, environment.engine.rollback_budget_s)
         properties = _properties(report)
         text = output.read_text(encoding="utf-8", errors="replace")
     return _checked(status, properties, text, time.monotonic() - began, limit_s)

@@ -6,12 +6,12 @@ A command makes one document, a named tuple; ``--json`` prints exactly its field
 import contextlib
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TextIO
 
+from pytest_deploygate.core.printable import one_line, printable
 from pytest_deploygate.core.redaction import Redactor
 
 GOOD = "green"
@@ -23,8 +23,6 @@ _WORDS = {
     **dict.fromkeys(("ROLLED_BACK", "ROLL_BACK", "REFUSED", "UNKNOWN"), DOUBTFUL),
 }
 """Words that have a colour in cells of tables and in facts."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What would steer a terminal; texts of checks and of the platform may hold anything."""
 _LEAST = 30
 """A last column that is folded to fewer characters than this is no longer read."""
 
@@ -44,17 +42,17 @@ class Output:
         self._is_rich = not is_json and is_fancy(sys.stdout)
 
     def _clean(self, text: str) -> str:
-        return _CONTROL.sub("?", self._redact(text))
+        return printable(self._redact(text))
 
     def document(self, document: Document) -> None:
         """With ``--json``, the document; else nothing."""
         if self.is_json:
-            text = json.dumps(_cleaned(document, self._clean), indent=2, default=_plain)
+            text = json.dumps(_cleaned(document, self._redact), indent=2, default=_plain)
             self._write(text)
 
     def json_line(self, document: Document) -> None:
         """The document as one line of JSON, at once."""
-        self._write(json.dumps(_cleaned(document, self._clean), default=_plain))
+        self._write(json.dumps(_cleaned(document, self._redact), default=_plain))
         self.flush()
 
     def flush(self) -> None:
@@ -87,17 +85,21 @@ class Output:
 
     def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Labels and their texts, one a line; empty texts are left out."""
+        if self.is_json:
+            return
         kept = [(label, text) for label, text in pairs if text]
         width = max((len(label) for label, _ in kept), default=0)
-        for label, text in kept:
+        for label, raw in kept:
+            # a further line must not pass for another fact
+            text = self._clean(raw).replace("\n", "\n" + " " * (width + 2))
             if self._is_rich:
                 from rich.text import Text
 
                 shown = Text(f"{label.ljust(width)}  ", style=_style(label) or "bold")
-                shown.append(self._clean(text), style=_style(text))
+                shown.append(text, style=_style(text))
                 self._console().print(shown, soft_wrap=True)
             else:
-                self.line(f"{label.ljust(width)}  {text}")
+                self._write(f"{label.ljust(width)}  {text}")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
         """A table; without rows nothing is shown.
@@ -109,7 +111,7 @@ class Output:
         if title:
             self.line()
             self.line(title, "bold")
-        clean = [[self._clean(cell).replace("\n", " ") for cell in row] for row in rows]
+        clean = [[one_line(self._redact(cell)) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(columns, *clean, strict=True)]
         if not self._is_rich:
             for row in [list(columns), *clean]:
@@ -192,7 +194,7 @@ def _cleaned(value: object, clean: Callable[[str], str]) -> object:
         case tuple() if hasattr(value, "_asdict"):
             return _cleaned(value._asdict(), clean)
         case Mapping():
-            return {key: _cleaned(item, clean) for key, item in value.items()}
+            return {clean(str(key)): _cleaned(item, clean) for key, item in value.items()}
         case list() | tuple():
             return [_cleaned(item, clean) for item in value]
         case _:

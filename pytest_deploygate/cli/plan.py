@@ -14,6 +14,7 @@ from pytest_deploygate.cli.arguments import (
 )
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
+from pytest_deploygate.config.display import WrittenSetting
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.preflight import PreflightFinding
@@ -32,6 +33,7 @@ class Plan(NamedTuple):
     baseline: str
     is_unchanged: bool
     findings: Sequence[PreflightFinding]
+    settings: Sequence[WrittenSetting]
     gcloud: Sequence[str]
 
 
@@ -53,7 +55,7 @@ class Plan(NamedTuple):
 @json_option
 @pass_context
 def plan(context: CliContext, environment: str, form: str, *, is_json: bool) -> int:
-    """What `pytest --deploy-to=ENV` would do now: source, what would refuse it, gcloud's words, digest.
+    """What `pytest --deploy-to=ENV` would do now: source, settings, what would refuse it, gcloud's words, digest.
 
     Changes nothing, and runs no gate: for the readiness gates too, `pytest --deploy-to=ENV --deploy-plan`, which shows
     the same findings. The digest
@@ -91,6 +93,7 @@ def _plan(context: CliContext, environment: Environment) -> Plan:
         baseline=seen.snapshot.baseline or "",
         is_unchanged=seen.is_unchanged,
         findings=seen.findings,
+        settings=seen.settings,
         gcloud=seen.gcloud,
     )
 
@@ -106,12 +109,14 @@ def _print_plan(out: Output, found: Plan) -> None:
             ("deployment", same if found.is_unchanged else may),
             ("plan digest", found.plan_digest),
             ("source", f"{source}, digest {found.package_digest}"),
-            ("settings", found.config_digest),
+            ("settings", f"digest {found.config_digest}"),
             ("replaces", found.baseline or "nothing: it would be the first release"),
         )
     )
     out.table(("left out", "why"), list(found.left_out.items()), title="not packed")
     rows = [("blocks" if f.is_blocking else "note", f.sentence, f.hint) for f in found.findings]
+    settings = [(s.key, s.value, "default" if s.is_default else "") for s in found.settings]
+    out.table(("setting", "value", "from"), settings, title="settings")
     out.table(("finding", "what", "do"), rows, title="findings")
     out.line()
     for command in found.gcloud:

@@ -22,6 +22,7 @@ from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.live_gates import Checked, run_checks
 from pytest_deploygate.cli.output import BAD, Output, seconds
 from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.core.documentation import SERVES_BAD_HELP, STRANDED_HELP
 from pytest_deploygate.core.errors import (
     DeployGateError,
     ExitStatus,
@@ -385,14 +386,13 @@ def _print(out: Output, found: Rollback) -> None:
         out.line(note)
     if not found.rollback_successful:
         out.line(
-            f"a person must look: deploygate status {found.environment}; "
-            "docs/runbook.md, 'A stranded rollout'",
+            f"a person must look: deploygate status {found.environment}; {STRANDED_HELP}",
             BAD,
         )
     elif checked is not None and not checked.holds:
         what = "does not hold either" if checked.verdict == "ROLL_BACK" else "could not be judged"
         out.line(
             f"the traffic is back, but what serves now {what}: deploygate history "
-            f"{found.environment}; docs/runbook.md, 'What serves is bad'",
+            f"{found.environment}; {SERVES_BAD_HELP}",
             BAD,
         )

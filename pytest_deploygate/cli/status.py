@@ -11,6 +11,7 @@ from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.output import BAD, DOUBTFUL, Output, moment
 from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus, TargetRefused
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
@@ -267,7 +268,7 @@ def _print_advice(out: Output, found: Status) -> None:
             DOUBTFUL,
         )
     if found.exit_status is ExitStatus.STRANDED:
-        out.line("STRANDED: a person must look: docs/runbook.md, 'A stranded rollout'", BAD)
+        out.line(f"STRANDED: a person must look: {STRANDED_HELP}", BAD)
     elif found.open_rollouts and (found.lease is None or found.lease.lives is False):
         out.line(
             f"nobody carries the open rollout on: deploygate recover {found.environment}", DOUBTFUL

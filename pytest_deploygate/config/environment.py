@@ -1,74 +1,164 @@
-"""One place to deploy to, and how it is read from the settings, already checked by the schema."""
+"""One place to deploy to."""
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pytest_deploygate.config.function_settings import spec_of
-from pytest_deploygate.config.toml_access import (
-    Table,
-    as_table,
-    integer,
-    list_of,
-    optional_integer,
-    table_of,
-    texts_of,
-)
-from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.engine_settings import EngineSettings
+from pytest_deploygate.core.freeze import FreezeWindow, parse
 from pytest_deploygate.core.identifiers import Digest, EnvironmentName
+from pytest_deploygate.core.policy import GateOverride
 from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.setting import NAME, Place, Setting
 
-if TYPE_CHECKING:
-    from pytest_deploygate.core.freeze import FreezeWindow
-
-_MAPS = (
-    "environment-variables",
-    "verify-environment",
-    "secrets",
-    "labels",
-    "build-environment-variables",
+GOOGLE_LAG_S = 240
+"""Figures are sampled each minute and not visible for up to four more (Cloud Monitoring, "Latency of metric data")."""
+_SECRETS_FILE = Setting(
+    "TOML file with the secrets of the local cloud, relative to the project; not to be committed",
+    example='"local.secrets.toml"',
+    is_filled=True,
 )
-"""Tables of an environment that add to those of ``[tool.deploygate.function]``."""
 
 
 class StatisticsWindow(NamedTuple):
-    """What the platform is asked for: its figures of ``window_s`` seconds that ended ``lag_s`` ago.
+    """Which of its figures the platform is asked for."""
 
-    ``lag_s`` None is what the platform needs. Of fewer than ``least_requests`` requests it tells no rate and no
-    percentile.
-    """
+    window_s: Annotated[
+        int,
+        Setting(
+            "of how long a time",
+            example="900",
+            unit="seconds",
+            at_least=60,
+            at_most=86400,
+        ),
+    ] = 600
+    lag_s: Annotated[
+        int | None,
+        Setting(
+            "how long ago that time ended, since figures come late",
+            example="300",
+            unit="seconds",
+            at_least=0,
+            at_most=3600,
+            default=f"{GOOGLE_LAG_S} on Google, 0 on the local cloud",
+        ),
+    ] = None
+    least_requests: Annotated[
+        int,
+        Setting(
+            "of fewer requests no rate and no percentile is told",
+            example="50",
+            unit="requests",
+            at_least=1,
+        ),
+    ] = 10
 
-    window_s: int = 600
-    lag_s: int | None = None
-    least_requests: int = 10
+
+class Rehearsal(NamedTuple):
+    """What is otherwise where the environment is rehearsed on the local cloud."""
+
+    variables: Annotated[
+        Mapping[str, str],
+        Setting(
+            "environment variables that are added or replaced",
+            key="environment-variables",
+            example='{ FILE_HOST = "127.0.0.1" }',
+            is_a="a text",
+        ),
+    ] = {}
+    secrets_file: Annotated[str, _SECRETS_FILE] = ""
 
 
 class Environment(NamedTuple):
-    """One place to deploy to. ``target`` is ``local``, ``google`` or the name of an entry point."""
+    """One place to deploy to."""
 
-    name: EnvironmentName
-    target: str
-    spec: FunctionSpec
-    endpoint: str = ""
-    port: int = 0
-    steps: tuple[int, ...] = (100,)
-    rolls_back: bool = True
-    """Whether failing rollback-checks roll back, or only report."""
-    rollout_budget_s: int = 600
-    rollback_budget_s: int = 300
-    lease_ttl_s: int = 60
-    confirmations: int = 3
-    secrets_file: str = ""
-    services: Mapping[str, str] = {}
-    freeze: "tuple[FreezeWindow, ...]" = ()
-    approval: str = "none"
-    statistics: StatisticsWindow = StatisticsWindow()
-    rehearsal_variables: Mapping[str, str] = {}
-    """Environment variables that a rehearsal on the local cloud adds or replaces."""
-    rehearsal_secrets_file: str = ""
-    gates: Mapping[str, Table] = {}
-    """What is otherwise about gates here, by name: ``skips``, ``least-checks``."""
+    name: Annotated[EnvironmentName, Place.NAME]
+    target: Annotated[
+        str,
+        Setting(
+            "`local`, `google`, the name of an entry point of another package, or `module:callable`",
+            example='"google"',
+            is_a="the name of a target",
+            pattern="[a-z][a-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?",
+        ),
+    ]
+    spec: Annotated[FunctionSpec, Place.INLINE]
+    engine: Annotated[EngineSettings, Place.INLINE] = EngineSettings()
+    endpoint: Annotated[
+        str,
+        Setting(
+            "another endpoint of Google's APIs",
+            example='"http://127.0.0.1:8080"',
+            is_a="an address that begins with http:// or https://",
+            pattern="https?://.*",
+            default="Google's own",
+        ),
+    ] = ""
+    port: Annotated[
+        int,
+        Setting(
+            "port of the local cloud",
+            example="8080",
+            at_least=1,
+            at_most=65535,
+            default="any that is free",
+        ),
+    ] = 0
+    rolls_back: Annotated[
+        bool,
+        Setting(
+            "what failing rollback-checks do: go back, or only report",
+            key="on-failure",
+            example='"report"',
+            choices={"roll-back": True, "report": False},
+        ),
+    ] = True
+    secrets_file: Annotated[str, _SECRETS_FILE] = ""
+    services: Annotated[
+        Mapping[str, str],
+        Setting(
+            "base URLs that checks are given, by name; `documents` is where the function reaches this machine",
+            example='{ documents = "https://files.example.org" }',
+            is_a="a text",
+            default="`sheets`",
+        ),
+    ] = {}
+    freeze: Annotated[
+        tuple[FreezeWindow, ...],
+        Setting(
+            "times in which nothing is promoted; going back is never frozen",
+            example='["fri 15:00 - mon 07:00 Europe/Berlin"]',
+            is_a="a freeze window",
+            parse=parse,
+        ),
+    ] = ()
+    approval: Annotated[
+        Literal["none", "required"],
+        Setting(
+            "`required`: a promotion needs `--deploy-approval=DIGEST` of its plan",
+            example='"required"',
+        ),
+    ] = "none"
+    statistics: Annotated[
+        StatisticsWindow,
+        Setting("which of its figures the platform is asked for", example="{ window-s = 900 }"),
+    ] = StatisticsWindow()
+    rehearsal: Annotated[
+        Rehearsal,
+        Setting(
+            "what is otherwise with `--deploy-endpoint=local`",
+            example='{ secrets-file = "rehearsal.secrets.toml" }',
+        ),
+    ] = Rehearsal()
+    gates: Annotated[
+        Mapping[str, GateOverride],
+        Setting(
+            "what is otherwise about a gate here",
+            example='{ performance = { skips = "allow", least-checks = 8 } }',
+            key_pattern=NAME,
+        ),
+    ] = {}
 
     @property
     def config_digest(self) -> Digest:
@@ -84,60 +174,3 @@ class Environment(NamedTuple):
         facts["secrets"] = {k: [s.project, s.name, s.version] for k, s in spec.secrets.items()}
         text = json.dumps(facts, sort_keys=True, default=dict)
         return Digest(hashlib.sha256(text.encode()).hexdigest())
-
-
-def environment_of(path: Path, name: EnvironmentName, base: Table, own: Table) -> Environment:
-    """The environment in ``own``, on top of the function's settings in ``base``; ``path`` names the file.
-
-    Raises:
-        ConfigError: a key is missing, steps do not ascend to 100, or a freeze window cannot be read.
-    """
-    merged: Table = {**base, **own}
-    for key in _MAPS:
-        if key in base or key in own:
-            merged[key] = {**table_of(base, key), **table_of(own, key)}
-    where = f"{path}: tool.deploygate.environments.{name}"
-    steps = tuple(integer(s, 0) for s in list_of(merged.get("steps"))) or (100,)
-    if list(steps) != sorted(set(steps)) or steps[-1] != 100:
-        raise ConfigError(f"{where}.steps: must ascend and end with 100, got {list(steps)}")
-    return Environment(
-        name=name,
-        target=str(merged["target"]),
-        spec=spec_of(path.parent, where, merged),
-        endpoint=str(merged.get("endpoint", "")),
-        port=integer(merged.get("port"), 0),
-        steps=steps,
-        rolls_back=merged.get("on-failure", "roll-back") == "roll-back",
-        rollout_budget_s=integer(merged.get("rollout-budget-s"), 600),
-        rollback_budget_s=integer(merged.get("rollback-budget-s"), 300),
-        lease_ttl_s=integer(merged.get("lease-ttl-s"), 60),
-        confirmations=integer(merged.get("confirmations"), 3),
-        secrets_file=str(merged.get("secrets-file", "")),
-        services=texts_of(merged, "services"),
-        freeze=_freeze(where, merged),
-        approval=str(merged.get("approval", "none")),
-        statistics=_statistics(table_of(merged, "statistics")),
-        rehearsal_variables=texts_of(table_of(merged, "rehearsal"), "environment-variables"),
-        rehearsal_secrets_file=str(table_of(merged, "rehearsal").get("secrets-file", "")),
-        gates={gate: as_table(raw) for gate, raw in table_of(merged, "gates").items()},
-    )
-
-
-def _statistics(own: Table) -> StatisticsWindow:
-    default = StatisticsWindow()
-    return StatisticsWindow(
-        window_s=integer(own.get("window-s"), default.window_s),
-        lag_s=optional_integer(own.get("lag-s")),
-        least_requests=integer(own.get("least-requests"), default.least_requests),
-    )
-
-
-def _freeze(where: str, own: Table) -> "tuple[FreezeWindow, ...]":
-    if "freeze" not in own:
-        return ()
-    from pytest_deploygate.core.freeze import parse
-
-    try:
-        return tuple(parse(str(text)) for text in list_of(own.get("freeze")))
-    except ConfigError as error:
-        raise ConfigError(f"{where}.freeze: {error.message}", hint=error.hint) from error

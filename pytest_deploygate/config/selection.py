@@ -20,10 +20,10 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
     environment = settings.environment(name or settings.default_environment)
     if endpoint == LOCAL and environment.target != LOCAL:
         rehearsal = f"{environment.name}-rehearsal"
-        variables = {**environment.spec.variables, **environment.rehearsal_variables}
+        variables = {**environment.spec.variables, **environment.rehearsal.variables}
         return environment._replace(
             spec=environment.spec._replace(variables=variables),
-            secrets_file=environment.rehearsal_secrets_file or environment.secrets_file,
+            secrets_file=environment.rehearsal.secrets_file or environment.secrets_file,
             name=type(environment.name)(rehearsal),
             target=LOCAL,
             freeze=(),
@@ -36,7 +36,7 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
 def redactor_for(settings: Settings) -> Redactor:
     """Knows the secrets of this project: local secrets, and variables here and there whose name says so."""
     redactor = Redactor(secrets_among(os.environ))
-    for variables in settings.variables():
+    for variables in settings.variables:
         redactor.learn(secrets_among(variables))
     for place in {settings.emulator_home / "secrets.toml", *settings.secrets_files()}:
         with contextlib.suppress(OSError, ValueError):  # whoever needs the file says what is wrong

@@ -1,101 +1,66 @@
-"""Settings from ``[tool.deploygate]`` of pyproject.toml, checked by a JSON Schema.
+"""Settings from ``[tool.deploygate]`` of pyproject.toml, read into values and checked.
 
-Every error names the file, the key, what is wrong with it and what is allowed. Numbers are read as decimals, so that
-a threshold of 0.95 is exactly 19/20. What is found right is noted in the state folder with the text it was read from:
-commands that look at little of it begin at once.
+Every error names the file, the key with its table as it is written, what is wrong, and what to write instead. Numbers
+are read as decimals, so that a threshold of 0.95 is exactly 19/20.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from pytest_deploygate import FILE
-from pytest_deploygate.config import loader
-from pytest_deploygate.config.toml_access import Table, as_table, list_of, table_of, texts_of
+from pytest_deploygate.config import contradictions, loader
+from pytest_deploygate.config.document import DOCUMENT, ENVIRONMENT, STATE_FOLDER, TABLE, Document
+from pytest_deploygate.config.environment import Environment, Rehearsal
+from pytest_deploygate.config.kinds import Faults
+from pytest_deploygate.config.tables import field_of
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.identifiers import EnvironmentName
-
-if TYPE_CHECKING:
-    from pytest_deploygate.config.environment import Environment
-    from pytest_deploygate.core.policy import Policy
-
-STATE_FOLDER = ".deploygate"
-_NOTE = "settings.json"
-"""In the state folder: the settings that were found right last."""
-_VARIABLES = ("environment-variables", "verify-environment", "build-environment-variables")
+from pytest_deploygate.core.identifiers import EnvironmentName, Phase
+from pytest_deploygate.core.policy import Policy
+from pytest_deploygate.core.release import PLAIN_VARIABLES, FunctionSpec
 
 
-class Settings:
-    """All of ``[tool.deploygate]``. ``root`` is the directory of pyproject.toml; paths are relative to it.
+class Settings(NamedTuple):
+    """What a project sets. ``root`` is the directory of pyproject.toml; paths are relative to it."""
 
-    The parts are built when they are asked for, since most commands need few of them.
-    """
-
-    def __init__(self, root: Path, table: Table, *, policy: "Policy | None" = None) -> None:
-        self.root = root
-        self._path = root / FILE
-        self._table = table
-        self._environments = table_of(table, "environments")
-        self._policy = policy
-        self.default_environment = str(table.get("default-environment", "local"))
-        self.state = str(table.get("state", ""))
-        self.plugins = tuple(str(name) for name in list_of(table.get("plugins")))
-        """Modules whose hooks act, loaded by the process that decides."""
-        self.prometheus_textfile = str(table.get("prometheus-textfile", ""))
-        """Where metrics are left for node_exporter's textfile collector; empty for nowhere."""
-
-    @cached_property
-    def policy(self) -> "Policy":
-        """Phases, gates and triggers."""
-        if self._policy is not None:
-            return self._policy
-        from pytest_deploygate.config.policy_settings import policy_of
-
-        return policy_of(self._path, self._table)
-
-    @cached_property
-    def environments(self) -> "Mapping[str, Environment]":
-        """All environments by name, in the order of the file."""
-        from pytest_deploygate.config.environment import environment_of
-
-        base = table_of(self._table, "function")
-        return {
-            name: environment_of(self._path, EnvironmentName(name), base, as_table(own))
-            for name, own in self._environments.items()
-        }
+    root: Path
+    policy: Policy
+    environments: Mapping[str, Environment]
+    """By name, in the order of the file."""
+    default_environment: str
+    state: str
+    """Where the record is kept; empty for the state folder."""
+    prometheus_textfile: str
+    """Where metrics are left for node_exporter's textfile collector; empty for nowhere."""
+    plugins: tuple[str, ...]
+    """Modules whose hooks act, loaded by the process that decides."""
+    variables: tuple[Mapping[str, str], ...]
+    """Every table of variables as it is written, of the function and of each environment."""
 
     @property
     def environment_names(self) -> tuple[EnvironmentName, ...]:
         """Names of all environments, in the order of the file."""
-        return tuple(map(EnvironmentName, self._environments))
+        return tuple(map(EnvironmentName, self.environments))
 
-    def require(self, name: str) -> EnvironmentName:
-        """``name``, which must be that of an environment.
-
-        Raises:
-            ConfigError: there is none; names those that exist.
-        """
-        if name in self._environments:
-            return EnvironmentName(name)
-        raise ConfigError(
-            f"unknown environment {name!r}",
-            hint=f"environments in {self._path}: {', '.join(self._environments)}",
-        )
-
-    def environment(self, name: str) -> "Environment":
+    def environment(self, name: str) -> Environment:
         """The environment of that name.
 
         Raises:
             ConfigError: there is none; names those that exist.
         """
-        return self.environments[self.require(name)]
+        if name in self.environments:
+            return self.environments[name]
+        raise ConfigError(
+            f"unknown environment {name!r}",
+            hint=f"environments in {self.root / FILE}: {', '.join(self.environments)}",
+        )
 
-    def judging(self, environment: "Environment") -> "Settings":
+    def judging(self, environment: Environment) -> "Settings":
         """These settings with the policy as it is in ``environment``."""
-        from pytest_deploygate.config.policy_settings import judging
-
-        return Settings(self.root, self._table, policy=judging(self.policy, environment))
+        here = environment.gates
+        gates = (here[g.name].apply(g) if g.name in here else g for g in self.policy.gates)
+        return self._replace(policy=replace(self.policy, gates=tuple(gates)))
 
     @property
     def state_dir(self) -> Path:
@@ -107,57 +72,69 @@ class Settings:
         """Where the emulator of this project keeps its state."""
         return self.state_dir / "local"
 
-    def variables(self) -> Iterator[Mapping[str, str]]:
-        """Every table of variables, of the function and of each environment, as they are written."""
-        for own in self._tables():
-            yield from (texts_of(own, key) for key in _VARIABLES)
-
     def secrets_files(self) -> Iterator[Path]:
         """Files that hold the local cloud's secrets, whether or not they exist."""
-        for own in self._tables():
-            if name := str(own.get("secrets-file", "")):
-                yield self.root / name
-
-    def _tables(self) -> Iterator[Table]:
-        yield table_of(self._table, "function")
-        for raw in self._environments.values():
-            yield from (own := as_table(raw), table_of(own, "rehearsal"))
+        for environment in self.environments.values():
+            for name in (environment.secrets_file, environment.rehearsal.secrets_file):
+                if name:
+                    yield self.root / name
 
 
-def load(root: Path, *, is_checked: bool = False) -> Settings:
-    """Read and check the settings of the project at ``root``; ``is_checked`` says that another process just has.
+def load(root: Path) -> Settings:
+    """Read and check the settings of the project at ``root``.
 
     Raises:
-        ConfigError: the file is missing, is not TOML, or does not fit the schema.
+        ConfigError: the file is missing, is not TOML, or something in it is wrong; says all that is.
     """
-    path, note = root / FILE, root / STATE_FOLDER / _NOTE
-    text = loader.text_of(path)
-    known = loader.recalled(note, text)
-    if known is not None:
-        return Settings(root, known)
-    table = loader.table_in(path, text)
-    if is_checked:
-        return Settings(root, table)
-    loader.check(path, table)
-    settings = Settings(root, table)
-    _refuse_unknown_names(path, settings, table)
-    loader.remember(note, text, table)
-    return settings
+    path, faults = root / FILE, Faults()
+    table = loader.read_table(path)
+    document = DOCUMENT.read(table, TABLE, faults)
+    if not isinstance(document, Document):
+        raise faults.error(path)
+    tables = {name: _merge(document.function, own) for name, own in document.environments.items()}
+    environments = {
+        name: ENVIRONMENT.make(own, f"{TABLE}.environments.{name}", faults)
+        for name, own in tables.items()
+    }
+    contradictions.find(document, tables, faults, table)
+    if faults:
+        raise faults.error(path)
+    return Settings(
+        root=root,
+        policy=Policy(
+            gates=tuple(document.gates.values()),
+            phases={phase: getattr(document.phases, phase.value) for phase in Phase},
+            triggers=tuple(document.triggers.values()),
+        ),
+        environments={name: _with_source_in(root, one) for name, one in environments.items()},
+        default_environment=document.default_environment,
+        state=document.state,
+        prometheus_textfile=document.prometheus_textfile,
+        plugins=document.plugins,
+        variables=tuple(_variables_in(document)),
+    )
 
 
-def _refuse_unknown_names(path: Path, settings: Settings, table: Table) -> None:
-    """Build everything, so that what is wrong with it is said now, and hold names against each other."""
-    default, environments = settings.default_environment, settings.environments
-    if "default-environment" in table and default not in environments:
-        raise ConfigError(
-            f"{path}: tool.deploygate.default-environment: {default!r} is not an environment "
-            f"(there are: {', '.join(environments)})"
-        )
-    known = [gate.name for gate in settings.policy.gates]
-    for name, environment in environments.items():
-        for gate in environment.gates:
-            if gate not in known:
-                raise ConfigError(
-                    f"{path}: tool.deploygate.environments.{name}.gates: there is no gate {gate!r} "
-                    f"(there are: {', '.join(known)})"
-                )
+def _merge(shared: Mapping[str, object], own: object) -> dict[str, object]:
+    """What is written of an environment, on top of what all share; tables of both are merged key by key."""
+    if not isinstance(own, dict):
+        return {}
+    merged = {**shared, **own}
+    for key, one in shared.items():
+        if isinstance(one, dict) and isinstance(own.get(key), dict):
+            merged[key] = {**one, **own[key]}
+    return merged
+
+
+def _with_source_in(root: Path, environment: Environment) -> Environment:
+    source = str((root / environment.spec.source).resolve())
+    return environment._replace(spec=environment.spec._replace(source=source))
+
+
+def _variables_in(document: Document) -> Iterator[Mapping[str, str]]:
+    for own in (document.function, *document.environments.values()):
+        for name in PLAIN_VARIABLES:
+            if isinstance(found := own.get(field_of(FunctionSpec, name).key), dict):
+                yield found
+        if isinstance(rehearsal := own.get("rehearsal"), Rehearsal):
+            yield rehearsal.variables

@@ -10,7 +10,8 @@ class Package:
     """The source as it will be uploaded.
 
     ``digest`` is that of the manifest (names and contents), and identifies the build; ``left_out`` names each
-    excluded path with the reason.
+    excluded path with the reason. ``allowed_secrets`` are places that look like secrets and are packed all the same,
+    each with the reason that the settings give.
     """
 
     path: str
@@ -18,6 +19,7 @@ class Package:
     size_bytes: int
     files: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    allowed_secrets: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

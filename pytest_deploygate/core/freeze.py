@@ -40,6 +40,9 @@ class Weekly:
     end: timedelta
     zone: "ZoneInfo"
 
+    def __str__(self) -> str:
+        return self.text
+
     def ends_at(self, now: datetime) -> datetime | None:
         """When the span that holds at ``now`` (aware) ends, in UTC; None if none holds."""
         wall = now.astimezone(self.zone).replace(tzinfo=None)
@@ -59,6 +62,9 @@ class Once:
     text: str
     start: datetime
     end: datetime
+
+    def __str__(self) -> str:
+        return self.text
 
     def ends_at(self, now: datetime) -> datetime | None:
         """When the span ends if it holds at ``now`` (aware), in UTC; else None."""

@@ -2,12 +2,13 @@
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, unique
 from fractions import Fraction
-from typing import Final
+from typing import Annotated, Final
 
 from pytest_deploygate.core.identifiers import Phase, Severity
+from pytest_deploygate.core.setting import Place, Setting
 
 
 @unique
@@ -18,24 +19,80 @@ class Leniency(Enum):
     ALLOW = "allow"
 
 
+_SKIPS: Final = Setting(
+    "what a skipped check is: `fail` is no pass; `allow` takes it out of the denominator",
+    example='"allow"',
+)
+_LEAST_CHECKS: Final = Setting(
+    "fewer checks that ran make the gate UNKNOWN", example="8", at_least=1
+)
+_AS_THERE: Final = "as in `[tool.deploygate.gates.GATE]`"
+_OF_PHASE: Final = "that of the phase, see above"
+_THRESHOLD: Final = Setting("", example="0.95", at_least=0, at_most=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """A named requirement of one phase. A check belongs to it by path (``paths``) or by ``marker``.
+    """A named requirement of one phase. A check belongs to it by path (``paths``) or by ``marker``."""
 
-    ``threshold`` in 0..1 is met when reached; ``weight`` > 0 counts in the phase's ratio; ``least_checks`` >= 1.
-    ``skips = ALLOW`` takes skipped checks out of the denominator, ``flaky = ALLOW`` counts a flaky one as passed.
-    """
+    name: Annotated[str, Place.NAME]
+    phase: Annotated[Phase, Setting("when its checks run", example='"candidate"')]
+    paths: Annotated[
+        tuple[str, ...],
+        Setting(
+            "its checks are the tests below these paths, relative to the project",
+            example='["suites/health"]',
+            is_a="a path",
+            is_filled=True,
+            parse=lambda text: text.rstrip("/"),
+            group="checks",
+        ),
+    ] = ()
+    marker: Annotated[
+        str,
+        Setting(
+            "its checks are the tests with this marker, beside those below `paths`",
+            example='"smoke"',
+            is_a="the name of a marker",
+            pattern="[A-Za-z_][A-Za-z0-9_-]*",
+            group="checks",
+        ),
+    ] = ""
+    threshold: Annotated[
+        Fraction,
+        _THRESHOLD._replace(help="ratio of checks that must pass; 0.95 is exactly 19 of 20"),
+    ] = Fraction(1)
+    weight: Annotated[
+        Fraction, Setting("counts in the ratio of the phase", example="2", above=0)
+    ] = Fraction(1)
+    required: Annotated[bool, Setting("whether the phase can hold without it", example="false")] = (
+        True
+    )
+    least_checks: Annotated[int, _LEAST_CHECKS] = 1
+    skips: Annotated[Leniency, _SKIPS] = Leniency.FAIL
+    flaky: Annotated[
+        Leniency,
+        Setting(
+            "what a check that passed only when it was run again is: `fail` no pass; `allow` a pass",
+            example='"allow"',
+        ),
+    ] = Leniency.FAIL
 
-    name: str
-    phase: Phase
-    paths: tuple[str, ...] = ()
-    marker: str = ""
-    threshold: Fraction = Fraction(1)
-    weight: Fraction = Fraction(1)
-    required: bool = True
-    least_checks: int = 1
-    skips: Leniency = Leniency.FAIL
-    flaky: Leniency = Leniency.FAIL
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOverride:
+    """What one environment says of a gate, where some of its checks cannot run; None leaves it as it is."""
+
+    skips: Annotated[Leniency | None, _SKIPS._replace(default=_AS_THERE)] = None
+    least_checks: Annotated[int | None, _LEAST_CHECKS._replace(default=_AS_THERE)] = None
+
+    def apply(self, gate: Gate) -> Gate:
+        """``gate`` as it is in that environment."""
+        return replace(
+            gate,
+            skips=gate.skips if self.skips is None else self.skips,
+            least_checks=gate.least_checks if self.least_checks is None else self.least_checks,
+        )
 
 
 @unique
@@ -85,23 +142,60 @@ class Condition:
             raise ValueError(f"not a number: {text!r}") from error
         return cls(metric=parts[0], comparison=Comparison(parts[1]), bound=bound, text=text)
 
+    def __str__(self) -> str:
+        return self.text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
     """Fires when any condition holds for any measurement; in the phases of ``needed_in`` each must be measured."""
 
-    name: str
-    conditions: tuple[Condition, ...]
-    severity: Severity
-    needed_in: tuple[Phase, ...] = (Phase.LIVE,)
+    name: Annotated[str, Place.NAME]
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Setting(
+            "conditions on measurements; one that holds is enough",
+            key="fires-when",
+            example='["error_rate > 0.10"]',
+            is_a='a condition "measurement comparison number"; comparisons are <, >, <= and >=',
+            pattern=r"[A-Za-z_][A-Za-z0-9_]* (<|>|<=|>=) -?[0-9]+(\.[0-9]+)?",
+            is_filled=True,
+            parse=Condition.parse,
+        ),
+    ]
+    severity: Annotated[
+        Severity, Setting("of triggers that fired the most severe is told first", example='"high"')
+    ]
+    needed_in: Annotated[
+        tuple[Phase, ...],
+        Setting(
+            "phases in which a missing measurement makes the verdict UNKNOWN",
+            example='["candidate", "live"]',
+        ),
+    ] = (Phase.LIVE,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePolicy:
     """``threshold`` for the weighted ratio over the phase's gates; ``budget_s`` ends a phase that never ends."""
 
-    threshold: Fraction
-    budget_s: int
+    threshold: Annotated[
+        Fraction,
+        _THRESHOLD._replace(
+            help="weighted ratio over the gates of the phase that must be reached",
+            default=_OF_PHASE,
+        ),
+    ]
+    budget_s: Annotated[
+        int,
+        Setting(
+            "ends a phase that never ends",
+            example="300",
+            unit="seconds",
+            at_least=1,
+            default=_OF_PHASE,
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,21 @@
 """Takes secrets out of texts: values that are known, and what is a secret by its shape.
 
-Known values are those of configured secrets, of environment variables whose name says so, and tokens that were
-obtained meanwhile. Short values are left alone: they would blacken half of every text and protect little.
+Known values are those of configured secrets, of environment variables whose name says so, passwords in addresses, and
+tokens that were obtained meanwhile. They are known in every form in which programs write them: quoted, escaped for
+JSON, HTML and addresses, and in base64. Short values are left alone: they would blacken half of every text and protect
+little. Shapes are those of :mod:`.secret_shapes`, which the scan of a source looks for too.
 """
 
+import base64
+import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
+
+from pytest_deploygate.core.secret_shapes import mask_secrets
 
 MASK: Final = "***"
 LEAST: Final = 8
@@ -19,28 +26,14 @@ _LEAST_PART: Final = 4
 
 _SECRET_NAME: Final = re.compile(
     r"(?i)(secret|token|passw(or)?d|passphrase|credential|api_?key|access_?key|private_?key|signing_?key|webhook)"
-    r"|(^|_)(key|pat|auth|dsn)$"
+    r"|(^|_)(key|pat|auth|dsn|pass|sk|jwt|creds?)$|_pwd$"
 )
-_SHAPES: Final = (
-    # the signature of a signed address, and keys that travel in a query
-    (
-        re.compile(
-            r"(?i)([?&;](?:x-(?:goog|amz)-(?:signature|credential|security-token)|signature|sig|token|access_token"
-            r"|id_token|api_?key|key|password|secret)=)[^&;\s\"'<>)\]]+"
-        ),
-        rf"\1{MASK}",
-    ),
-    (re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}"), rf"\1{MASK}"),
-    (re.compile(r"\bya29\.[\w-]+|\beyJ[\w-]+\.[\w-]+\.[\w-]+"), MASK),
-    (re.compile(r"://[^\s/@\"']+@"), f"://{MASK}@"),
-    (
-        re.compile(
-            r"-----BEGIN (?P<kind>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=kind)-----",
-            re.DOTALL,
-        ),
-        MASK,
-    ),
-)
+_PATH_NAME: Final = re.compile(r"(?i)(^|_)(file|path|dir|folder|socket|sock)$")
+_FILE_OF_CREDENTIALS: Final = re.compile(r"(?i)\.(json|toml|ya?ml|ini|cfg|pem|key|p12|txt)$")
+_QUERY: Final = re.compile(r"(https?://[^\s?'\"<>]+|/[^\s?'\"<>]*)\?[^\s'\"<>)]*")
+_HARMLESS: Final = "https://console.cloud.google.com/"
+"""Links to logs: their query says what to show and signs nothing."""
+_PASSWORD: Final = re.compile(r"\w://[^\s/:@]*:([^\s/@]+)@")
 
 
 class Redactor:
@@ -48,32 +41,28 @@ class Redactor:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._forms: set[str] = set()
+        self._literals: set[str] = set()
+        """Those of the forms that pytest shortens: the value itself, and as a literal."""
         self._pattern: re.Pattern[str] | None = None
         self.learn(values)
 
     def learn(self, values: Iterable[str]) -> None:
         """Look for these values from now on, also as they stand in URLs, JSON and Python literals."""
-        before = len(self._forms)
         for value in values:
             for part in (value, *(value.splitlines() if "\n" in value else ())):
                 if len(part.strip()) >= LEAST:
-                    self._forms |= {
-                        part,
-                        quote(part, safe=""),
-                        json.dumps(part)[1:-1],
-                        repr(part)[1:-1],
-                    }
-        if len(self._forms) != before:
-            longest_first = sorted(self._forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+                    self._literals |= {part, json.dumps(part)[1:-1], repr(part)[1:-1]}
+                    self._forms |= {part, *_forms_of(part)}
+                    self._pattern = None
 
     def __call__(self, text: str) -> str:
         """``text`` without the secrets in it."""
-        if self._pattern is not None:
+        if self._forms:
+            if self._pattern is None:
+                longest_first = sorted(self._forms, key=len, reverse=True)
+                self._pattern = re.compile("|".join(map(re.escape, longest_first)))
             text = self._without_parts(self._pattern.sub(MASK, text))
-        for shape, mask in _SHAPES:
-            text = shape.sub(mask, text)
-        return text
+        return mask_secrets(text, MASK)
 
     def _without_parts(self, text: str) -> str:
         """``text`` without the ends of values whose middle was left out, as pytest does in long comparisons."""
@@ -83,8 +72,8 @@ class Redactor:
         pieces = [first]
         for piece in others:
             before = pieces[-1]
-            head = max(_overlap(before, form) for form in self._forms)
-            tail = max(_overlap(form, piece) for form in self._forms)
+            head = max(_overlap(before, form) for form in self._literals)
+            tail = max(_overlap(form, piece) for form in self._literals)
             pieces[-1] = before[: len(before) - head] + MASK if head else before
             pieces.append(MASK + piece[tail:] if tail else piece)
         return _ELLIPSIS.join(pieces)
@@ -98,10 +87,64 @@ def _overlap(left: str, right: str) -> int:
     return 0
 
 
+def strip_queries(text: str) -> str:
+    """``text`` without the queries of addresses and paths, which may be signatures, and without secrets by shape."""
+    stripped = _QUERY.sub(lambda m: m[0] if m[1].startswith(_HARMLESS) else f"{m[1]}?{MASK}", text)
+    return mask_secrets(stripped, MASK)
+
+
+def strip_query(url: str) -> str:
+    """``url`` without query and fragment, fit for messages and logs."""
+    return mask_secrets(url.partition("?")[0].partition("#")[0], MASK)
+
+
+def _forms_of(value: str) -> Iterator[str]:
+    """How programs write ``value``: in addresses, HTML, XML, JSON, Python, shells, and base64."""
+    raw = value.encode("utf-8", errors="surrogateescape")  # a variable may hold any bytes
+    for text in (quote(raw, safe=""), quote(raw), quote_plus(raw), quote_plus(raw, safe="/")):
+        yield text
+        yield re.sub("%..", lambda code: code[0].lower(), text)
+    for text in (html.escape(value), html.escape(value, quote=False)):
+        yield text
+        yield text.replace("&#x27;", "&#39;")
+        yield text.replace("&#x27;", "&apos;")
+        yield text.replace("&#x27;", "'")
+    for literal in (json.dumps(value), json.dumps(value, ensure_ascii=False), repr(value)):
+        inner = literal[1:-1]
+        yield inner
+        # as part of a text that is itself written so
+        yield json.dumps(inner)[1:-1]
+        yield repr(inner)[1:-1]
+        yield html.escape(inner)
+    yield json.dumps(value)[1:-1].replace("/", "\\/")  # as PHP and some JavaScript write it
+    yield repr(raw)[2:-1]
+    yield shlex.quote(value)
+    yield from filter(lambda text: len(text) >= LEAST, _in_base64(raw))
+
+
+def _in_base64(raw: bytes) -> Iterator[str]:
+    """``raw`` within a text in base64, wherever it begins there: what its own bytes alone decide."""
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + raw).decode()
+        inner = whole[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
+        yield inner
+        yield inner.translate({ord("+"): "-", ord("/"): "_"})
+        yield quote(inner, safe="")
+
+
 def secrets_among(variables: Mapping[str, str]) -> frozenset[str]:
-    """Values of those variables whose name says that they are secret; paths of files are none."""
-    return frozenset(
+    """Values of those variables whose name says that they are secret, and passwords in addresses; no paths of files."""
+    named = {
         value
         for name, value in variables.items()
-        if _SECRET_NAME.search(name) and not value.startswith(("/", "./", "~"))
-    )
+        if _SECRET_NAME.search(name) and not _is_path(name, value)
+    }
+    return frozenset(named.union(*(_PASSWORD.findall(value) for value in variables.values())))
+
+
+def _is_path(name: str, value: str) -> bool:
+    """Whether ``value`` is the path of a file: only if the name says so, as passwords begin with such letters too."""
+    if not value.startswith(("/", "./", "../", "~")):
+        return False
+    is_credentials = "credential" in name.lower() and _FILE_OF_CREDENTIALS.search(value) is not None
+    return _PATH_NAME.search(name) is not None or is_credentials

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from enum import Enum, unique
-from typing import NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
+from pytest_deploygate.core.setting import Setting
 from pytest_deploygate.core.traffic import Traffic
 
 TAG_CANDIDATE = "dg-cand"
@@ -30,6 +31,13 @@ class Variant(Enum):
     CANDIDATE = "candidate"
 
 
+class AllowedSecret(NamedTuple):
+    """A file of the source that may hold what looks like a secret, and why; ``path`` may have ``*`` and ``?``."""
+
+    path: str
+    reason: str
+
+
 class SecretRef(NamedTuple):
     """A secret of the platform's secret store; ``version`` is a number or ``latest``."""
 
@@ -37,38 +45,242 @@ class SecretRef(NamedTuple):
     version: str = "latest"
     project: str = ""
 
+    @classmethod
+    def parse(cls, text: str) -> "SecretRef":
+        """Read ``NAME:VERSION`` or ``projects/PROJECT/secrets/NAME/versions/VERSION``."""
+        name, _, version = text.replace("/versions/", ":").rpartition(":")
+        project, _, short = name.removeprefix("projects/").rpartition("/secrets/")
+        return cls(name=short, version=version, project=project)
+
+    def __str__(self) -> str:
+        if not self.project:
+            return f"{self.name}:{self.version}"
+        return f"projects/{self.project}/secrets/{self.name}/versions/{self.version}"
+
+
+def _memory(text: str) -> str:
+    """Turn gcloud's ``1GiB`` into the API's word, ``1Gi``."""
+    return text.removesuffix("B")
+
+
+INGRESS: Final[Mapping[str, str]] = {
+    "all": "ALLOW_ALL",
+    "internal-only": "ALLOW_INTERNAL_ONLY",
+    "internal-and-gclb": "ALLOW_INTERNAL_AND_GCLB",
+}
+"""gcloud's words for who may reach a function, with the platform's."""
+VPC_EGRESS: Final[Mapping[str, str]] = {
+    "private-ranges-only": "PRIVATE_RANGES_ONLY",
+    "all-traffic": "ALL_TRAFFIC",
+}
+_SHARED: Final = "tool.deploygate.function"
+_VARIABLES: Final = Setting("", example='{ LOG_LEVEL = "info" }', is_a="a text")
+_KEPT: Final = "as it is on the platform"
+
 
 class FunctionSpec(NamedTuple):
     """Settings of one Cloud Functions (2nd gen) function in one environment.
 
-    ``memory`` is in the platform's words (``1Gi``), ``timeout_s`` 1..3600, ``source`` an absolute path.
+    ``memory``, ``ingress`` and ``vpc_egress`` are in the platform's words (``1Gi``), ``source`` is an absolute path.
     """
 
-    function: str
-    project: str
-    region: str
-    runtime: str
-    entry_point: str
-    source: str
-    memory: str = "256Mi"
-    cpu: str = ""
-    timeout_s: int = 60
-    public: bool = False
-    variables: Mapping[str, str] = {}
-    secrets: Mapping[str, SecretRef] = {}
-    verify_variables: Mapping[str, str] = {}
-    labels: Mapping[str, str] = {}
-    build_variables: Mapping[str, str] = {}
-    service_account: str = ""
-    build_service_account: str = ""
-    build_worker_pool: str = ""
-    docker_repository: str = ""
-    ingress: str = "ALLOW_ALL"
-    min_instances: int | None = None
-    max_instances: int | None = None
-    concurrency: int | None = None
-    vpc_connector: str = ""
-    vpc_egress: str = ""
+    function: Annotated[
+        str,
+        Setting(
+            "name of the function",
+            example='"process_invoice"',
+            is_a="the name of a function (letters, digits, - and _, at most 63)",
+            pattern="[A-Za-z]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?",
+            or_in=_SHARED,
+        ),
+    ]
+    runtime: Annotated[
+        str,
+        Setting(
+            "language and version that the platform runs it with",
+            example='"python312"',
+            is_a="a runtime of Python",
+            pattern="python3[0-9]{1,2}",
+            or_in=_SHARED,
+        ),
+    ]
+    entry_point: Annotated[
+        str,
+        Setting(
+            "name of the Python function that answers requests",
+            example='"process_invoice"',
+            is_a="the name of a Python function",
+            pattern="[A-Za-z_][A-Za-z0-9_]*",
+            or_in=_SHARED,
+        ),
+    ]
+    source: Annotated[
+        str,
+        Setting(
+            "directory of the source, relative to the project",
+            example='"src/process_invoice"',
+            is_filled=True,
+            or_in=_SHARED,
+        ),
+    ]
+    project: Annotated[
+        str,
+        Setting(
+            "id of the Google Cloud project",
+            example='"my-project-123"',
+            is_a="the id of a Google Cloud project (6 to 30 small letters, digits and -)",
+            pattern="[a-z][a-z0-9-]{4,28}[a-z0-9]",
+            needed_by="google",
+            or_in=_SHARED,
+        ),
+    ] = "local-project"
+    region: Annotated[
+        str,
+        Setting(
+            "region that it runs in",
+            example='"europe-west1"',
+            is_a="a region of Google Cloud",
+            pattern="[a-z]+-[a-z]+[0-9]+",
+            needed_by="google",
+            or_in=_SHARED,
+        ),
+    ] = "us-central1"
+    memory: Annotated[
+        str,
+        Setting(
+            "memory of an instance",
+            example='"1GiB"',
+            is_a="a size of memory with its unit (k, M, G, Ki, Mi, Gi; a B may follow)",
+            pattern=r"[0-9]+(\.[0-9]+)?(k|M|G|Ki|Mi|Gi|KiB|MiB|GiB|MB|GB)",
+            parse=_memory,
+        ),
+    ] = "256Mi"
+    cpu: Annotated[
+        str, Setting("processors of an instance", example='"1"', default="what goes with `memory`")
+    ] = ""
+    timeout_s: Annotated[
+        int,
+        Setting(
+            "how long a request may take",
+            example="540",
+            unit="seconds",
+            at_least=1,
+            at_most=3600,
+        ),
+    ] = 60
+    public: Annotated[
+        bool,
+        Setting(
+            "whether anyone may call it; only a first release is opened, later ones stay as they are",
+            example="true",
+        ),
+    ] = False
+    variables: Annotated[
+        Mapping[str, str],
+        _VARIABLES._replace(
+            help="environment variables, plain; one that looks like a secret is refused",
+            key="environment-variables",
+        ),
+    ] = {}
+    secrets: Annotated[
+        Mapping[str, SecretRef],
+        Setting(
+            'environment variables from Secret Manager, `NAME = "secret:version"`; `latest` is resolved to a '
+            "number when it is deployed, and recorded",
+            example='{ API_KEY = "api-key:latest" }',
+            is_a='a secret with its version, as "name:latest", "name:3" or "projects/ID/secrets/name/versions/3"',
+            pattern="(projects/[a-z0-9-]+/secrets/)?[A-Za-z0-9_-]+(:|/versions/)(latest|[0-9]+)",
+            parse=SecretRef.parse,
+        ),
+    ] = {}
+    verify_variables: Annotated[
+        Mapping[str, str],
+        _VARIABLES._replace(
+            help="environment variables that the verification revision has instead; checks may write through it",
+            key="verify-environment",
+            example='{ SHEET_TAB = "TEST" }',
+        ),
+    ] = {}
+    labels: Annotated[
+        Mapping[str, str],
+        Setting(
+            "labels of the function",
+            example='{ team = "orders" }',
+            is_a="a label (small letters, digits, - and _, at most 63)",
+            pattern="[a-z0-9_-]{0,63}",
+            key_pattern="[a-z][a-z0-9_-]{0,62}",
+        ),
+    ] = {}
+    build_variables: Annotated[
+        Mapping[str, str],
+        _VARIABLES._replace(
+            help="environment variables of the build", key="build-environment-variables"
+        ),
+    ] = {}
+    service_account: Annotated[
+        str,
+        Setting(
+            "service account that it runs as",
+            example='"runner@my-project-123.iam.gserviceaccount.com"',
+            default=_KEPT,
+        ),
+    ] = ""
+    build_service_account: Annotated[
+        str,
+        Setting(
+            "service account that builds it",
+            example='"builder@my-project-123.iam.gserviceaccount.com"',
+            default=_KEPT,
+        ),
+    ] = ""
+    build_worker_pool: Annotated[
+        str,
+        Setting(
+            "worker pool of Cloud Build",
+            example='"projects/my-project-123/locations/us-central1/workerPools/pool"',
+            default=_KEPT,
+        ),
+    ] = ""
+    docker_repository: Annotated[
+        str,
+        Setting(
+            "repository of Artifact Registry that keeps its images",
+            example='"projects/my-project-123/locations/us-central1/repositories/functions"',
+            default=_KEPT,
+        ),
+    ] = ""
+    ingress: Annotated[
+        str, Setting("who may reach it", example='"internal-only"', choices=INGRESS)
+    ] = INGRESS["all"]
+    min_instances: Annotated[
+        int | None, Setting("instances kept ready", example="1", at_least=0, default=_KEPT)
+    ] = None
+    max_instances: Annotated[
+        int | None, Setting("most instances at a time", example="10", at_least=1, default=_KEPT)
+    ] = None
+    concurrency: Annotated[
+        int | None,
+        Setting(
+            "requests that an instance takes at a time",
+            example="8",
+            at_least=1,
+            at_most=1000,
+            default=_KEPT,
+        ),
+    ] = None
+    vpc_connector: Annotated[
+        str,
+        Setting("connector to a VPC network", example='"my-connector"', default=_KEPT),
+    ] = ""
+    vpc_egress: Annotated[
+        str,
+        Setting(
+            "which requests go through the connector",
+            example='"private-ranges-only"',
+            choices=VPC_EGRESS,
+            default=_KEPT,
+        ),
+    ] = ""
 
     def variables_of(self, variant: Variant) -> Mapping[str, str]:
         """Environment variables of one of the two revisions."""
@@ -80,6 +292,10 @@ class FunctionSpec(NamedTuple):
     def has_verification(self) -> bool:
         """Whether a verification revision is made at all."""
         return bool(self.verify_variables)
+
+
+PLAIN_VARIABLES: Final = ("variables", "verify_variables", "build_variables")
+"""Fields of a FunctionSpec that have variables which anybody may read."""
 
 
 class RolloutLabels(NamedTuple):

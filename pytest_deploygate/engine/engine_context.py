@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.ports import Clock, Store, Target
 
@@ -16,19 +17,6 @@ class Progress(Protocol):
 
 def silent(step: str, detail: str) -> None:
     """A Progress that nobody listens to."""
-
-
-class EngineSettings(NamedTuple):
-    """Numbers that steer a rollout. Budgets are in seconds; ``steps`` ascends to 100 percent."""
-
-    steps: tuple[int, ...] = (100,)
-    rollout_budget_s: float = 600
-    rollback_budget_s: float = 300
-    lease_ttl_s: int = 60
-    confirmations: int = 3
-    """How many answers in a row must come from the revision that should serve."""
-    pause_s: float = 1.0
-    """First pause between two attempts; doubles up to 15 s."""
 
 
 class Ports(NamedTuple):

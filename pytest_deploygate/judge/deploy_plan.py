@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from pytest_deploygate.config.display import WrittenSetting, written_settings
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.approval import plan_digest
 from pytest_deploygate.core.artifacts import Package
+from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.core.policy import Policy
@@ -27,6 +30,7 @@ class DeployPlan:
     is_unchanged: bool
     findings: tuple[PreflightFinding, ...]
     gcloud: tuple[str, ...]
+    settings: tuple[WrittenSetting, ...]
 
     @property
     def blocking(self) -> tuple[PreflightFinding, ...]:
@@ -62,7 +66,8 @@ def build_plan(
         digest=digest,
         is_unchanged=is_unchanged,
         findings=tuple(findings),
-        gcloud=ports.target.gcloud_commands(snapshot, environment.steps),
+        gcloud=ports.target.gcloud_commands(snapshot, environment.engine.steps),
+        settings=tuple(written_settings(environment, Path.cwd())),
     )
 
 
@@ -78,7 +83,7 @@ def _of_record(ports: Ports) -> Iterator[PreflightFinding]:
         yield PreflightFinding(
             is_blocking=is_stranded,
             sentence=f"rollout {record.rollout_id} is {record.state.value}",
-            hint="docs/runbook.md, 'A stranded rollout'"
+            hint=STRANDED_HELP
             if is_stranded
             else "if its process is dead, a deployment settles it first; or: "
             f"deploygate recover {name}",

@@ -10,6 +10,7 @@ from typing import Any
 from pytest_deploygate import ROLLBACK_CHECKS
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.mode import Mode
+from pytest_deploygate.core.printable import one_line
 
 _ALONE = {
     "plan": "--deploy-plan",
@@ -93,7 +94,7 @@ def read_options(handover: Handover) -> DeployOptions:
         mode=_mode_of(asked),
         environment=asked["to"] or asked["env"] or "",
         wait_s=asked["wait_s"],
-        reason=asked["reason"] or "",
+        reason=one_line(asked["reason"] or ""),
         overrides=tuple(_override(text) for text in asked["overrides"]),
         endpoint=asked["endpoint"],
         approval=asked["approval"] or "",
@@ -146,4 +147,4 @@ def _override(text: str) -> tuple[str, str]:
             f"--deploy-override={text}: the reason is missing",
             hint="for example: --deploy-override='zapier:the sheet is down'",
         )
-    return gate.strip(), reason.strip()
+    return gate.strip(), one_line(reason)

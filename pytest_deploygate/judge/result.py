@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import (
     BuildFailed,
     ConfigError,
@@ -78,8 +79,7 @@ def _lines(
         lines.append(f"stop the local cloud: {own_command(context.settings.root)} local down")
     if rollout.state is State.STRANDED:
         lines.append(
-            f"a person must look: deploygate status {rollout.ports.environment}; "
-            "docs/runbook.md, 'A stranded rollout'"
+            f"a person must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"
         )
     return tuple(lines)
 

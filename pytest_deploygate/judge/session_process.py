@@ -224,6 +224,7 @@ class SessionProcess:
                     del self._inbox[: index + 1]
                     return message
             if self._has_gone() or (is_ending_heard and self.is_over):
+                self._drain()
                 raise SessionOver
             left_s = deadline - time.monotonic()
             if left_s <= 0:

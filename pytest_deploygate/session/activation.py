@@ -17,6 +17,8 @@ from pytest_deploygate.config.selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.printable import printable
+from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.handover import Role
 from pytest_deploygate.session.option_validation import invalid_options
 from pytest_deploygate.session.redaction_plugin import RedactionPlugin
@@ -32,11 +34,17 @@ def activate(config: pytest.Config, role: Role | None) -> None:
     try:
         _activate(config, role)
     except ConfigError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise usage_error(config, error) from error
+
+
+def usage_error(config: pytest.Config, error: ConfigError) -> pytest.UsageError:
+    """What pytest prints and ends with: without secrets, and without what would steer terminal or CI."""
+    redactor = config.stash.get(REDACTOR, None) or Redactor(secrets_among(os.environ))
+    return pytest.UsageError(printable(redactor(str(error))))
 
 
 def _activate(config: pytest.Config, role: Role | None) -> None:
-    settings = load(config.rootpath, is_checked=role is not None)  # by the judge
+    settings = load(config.rootpath)
     name = config.getoption("--deploy-to") or config.getoption("--deploy-env") or ""
     if role is None and settings.default_environment not in settings.environment_names:
         name = settings.environment_names[0]

@@ -58,6 +58,8 @@ class RedactionPlugin:
             self._clean_context(context)
         if report.sections:
             report.sections = [(title, self._clean(text)) for title, text in report.sections]
+        if isinstance(reason := getattr(report, "wasxfail", None), str):
+            report.wasxfail = self._clean(reason)  # type: ignore[union-attr] # of a check that was expected to fail
         before = report.longrepr
         if before is None or self._clean(str(before)) == str(before):
             return

@@ -5,16 +5,13 @@ the hash before it, so that a changed, a missing or an exchanged entry breaks ev
 """
 
 import json
-import re
 from datetime import UTC, datetime
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RevisionName, RolloutId
 from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
+from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.core.state_machine import State
-
-_QUERY = re.compile(r"(https?://[^\s?#\"']*)\?[^\s\"']*")
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+@")
 
 CHAIN_START = "0" * 64
 """What the first entry of a journal is chained to."""
@@ -23,14 +20,6 @@ HINT_DAMAGED = (
     "the record was changed outside of this program: keep a copy of it, look at what serves with "
     "'deploygate status', and move the record away before the next rollout"
 )
-
-
-def redact(text: str) -> str:
-    """``text`` without the query strings and the user names and passwords of URLs in it.
-
-    Signed upload URLs carry their signature in the query, database URLs a password before the host.
-    """
-    return _USERINFO.sub(r"\1***@", _QUERY.sub(r"\1?***", text))
 
 
 def canonical(value: object) -> str:
@@ -61,7 +50,7 @@ def entry_body(entry: JournalEntry) -> str:
             "kind": entry.kind.value,
             "name": entry.name,
             "state": entry.state.value,
-            "facts": {key: redact(value) for key, value in entry.facts.items()},
+            "facts": {key: strip_queries(value) for key, value in entry.facts.items()},
         }
     )
 
@@ -116,17 +105,17 @@ def _actor_json(actor: Actor) -> dict[str, str | int]:
         "host": actor.host,
         "pid": actor.pid,
         "boot_id": actor.boot_id,
-        "ci_url": redact(actor.ci_url),
+        "ci_url": strip_queries(actor.ci_url),
     }
 
 
 def redacted(record: RolloutRecord) -> RolloutRecord:
     """``record`` as it is kept: its free texts without the secrets that URLs may carry."""
     return record._replace(
-        actor=record.actor._replace(ci_url=redact(record.actor.ci_url)),
-        reason=redact(record.reason),
-        measurements={key: redact(value) for key, value in record.measurements.items()},
-        facts={key: redact(value) for key, value in record.facts.items()},
+        actor=record.actor._replace(ci_url=strip_queries(record.actor.ci_url)),
+        reason=strip_queries(record.reason),
+        measurements={strip_queries(k): strip_queries(v) for k, v in record.measurements.items()},
+        facts={key: strip_queries(value) for key, value in record.facts.items()},
     )
 
 

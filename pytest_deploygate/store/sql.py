@@ -16,6 +16,7 @@ from pytest_deploygate.core.identifiers import (
     RolloutId,
 )
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import leases, mapping, serialization
 from pytest_deploygate.store.database import Connection
@@ -253,7 +254,7 @@ class SqlStore(Ledger):
             at=serialization.time_text(self._clock.now()),
             kind=kind.value,
             actor=serialization.actor_text(actor),
-            reason=serialization.redact(self._clean(reason)),
+            reason=strip_queries(self._clean(reason)),
             token=old.token,
             rollout_id=old.rollout_id,
         )
@@ -266,4 +267,4 @@ class SqlStore(Ledger):
         )
 
     def _cleaned(self, texts: Mapping[str, str]) -> dict[str, str]:
-        return {key: self._clean(text) for key, text in texts.items()}
+        return {self._clean(key): self._clean(text) for key, text in texts.items()}

@@ -23,7 +23,7 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.targets.url_redaction import redact
+from pytest_deploygate.core.redaction import strip_queries
 
 
 class Conflict(TargetUnavailable):
@@ -93,7 +93,7 @@ def error_answer_of(error: BaseException) -> ErrorAnswer | None:
     return ErrorAnswer(
         http=int(error.code or 0),
         status=status,
-        message=redact(message),
+        message=strip_queries(message),
         reason=error.reason or "",
         api=str(dict(error.metadata or {}).get("service", "")),
         retry_after_s=retry_after,
@@ -158,7 +158,7 @@ def lost_answer(message: str, *, is_write: bool) -> DeployGateError:
 
 
 def _short(error: Exception) -> str:
-    text = redact(str(error)).splitlines()
+    text = strip_queries(str(error)).splitlines()
     return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
 
 

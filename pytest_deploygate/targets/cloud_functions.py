@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pytest_deploygate.config.tables import field_of
 from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import (
     ConfigError,
@@ -20,6 +21,7 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.identifiers import RevisionName, Secret
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import (
+    PLAIN_VARIABLES,
     FunctionSpec,
     RevisionInfo,
     RolloutLabels,
@@ -216,14 +218,16 @@ class CloudFunctionsTarget:
             ConfigError: it must not be shipped, or a plain variable looks like a secret.
         """
         finds = [
-            *secret_scan.scan_variables(self._spec.variables, where="variables"),
-            *secret_scan.scan_variables(self._spec.verify_variables, where="verify-environment"),
-            *secret_scan.scan_variables(self._spec.build_variables, where="build-variables"),
+            find
+            for name in PLAIN_VARIABLES
+            for find in secret_scan.scan_variables(
+                getattr(self._spec, name), where=field_of(FunctionSpec, name).key
+            )
         ]
         if finds:
             raise ConfigError(
                 "; ".join(str(find) for find in finds),
-                hint="Put it into Secret Manager and name it under `secrets`.",
+                hint="put it into Secret Manager and name it under `secrets`",
             )
         return source_archive.make_package(
             Path(self._spec.source),

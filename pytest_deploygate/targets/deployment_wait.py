@@ -19,10 +19,10 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
+from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets.functions_api import CloudFunctions, metadata_of
-from pytest_deploygate.targets.url_redaction import redact
 
 _BACKOFF: Final = Backoff(first_s=0.05, factor=1.5, longest_s=1.0)
 _Name = functions_v2.Stage.Name
@@ -108,7 +108,7 @@ def _failure(said: str, code: int, metadata: functions_v2.OperationMetadata) -> 
     if broken is not None and broken.resource_uri:
         log_url = broken.resource_uri
     more = [m.message for s in metadata.stages for m in s.state_messages if m.message not in said]
-    text = redact("\n".join([said or f"error {code}", *more]))
+    text = strip_queries("\n".join([said or f"error {code}", *more]))
     see = f" The log: {log_url}" if log_url else ""
     match None if broken is None else broken.name:
         case _Name.ARTIFACT_REGISTRY | _Name.BUILD:

@@ -12,6 +12,7 @@ from typing import Final
 
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import (
+    INGRESS,
     TAG_CANDIDATE,
     TAG_VERIFY,
     FunctionSpec,
@@ -23,11 +24,6 @@ from pytest_deploygate.core.traffic import steps_to
 
 _DELIMITERS: Final = ("##", "@@", "%%", "~~", "||", "::", ";;", "++", "#@#@#")
 _MEMORY: Final = {"Ki": "KiB", "Mi": "MiB", "Gi": "GiB", "K": "KB", "M": "MB", "G": "GB"}
-_INGRESS: Final = {
-    "ALLOW_ALL": "all",
-    "ALLOW_INTERNAL_ONLY": "internal-only",
-    "ALLOW_INTERNAL_AND_GCLB": "internal-and-gclb",
-}
 _LINE: Final = " \\\n    "
 
 
@@ -136,7 +132,7 @@ def _optional(spec: FunctionSpec) -> list[str]:
     values: dict[str, str | int | None] = {
         "cpu": spec.cpu,
         "service-account": spec.service_account,
-        "ingress-settings": "" if spec.ingress == "ALLOW_ALL" else _INGRESS[spec.ingress],
+        "ingress-settings": _ingress(spec),
         "min-instances": spec.min_instances,
         "max-instances": spec.max_instances,
         "concurrency": spec.concurrency,
@@ -149,6 +145,12 @@ def _optional(spec: FunctionSpec) -> list[str]:
         "docker-repository": spec.docker_repository,
     }
     return [_flag(name, str(value)) for name, value in values.items() if value not in ("", None)]
+
+
+def _ingress(spec: FunctionSpec) -> str:
+    """Gcloud's word; empty for the platform's default."""
+    words = {platform: word for word, platform in INGRESS.items()}
+    return "" if spec.ingress == INGRESS["all"] else words[spec.ingress]
 
 
 def joined(values: Mapping[str, str]) -> str:

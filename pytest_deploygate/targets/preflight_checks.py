@@ -207,7 +207,7 @@ class Preflight:
                 is_blocking=False,
                 sentence=f"{name} has variables that the settings do not name, and the new "
                 f"revision will not have: {', '.join(sorted(gone))}",
-                hint="Name them under `variables` if they are needed.",
+                hint="name them under `environment-variables` if they are needed",
             )
 
     def _service(self, function: functions_v2.Function) -> Iterator[PreflightFinding]:

@@ -6,7 +6,7 @@ import requests
 
 from pytest_deploygate.core.errors import TargetUnavailable
 from pytest_deploygate.core.identifiers import RevisionName, Secret
-from pytest_deploygate.targets.url_redaction import strip_query
+from pytest_deploygate.core.redaction import strip_query
 
 REVISION_HEADER: Final = "X-Revision"
 """Response header by which a function may say which revision it is (its variable ``K_REVISION``)."""

@@ -1,34 +1,31 @@
 """Finds texts that must not leave the machine, in source files and in plain variables.
 
-Only shapes that are secrets by themselves are looked for (keys, tokens, catch URLs); a word such as
-``password`` proves nothing and is left to reviews. A line that carries ``pragma: allowlist secret``
-is known to be harmless.
+What a secret looks like: :mod:`pytest_deploygate.core.secret_shapes`. A line that carries ``pragma: allowlist secret``
+is known to be harmless, and so is a file that the settings name with a reason (``allowed-secrets``).
 """
 
-import re
-from collections.abc import Mapping
+import codecs
+import fnmatch
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pytest_deploygate.core.release import AllowedSecret
+from pytest_deploygate.core.secret_shapes import find_secrets
+
 ALLOW: Final = "pragma: allowlist secret"
 """Marks a line as harmless, as detect-secrets reads it too."""
-
-_SHAPES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    ("a private key", re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")),
-    ("a Google service account key", re.compile(r"""["']type["']\s*:\s*["']service_account["']""")),
-    ("a Google API key", re.compile(r"\bAIza[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-])")),
-    ("a Google access token", re.compile(r"\bya29\.[0-9A-Za-z_-]{20,}")),
-    ("a Google OAuth client secret", re.compile(r"\bGOCSPX-[0-9A-Za-z_-]{20,}")),
-    ("a Zapier catch URL", re.compile(r"https://hooks\.zapier\.com/hooks/(?:standard|catch)/\w+")),
-    ("a Slack webhook", re.compile(r"https://hooks\.slack\.com/(?:services|workflows)/\w+")),
-    ("a Slack token", re.compile(r"\bxox[abeoprs]-[0-9A-Za-z-]{10,}")),
-    ("an AWS access key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
-    ("a GitHub token", re.compile(r"\b(?:gh[opsur]_[0-9A-Za-z]{36,}|github_pat_\w{22,})")),
-    ("a GitLab token", re.compile(r"\bglpat-[0-9A-Za-z_-]{20,}")),
-    ("a Stripe key", re.compile(r"\b[rs]k_live_[0-9A-Za-z]{20,}")),
-    ("an OpenAI or Anthropic key", re.compile(r"\bsk-(?:proj-|ant-)[0-9A-Za-z_-]{20,}")),
-    ("a PyPI token", re.compile(r"\bpypi-AgEI[0-9A-Za-z_-]{50,}")),
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_LOOKED_AT_BYTES: Final = 4096
+"""How much of a file tells how its text is encoded."""
+_MOSTLY: Final = 0.4
+"""Of Latin text in UTF-16 half of the bytes are NUL, all of them at odd or all at even places."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,26 +42,45 @@ class Find:
 
 
 def scan_file(name: str, content: bytes) -> tuple[Find, ...]:
-    """Secrets in one file; binary files (with a NUL byte) are not looked into."""
-    if b"\0" in content:
+    """Secrets in one file; what is no text, in UTF-8 or UTF-16, is not looked into."""
+    text = _decoded(content)
+    if text is None:
         return ()
-    text = content.decode("utf-8", errors="replace")
-    if not any(pattern.search(text) for _, pattern in _SHAPES):
-        return ()
-    return tuple(
-        Find(where=name, line=number, looks_like=what)
-        for number, line in enumerate(text.splitlines(), start=1)
-        if ALLOW not in line
-        for what, pattern in _SHAPES
-        if pattern.search(line)
-    )
+    finds: dict[Find, None] = {}
+    for found in find_secrets(text):
+        if ALLOW not in _line_at(text, found.start):
+            line = text.count("\n", 0, found.start) + 1
+            finds[Find(where=name, line=line, looks_like=found.looks_like)] = None
+    return tuple(sorted(finds, key=lambda find: find.line))
 
 
 def scan_variables(variables: Mapping[str, str], *, where: str) -> tuple[Find, ...]:
-    """Plain variables whose value looks like a secret; ``where`` names their table."""
+    """Plain variables whose name and value look like a secret; ``where`` names their table."""
     return tuple(
-        Find(where=f"{where}.{name}", line=0, looks_like=what)
+        Find(where=f"{where}.{name}", line=0, looks_like=found.looks_like)
         for name, value in variables.items()
-        for what, pattern in _SHAPES
-        if pattern.search(value)
+        for found in list(find_secrets(f'{name}="{value}"' if '"' not in value else value))[:1]
     )
+
+
+def reason_to_allow(name: str, allowed: Iterable[AllowedSecret]) -> str | None:
+    """Why the file ``name`` may hold what looks like a secret, or None."""
+    return next((a.reason for a in allowed if fnmatch.fnmatchcase(name, a.path)), None)
+
+
+def _decoded(content: bytes) -> str | None:
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return content.decode(encoding, errors="replace")
+    begin = content[:_LOOKED_AT_BYTES]
+    if b"\0" not in begin:
+        return None if b"\0" in content else content.decode("utf-8", errors="replace")
+    for first, encoding in ((0, "utf-16-be"), (1, "utf-16-le")):
+        if begin[first::2].count(0) > _MOSTLY * len(begin) and not begin[1 - first :: 2].count(0):
+            return content.decode(encoding, errors="replace")
+    return None
+
+
+def _line_at(text: str, start: int) -> str:
+    end = text.find("\n", start)
+    return text[text.rfind("\n", 0, start) + 1 : end if end >= 0 else len(text)]

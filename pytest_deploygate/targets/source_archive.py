@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,8 +21,9 @@ from typing import Final
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Digest
+from pytest_deploygate.core.release import AllowedSecret
 from pytest_deploygate.targets.ignore_rules import FILE_NAME, IgnoreRules
-from pytest_deploygate.targets.secret_scan import ALLOW, Find, scan_file
+from pytest_deploygate.targets.secret_scan import ALLOW, Find, reason_to_allow, scan_file
 
 MAX_UNPACKED_BYTES: Final = 512 * 1024 * 1024
 """Largest tree that gcloud uploads: 512 MB before packing (``api_lib/functions/v2/deploy``)."""
@@ -88,10 +89,21 @@ class _Tree:
     rules: IgnoreRules
     files: dict[str, Path] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    allowed: tuple[AllowedSecret, ...] = ()
+    allowed_secrets: list[tuple[str, str]] = field(default_factory=list)
 
 
-def make_package(source: Path, *, home: Path, entry_point: str, runtime: str) -> Package:
+def make_package(
+    source: Path,
+    *,
+    home: Path,
+    entry_point: str,
+    runtime: str,
+    allowed: Iterable[AllowedSecret] = (),
+) -> Package:
     """Pack ``source`` into ``home``/packages and return it; the same content gives the same file.
+
+    What looks like a secret is packed only in the files that ``allowed`` names.
 
     Raises:
         ConfigError: nothing to pack, an entry point that is not there, a secret, a link out of the
@@ -103,7 +115,12 @@ def make_package(source: Path, *, home: Path, entry_point: str, runtime: str) ->
             f"the source directory {source} does not exist",
             hint="Correct `source` in the settings.",
         )
-    tree = _Tree(source=source.resolve(), home=home.resolve(), rules=IgnoreRules.read(source))
+    tree = _Tree(
+        source=source.resolve(),
+        home=home.resolve(),
+        rules=IgnoreRules.read(source),
+        allowed=tuple(allowed),
+    )
     _walk(tree, "", tree.source, (tree.source,))
     _check_function(tree, entry_point=entry_point, runtime=runtime)
     folder = home / "packages"
@@ -115,6 +132,7 @@ def make_package(source: Path, *, home: Path, entry_point: str, runtime: str) ->
         size_bytes=path.stat().st_size,
         files=tuple(sorted(tree.files)),
         left_out=tuple(sorted(tree.left_out)),
+        allowed_secrets=tuple(tree.allowed_secrets),
     )
 
 
@@ -310,7 +328,7 @@ def _write(tree: _Tree, folder: Path) -> tuple[Digest, Path]:
                     content = _read(tree.files[name])
                     size += len(content)
                     _check_content(name, content, size)
-                    finds += scan_file(name, content)
+                    finds += _refused_finds(tree, name, content)
                     line = f"{name}\0{hashlib.sha256(content).hexdigest()}\n"
                     manifest.update(line.encode())
                     archive.writestr(_member(name), content)
@@ -346,11 +364,23 @@ def _check_content(name: str, content: bytes, size: int) -> None:
         )
 
 
+def _refused_finds(tree: _Tree, name: str, content: bytes) -> tuple[Find, ...]:
+    """What looks like a secret in a file, unless the settings allow it; then it is noted with the reason."""
+    finds = scan_file(name, content)
+    reason = reason_to_allow(name, tree.allowed) if finds else None
+    if reason is None:
+        return finds
+    tree.allowed_secrets += [(str(find), reason) for find in finds]
+    return ()
+
+
 def _check_finds(finds: list[Find]) -> None:
     if finds:
         shown = "\n".join(f"  {find}" for find in finds[:20])
         raise ConfigError(
             f"the source was not packed: it seems to hold {len(finds)} secret(s)\n{shown}",
-            hint="Move it to Secret Manager and name it under `secrets`; add the file to "
-            f"{FILE_NAME}; or, if it is harmless, write `{ALLOW}` on the line.",
+            hint="move it to Secret Manager and name it under `secrets`, or leave the file out by "
+            f"{FILE_NAME}; if it is harmless, write `{ALLOW}` on its line, or name the file and the "
+            "reason in the settings: "
+            'allowed-secrets = [{ path = "data/*.json", reason = "made up for tests" }]',
         )

@@ -1,6 +1,7 @@
 """Time, memory and errors, measured from outside and by the platform; what was not measured is a failure, not a zero.
 
-Sample: 5 postings one after the other, 8 at once from 4 senders, 120 requests that write nothing from 8 senders.
+Sample: the order and the documents of the series one after the other, 8 at once, 120 requests that write nothing from 8
+senders.
 """
 
 import statistics
@@ -14,29 +15,24 @@ from pytest_deploygate.checks.accuracy import compare
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.platform import LocalStatistics, RevisionStatistics
 from pytest_deploygate.checks.probe import Answer, Probe, ProbeFailed
-from suites.invoices import DELIVERY, NO_STATISTICS, ORDER, SMALL, Posting, golden, upload
-from suites.posting import Poster
+from suites.invoices import NO_STATISTICS, Posting, golden, upload
+from suites.posting import SENDERS, Poster
+from suites.support.profile import profile
 from suites.support.rows import SheetRow, parse_line
 
-LONGEST_MEAN_S = 60
-LONGEST_S = 120
-MOST_MEMORY_MB = 1000
-MOST_ERRORS = 0.05
-LEAST_PRODUCTS_PER_S = 1
 SLOWER_THAN_BEFORE = 2.0
 """How many times as long as what serves an answer may take; absolute limits never catch a fast function."""
 SLOWNESS_THAT_MATTERS_S = 1.5
 PAIRS = 2
 CHEAP_REQUESTS, CHEAP_SENDERS = 120, 8
-AT_ONCE = (SMALL, DELIVERY, "rifle_paper_3363053", "onehundred80_1T25194476NCHR") * 2
-SENDERS = 4
+TIMES = 2
+"""How often each document is among those that are posted at once."""
 
 
 @pytest.fixture(scope="module")
 def series(poster: Poster, order: Posting) -> tuple[Posting, ...]:
     """The order and four more documents, one after the other."""
-    names = (SMALL, DELIVERY, "rifle_paper_3363053", "rifle_paper_J7XM9XQ3HB")
-    return (order, *(poster.post(name) for name in names))
+    return (order, *(poster.post(name) for name in profile().roles.series))
 
 
 @pytest.fixture(scope="module")
@@ -56,33 +52,35 @@ def used(
 
 @pytest.fixture(scope="module")
 def at_once(poster: Poster, verification: Probe) -> tuple[tuple[Answer, ...], tuple[SheetRow, ...]]:
-    """Eight documents at once: the answers, and all rows that the sheet gained."""
+    """Each document twice, at once: the answers, and all rows that the sink gained."""
+    names = profile().roles.at_once * TIMES
 
     def act() -> tuple[Answer, ...]:
         with ThreadPoolExecutor(SENDERS) as pool:
-            return tuple(pool.map(lambda name: upload(name).send(verification), AT_ONCE))
+            return tuple(pool.map(lambda name: upload(name).send(verification), names))
 
-    answers, rows, _ = poster.gain(AT_ONCE, act)
+    answers, rows, _ = poster.gain(names, act)
     return answers, rows
 
 
 @pytest.fixture(scope="module")
 def cheap_errors(verification: Probe) -> int:
     """How many of the cheap requests were answered otherwise than the contract says, or not at all."""
+    refusals = profile().refusals
 
     def is_wrong(number: int) -> bool:
         try:
             answer = verification.get() if number % 2 else verification.post(json_body={})
         except ProbeFailed:
             return True
-        return answer.status != (405 if number % 2 else 400)
+        return answer.status != refusals["method" if number % 2 else "missing"].status
 
     with ThreadPoolExecutor(CHEAP_SENDERS) as pool:
         return sum(pool.map(is_wrong, range(CHEAP_REQUESTS)))
 
 
 def test_every_posting_of_the_series_succeeds(series: tuple[Posting, ...]) -> None:
-    assert [posting.answer.status for posting in series] == [200] * 5
+    assert [posting.answer.status for posting in series] == [200] * len(series)
     assert all(posting.rows for posting in series)
 
 
@@ -92,8 +90,8 @@ def test_mean_time_is_below_a_minute(
     times = [posting.answer.elapsed_s for posting in series]
     measure("processing_mean_s", statistics.mean(times), unit="s")
     measure("processing_time_s", max(times), unit="s")
-    assert statistics.mean(times) < LONGEST_MEAN_S
-    assert max(times) < LONGEST_S
+    assert statistics.mean(times) < profile().limit("longest-mean-s")
+    assert max(times) < profile().limit("longest-s")
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +99,14 @@ def paired(deployment: Deployment, poster: Poster) -> tuple[float, float] | None
     """Best time of the order here and on what serves, posted in turns: a busy machine slows both alike."""
     if deployment.before is None:
         return None
+    big = profile().roles.order
     here: list[float] = []
     there: list[float] = []
     before = Probe(deployment.before)
     try:
         for _ in range(PAIRS):
-            here.append(poster.post(ORDER).answer.elapsed_s)
-            posting = poster.during(ORDER, lambda: upload(ORDER).send(before))
+            here.append(poster.post(big).answer.elapsed_s)
+            posting = poster.during(big, lambda: upload(big).send(before))
             there.append(posting.answer.elapsed_s)
     finally:
         before.close()
@@ -135,15 +134,15 @@ def test_products_per_second(series: tuple[Posting, ...], measure: Callable[...,
     products = sum(len(posting.rows) for posting in series)
     speed = products / sum(posting.answer.elapsed_s for posting in series)
     measure("products_per_s", speed)
-    assert speed >= LEAST_PRODUCTS_PER_S
+    assert speed >= profile().limit("least-products-per-s")
 
 
 def test_documents_at_once_all_succeed_in_time(
     at_once: tuple[tuple[Answer, ...], tuple[SheetRow, ...]],
 ) -> None:
     answers, _ = at_once
-    assert [answer.status for answer in answers] == [200] * len(AT_ONCE)
-    assert max(answer.elapsed_s for answer in answers) < LONGEST_S
+    assert [answer.status for answer in answers] == [200] * len(answers)
+    assert max(answer.elapsed_s for answer in answers) < profile().limit("longest-s")
 
 
 def test_documents_at_once_are_not_mixed(
@@ -151,8 +150,8 @@ def test_documents_at_once_are_not_mixed(
 ) -> None:
     _, rows = at_once
     assert all(row.is_in_place for row in rows)
-    lines = [parse_line(row) for row in rows]
-    wanted = Counter(AT_ONCE)
+    lines = [parse_line(row, profile().sink.layout) for row in rows]
+    wanted = Counter(profile().roles.at_once * TIMES)
     for name, times in wanted.items():
         with subtests.test(document=name):
             truth = golden(name)
@@ -160,13 +159,13 @@ def test_documents_at_once_are_not_mixed(
             assert {line.vendor for line in ours} == {truth.vendor}
             report = compare(truth.records * times, [line.as_record() for line in ours])
             assert report.is_perfect, report.explain()
-    assert len(lines) == sum(len(golden(name).records) for name in AT_ONCE)
+    assert len(lines) == sum(len(golden(name).records) for name in wanted.elements())
 
 
 def test_error_rate_of_cheap_requests(cheap_errors: int, measure: Callable[..., None]) -> None:
     rate = cheap_errors / CHEAP_REQUESTS
     measure("error_rate", rate)
-    assert rate < MOST_ERRORS
+    assert rate < profile().limit("most-errors")
 
 
 def test_memory_stays_below_the_limit(
@@ -174,7 +173,7 @@ def test_memory_stays_below_the_limit(
 ) -> None:
     assert used.memory_peak_mb is not None, "the platform did not measure memory"
     measure("memory_usage_mb", used.memory_peak_mb, unit="MB")
-    assert used.memory_peak_mb < MOST_MEMORY_MB
+    assert used.memory_peak_mb < profile().limit("most-memory-mb")
 
 
 def test_no_instance_was_killed_for_memory(

@@ -1,31 +1,20 @@
-"""The function as it would be deployed, on every golden document, before anything is deployed.
-
-Thresholds: overall 0.90, prices 0.95, quantities 0.90, descriptions 0.95; each vendor its own.
-"""
+"""The function as it would be deployed, on every golden document, before anything is deployed."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
 from pytest_deploygate.checks.deployment import Deployment
-from suites.invoices import ORDER, Vendor, golden, vendors
+from suites.invoices import Vendor, golden, vendors
 from suites.support.placeholder import find_placeholders
+from suites.support.profile import profile
 
 if TYPE_CHECKING:
     from suites.readiness.conftest import OfflineRun
 
-LEAST_OVERALL = Fraction("0.90")
-LEAST = {
-    "price": Fraction("0.95"),
-    "quantity": Fraction("0.90"),
-    "description": Fraction("0.95"),
-}
-LEAST_ITEMS = 130
-MOST_MEMORY_MB = 1000
-LONGEST_S = 120
+FIELDS = ("description", "price", "quantity")
 JUDGED = [vendor for vendor in vendors() if vendor.accuracy is not None]
 
 
@@ -51,23 +40,24 @@ def test_accuracy_over_all_documents(
     together: AccuracyReport, measure: Callable[..., None]
 ) -> None:
     measure("accuracy_score", float(together.overall))
-    assert together.overall >= LEAST_OVERALL, together.explain()
+    assert together.overall >= profile().limit("least-overall"), together.explain()
 
 
-@pytest.mark.parametrize("field", sorted(LEAST))
+@pytest.mark.parametrize("field", FIELDS)
 def test_accuracy_of_field_over_all_documents(together: AccuracyReport, field: str) -> None:
-    assert together.accuracy(field) >= LEAST[field], together.explain()
+    assert together.accuracy(field) >= profile().limit(f"least-{field}"), together.explain()
 
 
-@pytest.mark.parametrize("field", sorted(LEAST))
+@pytest.mark.parametrize("field", FIELDS)
 def test_accuracy_of_field_of_the_big_order(reports: dict[str, AccuracyReport], field: str) -> None:
-    assert reports[ORDER].accuracy(field) >= LEAST[field], reports[ORDER].explain()
+    report = reports[profile().roles.order]
+    assert report.accuracy(field) >= profile().limit(f"least-{field}"), report.explain()
 
 
 def test_big_order_has_enough_rows_and_no_placeholders(offline: "OfflineRun") -> None:
-    result = offline.results[ORDER]
-    assert len(result.rows) >= LEAST_ITEMS
-    found = find_placeholders(golden(ORDER).records, result.records)
+    result = offline.results[profile().roles.order]
+    assert len(result.rows) >= profile().limit("least-items")
+    found = find_placeholders(golden(profile().roles.order).records, result.records)
     assert found.is_clean, found.findings
 
 
@@ -89,13 +79,16 @@ def test_outcome_of_every_document(
         with subtests.test(document=document):
             result, truth = offline.results[document], golden(document)
             assert result.status in {*truth.statuses, 200}
-            if truth.kind != "success":
+            if truth.kind == "doubtful":
+                is_whole = bool(truth.rows) and len(result.rows) == truth.rows
+                assert is_whole or result.has_warnings or not result.rows
+            elif truth.kind != "success":
                 assert result.rows == ()
             assert bool(result.rows) == (result.status == 200 and not result.is_warning)
 
 
 @pytest.mark.parametrize("vendor", JUDGED, ids=by_key)
-def test_rows_are_appended_once_in_columns_b_to_g(vendor: Vendor, offline: "OfflineRun") -> None:
+def test_rows_are_written_once_in_their_columns(vendor: Vendor, offline: "OfflineRun") -> None:
     for document in vendor.documents:
         result = offline.results[document]
         assert result.appends == 1, document
@@ -106,10 +99,12 @@ def test_memory(
     offline: "OfflineRun", deployment: Deployment, measure: Callable[..., None]
 ) -> None:
     measure("offline_memory_mb", offline.memory_peak_mb, unit="MB")
-    assert offline.memory_peak_mb < min(MOST_MEMORY_MB, deployment.memory_mb)
+    assert offline.memory_peak_mb < min(
+        float(profile().limit("most-memory-mb")), deployment.memory_mb
+    )
 
 
 def test_time(offline: "OfflineRun", measure: Callable[..., None]) -> None:
     slowest = max(result.seconds for result in offline.results.values())
     measure("offline_slowest_s", slowest, unit="s")
-    assert slowest < LONGEST_S
+    assert slowest < profile().limit("longest-s")

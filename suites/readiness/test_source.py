@@ -1,6 +1,5 @@
 """The source can be packed, unpacked, imported by a clean interpreter, and built again as it was."""
 
-import ast
 import contextlib
 import py_compile
 import re
@@ -14,8 +13,9 @@ import pytest
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.targets.secret_scan import scan_file
 from pytest_deploygate.targets.source_archive import make_package
+from suites.support.imported_modules import imported_packages
+from suites.support.profile import profile
 
-LONGEST_IMPORT_S = 60
 MOST_BYTES = 100 * 1024 * 1024
 
 
@@ -43,7 +43,10 @@ def test_archive_has_nothing_that_is_no_source(package: Package) -> None:
 
 
 def test_same_source_gives_the_same_archive(package: Package, source: Path, tmp_path: Path) -> None:
-    again = make_package(source, home=tmp_path, entry_point="process_invoice", runtime="python312")
+    known = profile()
+    again = make_package(
+        source, home=tmp_path, entry_point=known.entry_point, runtime=known.runtime
+    )
     assert again.digest == package.digest
     assert Path(again.path).read_bytes() == Path(package.path).read_bytes()
 
@@ -72,11 +75,10 @@ def test_every_requirement_is_pinned(unpacked: Path) -> None:
 
 def test_everything_imported_is_required(unpacked: Path) -> None:
     required = with_what_they_need({name_of(line) for line in requirement_lines(unpacked)})
-    own = {path.stem for path in unpacked.glob("*.py")} | {p.name for p in unpacked.iterdir()}
     providers = packages_distributions()
     missing = [
         name
-        for name in sorted(imported(unpacked) - own - set(sys.stdlib_module_names))
+        for name in sorted(imported_packages(unpacked) - set(sys.stdlib_module_names))
         if not required & {normalised(found) for found in providers.get(name, [name])}
     ]
     assert missing == []
@@ -101,21 +103,9 @@ def with_what_they_need(names: set[str]) -> set[str]:
     return known
 
 
-def imported(folder: Path) -> set[str]:
-    """Top-level names of all absolute imports of all modules."""
-    names: set[str] = set()
-    for module in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(module.read_bytes())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names.add(node.module.partition(".")[0])
-    return names
-
-
 def test_clean_interpreter_imports_the_entry_point(
     request: pytest.FixtureRequest, measure: Callable[..., None]
 ) -> None:
     seconds = request.getfixturevalue("offline").imported_s
     measure("import_s", seconds, unit="s")
-    assert seconds < LONGEST_IMPORT_S
+    assert seconds < profile().limit("longest-import-s")

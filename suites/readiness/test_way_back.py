@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment, Previous
-from suites.readiness.conftest import ENTRY_POINT
+from suites.support.profile import profile
 
 NOTHING = Previous()
 
@@ -51,5 +51,5 @@ def test_backup_of_what_serves_can_be_deployed_again(
     with zipfile.ZipFile(previous.backup) as archive:
         archive.extractall(tmp_path)
     module = ast.parse((tmp_path / "main.py").read_bytes())
-    assert ENTRY_POINT in {getattr(node, "name", "") for node in module.body}
+    assert profile().entry_point in {getattr(node, "name", "") for node in module.body}
     assert (tmp_path / "requirements.txt").read_text("utf-8").strip()

@@ -1,6 +1,7 @@
-"""Rows of an invoice sheet as values: what a person reads in columns A to H, told as a record.
+"""Rows of a sink as values: what a person reads in them, told as a record.
 
-Layout: B date, C vendor, D invoice or order number, E item, F unit price, G quantity; A and H stay empty.
+Which column holds what is a :class:`RowLayout`; without one it is that of the invoice sheet: B date, C vendor, D
+number, E item, F unit price, G quantity. The columns beside stay empty.
 """
 
 import re
@@ -15,8 +16,6 @@ from pytest_deploygate.checks.measures import as_number, as_text
 
 Cell: TypeAlias = str | int | float | bool
 """A cell as the values API gives it; an empty one is ``""``."""
-WIDTH = 8
-"""Columns A to H."""
 
 _SERIAL_EPOCH = date(1899, 12, 30)
 _SERIALS = range(25_569, 73_051)
@@ -30,17 +29,60 @@ _ITEM = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RowLayout:
+    """Which column holds what.
+
+    ``columns`` are date, vendor, number, price, quantity, and item (code, UPC and description in one) or code,
+    description and upc; ``first`` is the letter of the first of them.
+    """
+
+    columns: tuple[str, ...] = ("date", "vendor", "number", "item", "price", "quantity")
+    first: str = "B"
+
+    @property
+    def before(self) -> int:
+        """How many columns there are before the first one."""
+        return ord(self.first) - ord("A")
+
+    @property
+    def width(self) -> int:
+        """Columns that a row has here: those before, its own, and one behind them."""
+        return self.before + len(self.columns) + 1
+
+    @property
+    def last(self) -> str:
+        """Letter of the last of its own columns."""
+        return chr(ord(self.first) + len(self.columns) - 1)
+
+    @property
+    def behind(self) -> str:
+        """Letter of the column behind them."""
+        return chr(ord(self.last) + 1)
+
+    @property
+    def has_upc(self) -> bool:
+        """Whether there is a column for it."""
+        return "upc" in self.columns
+
+
+SHEET_LAYOUT = RowLayout()
+WIDTH = SHEET_LAYOUT.width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SheetRow:
-    """One row: ``number`` counts from 1 as in the sheet, ``cells`` are exactly those of columns A to H."""
+    """One row: ``number`` counts from 1 as in the sheet, ``cells`` are exactly those of its :class:`RowLayout`."""
 
     number: int
     cells: tuple[Cell, ...]
+    before: int = SHEET_LAYOUT.before
 
     @property
     def is_in_place(self) -> bool:
-        """Whether B to G are filled and A and H are empty."""
-        first, *middle, last = self.cells
-        return first == "" and last == "" and all(cell != "" for cell in middle)
+        """Whether its own columns are filled and those beside are empty."""
+        beside = (*self.cells[: self.before], self.cells[-1])
+        own = self.cells[self.before : -1]
+        return all(cell == "" for cell in beside) and all(cell != "" for cell in own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,24 +110,28 @@ class InvoiceLine:
         }
 
 
-def padded(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Exactly :data:`WIDTH` cells; the API leaves out empty ones at the end."""
-    return (*cells, *[""] * (WIDTH - len(cells)))[:WIDTH]
+def padded(cells: Sequence[Cell], width: int = WIDTH) -> tuple[Cell, ...]:
+    """Exactly ``width`` cells; the API leaves out empty ones at the end."""
+    return (*cells, *[""] * (width - len(cells)))[:width]
 
 
-def parse_line(row: SheetRow) -> InvoiceLine:
-    """Read columns B to G; a row that was written beside its place gives a line that agrees with nothing."""
-    _, day, vendor, number, item, price, quantity, _ = row.cells
-    code, upc, description = parse_item(as_text(item) or "")
+def parse_line(row: SheetRow, layout: RowLayout = SHEET_LAYOUT) -> InvoiceLine:
+    """Read the row's own columns; one that was written beside its place gives a line that agrees with nothing."""
+    found = dict(zip(layout.columns, row.cells[layout.before : -1], strict=True))
+    if "item" in found:
+        code, upc, description = parse_item(as_text(found["item"]) or "")
+    else:
+        code, description = (as_text(found[name]) or "" for name in ("code", "description"))
+        upc = as_text(found.get("upc", "")) or None
     return InvoiceLine(
-        day=parse_day(day),
-        vendor=as_text(vendor) or "",
-        invoice_number=as_text(number) or "",
+        day=parse_day(found["date"]),
+        vendor=as_text(found["vendor"]) or "",
+        invoice_number=as_text(found["number"]) or "",
         code=code,
         upc=upc,
         description=description,
-        price=as_number(price),
-        quantity=as_number(quantity),
+        price=as_number(found["price"]),
+        quantity=as_number(found["quantity"]),
     )
 
 

@@ -1,7 +1,7 @@
 """Reads one tab of a spreadsheet through the Sheets v4 values API, and takes back exactly what a check wrote.
 
 What a function answers proves nothing about its rows: checks read them here, below a watermark taken before.
-Columns A to H are read although rows belong in B to G, so that a row beside its place is seen.
+The columns beside those of the rows are read, too, so that a row beside its place is seen.
 Source: https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values
 """
 
@@ -18,7 +18,7 @@ from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.checks.probe import Answer, Probe, WouldWrite
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Secret
-from suites.support.rows import Cell, SheetRow, padded
+from suites.support.rows import SHEET_LAYOUT, Cell, RowLayout, SheetRow, padded
 
 _PAUSES_S = (2, 4, 8, 16, 32)
 """After a 429 (refused, nothing was done): Google allows 60 requests a minute and asks for waits that double.
@@ -50,7 +50,10 @@ class Watermark:
 
 
 class SheetReader:
-    """One tab. ``may_write`` is needed for :meth:`remove` alone, everything else only reads."""
+    """One tab. ``may_write`` is needed to remove and to prepare rows, everything else only reads."""
+
+    can_go_astray = True
+    """Whether what is appended may land in other columns."""
 
     def __init__(
         self,
@@ -60,11 +63,14 @@ class SheetReader:
         *,
         token: Secret | None = None,
         may_write: bool = False,
+        layout: RowLayout = SHEET_LAYOUT,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._pause = pause
-        self.spreadsheet_id = spreadsheet_id
+        self._layout = layout
         self.tab = tab
+        self.place = (spreadsheet_id, tab)
+        """What tells it from other tabs."""
         self._may_write = may_write
         self._probe = Probe(
             Endpoint(
@@ -78,22 +84,23 @@ class SheetReader:
     def rows(
         self, *, first: int = 1, rendering: Rendering = Rendering.UNFORMATTED
     ) -> tuple[SheetRow, ...]:
-        """All rows from number ``first`` to the last used one, columns A to H; empty rows between are kept.
+        """All rows from number ``first`` to the last used one; empty rows between are kept.
 
         Raises:
             SheetUnreadable: the API refused.
             ProbeFailed: the API did not answer.
         """
-        values = self._read(f"A{first}:H", rendering)
+        values = self._read(f"A{first}:{self._layout.behind}", rendering)
+        width, before = self._layout.width, self._layout.before
         return tuple(
-            SheetRow(number=number, cells=padded(cells))
+            SheetRow(number=number, cells=padded(cells, width), before=before)
             for number, cells in enumerate(values, start=first)
         )
 
     @property
     def row_count(self) -> int:
         """Number of the last used row."""
-        return len(self._read("A1:H", Rendering.UNFORMATTED))
+        return len(self._read(f"A1:{self._layout.behind}", Rendering.UNFORMATTED))
 
     def digest(self) -> str:
         """SHA-256 of the whole tab, every column: values and the way they are shown."""
@@ -121,7 +128,7 @@ class SheetReader:
         return rows[watermark.rows :]
 
     def remove(self, rows: Sequence[SheetRow]) -> None:
-        """Clear exactly ``rows`` (columns A to H), if every one of them still holds what was read. No row moves.
+        """Clear exactly ``rows``, if every one of them still holds what was read. No row moves.
 
         Raises:
             SheetDisturbed: a row changed meanwhile, or was read elsewhere; nothing was cleared.
@@ -143,8 +150,32 @@ class SheetReader:
                 hint="look at the tab and remove the rows by hand",
             )
         for first, last in _runs(sorted(row.number for row in rows)):
-            path = f"/{self._range(f'A{first}:H{last}')}:clear"
-            self._checked(partial(self._probe.post, path, json_body={}))
+            self._clear(f"A{first}:{self._layout.behind}{last}")
+
+    def clear_below(self, row: int) -> None:
+        """Clear everything below ``row``, in all columns: for a tab of the checks' own alone."""
+        if (last := self.row_count_of_all_columns) > row:
+            self._clear(f"A{row + 1}:Z{last}")
+
+    @property
+    def row_count_of_all_columns(self) -> int:
+        """Number of the last row that is used in any column."""
+        return len(self._read("", Rendering.UNFORMATTED))
+
+    def put_gap(self) -> SheetRow:
+        """Write a row of which only the last column is filled, apart from all others: what is appended goes astray."""
+        number = self.row_count_of_all_columns + 2
+        place = f"{self._layout.last}{number}"
+        path = f"/{self._range(f'{place}:{place}')}?valueInputOption=RAW"
+        self._checked(
+            partial(self._probe.request, "PUT", path, json_body={"values": [["a gap before"]]})
+        )
+        (row,) = self.rows(first=number)
+        return row
+
+    def _clear(self, cells: str) -> None:
+        path = f"/{self._range(cells)}:clear"
+        self._checked(partial(self._probe.post, path, json_body={}))
 
     def _read(self, columns: str, rendering: Rendering) -> list[list[Cell]]:
         query = urlencode(

@@ -34,6 +34,8 @@ class WriteIntent:
     above: int
     documents: tuple[str, ...]
     rows: tuple[SheetRow, ...] | None = None
+    is_all_ours: bool = False
+    """Everything below ``above`` is the check's, whatever it says: it prepared the tab, which is the checks' own."""
 
 
 class WriteIntentLog:
@@ -65,6 +67,7 @@ class WriteIntentLog:
                 began_at=datetime.fromisoformat(found["began_at"]),
                 above=int(found["above"]),
                 documents=tuple(found["documents"]),
+                is_all_ours=bool(found["is_all_ours"]),
                 rows=None
                 if rows is None
                 else tuple(SheetRow(number=n, cells=tuple(cells)) for n, cells in rows),
@@ -85,6 +88,7 @@ class WriteIntentLog:
             "above": trace.above,
             "documents": trace.documents,
             "rows": rows,
+            "is_all_ours": trace.is_all_ours,
         }
         part = self.path.with_suffix(".part")
         with part.open("w", encoding="utf-8") as file:

@@ -76,18 +76,25 @@ def load_header_sets(directory: Path) -> Mapping[str, HeaderSet]:
     return found
 
 
-def file_call(headers: HeaderSet, *, file_name: str, content: bytes) -> Call:
-    """Multipart form with the document in ``invoice_file``. ``file_name`` is sent as UTF-8."""
+def file_call(
+    headers: HeaderSet,
+    *,
+    file_name: str,
+    content: bytes,
+    field: str = "invoice_file",
+    content_type: str = "application/pdf",
+) -> Call:
+    """Multipart form with the document in ``field``. ``file_name`` is sent as UTF-8."""
     digits = str(int(hashlib.sha256(content).hexdigest(), 16))[:24]
     boundary = headers.boundary.replace("{digits}", digits)
     quoted = file_name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
     head = (
         f"--{boundary}\r\n"
-        f'Content-Disposition: form-data; name="invoice_file"; filename="{quoted}"\r\n'
-        "Content-Type: application/pdf\r\n\r\n"
+        f'Content-Disposition: form-data; name="{field}"; filename="{quoted}"\r\n'
+        f"Content-Type: {content_type}\r\n\r\n"
     )
     return Call(
-        name=f"{headers.name}: invoice_file",
+        name=f"{headers.name}: {field}",
         headers={k: v.replace("{boundary}", boundary) for k, v in headers.headers.items()},
         body=head.encode() + content + f"\r\n--{boundary}--\r\n".encode(),
     )

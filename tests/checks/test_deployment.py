@@ -23,6 +23,7 @@ FULL = Deployment(
     live=Endpoint(url="https://f.a.run.app"),
     verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "TEST"},
     production_variables={"GOOGLE_SHEETS_SHEET_NAME": "Update 20230525"},
+    secret_names=("GEMINI_API_KEY",),
     memory_mb=1024,
     timeout_s=540,
     services={"sheets": "https://sheets.googleapis.com"},

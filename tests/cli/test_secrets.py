@@ -1,5 +1,6 @@
 """Secrets that checks stumble over appear nowhere: terminal, JUnit file, log, record, backups, commands."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,18 @@ SECRETS = {
     "signature": "planted-in-a-signature",
     "password": "planted-in-a-database-url",
     "lines": "planted-line-one",
+    "like a path": "/planted-like/a+path&<more>",
+    "by a short name": "planted-as-a-signing-key",
+    "expected to fail": "planted-as-a-password",
 }
 LEAKS = """\
+import base64
+import html
+import json
 import logging
 import os
+import shlex
+import urllib.parse
 import warnings
 from pathlib import Path
 
@@ -27,6 +36,33 @@ FILE = Path("secrets.toml").read_text().split('"')[1]
 HEADER = "Authorization: Bearer planted-in-a-header-0123456789"
 SIGNED = "https://storage.example/o?X-Goog-Expires=9&X-Goog-Signature=planted-in-a-signature&x=1"
 DSN = "postgresql://project:planted-in-a-database-url@db/project"
+
+
+PATH = os.environ["SHOP_PASSWORD"]
+SK = os.environ["SHOP_SK"]
+PASS = os.environ["SHOP_PASS"]
+
+
+@pytest.mark.xfail(reason=f"the password is {PASS}")
+def test_expected():
+    assert False
+
+
+@pytest.mark.xfail(reason=f"the password was {PASS}", strict=True)
+def test_expected_in_vain():
+    pass
+
+
+def test_measured(measure):
+    measure(f"speed of {SK}", 1.5, unit=f"per {PASS}")
+
+
+def test_forms():
+    texts = [PATH, repr(PATH), json.dumps(PATH), html.escape(PATH), shlex.quote(PATH), str(PATH.encode())]
+    texts += [urllib.parse.quote(PATH), urllib.parse.quote(PATH, safe=""), urllib.parse.quote_plus(PATH)]
+    texts += [base64.b64encode(f"{'x' * n}:{PATH}:".encode()).decode() for n in range(3)]
+    print("\\n".join(texts))
+    raise AssertionError(" | ".join(texts))
 
 
 def test_assertion():
@@ -86,6 +122,12 @@ def leaking(project: CliProject) -> CliProject:
 VARIABLES = {
     "SHOP_API_KEY": SECRETS["environment"],
     "SHOP_PRIVATE_KEY": "-----BEGIN\nplanted-line-one\n",
+    "SHOP_PASSWORD": SECRETS["like a path"],
+    "SHOP_SK": SECRETS["by a short name"],
+    "SHOP_PASS": SECRETS["expected to fail"],
+}
+IN_BASE64 = {
+    base64.b64encode(b"x" * n + SECRETS["like a path"].encode()).decode()[4:-4] for n in range(3)
 }
 
 
@@ -100,9 +142,8 @@ def check_nothing_leaked(project: CliProject, *sessions: Done) -> None:
             texts[str(path)] = path.read_bytes().decode("utf-8", errors="replace")
     assert any(name.endswith("state.db") for name in texts)
     assert any(name.endswith("log.jsonl") for name in texts)
-    found = [
-        (name, what) for name, text in texts.items() for what in SECRETS.values() if what in text
-    ]
+    wanted = [*SECRETS.values(), *IN_BASE64, "planted-like", "more&gt;", "%3Cmore"]
+    found = [(name, what) for name, text in texts.items() for what in wanted if what in text]
     assert found == []
 
 
@@ -123,8 +164,13 @@ def test_secrets_of_failing_checks_appear_nowhere(leaking: CliProject, workers: 
     assert "X-Goog-Signature=***&x=1" in session.out, "the rest of an address stays readable"
     for name in ("[***]", "[x***0]", "[x***1]"):
         assert f"test_parameters{name}" in session.out, "checks are still told apart"
+    assert "XFAIL" in session.out
+    assert "the password is ***" in session.out
     shown = leaking.run("show", "last", **VARIABLES)
-    check_nothing_leaked(leaking, session, shown)
+    assert "speed of ***" in shown.out
+    told = leaking.run("show", "last", "--json", **VARIABLES)
+    history = leaking.run("history", "--json", **VARIABLES)
+    check_nothing_leaked(leaking, session, shown, told, history)
 
 
 def test_secrets_of_a_module_that_cannot_be_collected_appear_nowhere(leaking: CliProject) -> None:
@@ -168,3 +214,36 @@ def test_record_and_log_are_for_their_owner_alone(project: CliProject) -> None:
     for path in ("state.db", "log.jsonl"):
         mode = Path(project.root / ".deploygate" / path).stat().st_mode
         assert mode & 0o077 == 0, path
+
+
+FORGED = "orders\n::error file=app.py::forged\n\x1b[2Jcleared\r::add-mask::x ##[error]forged"
+
+
+def check_nothing_steers(*outputs: str) -> None:
+    for output in outputs:
+        assert "forged" in output
+        assert not any(line.lstrip().startswith("::") for line in output.splitlines())
+        assert not {"\x1b", "\r"} & set(output)
+        assert "##[" not in output
+
+
+def test_reason_of_a_rollback_forges_no_line_of_the_log(project: CliProject) -> None:
+    done = project.run("rollback", "fake", "--reason", FORGED, "--yes")
+    assert done.status == 0
+    shown, history = project.run("show", "last"), project.run("history")
+    check_nothing_steers(done.out + done.err, shown.out, history.out)
+
+
+def test_error_of_the_target_forges_no_line_of_the_log(project: CliProject) -> None:
+    (project.root / "broken.py").write_text(
+        "from pytest_deploygate.core.errors import TargetUnavailable\n\n\n"
+        f"def make(environment, settings, clock):\n    raise TargetUnavailable({FORGED!r})\n"
+    )
+    pyproject = project.root / "pyproject.toml"
+    pyproject.write_text(
+        pyproject.read_text().replace("tests.fakes.target_on_disk:make", "broken:make")
+    )
+    here = {"PYTHONPATH": f"{project.root}:{project.variables()['PYTHONPATH']}"}
+    session = project.deploy("v3", "-q", **here)
+    status = project.run("status", **here)
+    check_nothing_steers(session.out + session.err, status.out + status.err)

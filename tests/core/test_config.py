@@ -1,14 +1,11 @@
 """Settings: what is read, and errors that name the file, the key, what is wrong with it and what is allowed."""
 
-import json
-import stat
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from pytest_deploygate import is_configured
-from pytest_deploygate.config import loader
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase, Severity
@@ -34,21 +31,44 @@ def error_of(root: Path, text: str) -> str:
 WRONG = {
     "unknown table": (
         GOOD + "[tool.deploygate.gate.x]\n",
-        "tool.deploygate.gate: unknown key; did you mean gates? (allowed: ",
+        "tool.deploygate.gate: unknown key\n  hint: did you mean gates?",
     ),
     "unknown key of a gate": (
         GOOD.replace("paths", "treshold = 1\npaths"),
-        "tool.deploygate.gates.g.treshold: unknown key; did you mean threshold? (allowed: phase, paths, ",
+        "tool.deploygate.gates.g.treshold: unknown key\n  hint: did you mean threshold?",
+    ),
+    "key with underscores": (
+        GOOD + "rollout_budget_s = 9\n",
+        "environments.local.rollout_budget_s: unknown key\n  hint: did you mean rollout-budget-s?",
     ),
     "unknown key without a neighbour": (
         GOOD.replace("paths", "zzz = 1\npaths"),
-        "tool.deploygate.gates.g.zzz: unknown key (allowed: ",
+        "tool.deploygate.gates.g.zzz: unknown key\n  hint: keys are: phase, paths, marker, ",
     ),
-    "missing gates": (FUNCTION + ENVIRONMENT, "tool.deploygate: the key gates is missing"),
+    "missing gates": (
+        FUNCTION + ENVIRONMENT,
+        "tool.deploygate: the key gates is missing\n  hint: add it: gates = { smoke = ",
+    ),
     "missing environments": (GATES + FUNCTION, "tool.deploygate: the key environments is missing"),
+    "no gate": (
+        '[tool.deploygate]\ngates = {}\nenvironments.local.target = "local"\n',
+        "tool.deploygate.gates: is empty\n  hint: for example: gates = { smoke = ",
+    ),
+    "gate that is no table": (
+        '[tool.deploygate]\ngates = { g = 1 }\nenvironments.local.target = "local"\n',
+        "tool.deploygate.gates.g: 1 is not a table",
+    ),
+    "gates that are no table": (
+        '[tool.deploygate]\ngates = 1\nenvironments.local.target = "local"\n',
+        "tool.deploygate.gates: 1 is not a table",
+    ),
+    "name of a gate": (
+        GOOD.replace("gates.g]", "gates.G1]"),
+        'tool.deploygate.gates.G1: "G1" is not a name\n  hint: names have small letters, ',
+    ),
     "missing phase": (
         GOOD.replace('phase = "live"\n', ""),
-        "tool.deploygate.gates.g: the key phase is missing",
+        'tool.deploygate.gates.g: the key phase is missing\n  hint: add it: phase = "candidate"',
     ),
     "missing target": (
         GOOD.replace('target = "local"', "port = 1"),
@@ -56,79 +76,185 @@ WRONG = {
     ),
     "neither paths nor marker": (
         GOOD.replace('paths = ["gates/"]\n', ""),
-        "tool.deploygate.gates.g: needs one of the keys: paths, marker",
+        (
+            "tool.deploygate.gates.g: the keys paths and marker are missing\n"
+            '  hint: add one: paths = ["suites/health"], marker = "smoke"'
+        ),
+    ),
+    "no path": (
+        GOOD.replace('"gates/"', ""),
+        'tool.deploygate.gates.g.paths: is empty\n  hint: for example: paths = ["suites/health"]',
+    ),
+    "empty path": (GOOD.replace("gates/", ""), "tool.deploygate.gates.g.paths: is empty"),
+    "path that is no list": (
+        GOOD.replace('["gates/"]', '"gates"'),
+        (
+            'tool.deploygate.gates.g.paths: "gates" is not a list; each item is a path\n'
+            '  hint: for example: paths = ["suites/health"]'
+        ),
     ),
     "unknown phase": (
         GOOD.replace('"live"', '"lively"'),
-        'tool.deploygate.gates.g.phase: "lively" is not one of readiness, candidate, live',
+        (
+            'tool.deploygate.gates.g.phase: "lively" is not "readiness", "candidate" or "live"\n'
+            "  hint: did you mean live?"
+        ),
     ),
     "threshold as text": (
         GOOD + '[tool.deploygate.phases]\nlive = { threshold = "0.9" }\n',
-        'tool.deploygate.phases.live.threshold: "0.9" is not of type number',
+        (
+            'tool.deploygate.phases.live.threshold: "0.9" is not a number from 0 to 1\n'
+            "  hint: for example: threshold = 0.95"
+        ),
     ),
     "threshold above one": (
         GOOD + "[tool.deploygate.phases]\nlive = { threshold = 1.01 }\n",
-        "tool.deploygate.phases.live.threshold: 1.01 is out of range (maximum 1)",
+        "tool.deploygate.phases.live.threshold: 1.01 is not a number from 0 to 1",
     ),
     "threshold below zero": (
         GOOD + "[tool.deploygate.phases]\nlive = { threshold = -1 }\n",
-        "tool.deploygate.phases.live.threshold: -1 is out of range (minimum 0)",
+        "tool.deploygate.phases.live.threshold: -1 is not a number from 0 to 1",
+    ),
+    "threshold that is true": (
+        GOOD.replace("paths", "threshold = true\npaths"),
+        "tool.deploygate.gates.g.threshold: true is not a number from 0 to 1",
+    ),
+    "threshold that is no number": (
+        GOOD.replace("paths", "threshold = nan\npaths"),
+        "tool.deploygate.gates.g.threshold: nan is not a number from 0 to 1",
+    ),
+    "weight without end": (
+        GOOD.replace("paths", "weight = inf\npaths"),
+        "tool.deploygate.gates.g.weight: inf is not a number above 0",
     ),
     "weight of nothing": (
         GOOD.replace("paths", "weight = 0\npaths"),
-        "tool.deploygate.gates.g.weight: 0 is out of range (exclusiveMinimum 0)",
+        "tool.deploygate.gates.g.weight: 0 is not a number above 0\n  hint: for example: weight = 2",
     ),
     "no checks needed": (
         GOOD.replace("paths", "least-checks = 0\npaths"),
-        "tool.deploygate.gates.g.least-checks: 0 is out of range (minimum 1)",
+        "tool.deploygate.gates.g.least-checks: 0 is not a whole number from 1 up",
+    ),
+    "half a check": (
+        GOOD.replace("paths", "least-checks = 1.5\npaths"),
+        "tool.deploygate.gates.g.least-checks: 1.5 is not a whole number from 1 up",
     ),
     "no budget": (
         GOOD + "[tool.deploygate.phases]\nlive = { budget-s = 0 }\n",
-        "tool.deploygate.phases.live.budget-s: 0 is out of range (minimum 1)",
+        (
+            "tool.deploygate.phases.live.budget-s: 0 is not a whole number of seconds from 1 up\n"
+            "  hint: for example: budget-s = 300"
+        ),
+    ),
+    "timeout of two hours": (
+        GOOD + "timeout-s = 7200\n",
+        (
+            "environments.local.timeout-s: 7200 is not a whole number of seconds from 1 to 3600\n"
+            "  hint: for example: timeout-s = 540"
+        ),
     ),
     "leniency": (
         GOOD.replace("paths", 'skips = "maybe"\npaths'),
-        'tool.deploygate.gates.g.skips: "maybe" is not one of fail, allow',
+        'tool.deploygate.gates.g.skips: "maybe" is not "fail" or "allow"',
     ),
     "required as text": (
         GOOD.replace("paths", 'required = "yes"\npaths'),
-        'tool.deploygate.gates.g.required: "yes" is not of type boolean',
+        (
+            'tool.deploygate.gates.g.required: "yes" is not true or false\n'
+            "  hint: for example: required = false"
+        ),
     ),
     "condition of another form": (
         GOOD + '[tool.deploygate.triggers.t]\nfires-when = ["a == 1"]\nseverity = "high"\n',
-        'tool.deploygate.triggers.t.fires-when.0: "a == 1" does not have the form',
+        (
+            'tool.deploygate.triggers.t.fires-when: "a == 1" is not a condition "measurement comparison '
+            'number"; comparisons are <, >, <= and >=\n  hint: for example: fires-when = ["error_rate > 0.10"]'
+        ),
     ),
     "condition with nan": (
         GOOD + '[tool.deploygate.triggers.t]\nfires-when = ["a < nan"]\nseverity = "high"\n',
-        'tool.deploygate.triggers.t.fires-when.0: "a < nan" does not have the form',
+        'tool.deploygate.triggers.t.fires-when: "a < nan" is not a condition',
     ),
     "severity": (
         GOOD + '[tool.deploygate.triggers.t]\nfires-when = ["a < 1"]\nseverity = "bad"\n',
-        'tool.deploygate.triggers.t.severity: "bad" is not one of critical, high, medium, low',
+        'tool.deploygate.triggers.t.severity: "bad" is not "critical", "high", "medium" or "low"',
     ),
     "default environment": (
         '[tool.deploygate]\ndefault-environment = "nowhere"\n' + GOOD,
-        "tool.deploygate.default-environment: 'nowhere' is not an environment (there are: local)",
+        "tool.deploygate.default-environment: 'nowhere' is not an environment\n  hint: there are: local",
     ),
     "shared path": (
         GOOD + '[tool.deploygate.gates.h]\nphase = "live"\npaths = ["gates"]\n',
-        "tool.deploygate.gates.h.paths: gates already belongs to gate g; a check belongs to one gate",
+        (
+            "tool.deploygate.gates.h.paths: gates already belongs to gate g\n"
+            "  hint: a check belongs to one gate"
+        ),
     ),
     "missing function": (
         GATES + ENVIRONMENT,
-        "tool.deploygate.environments.local: the key function is missing (here or in [tool.deploygate.function])",
+        (
+            "tool.deploygate.environments.local: the key source is missing\n"
+            '  hint: add it here or to [tool.deploygate.function]: source = "src/process_invoice"'
+        ),
     ),
     "google without a project": (
         GOOD.replace('target = "local"', 'target = "google"'),
-        "tool.deploygate.environments.local: the key project is missing",
+        (
+            "tool.deploygate.environments.local: the key project is missing\n"
+            '  hint: add it here or to [tool.deploygate.function]: project = "my-project-123"'
+        ),
+    ),
+    "region of another planet": (
+        GOOD.replace('source = "src"', 'source = "src"\nregion = "mars"'),
+        (
+            'tool.deploygate.function.region: "mars" is not a region of Google Cloud\n'
+            '  hint: for example: region = "europe-west1"'
+        ),
+    ),
+    "variable that is a number": (
+        GOOD + "environment-variables = { TOKEN_X = 1 }\n",
+        (
+            "tool.deploygate.environments.local.environment-variables.TOKEN_X: 1 is not a text\n"
+            '  hint: for example: environment-variables = { LOG_LEVEL = "info" }'
+        ),
+    ),
+    "date for a text": (
+        GOOD + "endpoint = 2026-01-01\n",
+        'tool.deploygate.environments.local.endpoint: "2026-01-01" is not an address that begins with',
+    ),
+    "memory without a unit": (
+        GOOD + 'memory = "512"\n',
+        'tool.deploygate.environments.local.memory: "512" is not a size of memory',
+    ),
+    "secret without a version": (
+        GOOD + 'secrets = { KEY = "key" }\n',
+        'tool.deploygate.environments.local.secrets.KEY: "key" is not a secret with its version',
     ),
     "steps that descend": (
         GOOD + "steps = [50, 10, 100]\n",
-        "tool.deploygate.environments.local.steps: must ascend and end with 100, got [50, 10, 100]",
+        (
+            "tool.deploygate.environments.local.steps: must ascend and end with 100, got [50, 10, 100]\n"
+            "  hint: for example: steps = [5, 25, 100]"
+        ),
     ),
     "steps that do not arrive": (
         GOOD + "steps = [10, 50]\n",
         "tool.deploygate.environments.local.steps: must ascend and end with 100, got [10, 50]",
+    ),
+    "step of nothing": (
+        GOOD + "steps = [0, 100]\n",
+        "environments.local.steps: 0 is not a whole number of percent from 1 to 100",
+    ),
+    "window without a zone": (
+        GOOD + 'freeze = ["fri - mon"]\n',
+        (
+            "environments.local.freeze: freeze window 'fri - mon': it has neither of the two forms\n"
+            "  hint: write 'fri 15:00 - mon 07:00 Europe/Berlin' for every week"
+        ),
+    ),
+    "environment that is no table": (
+        '[tool.deploygate]\nenvironments = { e = "local" }\ngates.g = { phase = "live", marker = "m" }\n',
+        'tool.deploygate.environments.e: "local" is not a table',
     ),
     "no table": ("[tool.other]\n", "there is no [tool.deploygate] table"),
     "no TOML": ("[tool.deploygate\n", "not valid TOML: "),
@@ -145,7 +271,8 @@ def test_error_names_file_key_and_what_is_allowed(tmp_path: Path, text: str, sai
 def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
     message = error_of(tmp_path, GOOD.replace("paths", 'one = 1\nskips = "x"\npaths'))
     assert "gates.g.one: unknown key" in message
-    assert 'gates.g.skips: "x" is not one of' in message
+    assert 'gates.g.skips: "x" is not "fail" or "allow"' in message
+    assert message.count("hint: ") == 2, "each fault has its own"
 
 
 def test_missing_file_says_where_to_run_pytest(tmp_path: Path) -> None:
@@ -191,66 +318,6 @@ def test_policy_is_read_whole(tmp_path: Path) -> None:
     assert policy.phases[Phase.READINESS].budget_s == 7
 
 
-def remembered(root: Path, text: str) -> Path:
-    """Settings that were found right in a project that has a state folder; the note that was made of it."""
-    (root / ".deploygate").mkdir()
-    load(written(root, text))
-    return root / ".deploygate" / "settings.json"
-
-
-def test_settings_that_were_found_right_are_not_held_to_the_schema_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    note = remembered(tmp_path, GOOD.replace("paths", "threshold = 0.95\nweight = 0.1\npaths"))
-    assert stat.S_IMODE(note.stat().st_mode) == 0o600
-    monkeypatch.setattr(loader, "check", None)
-    settings = load(tmp_path)
-    [gate] = settings.policy.gates
-    assert (gate.threshold, gate.weight) == (Fraction(19, 20), Fraction(1, 10))
-    assert settings.environment("local").spec.function == "f"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        GOOD + "[tool.deploygate.gate.x]\n",
-        GOOD.replace(
-            "[tool.deploygate.gates.g]",
-            '[tool.deploygate]\ndefault-environment = "x"\n[tool.deploygate.gates.g]',
-        ),
-        GOOD + "gates.h.skips = 'allow'\n",
-    ],
-)
-def test_settings_that_were_changed_or_found_wrong_are_checked(tmp_path: Path, wrong: str) -> None:
-    note = remembered(tmp_path, GOOD)
-    before = note.read_bytes()
-    for _ in range(2):
-        error_of(tmp_path, wrong)
-    assert note.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    "damage", [b"", b"{", b"[]", b"\xff", b'{"text": "", "schema": "", "table": {}}', b"NO TABLE"]
-)
-def test_note_of_settings_that_says_nothing_is_passed_over(tmp_path: Path, damage: bytes) -> None:
-    note = remembered(tmp_path, GOOD)
-    known = json.loads(note.read_bytes())
-    known["table"] = None
-    note.write_bytes(damage.replace(b"NO TABLE", json.dumps(known).encode()))
-    assert load(tmp_path).environment_names == ("local",)
-
-
-def test_settings_found_right_by_another_schema_are_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    remembered(tmp_path, GOOD)
-    other = tmp_path / "schema.json"
-    other.write_text('{"required": ["something"]}')
-    monkeypatch.setattr(loader, "_SCHEMA", other)
-    with pytest.raises(ConfigError, match="the key something is missing"):
-        load(tmp_path)
-
-
 def test_phases_have_defaults(tmp_path: Path) -> None:
     phases = load(written(tmp_path, GOOD)).policy.phases
     found = {p.value: (str(s.threshold), s.budget_s) for p, s in phases.items()}
@@ -273,3 +340,32 @@ def test_project_without_settings_is_left_alone(
     if text is not None:
         written(tmp_path, text)
     assert is_configured(tmp_path) is said
+
+
+def test_settings_that_nobody_writes_are_as_safe_as_can_be(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, GOOD))
+    local, [gate] = settings.environment("local"), settings.policy.gates
+    assert (gate.threshold, gate.weight, gate.required, gate.least_checks) == (
+        Fraction(1),
+        Fraction(1),
+        True,
+        1,
+    )
+    assert (gate.skips, gate.flaky) == (Leniency.FAIL, Leniency.FAIL)
+    assert local.engine[:5] == ((100,), 600, 300, 60, 3)
+    assert (local.rolls_back, local.approval, local.freeze) == (True, "none", ())
+    assert local.statistics == (600, None, 10)
+    spec = local.spec
+    assert (spec.memory, spec.timeout_s, spec.public, spec.ingress) == (
+        "256Mi",
+        60,
+        False,
+        "ALLOW_ALL",
+    )
+    assert (settings.default_environment, settings.state) == ("local", "")
+
+
+def test_settings_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(b"[tool.deploygate]\nstate = '\xff'\n")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load(tmp_path)

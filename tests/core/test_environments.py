@@ -72,9 +72,12 @@ def test_statistics_are_as_late_as_their_platform_or_as_told(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("statistics = { window-s = 59 }\n", "statistics.window-s: 59 is out of range"),
-        ("statistics = { lag = 1 }\n", "statistics.lag: unknown key; did you mean lag-s?"),
-        ("gates = { h = { skips = 'allow' } }\n", "there is no gate 'h' (there are: g)"),
+        (
+            "statistics = { window-s = 59 }\n",
+            "window-s: 59 is not a whole number of seconds from 60 to 86400",
+        ),
+        ("statistics = { lag = 1 }\n", "statistics.lag: unknown key\n  hint: did you mean lag-s?"),
+        ("gates = { h = { skips = 'allow' } }\n", "there is no gate 'h'\n  hint: there are: g"),
         ("gates = { g = { threshold = 0 } }\n", "gates.g.threshold: unknown key"),
         ("rehearsal = { freeze = [] }\n", "rehearsal.freeze: unknown key"),
     ],

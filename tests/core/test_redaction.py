@@ -1,11 +1,18 @@
 """What is taken out of a text, and what stays readable."""
 
+import base64
+import html
 import json
-from urllib.parse import quote
+import os
+import re
+import shlex
+from urllib.parse import quote, quote_plus, urlencode
+from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 
-from pytest_deploygate.core.redaction import Redactor, secrets_among
+from pytest_deploygate.core.redaction import Redactor, secrets_among, strip_queries, strip_query
+from tests.secret_corpus import HARMLESS, PLANTED, Planted, text_of
 
 SECRET = "s3cret/with+signs"
 IN_ADDRESSES = """
@@ -16,11 +23,11 @@ SECRET_NAMES = """
 CLIENT_SECRET SECRETS secret GITHUB_TOKEN TOKENS DB_PASSWORD DB_PASSWD SSH_PASSPHRASE
 MY_CREDENTIALS SHOP_API_KEY APIKEY AWS_ACCESS_KEY_ID ACCESSKEY PRIVATE_KEY_1 PRIVATEKEY
 SIGNING_KEY_1 SIGNINGKEY SLACK_WEBHOOK_URL KEY SSH_KEY ssh_key PAT GITHUB_PAT AUTH NPM_AUTH DSN
-SENTRY_DSN
+SENTRY_DSN DB_PASS DB_pass PASS SHOP_SK SK SHOP_CREDS MYSQL_PWD SESSION_JWT
 """
 OTHER_NAMES = """
 PATH KEYBOARD KEY_FILE_NAME MONKEY COMPAT PATTERN OAUTH AUTHOR DSN_HOST API_URL ACCESS_LOG
-PRIVATE_NETWORK SIGNING_REGION PASSED
+PRIVATE_NETWORK SIGNING_REGION PASSED PWD OLDPWD BYPASS COMPASS PASS_RATE TASK DISK
 """
 
 
@@ -168,6 +175,113 @@ def test_variable_is_not_secret_by_a_name_that_only_resembles_one(name: str) -> 
     assert secrets_among({name: "value"}) == set()
 
 
-@pytest.mark.parametrize("path", ["/path/to/key.json", "./key.json", "~/key.json"])
-def test_path_of_a_file_is_no_secret(path: str) -> None:
-    assert secrets_among({"GOOGLE_APPLICATION_CREDENTIALS": path}) == set()
+@pytest.mark.parametrize("path", ["/path/to/key.json", "./key.json", "~/key.json", "../key.json"])
+@pytest.mark.parametrize(
+    "name", ["GOOGLE_APPLICATION_CREDENTIALS", "WEB_IDENTITY_TOKEN_FILE", "SECRET_PATH", "KEY_DIR"]
+)
+def test_path_of_a_file_is_no_secret(name: str, path: str) -> None:
+    assert secrets_among({name: path}) == set()
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "SHOP_CREDENTIALS", "API_KEY", "DB_PASS"])
+@pytest.mark.parametrize("value", ["/s3cret-value", "./s3cret-value", "~s3cret-value", "/a/b+c=="])
+def test_value_that_only_begins_like_a_path_is_a_secret(name: str, value: str) -> None:
+    assert secrets_among({name: value}) == {value}
+
+
+def test_password_in_an_address_is_a_secret_whatever_the_variable_is_called() -> None:
+    variables = {"DATABASE_URL": "postgresql://app:s3cret-value@db/app", "HOME": "/root"}
+    assert secrets_among(variables) == {"s3cret-value"}
+    assert secrets_among({"PAGE": "https://h/a:b@c"}) == set()
+
+
+AWKWARD = "s3cret/with <all> \"of\" 'it' & +more\\é?"
+SHOWN_AS_MASKED = {
+    "documented AWS key",
+    "URL without a password",
+    "URL with a placeholder",
+    "URL with a variable",
+    "URL in an f-string",
+    "URL of a test container",
+    "address of a repository",
+    "allowed on the line",
+}
+"""What a source may hold, and is masked in texts all the same: doubt costs nothing there."""
+
+FORMS = {
+    "as it is": AWKWARD,
+    "percent-encoded": quote(AWKWARD, safe=""),
+    "percent-encoded path": quote(AWKWARD),
+    "percent-encoded in small letters": re.sub(
+        "%..", lambda c: c[0].lower(), quote(AWKWARD, safe="")
+    ),
+    "plus-encoded": quote_plus(AWKWARD),
+    "form": urlencode({"q": AWKWARD}).removeprefix("q="),
+    "HTML": html.escape(AWKWARD),
+    "HTML text": html.escape(AWKWARD, quote=False),
+    "XML text": escape(AWKWARD),
+    "XML attribute": quoteattr(AWKWARD)[1:-1],
+    "JSON": json.dumps(AWKWARD),
+    "JSON with letters": json.dumps(AWKWARD, ensure_ascii=False),
+    "JSON in JSON": json.dumps(json.dumps({"k": AWKWARD})),
+    "Python": repr(AWKWARD),
+    "Python in Python": repr(repr(AWKWARD)[1:-1]),
+    "bytes": repr(AWKWARD.encode()),
+    "shell": shlex.quote(AWKWARD),
+    "base64": base64.b64encode(AWKWARD.encode()).decode(),
+    "base64 after one letter": base64.b64encode(f"u{AWKWARD}".encode()).decode(),
+    "base64 of a header": base64.b64encode(f"me:{AWKWARD}".encode()).decode(),
+    "base64 within more": base64.b64encode(f"user:{AWKWARD}, and more".encode()).decode(),
+    "base64 for addresses": base64.urlsafe_b64encode(AWKWARD.encode()).decode(),
+    "base64 in an address": quote(base64.b64encode(AWKWARD.encode()).decode(), safe=""),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_known_value_is_found_in_every_form_that_programs_write(form: str) -> None:
+    clean = Redactor([AWKWARD])(f"<{FORMS[form]}>")
+    assert "***" in clean
+    left = clean.replace("***", "").strip("<>")
+    assert len(left) <= 24, "what stood before and behind it, and marks that belong to the form"
+    assert "s3cret" not in clean
+
+
+def test_value_that_is_no_text_is_found_too() -> None:
+    value = os.fsdecode(b"s3cret\xff\xfe-value")
+    assert Redactor([value])(f"<{value}>") == "<***>"
+    assert Redactor([value])("<s3cret%FF%FE-value>") == "<***>"
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=[p.kind for p in PLANTED])
+def test_what_the_scan_of_a_source_knows_is_taken_out_of_texts(planted: Planted) -> None:
+    text = text_of(planted.content)
+    assert planted.secret in text
+    assert planted.secret not in Redactor()(text)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _, _ in HARMLESS])
+def test_text_that_only_resembles_a_secret_stays_readable(kind: str) -> None:
+    text = {k: text for k, _, text in HARMLESS}[kind]
+    if kind in SHOWN_AS_MASKED:
+        assert "***" in Redactor()(text)
+    else:
+        assert Redactor()(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("put https://h/o?sig=a&x=1, then", "put https://h/o?*** then"),
+        ("GET /o?a=1 and /p", "GET /o?*** and /p"),
+        ("https://console.cloud.google.com/logs?q=1", "https://console.cloud.google.com/logs?q=1"),
+        ("postgresql://u:p@h/d", "postgresql://***@h/d"),
+        ("Bearer abcdefgh.ijkl and why?", "Bearer *** and why?"),
+    ],
+)
+def test_queries_of_addresses_are_taken_out_whole(text: str, clean: str) -> None:
+    assert strip_queries(text) == clean
+
+
+def test_address_is_shown_without_query_fragment_and_who_calls() -> None:
+    assert strip_query("https://u:p@h/o?a=1#b") == "https://***@h/o"
+    assert strip_query("https://h/o#b?c") == "https://h/o"

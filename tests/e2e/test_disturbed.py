@@ -87,7 +87,7 @@ def test_rollback_that_the_platform_refuses_is_stranded_until_it_is_settled(stag
     stage.project.local("faults", **REFUSED_WRITE)
     stage.say("break")
     assert session.end() == 11, session.output
-    for text in ("STRANDED", "a person must look: deploygate status local", "docs/runbook.md"):
+    for text in ("STRANDED", "a person must look: deploygate status local", "how-to/runbook.html"):
         assert text in session.output
     assert stage.serving != before
     with stage.store() as store:

@@ -78,6 +78,15 @@ def test_error_although_applied(driver: Driver, pair: Pair) -> None:
     until(lambda: driver.answering(service.uri), lambda revision: revision == second)
 
 
+def test_rules_of_one_name_are_dropped_alone(driver: Driver) -> None:
+    rules = [{"path": "x", "http": 503, "name": "mine"}, {"path": "y", "http": 503}]
+    driver.local("POST", "faults", rules)
+    faults = driver.local("DELETE", "faults?name=mine")["faults"]
+    assert isinstance(faults, list)
+    assert [rule["path"] for rule in faults] == ["y"]
+    driver.local("DELETE", "faults")
+
+
 def test_hung_call_ends_when_the_faults_are_cleared(driver: Driver, pair: Pair) -> None:
     service = pair.service
     url = f"{driver.cloud.endpoint}/v2/{service.name}"

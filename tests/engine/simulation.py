@@ -1,14 +1,16 @@
 """One cloud, one record, and deployers that come, act and die; with the invariants that must hold at every moment."""
 
+import os
 from dataclasses import dataclass
 
+from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, Phase, RevisionName
 from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.engine_context import EngineSettings, Ports
+from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import (
@@ -31,6 +33,11 @@ from tests.fakes import (
 
 PROD = EnvironmentName("production")
 CONFIG = "c" * 64
+GRID = os.environ.get("DEPLOYGATE_GRID", "")
+"""How many faults are tried: a sample; ``calls``, as in CI: each one at every call of every kind of rollout; ``full``,
+as in ``tox -e full``: also each one at every call of the recovery from every death."""
+CALL_STRIDE = 1 if GRID in {"calls", "full"} else 8
+"""Of the calls every so manieth is tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,10 @@
 """Every fault at every call of every kind of rollout, and every death followed by every fault of the recovery.
 
-The calls are counted in a run without faults, so a new step of the engine is covered by itself.
+The calls are counted in a run without faults, so a new step of the engine is covered by itself. How many are tried:
+:data:`tests.engine.simulation.GRID`.
 """
 
 import contextlib
-import os
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.record import EntryKind
 from pytest_deploygate.core.state_machine import State
-from tests.engine.simulation import Ended, Scenario, World
+from tests.engine.simulation import CALL_STRIDE, GRID, Ended, Scenario, World
 from tests.fakes import KILLS, READS, Fault, Killed
 
 SCENARIOS = (
@@ -31,8 +30,8 @@ SCENARIOS = (
     Scenario(name="pinned-live-bad", is_pinned=True, live_holds=False),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
-STRIDE = 1 if os.environ.get("DEPLOYGATE_GRID") == "full" else 23
-"""Of the deaths followed by faults every so manieth is tried; all of them with DEPLOYGATE_GRID=full (minutes)."""
+RECOVERY_STRIDE = 1 if GRID == "full" else 23
+"""Of the calls of the recovery that follows a death every so manieth is tried."""
 STORE_FAULTS = (Fault.UNAVAILABLE, Fault.LOST_ANSWER, Fault.SLOW, *KILLS)
 """The others are UNAVAILABLE to a record, or cannot happen to it."""
 AT = {
@@ -54,13 +53,20 @@ def can_strike(fault: Fault, name: str) -> bool:
     return name in AT.get(fault, {name})
 
 
-def points(scenario: Scenario, fault: Fault) -> Iterator[int]:
-    """Numbers of the calls of a rollout at which ``fault`` is tried."""
-    world = World(scenario)
+def points(scenario: Scenario, fault: Fault) -> list[int]:
+    """Numbers of the calls of a rollout at which ``fault`` is tried; samples of two faults differ."""
+    calls = enumerate(calls_of(scenario.name), start=1)
+    found = [number for number, name in calls if can_strike(fault, name)]
+    first = list(Fault).index(fault) % min(CALL_STRIDE, len(found))
+    return found[first::CALL_STRIDE]
+
+
+@cache
+def calls_of(name: str) -> tuple[str, ...]:
+    """The calls of a rollout in which nothing goes wrong."""
+    world = World(BY_NAME[name])
     world.deploy()
-    for number, name in enumerate(world.faults.calls, start=1):
-        if can_strike(fault, name):
-            yield number
+    return tuple(world.faults.calls)
 
 
 @cache
@@ -144,7 +150,7 @@ def test_every_fault_of_a_recovery_after_every_death_ends_well(
 ) -> None:
     for number in points(BY_NAME[name], kill):
         calls = recovery_of(name, kill, number)
-        for at in range(number % STRIDE, len(calls), STRIDE):
+        for at in range(number % RECOVERY_STRIDE, len(calls), RECOVERY_STRIDE):
             if not can_strike(fault, calls[at]):
                 continue
             world = dead_world(name, kill, number)

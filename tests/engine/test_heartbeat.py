@@ -37,7 +37,7 @@ class Kept:
         """Call ``then`` just before a heartbeat."""
 
         def watch(call: str) -> None:
-            if call == "store.beat" and self.faults.calls.count(call) == number:
+            if call == "store.renew_lease" and self.faults.calls.count(call) == number:
                 then()
 
         self.faults.watchers.append(watch)
@@ -50,12 +50,12 @@ def test_lost_lease_is_told_once() -> None:
         assert kept.has_said.wait(LIMIT_S)
     assert len(kept.said) == 1
     assert "was broken" in kept.said[0]
-    assert kept.faults.calls.count("store.beat") == 3
+    assert kept.faults.calls.count("store.renew_lease") == 3
 
 
 def test_heartbeat_that_cannot_be_written_is_tried_again() -> None:
     kept, third = Kept(), threading.Event()
-    kept.faults.on("store.beat", Fault.UNAVAILABLE)
+    kept.faults.on("store.renew_lease", Fault.UNAVAILABLE)
     kept.at_beat(3, third.set)
     with kept.keeper:
         assert third.wait(LIMIT_S)

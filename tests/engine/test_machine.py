@@ -14,7 +14,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
-from tests.engine.simulation import CONFIG, PROD, World
+from tests.engine.simulation import CONFIG, GRID, PROD, World
 from tests.engine.test_grid import SCENARIOS
 from tests.fakes import Fault, Killed
 
@@ -173,7 +173,7 @@ class Deployers(RuleBasedStateMachine):
 
 TestDeployers = Deployers.TestCase
 TestDeployers.settings = settings(
-    max_examples=200,
+    max_examples=200 if GRID else 40,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -68,7 +68,7 @@ def test_recovery_shows_that_it_lives_however_long_it_takes() -> None:
     beaten = threading.Event()
 
     def watch(call: str) -> None:
-        if call == "store.beat":
+        if call == "store.renew_lease":
             beaten.set()
         elif call == "store.save":
             assert beaten.wait(30), "nobody on another machine can see that it lives"

@@ -36,6 +36,11 @@ def golden(name: str) -> dict[str, object]:
     return cast("dict[str, object]", json.loads((EXPECTED / f"{name}.json").read_text("utf-8")))
 
 
+def outcome_of(name: str) -> dict[str, object]:
+    """How the document ``name`` must end."""
+    return cast("dict[str, object]", golden(name)["outcome"])
+
+
 def golden_rows(name: str) -> list[list[str]]:
     """The rows, columns B to G as text, that the document ``name`` must give."""
     items = cast("list[dict[str, list[str]]]", golden(name)["line_items"])
@@ -59,8 +64,8 @@ class Append:
 
     @property
     def text(self) -> list[list[str]]:
-        """The rows as text."""
-        return [[str(value) for value in row] for row in self.rows]
+        """The rows as a sheet shows them: an apostrophe before a value says that it is text, and is not shown."""
+        return [[str(value).removeprefix("'") for value in row] for row in self.rows]
 
 
 @dataclass(slots=True, kw_only=True)

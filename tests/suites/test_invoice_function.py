@@ -20,12 +20,13 @@ from tests.suites.invoice_function import (
     Sheet,
     golden,
     golden_rows,
+    outcome_of,
     pdf,
     running,
 )
 
 NAMES = sorted(path.stem for path in EXPECTED.glob("*.json"))
-READABLE = [name for name in NAMES if "line_items" in golden(name)]
+READABLE = [name for name in NAMES if outcome_of(name)["kind"] == "success"]
 ANSWER = jsonschema.Draft202012Validator(
     json.loads((SCHEMAS / "answer.schema.json").read_text("utf-8"))
 )

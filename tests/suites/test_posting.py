@@ -11,7 +11,6 @@ import pytest
 
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.probe import Probe
-from suites.invoices import SMALL
 from suites.posting import Poster
 from suites.support.rows import SheetRow
 from suites.support.sheet import SheetDisturbed, SheetReader
@@ -20,6 +19,7 @@ from tests.loopback_server import serving
 from tests.suites.fake_sheets import FakeSheets, Tab, Value
 from tests.suites.invoice_function import golden_rows
 
+SMALL = "harpercollins_NS4435067"
 SHEET, NAME = "1sheet", "Update 20230525"
 REAL: list[Value] = ["", "11/24/2025", "HarperCollins", "NS9999999", "978 - a title", 5, 2]
 """A row of a real invoice."""

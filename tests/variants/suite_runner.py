@@ -1,8 +1,9 @@
 """Runs the suites against any function without a rollout: a pytest plugin, used by the tests of this folder.
 
-``JUDGED_SOURCE`` names the function's folder, ``JUDGED_SHEETS`` the Sheets API. It offers the fixtures that the plugin
-offers (``deployment``, ``candidate``, ``verification``, ``live``, ``measure``), with one process of the function that
-writes to a tab for tests and one that is configured as production is.
+``JUDGED_SOURCE`` names the function's folder, ``JUDGED_SINK`` the URL of the sink's service; the rest is in the suite
+profile. It offers the fixtures that the plugin offers (``deployment``, ``candidate``, ``verification``, ``live``,
+``measure``), with one process of the function that writes to a place for tests and one that is configured as production
+is.
 """
 
 import json
@@ -27,9 +28,11 @@ from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.probe import Probe
 from pytest_deploygate.core.evidence import Measurement
 from pytest_deploygate.core.identifiers import Phase
+from suites.support.profile import profile
 from tests.loopback_server import Asked, Reply, serving
 
 ROOT = Path(__file__).resolve().parents[2]
+PRODUCTION_TAB = "Update 20230525"
 VERIFY, TWIN = "process-invoice-00002-ver", "process-invoice-00003-can"
 
 
@@ -43,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Know the marker of live checks, as the plugin does."""
     config.addinivalue_line("markers", "rollback-checks: judges what serves")
+    config.addinivalue_line("markers", "known_defect(until, reason): its failure is known")
 
 
 @contextmanager
@@ -53,7 +57,7 @@ def running(source: Path, variables: dict[str, str]) -> Iterator[tuple[str, psut
         port = place.getsockname()[1]
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "functions_framework", "--target=process_invoice"),
+            *(sys.executable, "-m", "functions_framework", f"--target={profile().entry_point}"),
             *(f"--source={source / 'main.py'}", "--host=127.0.0.1", f"--port={port}"),
         ],
         env={k: v for k, v in os.environ.items() if not k.startswith("GOOGLE_")} | variables,
@@ -86,20 +90,19 @@ def _memory_mb(process: psutil.Process) -> float:
 @pytest.fixture(scope="session")
 def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
     """The function of ``JUDGED_SOURCE``; without endpoints for ``--judged-phase=readiness``."""
-    source, sheets = Path(os.environ["JUDGED_SOURCE"]), os.environ.get("JUDGED_SHEETS", "")
+    source, service = Path(os.environ["JUDGED_SOURCE"]), os.environ.get("JUDGED_SINK", "")
+    known_sink = profile().sink
     phase = Phase(request.config.getoption("--judged-phase"))
-    production = {
-        "GOOGLE_CLOUD_PROJECT_ID": "a-project",
-        "DOCUMENT_AI_PROCESSOR_ID": "a-processor",
-        "GOOGLE_SHEETS_SPREADSHEET_ID": f"spreadsheet-{uuid.uuid4().hex}",
-        "GOOGLE_SHEETS_SHEET_NAME": "Update 20230525",
-        "INVOICE_FILE_HOSTS": "127.0.0.1",
-    }
-    verify = production | {"GOOGLE_SHEETS_SHEET_NAME": "TEST"}
+    production = dict.fromkeys(profile().required_variables, "a-value-of-the-harness")
+    production |= {name: f"place-{uuid.uuid4().hex}" for name in known_sink.place}
+    if len(known_sink.place) > 1:  # wrong functions know the name of the tab, not the spreadsheet
+        production[known_sink.place[-1]] = PRODUCTION_TAB
+    production["INVOICE_FILE_HOSTS"] = "127.0.0.1"
+    verify = production | {known_sink.place[-1]: f"TEST-{uuid.uuid4().hex}"}
     known = Deployment(
         environment=f"harness-{uuid.uuid4().hex}",
         phase=phase,
-        function="process_invoice",
+        function=profile().name,
         region="us-central1",
         project="a-project",
         source=str(source),
@@ -112,7 +115,7 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
     if phase is Phase.READINESS:
         yield replace(known, previous=Previous())
         return
-    extra = {"GOOGLE_SHEETS_API_ENDPOINT": sheets}
+    extra = {known_sink.endpoint_variable: service}
     with ExitStack() as stack:
         judged, process = stack.enter_context(
             running(source, verify | extra | {"K_REVISION": VERIFY})
@@ -135,7 +138,7 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
             verification=Endpoint(url=judged, revision=VERIFY, may_write=True),
             candidate=Endpoint(url=candidate, revision=candidate_name),
             live=Endpoint(url=candidate, revision=candidate_name),
-            services={"sheets": sheets},
+            services={known_sink.service: service},
             statistics_url=start(statistics).url,
         )
     shutil.rmtree(ROOT / ".deploygate" / "rows" / known.environment, ignore_errors=True)

@@ -15,6 +15,8 @@ effect:
   the traffic goes,
 * ``image_missing``: short name of a revision whose build is gone; names no calls and holds until cleared,
 * ``delay_s`` alone, or before any of the others.
+
+``DELETE /_local/faults`` drops all rules, with ``?name=NAME`` those that were given this ``name``.
 """
 
 import asyncio
@@ -30,6 +32,7 @@ from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json
 _EFFECTS = ("http", "drop", "hang", "operation", "traffic", "stale", "stale_tag", "image_missing")
 _KNOWN = (
     *_EFFECTS,
+    "name",
     "method",
     "path",
     "times",
@@ -49,6 +52,7 @@ class Rule:
     """One fault; ``seen`` counts the calls that matched, ``given`` those that got it."""
 
     source: Json
+    name: str = ""
     method: str = ""
     path: re.Pattern[str]
     times: int | None = 1
@@ -104,6 +108,10 @@ class Faults:
     def add(self, rules: list[Rule]) -> None:
         """Put more rules in force."""
         self._rules.extend(rules)
+
+    def drop(self, name: str) -> None:
+        """Drop the rules of that name."""
+        self._rules = [rule for rule in self._rules if rule.name != name]
 
     def clear(self) -> None:
         """Drop all rules and let go what hangs."""
@@ -170,6 +178,7 @@ def _rule(entry: object) -> Rule:
     times = entry.get("times", 1)
     return Rule(
         source=entry,
+        name=_text(entry, "name"),
         method=_one_of(entry, "method", ("", *_METHODS)),
         path=_pattern(_text(entry, "path")),
         times=None if times is None else _whole(entry, "times", 1, 1_000_000, 1),

@@ -117,8 +117,11 @@ async def add_faults(request: web.Request) -> web.Response:
 
 
 async def clear_faults(request: web.Request) -> web.Response:
-    """Drop all rules; what hangs or is stuck ends now."""
+    """Drop all rules, and what hangs or is stuck ends now; with a name those of that name alone."""
     cloud = request.app[CLOUD]
+    if name := request.query.get("name"):
+        cloud.faults.drop(name)
+        return await list_faults(request)
     cloud.faults.clear()
     cloud.operations.release_stuck()
     return await list_faults(request)

@@ -4,6 +4,7 @@ import contextlib
 import logging
 
 from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import (
     DeployGateError,
     ExitStatus,
@@ -140,7 +141,7 @@ class DeployFlow:
         if stranded:
             raise TargetRefused(
                 f"rollout {stranded[0].rollout_id} is stranded: {stranded[0].sentence}",
-                hint=f"deploygate status {ports.environment}; docs/runbook.md, 'A stranded rollout'",
+                hint=f"deploygate status {ports.environment}; {STRANDED_HELP}",
             )
 
     def _open(self, ports: Ports) -> Rollout:

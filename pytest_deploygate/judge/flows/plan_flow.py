@@ -42,7 +42,9 @@ class PlanFlow:
                 )
                 context.tell_left_out(plan.package)
                 self._blocking = plan.blocking
-                self._lines = tuple(_lines(plan, ports.target.spec, context.environment.steps))
+                self._lines = tuple(
+                    _lines(plan, ports.target.spec, context.environment.engine.steps)
+                )
         except SessionOver:
             return
         except DeployGateError as error:
@@ -78,6 +80,8 @@ def _lines(plan: DeployPlan, spec: FunctionSpec, steps: tuple[int, ...]) -> Iter
     if plan.is_unchanged:
         yield "nothing to deploy: this source with these settings serves already"
     yield from _traffic(plan.snapshot, spec, steps)
+    for setting in plan.settings:
+        yield f"setting: {setting}"
     yield f"plan: digest {plan.digest}"
     package = plan.package
     yield f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}"

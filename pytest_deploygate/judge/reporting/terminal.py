@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.printable import printable
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict
 from pytest_deploygate.judge.reporting.session_result import SessionResult
@@ -21,9 +22,12 @@ class Terminal:
 
     def __init__(self, *, color: str, verbosity: int, clean: Redactor) -> None:
         self.verbosity = verbosity
-        self._clean = clean
+        self._redact = clean
         self._is_colored = _is_colored(color)
         self.has_summary = False
+
+    def _clean(self, text: str) -> str:
+        return printable(self._redact(text))
 
     def line(
         self,

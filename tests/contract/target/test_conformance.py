@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploygate.config.environment import GOOGLE_LAG_S
 from pytest_deploygate.core.errors import TargetUnavailable
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.release import (
@@ -32,7 +33,6 @@ from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.ports import Metrics
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.cloud_monitoring import open_metrics
-from pytest_deploygate.wiring import GOOGLE_LAG_S
 from tests.contract.target.staged_function import (
     MAIN,
     Staged,

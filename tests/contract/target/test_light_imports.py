@@ -6,9 +6,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize(
-    "module", ["source_archive", "gcloud_commands", "cloud_functions", "url_redaction"]
-)
+@pytest.mark.parametrize("module", ["source_archive", "gcloud_commands", "cloud_functions"])
 def test_a_light_module_loads_no_heavy_library(module: str) -> None:
     code = (
         f"import sys, pytest_deploygate.targets.{module}\n"

@@ -41,8 +41,15 @@ PAPER_NAME = re.compile(r"(.+?) \| .+? - #(\w+)")
 PAPER_NUMBERS = re.compile(rf"([A-Z]{{2,4}}\d{{3,4}}) \d{{12}} {AMOUNT} (\d+) {AMOUNT}")
 SECTION_BOOK = re.compile(rf"(97[89]\d{{10}})\s+(.+?){GAP}(\d+)\s+{AMOUNT}\s+{AMOUNT}")
 ANY = re.compile(
-    rf"([A-Z0-9][A-Z0-9.-]*(?: [A-Z]{{1,4}})?){GAP}(.+?){GAP}(\d+)\s+{AMOUNT}\s+{AMOUNT}"
+    rf"([=+@-]?[A-Z0-9][A-Z0-9./-]*(?: [A-Z]{{1,4}})?){GAP}(.+?){GAP}(\d+)(?:\.0+)?\s+{AMOUNT}\s+{AMOUNT}"
 )
+ITEM_LIKE = re.compile(
+    r"(?:\d{12}\s+(?:\S+\s+)?|\d{1,2}\s+)?[=+@-]?(?=\S*\d)[A-Z0-9][\w./-]*(?: [A-Z]{1,4})?\s{2,}.*\d\.\d\d"
+)
+SUM = re.compile(
+    r"(?i)(?:^|.*\b)(?:sub-?total|total|merchandise|all invoices)\b[^\d$]*\$?\s*([\d,]+\.\d\d)"
+)
+NO_GOODS = re.compile(r"(?i)\b(?:ship|shipping|freight|tariff|surcharge)\b.*?([\d,]+\.\d\d)$")
 
 
 class Problem(Exception):
@@ -63,7 +70,8 @@ class Document:
             raise Problem(500, PREFIX + "incomplete file")
         try:
             reader = pypdf.PdfReader(io.BytesIO(content))
-            self.pages = [page.extract_text(extraction_mode="layout") for page in reader.pages]
+            pages = [page.extract_text(extraction_mode="layout") for page in reader.pages]
+            self.pages = [page.replace("\r", " ") for page in pages]
         except pypdf.errors.FileNotDecryptedError as error:
             raise Problem(500, PREFIX + "password required") from error
         except Exception as error:
@@ -71,6 +79,28 @@ class Document:
             raise Problem(500, PREFIX + "broken file") from error
         self.text = "\n".join(self.pages)
         self.lines = [line.rstrip() for line in self.text.splitlines() if line.strip()]
+        self.read = {}
+
+    def match(self, pattern, line):
+        """Match a line, and remember that it was read."""
+        found = pattern.fullmatch(line.strip())
+        if found:
+            self.read[line.strip()] = found[pattern.groups]
+        return found
+
+    def doubts(self):
+        """What makes the rows doubtful; a line that looks like an item and was not read ends the request."""
+        for line in map(str.strip, self.lines):
+            is_other = "TRF-CCOI" in line or SUM.fullmatch(line)
+            if line not in self.read and not is_other and ITEM_LIKE.match(line):
+                raise Problem(500, PREFIX + "a line cannot be read")
+        sums = [amount(m[1]) for m in map(SUM.fullmatch, map(str.strip, self.lines)) if m]
+        goods = sum(amount(text) for text in self.read.values())
+        extra = sum(amount(m[1]) for m in map(NO_GOODS.search, self.lines) if m)
+        near = 0.005 * len(self.read) + 0.001
+        if sums and not any(abs(s - g) <= near for s in sums for g in (goods, goods + extra)):
+            return ["the total is not that of the lines"]
+        return []
 
     @property
     def title(self):
@@ -93,13 +123,20 @@ class Document:
     def day(self, *labels):
         """The first date at one of ``labels``, as a date and as it is printed."""
         for label in labels:
-            printed = self.below(label, r"\d{1,2}/\d{1,2}/\d{4}|[A-Z][a-z]+ \d{1,2}, \d{4}")
+            printed = self.below(label, r"\d{1,2}/\d{1,2}/\d{4}|[A-Z][a-z]+ \d{1,2}, \d{4}|4\d{4}")
+            if printed.isdigit():
+                return dt.date(1899, 12, 30) + dt.timedelta(int(printed)), printed
             for form in ("%m/%d/%Y", "%B %d, %Y"):
                 try:
                     return dt.datetime.strptime(printed, form), printed  # noqa: DTZ007
                 except ValueError:
                     pass
         return None, "Unknown"
+
+
+def amount(text):
+    """A number with or without commas."""
+    return float(text.replace(",", ""))
 
 
 def us(day):
@@ -114,10 +151,10 @@ def creative_coop(doc):
     for line in doc.lines:
         words = line.strip()
         indent = len(line) - len(line.lstrip())
-        if order and (m := CC_ORDER.fullmatch(words)):
+        if order and (m := doc.match(CC_ORDER, words)):
             current = [m[1], m[2], [], int(m[4]) or int(m[3]), m[6]]
             found.append(current)
-        elif not order and (m := CC_INVOICE.fullmatch(words)):
+        elif not order and (m := doc.match(CC_INVOICE, words)):
             current = [m[2], m[1], [], int(m[3]), m[5]]
             found.append(current)
         elif "TRF-CCOI" in line:
@@ -148,7 +185,7 @@ def harpercollins(doc):
     shown = day.strftime("%m/%d/%y") if day else "Unknown"
     discount = re.search(r"Discount: ([\d.]+)%", doc.text)
     share = 1 - float(discount[1] if discount else 0) / 100
-    books = sorted(m.groups() for m in (BOOK.fullmatch(x.strip()) for x in doc.lines) if m)
+    books = sorted(m.groups() for m in (doc.match(BOOK, x) for x in doc.lines) if m)
     rows = [
         [shown, "HarperCollins", number, f"{isbn} - {title}", f"{float(price) * share:.2f}", int(n)]
         for isbn, title, n, price, _ in books
@@ -163,7 +200,7 @@ def onehundred80(doc):
     found = []
     for line in doc.lines:
         words = line.strip()
-        if m := GIFT.fullmatch(words):
+        if m := doc.match(GIFT, words):
             found.append([*m.groups()])
         elif found and len(line) - len(words) > 50 and not re.search(GAP, words):
             found[-1][3] += f" {words}"
@@ -182,9 +219,13 @@ def rifle(doc):
     day = us(doc.day("Date", "placed on")[0])
     names = {m[2]: m[1] for m in (PAPER_NAME.fullmatch(x.strip()) for x in doc.lines) if m}
     if names:
-        found = [(m[1], names[m[1]], m[3], m[2]) for m in PAPER_NUMBERS.finditer(doc.text)]
+        matches = [(line, m) for line in doc.lines for m in PAPER_NUMBERS.finditer(line)]
+        found = [(m[1], names[m[1]], m[3], m[2]) for _, m in matches]
+        if {code for code, *_ in found} != set(names):
+            raise Problem(500, PREFIX + "a line cannot be read")
+        doc.read |= {m[0]: m[4] for _, m in matches} | {line.strip(): "0" for line, _ in matches}
     else:
-        found = [m.group(1, 2, 3, 4) for m in (PAPER.fullmatch(x.strip()) for x in doc.lines) if m]
+        found = [m.group(1, 2, 3, 4) for m in (doc.match(PAPER, x) for x in doc.lines) if m]
     who = "Rifle Paper Co."
     return who, number, day, [[day, who, number, f"{c} - {t}", f"${p}", n] for c, t, n, p in found]
 
@@ -192,7 +233,7 @@ def rifle(doc):
 def anyone(doc):
     """Everybody else."""
     day = us(doc.day("Invoice Date", "Date")[0])
-    number = doc.below("Invoice No", r"[A-Z0-9-]{5,}")
+    number = doc.below("Invoice No", r"[=+@-]?[A-Z0-9-]{5,}")
     if number == "Unknown":
         number = doc.below("Invoice #", r"[A-Z0-9-]{5,}")
     numbers, rows = [], []
@@ -200,10 +241,10 @@ def anyone(doc):
         words = line.strip()
         if m := re.match(r"Invoice # ?(\d+)$", words):
             number = m[1]
-        elif m := SECTION_BOOK.fullmatch(words):
+        elif m := doc.match(SECTION_BOOK, words):
             price = float(m[5].replace(",", "")) / int(m[3])
             rows.append([day, doc.title, number, f"{m[1]} - {m[2]}", f"${price:.2f}", m[3]])
-        elif m := ANY.fullmatch(words):
+        elif m := doc.match(ANY, words):
             price = m[4].replace(",", "")
             rows.append([day, doc.title, number, f"{m[1]} - {m[2]}", f"${price}", m[3]])
         if rows and rows[-1][2] not in numbers:
@@ -273,7 +314,10 @@ def receive(request):
     if upload and upload.filename:
         content = upload.read()
     else:
-        body = request.get_json(silent=True)
+        try:
+            body = request.get_json(silent=True)
+        except RecursionError:
+            body = None
         url = request.form.get("file_url") or request.form.get("invoice_file")
         url = url or (body.get("file_url") if isinstance(body, dict) else None)
         if not isinstance(url, str) or not url.strip():
@@ -298,10 +342,19 @@ def write(rows):
         session = transport.AuthorizedSession(google.auth.default(scopes=scopes)[0])
     url = f"{base}/v4/spreadsheets/{book}/values/{tab}:append"
     options = {"valueInputOption": "USER_ENTERED", "insertDataOption": "INSERT_ROWS"}
+    quoted = [[f"'{v}" if n in (1, 2, 3) else v for n, v in enumerate(row)] for row in rows]
     try:
-        session.post(url, params=options, json={"values": rows}, timeout=60).raise_for_status()
+        response = session.post(url, params=options, json={"values": quoted}, timeout=60)
     except requests.RequestException as error:
-        raise Problem(500, f"Failed to write to Google Sheets: {type(error).__name__}") from error
+        what = f"{type(error).__name__}; whether rows were written is not known"
+        raise Problem(500, f"Failed to write to Google Sheets: {what}") from error
+    if response.status_code >= 500:
+        what = f"HTTP {response.status_code}; whether rows were written is not known"
+        raise Problem(500, f"Failed to write to Google Sheets: {what}")
+    if response.status_code != 200:
+        raise Problem(500, f"Failed to write to Google Sheets: HTTP {response.status_code}")
+    place = response.json()["updates"]["updatedRange"].rpartition("!")[2]
+    return [] if re.fullmatch(r"B\d+:G\d+", place) else [f"the rows stand in {place}"]
 
 
 def handle(request):
@@ -316,8 +369,10 @@ def handle(request):
     vendor, number, day, rows = choose(doc)(doc)
     if not rows:
         return {"warning": "No line items found in invoice", "text": doc.text}
-    write(rows)
+    doubts = doc.doubts()
+    doubts += write(rows)
     return {
+        **({"warnings": doubts} if doubts else {}),
         "message": "Invoice processed and added to sheet",
         "rows_added": len(rows),
         "vendor": vendor,

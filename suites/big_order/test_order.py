@@ -1,53 +1,37 @@
-"""CS003837319, the order whose rows were placeholders for weeks: every row in the sheet is held against the document.
-
-Thresholds: overall 0.90, prices 0.95, quantities 0.90, descriptions 0.95, at least 130 items, less than 120 s.
-"""
+"""The largest order, whose rows were placeholders for weeks: every row in the sink is held against the document."""
 
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
-from fractions import Fraction
 
 import pytest
 
-from suites.invoices import ORDER, Posting, contract_violations, total_of
+from suites.invoices import Posting, contract_violations, count_said, total_of, upload
 from suites.posting import Poster
 from suites.support.placeholder import find_placeholders
+from suites.support.profile import profile
 
-LEAST_ITEMS = 130
-LEAST_OVERALL = Fraction("0.90")
-LEAST = {
-    "price": Fraction("0.95"),
-    "quantity": Fraction("0.90"),
-    "description": Fraction("0.95"),
-    "upc": Fraction("0.95"),
-    "code": Fraction("0.95"),
-}
-LONGEST_S = 120
-ALLOWANCE = Decimal("0.05")
+FIELDS = ("code", "description", "price", "quantity", "upc")
 
 
 def test_answer_is_success_and_keeps_the_contract(order: Posting) -> None:
     assert order.answer.status == 200, order.answer.text
-    assert order.answer.value("warning") is None
-    assert order.answer.value("error") is None
+    assert not order.is_warning
+    assert order.answer.value(profile().answer.error) is None
     assert contract_violations(order.answer) == ()
 
 
 def test_answer_names_vendor_number_and_date(order: Posting) -> None:
-    assert order.answer.value("vendor") == "Creative Co-op"
-    assert order.answer.value("invoice_number") == "CS003837319"
-    assert order.answer.value("invoice_date") == "1/17/2025"
+    assert order.wrong_names() == []
 
 
-def test_sheet_gained_as_many_rows_as_the_answer_says(order: Posting) -> None:
-    said = order.answer.value("rows_added") or order.answer.value("items_count")
-    assert len(order.rows) == said
+def test_sink_gained_as_many_rows_as_the_answer_says(order: Posting) -> None:
+    assert len(order.rows) == count_said(order.answer)
 
 
-def test_at_least_130_items_are_in_the_sheet(order: Posting, measure: Callable[..., None]) -> None:
+def test_enough_items_are_in_the_sink(order: Posting, measure: Callable[..., None]) -> None:
     measure("line_items", len(order.rows))
-    assert len(order.rows) >= LEAST_ITEMS
+    assert len(order.rows) >= profile().limit("least-items")
 
 
 def test_no_product_is_invented_or_there_twice(order: Posting) -> None:
@@ -60,17 +44,17 @@ def test_no_product_is_invented_or_there_twice(order: Posting) -> None:
 def test_overall_accuracy(order: Posting, measure: Callable[..., None]) -> None:
     report = order.accuracy()
     measure("accuracy_score", float(report.overall))
-    assert report.overall >= LEAST_OVERALL, report.explain()
+    assert report.overall >= profile().limit("least-overall"), report.explain()
 
 
-@pytest.mark.parametrize("field", sorted(LEAST))
+@pytest.mark.parametrize("field", FIELDS)
 def test_accuracy_of_field(order: Posting, field: str, measure: Callable[..., None]) -> None:
     report = order.accuracy()
     measure(f"{field}_accuracy", float(report.accuracy(field)))
-    assert report.accuracy(field) >= LEAST[field], report.explain()
+    assert report.accuracy(field) >= profile().limit(f"least-{field}"), report.explain()
 
 
-def test_rows_stand_in_columns_b_to_g(order: Posting) -> None:
+def test_rows_stand_in_their_columns(order: Posting) -> None:
     assert order.rows
     assert order.wrong_places() == []
 
@@ -91,23 +75,29 @@ def test_no_row_copies_another_ones_values(order: Posting) -> None:
 
 
 def test_the_product_whose_values_were_copied_has_its_real_ones(order: Posting) -> None:
-    (line,) = [line for line in order.lines if line.code == "XS9826A"]
-    assert (str(line.price), str(line.quantity), line.upc) == ("1.6", "24", "191009727774")
+    real = profile().facts_of(order.document).line
+    (line,) = [line for line in order.lines if line.code == real["code"]]
+    found = {"code": line.code, "price": line.price, "quantity": line.quantity, "upc": line.upc}
+    wanted = {"price": Decimal(real["price"]), "quantity": Decimal(real["quantity"])}
+    assert found == {"upc": None, **real, **wanted}
 
 
-def test_rows_are_sorted_by_code(order: Posting) -> None:
+def test_rows_are_in_their_order(order: Posting) -> None:
     codes = [line.code for line in order.lines]
-    assert len(codes) >= LEAST_ITEMS
-    assert codes == sorted(codes)
+    assert len(codes) >= profile().limit("least-items")
+    is_sorted = profile().facts_of(order.document).order == "code"
+    printed = [record["code"] for record in order.golden.records]
+    assert codes == (sorted(codes) if is_sorted else printed)
 
 
 def test_totals_are_those_of_the_document(order: Posting) -> None:
-    """To 5 %: some values may be wrong, as the accuracy allows, but not all of them in one direction."""
+    """Nearly: some values may be wrong, as the accuracy allows, but not all of them in one direction."""
+    allowance = profile().limit("total-allowance")
     pieces = sum((line.quantity or Decimal(0) for line in order.lines), Decimal(0))
     true_pieces = sum(int(str(record["quantity"])) for record in order.golden.records)
     total, true_total = total_of(order.records), order.golden.total
-    assert abs(pieces - true_pieces) <= true_pieces * ALLOWANCE, (pieces, true_pieces)
-    assert abs(total - true_total) <= true_total * ALLOWANCE, (total, true_total)
+    assert abs(float(pieces) - true_pieces) <= true_pieces * allowance, (pieces, true_pieces)
+    assert abs(float(total - true_total)) <= float(true_total) * allowance, (total, true_total)
 
 
 def test_every_upc_has_a_right_check_digit(order: Posting) -> None:
@@ -122,10 +112,10 @@ def _has_right_check_digit(upc: str) -> bool:
 
 def test_processing_time(order: Posting, measure: Callable[..., None]) -> None:
     measure("processing_time_s", order.answer.elapsed_s, unit="s")
-    assert order.answer.elapsed_s < LONGEST_S
+    assert order.answer.elapsed_s < profile().limit("longest-s")
 
 
 def test_the_same_document_gives_the_same_rows_again(order: Posting, poster: Poster) -> None:
-    again = poster.post(ORDER)
+    again = poster.post(order.document, upload(order.document))
     assert [row.cells for row in again.rows] == [row.cells for row in order.rows]
     assert Counter(line.code for line in again.lines).most_common(1)[0][1] == 1

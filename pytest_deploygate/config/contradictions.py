@@ -1,0 +1,49 @@
+"""What is wrong between settings that are right one by one."""
+
+from collections.abc import Mapping
+
+from pytest_deploygate.config.document import TABLE, Document
+from pytest_deploygate.config.kinds import Faults, Toml
+from pytest_deploygate.config.tables import fields_of
+from pytest_deploygate.core.policy import Gate
+from pytest_deploygate.core.release import FunctionSpec
+
+
+def find(
+    document: Document,
+    environments: Mapping[str, Mapping[str, object]],
+    faults: Faults,
+    table: Mapping[str, Toml],
+) -> None:
+    """Note every contradiction; ``environments`` has what is written of each, ``table`` the whole file."""
+    _shared_paths(document, faults)
+    default = document.default_environment
+    if "default-environment" in table and default not in environments:
+        cause = f"{default!r} is not an environment"
+        faults.note(f"{TABLE}.default-environment", cause, _those(environments))
+    for name, own in environments.items():
+        where = f"{TABLE}.environments.{name}"
+        gates = own.get("gates")
+        for gate in gates if isinstance(gates, Mapping) else ():
+            if gate not in document.gates:
+                cause = f"there is no gate {gate!r}"
+                faults.note(f"{where}.gates", cause, _those(document.gates))
+        for field in fields_of(FunctionSpec):
+            if field.key not in own and own.get("target") == field.setting.needed_by:
+                faults.missing(where, field.setting)
+
+
+def _shared_paths(document: Document, faults: Faults) -> None:
+    owners: dict[str, str] = {}
+    gates: Mapping[str, object] = document.gates  # one that could not be read is no Gate
+    for gate in (gate for gate in gates.values() if isinstance(gate, Gate)):
+        for path in gate.paths:
+            if path in owners:
+                cause = f"{path} already belongs to gate {owners[path]}"
+                hint = "a check belongs to one gate"
+                faults.note(f"{TABLE}.gates.{gate.name}.paths", cause, hint)
+            owners.setdefault(path, gate.name)
+
+
+def _those(names: Mapping[str, object]) -> str:
+    return f"there are: {', '.join(names)}"

@@ -1,0 +1,121 @@
+"""All of ``[tool.deploygate]``: where every setting is found, from here down."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated, Final, NamedTuple
+
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.tables import TableWith
+from pytest_deploygate.core.policy import Gate, PhasePolicy, Trigger
+from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.setting import NAME, Setting
+
+TABLE: Final = "tool.deploygate"
+STATE_FOLDER: Final = ".deploygate"
+"""Below the project: records, packages, backups and the local cloud."""
+
+
+class Phases(NamedTuple):
+    """What each phase must reach, and how long it may take."""
+
+    readiness: Annotated[
+        PhasePolicy, Setting("offline, before anything is touched", example="{ threshold = 0.95 }")
+    ] = PhasePolicy(threshold=Fraction("0.95"), budget_s=300)
+    candidate: Annotated[
+        PhasePolicy,
+        Setting("against the candidate, before it gets traffic", example="{ budget-s = 600 }"),
+    ] = PhasePolicy(threshold=Fraction("0.75"), budget_s=300)
+    live: Annotated[
+        PhasePolicy,
+        Setting("against what serves, after the promotion", example="{ threshold = 1.0 }"),
+    ] = PhasePolicy(threshold=Fraction(1), budget_s=120)
+
+
+class Document(NamedTuple):
+    """All of ``[tool.deploygate]`` as it is written."""
+
+    gates: Annotated[
+        Mapping[str, Gate],
+        Setting(
+            "what must hold",
+            example='{ smoke = { phase = "live", marker = "smoke" } }',
+            key_pattern=NAME,
+            is_filled=True,
+        ),
+    ]
+    environments: Annotated[
+        Mapping[str, Mapping[str, object]],
+        Setting(
+            "where to deploy to",
+            example='{ local = { target = "local" } }',
+            key_pattern=NAME,
+            is_filled=True,
+            fields_of=Environment,
+        ),
+    ]
+    default_environment: Annotated[
+        str,
+        Setting(
+            "environment of commands and of `pytest -m rollback-checks` that name none",
+            example='"production"',
+            is_a="the name of an environment",
+            pattern=NAME,
+        ),
+    ] = "local"
+    state: Annotated[
+        str,
+        Setting(
+            "where the record is kept: `sqlite:///PATH` or `postgresql+psycopg://...`; the environment "
+            "variable `DEPLOYGATE_STATE` wins",
+            example='"postgresql+psycopg://deploygate@db.example.org/deploygate"',
+            is_a="an address that begins with sqlite or postgresql",
+            pattern="(sqlite|postgresql).*",
+            default=f"`{STATE_FOLDER}/state.db`",
+        ),
+    ] = ""
+    prometheus_textfile: Annotated[
+        str,
+        Setting(
+            "file for the textfile collector of node_exporter, relative to the project; written after each "
+            "rollout (extra `prometheus`)",
+            example='"metrics/deploygate.prom"',
+            is_a="the name of a file that ends with .prom",
+            pattern=r".*\.prom",
+        ),
+    ] = ""
+    plugins: Annotated[
+        tuple[str, ...],
+        Setting(
+            "modules whose hooks act (`pytest_deploygate_act`): installed, or below the project; loaded by the process "
+            "that decides, which loads no conftest file",
+            example='["our_company.release_hooks"]',
+            is_a="names of modules",
+        ),
+    ] = ()
+    phases: Annotated[
+        Phases,
+        Setting(
+            "what each phase must reach, and how long it may take",
+            example="{ candidate = { threshold = 0.8 } }",
+        ),
+    ] = Phases()
+    triggers: Annotated[
+        Mapping[str, Trigger],
+        Setting(
+            "measurements that roll back whatever the gates say",
+            example='{ slow = { fires-when = ["latency_s > 5"], severity = "high" } }',
+            key_pattern=NAME,
+        ),
+    ] = {}
+    function: Annotated[
+        Mapping[str, object],
+        Setting(
+            "the function, as far as all environments share it",
+            example='{ function = "hello", entry-point = "hello", runtime = "python312", source = "src" }',
+            fields_of=FunctionSpec,
+        ),
+    ] = {}
+
+
+DOCUMENT: Final = TableWith(Setting("what a project sets"), Document)
+ENVIRONMENT: Final = TableWith(Setting("where to deploy to"), Environment)

@@ -1,0 +1,107 @@
+"""The reference page of all settings, ``docs/reference/settings.md``."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pytest_deploygate.config.document import Document, Phases
+from pytest_deploygate.config.environment import Environment, Rehearsal, StatisticsWindow
+from pytest_deploygate.config.tables import REQUIRED, Field, fields_of
+from pytest_deploygate.core.engine_settings import EngineSettings
+from pytest_deploygate.core.policy import Gate, GateOverride, PhasePolicy, Trigger
+from pytest_deploygate.core.release import FunctionSpec
+
+_TOP: Final = """\
+<!-- Made by `python -m pytest_deploygate.config` from the declarations of the settings: change those. -->
+
+# Settings
+
+A project sets what pytest-deploygate does in the table `[tool.deploygate]` of its `pyproject.toml`. The smallest one:
+
+```toml
+[tool.deploygate.gates.smoke]
+phase = "live"
+paths = ["tests/smoke"]
+
+[tool.deploygate.function]
+function = "hello"
+entry-point = "hello"
+runtime = "python312"
+source = "src"
+
+[tool.deploygate.environments.local]
+target = "local"
+```
+
+No option of the command line changes a setting. Numbers are exact: 0.95 is 19 of 20. A wrong key or value ends pytest
+and `deploygate` with exit status 4 before anything is touched, and a message that names the file, the key, what is
+wrong with it and what to write instead.
+
+Editors that know JSON Schema can check and complete the table: `schema.json` in the package
+`pytest_deploygate.config` (`python -c "import pytest_deploygate.config as c; print(c.__path__[0])"` prints its folder).
+"""
+_FUNCTION: Final = """\
+What all environments share. An environment may have any of these keys too: its value wins, and tables in both are
+merged key by key. Keys mean what they mean to `gcloud functions deploy`.
+"""
+_ENVIRONMENT: Final = """\
+An environment has these keys, and all those of [`[tool.deploygate.function]`](#tooldeploygatefunction).
+"""
+TABLES: Final = (
+    ("", Document, ""),
+    (".phases", Phases, ""),
+    (".phases.PHASE", PhasePolicy, ""),
+    (".gates.NAME", Gate, ""),
+    (".triggers.NAME", Trigger, ""),
+    (".function", FunctionSpec, _FUNCTION),
+    (".environments.NAME", Environment, _ENVIRONMENT),
+    (".environments.NAME.statistics", StatisticsWindow, ""),
+    (".environments.NAME.rehearsal", Rehearsal, ""),
+    (".environments.NAME.gates.GATE", GateOverride, ""),
+)
+"""Every table with the type that it becomes."""
+_OWN: Final[Mapping[type, tuple[type, ...]]] = {Environment: (Environment, EngineSettings)}
+"""Types whose settings are told at a table, where those of others are told elsewhere."""
+
+
+def page() -> str:
+    """The page as a file."""
+    return "\n".join([_TOP, *(_section(*table) for table in TABLES)])
+
+
+def _section(name: str, owner: type, words: str) -> str:
+    fields = [f for f in fields_of(owner) if f.owner in _OWN.get(owner, (owner,))]
+    head = f"## `[tool.deploygate{name}]`\n\n"
+    columns = "| key | means | type | default | example |\n| --- | --- | --- | --- | --- |\n"
+    rows = "".join(f"| {' | '.join(_cells(field))} |\n" for field in fields)
+    return head + (f"{words}\n" if words else "") + columns + rows
+
+
+def _cells(field: Field) -> Iterator[str]:
+    setting = field.setting
+    yield f"`{field.key}`"
+    yield _cell(setting.help)
+    yield _cell(str(field.kind))
+    yield _cell(default_of(field))
+    yield _cell(f"`{setting.example}`")
+
+
+def default_of(field: Field) -> str:
+    """What holds where the key is not written, in words."""
+    setting = field.setting
+    if setting.default:
+        return setting.default
+    if field.default is REQUIRED:
+        return "required" + (", here or in an environment" if setting.or_in else "")
+    if setting.needed_by:
+        return f"required for `{setting.needed_by}`, else `{field.kind.write(field.default)}`"
+    if setting.group:
+        others = [f"`{f.key}`" for f in fields_of(field.owner) if f.setting.group and f != field]
+        return f"none; required without {', '.join(others)}"
+    if field.default in ("", None, (), {}):
+        return "none"
+    text = field.kind.write(field.default)
+    return "see below" if text == "{}" else f"`{text}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

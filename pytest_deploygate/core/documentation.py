@@ -1,0 +1,15 @@
+"""Where the documentation is: whoever has the wheel has no ``docs/``."""
+
+from typing import Final
+
+BASE_URL: Final = "https://pytest-deploygate.readthedocs.io/"
+
+
+def page_url(page: str) -> str:
+    """Address of a page, named by its file under ``docs/`` without the suffix, with ``#anchor`` if wanted."""
+    name, mark, anchor = page.partition("#")
+    return f"{BASE_URL}{name}.html{mark}{anchor}"
+
+
+STRANDED_HELP: Final = page_url("how-to/runbook#a-stranded-rollout")
+SERVES_BAD_HELP: Final = page_url("how-to/runbook#what-serves-is-bad")

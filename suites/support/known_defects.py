@@ -1,0 +1,66 @@
+"""Marks the checks whose failure is known: ``fixtures/known_defects.toml`` names check, document, reason and last day.
+
+What becomes of them is the plugin's: ``pytest.mark.known_defect``.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+
+import pytest
+
+from pytest_deploygate.core.errors import ConfigError
+from suites.support.profile import ROOT, profile
+
+FILE = ROOT / "fixtures" / "known_defects.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDefect:
+    """``check`` is the name of a test function, ``document`` one of its parameters or empty for all of them."""
+
+    function: str
+    check: str
+    document: str
+    reason: str
+    until: date
+
+    def is_of(self, item: pytest.Item) -> bool:
+        """Whether the defect is that of this check."""
+        name, _, parameters = item.name.partition("[")
+        words = parameters.rstrip("]").split("-")
+        return name == self.check and (not self.document or self.document in words)
+
+
+@cache
+def known_defects() -> tuple[KnownDefect, ...]:
+    """All that the file names.
+
+    Raises:
+        ConfigError: an entry lacks a key, or its last day is no date.
+    """
+    found = tomllib.loads(FILE.read_text(encoding="utf-8")).get("defects", [])
+    return tuple(map(_defect, found))
+
+
+def _defect(entry: dict[str, object]) -> KnownDefect:
+    until = entry.get("until")
+    try:
+        texts = {key: str(entry[key]) for key in ("function", "check", "reason")}
+    except KeyError as error:
+        raise ConfigError(f"{FILE}: a defect has no {error}", hint="add it") from error
+    if not isinstance(until, date):
+        raise ConfigError(
+            f"{FILE}: until of {texts['check']} is no date", hint="write it as 2026-12-31"
+        )
+    return KnownDefect(document=str(entry.get("document", "")), until=until, **texts)
+
+
+def mark_known_defects(item: pytest.Item) -> None:
+    """Give the check its marker, if its failure is known."""
+    for defect in known_defects():
+        if defect.function == profile().name and defect.is_of(item):
+            item.add_marker(
+                pytest.mark.known_defect(until=defect.until.isoformat(), reason=defect.reason)
+            )

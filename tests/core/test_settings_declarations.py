@@ -1,0 +1,120 @@
+"""Each setting is declared once: what is made from the declarations says the same everywhere."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from pytest_deploygate.config import json_schema, reference_page
+from pytest_deploygate.config.reference_page import TABLES
+from pytest_deploygate.config.settings import load
+from pytest_deploygate.config.tables import Field, fields_of
+from pytest_deploygate.core.errors import ConfigError
+from tests.core.test_config import GOOD, WRONG, written
+
+REPOSITORY = Path(__file__).parents[2]
+SCHEMA = Draft202012Validator(json.loads(json_schema.schema_text()))
+SETTINGS = [(table, field) for table, owner, _ in TABLES for field in fields_of(owner)]
+NAMES = {"PHASE": "live", "NAME": "n", "GATE": "g"}
+"""What stands for the names in the headings of the reference."""
+
+
+def is_in_schema(text: str) -> bool:
+    document = tomllib.loads(text)
+    return bool(SCHEMA.is_valid(document.get("tool", {}).get("deploygate")))
+
+
+def with_example(table: str, field: Field) -> str:
+    """Settings in which the key is written as its example says."""
+    path = [NAMES.get(part, part) for part in table.split(".")[1:]]
+    document: dict[str, Any] = tomllib.loads(GOOD)["tool"]["deploygate"]
+    document["function"] |= {"project": "some-project", "region": "us-central1"}
+    if path[:1] == ["environments"]:
+        document["environments"]["n"] = {"target": "local"}
+    if path[:1] == ["gates"]:
+        document["gates"]["n"] = {"phase": "live", "marker": "m"}
+    if path[:1] == ["triggers"]:
+        document["triggers"] = {"n": {"fires-when": ["a < 1"], "severity": "low"}}
+    if field.key == "gates" and path:
+        document["gates"]["performance"] = {"phase": "live", "marker": "p"}
+    place = document
+    for part in path:
+        place = place.setdefault(part, {})
+    place[field.key] = tomllib.loads(f"x = {field.setting.example}")["x"]
+    if field.key == "default-environment":
+        document["environments"]["production"] = {"target": "local"}
+    return "".join(f"tool.deploygate.{key} = {inline(one)}\n" for key, one in document.items())
+
+
+def inline(value: object) -> str:
+    """``value`` in one line of TOML."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {inline(one)}' for key, one in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("table", "field"), SETTINGS, ids=[f"{table}.{field.key}" for table, field in SETTINGS]
+)
+def test_setting_has_help_and_an_example_that_is_right(
+    tmp_path: Path, table: str, field: Field
+) -> None:
+    assert field.setting.help
+    text = with_example(table, field)
+    settings = load(written(tmp_path, text))
+    assert settings.environments, text
+    assert is_in_schema(text), text
+
+
+@pytest.mark.parametrize("text", [text for text, _ in WRONG.values()], ids=WRONG)
+def test_editors_accept_nothing_that_has_a_wrong_form(tmp_path: Path, text: str) -> None:
+    """What only shows between settings, or takes a parser, is no matter of the schema."""
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, text))
+    beyond = (
+        "not an environment",
+        "already belongs",
+        "must ascend",
+        "freeze window",
+        "not valid TOML",
+        "nan is not",
+        "inf is not",
+    )
+    if "[tool.deploygate.function]" in caught.value.hint or any(
+        b in str(caught.value) for b in beyond
+    ):
+        return
+    assert not is_in_schema(text)
+
+
+def test_settings_of_this_repository_are_in_the_schema() -> None:
+    assert is_in_schema((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("pytest_deploygate/config/schema.json", json_schema.schema_text()),
+        ("docs/reference/settings.md", reference_page.page()),
+    ],
+    ids=["schema", "reference"],
+)
+def test_file_made_from_the_declarations_is_current(path: str, text: str) -> None:
+    assert (REPOSITORY / path).read_text(encoding="utf-8") == text, (
+        "run: python -m pytest_deploygate.config"
+    )
+
+
+def test_reference_has_every_setting_with_what_holds_where_it_is_not_written() -> None:
+    sections = reference_page.page().split("\n## ")[1:]
+    assert len(sections) == len(TABLES)
+    for (table, owner, _), section in zip(TABLES, sections, strict=True):
+        assert section.startswith(f"`[tool.deploygate{table}]`")
+        for field in fields_of(owner):
+            if field.owner.__name__ != "FunctionSpec" or table == ".function":
+                assert f"\n| `{field.key}` | " in section
+    assert "| `timeout-s` | how long a request may take | " in sections[5]
+    assert "| a whole number of seconds from 1 to 3600 | `60` | `540` |" in sections[5]

@@ -1,0 +1,44 @@
+"""What a plan shows of settings is what could be written."""
+
+import tomllib
+from pathlib import Path
+
+from pytest_deploygate.config.display import written_settings
+from pytest_deploygate.config.settings import load
+from tests.core.test_config import FUNCTION, GATES, written
+
+ENVIRONMENT = """[tool.deploygate.environments.e]
+target = "google"
+project = "some-project"
+region = "europe-west1"
+memory = "1GiB"
+ingress = "internal-only"
+on-failure = "report"
+secrets = { KEY = "key:3", OTHER = "projects/other-project/secrets/name/versions/latest" }
+environment-variables = { LOG_LEVEL = "info" }
+steps = [5, 100]
+freeze = ["fri 15:00 - mon 07:00 Europe/Berlin"]
+statistics = { lag-s = 30 }
+gates = { g = { skips = "allow" } }
+"""
+
+
+def test_plan_shows_settings_as_they_would_be_written(tmp_path: Path) -> None:
+    chosen = load(written(tmp_path, GATES + FUNCTION + ENVIRONMENT)).environment("e")
+    shown = {one.key: one for one in written_settings(chosen, tmp_path)}
+    own = tomllib.loads(ENVIRONMENT)["tool"]["deploygate"]["environments"]["e"]
+    read = {key: tomllib.loads(f"x = {one.value}")["x"] for key, one in shown.items()}
+    own["memory"] = "1Gi"
+    assert {key: read[key] for key in own} == own
+    assert read["source"] == "src"
+    assert not any(shown[key].is_default for key in own)
+
+
+def test_plan_shows_defaults_that_hold_and_nothing_that_says_nothing(tmp_path: Path) -> None:
+    chosen = load(written(tmp_path, GATES + FUNCTION + ENVIRONMENT)).environment("e")
+    shown = {one.key: one for one in written_settings(chosen, Path("/elsewhere"))}
+    assert str(shown["rollout-budget-s"]) == "rollout-budget-s = 600 (default)"
+    assert str(shown["timeout-s"]) == "timeout-s = 60 (default)"
+    assert shown["public"].value == "false"
+    assert not {"port", "labels", "vpc-egress", "rehearsal", "cpu"} & set(shown)
+    assert shown["source"].value == f'"{tmp_path / "src"}"'
