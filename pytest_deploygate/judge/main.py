@@ -275,7 +275,9 @@ class Judge:
             ending,
             named,
             written=junit_text(context.session.junit) if is_last else b"",
-            checks=context.recorder.checks if is_last else (),
+            checks=[c for c in context.recorder.checks if c.phase in context.phases]
+            if is_last
+            else (),
             state_of=context.recorder.state_of,
         )
         if problem:

@@ -20,7 +20,7 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.printable import printable
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.handover import Role
-from pytest_deploygate.session.option_validation import invalid_options
+from pytest_deploygate.session.option_validation import invalid_options, narrowing_options
 from pytest_deploygate.session.redaction_plugin import RedactionPlugin
 from pytest_deploygate.state_keys import AUDITOR, DEPLOYMENT, LINK, REDACTOR, WORKER_INPUT
 
@@ -66,9 +66,10 @@ def _activate(config: pytest.Config, role: Role | None) -> None:
         register(PassiveSkip(gates), "deploygate-passive")
         return
     register(NetworkGuard(), "deploygate-offline")
-    refusals = tuple(invalid_options(config, settings.root))
-    _greet(config, role, refusals)
     is_deployment = bool(config.getoption("--deploy-to")) and not config.getoption("--deploy-plan")
+    find = invalid_options if is_deployment else narrowing_options
+    refusals = tuple(find(config, settings.root))
+    _greet(config, role, refusals)
     if is_deployment and refusals and role.name == "session":
         raise ConfigError(
             "this session cannot decide a deployment:\n"

@@ -111,8 +111,9 @@ def test_file_of_an_earlier_run_does_not_speak_for_one_that_dies(project: Projec
     assert good.said("verdict") == "PROMOTE"
     project.write({"source.txt": "v3", "conftest.py": "import os\nos._exit(0)\n"})
     run = project.deploy()
-    assert run.serving == good.serving
-    assert run.junit is None
+    assert (run.status, run.serving) == (1, good.serving)
+    assert (run.said("verdict"), run.said("reason_code")) == ("REFUSE", "interrupted")
+    assert run.cases == []
 
 
 def test_digest_of_the_checks_changes_with_every_file_that_has_a_say(project: Project) -> None:

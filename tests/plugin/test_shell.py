@@ -114,12 +114,12 @@ def test_workers_load_no_library_of_a_target_or_store(project: Project) -> None:
         assert not modules & {*GOOGLE, "pytest_deploygate.store.sql", "pathspec"}
 
 
-@pytest.mark.parametrize("workers", [None, 0])
-def test_checks_of_a_real_target_run_in_a_worker_unless_told_otherwise(
+@pytest.mark.parametrize("workers", [None, 1])
+def test_checks_run_in_a_worker_where_the_user_asks_for_one(
     project: Project, workers: int | None
 ) -> None:
     body = "import os\ndef test_lie():\n    assert ('PYTEST_XDIST_WORKER' in os.environ) is %s\n"
-    run = project.write({LIE: body % (workers is None)}).deploy(workers=workers)
+    run = project.write({LIE: body % (workers is not None)}).deploy(workers=workers)
     assert run.status == 0, run.output
 
 
