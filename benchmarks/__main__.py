@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import accuracy, deployed, instructions, ledger, waiting
+from benchmarks import accuracy, deployed, google_pace, instructions, ledger, waiting
 from benchmarks.figures import RESULTS, Figure, page, table
 
 TOPICS: dict[str, Callable[[], list[Figure]]] = {
     "accuracy": accuracy.figures,
     "ledger": ledger.figures,
     "deployed": deployed.figures,
+    "google": google_pace.figures,
     "waiting": waiting.figures,
     "idle": instructions.idle_figures,
     "active": instructions.active_figures,

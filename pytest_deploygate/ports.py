@@ -93,13 +93,31 @@ class Target(Protocol):
         """Hand the archive to the platform; returns the place as opaque text for :meth:`begin_release`."""
         ...
 
-    def begin_release(
-        self, variant: Variant, source: str | None, rollout_labels: RolloutLabels
-    ) -> str:
-        """Ask the platform for a new revision; returns the operation's name without waiting.
+    def begin_release(self, source: str, rollout_labels: RolloutLabels) -> str:
+        """Ask the platform to build ``source`` once and to make a revision of it with the production variables.
 
-        ``source`` None keeps the build of the revision before and changes only the variables. Creates the function
-        (closed to the public) when there is none. The new revision gets no traffic where one serves.
+        Returns the operation's name without waiting. Creates the service (closed to the public) when there is none.
+        The new revision gets no traffic where one serves.
+        """
+        ...
+
+    def add_revision(self, of: RevisionName, variant: Variant) -> RevisionName:
+        """Ask for one more revision of the very image that ``of`` runs, with the variables of ``variant``.
+
+        Builds nothing, and returns its name before it has started. What was asked for last is what the service's
+        template describes. Asking again for what is already the newest revision changes nothing.
+
+        Raises:
+            TargetRefused: the platform does not tell by digest which image ``of`` runs; a tag is no identity.
+        """
+        ...
+
+    def await_revision(self, name: RevisionName, *, budget_s: float) -> None:
+        """Wait until a revision that :meth:`add_revision` named is ready.
+
+        Raises:
+            StartFailed: it never will be.
+            OutcomeUnknown: not within ``budget_s`` seconds.
         """
         ...
 

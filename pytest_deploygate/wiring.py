@@ -18,6 +18,7 @@ from pytest_deploygate.core.identifiers import Secret
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
 from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.system.retry import Backoff, attempts
 
 if TYPE_CHECKING:
@@ -152,8 +153,8 @@ def _foreign_target(settings: Settings, environment: Environment, clock: Clock) 
         target: Target = entry.load()(environment, settings, clock)
         return target
     raise ConfigError(
-        f"environment {environment.name}: unknown target {environment.target!r}",
-        hint=f"targets are: {LOCAL}, {GOOGLE}, and those that other packages bring",
+        f"tool.deploygate.environments.{environment.name}.target: there is no target {environment.target!r}",
+        hint=f"targets are {LOCAL}, {GOOGLE}, and those of packages that are installed here",
     )
 
 
@@ -173,6 +174,7 @@ def open_target(settings: Settings, environment: Environment, clock: Clock) -> T
         home=settings.state_dir / environment.name,
         clock=clock,
         is_local=is_local,
+        confirm=environment.confirm,
     )
 
 
@@ -223,7 +225,7 @@ def local_cloud(settings: Settings, environment: Environment) -> "LocalCloud":
     from pytest_deploygate.emulator.lifecycle import ensure_running
 
     home = cloud_home(settings)
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(home)
     if environment.secrets_file:
         _link_secrets(settings.root / environment.secrets_file, home / "secrets.toml")
     return ensure_running(home, port=environment.port)
@@ -233,7 +235,7 @@ def _link_secrets(source: Path, place: Path) -> None:
     """The local cloud reads its secrets from its home; the settings may name a file elsewhere."""
     if not source.is_file():
         raise ConfigError(
-            f"the secrets file {source} does not exist",
+            f"secrets-file: {source} does not exist",
             hint='make it with a line like: gemini-api-key = "any text"',
         )
     real = source.resolve()
@@ -241,7 +243,7 @@ def _link_secrets(source: Path, place: Path) -> None:
         return
     if place.exists() and not place.is_symlink():
         raise ConfigError(
-            f"the settings name the secrets file {source}, but the local cloud has one of its own: {place}",
+            f"secrets-file: {source} is named by the settings, but the local cloud has one of its own: {place}",
             hint="remove one of them",
         )
     place.unlink(missing_ok=True)

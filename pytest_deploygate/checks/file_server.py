@@ -123,8 +123,9 @@ def serve_files_publicly(
     is_safe = parts.scheme == "https" or is_loopback(url)
     if not address or not port.isdecimal() or not is_safe or parts.path.strip("/"):
         raise ConfigError(
-            f"documents = {url!r} served at {place!r} will not do",
-            hint="it takes a URL like https://documents.example.com and an address like 127.0.0.1:8089",
+            f"documents = {url!r} and documents-listen = {place!r} cannot be used",
+            hint="`documents` is an https URL such as https://documents.example.com, `documents-listen` host:port "
+            "such as 127.0.0.1:8089",
         )
     try:
         with serve_files(files, address=address, port=int(port), base=url.rstrip("/")) as host:

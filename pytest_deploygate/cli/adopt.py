@@ -32,7 +32,7 @@ class Adopted(NamedTuple):
 
 
 @click.command(
-    short_help="Vouch for a revision nobody judged.",
+    short_help="Mark a revision as known good.",
     epilog=examples(
         'deploygate adopt production process-invoice-00007-xyz --reason "checked by hand"'
     ),
@@ -45,7 +45,7 @@ class Adopted(NamedTuple):
 def adopt(
     context: CliContext, environment: str, revision: str, reason: str, *, is_json: bool
 ) -> None:
-    """Vouch for REVISION of ENV, which no rollout judged: from now on it may be a baseline or a way back.
+    """Mark REVISION of ENV as known good, so that it can be a baseline or rollback target.
 
     For what was deployed by other means. Moves no traffic. If the revision serves, open and stranded rollouts are
     closed: you have looked, and this is what shall serve.

@@ -22,7 +22,7 @@ Examples:
 
 \b
 Exit status:
-  0   done; what was asked about is well
+  0   success
   1   done, but the checks of what serves do not hold; or refused
   2   interrupted
   4   the command line or the settings are wrong

@@ -42,7 +42,7 @@ class CliContext:
         if self._project is not None and not is_configured(self._project):
             raise ConfigError(
                 f"no {FILE} with a [tool.deploygate] table in {self._project}",
-                hint="--project names the directory of the project, and none below it",
+                hint="give the directory that contains pyproject.toml: deploygate --project DIRECTORY ...",
             )
         return load(self._project or _project_above(Path.cwd()))
 

@@ -29,6 +29,7 @@ class Plan(NamedTuple):
     package_files: int
     package_bytes: int
     left_out: Mapping[str, str]
+    allowed_secrets: Mapping[str, str]
     config_digest: str
     baseline: str
     is_unchanged: bool
@@ -89,6 +90,7 @@ def _plan(context: CliContext, environment: Environment) -> Plan:
         package_files=len(seen.package.files),
         package_bytes=seen.package.size_bytes,
         left_out=dict(seen.package.left_out),
+        allowed_secrets=dict(seen.package.allowed_secrets),
         config_digest=environment.config_digest,
         baseline=seen.snapshot.baseline or "",
         is_unchanged=seen.is_unchanged,
@@ -114,6 +116,8 @@ def _print_plan(out: Output, found: Plan) -> None:
         )
     )
     out.table(("left out", "why"), list(found.left_out.items()), title="not packed")
+    allowed = list(found.allowed_secrets.items())
+    out.table(("looks like a secret", "why it is allowed"), allowed, title="allowed")
     rows = [("blocks" if f.is_blocking else "note", f.sentence, f.hint) for f in found.findings]
     settings = [(s.key, s.value, "default" if s.is_default else "") for s in found.settings]
     out.table(("setting", "value", "from"), settings, title="settings")

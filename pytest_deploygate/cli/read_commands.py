@@ -14,7 +14,7 @@ from pytest_deploygate.cli.history import LIMIT, show_history
 
 
 @click.command(
-    short_help="What serves, who may act, what is open.",
+    short_help="Show what serves, the lease, open rollouts.",
     epilog=examples(
         "deploygate status",
         "deploygate status production --json | jq -r .way_back",

@@ -90,7 +90,7 @@ class Status(NamedTuple):
 
 
 def show_status(context: CliContext, environment: str, *, is_json: bool) -> ExitStatus:
-    """What serves, who may act, what is open: as much as can be read, and what cannot."""
+    """Show the serving revision, lease holder and unfinished rollouts: what can be read, and what cannot."""
     chosen = context.environment(environment)
     found = _look(context, chosen)
     out = context.output(is_json=is_json)
@@ -271,7 +271,9 @@ def _print_advice(out: Output, found: Status) -> None:
         out.line(f"STRANDED: a person must look: {STRANDED_HELP}", BAD)
     elif found.open_rollouts and (found.lease is None or found.lease.lives is False):
         out.line(
-            f"nobody carries the open rollout on: deploygate recover {found.environment}", DOUBTFUL
+            f"rollout {found.open_rollouts[0].rollout_id} was interrupted; "
+            f"run: deploygate recover {found.environment}",
+            DOUBTFUL,
         )
 
 

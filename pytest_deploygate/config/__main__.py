@@ -1,18 +1,19 @@
-"""``python -m pytest_deploygate.config`` writes what is made from the declarations of the settings."""
+"""``python -m pytest_deploygate.config`` writes the files that are made from the declarations of the settings."""
 
 from pathlib import Path
 
 from pytest_deploygate.config import json_schema, reference_page
 
+SCHEMA = Path("pytest_deploygate", "config", "schema.json")
+REFERENCE = Path("docs", "reference", "settings.md")
 
-def main() -> None:
-    """Write the schema and the reference page of this repository."""
-    here = Path(__file__)
-    here.with_name("schema.json").write_text(json_schema.schema_text(), encoding="utf-8")
-    page = here.parents[2] / "docs" / "reference" / "settings.md"
-    page.parent.mkdir(exist_ok=True)
-    page.write_text(reference_page.page(), encoding="utf-8")
+
+def write_files(root: Path) -> None:
+    """Write the schema and the reference page below ``root``, a copy of this repository."""
+    for path, text in ((SCHEMA, json_schema.schema_text()), (REFERENCE, reference_page.page())):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    write_files(Path(__file__).parents[2])

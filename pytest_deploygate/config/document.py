@@ -9,10 +9,9 @@ from pytest_deploygate.config.tables import TableWith
 from pytest_deploygate.core.policy import Gate, PhasePolicy, Trigger
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.setting import NAME, Setting
+from pytest_deploygate.system.private_folder import STATE_FOLDER
 
 TABLE: Final = "tool.deploygate"
-STATE_FOLDER: Final = ".deploygate"
-"""Below the project: records, packages, backups and the local cloud."""
 
 
 class Phases(NamedTuple):

@@ -8,7 +8,7 @@ from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.freeze import FreezeWindow, parse
 from pytest_deploygate.core.identifiers import Digest, EnvironmentName
 from pytest_deploygate.core.policy import GateOverride
-from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.release import ConfirmRequest, FunctionSpec
 from pytest_deploygate.core.setting import NAME, Place, Setting
 
 GOOGLE_LAG_S = 240
@@ -85,6 +85,13 @@ class Environment(NamedTuple):
     ]
     spec: Annotated[FunctionSpec, Place.INLINE]
     engine: Annotated[EngineSettings, Place.INLINE] = EngineSettings()
+    confirm: Annotated[
+        ConfirmRequest,
+        Setting(
+            "what a URL is asked to see which revision answers",
+            example='{ method = "POST", body = "{}", expect = [200, 400] }',
+        ),
+    ] = ConfirmRequest()
     endpoint: Annotated[
         str,
         Setting(
@@ -169,7 +176,7 @@ class Environment(NamedTuple):
         facts = {
             name: getattr(spec, name)
             for name in FunctionSpec._fields
-            if name not in ("source", "secrets")
+            if name not in ("source", "secrets", "allowed_secrets")
         }
         facts["secrets"] = {k: [s.project, s.name, s.version] for k, s in spec.secrets.items()}
         text = json.dumps(facts, sort_keys=True, default=dict)

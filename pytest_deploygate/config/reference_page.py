@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from pytest_deploygate.config.document import Document, Phases
-from pytest_deploygate.config.environment import Environment, Rehearsal, StatisticsWindow
-from pytest_deploygate.config.tables import REQUIRED, Field, fields_of
-from pytest_deploygate.core.engine_settings import EngineSettings
-from pytest_deploygate.core.policy import Gate, GateOverride, PhasePolicy, Trigger
+from pytest_deploygate.config.document import DOCUMENT
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.kinds import Kind, TableOf
+from pytest_deploygate.config.tables import REQUIRED, Field, TableWith, fields_of
 from pytest_deploygate.core.release import FunctionSpec
 
 _TOP: Final = """\
@@ -46,34 +45,43 @@ merged key by key. Keys mean what they mean to `gcloud functions deploy`.
 _ENVIRONMENT: Final = """\
 An environment has these keys, and all those of [`[tool.deploygate.function]`](#tooldeploygatefunction).
 """
-TABLES: Final = (
-    ("", Document, ""),
-    (".phases", Phases, ""),
-    (".phases.PHASE", PhasePolicy, ""),
-    (".gates.NAME", Gate, ""),
-    (".triggers.NAME", Trigger, ""),
-    (".function", FunctionSpec, _FUNCTION),
-    (".environments.NAME", Environment, _ENVIRONMENT),
-    (".environments.NAME.statistics", StatisticsWindow, ""),
-    (".environments.NAME.rehearsal", Rehearsal, ""),
-    (".environments.NAME.gates.GATE", GateOverride, ""),
-)
-"""Every table with the type that it becomes."""
-_OWN: Final[Mapping[type, tuple[type, ...]]] = {Environment: (Environment, EngineSettings)}
-"""Types whose settings are told at a table, where those of others are told elsewhere."""
+_WORDS: Final[Mapping[type, str]] = {FunctionSpec: _FUNCTION, Environment: _ENVIRONMENT}
+"""What is said of a table above its keys."""
+
+
+def tables() -> Mapping[type, list[str]]:
+    """Every type that a table becomes, with the tables that do: their paths below ``[tool.deploygate]``."""
+    found: dict[type, list[str]] = {}
+    _add_tables(DOCUMENT, "", found)
+    return found
+
+
+def _add_tables(kind: Kind, path: str, found: dict[type, list[str]]) -> None:
+    if isinstance(kind, TableOf):
+        _add_tables(kind.item, f"{path}.NAME", found)
+    elif isinstance(kind, TableWith):
+        found.setdefault(kind.owner, []).append(path)
+        for field in own_fields(kind.owner):
+            _add_tables(field.kind, f"{path}.{field.key}", found)
+
+
+def own_fields(owner: type) -> list[Field]:
+    """The settings that are told at the table of ``owner``: not those that another table has too."""
+    shared = fields_of(FunctionSpec) if owner is Environment else ()
+    return [field for field in fields_of(owner) if field not in shared]
 
 
 def page() -> str:
     """The page as a file."""
-    return "\n".join([_TOP, *(_section(*table) for table in TABLES)])
+    return "\n".join([_TOP, *(_section(owner, paths) for owner, paths in tables().items())])
 
 
-def _section(name: str, owner: type, words: str) -> str:
-    fields = [f for f in fields_of(owner) if f.owner in _OWN.get(owner, (owner,))]
-    head = f"## `[tool.deploygate{name}]`\n\n"
+def _section(owner: type, paths: list[str]) -> str:
+    head = f"## {', '.join(f'`[tool.deploygate{path}]`' for path in paths)}\n\n"
+    words = f"{_WORDS[owner]}\n" if owner in _WORDS else ""
     columns = "| key | means | type | default | example |\n| --- | --- | --- | --- | --- |\n"
-    rows = "".join(f"| {' | '.join(_cells(field))} |\n" for field in fields)
-    return head + (f"{words}\n" if words else "") + columns + rows
+    rows = "".join(f"| {' | '.join(_cells(field))} |\n" for field in own_fields(owner))
+    return head + words + columns + rows
 
 
 def _cells(field: Field) -> Iterator[str]:

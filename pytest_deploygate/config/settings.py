@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pytest_deploygate import FILE
 from pytest_deploygate.config import contradictions, loader
-from pytest_deploygate.config.document import DOCUMENT, ENVIRONMENT, STATE_FOLDER, TABLE, Document
+from pytest_deploygate.config.document import DOCUMENT, ENVIRONMENT, TABLE, Document
 from pytest_deploygate.config.environment import Environment, Rehearsal
 from pytest_deploygate.config.kinds import Faults
 from pytest_deploygate.config.tables import field_of
@@ -19,6 +19,7 @@ from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import EnvironmentName, Phase
 from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.core.release import PLAIN_VARIABLES, FunctionSpec
+from pytest_deploygate.system.private_folder import STATE_FOLDER
 
 
 class Settings(NamedTuple):

@@ -128,7 +128,7 @@ def _of_week(text: str, spot: str) -> timedelta:
 def _clock(text: str, clock: str) -> timedelta:
     hour, _, minute = (clock or "0:00").partition(":")
     if int(hour) > 23 or int(minute) > 59:
-        raise _wrong(text, f"{clock!r} is no time of day (00:00 to 23:59)")
+        raise _wrong(text, f"invalid time {clock!r}")
     return timedelta(hours=int(hour), minutes=int(minute))
 
 

@@ -26,7 +26,7 @@ _SKIPS: Final = Setting(
 _LEAST_CHECKS: Final = Setting(
     "fewer checks that ran make the gate UNKNOWN", example="8", at_least=1
 )
-_AS_THERE: Final = "as in `[tool.deploygate.gates.GATE]`"
+_AS_THERE: Final = "as in `[tool.deploygate.gates.NAME]`"
 _OF_PHASE: Final = "that of the phase, see above"
 _THRESHOLD: Final = Setting("", example="0.95", at_least=0, at_most=1)
 
@@ -141,9 +141,6 @@ class Condition:
         except ZeroDivisionError as error:
             raise ValueError(f"not a number: {text!r}") from error
         return cls(metric=parts[0], comparison=Comparison(parts[1]), bound=bound, text=text)
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

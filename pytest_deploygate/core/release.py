@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum, unique
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.setting import Setting
@@ -29,13 +29,6 @@ class Variant(Enum):
 
     VERIFICATION = "verification"
     CANDIDATE = "candidate"
-
-
-class AllowedSecret(NamedTuple):
-    """A file of the source that may hold what looks like a secret, and why; ``path`` may have ``*`` and ``?``."""
-
-    path: str
-    reason: str
 
 
 class SecretRef(NamedTuple):
@@ -76,6 +69,36 @@ VPC_EGRESS: Final[Mapping[str, str]] = {
 _SHARED: Final = "tool.deploygate.function"
 _VARIABLES: Final = Setting("", example='{ LOG_LEVEL = "info" }', is_a="a text")
 _KEPT: Final = "as it is on the platform"
+
+
+class ConfirmRequest(NamedTuple):
+    """The request by which a rollout asks a URL who answers."""
+
+    method: Annotated[
+        Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"],
+        Setting("method of the request", example='"POST"'),
+    ] = "GET"
+    path: Annotated[
+        str,
+        Setting(
+            "path and query behind the URL",
+            example='"/health"',
+            is_a="a path that begins with /",
+            pattern="/.*",
+        ),
+    ] = ""
+    body: Annotated[str, Setting("body of the request", example="'{ \"ping\": true }'")] = ""
+    expect: Annotated[
+        tuple[int, ...],
+        Setting(
+            "statuses that count",
+            example="[200, 405]",
+            at_least=200,
+            at_most=599,
+            is_filled=True,
+            default="any answer that the function itself gave, whatever its status",
+        ),
+    ] = ()
 
 
 class FunctionSpec(NamedTuple):
@@ -201,6 +224,15 @@ class FunctionSpec(NamedTuple):
             example='{ SHEET_TAB = "TEST" }',
         ),
     ] = {}
+    allowed_secrets: Annotated[
+        Mapping[str, str],
+        Setting(
+            "files of the source (`*` and `?` allowed), and plain variables (`environment-variables.NAME`), that "
+            "look as if they held a secret and do not, each with the reason; the plan shows it, the record keeps it",
+            example='{ "data/*.json" = "made up for tests" }',
+            is_filled=True,
+        ),
+    ] = {}
     labels: Annotated[
         Mapping[str, str],
         Setting(
@@ -249,6 +281,15 @@ class FunctionSpec(NamedTuple):
             default=_KEPT,
         ),
     ] = ""
+    base_image_updates: Annotated[
+        str,
+        Setting(
+            "whether the platform replaces the base image of what serves by itself; the record says which",
+            example='"on-deploy"',
+            choices={"automatic": "automatic", "on-deploy": "on-deploy"},
+            default=_KEPT,
+        ),
+    ] = ""
     ingress: Annotated[
         str, Setting("who may reach it", example='"internal-only"', choices=INGRESS)
     ] = INGRESS["all"]
@@ -288,6 +329,12 @@ class FunctionSpec(NamedTuple):
             return {**self.variables, **self.verify_variables}
         return dict(self.variables)
 
+    def is_of_verification(self, variables: Mapping[str, str]) -> bool:
+        """Whether ``variables`` are those of a verification revision, and not of production."""
+        production = self.variables
+        own = {k: v for k, v in self.verify_variables.items() if production.get(k) != v}
+        return bool(own) and all(variables.get(name) == value for name, value in own.items())
+
     @property
     def has_verification(self) -> bool:
         """Whether a verification revision is made at all."""
@@ -312,15 +359,24 @@ class RolloutLabels(NamedTuple):
 
 
 class RevisionInfo(NamedTuple):
-    """One revision as the platform describes it. ``image`` identifies its build."""
+    """One revision as the platform describes it.
+
+    ``image`` is what was deployed, perhaps a tag that each build overwrites; ``digest`` identifies the build
+    (``sha256:...``), empty where the platform does not tell it.
+    """
 
     name: RevisionName
     is_ready: bool
     image: str = ""
+    digest: str = ""
     variables: Mapping[str, str] = {}
     secrets: Mapping[str, SecretRef] = {}
     created_at: str = ""
     note: str = ""
+    base_image: str = ""
+    """Image of the operating system and interpreter below the build, where the platform tells it."""
+    has_failed: bool = False
+    """Whether it will never be ready; neither this nor ready is one that is still starting."""
 
 
 class Snapshot(NamedTuple):
@@ -341,6 +397,8 @@ class Snapshot(NamedTuple):
     is_public: bool = False
     latest_ready: RevisionName | None = None
     latest_created: RevisionName | None = None
+    updates_base_image: bool = False
+    """Whether the platform replaces the base image by itself: then running code changes without a new revision."""
     rollout_labels: RolloutLabels = RolloutLabels()
 
     @property

@@ -1,6 +1,6 @@
 """The parts of a local cloud, put together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -11,10 +11,13 @@ from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.router import Router
 from pytest_deploygate.emulator.runtime.builder import Builder
 from pytest_deploygate.emulator.runtime.deployments import Deployments
+from pytest_deploygate.emulator.runtime.pace import pace_of
 from pytest_deploygate.emulator.runtime.revisions import launch_spec
 from pytest_deploygate.emulator.runtime.run_services import EmulatedServices
 from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, Runner
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
+from pytest_deploygate.emulator.services.base import ServiceContext, StandInService
+from pytest_deploygate.emulator.services.registry import open_services
 from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState
 
@@ -34,6 +37,7 @@ class Cloud:
     sources: Sources
     deployments: Deployments
     faults: Faults
+    stand_ins: list[StandInService]
     function_variables: dict[str, str]
     """Environment variables that every function gets."""
 
@@ -43,9 +47,10 @@ class Cloud:
         return self.deployments.base_url
 
     def listens_at(self, url: str) -> None:
-        """Note where the admin API listens; functions find the Sheets API there."""
+        """Note where the admin API listens; functions find the stand-in services there."""
         self.deployments.base_url = url
-        self.function_variables["GOOGLE_SHEETS_API_ENDPOINT"] = url
+        for service in self.stand_ins:
+            self.function_variables.update(service.variables(url))
 
 
 CLOUD = web.AppKey("cloud", Cloud)
@@ -53,6 +58,9 @@ CLOUD = web.AppKey("cloud", Cloud)
 
 def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
     """The parts for ``home``, with what was stored there; nothing runs or listens yet."""
+    pace = pace_of(settings.pace, settings.pace_factor)
+    lag_s = max(settings.monitoring_lag_s, pace.monitoring_lag_s)
+    settings = replace(settings, monitoring_lag_s=lag_s)
     state = EmulatorState(home)
     statistics = UsageStatistics()
     faults = Faults()
@@ -70,10 +78,12 @@ def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
 
     runner = Runner(state, statistics, settings, spec_of=spec_of, ballast_mb=ballast_mb)
     router = Router(state, runner, statistics)
-    services = EmulatedServices(state, runner, router)
+    services = EmulatedServices(state, runner, router, pace)
     sources = Sources(home, state)
     cache = Path(settings.build_cache) if settings.build_cache else home / "environments"
-    deployments = Deployments(home, state, operations, services, Builder(home, cache), sources)
+    deployments = Deployments(
+        home, state, operations, services, Builder(home, cache), sources, pace
+    )
     return Cloud(
         home=home,
         settings=settings,
@@ -86,5 +96,6 @@ def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
         sources=sources,
         deployments=deployments,
         faults=faults,
+        stand_ins=open_services(ServiceContext(home=home, settings=settings)),
         function_variables=variables,
     )

@@ -6,9 +6,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.emulator.runtime.pace import PACES
 
 BUILD_CACHE_VARIABLE = "DEPLOYGATE_BUILD_CACHE"
 """Names a directory of virtual environments that several homes share; wins over ``build_cache``."""
+_WORDS = {"answers": ("today", "tomorrow"), "pace": PACES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,11 @@ class EmulatorSettings:
     """Least duration of an operation: the platform takes a minute or two for what takes moments here."""
     monitoring_lag_s: float = 0.0
     """How old an observation must be before the Monitoring API tells of it (the platform takes minutes)."""
+    pace: str = "moments"
+    """``google`` takes as long as the platform is recorded to take, times ``pace_factor``."""
+    pace_factor: float = 1.0
+    answers: str = "today"
+    """``tomorrow`` adds to every answer what Google's documents have and the client libraries lack, and inventions."""
     create_tabs: bool = True
     """Whether a tab of a spreadsheet comes into being on first use; False answers 400 as Google does."""
 
@@ -52,5 +59,10 @@ def load_settings(home: Path) -> EmulatorSettings:
         number = wanted is float and isinstance(value, int | float) and not isinstance(value, bool)
         if not (number and value >= 0) and type(value) is not wanted:
             raise ConfigError(f"{path}: {key} must be {wanted.__name__}, not {value!r}")
+    for key, words in _WORDS.items():
+        if found.get(key, words[0]) not in words:
+            raise ConfigError(
+                f"{path}: {key} must be one of {', '.join(words)}, not {found[key]!r}"
+            )
     shared = os.environ.get(BUILD_CACHE_VARIABLE)
     return EmulatorSettings(**(found | {"build_cache": shared} if shared else found))

@@ -22,6 +22,7 @@ from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.file_lock import FileLockHeld, hold_lock
+from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.system.process_identity import is_running, is_stopped
 from pytest_deploygate.system.retry import Backoff, attempts
 
@@ -38,7 +39,7 @@ _NEEDED = ("aiohttp", "functions_framework", "psutil")
 _POLL = Backoff(first_s=0.02, factor=1)
 _CLOCK = SystemClock()
 _STOP_TIMEOUT_S = 30.0
-_HINT_OLD = "stop it with `deploygate local down`; its functions and sheets are kept"
+_HINT_OLD = "restart it: deploygate local down; its functions and sheets are kept"
 LOCK_TIMEOUT_S = 120.0
 """How long others may start or stop the local cloud before we give up: twice as long as a start may take."""
 
@@ -94,8 +95,7 @@ def ensure_running(
         )
     if found.code != code_identity():
         raise ConfigError(
-            f"a local cloud of other code runs under {home} (process {found.pid}): the package has been changed "
-            f"since it was started, though both are version {__version__}",
+            f"the local cloud under {home} (process {found.pid}) is from a different build of version {__version__}",
             hint=_HINT_OLD,
         )
     return found
@@ -246,7 +246,7 @@ def _locked(home: Path, timeout_s: float) -> Iterator[None]:
     waits = attempts(_CLOCK, _POLL, deadline=_CLOCK.monotonic() + timeout_s)
     with contextlib.ExitStack() as stack:
         try:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(home)
             stack.enter_context(hold_lock(path, waits))
         except FileLockHeld as error:
             raise _held(path, error.holder, timeout_s) from error

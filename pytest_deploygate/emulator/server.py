@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,16 +15,24 @@ from aiohttp import web
 
 from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.emulator.api import functions, local, monitoring, project, run
+from pytest_deploygate.emulator.api import (
+    functions,
+    local,
+    monitoring,
+    platform_calls,
+    project,
+    run,
+)
 from pytest_deploygate.emulator.api.admin_log import AdminLog
 from pytest_deploygate.emulator.api.fault_rules import Rule, keep_rule
 from pytest_deploygate.emulator.api.protobuf_json import ApiError
+from pytest_deploygate.emulator.api.tomorrow import TOMORROW, add_future
 from pytest_deploygate.emulator.container import CLOUD, Cloud, make_cloud
 from pytest_deploygate.emulator.emulator_settings import load_settings
+from pytest_deploygate.emulator.host_check import is_loopback_host
 from pytest_deploygate.emulator.lifecycle import RUN_FILE, code_identity
-from pytest_deploygate.emulator.runtime.runner import StartError
-from pytest_deploygate.emulator.services.sheets import values_api
-from pytest_deploygate.emulator.services.sheets.spreadsheets import SheetsStore
+from pytest_deploygate.emulator.routing.limits import HEAD_BYTES
+from pytest_deploygate.emulator.runtime.runner import INSTANCES, StartError
 from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
 from pytest_deploygate.emulator.storage.state import STATE_FILE
 from pytest_deploygate.system.file_lock import FileLockHeld, hold_lock
@@ -47,7 +56,13 @@ async def serve(home: Path, port: int) -> None:
         loop.add_signal_handler(number, stopped.set)
     with _sole(home):
         cloud = make_cloud(home, load_settings(home))
-        listener = web.AppRunner(make_app(cloud), access_log=None, shutdown_timeout=2.0)
+        listener = web.AppRunner(
+            make_app(cloud),
+            access_log=None,
+            shutdown_timeout=2.0,
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
+        )
         await listener.setup()
         try:
             port = await _begin(cloud, listener, port)
@@ -70,6 +85,7 @@ async def serve(home: Path, port: int) -> None:
 async def _begin(cloud: Cloud, listener: web.AppRunner, port: int) -> int:
     """Clear up after a process that was killed, listen, route as before; returns the admin port."""
     cloud.runner.kill_leftovers()
+    shutil.rmtree(cloud.home / INSTANCES, ignore_errors=True)
     cloud.operations.settle_interrupted()
     cloud.deployments.settle_interrupted()
     known = cloud.state.ports.get("admin")
@@ -89,6 +105,8 @@ async def _end(cloud: Cloud, listener: web.AppRunner) -> None:
     await cloud.operations.close()
     await cloud.runner.close()
     await listener.cleanup()
+    for service in cloud.stand_ins:
+        service.close()
     cloud.state.close()
 
 
@@ -119,13 +137,16 @@ async def _stop_without(path: Path, stopped: asyncio.Event) -> None:
 def make_app(cloud: Cloud) -> web.Application:
     """The admin port: all of Google's APIs that are stood in for, and the side endpoints."""
     app = web.Application(
-        middlewares=[_log_and_errors, _faults], client_max_size=MAX_UPLOAD_BYTES + 1024
+        middlewares=[_tomorrow, _log_and_errors, _faults], client_max_size=MAX_UPLOAD_BYTES + 1024
     )
     app[CLOUD] = cloud
+    app[TOMORROW] = cloud.settings.answers == "tomorrow"
     app[local.ADMIN_LOG] = AdminLog()
-    app[values_api.SHEETS] = SheetsStore(cloud.state, create_tabs=cloud.settings.create_tabs)
-    for module in (functions, run, monitoring, project, values_api, local):
+    for module in (functions, run, monitoring, project, local):
         app.add_routes(module.routes())
+    for service in cloud.stand_ins:
+        app.add_routes(service.routes())
+    app.add_routes(platform_calls.routes())
     return app
 
 
@@ -179,33 +200,47 @@ def _announce(home: Path, port: int) -> None:
 
 
 @web.middleware
+async def _tomorrow(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Add to an answer what nobody knows today, if the settings say so."""
+    response = await handler(request)
+    is_api = request.app[TOMORROW] and request.path.startswith(("/v1/", "/v2/", "/v3/"))
+    if is_api and isinstance(response, web.Response) and isinstance(response.body, bytes):
+        kept = {k: v for k, v in response.headers.items() if k == "Retry-After"}
+        body = add_future(json.loads(response.body or b"{}"))
+        return web.json_response(body, status=response.status, headers=kept)
+    return response
+
+
+@web.middleware
 async def _log_and_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors in Google's form, and write down every admin call with its answer."""
     log = request.app[local.ADMIN_LOG]
-    is_own = request.path.startswith("/_local/")
-    call = (
-        None
-        if is_own
-        else log.begin(request.method, request.path, request.query_string, await request.read())
-    )
+    call = None
     try:
         _hold_off_web_pages(request)
+        if not request.path.startswith("/_local/"):
+            body = await request.read()
+            call = log.begin(request.method, request.path, request.query_string, body)
         response = await handler(request)
     except ApiError as error:
         response = error.response()
     except web.HTTPException as error:
         response = ApiError(error.status, error.reason).response()
+    except web.RequestPayloadError as error:
+        response = ApiError(400, f"The body cannot be read: {error}").response()
     except Exception:
         logger.exception("call.crashed", extra={"path": request.path})
-        response = ApiError(500, "The local cloud has a defect; see its log.").response()
+        response = ApiError(500, "The emulator has a defect; see its log.").response()
     if call is not None and request.transport is not None and not request.transport.is_closing():
-        body = response.body if isinstance(response, web.Response) else b""
-        log.end(call, response.status, body if isinstance(body, bytes) else b"")
+        answered = response.body if isinstance(response, web.Response) else b""
+        log.end(call, response.status, answered if isinstance(answered, bytes) else b"")
     return response
 
 
 def _hold_off_web_pages(request: web.Request) -> None:
-    """A page in a browser on this machine must not be able to call: browsers say where a call comes from."""
+    """A page in a browser on this machine must not be able to call: browsers say where a call comes from, and to."""
+    if not is_loopback_host(request.headers.get("Host")):
+        raise ApiError(403, "The Host header names another machine than this one.")
     if "Origin" in request.headers:
         raise ApiError(403, "The local cloud takes no calls from web pages.")
 

@@ -17,7 +17,8 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.identifiers import BackupId, RevisionName
-from pytest_deploygate.core.release import RolloutLabels, Snapshot
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.release import RolloutLabels, Snapshot, Variant
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode
@@ -46,6 +47,7 @@ def rollback_to_baseline(rollout: JournaledRollout, reason: Reason) -> None:
     failure = _until(deadline, rollout, lambda: _return_traffic(rollout, deadline))
     seconds = f"{clock.monotonic() - began:.3f}"
     if failure is None:
+        _put_template_back(rollout)
         serving = Traffic.parse(rollout.record.facts.get("restore_to", "")).sole
         rollout.record = rollout.record._replace(serving=serving)
         rollout.note(rollback_seconds=seconds)
@@ -118,11 +120,42 @@ def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
         wait_until_serving(rollout, wanted.sole, deadline)
 
 
+def _staged_by(record: RolloutRecord) -> set[str]:
+    """Revisions that the rollout made."""
+    made = {record.candidate, record.verification, record.facts.get("built")}
+    return {name for name in made if name}
+
+
+def _put_template_back(rollout: JournaledRollout) -> None:
+    """Take the variables of a verification revision out of the service's template, where a rollout left them there.
+
+    The next deployment starts from the template, whoever makes it: the variables would come back with it (ADR 22). The
+    newest revision tells, as the record may be lost. Traffic is where it belongs already, so what fails here is only
+    noted.
+    """
+    target = rollout.ports.target
+    if not target.spec.has_verification or rollout.record.facts.get("existed") == "false":
+        return
+    try:
+        newest = target.snapshot().latest_created
+        info = target.revision(newest) if newest is not None else None
+        if newest is None or info is None or not target.spec.is_of_verification(info.variables):
+            return
+        of = RevisionName(rollout.record.facts.get("built") or newest)
+        rollout.act(
+            "put_template_back",
+            lambda: target.add_revision(of, Variant.CANDIDATE),
+            intent={"of": of},
+        )
+    except TargetError as error:
+        rollout.note(unfinished=f"the service's template has test variables: {error.message}")
+
+
 def _refuse_if_foreign(rollout: JournaledRollout, now: Snapshot, wanted: Traffic) -> None:
     record = rollout.record
     # a rollback leaves what it found, which may have been a split of traffic
     before = Traffic.parse(record.facts.get("leaves", ""))
-    ours = {record.candidate, record.verification, *dict(wanted.shares), *dict(before.shares)}
+    ours = {*_staged_by(record), *dict(wanted.shares), *dict(before.shares)}
     foreign = [r for r, _ in now.serving.shares if r not in ours]
     if not now.exists:
         raise TargetRefused(
@@ -202,7 +235,7 @@ def _remove_first_release(rollout: JournaledRollout, deadline: float) -> None:
 def _own_first_release(rollout: JournaledRollout) -> Snapshot:
     """The service as it is; raises Drifted when it is not, or no longer, only what this rollout made of it."""
     now, record = rollout.ports.target.snapshot(), rollout.record
-    ours = {record.candidate, record.verification} - {None}
+    ours = _staged_by(record)
     foreign = [r for r, _ in now.serving.shares if ours and r not in ours]
     if now.exists and (now.rollout_labels.rollout != record.rollout_id or foreign):
         raise Drifted(

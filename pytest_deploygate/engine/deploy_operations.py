@@ -20,6 +20,8 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 
 BEGIN, AWAIT = "begin", "await"
 """First words, before what is deployed, of journal entries about a deployment."""
+RELEASE = "release"
+"""What the journal calls the deployment of a rollout's own source."""
 _FAILED = {BuildFailed.__name__, StartFailed.__name__}
 """What was observed of a deployment that certainly goes on no longer, since it failed by itself."""
 

@@ -226,6 +226,8 @@ def _settle_orphan(
         "baseline_config": rollout_labels.config,
     }
     foreign = [r for r, _ in snapshot.serving.shares if r != rollout_labels.baseline]
+    if rollout_labels.baseline is None and len(foreign) == 1:
+        facts["built"] = foreign[0]  # a first release rests on the revision that its build made
     tags = dict(snapshot.traffic.tags)
     record = RolloutRecord(
         rollout_id=rollout_id,

@@ -51,7 +51,7 @@ def plan_rollback(
     In an emergency the person who names a revision answers for it: only its readiness is looked at.
 
     Raises:
-        TargetRefused: there is none, it is not ready, it is known to be bad, or nobody ever judged it.
+        TargetRefused: there is none, it is not ready, it is known to be bad, or it was never verified.
     """
     if not snapshot.exists:
         raise TargetRefused("nothing is deployed, so there is nothing to roll back")
@@ -89,7 +89,7 @@ def plan_rollback(
 
 
 def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> None:
-    """The newest word on ``wanted`` must not be a bad one, and somebody must have had a good one."""
+    """The latest verdict on ``wanted`` must not be bad, and at least one earlier verdict must be good."""
     if ports.store.is_known_good(ports.environment, wanted):
         return
     has_served = False
@@ -105,7 +105,7 @@ def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> 
     marked = (snapshot.rollout_labels.baseline, dict(snapshot.traffic.tags).get(TAG_PREVIOUS))
     if not (has_served or wanted in marked):
         raise TargetRefused(
-            f"no rollout ever judged revision {wanted}, so it is no place to go back to",
+            f"revision {wanted} was never verified by deploygate; cannot roll back to it",
             hint=f"adopt it first if it is good: deploygate adopt {ports.environment} {wanted} --reason TEXT; in an "
             "emergency: --emergency",
         )
@@ -141,7 +141,7 @@ def _past(ports: Ports) -> Iterator[RolloutRecord]:
 
 
 def _unrecorded_rollback(ports: Ports, snapshot: Snapshot) -> RevisionName | None:
-    """What serves by the newest record, if another good revision does: somebody went back and could not record it."""
+    """The revision the store believes serves, when the service shows another good one (an unrecorded rollback)."""
     believed = next((r.serving for r in _past(ports) if r.state.is_final and r.serving), None)
     serves = snapshot.baseline
     is_good = snapshot.is_marked_good or (

@@ -27,7 +27,7 @@ from pytest_deploygate.core.state_machine import NEEDED_FOR, Event, State, Step
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
-from pytest_deploygate.engine.deploy_operations import deploy
+from pytest_deploygate.engine.deploy_operations import RELEASE, deploy
 from pytest_deploygate.engine.engine_context import Ports, Progress, silent
 from pytest_deploygate.engine.finalize import finalize_best_effort, require_revision
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
@@ -166,15 +166,11 @@ class Rollout(JournaledRollout):
         self.progress(
             "uploading", f"{self.package.size_bytes} bytes, {len(self.package.files)} files"
         )
-        source: str | None = self.act("upload", lambda: self.ports.target.upload(self.package))
-        verification = None
+        source = self.act("upload", lambda: self.ports.target.upload(self.package))
+        built = self._release(source, deadline)
+        candidate, verification = built, None
         if self.ports.target.spec.has_verification:
-            verification = self._release(Variant.VERIFICATION, source, deadline)
-            self.update(self.record._replace(verification=verification))
-            if not snapshot.exists:
-                snapshot = self._pin(self.ports.target.snapshot())
-            source = None
-        candidate = self._release(Variant.CANDIDATE, source, deadline)
+            candidate, verification = self._add_revisions(built, deadline)
         self.update(self.record._replace(candidate=candidate, verification=verification))
         self._note_build(candidate)
         if verification is not None:
@@ -215,24 +211,63 @@ class Rollout(JournaledRollout):
             config=facts["baseline_config"],
         )
 
-    def _release(self, variant: Variant, source: str | None, deadline: float) -> RevisionName:
+    def _release(self, source: str, deadline: float) -> RevisionName:
         target = self.ports.target
-        self.progress("building" if source is not None else "starting", f"{variant.value} revision")
+        self.progress("building", "the release, with the production variables")
         revision = deploy(
             self,
-            variant.value,
-            lambda: target.begin_release(variant, source, self._rollout_labels()),
+            RELEASE,
+            lambda: target.begin_release(source, self._rollout_labels()),
             deadline=deadline,
         )
-        self.progress("started", f"{variant.value} revision {revision}")
+        self.progress("started", f"revision {revision}")
         return revision
+
+    def _add_revisions(
+        self, built: RevisionName, deadline: float
+    ) -> tuple[RevisionName, RevisionName]:
+        """Candidate and verification revision, both of the image that ``built`` runs.
+
+        The verification revision is asked for first and the candidate right after it, before either has started: what
+        is asked for last stays in the service's template, from which the next deployment starts, whoever makes it
+        (ADR 22).
+        """
+        target, clock = self.ports.target, self.ports.clock
+        self.note(built=built)
+        if not self.snapshot.exists:
+            self._pin(target.snapshot())
+        verification = self._add(built, Variant.VERIFICATION)
+        self.update(self.record._replace(verification=verification))
+        candidate = self._add(built, Variant.CANDIDATE)
+        self.update(self.record._replace(candidate=candidate))
+        for revision in (verification, candidate):
+            self.act(
+                "see_ready",
+                lambda revision=revision: target.await_revision(  # type: ignore[misc]
+                    revision, budget_s=deadline - clock.monotonic()
+                ),
+                intent={"revision": revision},
+            )
+            self.progress("started", f"revision {revision}")
+        return candidate, verification
+
+    def _add(self, built: RevisionName, variant: Variant) -> RevisionName:
+        self.progress("starting", f"{variant.value} revision")
+        return self.act(
+            f"add_{variant.value}",
+            lambda: self.ports.target.add_revision(built, variant),
+            intent={"of": built},
+            observed=lambda name: {"revision": name},
+        )
 
     def _note_build(self, candidate: RevisionName) -> None:
         """Record what the candidate was built and given: with ``latest`` a rollback to it would be none."""
         info = self.ports.target.revision(candidate)
         if info is None:
             raise TargetRefused(f"the staged revision {candidate} vanished")
-        self.note(build=info.image, secrets=_secrets(info))
+        self.note(
+            build=info.digest or info.image, secrets=_secrets(info), base_image=info.base_image
+        )
 
     def _assert_same_build(self, verification: RevisionName, candidate: RevisionName) -> None:
         """Both revisions must have one build and differ in exactly the named variables."""
@@ -242,9 +277,10 @@ class Rollout(JournaledRollout):
             raise TargetRefused(
                 f"a staged revision vanished: {verification if one is None else candidate}"
             )
-        if not one.image or one.image != other.image:
+        if not one.digest or one.digest != other.digest:
             raise TargetRefused(
-                f"{verification} and {candidate} are not of one build: {one.image!r}, {other.image!r}",
+                f"{verification} and {candidate} are not of one build: "
+                f"{one.digest or one.image!r}, {other.digest or other.image!r}",
                 hint="nothing was promoted; deploy again, and report it if it happens again",
             )
         if one.secrets != other.secrets:
@@ -262,7 +298,7 @@ class Rollout(JournaledRollout):
         self.note(verify_differs_in=",".join(sorted(differing)))
 
     def _tag(self, candidate: RevisionName, verification: RevisionName | None) -> Staged:
-        base = self._resting_traffic(candidate, verification)
+        base = self._resting_traffic(candidate)
         tags = {TAG_CANDIDATE: candidate}
         if verification is not None:
             tags[TAG_VERIFY] = verification
@@ -273,6 +309,8 @@ class Rollout(JournaledRollout):
             intent={"traffic": str(wanted)},
             observed=lambda s: {"traffic": str(s.traffic)},
         )
+        # with automatic updates the code that was judged may change without a new revision
+        self.note(base_image_updates="automatic" if after.updates_base_image else "on-deploy")
         for tag, revision in tags.items():
             wait_until_tag_answers(self, revision, tag, after.tag_urls[tag])
         candidate_url = after.tag_urls[TAG_CANDIDATE]
@@ -285,13 +323,11 @@ class Rollout(JournaledRollout):
             else candidate_url,
         )
 
-    def _resting_traffic(
-        self, candidate: RevisionName, verification: RevisionName | None
-    ) -> Traffic:
+    def _resting_traffic(self, candidate: RevisionName) -> Traffic:
         """Who has the traffic while the candidate is judged: the baseline, or on a first release its first revision."""
         if self.snapshot.exists:
             return Traffic.of(dict(self.snapshot.serving.shares))
-        return Traffic.of({verification or candidate: 100})
+        return Traffic.of({RevisionName(self.record.facts.get("built") or candidate): 100})
 
     def _with_kept_tags(self, base: Traffic) -> Traffic:
         """``base`` with those of our tags that describe what serves."""
@@ -310,7 +346,7 @@ class Rollout(JournaledRollout):
         tags = {TAG_CANDIDATE: candidate}
         if verification is not None:
             tags[TAG_VERIFY] = verification
-        expect = self._resting_traffic(candidate, verification)
+        expect = self._resting_traffic(candidate)
         for plan in steps_to(candidate, self.record.baseline, self.ports.settings.steps):
             wanted = self._with_kept_tags(plan).with_tags(tags)
             self.progress("shifting", f"{plan.percent(candidate)} % to {candidate}")

@@ -18,8 +18,8 @@ def wait_until_serving(
 ) -> None:
     """Ask the public URL until ``confirmations`` answers in a row came from ``revision``.
 
-    An answer that does not say where it came from counts, since the traffic map was read back before. ``deadline`` is
-    on the monotonic clock, for those who have less time than :data:`CONFIRM_BUDGET_S`.
+    Where answers do not say who gave them, the traffic status is read again after them, and only that is said.
+    ``deadline`` is on the monotonic clock, for those who have less time than :data:`CONFIRM_BUDGET_S`.
 
     Raises:
         OutcomeUnknown: it still answers from elsewhere when the time is up.
@@ -27,9 +27,18 @@ def wait_until_serving(
     """
     target = rollout.ports.target
     url = target.snapshot().url
-    _poll(rollout, revision, lambda: target.answering_revision(url), "the public URL", deadline)
     count = rollout.ports.settings.confirmations
-    rollout.progress("confirmed", f"{count} answers in a row from {revision}")
+    if _poll(rollout, revision, lambda: target.answering_revision(url), "the public URL", deadline):
+        rollout.progress("confirmed", f"{count} answers in a row from {revision}")
+        return
+    now = target.snapshot().serving
+    if now.sole != revision:
+        raise OutcomeUnknown(f"the traffic status, read again, gives {now} and not {revision}")
+    rollout.progress(
+        "serving",
+        f"{count} answers in a row that do not name their revision, as Cloud Run adds none; "
+        f"the traffic status, read again, gives 100 % to {revision}",
+    )
 
 
 def wait_until_tag_answers(
@@ -59,19 +68,20 @@ def _poll(
     answering: Callable[[], RevisionName | None],
     what: str,
     deadline: float = math.inf,
-) -> None:
+) -> bool:
+    """Whether every one of the answers that counted named ``revision``; the others do not say who gave them."""
     ports = rollout.ports
     deadline = min(deadline, ports.clock.monotonic() + CONFIRM_BUDGET_S)
     problem: TargetUnavailable | OutcomeUnknown = OutcomeUnknown(f"{what} was not asked")
     for _ in attempts(ports.clock, _BACKOFF, deadline=deadline):
         try:
             # one answer in between from elsewhere, and counting begins again
-            answers = (answering() for _ in range(ports.settings.confirmations))
-            other = next((a for a in answers if a not in (revision, None)), None)
+            answers = [answering() for _ in range(ports.settings.confirmations)]
         except TargetUnavailable as error:
             problem = error
             continue
+        other = next((a for a in answers if a not in (revision, None)), None)
         if other is None:
-            return
+            return None not in answers
         problem = OutcomeUnknown(f"{what} still answers from {other}, not from {revision}")
     raise problem

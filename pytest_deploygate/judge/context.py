@@ -135,7 +135,12 @@ class SessionContext:
         return reconcile(self.settings.policy, verdict, custom, {})
 
     def tell_left_out(self, package: Package) -> None:
-        """With ``-v``: what of the source was not packed, and why."""
+        """What looks like a secret and is packed all the same; with ``-v``, what was not packed, and why."""
+        allowed = [f"{place}: {reason}" for place, reason in package.allowed_secrets]
+        for text in allowed:
+            self.terminal.step("allowed", text)
+        if allowed:
+            self.note("allowed_secrets", "; ".join(allowed))
         if self.terminal.verbosity > 0:
             for name, reason in package.left_out:
                 self.terminal.step("left out", f"{name}: {reason}")

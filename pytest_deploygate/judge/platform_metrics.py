@@ -104,7 +104,8 @@ class PlatformMetricsCollector:
             revision = check.removeprefix(BY_PLATFORM)
             context.terminal.step("statistics", f"{revision}: {', '.join(map(str.rstrip, shown))}")
         if not measured and not problems:
-            text = "the platform has none of the last minutes"
+            minutes = context.environment.statistics.window_s / 60
+            text = f"no monitoring data for the last {minutes:g} minutes"
             context.note(f"{phase.value}.statistics", text)
             context.terminal.step("statistics", text)
 

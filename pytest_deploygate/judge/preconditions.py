@@ -81,7 +81,7 @@ def check_baseline_is_known_good(ports: Ports, snapshot: Snapshot) -> None:
         )
     if not snapshot.is_marked_good and not ports.store.is_known_good(environment, baseline):
         raise TargetRefused(
-            f"revision {baseline} serves, but no rollout ever judged it, so it is no baseline to return to",
+            f"revision {baseline} serves, but was never verified by deploygate; it cannot be the baseline",
             hint=f"if it is good, adopt it: deploygate adopt {environment} {baseline} --reason TEXT",
         )
 

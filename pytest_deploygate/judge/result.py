@@ -127,7 +127,7 @@ def result_without_lease(rollout: JournaledRollout, error: DeployGateError | Non
         record=record._replace(serving=serving),
         lines=(
             f"serving: {serving or 'not known'}",
-            f"what this rollout left is settled by: deploygate recover {record.environment}",
+            f"to clean up, run: deploygate recover {record.environment}",
         ),
     )
 

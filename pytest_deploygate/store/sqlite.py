@@ -13,6 +13,7 @@ from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.store import database, schema
 from pytest_deploygate.store.database import Connection, Database, Dialect
 from pytest_deploygate.store.store_errors import explained
+from pytest_deploygate.system.private_folder import make_private_folder
 
 SMALLEST_BYTES = 512
 """Smallest page of SQLite (https://www.sqlite.org/fileformat.html, 1.3.2); it takes shorter files for new ones."""
@@ -93,9 +94,9 @@ def _as_mapping(cursor: sqlite3.Cursor, cells: tuple[object, ...]) -> Mapping[st
 
 def _create(path: Path) -> None:
     """Make the file beside its place and link it there whole, so that an empty file always means damage."""
-    if not path.parent.exists():
-        path.parent.mkdir(mode=0o700, parents=True)
-        # The record belongs neither into version control nor into what is deployed.
+    is_new = not path.parent.exists()
+    make_private_folder(path.parent)
+    if is_new:  # the record belongs neither into version control nor into what is deployed
         (path.parent / ".gitignore").write_text("*\n")
     draft = path.with_name(f".{path.name}.{os.urandom(16).hex()}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

@@ -141,7 +141,7 @@ def translate(error: Exception, *, doing: str, is_write: bool) -> DeployGateErro
     if is_never_sent(error):
         return TargetUnavailable(
             f"{doing}: no connection: {_short(error)}",
-            hint="Is the address right, and is a proxy in the way? For the local cloud: "
+            hint="is the address right, and is a proxy in the way? For the local cloud: "
             "deploygate local up",
         )
     return lost_answer(f"{doing}: {_short(error)}", is_write=is_write)
@@ -152,9 +152,9 @@ def lost_answer(message: str, *, is_write: bool) -> DeployGateError:
     if is_write:
         return OutcomeUnknown(
             f"{message}; it may have been applied all the same",
-            hint="Look at what is true now before anything else: deploygate status",
+            hint="look at what is true now before anything else: deploygate status",
         )
-    return TargetUnavailable(message, hint="Nothing was changed; try again.")
+    return TargetUnavailable(message, hint="nothing was changed; try again")
 
 
 def _short(error: Exception) -> str:
@@ -167,30 +167,32 @@ def _of_answer(answer: ErrorAnswer, doing: str, *, is_write: bool) -> DeployGate
     if answer.is_conflict:
         return Conflict(
             said,
-            hint="Another deployment or change of the same function is under way. Wait until it "
-            "has ended, then try again.",
+            hint="another deployment or change of the same function is under way. Wait until it "
+            "has ended, then try again",
         )
     match answer.http:
         case 401:
-            return TargetRefused(said, hint=f"The credentials are not accepted: {_LOGIN}")
+            return TargetRefused(said, hint=f"the credentials are not accepted: {_LOGIN}")
         case 403:
             return TargetRefused(said, hint=_hint_forbidden(answer))
         case 404:
-            return TargetRefused(said, hint="Check project, region and name in the settings.")
+            return TargetRefused(said, hint="check project, region and name in the settings")
         case 409:
             return TargetRefused(
                 said,
-                hint="It exists already: somebody else made it, or an earlier deployment left it. "
+                hint="it exists already: somebody else made it, or an earlier deployment left it. "
                 "Look at what is there: deploygate status",
             )
         case 429:
             return TargetUnavailable(
-                said, hint="A quota is used up: wait a minute, or ask for more of it."
+                said, hint="a quota is used up: wait a minute, or ask for more of it"
             )
+        case 501:
+            return TargetRefused(said, hint="the platform does not offer this call here")
         case code if code >= 500 or code == 408:
             return lost_answer(said, is_write=is_write)
         case _:
-            return TargetRefused(said, hint="The platform does not take these settings.")
+            return TargetRefused(said, hint="the platform does not take these settings")
 
 
 def enable(*apis: str) -> str:
@@ -202,14 +204,14 @@ def _hint_forbidden(answer: ErrorAnswer) -> str:
     if answer.reason == API_IS_OFF:
         return enable(answer.api) if answer.api else enable(*NEEDED_APIS)
     return (
-        "The deploying account needs roles/cloudfunctions.developer and roles/run.developer on the "
+        "the deploying account needs roles/cloudfunctions.developer and roles/run.developer on the "
         "project, and roles/iam.serviceAccountUser on the function's service account; "
-        "roles/run.admin to open the service to the public."
+        "roles/run.admin to open the service to the public"
     )
 
 
 def _of_auth(error: auth.GoogleAuthError, doing: str) -> DeployGateError:
     said = f"{doing}: {_short(error)}"
     if isinstance(error, auth.TransportError) or error.retryable:
-        return TargetUnavailable(said, hint="The token server did not answer; try again.")
-    return TargetRefused(said, hint=f"The credentials are not accepted: {_LOGIN}")
+        return TargetUnavailable(said, hint="the token server did not answer; try again")
+    return TargetRefused(said, hint=f"the credentials are not accepted: {_LOGIN}")

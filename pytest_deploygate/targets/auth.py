@@ -65,7 +65,7 @@ def access_token(project: str, *scopes: str) -> Secret:
         credentials.refresh(Request())  # type: ignore[no-untyped-call]
     except TransportError as error:
         raise TargetUnavailable(
-            f"the token server did not answer: {type(error).__name__}", hint="Try again."
+            f"the token server did not answer: {type(error).__name__}", hint="try again"
         ) from error
     except GoogleAuthError as error:
         raise TargetRefused(
@@ -100,15 +100,15 @@ class CallTokens:
         except (TransportError, requests.ConnectionError, requests.Timeout) as error:
             raise TargetUnavailable(
                 f"no ID token for {audience}: the token server did not answer",
-                hint="Nothing was changed; try again.",
+                hint="nothing was changed; try again",
             ) from error
         except (GoogleAuthError, requests.RequestException, KeyError, ValueError) as error:
             raise TargetRefused(
                 f"these credentials cannot make an ID token for {audience}: {type(error).__name__}",
-                hint="Calling a private service takes a service account. Use one, or act as one: "
+                hint="calling a private service takes a service account. Use one, or act as one: "
                 "gcloud auth application-default login --impersonate-service-account=EMAIL; with "
                 "workload identity federation, name the service account and give it "
-                "roles/iam.serviceAccountTokenCreator on itself.",
+                "roles/iam.serviceAccountTokenCreator on itself",
             ) from error
         self._kept = (audience, now + _TOKEN_LIFE_S, made)
         return made

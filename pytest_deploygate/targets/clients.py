@@ -16,6 +16,8 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import functions_v2, run_v2
 
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.targets.api_caller import ApiCaller
+from pytest_deploygate.targets.json_api import JsonApi
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")
@@ -29,13 +31,21 @@ def base_url(endpoint: str, api: str, version: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """Clients of one endpoint. ``session`` carries the credentials; ``plain`` none, for signed URLs."""
+    """Clients of one endpoint. ``session`` carries the credentials; ``plain`` none, for signed URLs.
+
+    ``endpoint`` is empty for Google's own addresses.
+    """
 
     functions: functions_v2.FunctionServiceClient
     services: run_v2.ServicesClient
     revisions: run_v2.RevisionsClient
     session: requests.Session
     plain: requests.Session
+    endpoint: str = ""
+
+    def json_api(self, api: str, version: str, caller: ApiCaller) -> JsonApi:
+        """The API ``api`` asked in plain JSON."""
+        return JsonApi(self.session, base_url(self.endpoint, api, version), caller)
 
     def close(self) -> None:
         """Close all connections."""
@@ -57,7 +67,7 @@ def connect(endpoint: str, credentials: Credentials | None) -> Clients:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigError(
                 f"the endpoint {endpoint!r} is no address",
-                hint="Write it with its scheme: http://127.0.0.1:8790",
+                hint="write it with its scheme: http://127.0.0.1:8790",
             )
         options = ClientOptions(api_endpoint=endpoint.rstrip("/"))
         if parts.hostname in LOOPBACK:
@@ -72,6 +82,7 @@ def connect(endpoint: str, credentials: Credentials | None) -> Clients:
         revisions=run_v2.RevisionsClient(credentials=who, transport="rest", client_options=options),
         session=session,
         plain=requests.Session(),
+        endpoint=endpoint,
     )
 
 

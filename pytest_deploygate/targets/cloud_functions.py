@@ -5,7 +5,8 @@ platform's libraries are loaded when a target is made, not when this module is.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ from pytest_deploygate.core.identifiers import RevisionName, Secret
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import (
     PLAIN_VARIABLES,
+    ConfirmRequest,
     FunctionSpec,
     RevisionInfo,
     RolloutLabels,
@@ -53,6 +55,7 @@ class CloudFunctionsTarget:
         clock: time.
         is_local: the local cloud: its own tokens, secrets and addresses.
         timeout_s: how long one answer of an API may take.
+        confirm: what a URL is asked to see who answers; a GET where there is none.
     """
 
     def __init__(
@@ -65,12 +68,14 @@ class CloudFunctionsTarget:
         clock: Clock,
         is_local: bool,
         timeout_s: float = _CALL_S,
+        confirm: ConfirmRequest | None = None,
     ) -> None:
         from pytest_deploygate.targets.api_caller import ApiCaller
         from pytest_deploygate.targets.auth import CallTokens
         from pytest_deploygate.targets.clients import base_url, connect
         from pytest_deploygate.targets.functions_api import CloudFunctions
         from pytest_deploygate.targets.run_api import RunServices
+        from pytest_deploygate.targets.run_revisions import RunRevisions
         from pytest_deploygate.targets.secret_versions import SecretVersions
 
         self._spec = spec
@@ -81,11 +86,13 @@ class CloudFunctionsTarget:
         self._caller = ApiCaller(clock, timeout_s=timeout_s)
         self._functions = CloudFunctions(self._clients, self._caller, spec, is_local=is_local)
         self._services = RunServices(self._clients, self._caller)
+        self._revisions = RunRevisions(self._clients, self._caller)
         self._tokens = CallTokens(credentials, clock) if credentials is not None else None
         self._endpoint = endpoint
         secret_manager = base_url(endpoint, "secretmanager", "v1")
         session = self._clients.session
         self._secrets = SecretVersions(session, self._caller, base_url=secret_manager)
+        self._confirm = confirm or ConfirmRequest()
         self._is_public: bool | None = None
         self._last: functions_v2.Function | None = None
 
@@ -109,6 +116,7 @@ class CloudFunctionsTarget:
             spec=self._spec,
             functions=self._functions,
             services=self._services,
+            revisions=self._revisions,
             secrets=self._secrets,
             session=self._clients.session,
             caller=self._caller,
@@ -156,7 +164,7 @@ class CloudFunctionsTarget:
         """Full name of the service: as the function says, or by the platform's rule before it does."""
         if function is None:
             function = self._functions.require()
-        return function.service_config.service or f"{self._functions.parent}/services/{self._slug}"
+        return function.service_config.service or self._services.name_of(self._spec)
 
     @property
     def _slug(self) -> str:
@@ -165,35 +173,43 @@ class CloudFunctionsTarget:
 
     def revision(self, name: RevisionName) -> RevisionInfo | None:
         """One revision, or None if the platform no longer has it."""
-        from pytest_deploygate.targets import converters
-
-        found = self._services.revision(self._service_name(self._seen()), name)
-        return None if found is None else converters.revision_info(found)
+        return self._revisions.describe(self._service_name(self._seen()), name)
 
     def find_operation(self) -> str | None:
         """Name of an unfinished deployment operation of the function, or None."""
-        for operation, _ in self._functions.operations():
-            if not operation.done:
-                return str(operation.name)
+        for operation in self._functions.operations():
+            if not operation.is_done:
+                return operation.name
         return None
 
     def answering_revision(self, url: str) -> RevisionName | None:
-        """Which revision answered one GET of ``url``, or None if the answer does not say.
+        """Which revision answered one request to ``url``, or None if the answer does not say.
 
         Raises:
-            TargetUnavailable: nobody answered, or with a server error.
+            TargetUnavailable: nobody answered, or only the platform did.
         """
-        from pytest_deploygate.targets.revision_probe import revision_at
+        from pytest_deploygate.targets.revision_probe import Closed, RevisionProbe
 
         is_public = self._is_public if self._is_public is not None else self.snapshot().is_public
+        probe = RevisionProbe(self._clients.plain, self._confirm, timeout_s=self._caller.timeout_s)
         try:
-            token = None if is_public else self._token()
-        except TargetRefused as error:
-            logger.warning("target.no_call_token", extra={"reason": error.message})
-            token = None  # the answer will say 403, which is an answer too
-        named = revision_at(self._clients.plain, url, token, timeout_s=self._caller.timeout_s)
+            named = probe.ask(url, None if is_public else self._call_token_if_any())
+        except Closed:
+            # one that was opened just now takes no call without a token until the policy has spread
+            token = self._call_token_if_any() if is_public else None
+            if token is None:
+                logger.warning("target.not_allowed_to_call", extra={"url": url.partition("?")[0]})
+                return None
+            named = probe.ask(url, token)
         # A function may use the header for something of its own, such as a commit.
         return named if named is not None and named.startswith(f"{self._slug}-") else None
+
+    def _call_token_if_any(self) -> Secret | None:
+        try:
+            return self._token()
+        except TargetRefused as error:
+            logger.warning("target.no_call_token", extra={"reason": error.message})
+            return None
 
     def call_token(self) -> Secret | None:
         """Bearer token for calling a service that is not public, or None where none is needed."""
@@ -224,17 +240,22 @@ class CloudFunctionsTarget:
                 getattr(self._spec, name), where=field_of(FunctionSpec, name).key
             )
         ]
-        if finds:
+        allowed, refused = secret_scan.split_allowed(finds, self._spec.allowed_secrets)
+        if refused:
             raise ConfigError(
-                "; ".join(str(find) for find in finds),
-                hint="put it into Secret Manager and name it under `secrets`",
+                "; ".join(str(find) for find in refused),
+                hint="put it into Secret Manager and name it under `secrets`; if it is harmless, say why: "
+                f'allowed-secrets = {{ "{refused[0].where}" = "made up for tests" }}',
             )
-        return source_archive.make_package(
+        package = source_archive.make_package(
             Path(self._spec.source),
             home=self._home,
             entry_point=self._spec.entry_point,
             runtime=self._spec.runtime,
+            allowed=self._spec.allowed_secrets,
+            source_file=dict(self._spec.build_variables).get("GOOGLE_FUNCTION_SOURCE", "main.py"),
         )
+        return replace(package, allowed_secrets=(*allowed, *package.allowed_secrets))
 
     def backup(self, snapshot: Snapshot) -> Backup:
         """Fetch source and settings of what serves to this side."""
@@ -243,12 +264,32 @@ class CloudFunctionsTarget:
         if snapshot.baseline is None:
             raise TargetRefused(
                 "traffic is split or nothing serves, so there is no one revision to back up",
-                hint="Give one revision all the traffic first.",
+                hint="give one revision all the traffic first",
             )
         function = self._functions.require()
         service = self._services.require(self._service_name(function))
         return source_backups.make(
-            self._functions, function, service, snapshot.baseline, self._home / "backups"
+            self._functions,
+            function,
+            service,
+            snapshot.baseline,
+            self._home / "backups",
+            is_built_last=self._is_built_last(function, snapshot.baseline),
+        )
+
+    def _is_built_last(self, function: "functions_v2.Function", revision: RevisionName) -> bool:
+        """Whether ``revision`` runs what the function was built to last, by digest where the names differ."""
+        from pytest_deploygate.targets import converters
+
+        named = converters.short_name(function.service_config.revision)
+        if named == revision:
+            return True
+        last, found = self.revision(named) if named else None, self.revision(revision)
+        return (
+            last is not None
+            and found is not None
+            and bool(last.digest)
+            and last.digest == found.digest
         )
 
     def upload(self, package: Package) -> str:
@@ -257,29 +298,56 @@ class CloudFunctionsTarget:
 
     # -- releasing -------------------------------------------------------------------------------
 
-    def begin_release(
-        self, variant: Variant, source: str | None, rollout_labels: RolloutLabels
-    ) -> str:
-        """Ask for a new revision; returns the operation's name without waiting."""
+    def begin_release(self, source: str, rollout_labels: RolloutLabels) -> str:
+        """Ask for one build and a revision of it; returns the operation's name without waiting."""
         from pytest_deploygate.targets import converters
         from pytest_deploygate.targets.deploy_requests import begin, release
 
         function = self._functions.get()
-        if function is None and source is None:
-            raise TargetRefused(
-                f"the function {self._functions.name} is gone, so its build cannot be used again",
-                hint="Find out who deleted it, then deploy again.",
-            )
+        if function is None:
+            self._refuse_foreign_service()
         known = dict(function.labels) if function is not None else {}
+        variables = dict(self._spec.variables_of(Variant.CANDIDATE))
         wanted, paths = release(
             self._spec,
-            variables=converters.kept_variables(function) | dict(self._spec.variables_of(variant)),
+            variables=converters.kept_variables(function) | variables,
             secrets=self._secrets.resolve(self._spec),
             labels=converters.marked(known | dict(self._spec.labels), rollout_labels),
-            source=None if source is None else converters.storage_source(source),
+            source=converters.storage_source(source),
         )
         is_new = function is None
         return begin(self._functions, wanted, None if is_new else paths, self._clock)
+
+    def _refuse_foreign_service(self) -> None:
+        """A service without a function is no first release: it may serve, and must not be created over."""
+        from pytest_deploygate.targets import converters
+
+        name = self._services.name_of(self._spec)
+        service = self._services.get(name)
+        if service is not None:
+            raise TargetRefused(
+                f"the Cloud Run service {converters.short_name(name)} exists and has no function: "
+                f"{converters.origin_of(service)}",
+                hint='deploy to it with `target = "cloud-run"`, or take another name',
+            )
+
+    def add_revision(self, of: RevisionName, variant: Variant) -> RevisionName:
+        """Ask for one more revision of the image that ``of`` runs; returns its name before it has started."""
+        service = self._service_name(self._seen())
+        return self._revisions.add_revision(service, of, lambda now: self._changes(now, variant))
+
+    def _changes(self, now: Mapping[str, str], variant: Variant) -> Mapping[str, str | None]:
+        """What to change in the variables that a revision has ``now``; None removes one."""
+        spec = self._spec
+        if variant is Variant.VERIFICATION:
+            return dict(spec.verify_variables)
+        if spec.is_of_verification(now):
+            return {name: spec.variables.get(name) for name in spec.verify_variables}
+        return {}
+
+    def await_revision(self, name: RevisionName, *, budget_s: float) -> None:
+        """Wait until a revision that was added is ready."""
+        self._revisions.await_revision(self._service_name(self._seen()), name, budget_s=budget_s)
 
     def begin_restore(self, backup: Backup) -> str:
         """Ask for a new revision made of ``backup``; returns the operation's name without waiting."""
@@ -304,16 +372,15 @@ class CloudFunctionsTarget:
         if not config.revision:
             raise OutcomeUnknown(
                 f"the operation {operation} has ended and names no revision",
-                hint="Look at the function: deploygate status",
+                hint="look at the function: deploygate status",
             )
         name = converters.short_name(config.revision)
-        found = self._services.revision(self._service_name(ended.function), name)
-        info = None if found is None else converters.revision_info(found)
+        info = self._revisions.describe(self._service_name(ended.function), name)
         if info is None or not info.is_ready:
             note = "it is gone" if info is None else info.note or "it is not ready"
             raise StartFailed(
                 f"the deployment succeeded, but its revision {name} cannot serve: {note}",
-                hint="What served before still does.",
+                hint="what served before still does",
             )
         return name
 
@@ -336,7 +403,7 @@ class CloudFunctionsTarget:
         if function is None:
             raise TargetRefused(
                 f"the function {self._functions.name} does not exist",
-                hint="Find out who deleted it, then deploy again.",
+                hint="find out who deleted it, then deploy again",
             )
         name = self._service_name(function)
         is_public = self._seen_public(name)  # before the write: what fails after it is no refusal
@@ -359,7 +426,7 @@ class CloudFunctionsTarget:
         if service is not None and self._services.is_public(service):
             raise TargetRefused(
                 f"{self._functions.name} is open to the public and was not deleted",
-                hint="Close it first, if nobody uses it.",
+                hint="close it first, if nobody uses it",
             )
         operation = self._functions.delete()
         if operation is not None:
@@ -381,6 +448,6 @@ class CloudFunctionsTarget:
         if plan.percent(name) or name in dict(plan.tags).values():
             raise TargetRefused(
                 f"the revision {name} has traffic or a tag and was not deleted: {plan}",
-                hint="Take both away first.",
+                hint="take both away first",
             )
-        self._services.delete_revision(service_name, name)
+        self._revisions.delete_revision(service_name, name)

@@ -24,6 +24,8 @@ from pytest_deploygate.core.release import (
     Snapshot,
 )
 from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.targets.container_images import digest_of
+from pytest_deploygate.targets.json_api import Json, read_message
 
 LABEL_ROLLOUT: Final = "deploygate-rollout"
 LABEL_BASELINE: Final = "deploygate-baseline"
@@ -33,11 +35,18 @@ OWN_LABELS: Final = (LABEL_ROLLOUT, LABEL_BASELINE, LABEL_DIGEST, LABEL_CONFIG)
 LABEL_LENGTH: Final = 63
 _LABEL_VALUE: Final = re.compile(r"[a-z0-9_-]{0,63}")
 
-PLATFORM_VARIABLES: Final = ("LOG_EXECUTION_ID",)
-"""Variables that the platform and gcloud add by themselves; they survive an update."""
+PLATFORM_VARIABLES: Final = (
+    "LOG_EXECUTION_ID",
+    "FUNCTION_TARGET",
+    "FUNCTION_SIGNATURE_TYPE",
+    "FIREBASE_CONFIG",
+    "GCLOUD_PROJECT",
+    "EVENTARC_CLOUD_EVENT_SOURCE",
+)
+"""Variables that gcloud, firebase and terraform add by themselves; they survive an update."""
 
+_Conditions = run_v2.Condition.State
 _LATEST_TYPE: Final = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
-_REVISION_TYPE: Final = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 
 
 def short_name(name: str) -> RevisionName:
@@ -80,7 +89,7 @@ def marked(labels: Mapping[str, str], rollout_labels: RolloutLabels) -> dict[str
         if not _LABEL_VALUE.fullmatch(value):
             raise ConfigError(
                 f"{value!r} cannot be the value of the label {name}",
-                hint="A label takes at most 63 of a-z, 0-9, _ and -.",
+                hint="a label takes at most 63 of a-z, 0-9, _ and -",
             )
     others = {k: v for k, v in labels.items() if k not in OWN_LABELS}
     # the empty rollout says that rollout labels were cleared, not that there never were any
@@ -137,18 +146,22 @@ def wanted_plan(to: Traffic, now: Traffic) -> Traffic:
     return Traffic.of(dict(to.shares), foreign | own)
 
 
-def targets_of(plan: Traffic) -> list[run_v2.TrafficTarget]:
+def targets_of(plan: Traffic) -> list[Json]:
     """The plan as the platform takes it: a target for each share, then one for each tag."""
     return [
-        *(_target(revision, percent=percent) for revision, percent in plan.shares),
-        *(_target(revision, tag=tag) for tag, revision in plan.tags),
+        *(_target(revision, {"percent": percent}) for revision, percent in plan.shares),
+        *(_target(revision, {"tag": tag}) for tag, revision in plan.tags),
     ]
 
 
-def _target(revision: RevisionName, *, percent: int = 0, tag: str = "") -> run_v2.TrafficTarget:
+def _target(revision: RevisionName, more: Json) -> Json:
     if revision == LATEST:
-        return run_v2.TrafficTarget(type_=_LATEST_TYPE, percent=percent, tag=tag)
-    return run_v2.TrafficTarget(type_=_REVISION_TYPE, revision=revision, percent=percent, tag=tag)
+        return {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", **more}
+    return {
+        "type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION",
+        "revision": revision,
+        **more,
+    }
 
 
 def is_carried_out(service: run_v2.Service) -> bool:
@@ -157,6 +170,22 @@ def is_carried_out(service: run_v2.Service) -> bool:
         return False
     shown = _traffic(service.traffic_statuses) if service.traffic_statuses else Traffic.of({})
     return shown == plan_of(service)
+
+
+def shown_traffic(service: run_v2.Service) -> Traffic:
+    """What holds by the service's own word, LATEST resolved; nothing where it does not say."""
+    if not service.traffic_statuses:
+        return Traffic.of({})
+    return resolved(_traffic(service.traffic_statuses), latest_ready(service))
+
+
+def origin_of(service: run_v2.Service) -> str:
+    """How a service without a function came to be, as far as it tells."""
+    if service.build_config.function_target:
+        return "a function that was detached, or made by gcloud run deploy --function"
+    if service.client:
+        return f"made by {service.client}"
+    return "made through Cloud Run or from Knative YAML"
 
 
 def latest_ready(service: run_v2.Service) -> RevisionName | None:
@@ -195,14 +224,25 @@ def snapshot_of(
         is_public=is_public or service.invoker_iam_disabled,
         latest_ready=newest,
         latest_created=short_name(service.latest_created_revision) or None,
+        updates_base_image=bool(service.build_config.enable_automatic_updates)
+        or "automatic_update_policy" in function.build_config,
         rollout_labels=labels_of(labels),
     )
 
 
-def revision_info(revision: run_v2.Revision) -> RevisionInfo:
-    """One revision; ``note`` says why it is not ready."""
+def service_of(found: Json) -> run_v2.Service:
+    """The service in JSON, as far as the library knows it."""
+    service = run_v2.Service()
+    read_message(found, run_v2.Service.pb(service))
+    return service
+
+
+def revision_info(found: Json) -> RevisionInfo:
+    """One revision, from JSON; ``note`` says why it is not ready."""
+    revision = run_v2.Revision()
+    read_message(found, run_v2.Revision.pb(revision))
     ready = [c for c in revision.conditions if c.type_ == "Ready"]
-    is_ready = any(c.state == run_v2.Condition.State.CONDITION_SUCCEEDED for c in ready)
+    is_ready = any(c.state == _Conditions.CONDITION_SUCCEEDED for c in ready)
     container = revision.containers[0] if revision.containers else run_v2.Container()
     plain = {v.name: v.value for v in container.env if "value_source" not in v}
     secret = {
@@ -213,11 +253,14 @@ def revision_info(revision: run_v2.Revision) -> RevisionInfo:
     return RevisionInfo(
         name=short_name(revision.name),
         is_ready=is_ready,
+        has_failed=any(c.state == _Conditions.CONDITION_FAILED for c in ready),
         image=container.image,
+        digest=digest_of(found),
         variables=plain,
         secrets=secret,
         created_at=revision.create_time.isoformat() if revision.create_time else "",
         note="" if is_ready else "; ".join(c.message for c in ready if c.message),
+        base_image=container.base_image_uri,
     )
 
 
@@ -281,6 +324,12 @@ def build_config(
     if spec.docker_repository:
         config.docker_repository = spec.docker_repository
         paths.append("docker_repository")
+    if spec.base_image_updates == "automatic":
+        config.automatic_update_policy = functions_v2.AutomaticUpdatePolicy()
+        paths.append("automatic_update_policy")
+    elif spec.base_image_updates == "on-deploy":
+        config.on_deploy_update_policy = functions_v2.OnDeployUpdatePolicy()
+        paths.append("on_deploy_update_policy")
     return config, [f"build_config.{path}" for path in paths]
 
 
@@ -302,7 +351,7 @@ def _member(kind: type[E], name: str) -> E:
     known: dict[str, E] = {member.name: member for member in kind}
     if name not in known:
         allowed = ", ".join(n for n in known if not n.endswith("UNSPECIFIED"))
-        raise ConfigError(f"{name!r} is none of {allowed}", hint="Correct it in the settings.")
+        raise ConfigError(f"{name!r} is none of {allowed}", hint="correct it in the settings")
     return known[name]
 
 

@@ -17,6 +17,9 @@ from pytest_deploygate.targets.functions_api import CloudFunctions
 logger = logging.getLogger(__name__)
 
 _ADOPT_ATTEMPTS: Final = 3
+_WAIT: Final = Backoff(first_s=1.0, factor=1.5, longest_s=5.0)
+_BUSY_S: Final = 300.0
+"""How long the deployment of somebody else is waited for."""
 
 _RESTORED = (
     "build_config.runtime",
@@ -38,21 +41,17 @@ def release(
     variables: Mapping[str, str],
     secrets: Mapping[str, SecretRef],
     labels: Mapping[str, str],
-    source: functions_v2.StorageSource | None,
+    source: functions_v2.StorageSource,
 ) -> tuple[functions_v2.Function, list[str]]:
-    """A release of ``spec``.
-
-    Without ``source`` only the variables and labels change: the build and the versions of the
-    secrets stay those of the revision before, so that both differ in nothing else.
-    """
+    """A release of ``spec``: the one update of a rollout, since the platform builds at every one of them."""
     service, service_paths = converters.service_config(spec, variables, secrets)
-    function = functions_v2.Function(
-        environment=functions_v2.Environment.GEN_2, labels=dict(labels), service_config=service
-    )
-    if source is None:
-        return function, ["service_config.environment_variables", "labels"]
     build, build_paths = converters.build_config(spec, source)
-    function.build_config = build
+    function = functions_v2.Function(
+        environment=functions_v2.Environment.GEN_2,
+        labels=dict(labels),
+        build_config=build,
+        service_config=service,
+    )
     return function, [*build_paths, *service_paths, "labels"]
 
 
@@ -78,7 +77,28 @@ def begin(
     Raises:
         OutcomeUnknown: the answer was lost, and what was begun is not to be told from others.
     """
-    known = frozenset(str(operation.name) for operation, _ in functions.operations())
+    known = frozenset(operation.name for operation in functions.operations())
+    try:
+        return _ask(functions, wanted, paths, known, clock)
+    except Conflict as error:
+        # The platform takes one operation at a time: wait for that of somebody else, and ask once more.
+        busy = [one for one in functions.operations() if not one.is_done]
+        if not busy:
+            raise
+        logger.warning("target.waits_for_operation", extra={"operation": busy[0].name})
+        for _ in attempts(clock, _WAIT, deadline=clock.monotonic() + _BUSY_S):
+            if functions.operation(busy[0].name).is_done:
+                return _ask(functions, wanted, paths, known, clock)
+        raise error from None
+
+
+def _ask(
+    functions: CloudFunctions,
+    wanted: functions_v2.Function,
+    paths: list[str] | None,
+    known: frozenset[str],
+    clock: Clock,
+) -> str:
     try:
         if paths is None:
             return functions.create(wanted)
@@ -107,19 +127,15 @@ def adopt(
         except TargetError as error:
             logger.warning("target.adopt_failed", extra={"reason": error.message})
             continue
-        for operation, metadata in found:
-            if operation.name not in known and _asks_for(metadata, wanted):
-                return str(operation.name)
+        for operation in found:
+            if operation.name not in known and _asks_for(operation.asked, wanted):
+                return operation.name
     return None
 
 
-def _asks_for(metadata: functions_v2.OperationMetadata, wanted: functions_v2.Function) -> bool:
-    asked = functions_v2.Function()
-    message = functions_v2.Function.pb(asked)
-    packed = functions_v2.OperationMetadata.pb(metadata).request_resource
-    if not packed.Is(message.DESCRIPTOR):
+def _asks_for(asked: functions_v2.Function | None, wanted: functions_v2.Function) -> bool:
+    if asked is None:
         return False
-    packed.Unpack(message)
     ours = dict(wanted.service_config.environment_variables)
     theirs = dict(asked.service_config.environment_variables)
     return dict(asked.labels) == dict(wanted.labels) and theirs == ours

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from google.cloud import functions_v2
-from google.longrunning import operations_pb2
 
 from pytest_deploygate.core.errors import (
     BuildFailed,
@@ -22,7 +21,8 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.retry import Backoff, attempts
-from pytest_deploygate.targets.functions_api import CloudFunctions, metadata_of
+from pytest_deploygate.targets.functions_api import CloudFunctions
+from pytest_deploygate.targets.operations import DeploymentOperation
 
 _BACKOFF: Final = Backoff(first_s=0.05, factor=1.5, longest_s=1.0)
 _Name = functions_v2.Stage.Name
@@ -67,13 +67,13 @@ def wait(
         except TargetUnavailable as error:
             problem = f" (last status request failed: {error.message})"
             continue
-        problem, metadata = "", metadata_of(found)
-        for line in _lines(metadata):
+        problem = ""
+        for line in _lines(found.metadata):
             if line not in said:
                 said.add(line)
                 progress(line)
-        if found.done:
-            return _ended(found, metadata)
+        if found.is_done:
+            return _ended(found)
     raise OutcomeUnknown(
         f"deployment still running after {max(budget_s, 0):g} s{problem}",
         hint="traffic stays where it is; when it has ended, run: deploygate recover",
@@ -91,14 +91,11 @@ def _lines(metadata: functions_v2.OperationMetadata) -> list[str]:
     return lines
 
 
-def _ended(operation: operations_pb2.Operation, metadata: functions_v2.OperationMetadata) -> Ended:
-    if operation.HasField("error"):
-        raise _failure(operation.error.message, operation.error.code, metadata)
-    function = functions_v2.Function()
-    message = functions_v2.Function.pb(function)
-    if operation.response.Is(message.DESCRIPTOR):
-        operation.response.Unpack(message)
-    return Ended(function=function)
+def _ended(operation: DeploymentOperation) -> Ended:
+    if operation.error is not None:
+        code, message = operation.error
+        raise _failure(message, code, operation.metadata)
+    return Ended(function=operation.function or functions_v2.Function())
 
 
 def _failure(said: str, code: int, metadata: functions_v2.OperationMetadata) -> TargetRefused:
@@ -114,19 +111,19 @@ def _failure(said: str, code: int, metadata: functions_v2.OperationMetadata) -> 
         case _Name.ARTIFACT_REGISTRY | _Name.BUILD:
             return BuildFailed(
                 f"the build failed: {text}",
-                hint=f"Nothing new was deployed. Correct the source or its requirements.{see}",
+                hint=f"nothing new was deployed. Correct the source or its requirements.{see}",
                 log_url=log_url,
             )
         case _Name.SERVICE | _Name.SERVICE_ROLLBACK:
             return StartFailed(
                 f"the new revision did not start: {text}",
-                hint="What served before still does. Does main.py load without an error, with the "
+                hint="what served before still does. Does main.py load without an error, with the "
                 f"variables and secrets that the settings name?{see}",
                 log_url=log_url,
             )
         case _:
             return TargetRefused(
                 f"the deployment failed: {text}",
-                hint=f"Look at the function.{see}",
+                hint=f"look at the function.{see}",
                 log_url=log_url,
             )

@@ -2,16 +2,13 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import requests
-from google.api_core.exceptions import NotFound
 from google.cloud import functions_v2
-from google.longrunning import operations_pb2
-from google.protobuf import json_format
+from google.protobuf import field_mask_pb2, json_format
 
 from pytest_deploygate.core.errors import (
     ConfigError,
@@ -25,6 +22,7 @@ from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.clients import LOOPBACK, Clients
+from pytest_deploygate.targets.operations import DeploymentOperation, function_of, operation_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +39,7 @@ class CloudFunctions:
         self, clients: Clients, caller: ApiCaller, spec: FunctionSpec, *, is_local: bool
     ) -> None:
         self._client = clients.functions
+        self._api = clients.json_api("cloudfunctions", "v2", caller)
         self._plain = clients.plain
         self._caller = caller
         self._spec = spec
@@ -50,16 +49,8 @@ class CloudFunctions:
 
     def get(self) -> functions_v2.Function | None:
         """The function as the platform describes it, or None if there is none."""
-
-        def call() -> functions_v2.Function | None:
-            try:
-                return self._client.get_function(
-                    name=self.name, timeout=self._caller.timeout_s, retry=None
-                )
-            except NotFound:
-                return None
-
-        return self._caller.read(f"reading the function {self._spec.function}", call)
+        found = self._api.get(f"reading the function {self._spec.function}", self.name)
+        return None if found is None else function_of(found)
 
     def require(self) -> functions_v2.Function:
         """The function.
@@ -71,7 +62,7 @@ class CloudFunctions:
         if function is None:
             raise TargetRefused(
                 f"the function {self.name} does not exist",
-                hint="Check project, region and function in the settings, or deploy it first.",
+                hint="check project, region and function in the settings, or deploy it first",
             )
         return function
 
@@ -107,7 +98,7 @@ class CloudFunctions:
             raise TargetRefused(
                 f"the source would go to {parts.scheme}://{parts.hostname}, which is not "
                 f"https://{UPLOAD_HOST}; it was not sent",
-                hint="Correct `endpoint` in the settings.",
+                hint="correct `endpoint` in the settings",
             )
 
     def _put(self, url: str, path: Path) -> None:
@@ -121,7 +112,7 @@ class CloudFunctions:
                 return
         raise TargetUnavailable(
             f"uploading the source to {strip_query(url)} failed: {problem}",
-            hint="Nothing was deployed. Try again; on 403 look at the organisation's storage rules.",
+            hint="nothing was deployed. Try again; on 403 look at the organisation's storage rules",
         )
 
     def _put_once(self, url: str, path: Path) -> str:
@@ -187,101 +178,97 @@ class CloudFunctions:
     def create(self, function: functions_v2.Function) -> str:
         """Ask for a new function; returns the operation's name."""
         function.name = self.name
-        request = functions_v2.CreateFunctionRequest(
-            parent=self.parent, function=function, function_id=self._spec.function
-        )
         return self._begin(
             f"creating the function {self._spec.function}",
-            lambda: (
-                self._client.create_function(
-                    request=request, timeout=self._caller.timeout_s, retry=None
-                ).operation.name
-            ),
+            "POST",
+            f"{self.parent}/functions",
+            function,
+            {"functionId": self._spec.function},
         )
 
     def update(self, function: functions_v2.Function, paths: list[str]) -> str:
         """Ask for a change of the fields ``paths`` alone; returns the operation's name."""
         function.name = self.name
-        request = functions_v2.UpdateFunctionRequest(
-            function=function, update_mask={"paths": paths}
-        )
+        mask = field_mask_pb2.FieldMask(paths=paths).ToJsonString()
         return self._begin(
             f"updating the function {self._spec.function}",
-            lambda: (
-                self._client.update_function(
-                    request=request, timeout=self._caller.timeout_s, retry=None
-                ).operation.name
-            ),
+            "PATCH",
+            self.name,
+            function,
+            {"updateMask": mask},
         )
 
     def delete(self) -> str | None:
         """Ask for the function's removal; the operation's name, or None if it is gone."""
+        found = self._api.delete(f"deleting the function {self._spec.function}", self.name)
+        return None if found is None else str(found.get("name", ""))
 
-        def call() -> str | None:
-            try:
-                return str(
-                    self._client.delete_function(
-                        name=self.name, timeout=self._caller.timeout_s, retry=None
-                    ).operation.name
-                )
-            except NotFound:
-                return None
-
-        return self._caller.write(f"deleting the function {self._spec.function}", call)
-
-    def _begin(self, doing: str, call: Callable[[], str]) -> str:
-        name = self._caller.write(doing, call)
+    def _begin(
+        self,
+        doing: str,
+        method: str,
+        path: str,
+        function: functions_v2.Function,
+        params: dict[str, str],
+    ) -> str:
+        body = json_format.MessageToDict(functions_v2.Function.pb(function))
+        found = self._api.write(doing, method, path, body=body, params=params)
+        name = found.get("name")
         if not name:
             raise OutcomeUnknown(f"{doing}: the platform named no operation")
-        return name
+        return str(name)
 
     # -- operations ------------------------------------------------------------------------------
 
-    def operation(self, name: str) -> operations_pb2.Operation:
+    def operation(self, name: str) -> DeploymentOperation:
         """An operation as it is now, whoever began it.
 
         Raises:
             OutcomeUnknown: the platform no longer knows it.
         """
-
-        def call() -> operations_pb2.Operation | None:
-            try:
-                return self._client.get_operation({"name": name}, timeout=self._caller.timeout_s)
-            except NotFound:
-                return None
-
-        found = self._caller.read("reading the state of the deployment", call)
+        found = self._api.get("reading the state of the deployment", name)
         if found is None:
             raise OutcomeUnknown(
                 f"the platform no longer knows the operation {name}",
-                hint="Look at the function: deploygate status",
+                hint="look at the function: deploygate status",
             )
-        return found
+        return operation_of(found)
 
-    def operations(
-        self,
-    ) -> tuple[tuple[operations_pb2.Operation, functions_v2.OperationMetadata], ...]:
-        """Operations on this function that the platform remembers, the newest first."""
-        found = []
+    def operations(self) -> tuple[DeploymentOperation, ...]:
+        """Operations on this function that the platform remembers, the newest first.
+
+        The platform lists the whole region: what others began there, of whatever kind, is left out.
+        """
+        found: list[DeploymentOperation] = []
         token = ""
         while True:
-            answer = self._list_operations(token)
-            for operation in answer.operations:
-                metadata = metadata_of(operation)
-                if metadata.target == self.name:
-                    found.append((operation, metadata))
-            token = answer.next_page_token
+            answer = self._api.require(
+                "listing deployments",
+                f"{self.parent}/operations",
+                {"pageToken": token} if token else None,
+            )
+            entries = answer.get("operations", [])
+            found += [operation_of(entry) for entry in entries if _target_of(entry) == self.name]
+            token = str(answer.get("nextPageToken", ""))
             if not token:
                 break
-        found.sort(key=lambda pair: pair[1].create_time.timestamp() if pair[1].create_time else 0.0)
+        found.sort(key=lambda operation: operation.created_at)
         return tuple(reversed(found))
 
-    def _list_operations(self, token: str) -> operations_pb2.ListOperationsResponse:
-        request = operations_pb2.ListOperationsRequest(name=self.parent, page_token=token)
-        return self._caller.read(
-            "listing deployments",
-            lambda: self._client.list_operations(request, timeout=self._caller.timeout_s),
-        )
+    def regions_of_same_name(self) -> tuple[str, ...]:
+        """Other regions of the project that have a function of the same name."""
+        place = f"projects/{self._spec.project}/locations/-/functions"
+        found: list[str] = []
+        token = ""
+        while True:
+            params = {"pageToken": token} if token else None
+            answer = self._api.require("looking for the function in other regions", place, params)
+            found += [str(one.get("name", "")) for one in answer.get("functions", [])]
+            token = str(answer.get("nextPageToken", ""))
+            if not token:
+                break
+        same = (n.split("/") for n in found if n.endswith(f"/functions/{self._spec.function}"))
+        return tuple(sorted({parts[3] for parts in same} - {self._spec.region}))
 
     # -- what preflight asks ---------------------------------------------------------------------
 
@@ -294,7 +281,10 @@ class CloudFunctions:
             ),
         )
         wanted = functions_v2.Environment.GEN_2
-        return tuple(sorted({r.name for r in answer.runtimes if r.environment == wanted}))
+        offered = functions_v2.ListRuntimesResponse.pb(
+            answer
+        ).runtimes  # an unknown enum value is a number there
+        return tuple(sorted({str(r.name) for r in offered if r.environment == wanted}))
 
     def missing_permissions(self, permissions: tuple[str, ...]) -> tuple[str, ...]:
         """Those of ``permissions`` that we do not have on the function."""
@@ -308,10 +298,7 @@ class CloudFunctions:
         return tuple(p for p in permissions if p not in answer.permissions)
 
 
-def metadata_of(operation: operations_pb2.Operation) -> functions_v2.OperationMetadata:
-    """The deployment's metadata; empty for an operation of another kind."""
-    metadata = functions_v2.OperationMetadata()
-    message = functions_v2.OperationMetadata.pb(metadata)
-    if operation.metadata.Is(message.DESCRIPTOR):
-        operation.metadata.Unpack(message)
-    return metadata
+def _target_of(entry: object) -> str:
+    """Full name of what an operation of the region is about; empty where it does not say."""
+    metadata = entry.get("metadata") if isinstance(entry, dict) else None
+    return str(metadata.get("target", "")) if isinstance(metadata, dict) else ""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import (
     INGRESS,
@@ -18,7 +19,6 @@ from pytest_deploygate.core.release import (
     FunctionSpec,
     SecretRef,
     Snapshot,
-    Variant,
 )
 from pytest_deploygate.core.traffic import steps_to
 
@@ -28,7 +28,11 @@ _LINE: Final = " \\\n    "
 
 
 def commands(
-    spec: FunctionSpec, snapshot: Snapshot | None, *, steps: tuple[int, ...] = (100,), cwd: Path
+    spec: FunctionSpec,
+    snapshot: Snapshot | None,
+    *,
+    steps: tuple[int, ...] = EngineSettings().steps,
+    cwd: Path,
 ) -> tuple[str, ...]:
     """The rollout from pin to roll back; each command may begin with a comment line.
 
@@ -45,16 +49,13 @@ def commands(
     result = [f"export CLOUDSDK_CORE_PROJECT={shlex.quote(spec.project)}"]
     if exists and baseline is not None:
         result.append(_says("keep the traffic where it is", _move(spec, service, baseline)))
+    text = deploy(spec, cwd=cwd, is_private=is_first)
+    result.append(_says("build once, without traffic", text))
     if spec.has_verification:
-        text = deploy(spec, Variant.VERIFICATION, cwd=cwd, is_private=is_first)
-        result.append(_says("the verification revision, without traffic", text))
-        result += [_newest(spec, service, "VERIFY"), _tag(spec, service, TAG_VERIFY, "VERIFY")]
-    text = deploy(spec, Variant.CANDIDATE, cwd=cwd, is_private=is_first)
-    result.append(_says("the candidate, without traffic", text))
-    result += [
-        _newest(spec, service, "CANDIDATE"),
-        _tag(spec, service, TAG_CANDIDATE, "CANDIDATE"),
-    ]
+        result += _two_revisions(spec, service)
+    else:
+        result.append(_newest(spec, service, "CANDIDATE"))
+    result.append(_tag(spec, service, TAG_CANDIDATE, "CANDIDATE"))
     result += _promote(spec, service, baseline, steps)
     if is_first and spec.public:
         result.append(_open(spec, service))
@@ -66,6 +67,27 @@ def commands(
     elif is_first:
         result.append(_says("roll back", _delete(spec)))
     return tuple(result)
+
+
+def _two_revisions(spec: FunctionSpec, service: str) -> Iterator[str]:
+    """The verification revision and the candidate, both of the image that was built, by digest."""
+    region = _flag("region", spec.region)
+    yield _newest(spec, service, "BUILT")
+    yield (
+        f'IMAGE=$(gcloud run revisions describe "$BUILT" {region} '
+        "--format='value(status.imageDigest)')"
+    )
+    update = f'gcloud run services update {shlex.quote(service)} {region} --image="$IMAGE"'
+    verify = _flag("update-env-vars", joined(spec.verify_variables))
+    yield _says("the verification revision, of the same image", f"{update} {verify}")
+    yield _newest(spec, service, "VERIFY")
+    yield _tag(spec, service, TAG_VERIFY, "VERIFY")
+    production = {k: v for k, v in spec.variables.items() if k in spec.verify_variables}
+    others = [key for key in spec.verify_variables if key not in production]
+    flags = [_flag("update-env-vars", joined(production))] if production else []
+    flags += [_flag("remove-env-vars", ",".join(others))] if others else []
+    yield _says("the candidate, of the same image", " ".join([update, *flags]))
+    yield _newest(spec, service, "CANDIDATE")
 
 
 def _promote(
@@ -98,8 +120,8 @@ def pinned(spec: FunctionSpec, now: Snapshot) -> tuple[str, ...]:
     return (note,)
 
 
-def deploy(spec: FunctionSpec, variant: Variant, *, cwd: Path, is_private: bool = False) -> str:
-    """``gcloud functions deploy`` for one of the two revisions; ``is_private`` keeps the public out."""
+def deploy(spec: FunctionSpec, *, cwd: Path, is_private: bool = False) -> str:
+    """``gcloud functions deploy`` with the production variables; ``is_private`` keeps the public out."""
     access = "--allow-unauthenticated"
     if is_private or not spec.public:
         access = "--no-allow-unauthenticated"
@@ -115,9 +137,8 @@ def deploy(spec: FunctionSpec, variant: Variant, *, cwd: Path, is_private: bool 
         _flag("entry-point", spec.entry_point),
         _flag("source", _source(spec.source, cwd)),
     ]
-    variables = spec.variables_of(variant)
-    if variables:
-        parts.append(_flag("set-env-vars", joined(variables)))
+    if spec.variables:
+        parts.append(_flag("set-env-vars", joined(spec.variables)))
     if spec.secrets:
         refs = {key: _secret(ref, spec) for key, ref in spec.secrets.items()}
         parts.append(_flag("set-secrets", joined(refs)))

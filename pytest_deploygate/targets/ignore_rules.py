@@ -145,7 +145,7 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{path} cannot be read: {error}", hint="It must be a readable text file in UTF-8."
+            f"{path} cannot be read: {error}", hint="it must be a readable text file in UTF-8"
         ) from error
 
 
@@ -161,13 +161,13 @@ def _with_includes(directory: Path, lines: list[str]) -> list[str]:
         if Path(name).name != name or not included.is_file():
             raise ConfigError(
                 f"{directory / FILE_NAME} includes {name!r}, which is not a file beside it",
-                hint=f"Name a file of {directory}, or remove the line.",
+                hint=f"name a file of {directory}, or remove the line",
             )
         for inner in _lines(included):
             if inner.startswith(_INCLUDE):
                 raise ConfigError(
                     f"{included} is included and includes another file ({inner})",
-                    hint=f"gcloud follows one level only: name the file in {FILE_NAME} itself.",
+                    hint=f"gcloud follows one level only: name the file in {FILE_NAME} itself",
                 )
             result.append(inner)
     return result

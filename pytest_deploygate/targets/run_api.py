@@ -8,7 +8,6 @@ answered with 409 "Revision named ... with different configuration already exist
 import logging
 from typing import Final
 
-from google.api_core.exceptions import NotFound
 from google.cloud import run_v2
 from google.iam.v1 import policy_pb2
 
@@ -19,14 +18,14 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import RolloutLabels
+from pytest_deploygate.core.release import FunctionSpec, RolloutLabels
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import Conflict
 from pytest_deploygate.targets.clients import Clients
+from pytest_deploygate.targets.json_api import Json
 
 logger = logging.getLogger(__name__)
 
@@ -50,18 +49,17 @@ class RunServices:
     def __init__(self, clients: Clients, caller: ApiCaller) -> None:
         self._clients = clients
         self._caller = caller
+        self._api = clients.json_api("run", "v2", caller)
 
     def get(self, name: str) -> run_v2.Service | None:
         """The service, or None if there is none of that name."""
-        client, timeout = self._clients.services, self._caller.timeout_s
+        found = self._api.get(f"reading the service {converters.short_name(name)}", name)
+        return None if found is None else converters.service_of(found)
 
-        def call() -> run_v2.Service | None:
-            try:
-                return client.get_service(name=name, timeout=timeout, retry=None)
-            except NotFound:
-                return None
-
-        return self._caller.read(f"reading the service {converters.short_name(name)}", call)
+    def name_of(self, spec: FunctionSpec) -> str:
+        """Full name of the service of a function by the platform's rule, before the function says it."""
+        slug = spec.function.lower().replace("_", "-")
+        return f"projects/{spec.project}/locations/{spec.region}/services/{slug}"
 
     def require(self, name: str) -> run_v2.Service:
         """The service.
@@ -73,37 +71,9 @@ class RunServices:
         if service is None:
             raise TargetRefused(
                 f"the service {name} does not exist",
-                hint="Somebody deleted it: deploy the function again.",
+                hint="somebody deleted it: deploy the function again",
             )
         return service
-
-    def revision(self, service: str, name: RevisionName) -> run_v2.Revision | None:
-        """One revision of ``service``, or None if the platform does not have it."""
-        client, timeout = self._clients.revisions, self._caller.timeout_s
-
-        def call() -> run_v2.Revision | None:
-            try:
-                return client.get_revision(
-                    name=f"{service}/revisions/{name}", timeout=timeout, retry=None
-                )
-            except NotFound:
-                return None
-
-        return self._caller.read(f"reading the revision {name}", call)
-
-    def delete_revision(self, service: str, name: RevisionName) -> None:
-        """Remove a revision; one that is gone is success. The platform never removes the newest."""
-        client, timeout = self._clients.revisions, self._caller.timeout_s
-
-        def call() -> None:
-            try:
-                client.delete_revision(
-                    name=f"{service}/revisions/{name}", timeout=timeout, retry=None
-                )
-            except NotFound:
-                logger.debug("target.revision_gone", extra={"revision": name})
-
-        self._caller.write(f"deleting the revision {name}", call)
 
     # -- traffic ---------------------------------------------------------------------------------
 
@@ -158,26 +128,21 @@ class RunServices:
         except TargetUnavailable as error:
             raise OutcomeUnknown(
                 f"traffic was written, and the service cannot be read back: {error.message}",
-                hint="Look at what serves when the platform answers again: deploygate status",
+                hint="look at what serves when the platform answers again: deploygate status",
             ) from error
 
     def _write(
         self, service: run_v2.Service, wanted: Traffic, labels: dict[str, str] | None
     ) -> None:
-        paths = ["traffic"] if labels is None else ["traffic", "labels"]
-        request = run_v2.UpdateServiceRequest(
-            service=run_v2.Service(
-                name=service.name,
-                etag=service.etag,
-                traffic=converters.targets_of(wanted),
-                labels=labels or {},
-            ),
-            update_mask={"paths": paths},
-        )
-        client, timeout = self._clients.services, self._caller.timeout_s
-        self._caller.write(
+        body: Json = {"etag": service.etag, "traffic": converters.targets_of(wanted)}
+        if labels is not None:
+            body["labels"] = labels
+        self._api.write(
             f"giving traffic to {wanted}",
-            lambda: client.update_service(request=request, timeout=timeout, retry=None),
+            "PATCH",
+            service.name,
+            body=body,
+            params={"updateMask": "traffic" if labels is None else "traffic,labels"},
         )
 
     def _await_carried_out(self, service: run_v2.Service, wanted: Traffic) -> run_v2.Service:
@@ -198,7 +163,7 @@ class RunServices:
             if reason := _failure_of(service):
                 raise NotCarriedOut(
                     f"the platform cannot give traffic to {wanted}: {reason}",
-                    hint="Look at the revisions named there: are they ready, is their image there?",
+                    hint="look at the revisions named there: are they ready, is their image there?",
                 )
         raise OutcomeUnknown(
             f"traffic was given to {wanted}, but {service.name} does not show it after "
@@ -238,7 +203,7 @@ class RunServices:
             else:
                 failed = OutcomeUnknown(
                     f"who may call {converters.short_name(name)} was changed, and does not read so",
-                    hint="Look at the service's access policy.",
+                    hint="look at the service's access policy",
                 )
         raise failed or TargetUnavailable("the access policy was not changed")
 
@@ -297,7 +262,7 @@ def _refuse_if_drifted(service: run_v2.Service, to: Traffic, expect: Traffic | N
             f"somebody else changed {converters.short_name(service.name)}: {str(found) or 'nothing'} serves, and "
             f"the newest revision is {latest}; expected {expect}",
             found=str(found),
-            hint="Nothing was overwritten. Find out who deploys it at the same time.",
+            hint="nothing was overwritten. Find out who deploys it at the same time",
         )
 
 

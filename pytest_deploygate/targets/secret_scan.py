@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_deploygate.core.release import AllowedSecret
 from pytest_deploygate.core.secret_shapes import find_secrets
 
 ALLOW: Final = "pragma: allowlist secret"
@@ -63,9 +62,21 @@ def scan_variables(variables: Mapping[str, str], *, where: str) -> tuple[Find, .
     )
 
 
-def reason_to_allow(name: str, allowed: Iterable[AllowedSecret]) -> str | None:
-    """Why the file ``name`` may hold what looks like a secret, or None."""
-    return next((a.reason for a in allowed if fnmatch.fnmatchcase(name, a.path)), None)
+def split_allowed(
+    finds: Iterable[Find], allowed: Mapping[str, str]
+) -> tuple[tuple[tuple[str, str], ...], tuple[Find, ...]]:
+    """Those of ``finds`` that ``allowed`` (reasons by path) lets pass, each with its reason, and the others."""
+    passed: list[tuple[str, str]] = []
+    refused: list[Find] = []
+    for find in finds:
+        reason = next(
+            (why for p, why in allowed.items() if fnmatch.fnmatchcase(find.where, p)), None
+        )
+        if reason is None:
+            refused.append(find)
+        else:
+            passed.append((str(find), reason))
+    return tuple(passed), tuple(refused)
 
 
 def _decoded(content: bytes) -> str | None:

@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 LATEST: Final = "latest"
 _HINTS: Final = {
-    403: "The deploying account needs roles/secretmanager.viewer on it: gcloud secrets "
+    403: "the deploying account needs roles/secretmanager.viewer on it: gcloud secrets "
     "add-iam-policy-binding {name} --project={project} --role=roles/secretmanager.viewer --member=WHO",
-    404: "Correct `secrets` in the settings, or make it: gcloud secrets create {name} "
+    404: "correct `secrets` in the settings, or make it: gcloud secrets create {name} "
     "--project={project} --data-file=-",
 }
 """What to do where the secret may not be seen, or is not there."""
@@ -67,7 +67,7 @@ class SecretVersions:
         if state != "ENABLED" or not number.isdigit():
             raise TargetRefused(
                 f"the version {version} of the secret {name} ({number}) is {state or 'unknown'}",
-                hint=f"Enable it, or name another version in the settings: {name}:NUMBER",
+                hint=f"enable it, or name another version in the settings: {name}:NUMBER",
             )
         return number
 

@@ -1,34 +1,35 @@
 """Packs the source of a function: what gcloud would upload, less what must never leave the machine.
 
-The zip is reproducible (sorted names, fixed dates and modes). Its identity is the digest of the
-manifest, one line ``name NUL sha256 LF`` for each file in the order of the names, because deflate
-may differ between builds of zlib.
+The zip is reproducible (sorted names, fixed dates; of modes only whether a file can be executed).
+Its identity is the digest of the manifest, one line ``name NUL [x]sha256 LF`` for each file in the
+order of the names, because deflate may differ between builds of zlib.
 """
 
-import ast
 import fnmatch
 import hashlib
 import os
 import re
-import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Digest
-from pytest_deploygate.core.release import AllowedSecret
+from pytest_deploygate.system.private_folder import make_private_folder
+from pytest_deploygate.targets.function_layout import FunctionLayout, check_function, read_file
 from pytest_deploygate.targets.ignore_rules import FILE_NAME, IgnoreRules
-from pytest_deploygate.targets.secret_scan import ALLOW, Find, reason_to_allow, scan_file
+from pytest_deploygate.targets.secret_scan import ALLOW, Find, scan_file, split_allowed
 
 MAX_UNPACKED_BYTES: Final = 512 * 1024 * 1024
 """Largest tree that gcloud uploads: 512 MB before packing (``api_lib/functions/v2/deploy``)."""
 _EARLIEST: Final = (1980, 1, 1, 0, 0, 0)
 _REGULAR_644: Final = 0o100644 << 16
+_REGULAR_755: Final = 0o100755 << 16
 _UNIX: Final = 3
 
 _DENIED: Final[tuple[tuple[str, str], ...]] = (
@@ -89,7 +90,7 @@ class _Tree:
     rules: IgnoreRules
     files: dict[str, Path] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    allowed: tuple[AllowedSecret, ...] = ()
+    allowed: Mapping[str, str] = field(default_factory=dict)
     allowed_secrets: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -99,11 +100,13 @@ def make_package(
     home: Path,
     entry_point: str,
     runtime: str,
-    allowed: Iterable[AllowedSecret] = (),
+    source_file: str = "main.py",
+    allowed: Mapping[str, str] = MappingProxyType({}),
 ) -> Package:
     """Pack ``source`` into ``home``/packages and return it; the same content gives the same file.
 
-    What looks like a secret is packed only in the files that ``allowed`` names.
+    ``source_file`` holds the function (the build variable ``GOOGLE_FUNCTION_SOURCE``). What looks like a secret is
+    packed only in the files that ``allowed`` names.
 
     Raises:
         ConfigError: nothing to pack, an entry point that is not there, a secret, a link out of the
@@ -113,18 +116,24 @@ def make_package(
     if not source.is_dir():
         raise ConfigError(
             f"the source directory {source} does not exist",
-            hint="Correct `source` in the settings.",
+            hint="correct `source` in the settings",
         )
     tree = _Tree(
         source=source.resolve(),
         home=home.resolve(),
         rules=IgnoreRules.read(source),
-        allowed=tuple(allowed),
+        allowed=allowed,
     )
     _walk(tree, "", tree.source, (tree.source,))
-    _check_function(tree, entry_point=entry_point, runtime=runtime)
+    check_function(
+        tree.files,
+        dict(tree.left_out),
+        FunctionLayout(
+            source=tree.source, entry_point=entry_point, runtime=runtime, source_file=source_file
+        ),
+    )
     folder = home / "packages"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     digest, path = _write(tree, folder)
     return Package(
         path=str(path),
@@ -176,7 +185,7 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
     except OSError as error:
         raise ConfigError(
             f"{directory} cannot be read: {error.strerror}",
-            hint=f"Correct its permissions, or add it to {FILE_NAME}.",
+            hint=f"correct its permissions, or add it to {FILE_NAME}",
         ) from error
 
 
@@ -195,18 +204,18 @@ def _inside(tree: _Tree, path: Path, name: str) -> Path:
     real = path.resolve()
     if not real.exists():
         raise ConfigError(
-            f"{name} is a link that leads nowhere", hint=f"Remove it, or add it to {FILE_NAME}."
+            f"{name} is a link that leads nowhere", hint=f"remove it, or add it to {FILE_NAME}"
         )
     if not real.is_relative_to(tree.source):
         raise ConfigError(
             f"{name} is a link out of the source directory, to {real}",
-            hint=f"Copy what it leads to into the source, or add it to {FILE_NAME}.",
+            hint=f"copy what it leads to into the source, or add it to {FILE_NAME}",
         )
     for part in real.relative_to(tree.source).parts:
         if reason := denied(part):
             raise ConfigError(
                 f"{name} is a link to {real}, which is never uploaded: {reason}",
-                hint=f"Remove the link, or add it to {FILE_NAME}.",
+                hint=f"remove the link, or add it to {FILE_NAME}",
             )
     return real
 
@@ -217,102 +226,13 @@ def _check_name(name: str, path: Path) -> None:
     except UnicodeEncodeError:
         raise ConfigError(
             f"{name!r} has a name that is not UTF-8, which an archive cannot carry",
-            hint="Rename the file.",
+            hint="rename the file",
         ) from None
     if path.name.startswith("._") and path.suffix == ".py":
         raise ConfigError(
             f"{name} is a resource fork that macOS left behind, not a Python module",
-            hint=f"Delete it (`dot_clean .`), or add the line `._*` to {FILE_NAME}.",
+            hint=f"delete it (`dot_clean .`), or add the line `._*` to {FILE_NAME}",
         )
-
-
-def _check_function(tree: _Tree, *, entry_point: str, runtime: str) -> None:
-    """That the builder finds what it needs: ``main.py``, the entry point, the requirements."""
-    main = tree.files.get("main.py")
-    if main is None:
-        raise ConfigError(
-            f"there is no main.py in {tree.source}{_why(tree, 'main.py')}",
-            hint="The Python runtime loads the function from main.py at the top of the source.",
-        )
-    if not tree.files.keys() & {"requirements.txt", "pyproject.toml"}:
-        raise ConfigError(
-            f"there is neither requirements.txt nor pyproject.toml in {tree.source}"
-            f"{_why(tree, 'requirements.txt')}",
-            hint="Add requirements.txt; an empty one will do.",
-        )
-    content = _read(main)
-    if b"\0" in content:
-        return  # refused with its name when the files are read
-    names = _names_defined(content, runtime)
-    if names is not None and entry_point not in names:
-        known = ", ".join(sorted(n for n in names if not n.startswith("_"))) or "nothing"
-        raise ConfigError(
-            f"main.py defines no {entry_point!r}; it defines {known}",
-            hint="Correct `entry-point` in the settings, or the name in main.py.",
-        )
-
-
-def _why(tree: _Tree, name: str) -> str:
-    reason = dict(tree.left_out).get(name)
-    return f" (left out: {reason})" if reason else ""
-
-
-def _names_defined(content: bytes, runtime: str) -> set[str] | None:
-    """Names that the top level of ``main.py`` binds, or None where that cannot be told."""
-    try:
-        module = ast.parse(content, filename="main.py")
-    except SyntaxError as error:
-        if _is_newer(runtime):
-            return None
-        raise ConfigError(
-            f"main.py:{error.lineno}: {error.msg}", hint="The function could not even be loaded."
-        ) from error
-    names: set[str] = set()
-    for node in _top_level(module.body):
-        match node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                names.add(name)
-            case ast.ClassDef(name=name):
-                names.add(name)
-            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-                if any(alias.name == "*" for alias in aliases):
-                    return None
-                names.update((a.asname or a.name).partition(".")[0] for a in aliases)
-            case ast.Assign() | ast.AnnAssign():
-                names.update(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
-            case _:
-                pass
-    return names
-
-
-def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements that run on import, those inside ``if``, ``try`` and ``with`` too."""
-    for node in body:
-        yield node
-        for part in ("body", "orelse", "finalbody", "handlers"):
-            if isinstance(node, ast.If | ast.Try | ast.With):
-                inner = getattr(node, part, [])
-                for item in inner:
-                    if isinstance(item, ast.ExceptHandler):
-                        yield from _top_level(item.body)
-                    else:
-                        yield from _top_level([item])
-
-
-def _is_newer(runtime: str) -> bool:
-    """Whether ``runtime`` (``python312``) is a later Python, whose grammar we cannot judge."""
-    digits = re.fullmatch(r"python3(\d+)", runtime)
-    return digits is not None and int(digits[1]) > sys.version_info.minor
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}",
-            hint=f"Correct its permissions, or add it to {FILE_NAME}.",
-        ) from error
 
 
 def _write(tree: _Tree, folder: Path) -> tuple[Digest, Path]:
@@ -325,13 +245,18 @@ def _write(tree: _Tree, folder: Path) -> tuple[Digest, Path]:
         try:
             with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
                 for name in sorted(tree.files):
-                    content = _read(tree.files[name])
+                    path = tree.files[name]
+                    content = read_file(path)
+                    is_executable = os.access(path, os.X_OK)
                     size += len(content)
                     _check_content(name, content, size)
-                    finds += _refused_finds(tree, name, content)
-                    line = f"{name}\0{hashlib.sha256(content).hexdigest()}\n"
+                    passed, refused = split_allowed(scan_file(name, content), tree.allowed)
+                    tree.allowed_secrets += passed
+                    finds += refused
+                    mark = "x" if is_executable else ""
+                    line = f"{name}\0{mark}{hashlib.sha256(content).hexdigest()}\n"
                     manifest.update(line.encode())
-                    archive.writestr(_member(name), content)
+                    archive.writestr(_member(name, is_executable=is_executable), content)
             part.flush()
             _check_finds(finds)
             digest = Digest(manifest.hexdigest())
@@ -343,10 +268,10 @@ def _write(tree: _Tree, folder: Path) -> tuple[Digest, Path]:
     return digest, path
 
 
-def _member(name: str) -> zipfile.ZipInfo:
+def _member(name: str, *, is_executable: bool) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, date_time=_EARLIEST)
     member.create_system = _UNIX
-    member.external_attr = _REGULAR_644
+    member.external_attr = _REGULAR_755 if is_executable else _REGULAR_644
     member.compress_type = zipfile.ZIP_DEFLATED
     return member
 
@@ -355,23 +280,13 @@ def _check_content(name: str, content: bytes, size: int) -> None:
     if size > MAX_UNPACKED_BYTES:
         raise ConfigError(
             f"the source is too big: more than {MAX_UNPACKED_BYTES // 2**20} MiB before packing",
-            hint=f"Leave out what the function does not need, by {FILE_NAME}.",
+            hint=f"leave out what the function does not need, by {FILE_NAME}",
         )
     if name.endswith(".py") and b"\0" in content:
         raise ConfigError(
             f"{name} contains null bytes and is no Python source",
-            hint=f"Save it as UTF-8, delete it, or add it to {FILE_NAME}.",
+            hint=f"save it as UTF-8, delete it, or add it to {FILE_NAME}",
         )
-
-
-def _refused_finds(tree: _Tree, name: str, content: bytes) -> tuple[Find, ...]:
-    """What looks like a secret in a file, unless the settings allow it; then it is noted with the reason."""
-    finds = scan_file(name, content)
-    reason = reason_to_allow(name, tree.allowed) if finds else None
-    if reason is None:
-        return finds
-    tree.allowed_secrets += [(str(find), reason) for find in finds]
-    return ()
 
 
 def _check_finds(finds: list[Find]) -> None:
@@ -382,5 +297,5 @@ def _check_finds(finds: list[Find]) -> None:
             hint="move it to Secret Manager and name it under `secrets`, or leave the file out by "
             f"{FILE_NAME}; if it is harmless, write `{ALLOW}` on its line, or name the file and the "
             "reason in the settings: "
-            'allowed-secrets = [{ path = "data/*.json", reason = "made up for tests" }]',
+            'allowed-secrets = { "data/*.json" = "made up for tests" }',
         )

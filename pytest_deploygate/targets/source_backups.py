@@ -1,8 +1,8 @@
 """Backups of what serves: its source and how the platform described it, kept on this side.
 
-The platform hands out only the source that was deployed last. Where another revision serves (after
-a rollback), that would be the wrong one: then an earlier backup of the serving revision is taken,
-or the settings alone are kept.
+The platform hands out only the source that was built last. Where a revision of another build serves
+(after a rollback), that would be the wrong one: then an earlier backup of the serving revision is
+taken, or the settings alone are kept.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from google.protobuf import json_format
 from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.identifiers import BackupId, Digest, RevisionName
+from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.targets.functions_api import CloudFunctions
 
 
@@ -26,11 +27,13 @@ def make(
     service: run_v2.Service,
     revision: RevisionName,
     folder: Path,
+    *,
+    is_built_last: bool,
 ) -> Backup:
-    """Back up ``revision``; the same content gives the same backup."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Back up ``revision``, which ``is_built_last`` or not; the same content gives the same backup."""
+    make_private_folder(folder)
     settings = _settings(function, service)
-    if function.service_config.revision.rpartition("/")[2] == revision:
+    if is_built_last:
         return _with_source(functions, revision, settings, folder)
     return _earlier(revision, settings, folder) or _without_source(revision, settings)
 
@@ -108,13 +111,13 @@ def read(backup: Backup) -> tuple[Path, functions_v2.Function]:
         raise TargetRefused(
             f"the backup {backup.identifier} holds the settings of {backup.revision} but not its "
             "source: the platform had only that of a later deployment",
-            hint="Deploy the commit that the revision was made from.",
+            hint="deploy the commit that the revision was made from",
         )
     path = Path(backup.path)
     if not path.is_file() or _digest(path) != backup.sha256:
         raise TargetRefused(
             f"the backup {backup.identifier} is damaged or gone: {path}",
-            hint="Deploy the commit that the revision was made from.",
+            hint="deploy the commit that the revision was made from",
         )
     function = functions_v2.Function()
     described = json.loads(backup.settings)["function"]

@@ -14,6 +14,7 @@ from typing import Final
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.system.json_log import JsonLines
+from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.telemetry.metrics import validation_score
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class LogFile(logging.Handler):
         try:
             line = self.format(record) + "\n"
             if self._descriptor is None:
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private_folder(self._path.parent)
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
                 self._descriptor = os.open(self._path, flags, 0o600)
             os.write(self._descriptor, line.encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_deploygate.system.file_lock import try_lock
+from pytest_deploygate.system.private_folder import make_private_folder
 
 FOLDER = "watchdogs"
 """Where in the state directory each watchdog keeps a note, locked while it lives."""
@@ -52,7 +53,7 @@ def register(state_dir: Path, watched: int, environment: str, rollout_id: str) -
         since=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     path = path_of(state_dir, note.pid)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    make_private_folder(path.parent)
     draft = path.with_suffix(".draft")
     with draft.open("w") as file:
         try_lock(file)  # ours alone: the name holds our process id

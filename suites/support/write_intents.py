@@ -1,4 +1,4 @@
-"""What a check is about to write to a tab, on disk before it does: whoever dies meanwhile leaves word.
+"""Write-ahead record of the rows that a check creates, so that rows from a killed run can be removed.
 
 One :class:`WriteIntentLog` belongs to one tab. Its lock is held while a check writes, and the kernel frees it when the
 process dies, however it dies. So a trace that is found by whoever holds the lock is one of a run that did not come to

@@ -282,7 +282,7 @@ def test_plan_names_the_approval_that_is_needed_and_who_holds_the_lease(
     assert any("is held by" in f["sentence"] for f in findings)
     assert any("is OPEN" in f["sentence"] for f in findings)
     dead = project.run("status")
-    assert "nobody carries the open rollout on: deploygate recover fake" in dead.out
+    assert "was interrupted; run: deploygate recover fake" in dead.out
 
 
 def said_by_plan(project: CliProject) -> list[str]:
@@ -323,7 +323,7 @@ def test_session_that_plans_knows_the_approval_that_it_was_given(project: CliPro
     assert finding in project.pytest("--deploy-to=fake", "--deploy-plan").out
     approved = project.pytest("--deploy-to=fake", "--deploy-plan", f"--deploy-approval={digest}")
     assert approved.status == 0
-    assert "approval" not in approved.out
+    assert "needs the approval" not in approved.out
 
 
 def test_plan_as_gcloud_is_only_commands(project: CliProject) -> None:

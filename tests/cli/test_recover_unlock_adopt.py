@@ -56,7 +56,7 @@ def test_adopt_lets_what_a_person_deployed_be_a_baseline(project: CliProject) ->
         cloud.write("human", cloud.existing().traffic, RolloutLabels())
     refused = project.deploy("v3")
     assert refused.status == 10
-    assert "no rollout ever judged it" in refused.out
+    assert "was never verified by deploygate" in refused.out
     assert "deploygate adopt fake svc-foreign" in refused.out
     done = project.run("adopt", "fake", "svc-foreign", "--reason", "hotfix by hand", "--json")
     assert done.status == 0, done.err

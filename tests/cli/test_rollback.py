@@ -89,7 +89,7 @@ def test_rollback_goes_to_a_revision_that_nobody_judged_only_when_adopted(
     by_name = ("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
     done = project.run(*by_name)
     assert done.status == 10
-    assert "no rollout ever judged revision svc-00003" in done.err
+    assert "revision svc-00003 was never verified by deploygate" in done.err
     assert project.run("adopt", "fake", "svc-00003", "--reason", "looked at it").status == 0
     assert project.run(*by_name).status == 0
     assert project.serving == {"svc-00003": 100}
@@ -143,7 +143,7 @@ def test_rollback_to_a_backup_redeploys_what_the_platform_lost(project: CliProje
     assert done.status == 0, done.err
     with project.cloud() as cloud:
         assert cloud.serving().sole not in {None, lost.name, "svc-00002"}
-        assert cloud.images_serving() == {lost.image}
+        assert cloud.images_serving() == {lost.digest}
 
 
 @pytest.mark.parametrize("at", ["observed begin_backup", "intent await_backup"])
@@ -162,8 +162,8 @@ def test_rollback_that_is_killed_while_it_redeploys_is_settled_with_the_same_bui
     assert settled.status == 0, settled.err
     assert "died while it was ROLLING_BACK" in settled.out
     with project.cloud() as cloud:
-        assert cloud.images_serving() == {lost.image}
-        builds = [one for one in cloud.operations.values() if one.image == lost.image]
+        assert cloud.images_serving() == {lost.digest}
+        builds = [one for one in cloud.operations.values() if one.image == lost.digest]
         assert len(builds) == 2, "the first release, and one redeployment"
     assert project.run("recover", "fake", "--json").json["settled"] == []
 

@@ -216,6 +216,24 @@ def test_record_and_log_are_for_their_owner_alone(project: CliProject) -> None:
         assert mode & 0o077 == 0, path
 
 
+def test_secret_that_is_allowed_is_told_by_plan_session_and_record(project: CliProject) -> None:
+    project.settings(environment='allowed-secrets = { "main.*" = "made up for tests" }')
+    key = "AIza" + "Sy" + "0123456789abcdefghijklmnopqrstuvw"
+    project.source(f"KEY = '{key}'\n")
+    place = "main.py:1 looks like a Google API key"
+    plan = project.run("plan")
+    assert place in plan.out
+    assert "made up for tests" in plan.out
+    assert project.run("plan", "--json").json["allowed_secrets"] == {place: "made up for tests"}
+    session = project.deploy(f"KEY = '{key}'\n", "--junitxml=report.xml")
+    assert session.status == 0
+    told = f"{place}: made up for tests"
+    assert told in session.out
+    assert told in project.run("show", "last").out
+    assert told in (project.root / "report.xml").read_text()
+    assert key not in plan.out + session.out
+
+
 FORGED = "orders\n::error file=app.py::forged\n\x1b[2Jcleared\r::add-mask::x ##[error]forged"
 
 

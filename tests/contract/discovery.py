@@ -19,6 +19,7 @@ from jsonschema.protocols import Validator
 Api = Literal[
     "cloudfunctions.v2",
     "run.v2",
+    "run.v1",
     "sheets.v4",
     "monitoring.v3",
     "logging.v2",

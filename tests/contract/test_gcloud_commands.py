@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import SecretRef, Snapshot, Variant
+from pytest_deploygate.core.release import SecretRef, Snapshot
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.targets import gcloud_commands
 
@@ -60,7 +60,7 @@ def served(traffic: Traffic) -> Snapshot:
 
 
 def test_production_is_deployed_by_the_command_that_was_typed_by_hand() -> None:
-    made = gcloud_commands.deploy(PRODUCTION, Variant.CANDIDATE, cwd=Path(PRODUCTION.source))
+    made = gcloud_commands.deploy(PRODUCTION, cwd=Path(PRODUCTION.source))
     assert words(made) == words(AS_TYPED_BY_HAND)
     assert shlex.split(made.replace("\\\n", "")) == ["gcloud", *words(AS_TYPED_BY_HAND)[0]]
     # the same words in the same lines, but for the quotes that a value does not need
@@ -91,7 +91,7 @@ def test_deploy_names_everything_that_the_settings_name() -> None:
         },
     )
     account = "projects/freckled-hen-analytics/serviceAccounts/build@p.iam.gserviceaccount.com"
-    [made] = words(gcloud_commands.deploy(spec, Variant.CANDIDATE, cwd=HERE))
+    [made] = words(gcloud_commands.deploy(spec, cwd=HERE))
     assert made[-14:] == [
         "--set-secrets=A=a:3,B=projects/other/secrets/b:latest",
         "--cpu=2",
@@ -115,9 +115,7 @@ def test_deploy_names_everything_that_the_settings_name() -> None:
     ("memory", "shown"), [("1Gi", "1GiB"), ("256M", "256MB"), ("512Mi", "512MiB"), ("2G", "2GB")]
 )
 def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
-    [made] = words(
-        gcloud_commands.deploy(SPEC._replace(memory=memory), Variant.CANDIDATE, cwd=HERE)
-    )
+    [made] = words(gcloud_commands.deploy(SPEC._replace(memory=memory), cwd=HERE))
     assert f"--memory={shown}" in made
 
 
@@ -126,9 +124,7 @@ def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
     [(HERE, "."), (HERE / "a b", "a b"), (Path("/elsewhere/x"), "/elsewhere/x")],
 )
 def test_source_is_relative_to_where_it_is_pasted(source: Path, shown: str) -> None:
-    [made] = words(
-        gcloud_commands.deploy(SPEC._replace(source=str(source)), Variant.CANDIDATE, cwd=HERE)
-    )
+    [made] = words(gcloud_commands.deploy(SPEC._replace(source=str(source)), cwd=HERE))
     assert f"--source={shown}" in made
 
 
@@ -154,7 +150,7 @@ def test_pairs_are_read_back_as_they_were(pairs: dict[str, str]) -> None:
 )
 def test_values_survive_the_shell(value: str) -> None:
     spec = SPEC._replace(variables={"A": value, "B": "2"})
-    [made] = words(gcloud_commands.deploy(spec, Variant.CANDIDATE, cwd=HERE))
+    [made] = words(gcloud_commands.deploy(spec, cwd=HERE))
     [given_to_gcloud] = [w.partition("=")[2] for w in made if w.startswith("--set-env-vars=")]
     assert read_as_gcloud(given_to_gcloud) == {"A": value, "B": "2"}
 
@@ -167,21 +163,25 @@ def test_the_rollout_pins_first_and_ends_with_the_way_back() -> None:
     assert kinds == [
         "run services update-traffic",
         "functions deploy process_invoice",
+        "run services update",
         "run services update-traffic",
-        "functions deploy process_invoice",
+        "run services update",
         "run services update-traffic",
         "run services update-traffic",
         "run services update-traffic",
         "run services update-traffic",
     ]
     assert "--to-revisions=process-invoice-00001-abc=100" in calls[0]
-    assert any("SHEET_NAME=Staging" in word for word in calls[1])
-    assert "--update-tags=dg-verify=NEW" in calls[2]
-    assert calls[3] == words(AS_TYPED_BY_HAND)[0]
-    assert "--update-tags=dg-cand=NEW" in calls[4]
-    assert "--to-revisions=NEW=100" in calls[5]
-    assert "--to-latest" in calls[6]
-    assert "--to-revisions=process-invoice-00001-abc=100" in calls[7]
+    assert calls[1] == words(AS_TYPED_BY_HAND)[0]
+    assert "--image=NEW" in calls[2]
+    assert any("SHEET_NAME=Staging" in word for word in calls[2])
+    assert "--update-tags=dg-verify=NEW" in calls[3]
+    assert "--image=NEW" in calls[4]
+    assert not any("Staging" in word for word in calls[4])
+    assert "--update-tags=dg-cand=NEW" in calls[5]
+    assert "--to-revisions=NEW=100" in calls[6]
+    assert "--to-latest" in calls[7]
+    assert "--to-revisions=process-invoice-00001-abc=100" in calls[8]
 
 
 def test_the_traffic_moves_in_the_steps_of_the_environment() -> None:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.release import AllowedSecret
 from pytest_deploygate.targets import source_archive
 from pytest_deploygate.targets.secret_scan import scan_file
 from pytest_deploygate.targets.source_archive import make_package
@@ -81,10 +80,21 @@ def test_package_is_the_same_for_the_same_content(source: Path, home: Path, tmp_
     shutil.copytree(source, copy)
     for path in copy.rglob("*"):
         os.utime(path, (1, 1))
-        path.chmod(0o700)
+        path.chmod(0o700 if path.is_dir() else 0o600)
     second = pack(copy, tmp_path / "other-home")
     assert second.digest == first.digest
     assert Path(second.path).read_bytes() == first_bytes
+
+
+def test_package_keeps_that_a_file_can_be_executed(source: Path, home: Path) -> None:
+    write(source, {"tool.sh": "#!/bin/sh\n"})
+    plain = pack(source, home)
+    (source / "tool.sh").chmod(0o755)
+    executable = pack(source, home)
+    assert plain.digest != executable.digest
+    with zipfile.ZipFile(executable.path) as archive:
+        modes = {m.filename: m.external_attr >> 16 for m in archive.infolist()}
+    assert modes == {"main.py": 0o100644, "requirements.txt": 0o100644, "tool.sh": 0o100755}
 
 
 def test_digest_is_that_of_names_and_contents(source: Path, home: Path) -> None:
@@ -527,16 +537,13 @@ def test_a_file_that_the_settings_name_is_packed_and_the_reason_is_kept(
     source: Path, home: Path
 ) -> None:
     write(source, {"data/one.txt": text_of(PLANTED[2].content), "data/two.md": "nothing\n"})
-    allowed = [
-        AllowedSecret(path="data/*.txt", reason="made up"),
-        AllowedSecret(path="*", reason="no"),
-    ]
+    allowed = {"data/*.txt": "made up", "*": "another reason"}
     package = make_package(
         source, home=home, entry_point="process", runtime="python311", allowed=allowed
     )
     assert "data/one.txt" in package.files
     assert package.allowed_secrets == (("data/one.txt:1 looks like a Google API key", "made up"),)
-    other = [AllowedSecret(path="other/*", reason="made up")]
+    other = {"other/*": "made up"}
     with pytest.raises(ConfigError, match=r"data/one\.txt:1"):
         make_package(source, home=home, entry_point="process", runtime="python311", allowed=other)
 
@@ -556,3 +563,66 @@ def test_words_about_secrets_are_no_secrets(source: Path, home: Path) -> None:
     text = "password = os.environ['PASSWORD']\n# see https://zapier.com/app\nAPI_KEY = get()\n"
     write(source, {"config.py": text, "cert.txt": "-----BEGIN CERTIFICATE-----"})
     assert "config.py" in pack(source, home).files
+
+
+# -- what Google's build accepts -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "for process in [len]:\n    pass\n",
+        "globals()['process'] = len\n",
+        "def bind():\n    global process\n    process = len\n\nbind()\n",
+        "def __getattr__(name):\n    return len\n",
+        "import sys\nsetattr(sys.modules[__name__], 'process', len)\n",
+        "match len:\n    case process:\n        pass\n",
+        "while (process := len) is None:\n    pass\n",
+    ],
+)
+def test_entry_point_that_the_text_only_hints_at_is_accepted(
+    source: Path, home: Path, text: str
+) -> None:
+    write(source, {"main.py": text})
+    assert pack(source, home).files == ("main.py", "requirements.txt")
+
+
+def test_function_may_be_in_the_file_that_the_build_variable_names(
+    source: Path, home: Path
+) -> None:
+    (source / "main.py").unlink()
+    assert "no main.py" in refusal(source, home)
+    write(source, {"app/handler.py": MAIN})
+    found = make_package(
+        source, home=home, entry_point="process", runtime="python312", source_file="app/handler.py"
+    )
+    assert found.files == ("app/handler.py", "requirements.txt")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "dependencies", "said"),
+    [
+        ("python312", "['requests', 'functions-framework']", "does not read pyproject.toml"),
+        ("python313", "['requests']", "does not name functions-framework"),
+        ("python313", "7", "cannot be read"),
+    ],
+)
+def test_pyproject_that_googles_build_would_not_install_is_refused(
+    source: Path, home: Path, runtime: str, dependencies: str, said: str
+) -> None:
+    (source / "requirements.txt").unlink()
+    write(source, {"pyproject.toml": f"[project]\ndependencies = {dependencies}\n"})
+    with pytest.raises(ConfigError, match=said):
+        pack(source, home, runtime=runtime)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "dependencies"),
+    [("python312", "[]"), ("python313", "['functions-framework==3.*', 'six']")],
+)
+def test_pyproject_that_googles_build_installs_is_packed(
+    source: Path, home: Path, runtime: str, dependencies: str
+) -> None:
+    (source / "requirements.txt").unlink()
+    write(source, {"pyproject.toml": f"[project]\ndependencies = {dependencies}\n"})
+    assert pack(source, home, runtime=runtime).files == ("main.py", "pyproject.toml")

@@ -9,7 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pytest_deploygate.config import json_schema, reference_page
-from pytest_deploygate.config.reference_page import TABLES
+from pytest_deploygate.config.__main__ import REFERENCE, write_files
+from pytest_deploygate.config.__main__ import SCHEMA as SCHEMA_FILE
+from pytest_deploygate.config.reference_page import own_fields, tables
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.config.tables import Field, fields_of
 from pytest_deploygate.core.errors import ConfigError
@@ -17,9 +19,7 @@ from tests.core.test_config import GOOD, WRONG, written
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(json.loads(json_schema.schema_text()))
-SETTINGS = [(table, field) for table, owner, _ in TABLES for field in fields_of(owner)]
-NAMES = {"PHASE": "live", "NAME": "n", "GATE": "g"}
-"""What stands for the names in the headings of the reference."""
+SETTINGS = [(paths[0], field) for owner, paths in tables().items() for field in fields_of(owner)]
 
 
 def is_in_schema(text: str) -> bool:
@@ -29,12 +29,12 @@ def is_in_schema(text: str) -> bool:
 
 def with_example(table: str, field: Field) -> str:
     """Settings in which the key is written as its example says."""
-    path = [NAMES.get(part, part) for part in table.split(".")[1:]]
+    path = ["n" if part == "NAME" else part for part in table.split(".")[1:]]
     document: dict[str, Any] = tomllib.loads(GOOD)["tool"]["deploygate"]
     document["function"] |= {"project": "some-project", "region": "us-central1"}
     if path[:1] == ["environments"]:
         document["environments"]["n"] = {"target": "local"}
-    if path[:1] == ["gates"]:
+    if "gates" in path:
         document["gates"]["n"] = {"phase": "live", "marker": "m"}
     if path[:1] == ["triggers"]:
         document["triggers"] = {"n": {"fires-when": ["a < 1"], "severity": "low"}}
@@ -46,13 +46,17 @@ def with_example(table: str, field: Field) -> str:
     place[field.key] = tomllib.loads(f"x = {field.setting.example}")["x"]
     if field.key == "default-environment":
         document["environments"]["production"] = {"target": "local"}
-    return "".join(f"tool.deploygate.{key} = {inline(one)}\n" for key, one in document.items())
+    return "".join(
+        f"tool.deploygate.{json.dumps(key)} = {inline(one)}\n" for key, one in document.items()
+    )
 
 
 def inline(value: object) -> str:
     """``value`` in one line of TOML."""
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{key} = {inline(one)}' for key, one in value.items())} }}"
+        return (
+            f"{{ {', '.join(f'{json.dumps(key)} = {inline(one)}' for key, one in value.items())} }}"
+        )
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -94,27 +98,23 @@ def test_settings_of_this_repository_are_in_the_schema() -> None:
     assert is_in_schema((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        ("pytest_deploygate/config/schema.json", json_schema.schema_text()),
-        ("docs/reference/settings.md", reference_page.page()),
-    ],
-    ids=["schema", "reference"],
-)
-def test_file_made_from_the_declarations_is_current(path: str, text: str) -> None:
-    assert (REPOSITORY / path).read_text(encoding="utf-8") == text, (
+@pytest.mark.parametrize("path", [SCHEMA_FILE, REFERENCE], ids=str)
+def test_file_made_from_the_declarations_is_current(tmp_path: Path, path: Path) -> None:
+    write_files(tmp_path)
+    made, kept = tmp_path / path, REPOSITORY / path
+    assert kept.read_text(encoding="utf-8") == made.read_text(encoding="utf-8"), (
         "run: python -m pytest_deploygate.config"
     )
 
 
 def test_reference_has_every_setting_with_what_holds_where_it_is_not_written() -> None:
     sections = reference_page.page().split("\n## ")[1:]
-    assert len(sections) == len(TABLES)
-    for (table, owner, _), section in zip(TABLES, sections, strict=True):
-        assert section.startswith(f"`[tool.deploygate{table}]`")
-        for field in fields_of(owner):
-            if field.owner.__name__ != "FunctionSpec" or table == ".function":
-                assert f"\n| `{field.key}` | " in section
-    assert "| `timeout-s` | how long a request may take | " in sections[5]
-    assert "| a whole number of seconds from 1 to 3600 | `60` | `540` |" in sections[5]
+    for (owner, paths), section in zip(tables().items(), sections, strict=True):
+        assert section.startswith(f"`[tool.deploygate{paths[0]}]`")
+        for field in own_fields(owner):
+            assert f"\n| `{field.key}` | " in section
+    of_function = next(
+        section for section in sections if section.startswith("`[tool.deploygate.function]`")
+    )
+    assert "| `timeout-s` | how long a request may take | " in of_function
+    assert "| a whole number of seconds from 1 to 3600 | `60` | `540` |" in of_function

@@ -17,7 +17,7 @@ on-failure = "report"
 secrets = { KEY = "key:3", OTHER = "projects/other-project/secrets/name/versions/latest" }
 environment-variables = { LOG_LEVEL = "info" }
 steps = [5, 100]
-freeze = ["fri 15:00 - mon 07:00 Europe/Berlin"]
+freeze = ["fri 15:00 - mon 07:00 Europe/Berlin", "2026-12-20 - 2027-01-03 Europe/Berlin"]
 statistics = { lag-s = 30 }
 gates = { g = { skips = "allow" } }
 """

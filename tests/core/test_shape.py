@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_deploygate import core
-from pytest_deploygate.config.reference_page import TABLES
+from pytest_deploygate.config.reference_page import tables
 from pytest_deploygate.config.tables import fields_of
 from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.release import RolloutLabels
@@ -43,7 +43,7 @@ def _values() -> Iterator[type]:
 
 
 VALUES = list(_values())
-WRITTEN = {owner for _, owner, _ in TABLES} | {EngineSettings}
+WRITTEN = {*tables(), EngineSettings}
 """Values that users write: what they are where nobody does is held by tests/core/test_config.py."""
 
 

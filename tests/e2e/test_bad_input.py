@@ -33,11 +33,9 @@ def test_broken_toml(fresh: Project) -> None:
     assert "line" in run.output
 
 
-def test_setting_that_does_not_fit_the_schema(fresh: Project) -> None:
+def test_setting_with_a_misspelt_key(fresh: Project) -> None:
     fresh.edit("pyproject.toml", 'paths = ["suites/health"]', 'pahts = ["suites/health"]')
-    _refused(
-        fresh, status=4, says="tool.deploygate.gates.health.pahts: unknown key; did you mean paths?"
-    )
+    _refused(fresh, status=4, says="tool.deploygate.gates.health.pahts: unknown key")
 
 
 def test_missing_source(fresh: Project) -> None:

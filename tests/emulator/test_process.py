@@ -146,7 +146,7 @@ def test_one_of_older_code_of_the_same_version_is_refused(
     if changed.startswith("cli/"):
         assert ensure_running(own_home).pid == int(started.stdout), "it runs the same code"
         return
-    said = rf"a local cloud of other code runs under .*process {int(started.stdout)}"
+    said = rf"the local cloud under .*process {int(started.stdout)}\) is from a different build"
     with pytest.raises(ConfigError, match=said) as raised:
         ensure_running(own_home)
     assert "deploygate local down" in raised.value.hint

@@ -1,5 +1,6 @@
 """The data plane: what reaches a function and what comes back."""
 
+import gzip
 import http.client
 import threading
 from urllib.parse import urlsplit
@@ -21,7 +22,12 @@ def hello(request):
             yield b"z" * 1000
             raise RuntimeError("half way")
         return Response(half(), mimetype="text/plain")
+    if request.args.get("huge"):
+        return Response(b"h" * ((32 << 20) + 1), mimetype="application/octet-stream")
+    if request.args.get("gzip"):
+        return Response(b"not gzip", headers={"Content-Encoding": "gzip"})
     answer = jsonify(
+        body=request.get_data().hex() if request.args.get("hex") else "",
         path=request.environ["RAW_URI"], method=request.method, size=len(request.get_data()),
         headers={k: v for k, v in request.headers}, form=sorted(request.files),
     )
@@ -134,3 +140,36 @@ def test_idle_connections_lose_nothing(driver: Driver, echo: str) -> None:
     for thread in threads:
         thread.join()
     assert statuses == [200] * 20
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "deflate", "identity", "made-up"])
+@pytest.mark.parametrize("content", [gzip.compress(b"rows"), b"junk"], ids=["gzip", "junk"])
+def test_encoded_body_reaches_the_function_unchanged(
+    driver: Driver, echo: str, encoding: str, content: bytes
+) -> None:
+    answer = driver.http.post(
+        f"{echo}/?hex=1", data=content, headers={"Content-Encoding": encoding}, timeout=20
+    )
+    assert answer.ok, answer.text
+    seen = answer.json()
+    assert bytes.fromhex(seen["body"]) == content
+    assert seen["headers"]["Content-Encoding"] == encoding
+    assert seen["headers"]["Content-Length"] == str(len(content))
+
+
+def test_encoded_answer_comes_back_unchanged(driver: Driver, echo: str) -> None:
+    answer = _raw(echo, "GET", "/?gzip=1")
+    assert answer.getheader("Content-Encoding") == "gzip"
+    assert answer.body == b"not gzip"  # type: ignore[attr-defined]
+
+
+def test_long_request_lines_and_headers_pass_up_to_64_kib(driver: Driver, echo: str) -> None:
+    path = f"/?q={'a' * 30_000}"
+    assert path in _raw(echo, "GET", path).body.decode()  # type: ignore[attr-defined]
+    answer = _raw(echo, "GET", f"/?q={'a' * 60_000}", Cookie="c" * 8000)
+    assert answer.status == 413
+
+
+def test_answer_above_32_mib_is_refused_unless_streamed(driver: Driver, echo: str) -> None:
+    answer = driver.get(f"{echo}/?huge=1")
+    assert (answer.status_code, "too large" in answer.text) == (500, True)

@@ -21,12 +21,14 @@ HELLO = "def hello(request):\n    return 'it is me'\n"
 
 def spec_in(folder: Path) -> LaunchSpec:
     """A function that runs in the environment of the tests."""
-    (folder / "main.py").write_text(HELLO)
+    source = folder / "source"
+    source.mkdir()
+    (source / "main.py").write_text(HELLO)
     return LaunchSpec(
         revision="svc-00001",
         build=Build(
             digest="d",
-            source=str(folder),
+            source=str(source),
             environment=sys.prefix,
             entry_point="hello",
             source_file="main.py",
@@ -36,6 +38,7 @@ def spec_in(folder: Path) -> LaunchSpec:
         memory_mb=512,
         timeout_s=10,
         log=folder / "log",
+        instances=folder / "instances",
     )
 
 

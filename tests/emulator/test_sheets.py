@@ -1,5 +1,8 @@
 """The Sheets values API: where appended rows land, what typed text becomes, what survives."""
 
+import threading
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from urllib.parse import quote
 
 import pytest
@@ -209,7 +212,7 @@ def test_bad_request_is_400(
 
 def test_values_beyond_the_range_or_not_plain_are_refused(sheet: Sheet) -> None:
     answer = sheet.call("PUT", "T!A1:B1", {"values": [["a", "b", "c"]]}, valueInputOption="RAW")
-    assert "tried writing beyond" in answer.json()["error"]["message"]
+    assert "tried writing to column [C]" in answer.json()["error"]["message"]
     answer = sheet.call("PUT", "T!A1", {"values": [[{"a": 1}]]}, valueInputOption="RAW")
     assert answer.status_code == 400
 
@@ -242,3 +245,178 @@ def test_functions_write_to_the_local_sheet(driver: Driver, sheet: Sheet, functi
     )
     assert driver.get(f"{service.uri}/?path={quote(path, safe='')}").status_code == 200
     assert sheet.get("T!B:C") == [["from", "function"]]
+
+
+def test_update_anchored_at_one_cell_writes_as_much_as_it_is_given(sheet: Sheet) -> None:
+    """The first example of gspread's README."""
+    found = sheet.put("T!B2", [[1, 2], [3, 4]])
+    assert (found["updatedRange"], found["updatedCells"]) == ("T!B2:C3", 4)
+    assert sheet.get("T!A1:C3") == [[], ["", "1", "2"], ["", "3", "4"]]
+
+
+@pytest.mark.parametrize("text", ["T!A1001", "T!AA1", "T!A9999999", "T!A1001:B", "T!ZZZ1"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+def test_range_outside_of_the_grid_is_refused(sheet: Sheet, text: str, method: str) -> None:
+    body = None if method == "GET" else {"values": [["x"]]}
+    query = {} if method == "GET" else {"valueInputOption": "RAW"}
+    answer = sheet.call(method, text, body, ":append" if method == "POST" else "", **query)
+    assert answer.status_code == 400
+    message = answer.json()["error"]["message"]
+    assert "exceeds grid limits. Max rows: 1000, max columns: 26" in message
+
+
+def test_update_that_runs_over_the_edge_is_refused_whole(sheet: Sheet) -> None:
+    answer = sheet.call("PUT", "T!A1000", {"values": [["a"], ["b"]]}, valueInputOption="RAW")
+    assert "exceeds grid limits" in answer.json()["error"]["message"]
+    assert sheet.get("T") is None
+
+
+def test_append_makes_the_grid_grow(sheet: Sheet, driver: Driver) -> None:
+    sheet.put("T!A1000", [["last"]])
+    assert sheet.append("T!A:A", [["more"]] * 3)["tableRange"] == "T!A1000"
+    grid = driver.http.get(sheet.url, timeout=20).json()["sheets"][0]["properties"][
+        "gridProperties"
+    ]
+    assert grid == {"rowCount": 1003, "columnCount": 26}
+    assert sheet.get("T!A1003") == [["more"]]
+
+
+def test_cell_holds_50000_characters_and_no_more(sheet: Sheet) -> None:
+    sheet.put("T!A1", [["x" * 50_000]])
+    answer = sheet.call("PUT", "T!A1", {"values": [["x" * 50_001]]}, valueInputOption="RAW")
+    assert "maximum of 50000 characters" in answer.json()["error"]["message"]
+
+
+_YEAR = datetime.now(UTC).year
+
+
+@pytest.mark.parametrize(
+    ("typed", "formatted", "unformatted"),
+    [
+        ("1-2", "1-2", date(_YEAR, 1, 2)), ("1/2", "1/2", date(_YEAR, 1, 2)), ("Jan 5", "Jan 5", date(_YEAR, 1, 5)),
+        ("January 5, 2025", "January 5, 2025", date(2025, 1, 5)), ("5-Jan-2025", "5-Jan-2025", date(2025, 1, 5)),
+        ("12-2024", "12-2024", date(2024, 12, 1)), ("Mar 2024", "Mar 2024", date(2024, 3, 1)),
+        ("May 5", "May 5", date(_YEAR, 5, 5)), ("12:30", "12:30", 0.5208333333333334),
+        ("12:30 AM", "12:30 AM", 30 / 1440),
+        ("24:30", "24:30", "24:30"), ("1/2/2025 12:00", "1/2/2025 12:00", 45659.5), ("1E400", "1E400", "1E400"),
+        ("007", "7", 7), ("0123.50", "123.5", 123.5), ("=", "=", "="), ("+", "+", "+"), ("-", "-", "-"),
+        ("+5", "5", 5), ("-5", "-5", -5), ("+A1", "#ERROR!", "#ERROR!"), ("-foo", "#ERROR!", "#ERROR!"),
+        ("@home", "@home", "@home"), ("Smith 5", "Smith 5", "Smith 5"), ("1-2-3-4", "1-2-3-4", "1-2-3-4"),
+    ],
+)  # fmt: skip
+def test_user_entered_dates_times_and_signs(
+    sheet: Sheet, typed: str, formatted: str, unformatted: object
+) -> None:
+    if isinstance(unformatted, date):
+        unformatted = (unformatted - date(1899, 12, 30)).days
+    sheet.put("T!A1", [[typed]], "USER_ENTERED")
+    assert sheet.get("T!A1") == [[formatted]]
+    assert sheet.get("T!A1", valueRenderOption="UNFORMATTED_VALUE") == [[unformatted]]
+
+
+def test_batches_of_values_hold_together(sheet: Sheet, driver: Driver) -> None:
+    data = [{"range": "One!A1", "values": [["a", "b"]]}, {"range": "Two!B2", "values": [["c"]]}]
+    body = {"valueInputOption": "RAW", "data": data}
+    found = driver.http.post(f"{sheet.url}/values:batchUpdate", json=body, timeout=20).json()
+    assert (found["totalUpdatedCells"], found["totalUpdatedSheets"]) == (3, 2)
+    data.append({"range": "One!A5000", "values": [["d"]]})
+    data[0]["values"] = [["changed"]]
+    assert (
+        driver.http.post(f"{sheet.url}/values:batchUpdate", json=body, timeout=20).status_code
+        == 400
+    )
+    assert sheet.get("One!A1:B1") == [["a", "b"]]
+    ranges = {"ranges": ["One!A1", "Two"]}
+    cleared = driver.http.post(f"{sheet.url}/values:batchClear", json=ranges, timeout=20).json()
+    assert cleared["clearedRanges"] == ["One!A1", "Two!A1:Z1000"]
+    assert (sheet.get("One"), sheet.get("Two")) == ([["", "b"]], None)
+
+
+def _batch(driver: Driver, sheet: Sheet, *requests_: Mapping[str, object]) -> requests.Response:
+    return driver.http.post(f"{sheet.url}:batchUpdate", json={"requests": requests_}, timeout=20)
+
+
+def test_tabs_are_made_changed_and_removed(sheet: Sheet, driver: Driver) -> None:
+    grid = {"rowCount": 3, "columnCount": 2}
+    new = {"title": "Small", "gridProperties": grid}
+    found = _batch(driver, sheet, {"addSheet": {"properties": new}}).json()
+    properties = found["replies"][0]["addSheet"]["properties"]
+    assert (properties["title"], properties["gridProperties"]) == ("Small", grid)
+    number = properties["sheetId"]
+    sheet.put("Small!A1:B3", [["a", "b"], ["c", "d"], ["e", "f"]])
+    rows = {"sheetId": number, "dimension": "ROWS", "startIndex": 1, "endIndex": 2}
+    columns = {"sheetId": number, "dimension": "COLUMNS", "startIndex": 0, "endIndex": 1}
+    renamed = {"properties": {"sheetId": number, "title": "Renamed"}, "fields": "title"}
+    assert _batch(
+        driver,
+        sheet,
+        {"deleteDimension": {"range": rows}},
+        {"insertDimension": {"range": columns}},
+        {"updateSheetProperties": renamed},
+    ).ok
+    assert sheet.get("Renamed") == [["", "a", "b"], ["", "e", "f"]]
+    assert (
+        _batch(driver, sheet, {"addSheet": {"properties": {"title": "Renamed"}}}).status_code == 400
+    )
+    assert _batch(driver, sheet, {"addChart": {}}).status_code == 501
+    huge = {"rowCount": 10_000_000, "columnCount": 2}
+    too_large = {"title": "Huge", "gridProperties": huge}
+    assert _batch(driver, sheet, {"addSheet": {"properties": too_large}}).status_code == 400
+    other = {"addSheet": {"properties": {"title": "Other"}}}
+    assert _batch(driver, sheet, other, {"deleteSheet": {"sheetId": number}}).ok
+    tabs = driver.http.get(sheet.url, timeout=20).json()["sheets"]
+    assert [tab["properties"]["title"] for tab in tabs] == ["Other"]
+
+
+def test_spreadsheet_is_created(driver: Driver) -> None:
+    body = {"properties": {"title": "New"}, "sheets": [{"properties": {"title": "Rows"}}]}
+    url = f"{driver.cloud.endpoint}/v4/spreadsheets"
+    made = driver.http.post(url, json=body, timeout=20).json()
+    found = driver.http.get(f"{url}/{made['spreadsheetId']}", timeout=20).json()
+    assert found["properties"]["title"] == "New"
+    assert [tab["properties"]["title"] for tab in found["sheets"]] == ["Rows"]
+
+
+def test_large_write_does_not_hold_up_others(shared_driver: Driver) -> None:
+    """One thread of the emulator reads what was sent; the others go on meanwhile."""
+    rows = [[f"row {i}", i, "x" * 40] for i in range(60_000)]
+    sheet = Sheet(shared_driver, "sheet-large")
+    answered: list[int] = []
+    is_over = threading.Event()
+
+    def ask() -> None:
+        with requests.Session() as session:
+            while not is_over.is_set():
+                answer = session.get(f"{shared_driver.cloud.endpoint}/_local/health", timeout=20)
+                answered.append(answer.status_code)
+
+    other = threading.Thread(target=ask)
+    other.start()
+    sheet.append("T!A:C", rows)
+    is_over.set()
+    other.join()
+    assert len(answered) > 20, "others are answered while it is being written"
+    assert set(answered) == {200}
+    assert sheet.get("T!A60000") == [["row 59999"]]
+
+
+@pytest.mark.parametrize("value", ["\ud800", 10**400, {"a": 1}])
+def test_value_that_no_cell_can_hold_is_refused_and_nothing_is_broken(
+    sheet: Sheet, value: object
+) -> None:
+    answer = sheet.call("PUT", "T!A1", {"values": [["ok"], [value]]}, valueInputOption="RAW")
+    assert answer.status_code == 400
+    sheet.put("T!A1", [["next"]])
+    assert sheet.get("T") == [["next"]]
+
+
+def test_fault_rule_may_name_the_service(sheet: Sheet, driver: Driver) -> None:
+    driver.fault(service="sheets", http=503)
+    assert sheet.call("GET", "T!A1").status_code == 503
+    assert sheet.call("GET", "T!A1").status_code == 200
+    answer = driver.http.post(
+        f"{driver.cloud.endpoint}/_local/faults",
+        json=[{"service": "mail", "http": 500}],
+        timeout=20,
+    )
+    assert "service must be one of sheets" in answer.text

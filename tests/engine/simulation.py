@@ -248,7 +248,7 @@ class World:
         """
         if change.cause != "delete_function":
             return False
-        has_name = any(r.candidate or r.verification for r in self.store.peek_all())
+        has_name = any(r.candidate or r.facts.get("built") for r in self.store.peek_all())
         return not has_name or self.faults.fired[-1][1] == "target.delete_function"
 
     def _may_serve(self, revision: RevisionName) -> None:
@@ -258,7 +258,7 @@ class World:
         assert info.variables.get("SHEET") == "production", f"{revision} writes elsewhere"
         if revision in self.vouched or self.before.percent(revision):
             return
-        if info.image in self.before_images:
+        if info.digest in self.before_images:
             return
         assert any(
             entry.kind is EntryKind.MOVED and entry.name == "candidate_held"
@@ -305,6 +305,16 @@ class World:
             assert self.cloud.peek().rollout_labels.rollout is None, (
                 "the service is marked as under way"
             )
+            self._check_template()
+
+    def _check_template(self) -> None:
+        """Whoever deploys next starts from the production variables, unless the record says what is left to do."""
+        service, records = self.cloud.service, self.store.peek_all()
+        newest = service.latest_created if service is not None else None
+        if service is None or newest not in service.revisions or newest is None:
+            return
+        is_noted = bool(records) and "unfinished" in records[-1].facts
+        assert service.revisions[newest].variables.get("SHEET") == "production" or is_noted
 
     def check_recovery_is_idempotent(self) -> None:
         """A second recovery finds nothing to do."""

@@ -244,7 +244,7 @@ def vanish(cloud: Cloud, name: RevisionName) -> None:
 
 
 def other_image(cloud: Cloud, name: RevisionName) -> None:
-    change(cloud, name, image="another build")
+    change(cloud, name, digest="another build")
 
 
 def other_variable(cloud: Cloud, name: RevisionName) -> None:
@@ -261,7 +261,7 @@ def change(cloud: Cloud, name: RevisionName, **fields: object) -> None:
     revisions[name] = RevisionInfo(
         name=name,
         is_ready=True,
-        image=str(fields.get("image", old.image)),
+        digest=str(fields.get("digest", old.digest)),
         variables=dict(fields.get("variables", old.variables)),  # type: ignore[call-overload] # a mapping
         secrets=dict(fields.get("secrets", old.secrets)),  # type: ignore[call-overload] # a mapping
     )
@@ -282,7 +282,7 @@ def test_candidate_that_is_not_what_was_judged_is_refused(
 ) -> None:
     world = World(Scenario(name="second", verify=True))
     rollout = observed(world)
-    names = {"verification": RevisionName("svc-00002"), "candidate": RevisionName("svc-00003")}
+    names = {"verification": RevisionName("svc-00003"), "candidate": RevisionName("svc-00004")}
 
     def hear(step: str, detail: str) -> None:
         if step == "started" and names["candidate"] in detail:
@@ -414,6 +414,32 @@ def test_candidate_that_does_not_answer_is_left_to_the_gates() -> None:
     assert rollout.state is State.STAGED
 
 
+def test_confirmed_is_said_only_of_answers_that_named_the_revision() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    said: list[tuple[str, str]] = []
+    rollout.progress = lambda step, detail: said.append((step, detail))
+    rollout.stage()
+    rollout.promote()
+    assert ("confirmed", f"3 answers in a row from {rollout.record.candidate}") in said
+    said.clear()
+    world.cloud.are_answers_anonymous = True
+    rollout.abort(BAD)
+    assert rollout.state is State.ROLLED_BACK
+    assert "confirmed" not in dict(said)
+    assert "the traffic status, read again, gives 100 % to svc-00001" in dict(said)["serving"]
+
+
+def test_anonymous_answers_do_not_hide_that_traffic_went_elsewhere() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.stage()
+    world.cloud.are_answers_anonymous = True
+    world.faults.on("target.answering_revision", Fault.DRIFT)
+    with pytest.raises(OutcomeUnknown, match="read again, gives svc-foreign=100"):
+        rollout.promote()
+
+
 # -- breaking off ----------------------------------------------------------------------------------
 
 
@@ -499,3 +525,42 @@ def test_tidying_up_after_a_promotion_is_done_by_the_next_recovery() -> None:
     assert world.recover() == ()
     assert world.cloud.peek().rollout_labels.rollout is None
     assert world.serves_candidate(ended.record)
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_test_variables_do_not_stay_in_the_template_when_the_candidate_was_never_added(
+    is_recorded: bool,
+) -> None:
+    world = World(Scenario(name="second", verify=True))
+    world.faults.on("target.add_revision", Fault.KILLED_AFTER)
+    assert world.deploy_until_it_ends_or_dies() is None
+    newest = world.cloud.existing().latest_created
+    assert newest is not None
+    assert world.cloud.existing().revisions[newest].variables["SHEET"] == "test"
+    if not is_recorded:
+        world.store.lose_everything()
+        world.watch_traffic_only()
+    world.recover()
+    after = world.cloud.existing().latest_created
+    assert after is not None
+    assert world.cloud.existing().revisions[after].variables["SHEET"] == "production"
+    assert world.serves_baseline()
+
+
+def test_a_template_that_cannot_be_put_back_is_noted_and_no_reason_to_strand() -> None:
+    world = World(Scenario(name="second", verify=True))
+    world.faults.on("target.add_revision", Fault.KILLED_AFTER)
+    assert world.deploy_until_it_ends_or_dies() is None
+    world.faults.on("target.add_revision", Fault.REFUSED)
+    (settled,) = world.recover()
+    assert settled.state is State.ROLLED_BACK
+    assert "template" in world.store.peek_all()[-1].facts["unfinished"]
+
+
+def test_a_rollout_with_two_revisions_builds_once() -> None:
+    world = World(Scenario(name="second", verify=True))
+    assert world.deploy().error is None
+    assert world.faults.calls.count("target.begin_release") == 1
+    assert world.faults.calls.count("target.add_revision") == 2
+    service = world.cloud.existing()
+    assert service.latest_created == world.cloud.serving().sole

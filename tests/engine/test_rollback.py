@@ -97,7 +97,7 @@ def test_rollback_after_a_rollback_does_not_return_to_the_bad_release() -> None:
     [
         (SECOND, "already serves"),
         (RevisionName("svc-00099"), "does not exist"),
-        (FOREIGN, "no rollout ever judged"),
+        (FOREIGN, "was never verified by deploygate"),
     ],
 )
 def test_rollback_refuses_a_place_that_is_no_good(to: RevisionName, why: str) -> None:
@@ -149,7 +149,7 @@ def test_rollback_in_an_emergency_trusts_the_person_who_names_a_revision() -> No
 
 def test_rollback_to_a_backup_redeploys_a_revision_that_is_gone() -> None:
     world = promoted_twice()
-    image = world.cloud.existing().revisions[FIRST].image
+    image = world.cloud.existing().revisions[FIRST].digest
     (backup,) = [b for _, b in world.store.backups(PROD) if b.revision == FIRST]
     world.cloud.human_deletes(FIRST)
     world.before_images = {image}

@@ -74,9 +74,9 @@ class Cloud:
         self.clock = clock
         self.service: Service | None = None
         self.operations: dict[str, Operation] = {}
-        self.image = ""
-        """What the function was built from last."""
         self.is_answering = True
+        self.are_answers_anonymous = False
+        """Whether answers leave out which revision gave them, as Cloud Run by itself does."""
         self.tells_of_operations = True
         """Whether the service shows that a deployment of its function is under way."""
         self.changes: list[Change] = []
@@ -120,7 +120,7 @@ class Cloud:
         """Builds of what serves."""
         if self.service is None:
             return set()
-        return {self.service.revisions[r].image for r, _ in self.serving().shares}
+        return {self.service.revisions[r].digest for r, _ in self.serving().shares}
 
     def unfinished(self) -> Operation | None:
         """The operation under way."""
@@ -154,7 +154,6 @@ class Cloud:
         self.finish_operations()
         assert operation.made is not None
         service = self.existing()
-        self.image = operation.image
         service.is_public = True
         rollout_labels = RolloutLabels(baseline=operation.made, digest=digest_of(source)[:63])
         self.write(
@@ -229,7 +228,11 @@ class Cloud:
         service = self.service
         is_ready = operation.fails is not Fault.START_FAILS
         service.revisions[name] = RevisionInfo(
-            name=name, is_ready=is_ready, image=operation.image, variables=operation.variables
+            name=name,
+            is_ready=is_ready,
+            image="registry/svc:version_1",
+            digest=operation.image,
+            variables=operation.variables,
         )
         service.latest_created = name
         service.rollout_labels = operation.rollout_labels
@@ -238,6 +241,30 @@ class Cloud:
         else:
             operation.error = StartFailed(f"revision {name} is not ready")
         self.changed("release")
+
+    def add(
+        self, of: RevisionName, variables: Mapping[str, str], *, is_ready: bool
+    ) -> RevisionName:
+        """One more revision of the image that ``of`` runs; the newest one is not made again."""
+        service = self.existing()
+        base = service.revisions.get(of)
+        if base is None:
+            raise TargetRefused(f"there is no revision {of}")
+        newest = service.latest_created
+        info = service.revisions.get(newest) if newest is not None else None
+        same = (base.digest, dict(variables))
+        if info is not None and info.name != of and (info.digest, info.variables) == same:
+            return info.name
+        self._made += 1
+        name = RevisionName(f"svc-{self._made:05d}")
+        service.revisions[name] = base._replace(
+            name=name, is_ready=is_ready, variables=dict(variables)
+        )
+        service.latest_created = name
+        if is_ready:
+            service.latest_ready = name
+        self.changed("add_revision")
+        return name
 
     def resolved(self, plan: Traffic) -> Traffic:
         """``plan`` with LATEST named."""

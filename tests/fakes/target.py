@@ -7,6 +7,7 @@ from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import (
     Drifted,
     OutcomeUnknown,
+    StartFailed,
     TargetRefused,
     TargetUnavailable,
 )
@@ -49,6 +50,7 @@ READS = frozenset(
         "backup",
         "find_operation",
         "answering_revision",
+        "await_revision",
     )
 )
 """Methods that change nothing: a lost request, a lost answer or half of it is no answer there."""
@@ -103,9 +105,9 @@ class FakeTarget:
                 identifier=BackupId(f"backup-{name}"),
                 revision=name,
                 path=f"/backups/{name}.zip",
-                sha256=digest_of(revision.image),
+                sha256=digest_of(revision.digest),
                 size_bytes=1,
-                settings=revision.image,
+                settings=revision.digest,
             )
 
     def pin(self, snapshot: Snapshot, rollout_labels: RolloutLabels) -> Snapshot:
@@ -125,19 +127,26 @@ class FakeTarget:
         with self._call("upload"):
             return f"bucket/{image_of(self.source)}"
 
-    def begin_release(
-        self, variant: Variant, source: str | None, rollout_labels: RolloutLabels
-    ) -> str:
+    def begin_release(self, source: str, rollout_labels: RolloutLabels) -> str:
         with self._call("begin_release") as fault:
-            image = source.removeprefix("bucket/") if source is not None else self.cloud.image
-            if not image:
-                raise TargetRefused("there is no build to keep")
-            variables = self._spec.variables_of(variant)
             operation = self.cloud.begin(
-                image=image, variables=variables, rollout_labels=rollout_labels, fails=fault
+                image=source.removeprefix("bucket/"),
+                variables=self._spec.variables_of(Variant.CANDIDATE),
+                rollout_labels=rollout_labels,
+                fails=fault,
             )
-            self.cloud.image = image
             return operation.name
+
+    def add_revision(self, of: RevisionName, variant: Variant) -> RevisionName:
+        with self._call("add_revision") as fault:
+            variables = self._spec.variables_of(variant)
+            return self.cloud.add(of, variables, is_ready=fault is not Fault.START_FAILS)
+
+    def await_revision(self, name: RevisionName, *, budget_s: float) -> None:
+        with self._call("await_revision"):
+            found = self.cloud.existing().revisions.get(name)
+            if found is None or not found.is_ready:
+                raise StartFailed(f"revision {name} is not ready")
 
     def begin_restore(self, backup: Backup) -> str:
         with self._call("begin_restore") as fault:
@@ -211,7 +220,6 @@ class FakeTarget:
             if self.cloud.service.is_public:
                 raise TargetRefused("the function is public, so it is not deleted")
             self.cloud.service = None
-            self.cloud.image = ""
             self.cloud.changed("delete_function")
 
     def delete_revision(self, name: RevisionName) -> None:
@@ -227,7 +235,7 @@ class FakeTarget:
             answer = self.cloud.answer(url)
             if answer is None:
                 raise TargetUnavailable("nobody answers")
-            return answer
+            return None if self.cloud.are_answers_anonymous else answer
 
     def call_token(self) -> Secret | None:
         return Secret("token")

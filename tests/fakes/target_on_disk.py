@@ -15,6 +15,7 @@ from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.ports import Clock, Target
+from pytest_deploygate.targets.secret_scan import scan_file, split_allowed
 from tests.fakes.cloud import Cloud
 from tests.fakes.faults import FakeClock
 from tests.fakes.target import FakeTarget
@@ -60,8 +61,16 @@ class _Sourced(FakeTarget):
     def package(self) -> Package:
         self.source = Path(self.spec.source).read_text(encoding="utf-8")
         digest = Digest(hashlib.sha256(self.source.encode()).hexdigest())
+        allowed, refused = split_allowed(
+            scan_file("main.py", self.source.encode()), self.spec.allowed_secrets
+        )
+        assert not refused
         return Package(
-            path=self.spec.source, digest=digest, size_bytes=len(self.source), files=("main.py",)
+            path=self.spec.source,
+            digest=digest,
+            size_bytes=len(self.source),
+            files=("main.py",),
+            allowed_secrets=allowed,
         )
 
 

@@ -173,3 +173,16 @@ def test_judging_may_narrow_and_knows_nothing_then(project: Project) -> None:
     assert "3 passed" in run.output
     assert run.said("verdict") == "UNKNOWN"
     assert project.cloud() == cloud
+
+
+def test_settings_that_are_wrong_are_all_told_by_key_with_what_to_write(project: Project) -> None:
+    cloud = project.cloud()
+    wrong = SETTINGS.replace("paths = ", 'treshold = 1\nweight = "two"\npaths = ', 1)
+    project.write({"pyproject.toml": wrong})
+    check_refused(
+        project,
+        project.deploy(),
+        cloud,
+        ".treshold: unknown key\n  hint: did you mean threshold?",
+        '.weight: "two" is not a number above 0\n  hint: for example: weight = 2',
+    )

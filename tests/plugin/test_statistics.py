@@ -153,7 +153,7 @@ def test_figures_that_never_come_leave_the_phase_unknown() -> None:
     session = Session()
     assert session.add(FakeMetrics(session.clock, {})) == (ReasonCode.TRIGGER_UNKNOWN,)
     assert 300 <= sum(session.clock.slept) <= 315
-    assert session.notes == {"live.statistics": "the platform has none of the last minutes"}
+    assert session.notes == {"live.statistics": "no monitoring data for the last 15 minutes"}
 
 
 def test_what_the_checks_measured_is_not_waited_for() -> None:

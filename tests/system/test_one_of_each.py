@@ -16,6 +16,8 @@ WAITS = {
     "emulator/api/operations.py": "an operation takes at least so long",
     "emulator/routing/router.py": "latency that a test asked for",
     "emulator/server.py": "delay that a test asked for; looks whether its home is still there",
+    "emulator/runtime/deployments.py": "a build takes as long as on the platform",
+    "emulator/runtime/run_services.py": "a revision and a change of traffic take as long as on the platform",
     "emulator/runtime/runner.py": "looks at memory periodically; restarts what died",
 }
 """Who sleeps without trying anything again."""

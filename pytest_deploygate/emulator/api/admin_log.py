@@ -48,6 +48,6 @@ def _readable(body: bytes) -> object:
         return None if not body else f"<{len(body)} bytes>"
     try:
         found: object = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"<{len(body)} bytes>"
     return found

@@ -16,6 +16,8 @@ effect:
 * ``image_missing``: short name of a revision whose build is gone; names no calls and holds until cleared,
 * ``delay_s`` alone, or before any of the others.
 
+Instead of a ``path`` a rule may name a stand-in ``service``, such as ``sheets``: it is then for all calls of that one.
+
 ``DELETE /_local/faults`` drops all rules, with ``?name=NAME`` those that were given this ``name``.
 """
 
@@ -28,6 +30,7 @@ from aiohttp import web
 
 from pytest_deploygate.emulator.api.operations import FaultKind, OperationFault
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json
+from pytest_deploygate.emulator.services.registry import FAULT_PATHS
 
 _EFFECTS = ("http", "drop", "hang", "operation", "traffic", "stale", "stale_tag", "image_missing")
 _KNOWN = (
@@ -35,6 +38,7 @@ _KNOWN = (
     "name",
     "method",
     "path",
+    "service",
     "times",
     "after",
     "status",
@@ -180,7 +184,7 @@ def _rule(entry: object) -> Rule:
         source=entry,
         name=_text(entry, "name"),
         method=_one_of(entry, "method", ("", *_METHODS)),
-        path=_pattern(_text(entry, "path")),
+        path=_pattern(_text(entry, "path") or _paths_of(entry)),
         times=None if times is None else _whole(entry, "times", 1, 1_000_000, 1),
         after=_whole(entry, "after", 0, 1_000_000, 0),
         http=_whole(entry, "http", 400, 599, 500) if "http" in entry else None,
@@ -215,6 +219,13 @@ def _operation(value: object) -> OperationFault | None:
         slow_s=_number(value, "slow_s"),
         is_applied=_flag(value, "applied"),
     )
+
+
+def _paths_of(entry: Json) -> str:
+    name = _text(entry, "service")
+    if name and name not in FAULT_PATHS:
+        raise ValueError(f"service must be one of {', '.join(FAULT_PATHS)}, not {name!r}")
+    return FAULT_PATHS.get(name, "")
 
 
 def _pattern(text: str) -> re.Pattern[str]:

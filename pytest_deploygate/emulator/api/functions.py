@@ -9,11 +9,14 @@ from aiohttp import web
 from google.cloud import functions_v2
 from google.protobuf.message import Message
 
+from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
 from pytest_deploygate.emulator.api.fault_rules import operation_fault
-from pytest_deploygate.emulator.api.paging import page
+from pytest_deploygate.emulator.api.paging import matching, ordered, page, under
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
+    Json,
     answer,
+    as_json,
     merge,
     not_found,
     read_mask,
@@ -34,15 +37,16 @@ _RESERVED = {
     "K_SERVICE",
     "K_REVISION",
     "K_CONFIGURATION",
-    "FUNCTION_TARGET",
-    "FUNCTION_SIGNATURE_TYPE",
 }
 """Environment variables that the runtime sets itself (Cloud Functions: reserved environment variables)."""
 _SETTABLE = ("description", "build_config", "service_config", "labels", "kms_key_name")
 MAX_TIMEOUT_S = 3600
+MAX_VARIABLE_BYTES = 32 * 1024
+"""Limit of one environment variable (Cloud Run quotas)."""
 _OUTPUT_ONLY = (
     "build_config.build", "build_config.source_provenance", "service_config.service", "service_config.uri",
-    "service_config.revision", "service_config.all_traffic_on_latest_revision",
+    "service_config.revision", "service_config.all_traffic_on_latest_revision", "state", "state_messages", "url",
+    "update_time", "create_time",
 )  # fmt: skip
 
 
@@ -90,8 +94,18 @@ def _shown(cloud: Cloud, function: Message) -> Message:
     service = cloud.state.services.get(function.service_config.service)
     if service is not None:
         function.url = function.service_config.uri = service.uri
+        _read_variables(function, service)
         function.service_config.all_traffic_on_latest_revision = follows_latest(service)
     return function
+
+
+def _read_variables(function: Message, service: Message) -> None:
+    """Show the variables that the service's template has, whoever put them there."""
+    variables = function.service_config.environment_variables
+    variables.clear()
+    for container in service.template.containers[:1]:
+        plain = [v for v in container.env if not v.HasField("value_source")]
+        variables.update({variable.name: variable.value for variable in plain})
 
 
 async def get_function(request: web.Request) -> web.Response:
@@ -101,9 +115,16 @@ async def get_function(request: web.Request) -> web.Response:
 
 
 async def list_functions(request: web.Request) -> web.Response:
-    """``functions.list``, without filter and order."""
+    """``functions.list``."""
     cloud = request.app[CLOUD]
-    names, token = page(request, cloud.state.functions.names(f"{parent_of(request)}/functions/"))
+
+    def read(name: str) -> Json:
+        return as_json(_shown(cloud, cloud.state.functions[name]))
+
+    found_names = under(cloud.state.functions.names(), parent_of(request), "functions")
+    found_names = matching(request, found_names, read)
+    names, token = page(request, found_names)
+    names = ordered(request, names, read)
     found = functions_v2.ListFunctionsResponse.pb()(next_page_token=token)
     found.functions.extend(_shown(cloud, cloud.state.functions[name]) for name in names)
     return answer(request, found)
@@ -158,7 +179,7 @@ async def create_function(request: web.Request) -> web.Response:
         raise ApiError(409, f"Resource '{function.name}' already exists", status="ALREADY_EXISTS")
     _clear_output(function)
     _fill_defaults(function)
-    _validate(cloud, function, with_source=True)
+    _validate(cloud, function)
     wanted = DeployJob(function=function, is_new=True)
     return answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
 
@@ -169,19 +190,18 @@ async def update_function(request: web.Request) -> web.Response:
     name = _name_of(request)
     given = await read_message(request, Function)
     paths = read_mask(request, given) or _SETTABLE
-    before = _known(cloud, name)
+    before = _shown(cloud, _known(cloud, name))
     _hold_free(cloud, name)
     function = Function()
     function.CopyFrom(before)
     merge(given, function, paths)
     function.name = name
-    rebuild = touches(paths, "build_config")
     merge(before, function, _OUTPUT_ONLY)
     _fill_defaults(function)
-    _validate(cloud, function, with_source=rebuild)
+    _validate(cloud, function)
     masked = touches(paths, "service_config.all_traffic_on_latest_revision")
     follow = masked and given.service_config.all_traffic_on_latest_revision
-    wanted = DeployJob(function=function, rebuild=rebuild, follow_latest=follow)
+    wanted = DeployJob(function=function, follow_latest=follow)
     return answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
 
 
@@ -198,7 +218,7 @@ def _clear_output(function: Message) -> None:
     merge(
         Function(),
         function,
-        [*_OUTPUT_ONLY, "state", "state_messages", "url", "update_time", "create_time"],
+        _OUTPUT_ONLY,
     )
 
 
@@ -214,7 +234,7 @@ def _fill_defaults(function: Message) -> None:
     config.ingress_settings = config.ingress_settings or ingress.ALLOW_ALL
 
 
-def _validate(cloud: Cloud, function: Message, *, with_source: bool) -> None:
+def _validate(cloud: Cloud, function: Message) -> None:
     """Refuse what the platform refuses, and what cannot be had locally.
 
     Raises:
@@ -242,6 +262,8 @@ def _validate(cloud: Cloud, function: Message, *, with_source: bool) -> None:
         memory_mib(config.available_memory)
     except ValueError as error:
         problems.append(f"service_config.available_memory: {error}")
+    else:
+        problems += [f"service_config: {found}" for found in limit_problems(_limits_of(config))]
     names = [
         *config.environment_variables,
         *(secret.key for secret in config.secret_environment_variables),
@@ -252,16 +274,30 @@ def _validate(cloud: Cloud, function: Message, *, with_source: bool) -> None:
         if not name or "=" in name or name in _RESERVED or name.startswith("X_GOOGLE_")
     ]
     problems += [
+        f"service_config.environment_variables: {name[:80]!r} is longer than 32 KiB, or holds a null character"
+        for name, value in config.environment_variables.items()
+        if "\0" in f"{name}{value}" or len(f"{name}={value}".encode()) > MAX_VARIABLE_BYTES
+    ]
+    problems += [
         f"labels: {k}={v} is not a label" for k, v in function.labels.items() if not _is_label(k, v)
     ]
     source = build.source.storage_source
-    if (
-        with_source
-        and cloud.sources.digest(source.bucket, source.object_, source.generation) is None
-    ):
+    if cloud.sources.digest(source.bucket, source.object_, source.generation) is None:
         problems.append(f"build_config.source: there is no object {source.bucket}/{source.object_}")
     if problems:
         raise ApiError(400, "; ".join(problems))
+
+
+def _limits_of(config: Message) -> ServiceLimits:
+    cpu = config.available_cpu
+    return ServiceLimits(
+        memory_mib=memory_mib(config.available_memory),
+        cpu=float(cpu) if cpu.replace(".", "", 1).isdigit() else None,
+        concurrency=config.max_instance_request_concurrency,
+        min_instances=config.min_instance_count,
+        max_instances=config.max_instance_count,
+        variables=dict(config.environment_variables),
+    )
 
 
 def _is_label(key: str, value: str) -> bool:

@@ -3,8 +3,8 @@
 They are the local cloud's own; nothing like them exists on the platform.
 """
 
-import json
 import os
+import re
 import signal
 
 from aiohttp import web
@@ -12,7 +12,13 @@ from aiohttp import web
 from pytest_deploygate import __version__
 from pytest_deploygate.emulator.api.admin_log import AdminLog
 from pytest_deploygate.emulator.api.fault_rules import parse_rules
-from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json, read_json
+from pytest_deploygate.emulator.api.protobuf_json import (
+    ApiError,
+    Json,
+    parse_json,
+    read_json,
+    whole_number,
+)
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.lifecycle import code_identity
 from pytest_deploygate.emulator.routing.fault_injection import parse_injected_fault
@@ -21,6 +27,7 @@ from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
 
 ADMIN_LOG = web.AppKey("admin_log", AdminLog)
 _LOG_CHARS = 200_000
+_BUILD = re.compile(r"[0-9a-f]{1,64}")
 
 
 def routes() -> list[web.RouteDef]:
@@ -84,10 +91,7 @@ async def services(request: web.Request) -> web.Response:
 
 
 def _after(request: web.Request) -> int:
-    text = request.query.get("after", "0")
-    if not text.isdigit():
-        raise ApiError(400, f"after must be a whole number, not {text!r}")
-    return int(text)
+    return whole_number(request.query.get("after", "0"), "after")
 
 
 async def traffic_log(request: web.Request) -> web.Response:
@@ -108,11 +112,7 @@ async def list_faults(request: web.Request) -> web.Response:
 
 async def add_faults(request: web.Request) -> web.Response:
     """Put rules in force, after those that are there already."""
-    try:
-        body = json.loads(await request.read())
-    except ValueError as error:
-        raise ApiError(400, f"the body is not JSON: {error}") from error
-    request.app[CLOUD].faults.add(parse_rules(body))
+    request.app[CLOUD].faults.add(parse_rules(parse_json(await request.read())))
     return await list_faults(request)
 
 
@@ -182,7 +182,7 @@ async def build_log(request: web.Request) -> web.Response:
     """The log of one build."""
     build = request.match_info["build"]
     path = request.app[CLOUD].home / "logs" / f"build-{build}.log"
-    if not build.isalnum() or not path.exists():
+    if not _BUILD.fullmatch(build) or not path.exists():
         raise ApiError(404, f"there is no build {build!r}")
     return web.Response(text=tail(path, _LOG_CHARS))
 

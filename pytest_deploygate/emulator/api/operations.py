@@ -156,7 +156,9 @@ class Operations:
             code, message = error.code, error.message
         except Exception as error:
             logger.exception("operation.crashed", extra={"operation": name})
-            code, message = INTERNAL, f"The local cloud has a defect: {error!r}"
+            code, message = INTERNAL, f"The emulator has a defect: {error!r}"
+            if job.give_up is not None:  # what the target was before, it is again
+                job.give_up(message)
         finally:
             self._tasks.pop(name, None)
             if self._busy.get(job.target) == name:

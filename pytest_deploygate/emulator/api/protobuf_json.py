@@ -6,12 +6,16 @@ refuses them, and masks have the platform's meaning.
 
 import json
 from collections.abc import Callable, Iterable
+from typing import NoReturn, cast
 
 from aiohttp import web
 from google.protobuf import field_mask_pb2, json_format
 from google.protobuf.message import Message
 
+from pytest_deploygate.emulator.api.tomorrow import TOMORROW, without_future
+
 Json = dict[str, object]
+_MOST_DIGITS = 18
 
 _STATUS_OF = {
     400: "INVALID_ARGUMENT",
@@ -66,19 +70,56 @@ def answer(request: web.Request, message: Message) -> web.Response:
     return web.json_response(as_json(message, enums_as_ints=as_ints))
 
 
+def parse_json(body: bytes) -> object:
+    """The JSON in ``body``; nothing at all is an empty object.
+
+    Raises:
+        ApiError: 400 if it is none, is nested too deeply, or holds what is no text, as half a surrogate pair.
+    """
+    try:
+        found = json.loads(body, parse_constant=_refuse_constant) if body.strip() else {}
+        if b"\\u" in body or b"\xed" in body:  # only there can half of a pair be
+            json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"Invalid JSON payload received. {_reason(error)}") from error
+    return cast("object", found)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"Unexpected token: {name}")
+
+
+def _reason(error: Exception) -> str:
+    """What to say of ``error``; one that is long quotes what was sent."""
+    if isinstance(error, RecursionError):
+        return "It is nested too deeply."
+    if isinstance(error, UnicodeEncodeError):
+        return "It holds half of a surrogate pair."
+    return str(error)[:500].encode("utf-8", "replace").decode()
+
+
+def whole_number(text: str, name: str) -> int:
+    """A number of a query, not negative.
+
+    Raises:
+        ApiError: 400 if it is none, or longer than any that could be meant.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise ApiError(400, f"Invalid value at '{name}': {text[:100]!r} is not a whole number")
+    return int(text)
+
+
 async def read_json(request: web.Request) -> Json:
     """The body as a JSON object; an empty body is an empty object.
 
     Raises:
         ApiError: 400 if it is not.
     """
-    body = await request.read()
-    try:
-        found = json.loads(body) if body else {}
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ApiError(400, f"Invalid JSON payload received. {error}") from error
+    found = parse_json(await request.read())
     if not isinstance(found, dict):
         raise ApiError(400, "Invalid JSON payload received. An object is expected.")
+    if request.app.get(TOMORROW):
+        return {key: without_future(value) for key, value in found.items()}
     return found
 
 
@@ -92,31 +133,47 @@ async def read_message(request: web.Request, cls: Callable[[], Message]) -> Mess
     message = cls()
     try:
         json_format.ParseDict(body, message)
-    except json_format.ParseError as error:
-        raise ApiError(400, f"Invalid JSON payload received. {error}") from error
+    except (
+        json_format.ParseError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # the library raises all of these for values that it did not expect
+        raise ApiError(400, f"Invalid JSON payload received. {_reason(error)}") from error
     return message
 
 
 def read_mask(request: web.Request, message: Message) -> tuple[str, ...]:
-    """Paths of ``updateMask`` in snake case; empty if the request has none or ``*``.
+    """Paths of ``updateMask`` by the names of the fields; empty if the request has none or ``*``.
+
+    Google takes a mask in snake case, in camel case and mixed (gcloud and the npm clients send such).
 
     Raises:
         ApiError: 400 for a path that ``message`` does not have.
     """
-    text = request.query.get("updateMask", "")
+    text = request.query.get("updateMask", request.query.get("update_mask", ""))
     if text in {"", "*"}:
         return ()
-    mask = field_mask_pb2.FieldMask()
-    try:
-        mask.FromJsonString(text)
-        valid = mask.IsValidForDescriptor(message.DESCRIPTOR)
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ApiError(
-            400, f"Invalid value at 'update_mask': {text!r} names a field that does not exist"
-        )
-    return tuple(mask.paths)
+    return tuple(_field_path(part.strip(), message, text) for part in text.split(","))
+
+
+def _field_path(path: str, message: Message, text: str) -> str:
+    descriptor = message.DESCRIPTOR
+    names = []
+    for part in path.split("."):
+        fields = descriptor.fields if descriptor is not None else ()
+        field = next((f for f in fields if part in {f.name, f.json_name, f.name.rstrip("_")}), None)
+        if field is None:
+            shown = text[:200]
+            raise ApiError(
+                400, f"Invalid value at 'update_mask': {shown!r} names a field that does not exist"
+            )
+        names.append(field.name)
+        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+        descriptor = None if is_map else field.message_type
+    return ".".join(names)
 
 
 def merge(source: Message, target: Message, paths: Iterable[str]) -> None:

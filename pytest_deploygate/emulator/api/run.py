@@ -13,12 +13,14 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 
+from pytest_deploygate.core.service_limits import TAG
 from pytest_deploygate.emulator.api.fault_rules import operation_fault, rule_of
 from pytest_deploygate.emulator.api.functions import parent_of
 from pytest_deploygate.emulator.api.operations import Job, OperationProgress
-from pytest_deploygate.emulator.api.paging import page
+from pytest_deploygate.emulator.api.paging import matching, page, under
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
+    Json,
     answer,
     as_json,
     merge,
@@ -28,6 +30,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     touches,
 )
 from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.runtime.revisions import shown
 from pytest_deploygate.emulator.runtime.run_services import LATEST, NewRevision, Service, bump
 
 _SETTABLE = (
@@ -57,6 +60,7 @@ def routes() -> list[web.RouteDef]:
         web.get(one + "/revisions", list_revisions),
         web.get(revision, get_revision),
         web.delete(revision, delete_revision),
+        web.get(base.replace("/v2/", "/v1/") + "/revisions/{revision:[^/:]+}", get_v1_revision),
         web.get(resource + ":getIamPolicy", get_iam_policy),
         web.post(resource + ":setIamPolicy", set_iam_policy),
         web.post(resource + ":testIamPermissions", test_iam_permissions),
@@ -89,17 +93,21 @@ async def get_service(request: web.Request) -> web.Response:
 async def list_services(request: web.Request) -> web.Response:
     """``services.list``."""
     cloud = request.app[CLOUD]
-    names, token = page(request, cloud.state.services.names(f"{parent_of(request)}/services/"))
+    names, token = page(
+        request, under(cloud.state.services.names(), parent_of(request), "services")
+    )
     found = run_v2.ListServicesResponse.pb()(next_page_token=token)
     found.services.extend(cloud.state.services[name] for name in names)
     return answer(request, found)
 
 
 async def update_service(request: web.Request) -> web.Response:
-    """``services.patch``: traffic, labels and the like; a changed template makes a new revision of the same image."""
+    """``services.patch``: traffic, labels and the like; a changed template makes a new revision."""
     cloud, name = request.app[CLOUD], _name_of(request)
     given = await read_message(request, Service)
-    paths = read_mask(request, given) or _SETTABLE
+    masked = read_mask(request, given)
+    # what only the platform writes may stand in a mask and is left alone
+    paths = tuple(p for p in masked if p.split(".")[0] in _SETTABLE) if masked else _SETTABLE
     before = _known(cloud, name)
     if given.etag and given.etag != before.etag:
         raise ApiError(
@@ -110,11 +118,15 @@ async def update_service(request: web.Request) -> web.Response:
     merge(given, service, paths)
     service.name = name
     _hold_named_revision(cloud, service, paths)
+    if touches(paths, "template") and not all(c.image for c in service.template.containers):
+        raise ApiError(400, "service.template.containers: each must have an image")
+    if touches(paths, "template") and not service.template.containers:
+        raise ApiError(400, "service.template.containers: at least one container is required")
     if touches(paths, "traffic"):
         _normalise_traffic(cloud, service)
     if request.query.get("validateOnly") == "true":
         return answer(request, _done(parent_of(request), before, service))
-    new_template = touches(paths, "template") and service.template != before.template
+    new_template = touches(paths, "template") and not _is_same(service.template, before.template)
     template = type(service.template)()
     template.CopyFrom(service.template)
     service.template.CopyFrom(
@@ -128,10 +140,20 @@ async def update_service(request: web.Request) -> web.Response:
         target=name,
         metadata=service,
         work=_work(request, template if new_template else None, before),
+        give_up=lambda text: cloud.services.give_up(name, text),
         fault=operation_fault(request),
         is_exclusive=False,
     )
     return answer(request, cloud.operations.start(job))
+
+
+def _is_same(one: Message, other: Message) -> bool:
+    """Whether two templates ask for the same revision; without ``revision`` a name is chosen for it."""
+    copies = [type(one)(), type(one)()]
+    for copy, template in zip(copies, (one, other), strict=True):
+        copy.CopyFrom(template)
+        copy.revision = ""
+    return bool(copies[0] == copies[1])
 
 
 def _work(
@@ -193,6 +215,8 @@ def _normalise_traffic(cloud: Cloud, service: Message) -> None:
         raise ApiError(400, "service.traffic: a tag is named twice")
     short = service.name.rsplit("/", 1)[-1]
     for tag in tags:
+        if not TAG.fullmatch(tag):
+            raise ApiError(400, f"service.traffic: {tag!r} cannot be a tag")
         if len(tag) + len(short) > MAX_TAG_AND_SERVICE:
             raise ApiError(
                 400,
@@ -218,10 +242,25 @@ def _done(parent: str, before: Message, service: Message) -> Message:
 async def list_revisions(request: web.Request) -> web.Response:
     """``revisions.list``, newest first as the platform lists them."""
     cloud, name = request.app[CLOUD], _name_of(request)
-    names, token = page(request, cloud.state.revisions.names(f"{name}/revisions/"))
-    found = run_v2.ListRevisionsResponse.pb()(next_page_token=token)
-    found.revisions.extend(cloud.state.revisions[revision] for revision in reversed(names))
-    return answer(request, found)
+    known = cloud.state.revisions.names(f"{name}/revisions/")
+    names, token = page(request, known, newest_first=True)
+    found = [_revision_json(request, revision) for revision in names]
+    return web.json_response({"revisions": found} | ({"nextPageToken": token} if token else {}))
+
+
+def _revision_json(request: web.Request, name: str) -> Json:
+    """A revision with ``containerStatuses``, which the library does not have yet."""
+    cloud = request.app[CLOUD]
+    revision = cloud.state.revisions[name]
+    has_traffic = name in cloud.services.with_traffic(name.rsplit("/", 2)[0])
+    as_ints = "enum-encoding=int" in request.query.get("$alt", "")
+    found = as_json(shown(revision, has_traffic=has_traffic), enums_as_ints=as_ints)
+    running = cloud.state.running_images.get(name)
+    if running is not None:
+        found["containerStatuses"] = [
+            {"name": revision.containers[0].name, "imageDigest": running["image"]}
+        ]
+    return found
 
 
 def _revision_of(request: web.Request) -> str:
@@ -230,10 +269,21 @@ def _revision_of(request: web.Request) -> str:
 
 async def get_revision(request: web.Request) -> web.Response:
     """``revisions.get``."""
-    revision = request.app[CLOUD].state.revisions.get(_revision_of(request))
-    if revision is None:
-        raise not_found(_revision_of(request))
-    return answer(request, revision)
+    name = _revision_of(request)
+    if name not in request.app[CLOUD].state.revisions:
+        raise not_found(name)
+    return web.json_response(_revision_json(request, name))
+
+
+async def get_v1_revision(request: web.Request) -> web.Response:
+    """``revisions.get`` of the API v1, of which only the resolved image is given."""
+    short = request.match_info["revision"]
+    running = request.app[CLOUD].state.running_images
+    found = [name for name in running.names(f"{parent_of(request)}/") if name.endswith(f"/{short}")]
+    if not found:
+        raise not_found(short)
+    status = {"imageDigest": running[found[0]]["image"]}
+    return web.json_response({"metadata": {"name": short}, "status": status})
 
 
 async def delete_revision(request: web.Request) -> web.Response:
@@ -242,6 +292,10 @@ async def delete_revision(request: web.Request) -> web.Response:
     revision = cloud.state.revisions.get(name)
     if revision is None:
         raise not_found(name)
+    if (given := request.query.get("etag", "")) and given != revision.etag:
+        raise ApiError(
+            409, f"Conflict for resource '{name}': the etag {given} is not the current one"
+        )
     service = cloud.state.services.get(_name_of(request))
     if name in cloud.services.kept() or (
         service is not None and service.latest_created_revision == name
@@ -325,6 +379,8 @@ async def get_operation(request: web.Request) -> web.Response:
 async def list_operations(request: web.Request) -> web.Response:
     """``operations.list`` of both APIs."""
     cloud = request.app[CLOUD]
-    names, token = page(request, cloud.state.operations.names(f"{parent_of(request)}/operations/"))
+    known = under(cloud.state.operations.names(), parent_of(request), "operations")
+    known = matching(request, known, lambda name: as_json(cloud.state.operations[name]))
+    names, token = page(request, known)
     found = [as_json(cloud.state.operations[name]) for name in names]
     return web.json_response({"operations": found} | ({"nextPageToken": token} if token else {}))

@@ -12,23 +12,28 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from aiohttp import StreamReader, web
+from aiohttp import ClientError, ClientResponse, StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
+from pytest_deploygate.emulator.host_check import is_loopback_host
 from pytest_deploygate.emulator.routing.balancer import Balancer
 from pytest_deploygate.emulator.routing.fault_injection import InjectedFault
-from pytest_deploygate.emulator.routing.upstream import UpstreamError, UpstreamResponse
+from pytest_deploygate.emulator.routing.limits import (
+    HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_REQUEST_BYTES,
+    MAX_RESPONSE_BYTES,
+)
+from pytest_deploygate.emulator.routing.upstream import UpstreamError
 from pytest_deploygate.emulator.runtime.runner import Instance, Runner, StartError
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.storage.state import EmulatorState
 
 logger = logging.getLogger(__name__)
 
-MAX_REQUEST_BYTES = 32 * 1024 * 1024
-"""Limit of an HTTP/1 request (Cloud Run quotas: "Maximum HTTP/1 request size")."""
 _SERVER = "Google Frontend"
 _HOP_BY_HOP = frozenset(
     {
@@ -84,7 +89,15 @@ class Router:
         return f"http://127.0.0.1:{self._state.ports[key]['port']}"
 
     async def _open(self, service: str, tag: str, port: int) -> int:
-        server = web.Server(self._handler(service, tag), request_factory=_request, access_log=None)
+        server = web.Server(
+            self._handler(service, tag),
+            request_factory=_request,
+            access_log=None,
+            auto_decompress=False,  # a body reaches the function as it was sent
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
+            max_headers=MAX_HEADERS,
+        )
         runner = web.ServerRunner(server, shutdown_timeout=5.0)
         await runner.setup()
         try:
@@ -136,7 +149,7 @@ class Router:
     ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             routes = self._routes.get(service)
-            if routes is None:
+            if routes is None or not is_loopback_host(request.headers.get("Host")):
                 return _plain(
                     HTTPStatus.NOT_FOUND, "The requested URL was not found on this server."
                 )
@@ -183,7 +196,7 @@ class Router:
             )
             status = response.status
             self._statistics.of(revision).timeouts += 1
-        except UpstreamError:
+        except (UpstreamError, ClientError):
             text = "The request failed: the connection to the instance had an error."
             response = _plain(HTTPStatus.SERVICE_UNAVAILABLE, text)
         finally:
@@ -195,7 +208,7 @@ class Router:
     async def _pass_on(
         self, request: web.BaseRequest, instance: Instance, revision: str
     ) -> web.StreamResponse:
-        if (request.content_length or 0) > MAX_REQUEST_BYTES:
+        if (request.content_length or 0) > MAX_REQUEST_BYTES or _head_bytes(request) > HEAD_BYTES:
             raise web.HTTPRequestEntityTooLarge(MAX_REQUEST_BYTES, request.content_length or 0)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -206,39 +219,58 @@ class Router:
             if misbehaviour.errs_now():
                 return _plain(HTTPStatus(misbehaviour.status), "A server error was asked for.")
         # The path goes on as it came: a function must see it unchanged.
+        target = request.raw_path if request.raw_path[0] == "/" else request.rel_url.raw_path_qs
         upstream = await instance.upstream.request(
-            request.method, request.raw_path, _forwarded(request), body
+            request.method, target, _forwarded(request), body
         )
         try:
             if misbehaviour is not None and misbehaviour.body is not None:
                 return web.Response(text=misbehaviour.body, content_type="application/json")
             return await _answer(request, upstream)
         finally:
-            upstream.abandon()
+            upstream.close()  # nothing is closed whose answer was read to its end
 
 
-async def _answer(request: web.BaseRequest, upstream: UpstreamResponse) -> web.StreamResponse:
-    headers = CIMultiDict([(k, v) for k, v in upstream.headers if k.lower() not in _HOP_BY_HOP])
+async def _answer(request: web.BaseRequest, upstream: ClientResponse) -> web.StreamResponse:
+    headers = CIMultiDict(
+        [(k, v) for k, v in upstream.headers.items() if k.lower() not in _HOP_BY_HOP]
+    )
     headers["Server"] = _SERVER
-    status, length = upstream.status, upstream.length
-    if request.method != "HEAD" and length is not None and length <= _STREAMED_BYTES:
-        headers.popall("Content-Length", None)
-        body = await upstream.read()
-        return web.Response(body=body, status=status, reason=upstream.reason, headers=headers)
+    status, length = upstream.status, upstream.content_length
+    is_chunked = "Transfer-Encoding" in upstream.headers
+    if request.method != "HEAD" and length is not None and not is_chunked:
+        if length > MAX_RESPONSE_BYTES:
+            return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "Response size was too large.")
+        if length <= _STREAMED_BYTES:
+            headers.popall("Content-Length", None)
+            body = await _read(upstream)
+            return web.Response(body=body, status=status, reason=upstream.reason, headers=headers)
     response = web.StreamResponse(status=status, reason=upstream.reason, headers=headers)
     await response.prepare(request)
     if request.method == "HEAD":
         return response
     try:
-        async for piece in upstream.pieces():
+        async for piece in upstream.content.iter_any():
             await response.write(piece)
         await response.write_eof()
-    except (UpstreamError, TimeoutError, asyncio.CancelledError):
+    except (ClientError, OSError, asyncio.CancelledError):
         # The head is on its way: only a broken connection tells the client that the rest is missing.
         if request.transport is not None:
             request.transport.close()
         raise
     return response
+
+
+async def _read(upstream: ClientResponse) -> bytes:
+    try:
+        return await upstream.read()
+    except ClientError as error:
+        raise UpstreamError(f"the answer broke off: {error}") from error
+
+
+def _head_bytes(request: web.BaseRequest) -> int:
+    lengths = (len(name) + len(value) + 4 for name, value in request.raw_headers)
+    return len(request.raw_path) + sum(lengths)
 
 
 def _forwarded(request: web.BaseRequest) -> list[tuple[str, str]]:

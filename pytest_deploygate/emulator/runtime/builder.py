@@ -1,6 +1,6 @@
-"""Builds a function: unpacks its source, and makes a virtual environment from its ``requirements.txt``.
+"""Builds a function: unpacks its source, and makes a virtual environment with what it requires.
 
-Environments are cached by content (requirements, interpreter) and shared between builds and restarts. One counts as
+Environments are cached by all that they are made from and shared between builds and restarts. One counts as
 built only when its marker file exists, and is made under a lock, so that neither a kill nor a second local cloud on
 the same cache leaves half of one behind.
 """
@@ -10,26 +10,33 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from pytest_deploygate.emulator.runtime.interpreters import find_interpreter
+from pytest_deploygate.emulator.runtime.image_files import make_writable_copy, seal
+from pytest_deploygate.emulator.runtime.install_plan import (
+    InstallPlan,
+    PlanError,
+    read_install_plan,
+    settings_of_pip,
+)
+from pytest_deploygate.emulator.runtime.interpreters import Interpreter, find_interpreter
 from pytest_deploygate.emulator.runtime.source_unpacking import BadArchive, content_digest, unpack
 from pytest_deploygate.system.file_lock import open_lock, try_lock
 from pytest_deploygate.system.retry import Backoff, async_attempts
 
 BUILD_TIMEOUT_S = 600.0
 _MARKER = "deploygate-complete"
-_FRAMEWORK = re.compile(r"^\s*functions[-_.]framework\b", re.IGNORECASE | re.MULTILINE)
-_LOCAL_REQUIREMENT = re.compile(
-    r"^\s*(-[rce]|--(requirement|constraint|editable)|\.|/|file:)", re.MULTILINE
-)
+_LAYOUT = 2
+"""Part of the key of an environment: one that an older version made is not as this one wants it."""
+FUNCTION_SOURCE = "GOOGLE_FUNCTION_SOURCE"
+"""Build variable that names the file of the function, in place of ``main.py``."""
 _TAIL_CHARS = 3000
 
 
@@ -49,7 +56,7 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """A built function; ``digest`` depends on nothing but source, runtime, entry point, variables and interpreter."""
+    """A built function; equal digests mean equal source, runtime, entry point, variables and environment."""
 
     digest: str
     source: str
@@ -86,7 +93,7 @@ class Builder:
         """Build, or find that the same was built before; the log file is written in either case.
 
         Raises:
-            BuildFailed: bad archive, no ``main.py``, a syntax error, or requirements that cannot be installed.
+            BuildError: bad archive, no ``main.py``, a syntax error, or requirements that cannot be installed.
         """
         interpreter = await asyncio.to_thread(find_interpreter, wanted.runtime)
         message = interpreter.describe(wanted.runtime)
@@ -94,36 +101,37 @@ class Builder:
         log.write_text(f"{message}\n", encoding="utf-8")
         try:
             content = await asyncio.to_thread(content_digest, wanted.archive)
-        except BadArchive as error:
+            variables = sorted(wanted.variables.items())
+            parts = [content, wanted.runtime, wanted.entry_point, variables, interpreter.version]
+            image = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+            async with self._locks.setdefault(image, asyncio.Lock()):
+                source = self._builds / image / "source"
+                if not source.exists():
+                    await asyncio.to_thread(unpack, wanted.archive, source)
+                source_file = _source_file(source, wanted.variables)
+                plan = read_install_plan(source, wanted.runtime, image)
+                environment = await self._environment(source, interpreter, plan, wanted, log)
+                python = str(environment / "bin" / "python")
+                await _run([python, "-m", "compileall", "-q", "-f", "."], source, log)
+                await asyncio.to_thread(seal, source)
+        except (BadArchive, PlanError) as error:
             _fail(log, str(error))
-        variables = sorted(wanted.variables.items())
-        identity = [content, wanted.runtime, wanted.entry_point, variables, interpreter.version]
-        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-        async with self._locks.setdefault(digest, asyncio.Lock()):
-            source = self._builds / digest / "source"
-            if not source.exists():
-                await asyncio.to_thread(unpack, wanted.archive, source)
-            environment = await self._environment(
-                source, interpreter.path, interpreter.version, log
-            )
-            source_file = wanted.variables.get("GOOGLE_FUNCTION_SOURCE", "main.py")
-            build = Build(
-                digest=digest, source=str(source), environment=str(environment), message=message,
-                entry_point=wanted.entry_point, source_file=source_file,
-            )  # fmt: skip
-            if not (source / source_file).is_file():
-                _fail(log, f"{source_file} is missing from the root of the source")
-            await _run([str(build.python), "-m", "compileall", "-q", "-f", "."], source, log)
-        return build
+        digest = hashlib.sha256(f"{image}\0{environment.name}".encode()).hexdigest()
+        return Build(
+            digest=digest, source=str(source), environment=str(environment), message=message,
+            entry_point=wanted.entry_point, source_file=source_file,
+        )  # fmt: skip
 
-    async def _environment(self, source: Path, python: str, version: str, log: Path) -> Path:
-        requirements = source / "requirements.txt"
-        text = (
-            requirements.read_text(encoding="utf-8", errors="replace")
-            if requirements.exists()
-            else ""
-        )
-        key = _environment_key(text, source, python, version)
+    async def _environment(
+        self,
+        source: Path,
+        interpreter: Interpreter,
+        plan: InstallPlan,
+        wanted: BuildRequest,
+        log: Path,
+    ) -> Path:
+        variables = {k: v for k, v in wanted.variables.items() if k != FUNCTION_SOURCE}
+        key = _environment_key(plan, interpreter, variables)
         environment = self._cache / key
         async with (
             self._locks.setdefault(key, asyncio.Lock()),
@@ -133,34 +141,57 @@ class Builder:
                 _append(log, f"requirements unchanged: environment {key[:12]} used again\n")
                 return environment
             await asyncio.to_thread(shutil.rmtree, environment, ignore_errors=True)
-            packages = ["-r", "requirements.txt"] if requirements.exists() else []
-            if not _FRAMEWORK.search(text):
-                packages.append("functions-framework")
-            has_pip = find_spec("pip") is not None
-            await _run(
-                [python, "-m", "venv", *(["--without-pip"] if has_pip else []), str(environment)],
-                source,
-                log,
-            )
-            inner = str(environment / "bin" / "python")
-            pip = (
-                [sys.executable, "-m", "pip", "--python", inner]
-                if has_pip
-                else [inner, "-m", "pip"]
-            )
-            flags = ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
-            await _run([*pip, "install", *flags, *packages], source, log)
-            (environment / _MARKER).write_text(text, encoding="utf-8")
+            with tempfile.TemporaryDirectory(dir=source.parent) as scratch:
+                # A build may write into the source (build/, *.egg-info); the image keeps it as it was shipped.
+                copy = Path(scratch) / "source"
+                await asyncio.to_thread(make_writable_copy, source, copy)
+                for command in _commands(interpreter, environment, plan):
+                    await _run(command, copy, log, variables | {"VIRTUAL_ENV": str(environment)})
+            await asyncio.to_thread(seal, environment)
+            (environment / _MARKER).write_text(plan.identity, encoding="utf-8")
         return environment
 
 
-def _environment_key(requirements: str, source: Path, python: str, version: str) -> str:
-    parts = [requirements, os.path.realpath(python), version]
-    if _LOCAL_REQUIREMENT.search(
-        requirements
-    ):  # then the source itself is part of what gets installed
-        parts.append(source.parent.name)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+def _source_file(source: Path, variables: Mapping[str, str]) -> str:
+    """The file that holds the function, relative to the source.
+
+    Raises:
+        PlanError: it is not there.
+    """
+    name = variables.get(FUNCTION_SOURCE, "main.py")
+    path = (source / name).resolve()
+    if path.is_file() and path.is_relative_to(source.resolve()):
+        return name
+    if FUNCTION_SOURCE in variables:
+        raise PlanError(f"{FUNCTION_SOURCE} names {name!r}, which is not in the source")
+    raise PlanError(
+        f"main.py is missing from the root of the source, and {FUNCTION_SOURCE} is not set"
+    )
+
+
+def _commands(interpreter: Interpreter, environment: Path, plan: InstallPlan) -> list[list[str]]:
+    """All commands that make ``environment``, in their order."""
+    inner = str(environment / "bin" / "python")
+    has_pip = find_spec("pip") is not None
+    pip = [sys.executable, "-m", "pip", "--python", inner] if has_pip else [inner, "-m", "pip"]
+    flags = ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+    commands = [
+        [interpreter.path, "-m", "venv", *(["--without-pip"] if has_pip else []), str(environment)]
+    ]
+    if plan.uses_uv:
+        return commands + [["uv", *step] for step in plan.steps]
+    commands += [[*pip, step[0], *flags, *step[1:]] for step in plan.steps]
+    return [*commands, [*pip, "check", "--disable-pip-version-check"]]
+
+
+def _environment_key(
+    plan: InstallPlan, interpreter: Interpreter, variables: Mapping[str, str]
+) -> str:
+    parts = [
+        _LAYOUT, plan.identity, plan.steps, plan.uses_uv, os.path.realpath(interpreter.path), interpreter.version,
+        sorted(variables.items()), settings_of_pip(),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 @contextlib.asynccontextmanager
@@ -173,11 +204,13 @@ async def _file_lock(path: Path) -> AsyncIterator[None]:
         yield
 
 
-async def _run(command: list[str], cwd: Path, log: Path) -> None:
+async def _run(
+    command: list[str], cwd: Path, log: Path, variables: Mapping[str, str] | None = None
+) -> None:
     """Run one step of a build with its output in ``log``.
 
     Raises:
-        BuildFailed: it exited with anything but 0, or took longer than a build may.
+        BuildError: it exited with anything but 0, or took longer than a build may.
     """
     kept = {
         name: value
@@ -186,8 +219,8 @@ async def _run(command: list[str], cwd: Path, log: Path) -> None:
     }
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=cwd, env=kept, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
+            *command, cwd=cwd, env=kept | dict(variables or {}), stdin=asyncio.subprocess.DEVNULL,
+            stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
         try:
             status = await asyncio.wait_for(process.wait(), BUILD_TIMEOUT_S)

@@ -1,11 +1,13 @@
 """Creates, updates and deletes functions: build, revision, start, traffic, each as a stage of the operation.
 
-An update whose mask leaves ``build_config`` out builds nothing: the new revision runs the same image with the new
-service configuration. Where the documentation is silent on what a function looks like after a failed update, it keeps
-its former configuration and stays ACTIVE, since it goes on serving (``Function.State``: "ACTIVE: Function has been
-successfully deployed and is serving").
+Every update builds, also one of variables alone (terraform-provider-google #23781), and each build overwrites the tag
+that the service's image has. The template of the service is read, changed and written, so that what somebody put there
+through Cloud Run comes back. Where the documentation is silent on what a function looks like after a failed update, it
+keeps its former configuration and stays ACTIVE, since it goes on serving (``Function.State``: "ACTIVE: Function has
+been successfully deployed and is serving").
 """
 
+import asyncio
 import logging
 import secrets
 from dataclasses import dataclass
@@ -24,8 +26,15 @@ from pytest_deploygate.emulator.api.operations import (
     OperationProgress,
     Operations,
 )
-from pytest_deploygate.emulator.runtime.builder import Build, Builder, BuildError, BuildRequest
-from pytest_deploygate.emulator.runtime.revisions import image_of, service_id, template_of
+from pytest_deploygate.emulator.api.protobuf_json import merge
+from pytest_deploygate.emulator.runtime.builder import Builder, BuildError, BuildRequest
+from pytest_deploygate.emulator.runtime.pace import Pace
+from pytest_deploygate.emulator.runtime.revisions import (
+    image_tag_of,
+    push_image,
+    service_id,
+    template_of,
+)
 from pytest_deploygate.emulator.runtime.run_services import LATEST, EmulatedServices, NewRevision
 from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState
@@ -45,7 +54,6 @@ class DeployJob:
 
     function: Message
     is_new: bool = False
-    rebuild: bool = True
     follow_latest: bool = False
 
 
@@ -60,6 +68,7 @@ class Deployments:
         services: EmulatedServices,
         builder: Builder,
         sources: Sources,
+        pace: Pace,
     ) -> None:
         self._home = home
         self._state = state
@@ -67,6 +76,7 @@ class Deployments:
         self._services = services
         self._builder = builder
         self._sources = sources
+        self._pace = pace
         self.base_url = ""
 
     def settle_interrupted(self) -> None:
@@ -89,10 +99,8 @@ class Deployments:
             shown.create_time.GetCurrentTime()
         self._state.functions.put(name, shown)
         metadata = self._metadata(name, "create" if wanted.is_new else "update")
-        if wanted.rebuild:
-            metadata.stages.add(name=_Stage.Name.ARTIFACT_REGISTRY, state=_Stage.State.NOT_STARTED)
-            metadata.stages.add(name=_Stage.Name.BUILD, state=_Stage.State.NOT_STARTED)
-        metadata.stages.add(name=_Stage.Name.SERVICE, state=_Stage.State.NOT_STARTED)
+        for stage in (_Stage.Name.ARTIFACT_REGISTRY, _Stage.Name.BUILD, _Stage.Name.SERVICE):
+            metadata.stages.add(name=stage, state=_Stage.State.NOT_STARTED)
         metadata.request_resource.Pack(wanted.function)
 
         return self._operations.start(
@@ -113,8 +121,12 @@ class Deployments:
         self._state.functions.put(name, function)
 
         async def work(_progress: OperationProgress) -> Message:
-            if function.service_config.service in self._state.services:
-                await self._services.delete(function.service_config.service)
+            # a function whose first start failed does not name its service yet, and has one
+            parent, _, short = name.rsplit("/", 2)
+            service = f"{parent}/services/{service_id(short)}"
+            known = self._state.services.get(service)
+            if known is not None and known.labels.get("goog-managed-by") == "cloudfunctions":
+                await self._services.delete(service)
             self._state.functions.delete(name)
             return empty_pb2.Empty()
 
@@ -140,14 +152,12 @@ class Deployments:
         function.CopyFrom(wanted.function)
         parent = function.name.rsplit("/", 2)[0]
         service = f"{parent}/services/{service_id(function.name.rsplit('/', 1)[-1])}"
-        build = (
-            await self._build(progress, function) if wanted.rebuild else self._build_of(function)
-        )
+        await self._build(progress, function)
         stage = _stage(progress.metadata, _Stage.Name.SERVICE)
         stage.state = _Stage.State.IN_PROGRESS
         stage.resource = service
         progress.publish()
-        revision = await self._declare(function, service, build, follow_latest=wanted.follow_latest)
+        revision = await self._declare(function, service, follow_latest=wanted.follow_latest)
         fails = progress.fault is not None and progress.fault.kind == "start_failed"
         try:
             await self._services.start(revision, fail=_fault_text(progress) if fails else None)
@@ -164,7 +174,7 @@ class Deployments:
             progress.publish()
         return function
 
-    async def _build(self, progress: OperationProgress, function: Message) -> Build:
+    async def _build(self, progress: OperationProgress, function: Message) -> None:
         """Build the source that ``function`` names, and write down in it where it came from."""
         config = function.build_config
         source = config.source.storage_source
@@ -179,6 +189,7 @@ class Deployments:
         stage.resource, stage.resource_uri = config.build, log_url
         progress.metadata.build_name = config.build
         progress.publish()
+        await asyncio.sleep(self._pace.build_s)
         log = self._home / "logs" / f"build-{run}.log"
         try:
             if digest is None or (
@@ -194,10 +205,8 @@ class Deployments:
         stage.state, stage.message = _Stage.State.COMPLETE, build.message
         self._keep_source(function, digest, parent)
         with self._state.transaction():
-            self._state.builds.put(build.digest, build.to_json())
-            self._state.build_runs.put(config.build, {"digest": build.digest})
+            push_image(self._state, image_tag_of(function.name), build)
             progress.publish()
-        return build
 
     def _keep_source(self, function: Message, digest: str, parent: str) -> None:
         """Let the function's own source object lead to what was built."""
@@ -210,26 +219,22 @@ class Deployments:
         config.source.storage_source.CopyFrom(resolved)
         config.docker_repository = f"{parent}/repositories/gcf-artifacts"
 
-    def _build_of(self, function: Message) -> Build:
-        run = self._state.build_runs.get(function.build_config.build)
-        if run is None:
-            raise OperationFailed(
-                INVALID_ARGUMENT, "The function has no build yet: an update must give its source."
-            )
-        return Build.from_json(self._state.builds[str(run["digest"])])
-
-    async def _declare(
-        self, function: Message, service: str, build: Build, *, follow_latest: bool
-    ) -> str:
-        template = template_of(function, image_of(function.name, build.digest))
+    async def _declare(self, function: Message, service: str, *, follow_latest: bool) -> str:
+        template = template_of(function, image_tag_of(function.name))
         before = self._state.functions[function.name]
         known = self._state.services.get(service)
+        if known is not None:
+            merge(known.template, template, ("annotations", "vpc_access", "execution_environment"))
         foreign = dict(known.labels) if known is not None else {}
         for name in before.labels:
             foreign.pop(name, None)
         labels = foreign | dict(function.labels) | {"goog-managed-by": "cloudfunctions"}
         wanted = NewRevision(
-            service=service, template=template, labels=labels, follow_latest=follow_latest
+            service=service,
+            template=template,
+            labels=labels,
+            follow_latest=follow_latest,
+            is_named=True,
         )
         return (
             await self._services.create(wanted) if known is None else self._services.declare(wanted)

@@ -1,7 +1,8 @@
 """Runs functions-framework inside a function's own environment; executed by path, with that interpreter.
 
-It imports nothing of this package, as the function's environment does not have it. On Linux it asks the kernel to end
-the function when the local cloud dies, since a killed parent cannot.
+It imports nothing of this package, as the function's environment does not have it. On Linux it gives the instance a
+``/tmp`` of its own, takes all privileges from it (so that root, too, cannot write the files that instances share), and
+asks the kernel to end it when the emulator dies, since a killed parent cannot.
 """
 
 import ctypes
@@ -11,19 +12,75 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
 def main() -> None:
-    """Usage: ``launch.py PARENT_PID functions-framework-arguments...``."""
-    parent = int(sys.argv[1])
+    """Usage: ``launch.py PARENT_PID INSTANCE_FOLDER functions-framework-arguments...``."""
+    parent, folder = int(sys.argv[1]), sys.argv[2]
+    source = os.getcwd()  # noqa: PTH109 - pathlib would be one more import in each cold start
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc = ctypes.CDLL(None, use_errno=True)
+        try:
+            _mount_own_tmp(libc, folder)
+            os.environ.pop("TMPDIR", None)
+            os.chdir(source)
+        except OSError as error:
+            sys.stderr.write(
+                f"this machine lets no instance have a /tmp of its own ({error}): "
+                f"tempfile.gettempdir() is private, a path that begins with /tmp is not\n"
+            )
+        _drop_capabilities(libc)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before the kernel was asked
         sys.exit(1)
     # The directory of this file must not shadow modules of the function, whose own directory comes first.
-    sys.path[0] = os.getcwd()  # noqa: PTH109 - pathlib would be one more import in each cold start
-    sys.argv[:] = ["functions_framework", *sys.argv[2:]]
+    sys.path[0] = source
+    sys.argv[:] = ["functions_framework", *sys.argv[3:]]
     runpy.run_module("functions_framework", run_name="__main__", alter_sys=True)
+
+
+def _mount_own_tmp(libc: ctypes.CDLL, folder: str) -> None:
+    """Show the instance's own directory as ``/tmp``, in a mount namespace of its own.
+
+    Raises:
+        OSError: the kernel does not allow it.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(_CLONE_NEWNS) != 0:
+        _check(libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS))
+        for name, text in (
+            ("setgroups", "deny"), ("gid_map", f"{gid} {gid} 1"), ("uid_map", f"{uid} {uid} 1"),
+        ):  # fmt: skip
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - as above
+                file.write(text)
+    _mount(libc, "none", "/", _MS_REC | _MS_PRIVATE)
+    own = os.path.join(folder, "tmp")  # noqa: PTH118 - as above
+    shown = os.path.realpath("/tmp")  # noqa: S108 - it is the very directory that is replaced
+    # What the process needs and lies below /tmp is shown there again.
+    for needed in {os.path.realpath(path) for path in (folder, sys.base_prefix)}:
+        if needed.startswith(f"{shown}/"):
+            place = own + needed[len(shown) :]
+            os.makedirs(place, exist_ok=True)  # noqa: PTH103 - as above
+            _mount(libc, needed, place, _MS_BIND | _MS_REC)
+    _mount(libc, own, shown, _MS_BIND | _MS_REC)
+
+
+def _mount(libc: ctypes.CDLL, source: str, target: str, flags: int) -> None:
+    _check(libc.mount(source.encode(), target.encode(), None, ctypes.c_ulong(flags), None))
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    libc.capset(header, (ctypes.c_uint32 * 6)())
 
 
 if __name__ == "__main__":

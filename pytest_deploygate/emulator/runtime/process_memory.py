@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 
 import psutil
 
@@ -11,15 +12,16 @@ _REFRESH_S = 1.0
 
 
 class MemoryMeter:
-    """Reads the memory of one process and all its descendants."""
+    """Reads the memory of one process and all its descendants, and of the files that they wrote."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, written_bytes: Callable[[], int]) -> None:
         self._pid = pid
+        self._written_bytes = written_bytes
         self._processes: list[psutil.Process] = []
         self._found_at = -_REFRESH_S
 
     def read_mb(self) -> float:
-        """Memory of them all in MB; 0 if they are gone.
+        """Memory of them all in MB, their files included (Cloud Run keeps those in memory); 0 if they are gone.
 
         Pages that the processes share count once where the system tells (Linux: PSS), since a server forks its workers.
         """
@@ -30,7 +32,7 @@ class MemoryMeter:
         for process in self._processes:
             with contextlib.suppress(psutil.Error):
                 total += _bytes_of(process)
-        return total / _MB
+        return (total + self._written_bytes() if total else 0) / _MB
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -1,6 +1,5 @@
 """Revisions: what a function's configuration becomes in Cloud Run, their conditions, and how one is launched."""
 
-import re
 import secrets
 import string
 from collections.abc import Mapping
@@ -10,8 +9,14 @@ from google.api import launch_stage_pb2
 from google.cloud import functions_v2, run_v2
 from google.protobuf.message import Message
 
+from pytest_deploygate.core.service_limits import memory_mib as quantity_mib
 from pytest_deploygate.emulator.runtime.builder import Build
-from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, clean_path
+from pytest_deploygate.emulator.runtime.runner import (
+    INSTANCES,
+    ImageMissing,
+    LaunchSpec,
+    clean_path,
+)
 from pytest_deploygate.emulator.storage.local_secrets import resolve_secret
 from pytest_deploygate.emulator.storage.state import EmulatorState
 
@@ -22,14 +27,8 @@ _Reasons = run_v2.Condition.RevisionReason
 _States = run_v2.Condition.State
 Ingress = functions_v2.ServiceConfig.IngressSettings
 
-_UNITS = {
-    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "KiB": 2**10, "MiB": 2**20,
-    "GiB": 2**30,
-}  # fmt: skip
-"""Suffixes of ``ServiceConfig.available_memory`` (k8s.io/apimachinery quantities, and gcloud's forms)."""
 DEFAULT_MEMORY = "256M"
 DEFAULT_TIMEOUT_S = 60
-_MIB = 2**20
 _GA = launch_stage_pb2.LaunchStage.Value("GA")
 
 
@@ -39,10 +38,7 @@ def memory_mib(text: str) -> float:
     Raises:
         ValueError: it is no such quantity.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", text or DEFAULT_MEMORY)
-    if match is None or match[2] not in _UNITS:
-        raise ValueError(f"not an amount of memory: {text!r}")
-    return float(match[1]) * _UNITS[match[2]] / _MIB
+    return quantity_mib(text or DEFAULT_MEMORY)
 
 
 def service_id(function: str) -> str:
@@ -50,10 +46,31 @@ def service_id(function: str) -> str:
     return function.replace("_", "-").lower()
 
 
-def image_of(function: str, digest: str) -> str:
-    """Name of the image that a build of ``function`` (full name) made; equal digests mean the same build."""
+def image_tag_of(function: str) -> str:
+    """The image of ``function`` (full name) as the platform names it: one tag, which each build overwrites."""
     _, project, _, location, _, short = function.split("/")
-    return f"{location}-docker.pkg.dev/{project}/gcf-artifacts/{short.replace('_', '__')}@sha256:{digest}"
+    parts = (one.replace("-", "--").replace("_", "__") for one in (project, location, short))
+    return f"{location}-docker.pkg.dev/{project}/gcf-artifacts/{'__'.join(parts)}:version_1"
+
+
+def push_image(state: EmulatorState, tag: str, build: Build) -> None:
+    """Keep what a build made under a digest of its own, and let ``tag`` lead there; what it led to before stays."""
+    digest = f"sha256:{secrets.token_hex(32)}"
+    state.builds.put(build.digest, build.to_json())
+    state.images.put(f"{tag.rpartition(':')[0]}@{digest}", {"build": build.digest})
+    state.images.put(tag, {"digest": digest})
+
+
+def resolve_image(state: EmulatorState, image: str) -> str:
+    """``image`` by digest: what its tag leads to now.
+
+    Raises:
+        ImageMissing: there is no such image.
+    """
+    known = state.images.get(image)
+    if known is None:
+        raise ImageMissing(f"Image '{image}' not found.")
+    return f"{image.rpartition(':')[0]}@{known['digest']}" if "digest" in known else image
 
 
 def revision_name(service: str, generation: int) -> str:
@@ -133,16 +150,33 @@ def set_condition(
         condition.revision_reason = _Reasons.HEALTH_CHECK_CONTAINER_ERROR
 
 
+def shown(revision: Message, *, has_traffic: bool) -> Message:
+    """``revision`` with the conditions that the platform shows besides whether it is ready.
+
+    One without traffic is ready and retired; that it is not active is information, no failure.
+    """
+    if not is_ready(revision):
+        return revision
+    set_condition(revision, "ContainerReady", _States.CONDITION_SUCCEEDED)
+    set_condition(revision, "ResourcesAvailable", _States.CONDITION_SUCCEEDED)
+    set_condition(revision, "MinInstancesProvisioned", _States.CONDITION_FAILED)
+    revision.conditions[-1].severity = run_v2.Condition.Severity.INFO
+    revision.conditions[-1].revision_reason = _Reasons.MIN_INSTANCES_NOT_PROVISIONED
+    active = _States.CONDITION_SUCCEEDED if has_traffic else _States.CONDITION_FAILED
+    set_condition(revision, "Active", active)
+    if not has_traffic:
+        for condition in revision.conditions:
+            if condition.type_ in {"Ready", "Active"}:
+                condition.revision_reason = _Reasons.RETIRED
+        revision.conditions[-1].severity = run_v2.Condition.Severity.INFO
+    return revision
+
+
 def is_ready(revision: Message) -> bool:
     """Whether the platform would let it serve."""
     return any(
         c.type_ == "Ready" and c.state == _States.CONDITION_SUCCEEDED for c in revision.conditions
     )
-
-
-def digest_of(revision: Message) -> str:
-    """Digest of the build that it runs."""
-    return str(revision.containers[0].image.rpartition(":")[2])
 
 
 def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, str]) -> LaunchSpec:
@@ -151,16 +185,15 @@ def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, 
     Raises:
         ImageMissing: its build is gone. StartFailed: a secret cannot be resolved.
     """
-    revision = state.revisions.get(name)
-    known = state.builds.get(digest_of(revision)) if revision is not None else None
-    if revision is None or known is None:
+    revision, running = state.revisions.get(name), state.running_images.get(name)
+    image = state.images.get(str(running["image"])) if running is not None else None
+    if revision is None or image is None:
         raise ImageMissing(f"Image of '{name.rsplit('/', 1)[-1]}' not found.")
-    build = Build.from_json(known)
+    build = Build.from_json(state.builds[str(image["build"])])
     container = revision.containers[0]
     short = name.rsplit("/", 1)[-1]
     environment = dict(base) | {
         "PATH": clean_path(),
-        "HOME": build.source,
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "K_SERVICE": revision.service,
@@ -185,4 +218,5 @@ def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, 
         memory_mb=memory_mib(container.resources.limits["memory"]),
         timeout_s=float(revision.timeout.seconds or DEFAULT_TIMEOUT_S),
         log=home / "logs" / f"{short}.log",
+        instances=home / INSTANCES,
     )

@@ -4,6 +4,7 @@ As on the platform, ``traffic`` is what was asked for and ``traffic_statuses`` i
 latest *ready* revision where its traffic says LATEST, and nothing else moves traffic.
 """
 
+import asyncio
 import logging
 import secrets
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from pytest_deploygate.emulator.api.operations import (
 )
 from pytest_deploygate.emulator.routing.balancer import Balancer
 from pytest_deploygate.emulator.routing.router import Router, Routes
+from pytest_deploygate.emulator.runtime.pace import Pace
 from pytest_deploygate.emulator.runtime.revisions import (
     is_ready,
+    resolve_image,
     revision_name,
     revision_of,
     set_condition,
@@ -50,15 +53,18 @@ class NewRevision:
     labels: dict[str, str]
     follow_latest: bool = False
     """Send all traffic to the latest ready revision from now on."""
+    is_named: bool = False
+    """Leave the revision's name in the template, as a deployment of a function does."""
 
 
 class EmulatedServices:
     """Changes services and revisions, and keeps the router and the runner in step with them."""
 
-    def __init__(self, state: EmulatorState, runner: Runner, router: Router) -> None:
+    def __init__(self, state: EmulatorState, runner: Runner, router: Router, pace: Pace) -> None:
         self._state = state
         self._runner = runner
         self._router = router
+        self._pace = pace
 
     async def restore(self) -> None:
         """After a restart: listen where each service listened, route as before, drop what was half made."""
@@ -94,10 +100,17 @@ class EmulatedServices:
     def declare(self, wanted: NewRevision) -> str:
         """A new revision of an existing service, not started; returns its full name. Traffic stays."""
         service = self._state.services[wanted.service]
+        image = _resolved(self._state, wanted.template)
         bump(service)
-        name = revision_name(wanted.service, service.generation)
+        chosen = wanted.template.revision
+        name = (
+            f"{wanted.service}/revisions/{chosen}"
+            if chosen
+            else revision_name(wanted.service, service.generation)
+        )
         service.template.CopyFrom(wanted.template)
-        service.template.revision = name.rsplit("/", 1)[-1]
+        if wanted.is_named:
+            service.template.revision = name.rsplit("/", 1)[-1]
         service.labels.clear()
         service.labels.update(wanted.labels)
         service.latest_created_revision = name
@@ -113,6 +126,7 @@ class EmulatedServices:
         service.terminal_condition.state = _States.CONDITION_RECONCILING
         with self._state.transaction():
             self._state.revisions.put(name, revision_of(name, wanted.template, service.generation))
+            self._state.running_images.put(name, {"image": image})
             self._state.services.put(wanted.service, service)
         return name
 
@@ -128,6 +142,7 @@ class EmulatedServices:
         """
         short = name.rsplit("/", 1)[-1]
         parent = name.rsplit("/", 2)[0]
+        await asyncio.sleep(self._pace.revision_s)
         try:
             await (self._runner.start(name) if fail is None else _refuse_start(fail))
         except StartError as error:
@@ -155,7 +170,7 @@ class EmulatedServices:
             service.reconciling = False
             service.observed_generation = service.generation
             terminal(service, state, failure or "")
-            if failure is None:
+            if failure is None and _follows(service):
                 service.latest_ready_revision = name
         with self._state.transaction():
             self._state.revisions.put(name, revision)
@@ -172,6 +187,8 @@ class EmulatedServices:
         Raises:
             OperationFailed: a revision is not ready or cannot start; what held before still does.
         """
+        self._advance_latest(name)
+        await asyncio.sleep(self._pace.traffic_s)
         generation = self._state.services[name].generation
         targets = self._resolve(self._state.services[name])
         try:
@@ -194,6 +211,29 @@ class EmulatedServices:
         self._settle(service, targets, uris, reason=reason, is_half=half)
         if half:
             raise OperationFailed(INTERNAL, "The traffic could not be applied completely.")
+
+    def _advance_latest(self, name: str) -> None:
+        """Let the latest ready revision be the newest one, if traffic leads there: one without traffic is retired."""
+        service = self._state.services[name]
+        ready = (
+            one
+            for one in reversed(self._state.revisions.names(f"{name}/revisions/"))
+            if is_ready(self._state.revisions[one])
+        )
+        newest = next(ready, "")
+        named = {f"{name}/revisions/{t.revision}" for t in service.traffic if t.percent}
+        if newest and (_follows(service) or newest in named):
+            service.latest_ready_revision = newest
+            self._state.services.put(name, service)
+
+    def give_up(self, name: str, text: str) -> None:
+        """Write down that what was asked for last did not come about, where nobody has yet."""
+        service = self._state.services.get(name)
+        if service is not None and service.reconciling:
+            service.reconciling = False
+            service.observed_generation = service.generation
+            terminal(service, _States.CONDITION_FAILED, text)
+            self._state.services.put(name, service)
 
     async def _ensure(self, name: str) -> None:
         short = name.rsplit("/", 1)[-1]
@@ -325,6 +365,10 @@ class EmulatedServices:
         services = [self._state.services[name] for name in self._state.services.names()]
         return {self.status_revision(s, status) for s in services for status in s.traffic_statuses}
 
+    def with_traffic(self, name: str) -> set[str]:
+        """Full names of the revisions of the service ``name`` that get requests at its own URL."""
+        return {revision for revision, _ in self._held(self._state.services[name])}
+
     def is_public(self, service: Message) -> bool:
         """Whether anybody may call the service without a token."""
         policy = self._state.policies.get(service.name)
@@ -334,12 +378,22 @@ class EmulatedServices:
         )
 
     def policy_changed(self, name: str) -> None:
-        """Let the router know who may call a service now."""
+        """Let the router know who may call a service, when the policy has spread."""
+        if self._pace.access_s:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._pace.access_s, self._apply_policy, name)
+        else:
+            self._apply_policy(name)
+
+    def _apply_policy(self, name: str) -> None:
+        if name not in self._state.services:
+            return
         self._router.routes(name).is_public = self.is_public(self._state.services[name])
 
     async def delete_revision(self, name: str) -> None:
         """Stop a revision after its requests in flight and forget it."""
         self._state.revisions.delete(name)
+        self._state.running_images.delete(name)
         await self._runner.stop(name)
 
     async def delete(self, name: str) -> None:
@@ -352,6 +406,19 @@ class EmulatedServices:
         self._runner.keep(self.kept())
         for revision in revisions:
             await self.delete_revision(revision)
+
+
+def _resolved(state: EmulatorState, template: Message) -> str:
+    """The template's image by digest: a revision goes on running what its tag led to when it was made."""
+    try:
+        return resolve_image(state, template.containers[0].image)
+    except ImageMissing as error:
+        raise OperationFailed(NOT_FOUND, str(error)) from error
+
+
+def _follows(service: Message) -> bool:
+    """Whether traffic or a tag goes to whatever is the latest ready revision."""
+    return any(target.type_ == LATEST for target in service.traffic)
 
 
 async def _refuse_start(text: str) -> NoReturn:

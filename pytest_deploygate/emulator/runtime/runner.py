@@ -19,6 +19,7 @@ from pathlib import Path
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.upstream import Upstream
 from pytest_deploygate.emulator.runtime.builder import Build, tail
+from pytest_deploygate.emulator.runtime.instance_files import InstanceFiles, make_instance_files
 from pytest_deploygate.emulator.runtime.process_memory import MemoryMeter, listens
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.storage.state import EmulatorState
@@ -27,6 +28,8 @@ from pytest_deploygate.system.retry import Backoff, async_attempts
 
 logger = logging.getLogger(__name__)
 
+INSTANCES = "instances"
+"""Directory below the home that holds the files of all instances."""
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL = Backoff(first_s=0.02, factor=1)
 _SWEEP_S = 0.25
@@ -60,23 +63,31 @@ class LaunchSpec:
     memory_mb: float
     timeout_s: float
     log: Path
+    instances: Path
+    """Directory that holds the files of its instances."""
 
 
 class Instance:
     """A running function process; ``in_flight`` counts the requests it is answering."""
 
     def __init__(
-        self, revision: str, spec: LaunchSpec, process: asyncio.subprocess.Process, port: int
+        self,
+        revision: str,
+        spec: LaunchSpec,
+        files: InstanceFiles,
+        process: asyncio.subprocess.Process,
+        port: int,
     ) -> None:
         self.revision = revision
         self.spec = spec
+        self.files = files
         self.process = process
         self.port = port
         self.in_flight = 0
         self.used_at = time.monotonic()
         self.is_stopping = False
         self.upstream = Upstream(port)
-        self.memory = MemoryMeter(process.pid)
+        self.memory = MemoryMeter(process.pid, files.written_bytes)
 
     def acquire(self) -> None:
         """A request is about to be sent to it."""
@@ -187,22 +198,30 @@ class Runner:
         if not spec.build.python.exists() or not Path(spec.build.source).is_dir():
             raise ImageMissing(f"Image '{spec.build.digest}' not found.")
         for _ in range(_PORTS_TRIED):
-            with contextlib.suppress(_PortTaken):
-                return await self._start_at(_free_port(), revision, spec)
+            files = await asyncio.to_thread(make_instance_files, spec.instances, spec.build)
+            try:
+                return await self._start_at(_free_port(), revision, spec, files)
+            except BaseException as error:
+                await asyncio.to_thread(files.remove)
+                if not isinstance(error, _PortTaken):
+                    raise
         raise StartError("other processes took every port that it was to listen on")
 
-    async def _start_at(self, port: int, revision: str, spec: LaunchSpec) -> Instance:
+    async def _start_at(
+        self, port: int, revision: str, spec: LaunchSpec, files: InstanceFiles
+    ) -> Instance:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         command = [
-            str(spec.build.python), str(_LAUNCHER), str(os.getpid()), "--host", "127.0.0.1", "--port", str(port),
-            "--source", spec.build.source_file,
+            str(files.python), str(_LAUNCHER), str(os.getpid()), str(files.folder), "--host", "127.0.0.1",
+            "--port", str(port), "--source", spec.build.source_file,
         ]  # fmt: skip
+        own = {"PORT": str(port), "HOME": str(files.home), "TMPDIR": str(files.temporary)}
         with spec.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *command, cwd=spec.build.source, env=spec.environment | {"PORT": str(port)},
+                *command, cwd=files.source, env=spec.environment | own,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        instance = Instance(revision, spec, process, port)
+        instance = Instance(revision, spec, files, process, port)
         self._state.instances.put(
             revision, {"pid": process.pid, "created": start_time(process.pid) or ""}
         )
@@ -211,6 +230,7 @@ class Runner:
         except BaseException:
             instance.is_stopping = True
             instance.kill()
+            await instance.upstream.close()
             await process.wait()
             self._state.instances.delete(revision)
             raise
@@ -234,12 +254,13 @@ class Runner:
 
     async def _watch(self, instance: Instance) -> None:
         status = await instance.process.wait()
-        instance.upstream.close()
+        await instance.upstream.close()
         if self._ready.get(instance.revision) is instance:
             del self._ready[instance.revision]
         if instance.is_stopping:
             return
         instance.kill()  # workers that a dead master left behind
+        await asyncio.to_thread(instance.files.remove)
         self._statistics.of(instance.revision).crashes += 1
         logger.warning("revision.died", extra={"revision": instance.spec.revision, "exit": status})
         for delay_s in _BACKOFF_S:
@@ -264,6 +285,8 @@ class Runner:
             logger.warning("revision.killed", extra={"revision": instance.spec.revision})
         instance.kill()
         await instance.process.wait()
+        await instance.upstream.close()
+        await asyncio.to_thread(instance.files.remove)
         self._state.instances.delete(instance.revision)
         logger.info("revision.stopped", extra={"revision": instance.spec.revision})
 

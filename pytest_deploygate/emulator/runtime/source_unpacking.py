@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024
 """Limit of an unpacked function (Cloud Functions quotas: "Max deployment size, uncompressed")."""
 MAX_FILES = 20_000
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 1024
+"""What file systems hold: one name, and a path below a home that is itself some hundred bytes long."""
 MAX_RATIO = 500
 """Unpacked to packed size beyond which an archive of some size is taken for a bomb; real source is below 50."""
 _BOMB_FLOOR_BYTES = 16 * 1024 * 1024
@@ -23,7 +25,7 @@ class BadArchive(Exception):
 
 
 def content_digest(archive: Path) -> str:
-    """SHA-256 over names and contents of the files in ``archive``, the same however and whenever it was packed.
+    """SHA-256 over names, executable bits and contents of the files, however and whenever they were packed.
 
     Raises:
         BadArchive: as :func:`unpack`.
@@ -34,7 +36,8 @@ def content_digest(archive: Path) -> str:
             digest = hashlib.sha256()
             for chunk in _chunks(bundle, member):
                 digest.update(chunk)
-            found.append(f"{member.filename}\0{digest.hexdigest()}")
+            mark = "x" if _is_executable(member) else ""
+            found.append(f"{member.filename}\0{mark}\0{digest.hexdigest()}")
     return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
 
 
@@ -76,6 +79,31 @@ def _check(members: list[zipfile.ZipInfo]) -> None:
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
             raise BadArchive(f"the archive holds a link or device: {member.filename!r}")
+    _check_names(members)
+
+
+def _check_names(members: list[zipfile.ZipInfo]) -> None:
+    """Refuse names that no directory can hold: too long, not text, twice, or a file where a folder is needed."""
+    files: set[tuple[str, ...]] = set()
+    folders: set[tuple[str, ...]] = set()
+    for member in members:
+        name = member.filename
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        try:
+            is_long = len(name.encode()) > MAX_PATH_BYTES or any(
+                len(part.encode()) > MAX_NAME_BYTES for part in parts
+            )
+        except UnicodeEncodeError as error:
+            raise BadArchive(f"the archive holds a name that is not text: {name!r}") from error
+        if is_long:
+            raise BadArchive(f"the archive holds a name that is too long: {name[:80]!r}...")
+        if not member.is_dir():
+            if parts in files:
+                raise BadArchive(f"the archive holds {name!r} twice")
+            files.add(parts)
+        folders.update(parts[:end] for end in range(1, len(parts) + member.is_dir()))
+    if clash := files & folders:
+        raise BadArchive(f"the archive holds {'/'.join(min(clash))!r} as a file and as a folder")
 
 
 @contextlib.contextmanager
@@ -114,3 +142,8 @@ def _extract(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, into: Path) -> No
     with path.open("wb") as target:
         for chunk in _chunks(bundle, member):
             target.write(chunk)
+    path.chmod(0o755 if _is_executable(member) else 0o644)
+
+
+def _is_executable(member: zipfile.ZipInfo) -> bool:
+    return bool((member.external_attr >> 16) & 0o111)

@@ -1,1 +1,1 @@
-"""Stand-ins for services that functions call."""
+"""Google APIs that functions use, each behind the interface of ``base``."""

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from pytest_deploygate.emulator.storage.state import EmulatorState
 
+_MOST_DIGITS = 18
 UPLOAD_LIFETIME_S = 1800
 """As the platform's signed URLs for uploads (``generateUploadUrl``: 30 minutes)."""
 MAX_UPLOAD_BYTES = 100 * 1024 * 1024
@@ -44,13 +45,17 @@ class Sources:
         self, method: str, bucket: str, name: str, *, expires: str, signature: str
     ) -> bool:
         """Whether a signed URL is genuine and has not expired."""
-        if not expires.isdigit() or int(expires) < time.time():
+        if not (expires.isascii() and expires.isdecimal() and len(expires) <= _MOST_DIGITS):
             return False
-        return hmac.compare_digest(signature, self._signature(method, bucket, name, int(expires)))
+        if int(expires) < time.time():
+            return False
+        genuine = self._signature(method, bucket, name, int(expires))
+        return hmac.compare_digest(signature.encode("utf-8", "replace"), genuine.encode())
 
     def _signature(self, method: str, bucket: str, name: str, expires: int) -> str:
         text = "\n".join([method, bucket, name, str(expires)])
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+        content = text.encode("utf-8", "surrogateescape")
+        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
 
     def put(self, bucket: str, name: str, content: bytes) -> None:
         """Keep ``content`` as the newest generation of an object."""

@@ -24,8 +24,6 @@ STATE_FILE = "state.sqlite3"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS shelf (kind TEXT, name TEXT, body BLOB, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS traffic_log (seq INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT, entry TEXT);
-CREATE TABLE IF NOT EXISTS sheet_rows (
-    spreadsheet TEXT, tab TEXT, row INTEGER, cells TEXT, PRIMARY KEY (spreadsheet, tab, row)) WITHOUT ROWID;
 """
 
 T = TypeVar("T")
@@ -153,10 +151,10 @@ class EmulatorState:
             self.policies = _message_shelf(self.database, "policy", policy_pb2.Policy)
             self.operations = _message_shelf(self.database, "operation", operations_pb2.Operation)
             self.builds = _value_shelf(self.database, "build")
-            self.build_runs = _value_shelf(self.database, "build_run")
+            self.images = _value_shelf(self.database, "image")
+            self.running_images = _value_shelf(self.database, "running_image")
             self.uploads = _value_shelf(self.database, "upload")
             self.ports = _value_shelf(self.database, "port")
-            self.tabs = _value_shelf(self.database, "tab")
             self.instances = _value_shelf(self.database, "instance")
         except sqlite3.DatabaseError as error:
             raise ConfigError(

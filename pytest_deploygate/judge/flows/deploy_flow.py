@@ -33,6 +33,7 @@ from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.result import result_of_error, result_of_rollout
 from pytest_deploygate.judge.session_process import SessionOver
 from pytest_deploygate.judge.source_scan import suite_digest
+from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.watchdog import process
 from pytest_deploygate.wiring import open_ports, recover
 
@@ -184,7 +185,7 @@ class DeployFlow:
             rollout.note(watchdog="off")
             return
         settings = self._context.settings
-        settings.state_dir.mkdir(mode=0o700, exist_ok=True)
+        make_private_folder(settings.state_dir)
         dog = process.start(
             root=settings.root,
             environment=rollout.ports.environment,

@@ -85,6 +85,8 @@ def _lines(plan: DeployPlan, spec: FunctionSpec, steps: tuple[int, ...]) -> Iter
     yield f"plan: digest {plan.digest}"
     package = plan.package
     yield f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}"
+    for place, reason in package.allowed_secrets:
+        yield f"allowed: {place}: {reason}"
     yield from plan.gcloud
 
 

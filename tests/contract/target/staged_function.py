@@ -119,13 +119,15 @@ def stage(target: CloudFunctionsTarget, rollout: RolloutId = ROLLOUT) -> Staged:
     if before.exists:
         target.pin(before, rollout_labels)
     source = target.upload(target.package())
-    operation = target.begin_release(Variant.VERIFICATION, source, rollout_labels)
-    verification = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
+    operation = target.begin_release(source, rollout_labels)
+    built = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
     if not before.exists:
         target.pin(target.snapshot(), rollout_labels)
-    operation = target.begin_release(Variant.CANDIDATE, None, rollout_labels)
-    candidate = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
-    resting = Traffic.of({before.baseline or verification: 100})
+    verification = target.add_revision(built, Variant.VERIFICATION)
+    candidate = target.add_revision(built, Variant.CANDIDATE)
+    for revision in (verification, candidate):
+        target.await_revision(revision, budget_s=BUDGET_S)
+    resting = Traffic.of({before.baseline or built: 100})
     tags = {TAG_CANDIDATE: candidate, TAG_VERIFY: verification}
     after = target.shift_traffic(resting.with_tags(tags), expect=resting)
     return Staged(verification=verification, candidate=candidate, snapshot=after)

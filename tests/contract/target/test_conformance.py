@@ -145,9 +145,7 @@ def test_a_function_lives_as_planned(place: Place) -> None:
     assert not first.snapshot.is_public
     assert first.snapshot.service.endswith(f"/services/{FUNCTION.replace('_', '-')}")
     same_build(target, first)
-    target.shift_traffic(
-        Traffic.of({first.candidate: 100}), expect=Traffic.of({first.verification: 100})
-    )
+    target.shift_traffic(Traffic.of({first.candidate: 100}), expect=first.snapshot.serving)
     target.set_public(True)
     done = RolloutLabels(baseline=first.candidate, digest="d1", config="c1")
     tags = {TAG_LIVE_VERIFY: first.verification}
@@ -204,7 +202,7 @@ def same_build(target: CloudFunctionsTarget, staged: Staged) -> None:
     )
     assert verification is not None
     assert candidate is not None
-    assert verification.image == candidate.image != ""
+    assert verification.digest == candidate.digest != ""
     names = verification.variables.keys() | candidate.variables.keys()
     differing = {n for n in names if verification.variables.get(n) != candidate.variables.get(n)}
     assert differing == {"SHEET"}

@@ -16,7 +16,7 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import RolloutLabels, SecretRef, Variant
+from pytest_deploygate.core.release import RolloutLabels, SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.deploy_requests import adopt
 from tests.contract.target.staged_function import (
@@ -42,16 +42,16 @@ MARKS = RolloutLabels(rollout=ROLLOUT)
 
 
 def begin(target: CloudFunctionsTarget) -> str:
-    return target.begin_release(Variant.VERIFICATION, target.upload(target.package()), MARKS)
+    return target.begin_release(target.upload(target.package()), MARKS)
 
 
 def wait(target: CloudFunctionsTarget, operation: str, budget_s: float = BUDGET_S) -> RevisionName:
     return target.await_release(operation, progress=quietly, budget_s=budget_s)
 
 
-def same_build_again(lab: Lab) -> str:
-    """Ask for another revision of the candidate's build; costs no build."""
-    return lab.target.begin_release(Variant.CANDIDATE, None, MARKS)
+def deploy_again(lab: Lab) -> str:
+    """Deploy the lab's source once more."""
+    return begin(lab.target)
 
 
 # -- builds and starts, for real -------------------------------------------------------------------
@@ -77,7 +77,7 @@ def test_a_function_that_does_not_load_shows_why(new_target: NewTarget) -> None:
     operation = begin(target)
     with pytest.raises(StartFailed, match="no such model") as caught:
         wait(target, operation)
-    assert caught.value.hint.startswith("What served before still does.")
+    assert caught.value.hint.startswith("what served before still does.")
     remains = target.snapshot()
     assert not remains.exists
     assert remains.rollout_labels.rollout == ROLLOUT  # so that the rollout may delete what it left
@@ -94,9 +94,9 @@ def test_what_serves_goes_on_when_its_successor_does_not_start(
     with pytest.raises(StartFailed, match="nothing_of_this_name"):
         wait(broken, begin(broken))
     snapshot = broken.snapshot()
-    assert snapshot.serving.sole == staged.verification
+    assert snapshot.serving == staged.snapshot.serving
     assert snapshot.is_settled
-    assert snapshot.latest_ready == staged.candidate != snapshot.latest_created
+    assert snapshot.latest_ready == snapshot.serving.sole != snapshot.latest_created
     info = broken.revision(snapshot.latest_created or RevisionName(""))
     assert info is not None
     assert not info.is_ready
@@ -110,7 +110,7 @@ def test_a_secret_that_does_not_exist_fails_the_start_by_its_name(new_target: Ne
 
 
 def test_a_revision_that_vanished_or_is_not_ready_is_no_success(lab: Lab) -> None:
-    operation = same_build_again(lab)
+    operation = deploy_again(lab)
     assert wait(lab.target, operation)
     lab.driver.fault(method="GET", path="/revisions/", http=404, status="NOT_FOUND")
     with pytest.raises(StartFailed, match="cannot serve: it is gone"):
@@ -121,7 +121,9 @@ def test_a_revision_that_vanished_or_is_not_ready_is_no_success(lab: Lab) -> Non
         answer = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
         body = answer.content
         if "/revisions/" in asked.path:
-            body = body.replace(b'"state": 4', b'"state": 3, "message": "its image is gone"')
+            body = body.replace(
+                b'"CONDITION_SUCCEEDED"', b'"CONDITION_FAILED", "message": "its image is gone"'
+            )
         return Reply(status=answer.status_code, body=body)
 
     with serving() as start:
@@ -179,7 +181,7 @@ CPU = "Could not create or update Cloud Run service hello, Quota exceeded for to
     [
         ("build_failed", BUILD, BuildFailed, "Correct the source or its requirements"),
         ("start_failed", START, StartFailed, f"The log: {CONSOLE}"),
-        ("start_failed", CPU, StartFailed, "What served before still does"),
+        ("start_failed", CPU, StartFailed, "what served before still does"),
     ],
     ids=["build", "start", "cpu-quota"],
 )
@@ -188,7 +190,7 @@ def test_what_the_platform_says_of_a_failure_reaches_the_user_with_what_to_do(
 ) -> None:
     """Messages as users of the platform have reported them."""
     lab.driver.fault(**UPDATE, operation={"kind": kind, "message": said})
-    operation = begin(lab.target) if error is BuildFailed else same_build_again(lab)
+    operation = begin(lab.target) if error is BuildFailed else deploy_again(lab)
     with pytest.raises(error) as caught:
         wait(lab.target, operation)
     assert said in caught.value.message
@@ -201,7 +203,7 @@ def test_what_the_platform_says_of_a_failure_reaches_the_user_with_what_to_do(
 
 def test_a_deployment_that_never_ends_is_unknown_and_found_again(lab: Lab) -> None:
     lab.driver.fault(**UPDATE, operation={"kind": "never_done"})
-    operation = same_build_again(lab)
+    operation = deploy_again(lab)
     with pytest.raises(OutcomeUnknown, match="still running after 5 s") as caught:
         wait(lab.target, operation, budget_s=5)
     assert "deploygate recover" in caught.value.hint
@@ -213,7 +215,7 @@ def test_a_deployment_that_never_ends_is_unknown_and_found_again(lab: Lab) -> No
 
 
 def test_a_deployment_survives_questions_without_answer(lab: Lab) -> None:
-    operation = same_build_again(lab)
+    operation = deploy_again(lab)
     lab.driver.fault(method="GET", path="/operations/", http=503, times=6)
     lab.driver.fault(method="GET", path="/operations/", drop="before", times=6)
     assert wait(lab.target, operation)
@@ -248,7 +250,7 @@ def test_answers_to_an_update_become_errors(
     lab.driver.fault(**UPDATE, http=http, status=status, message="said so", times=None)
     before = last_call(lab.driver)
     with pytest.raises(error) as caught:
-        same_build_again(lab)
+        deploy_again(lab)
     assert issubclass(type(caught.value), error)
     assert words in caught.value.message
     assert "said so" in caught.value.message
@@ -271,7 +273,7 @@ def test_an_update_without_valid_credentials_is_refused_and_not_repeated(lab: La
     lab.driver.fault(**UPDATE, http=401, status="UNAUTHENTICATED", times=None)
     before = last_call(lab.driver)
     with pytest.raises(TargetRefused) as caught:
-        same_build_again(lab)
+        deploy_again(lab)
     assert "gcloud auth application-default login" in caught.value.hint
     assert lab.writes(after=before) == 1
 
@@ -301,10 +303,10 @@ def test_a_reading_is_repeated(lab: Lab) -> None:
 
 def test_a_busy_function_is_said(lab: Lab) -> None:
     lab.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 3})
-    operation = same_build_again(lab)
-    other = RolloutLabels(rollout=None)
+    operation = deploy_again(lab)
+    other, source = RolloutLabels(rollout=None), lab.target.upload(lab.target.package())
     with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
-        lab.again().begin_release(Variant.CANDIDATE, None, other)
+        lab.again().begin_release(source, other)
     assert wait(lab.target, operation)
 
 
@@ -319,7 +321,7 @@ def test_a_busy_function_is_said(lab: Lab) -> None:
 def test_an_update_whose_answer_is_lost_is_adopted(lab: Lab, effect: dict[str, object]) -> None:
     before = last_call(lab.driver)
     lab.driver.fault(**UPDATE, **effect)
-    assert wait(lab.target, same_build_again(lab))
+    assert wait(lab.target, deploy_again(lab))
     asked = [c for c in lab.driver.calls(after=before) if c["method"] == "PATCH"]
     assert len(asked) == 1
 
@@ -338,7 +340,7 @@ def test_a_redeployment_whose_answer_is_lost_is_adopted(
 
 
 def test_an_operation_that_somebody_else_began_is_not_adopted(lab: Lab) -> None:
-    assert wait(lab.target, same_build_again(lab))
+    assert wait(lab.target, deploy_again(lab))
     functions = lab.target._functions
     asked = functions.require()
     mine = adopt(functions, asked, frozenset(), HurriedClock())
@@ -358,8 +360,9 @@ def test_an_update_that_never_arrived_is_unknown_and_not_repeated(lab: Lab) -> N
     before = last_call(lab.driver)
     lab.driver.fault(**UPDATE, drop="before", times=None)
     rollout_labels = RolloutLabels(rollout=ROLLOUT, config="another")
+    source = lab.target.upload(lab.target.package())
     with pytest.raises(OutcomeUnknown):
-        lab.target.begin_release(Variant.CANDIDATE, None, rollout_labels)
+        lab.target.begin_release(source, rollout_labels)
     assert sum(c["method"] == "PATCH" for c in lab.driver.calls(after=before)) == 1
 
 
@@ -453,11 +456,29 @@ def test_a_proxy_of_the_environment_does_not_stand_before_loopback(
     target.close()
 
 
-def test_a_plain_variable_that_is_a_secret_is_refused(new_target: NewTarget) -> None:
+@pytest.mark.parametrize(
+    ("field", "key"),
+    [
+        ("variables", "environment-variables"),
+        ("verify_variables", "verify-environment"),
+        ("build_variables", "build-environment-variables"),
+    ],
+)
+def test_plain_variable_that_is_a_secret_is_refused_by_its_key_in_the_settings(
+    new_target: NewTarget, field: str, key: str
+) -> None:
     hook = "https://hooks.zapier.com" + "/hooks/catch/1/2"
-    target = new_target(variables={"HOOK": hook})
-    with pytest.raises(
-        ConfigError, match=r"variables\.HOOK looks like a Zapier catch URL"
-    ) as caught:
+    target = new_target(**{field: {"HOOK": hook}})
+    with pytest.raises(ConfigError, match=rf"^{key}\.HOOK looks like a Zapier catch URL") as caught:
         target.package()
     assert hook not in str(caught.value)
+
+
+def test_a_plain_variable_that_only_looks_like_a_secret_is_allowed_by_name_and_reason(
+    new_target: NewTarget,
+) -> None:
+    hook = "https://hooks.zapier.com" + "/hooks/catch/1/2345"
+    place = "environment-variables.HOOK"
+    target = new_target(variables={"HOOK": hook}, allowed_secrets={place: "made up"})
+    allowed = target.package().allowed_secrets
+    assert allowed == ((f"{place} looks like a Zapier catch URL", "made up"),)

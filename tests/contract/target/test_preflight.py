@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 from google.cloud import run_v2
 
+from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import SecretRef
+from pytest_deploygate.core.release import RolloutLabels, SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.target.google_replies import error, reply
 from tests.contract.target.staged_function import HurriedClock, Lab, last_call, make_target
@@ -51,7 +52,7 @@ def test_a_split_blocks(lab: Lab) -> None:
     assert f"{lab.baseline}=60" in found.sentence
 
 
-def test_a_deployment_under_way_blocks(lab: Lab) -> None:
+def test_a_deployment_under_way_is_said(lab: Lab) -> None:
     lab.driver.fault(
         method="PATCH", path=r"/functions/[^/:]+$", operation={"kind": "slow", "slow_s": 1}
     )
@@ -61,8 +62,8 @@ def test_a_deployment_under_way_blocks(lab: Lab) -> None:
     request = {"function": function, "update_mask": {"paths": ["labels"]}}
     operation = lab.driver.functions.update_function(request, timeout=20)
     found = lab.target.preflight()
-    assert [f.is_blocking for f in found][:1] == [True]
-    assert "DEPLOYING" in found[0].sentence
+    assert not any(f.is_blocking for f in found if "being deployed" in f.sentence)
+    assert [f for f in found if "being deployed right now" in f.sentence]
     operation.result(polling=POLLING)  # type: ignore[no-untyped-call]
 
 
@@ -106,7 +107,6 @@ def test_a_closed_service_that_should_be_public_is_named(lab: Lab) -> None:
         (r"/functions/[^/]+$", "reading the function"),
         ("/runtimes", "listing the runtimes"),
         (r"/services/[^/:]+$", "reading the service"),
-        (r"/functions/.*:testIamPermissions", "our permissions on the function"),
     ],
 )
 def test_what_may_not_be_asked_blocks_with_the_reason(lab: Lab, path: str, words: str) -> None:
@@ -130,7 +130,7 @@ def altered(
 
     def answer(asked: Asked) -> Reply:
         for words, other in changes:
-            if words in asked.path:
+            if words in f"{asked.path}?":
                 return other
         url = lab.driver.cloud.endpoint + asked.path
         answer = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
@@ -236,7 +236,7 @@ def test_secrets_are_looked_for_before_anything_is_touched(lab: Lab) -> None:
     [
         ({"environment": "GEN_1"}, "is a function of the 1st generation"),
         ({"environment": "GEN_2", "eventTrigger": {"eventType": "x"}}, "triggered by events"),
-        ({"environment": "GEN_2", "state": "DELETING"}, "is being changed right now (DELETING)"),
+        ({"environment": "GEN_2", "state": "DELETING"}, "is being deleted right now"),
     ],
 )
 def test_a_function_of_another_kind_blocks(lab: Lab, answer: dict[str, object], words: str) -> None:
@@ -263,3 +263,99 @@ def test_a_baseline_that_is_not_ready_is_named(lab: Lab) -> None:
     found = the_one(altered(lab, (f"/revisions/{lab.baseline}", gone)))
     assert not found.is_blocking
     assert f"{lab.baseline} has the traffic and is not ready" in found.sentence
+
+
+@pytest.mark.parametrize("http", [501, 403])
+def test_permissions_that_cannot_be_asked_are_a_note(lab: Lab, http: int) -> None:
+    no = error(http, "UNIMPLEMENTED" if http == 501 else "PERMISSION_DENIED", "no")
+    found = altered(lab, (":testIamPermissions", no), service_account=RUNNER)
+    assert [f.is_blocking for f in found] == [False] * 3
+    assert all("cannot be asked" in f.sentence for f in found)
+
+
+def test_a_service_without_a_function_is_no_first_release(lab: Lab, new_target: NewTarget) -> None:
+    target = new_target()
+    service = run_v2.Service.to_dict(lab.read(), preserving_proto_field_name=False)
+    service["buildConfig"] = {"functionTarget": "hello"}
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path.endswith(f"/services/{target.spec.function.replace('_', '-')}"):
+            return reply(service)
+        url = lab.driver.cloud.endpoint + asked.path
+        got = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
+        return Reply(status=got.status_code, body=got.content)
+
+    with serving() as start:
+        detached = CloudFunctionsTarget(
+            spec=target.spec, endpoint=start(answer).url, credentials=None, home=lab.home,
+            clock=HurriedClock(), is_local=True,
+        )  # fmt: skip
+        found = the_one(detached.preflight())
+        assert found.is_blocking
+        assert "was detached" in found.sentence
+        assert 'target = "cloud-run"' in found.hint
+        before = last_call(lab.driver)
+        with pytest.raises(TargetRefused, match="has no function"):
+            detached.begin_release("{}", RolloutLabels())
+        assert not any(c["method"] == "POST" for c in lab.driver.calls(after=before))
+        detached.close()
+
+
+def test_a_function_in_another_region_is_named(lab: Lab) -> None:
+    found = the_one(changed(lab, region="europe-west1"))
+    assert not found.is_blocking
+    assert "exists in us-central1 and not in europe-west1" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("service", "words", "is_blocking"),
+    [
+        ({"defaultUriDisabled": True}, "default URL", True),
+        ({"ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, "ingress of", False),
+        ({"labels": {"goog-terraform-provisioned": "true"}}, "managed by Terraform", False),
+    ],
+)
+def test_what_hurts_later_is_said_before_anything_is_built(
+    lab: Lab, service: dict[str, object], words: str, is_blocking: bool
+) -> None:
+    now = run_v2.Service.to_dict(lab.read(), preserving_proto_field_name=False)
+    path = f"/services/{lab.service.rpartition('/')[2]}?"
+    found = the_one(altered(lab, (path, reply({**now, **service}))))
+    assert found.is_blocking is is_blocking
+    assert words in found.sentence
+
+
+def test_a_traffic_update_that_failed_is_told_from_a_split(lab: Lab) -> None:
+    now = run_v2.Service.to_dict(lab.read(), preserving_proto_field_name=False)
+    kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+    now["traffic"] = [
+        {"type": kind, "revision": str(lab.baseline), "percent": 60},
+        {"type": kind, "revision": str(lab.candidate), "percent": 40},
+    ]
+    path = f"/services/{lab.service.rpartition('/')[2]}?"
+    found = the_one(altered(lab, (path, reply(now))))
+    assert found.is_blocking
+    assert "an update of traffic failed" in found.sentence
+    assert f"--to-revisions={lab.baseline}=100" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"concurrency": 8, "cpu": "0.5"}, "needs at least 1 cpu"),
+        ({"memory": "8Gi", "cpu": "1"}, "needs at least 2 cpu"),
+        ({"min_instances": 3, "max_instances": 2}, "above max-instances"),
+        ({"variables": {"MODE": "x" * 40_000, "SHEET": "s"}}, "32768 are allowed"),
+        ({"variables": {"MODE": "a\0b", "SHEET": "s"}}, "NUL byte"),
+    ],
+)
+def test_settings_that_do_not_go_together_block(
+    lab: Lab, changes: dict[str, object], words: str
+) -> None:
+    found = changed(lab, **changes)
+    assert [f for f in found if f.is_blocking and words in f.sentence]
+
+
+def test_function_target_may_be_a_users_variable(lab: Lab) -> None:
+    variables = {**lab.target.spec.variables, "FUNCTION_TARGET": "hello"}
+    assert changed(lab, variables=variables) == ()

@@ -1,29 +1,28 @@
 """Values of spreadsheet cells: how typed text becomes a number or a date, and how it is shown again.
 
 ``USER_ENTERED`` is what typing into the user interface does in the locale en_US: ``$1.60`` becomes 1.6 shown as
-currency, ``1/17/2025`` becomes the serial number 45674 shown as a date (days since 30 December 1899). Formulas are kept
-but not computed.
+currency, ``1/17/2025`` becomes the serial number 45674 shown as a date (days since 30 December 1899; times are parts of
+a day). Formulas, among them what begins with ``+`` or ``-`` and is no number, are kept but not computed.
 """
 
+import math
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Literal
+
+from pytest_deploygate.emulator.services.sheets.typed_dates import date_text, read_date
 
 Value = str | float | bool
 Format = Literal["", "currency", "percent", "grouped", "date", "formula"]
 Render = Literal["FORMATTED_VALUE", "UNFORMATTED_VALUE", "FORMULA"]
 RENDERS: tuple[Render, ...] = ("FORMATTED_VALUE", "UNFORMATTED_VALUE", "FORMULA")
 
-_EPOCH = date(1899, 12, 30)
-_PIVOT_YEAR = 30
-"""Two-digit years below are of this century."""
+MAX_CELL_CHARS = 50_000
+"""Characters of one cell ("Google Sheets limits")."""
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
 _PLAIN = re.compile(rf"[+-]?(?:{_NUMBER})(?:[eE][+-]?\d{{1,3}})?")
 _CURRENCY = re.compile(rf"(?P<sign>[+-]?)\$\s?(?P<number>[+-]?(?:{_NUMBER}))")
 _PERCENT = re.compile(rf"(?P<number>[+-]?(?:{_NUMBER}))\s?%")
-_US_DATE = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4}|\d{2})")
-_ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +68,22 @@ def enter(value: object, *, is_raw: bool) -> Cell | None:
     """The cell that ``value`` of a request becomes; None for an empty one.
 
     Raises:
-        ValueError: it is a list or an object.
+        ValueError: it is a list or an object, or too large.
     """
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool):
         return Cell(value=value)
+    if isinstance(value, int | float):
+        return Cell(value=_finite(value))
     if not isinstance(value, str):
-        raise ValueError(f"a cell is a text, a number or a boolean, not {value!r}")  # noqa: TRY004 - bad request
+        text = f"a cell is a text, a number or a boolean, not {str(value)[:80]}"
+        raise ValueError(f"Invalid values: {text}")  # noqa: TRY004 - bad request
     if value == "":
         return None
+    value.encode()  # half of a surrogate pair is no text
+    if len(value) > MAX_CELL_CHARS:
+        raise ValueError(
+            f"Your input contains more than the maximum of {MAX_CELL_CHARS} characters in a single cell."
+        )
     return Cell(value=value) if is_raw else _typed(value)
 
 
@@ -88,11 +95,27 @@ def _typed(text: str) -> Cell:
     stripped = text.strip()
     if stripped.upper() in {"TRUE", "FALSE"}:
         return Cell(value=stripped.upper() == "TRUE")
-    for read in (_read_number, _read_currency, _read_percent, _read_date):
+    for read in (_read_number, _read_currency, _read_percent):
         cell = read(stripped)
         if cell is not None:
-            return cell
+            is_finite = not isinstance(cell.value, float) or math.isfinite(cell.value)
+            return cell if is_finite else Cell(value=text)
+    if found := read_date(stripped):
+        return Cell(value=found[0], format="date", pattern=found[1])
+    if text[0] in "+-" and len(text) > 1:
+        return Cell(value=f"={text}", format="formula")
     return Cell(value=text)
+
+
+def _finite(value: float) -> float:
+    """The number, unless no cell can hold it."""
+    try:
+        is_finite = math.isfinite(value)
+    except OverflowError:
+        is_finite = False
+    if not is_finite:
+        raise ValueError("Invalid values: a number is too large")
+    return value
 
 
 def _read_number(text: str) -> Cell | None:
@@ -119,30 +142,6 @@ def _read_percent(text: str) -> Cell | None:
     return Cell(
         value=_float(match["number"]) / 100, format="percent", pattern="2" if "." in text else "0"
     )
-
-
-def _read_date(text: str) -> Cell | None:
-    if match := _US_DATE.fullmatch(text):
-        month, separator, day, year = match.groups()
-        parts = [
-            ("MM" if len(month) > 1 else "M"),
-            ("DD" if len(day) > 1 else "D"),
-            "Y" * len(year),
-        ]
-        pattern = separator.join(parts)
-    elif match := _ISO_DATE.fullmatch(text):
-        year, month, day = match.groups()
-        pattern = "YYYY-MM-DD"
-    else:
-        return None
-    number = int(year)
-    if len(year) == len("25"):
-        number += 2000 if number < _PIVOT_YEAR else 1900
-    try:
-        serial = (date(number, int(month), int(day)) - _EPOCH).days
-    except ValueError:
-        return None  # 13/40/2025 is a text
-    return Cell(value=serial, format="date", pattern=pattern)
 
 
 def _float(text: str) -> float:
@@ -172,16 +171,7 @@ def _text_of(cell: Cell) -> str:
         case "grouped":
             return f"{value:,.{cell.pattern}f}"
         case "date":
-            return _date_text(value, cell.pattern)
+            return date_text(value, cell.pattern)
         case _:
             plain = _plain(value)
             return str(plain) if isinstance(plain, int) else f"{value:.10g}"
-
-
-def _date_text(serial: float, pattern: str) -> str:
-    day = _EPOCH + timedelta(days=int(serial))
-    names = {
-        "YYYY": f"{day.year:04d}", "YY": f"{day.year % 100:02d}", "MM": f"{day.month:02d}", "M": str(day.month),
-        "DD": f"{day.day:02d}", "D": str(day.day),
-    }  # fmt: skip
-    return re.sub(r"Y+|M+|D+", lambda match: names[match[0]], pattern)

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 
-from pytest_deploygate.emulator.services.sheets.a1_notation import Area
 from pytest_deploygate.emulator.services.sheets.cell_values import Cell
 
 Row = list[Cell | None]
-ROWS, COLUMNS = 1000, 26
-"""Size of a new tab."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,41 +26,32 @@ class Box:
 
 
 class Grid:
-    """Rows of cells; rows and cells beyond the last filled one are not kept. ``touched`` are rows to be stored."""
+    """Rows of cells by their index; empty rows and cells beyond the last filled one of a row are not kept.
+
+    ``touched`` are rows to be stored.
+    """
 
     def __init__(self, rows: dict[int, Row]) -> None:
-        self._rows: list[Row] = [rows.get(i, []) for i in range(max(rows, default=-1) + 1)]
+        self._rows = rows
         self.touched: set[int] = set()
 
     def row(self, index: int) -> Row:
-        """The row, without empty cells at its end; empty beyond the last one."""
-        return self._rows[index] if index < len(self._rows) else []
+        """The row, without empty cells at its end."""
+        return self._rows.get(index, [])
 
     @property
     def height(self) -> int:
         """Rows up to the last filled one."""
-        return len(self._rows)
-
-    @property
-    def width(self) -> int:
-        """Columns up to the last filled one."""
-        return max(map(len, self._rows), default=0)
-
-    def closed(self, area: Area) -> Box:
-        """``area`` with its open ends at the size of the tab."""
-        rows, columns = max(self.height, ROWS), max(self.width, COLUMNS)
-        bottom = rows - 1 if area.bottom is None else area.bottom
-        right = columns - 1 if area.right is None else area.right
-        return Box(top=area.top, left=area.left, bottom=bottom, right=right)
+        return max(self._rows, default=-1) + 1
 
     def read(self, box: Box) -> list[Row]:
         """The cells of ``box``; empty rows at the end and empty cells at the end of each row are left out."""
-        found = [
-            _trimmed(self.row(i)[box.left : box.right + 1])
-            for i in range(box.top, min(box.bottom + 1, self.height))
-        ]
-        while found and not found[-1]:
-            found.pop()
+        found: list[Row] = []
+        for index in sorted(i for i in self._rows if box.top <= i <= box.bottom):
+            row = _trimmed(self._rows[index][box.left : box.right + 1])
+            if row:
+                found += [[] for _ in range(index - box.top - len(found))]
+                found.append(row)
         return found
 
     def write(
@@ -77,47 +65,66 @@ class Grid:
                 if cell is None or isinstance(cell, Cell):
                     row[column] = cell
             self._put(top + offset, row)
-        self._shorten()
 
     def clear(self, box: Box) -> None:
         """Empty the cells of ``box``."""
-        for index in range(box.top, min(box.bottom + 1, self.height)):
+        for index in [i for i in self._rows if box.top <= i <= box.bottom]:
             row = list(self.row(index))
             row[box.left : box.right + 1] = [None] * len(row[box.left : box.right + 1])
             self._put(index, row)
-        self._shorten()
+
+    def crop(self, rows: int, columns: int) -> None:
+        """Drop the cells outside of a grid of that size."""
+        for index, row in list(self._rows.items()):
+            if index >= rows or len(row) > columns:
+                self._put(index, row[:columns] if index < rows else [])
 
     def insert_rows(self, at: int, count: int) -> None:
         """Move the rows from ``at`` on down by ``count``."""
-        if at < self.height:
-            self._rows[at:at] = [[] for _ in range(count)]
-            self.touched.update(range(at, self.height))
+        self._move({i: i + count for i in self._rows if i >= at})
 
-    def last_table(self, area: Area) -> Box | None:
-        """The last table within ``area``, or None."""
-        box = self.closed(area)
-        for row in range(min(box.bottom, self.height - 1), box.top - 1, -1):
-            cells = self.row(row)
+    def delete_rows(self, at: int, count: int) -> None:
+        """Remove ``count`` rows from ``at`` on; those below move up."""
+        for index in [i for i in self._rows if at <= i < at + count]:
+            self._put(index, [])
+        self._move({i: i - count for i in self._rows if i >= at + count})
+
+    def shift_columns(self, at: int, count: int) -> None:
+        """Insert ``count`` columns at ``at``, or remove as many as ``count`` is below 0."""
+        for index, row in list(self._rows.items()):
+            if len(row) > at:
+                empty: Row = [None] * count
+                self._put(index, [*row[:at], *empty, *row[at - min(count, 0) :]])
+
+    def _move(self, places: dict[int, int]) -> None:
+        moved = {new: self._rows.pop(old) for old, new in places.items()}
+        self._rows.update(moved)
+        self.touched.update(places, moved)
+
+    def last_table(self, box: Box, bounds: Box) -> Box | None:
+        """The last table that has a cell in ``box``, as far as it lies within ``bounds``; or None."""
+        for row in sorted((i for i in self._rows if box.top <= i <= box.bottom), reverse=True):
+            cells = self._rows[row]
             filled = [
                 i for i in range(box.left, min(box.right + 1, len(cells))) if cells[i] is not None
             ]
             if filled:
-                bounds = box if area.bottom is None else self.closed(Area())
                 return self._table_around(row, filled[-1], bounds)
         return None
 
     def _table_around(self, row: int, column: int, bounds: Box) -> Box:
         """The block around a filled cell, grown within ``bounds`` until only empty cells touch it."""
         top, left, bottom, right = row, column, row, column
+        height = self.height
         is_growing = True
         while is_growing:
             is_growing = False
             near_left, near_right = max(left - 1, bounds.left), min(right + 1, bounds.right)
             while top > bounds.top and self._has(top - 1, near_left, near_right):
                 top, is_growing = top - 1, True
-            while bottom < self.height - 1 and self._has(bottom + 1, near_left, near_right):
+            while bottom < height - 1 and self._has(bottom + 1, near_left, near_right):
                 bottom, is_growing = bottom + 1, True
-            near_top, near_bottom = max(top - 1, bounds.top), min(bottom + 1, self.height - 1)
+            near_top, near_bottom = max(top - 1, bounds.top), min(bottom + 1, height - 1)
             if left > bounds.left and any(
                 self._has(r, left - 1, left - 1) for r in range(near_top, near_bottom + 1)
             ):
@@ -132,14 +139,12 @@ class Grid:
         return any(cell is not None for cell in self.row(row)[left : right + 1])
 
     def _put(self, index: int, row: Row) -> None:
-        while len(self._rows) <= index:
-            self._rows.append([])
-        self._rows[index] = _trimmed(row)
+        row = _trimmed(row)
+        if row:
+            self._rows[index] = row
+        else:
+            self._rows.pop(index, None)
         self.touched.add(index)
-
-    def _shorten(self) -> None:
-        while self._rows and not self._rows[-1]:
-            self._rows.pop()
 
 
 def _trimmed(row: Row) -> Row:

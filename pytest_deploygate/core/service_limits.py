@@ -1,0 +1,84 @@
+"""Relations between a service's settings that Google refuses, minutes into a deployment.
+
+Sources: Cloud Run, "Configure CPU limits", "Configure memory limits", "Maximum concurrent requests", "Environment
+variables" (limits); Cloud Run functions, "Memory and CPU limits".
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+VARIABLES_BYTES = 32 * 1024
+"""Most bytes that all names and values of variables may have together."""
+TAG = re.compile(r"[a-z](?:[-a-z0-9]{1,44}[a-z0-9])")
+"""What a traffic tag looks like: 3 to 46 characters."""
+_LEAST_CPU = ((16384, 6.0), (8192, 4.0), (4096, 2.0), (1024, 1.0), (512, 0.5))
+"""Memory above so many MiB needs at least so many CPUs, the largest first."""
+_LEAST_MEMORY_MIB = ((6.0, 4096), (4.0, 2048), (2.0, 512))
+"""So many CPUs need at least so much memory (MiB), the largest first."""
+_WHOLE_CPUS = (1.0, 2.0, 4.0, 6.0, 8.0)
+
+
+_UNITS = {
+    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "KiB": 2**10, "MiB": 2**20,
+    "GiB": 2**30,
+}  # fmt: skip
+"""Suffixes of an amount of memory (k8s.io/apimachinery quantities, and gcloud's forms)."""
+
+
+def memory_mib(text: str) -> float:
+    """``1Gi`` is 1024.
+
+    Raises:
+        ValueError: it is no such quantity.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", text)
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f"not an amount of memory: {text!r}")
+    return float(match[1]) * _UNITS[match[2]] / 2**20
+
+
+class ServiceLimits(NamedTuple):
+    """What is held against each other; None is the platform's own choice."""
+
+    memory_mib: float
+    cpu: float | None = None
+    concurrency: int | None = None
+    min_instances: int | None = None
+    max_instances: int | None = None
+    variables: Mapping[str, str] = {}
+
+
+def limit_problems(wanted: ServiceLimits) -> Iterator[str]:
+    """What of ``wanted`` does not go together, in the words of the settings."""
+    cpu = wanted.cpu
+    concurrency = wanted.concurrency or 1
+    if cpu is not None:
+        yield from _cpu_problems(cpu, wanted.memory_mib)
+    if concurrency > 1 and cpu is not None and cpu < 1:
+        yield f"concurrency {concurrency} needs at least 1 cpu, not {cpu:g}"
+    if (
+        wanted.min_instances
+        and wanted.max_instances
+        and wanted.min_instances > wanted.max_instances
+    ):
+        yield (
+            f"min-instances {wanted.min_instances} is above max-instances {wanted.max_instances}"
+        )
+    size = sum(len(f"{name}{value}".encode()) for name, value in wanted.variables.items())
+    if size > VARIABLES_BYTES:
+        yield f"the variables have {size} bytes together; {VARIABLES_BYTES} are allowed"
+    for name, value in wanted.variables.items():
+        if "\0" in name or "\0" in value:
+            yield f"the variable {name!r} holds a NUL byte"
+
+
+def _cpu_problems(cpu: float, memory_mib: float) -> Iterator[str]:
+    if not (0.08 <= cpu < 1 or cpu in _WHOLE_CPUS):
+        yield f"cpu {cpu:g} is neither from 0.08 to 1 nor one of 1, 2, 4, 6, 8"
+    needed = next((least for above, least in _LEAST_CPU if memory_mib > above), 0.0)
+    if cpu < needed:
+        yield f"memory of {memory_mib:g} MiB needs at least {needed:g} cpu, not {cpu:g}"
+    least = next((mib for many, mib in _LEAST_MEMORY_MIB if cpu >= many), 0)
+    if memory_mib < least:
+        yield f"cpu {cpu:g} needs at least {least} MiB of memory, not {memory_mib:g}"

@@ -1,0 +1,119 @@
+"""Answers as the platform may give them tomorrow: with fields, types and enum values that no client library has.
+
+Mode of an emulator (``answers = "tomorrow"`` in its settings). Whoever passes in it does not break on the day when the
+platform learns something new. Added is what Google's discovery documents have and the libraries lack, and inventions.
+"""
+
+from typing import Final
+
+from aiohttp import web
+
+TOMORROW: Final = web.AppKey("tomorrow", bool)
+"""Whether the emulator answers so."""
+_INVENTED: Final = "inventedTomorrow"
+_INVENTION: Final = {"@type": "type.googleapis.com/google.cloud.tomorrow.v9.Thing", "value": 9}
+_TEXT_MAPS: Final = frozenset(
+    (
+        "labels",
+        "annotations",
+        "environmentVariables",
+        "buildEnvironmentVariables",
+        "limits",
+        "userLabels",
+    )
+)
+"""Fields whose keys are the user's own: nothing can be added there."""
+_ADDED: Final[dict[str, dict[str, object]]] = {
+    "function": {
+        "satisfiesPzi": True,
+        "upgradeInfo": {"upgradeState": "TRAFFIC_REDIRECTED_TOMORROW"},
+    },
+    "serviceConfig": {
+        "directVpcEgress": "VPC_EGRESS_ALL_TRAFFIC",
+        "directVpcNetworkInterface": [{"network": "default"}],
+    },
+    "buildConfig": {"sourceToken": "AB-tomorrow"},
+    "metadata": {"customIamRoleDetected": False},
+    "service": {"functionalType": "FUNCTION", "sshEnabled": False, "launchStage": "TOMORROW"},
+    "revision": {
+        "client": "cli-tomorrow",
+        "ambientNetworking": {},
+        "sandboxes": [{"name": "s"}],
+        "workloadIdentityConfig": {},
+    },
+    "container": {"sandboxLauncher": {"mode": "TOMORROW"}},
+    "condition": {"instanceReason": "TOMORROW"},
+}
+"""By kind of object: fields of cloudfunctions v2 (20261029) and run v2 (20261031) that the libraries lack."""
+_FOREIGN: Final[list[object]] = [
+    {
+        "name": "projects/p/locations/l/operations/operation-1-first-generation",
+        "metadata": {
+            "@type": "type.googleapis.com/google.cloud.functions.v1.OperationMetadataV1",
+            "target": "projects/p/locations/l/functions/old",
+            "type": "UPDATE_FUNCTION",
+        },
+        "done": True,
+    },
+    {
+        "name": "projects/p/locations/l/operations/operation-2-detached",
+        "metadata": {
+            "@type": "type.googleapis.com/google.cloud.functions.v2.OperationMetadata",
+            "target": "projects/p/locations/l/functions/detached",
+            "operationType": "DETACH_FUNCTION",
+        },
+    },
+    {"name": "projects/p/locations/l/operations/3", "metadata": _INVENTION},
+]
+"""Operations of others in the same region, which a list has as well."""
+
+
+def add_future(answer: object) -> object:
+    """``answer`` with everything that is not known today."""
+    if isinstance(answer, list):
+        return [add_future(one) for one in answer]
+    if not isinstance(answer, dict):
+        return answer
+    found = {
+        key: value if key in _TEXT_MAPS else add_future(value) for key, value in answer.items()
+    }
+    if _INVENTED in found:
+        return found
+    if "code" in found and "message" in found:
+        found["details"] = [_INVENTION]
+    for kind in _kinds_of(found):
+        found = {**_ADDED[kind], **found}
+    for key in ("serviceConfig", "buildConfig"):
+        if isinstance(inner := found.get(key), dict) and "environment" in found:
+            found[key] = {**_ADDED[key], **inner}
+    if isinstance(operations := found.get("operations"), list):
+        found["operations"] = [*_FOREIGN, *operations]
+    if isinstance(conditions := found.get("conditions"), list):
+        more = {"type": "ReadyTomorrow", "state": "CONDITION_TOMORROW", "severity": "TOMORROW"}
+        found["conditions"] = [*conditions, more]
+    return {**found, _INVENTED: _INVENTION}
+
+
+def _kinds_of(found: dict[str, object]) -> list[str]:
+    kinds = {
+        "function": "buildConfig" in found and "environment" in found,
+        "metadata": "target" in found and "apiVersion" in found,
+        "service": "trafficStatuses" in found,
+        "revision": "containers" in found and "service" in found,
+        "container": "image" in found and "name" in found,
+        "condition": "lastTransitionTime" in found,
+    }
+    return [kind for kind, is_one in kinds.items() if is_one]
+
+
+def without_future(body: object) -> object:
+    """A request's ``body`` without what was added to the answer that it was made from."""
+    if isinstance(body, list):
+        return [without_future(one) for one in body]
+    if not isinstance(body, dict):
+        return body
+    added = {_INVENTED, *(name for fields in _ADDED.values() for name in fields)} - {
+        "launchStage",
+        "client",
+    }
+    return {key: without_future(value) for key, value in body.items() if key not in added}

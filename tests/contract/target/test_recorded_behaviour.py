@@ -1,0 +1,145 @@
+"""The emulator behind a proxy that changes its answers to what was recorded of the real platform."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.release import RolloutLabels, Variant
+from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from tests.contract.target.staged_function import (
+    BUDGET_S,
+    ROLLOUT,
+    HurriedClock,
+    Lab,
+    last_call,
+    quietly,
+)
+from tests.loopback_server import Asked, Reply, serving
+
+Change = Callable[[str, Any], object]
+
+
+def only_a_tag(path: str, body: dict[str, Any]) -> object:
+    """Revisions show the tag of their image, and nothing else, in the API v2."""
+    if "/v2/" in path and "/revisions/" in path:
+        body.pop("containerStatuses", None)
+    return body
+
+
+def no_digest_at_all(path: str, body: dict[str, Any]) -> object:
+    """The API v1 does not tell it either."""
+    if "/v1/" in path and "/revisions/" in path:
+        body["status"] = {}
+    return only_a_tag(path, body)
+
+
+def image_by_digest(path: str, body: dict[str, Any]) -> object:
+    """Revisions show the resolved image in their spec, without statuses."""
+    if "/v2/" in path and "/revisions/" in path:
+        for status in body.pop("containerStatuses", []):
+            body["containers"][0]["image"] = status["imageDigest"]
+    return body
+
+
+def with_unknown_fields(path: str, body: dict[str, Any]) -> object:
+    """Operations carry what the library does not know, and the project's number stands for its id."""
+    if "/operations" in path or "/functions/" in path:
+        text = json.dumps(body).replace('"projects/p1/locations/us-central1/builds', '"projects/99')
+        return json.loads(text) | {"satisfiesPzi": True}
+    return body
+
+
+@pytest.fixture
+def behind(lab: Lab, request: pytest.FixtureRequest) -> Iterator[CloudFunctionsTarget]:
+    """A target that sees the lab's function through the proxy."""
+    change: Change = request.param
+
+    def answer(asked: Asked) -> Reply:
+        url = lab.driver.cloud.endpoint + asked.path
+        got = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
+        if ":testIamPermissions" in asked.path:
+            refusal = {"code": 501, "message": "no", "status": "UNIMPLEMENTED"}
+            return Reply(status=501, body=json.dumps({"error": refusal}).encode())
+        try:
+            body = json.dumps(change(asked.path, got.json())).encode()
+        except ValueError:
+            body = got.content
+        return Reply(status=got.status_code, body=body)
+
+    with serving() as start:
+        target = CloudFunctionsTarget(
+            spec=lab.target.spec, endpoint=start(answer).url, credentials=None, home=lab.home,
+            clock=HurriedClock(), is_local=True,
+        )  # fmt: skip
+        yield target
+        target.close()
+
+
+def two_revisions(target: CloudFunctionsTarget) -> tuple[str, str, str]:
+    """Digests of what was built, of the verification revision and of the candidate."""
+    before = target.snapshot()
+    labels = RolloutLabels(rollout=ROLLOUT, baseline=before.baseline)
+    target.pin(before, labels)
+    operation = target.begin_release(target.upload(target.package()), labels)
+    built = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
+    verification = target.add_revision(built, Variant.VERIFICATION)
+    candidate = target.add_revision(built, Variant.CANDIDATE)
+    digests = []
+    for name in (built, verification, candidate):
+        target.await_revision(name, budget_s=BUDGET_S)
+        info = target.revision(name)
+        assert info is not None
+        digests.append(info.digest)
+        assert info.variables["SHEET"] == ("staging" if name == verification else "production")
+    return digests[0], digests[1], digests[2]
+
+
+@pytest.mark.parametrize(
+    "behind", [only_a_tag, image_by_digest, with_unknown_fields], indirect=True
+)
+def test_both_revisions_run_the_digest_that_was_built_once(
+    behind: CloudFunctionsTarget, lab: Lab
+) -> None:
+    before = last_call(lab.driver)
+    built, verification, candidate = two_revisions(behind)
+    assert built == verification == candidate != ""
+    updates = [c for c in lab.driver.calls(after=before) if c["method"] == "PATCH"]
+    assert sum("/functions/" in str(c["path"]) for c in updates) == 1
+    assert lab.serving() == {lab.baseline}
+
+
+@pytest.mark.parametrize("behind", [no_digest_at_all], indirect=True)
+def test_an_image_of_which_only_the_tag_is_known_is_refused(
+    behind: CloudFunctionsTarget, lab: Lab
+) -> None:
+    with pytest.raises(TargetRefused, match="a tag is no identity"):
+        two_revisions(behind)
+    assert lab.serving() == {lab.baseline}
+
+
+@pytest.mark.parametrize("effect", [{"drop": "after"}, {"http": 409, "status": "ABORTED"}], ids=str)
+def test_a_template_write_whose_answer_is_lost_or_too_late_makes_one_revision(
+    lab: Lab, effect: dict[str, object]
+) -> None:
+    newest = lab.target.snapshot().latest_created
+    lab.driver.fault(method="PATCH", path=r"/services/[^/:]+$", **effect)
+    verification = lab.target.add_revision(lab.candidate, Variant.VERIFICATION)
+    assert verification != newest
+    assert lab.target.add_revision(lab.candidate, Variant.VERIFICATION) == verification
+    lab.target.await_revision(verification, budget_s=BUDGET_S)
+    production = lab.target.add_revision(verification, Variant.CANDIDATE)
+    lab.target.await_revision(production, budget_s=BUDGET_S)
+    info = lab.target.revision(production)
+    assert info is not None
+    assert info.variables["SHEET"] == "production"
+
+
+def test_the_template_names_no_revision_so_that_anybody_may_write_it_back(lab: Lab) -> None:
+    lab.target.add_revision(lab.candidate, Variant.VERIFICATION)
+    lab.target.add_revision(lab.candidate, Variant.CANDIDATE)
+    template = lab.read().template
+    assert template.revision == ""
+    assert {v.name: v.value for v in template.containers[0].env}["SHEET"] == "production"

@@ -1,0 +1,196 @@
+"""Admin calls as Google's own tools make them: masks, pages, filters, etags, and methods that are not there."""
+
+from typing import cast
+
+import pytest
+import requests
+from google.api_core import exceptions
+from google.cloud import run_v2
+
+from tests.emulator.emulator_driver import PARENT, Driver, Pair, finished, short, to, who
+
+Json = dict[str, object]
+
+
+def _call(
+    driver: Driver, method: str, path: str, body: object = None, **query: str
+) -> requests.Response:
+    url = f"{driver.cloud.endpoint}/v2/{path}"
+    return driver.http.request(method, url, json=body, params=query, timeout=20)
+
+
+def _settled(driver: Driver, answer: requests.Response) -> Json:
+    """The result of the operation that a call began."""
+    assert answer.ok, answer.text
+    name = str(answer.json()["name"])
+    done = _call(driver, "POST", f"{name}:wait", {"timeout": "60s"}).json()
+    assert done["done"] is True
+    return cast("Json", done)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "serviceConfig.timeoutSeconds,labels",
+        "service_config.timeout_seconds,labels",
+        "serviceConfig.timeout_seconds, labels",
+        "service_config.timeoutSeconds,labels,state,update_time,url",
+    ],
+)
+@pytest.mark.parametrize("parameter", ["updateMask", "update_mask"])
+def test_mask_is_read_in_any_case_and_output_is_left_alone(
+    shared_driver: Driver, shared_pair: Pair, mask: str, parameter: str
+) -> None:
+    """The discovery documents have ``updateMask`` alone; Google takes the name of the field as well."""
+    driver = shared_driver
+    name = f"{PARENT}/functions/pair"
+    before = _call(driver, "GET", name).json()
+    body = {"serviceConfig": {"timeoutSeconds": 21}, "state": "FAILED", "url": "http://evil"}
+    done = _settled(driver, _call(driver, "PATCH", name, body, **{parameter: mask}))
+    found = cast("Json", done["response"])
+    assert cast("Json", found["serviceConfig"])["timeoutSeconds"] == 21
+    assert (found["state"], found["url"]) == ("ACTIVE", before["url"])
+
+
+@pytest.mark.parametrize(
+    "mask",
+    ["buildConfig.source.storageSource.object", "build_config.source.storage_source.object_"],
+)
+def test_mask_names_a_field_that_python_writes_with_an_underscore(
+    driver: Driver, pair: Pair, mask: str
+) -> None:
+    body = {"buildConfig": {"source": {"storageSource": {"object": "not-there.zip"}}}}
+    answer = _call(driver, "PATCH", f"{PARENT}/functions/pair", body, updateMask=mask)
+    assert (answer.status_code, "not-there.zip" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize("mask", ["serviceConfig.none", "labels.a", "state.x", "a..b", ","])
+def test_mask_of_no_field_is_refused(driver: Driver, pair: Pair, mask: str) -> None:
+    answer = _call(driver, "PATCH", f"{PARENT}/functions/pair", {}, updateMask=mask)
+    assert (answer.status_code, "update_mask" in answer.text) == (400, True)
+
+
+def test_service_keeps_its_template_whatever_is_left_out(driver: Driver, pair: Pair) -> None:
+    name = pair.service.name
+    traffic = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}]
+    answer = _call(driver, "PATCH", name, {"traffic": traffic})
+    assert (answer.status_code, "containers" in answer.text) == (400, True)
+    before = driver.service(name)
+    mask = "uid,generation,traffic_statuses,latestReadyRevision,conditions"
+    _settled(driver, _call(driver, "PATCH", name, {"uid": "mine", "labels": {}}, updateMask=mask))
+    after = driver.service(name)
+    assert (after.uid, after.template, after.labels) == (before.uid, before.template, before.labels)
+    assert after.traffic_statuses == before.traffic_statuses
+
+
+def test_revisions_come_newest_first_over_all_pages(driver: Driver, function_id: str) -> None:
+    service = driver.deploy(function_id, who(), public=False)
+    for color in ("red", "green", "blue"):
+        wanted = driver.function(function_id, COLOR=color)
+        driver.update(wanted, "service_config.environment_variables")
+    path = f"{service.name}/revisions"
+    first = _call(driver, "GET", path, pageSize="2").json()
+    rest = _call(driver, "GET", path, pageSize="3", pageToken=first["nextPageToken"]).json()
+    numbers = [int(short(r["name"]).split("-")[-2]) for r in first["revisions"] + rest["revisions"]]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(numbers) == 4
+    assert "nextPageToken" not in rest
+    for token in ("nonsense", "bm9uc2Vuc2U=", "²"):
+        assert _call(driver, "GET", path, pageToken=token).status_code == 400
+
+
+def test_functions_of_all_locations_by_filter_and_order(driver: Driver, pair: Pair) -> None:
+    everywhere = "projects/p1/locations/-/functions"
+
+    def names(**query: str) -> list[str]:
+        answer = _call(driver, "GET", everywhere, **query)
+        assert answer.ok, answer.text
+        return [short(one["name"]) for one in answer.json().get("functions", [])]
+
+    assert "pair" in names()
+    assert "pair" in names(filter='environment="GEN_2" AND state:ACTIVE')
+    assert names(filter='environment="GEN_1"') == []
+    assert "pair" not in names(filter="NOT state=ACTIVE")
+    assert names(filter=f'name="{PARENT}/functions/pair"') == ["pair"]
+    assert names(orderBy="name desc") == sorted(names(), reverse=True)
+    assert _call(driver, "GET", everywhere, filter="((").status_code == 400
+    assert _call(driver, "GET", everywhere, orderBy="1 2 3").status_code == 400
+    services = _call(driver, "GET", "projects/p1/locations/-/services").json()["services"]
+    assert "pair" in [short(one["name"]) for one in services]
+
+
+def test_revision_is_deleted_only_as_the_etag_says(driver: Driver, function_id: str) -> None:
+    service = driver.deploy(function_id, who(), public=False)
+    first = service.latest_ready_revision
+    wanted = driver.function(function_id, COLOR="red")
+    second = driver.update(wanted, "service_config.environment_variables")
+    driver.traffic(service.name, to(second.service_config.revision, 100))
+    with pytest.raises(exceptions.Conflict, match="not the current one"):
+        driver.revisions.delete_revision(
+            run_v2.DeleteRevisionRequest(name=first, etag='"other"'), timeout=20
+        )
+    etag = driver.revisions.get_revision(name=first, timeout=20).etag
+    request = run_v2.DeleteRevisionRequest(name=first, etag=etag)
+    finished(driver.revisions.delete_revision(request, timeout=20))
+    with pytest.raises(exceptions.NotFound):
+        driver.revisions.get_revision(name=first, timeout=20)
+
+
+def test_function_that_never_started_takes_its_service_with_it(
+    driver: Driver, function_id: str
+) -> None:
+    with pytest.raises(exceptions.InvalidArgument):
+        driver.create(driver.function(function_id, "raise SystemExit('never')\n"))
+    parent, name = PARENT, f"{PARENT}/functions/{function_id}"
+    service = f"{parent}/services/{function_id.replace('_', '-')}"
+    assert driver.service(service).name == service
+    finished(driver.functions.delete_function(name=name, timeout=20))
+    with pytest.raises(exceptions.NotFound):
+        driver.service(service)
+
+
+def test_service_is_deleted(driver: Driver, function_id: str) -> None:
+    service = driver.deploy(function_id, who())
+    finished(driver.services.delete_service(name=service.name, timeout=20))
+    with pytest.raises(exceptions.NotFound):
+        driver.service(service.name)
+
+
+def test_operation_is_waited_for_and_forgotten(driver: Driver, pair: Pair) -> None:
+    body: Json = {"labels": {}}
+    answer = _call(driver, "PATCH", pair.service.name, body, updateMask="labels")
+    name = str(_settled(driver, answer)["name"])
+    assert _call(driver, "POST", f"{name}:wait", {"timeout": "soon"}).status_code == 400
+    assert _call(driver, "DELETE", name).json() == {}
+    assert _call(driver, "GET", name).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "named"),
+    [
+        (
+            "POST",
+            f"{PARENT}/functions/f:abortFunctionUpgrade",
+            "FunctionService.abortFunctionUpgrade",
+        ),
+        ("POST", f"{PARENT}/functions/f:detachFunction", "FunctionService.detachFunction"),
+        ("POST", f"{PARENT}/services", "Services.CreateService"),
+        ("POST", f"{PARENT}/builds:submit", "Builds.SubmitBuild"),
+        ("GET", f"{PARENT}/jobs", "jobs"),
+        ("POST", f"{PARENT}/jobs/j:run", "jobs"),
+        ("DELETE", f"{PARENT}/workerPools/w", "workerPools"),
+    ],
+)
+def test_documented_method_that_is_not_here_says_so(
+    shared_driver: Driver, method: str, path: str, named: str
+) -> None:
+    answer = _call(shared_driver, method, path, {} if method == "POST" else None)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["status"]) == (501, "UNIMPLEMENTED")
+    assert named in error["message"]
+    assert _call(shared_driver, "GET", f"{PARENT}/nothing").status_code == 404
+
+
+def test_locations_are_listed(driver: Driver) -> None:
+    found = _call(driver, "GET", "projects/p1/locations").json()["locations"]
+    assert f"{PARENT}" in [one["name"] for one in found]
