@@ -29,6 +29,8 @@ from pytest_deploygate.state_keys import DEPLOYMENT, WORKER_INPUT
 _CHANNEL: Final = "deploygate_channel"
 _GONE: Final = None
 """What a channel delivers last: its worker has ended."""
+_END_S: Final = 60
+"""How long workers may take to end; one that is killed then is one that died."""
 _WAIT_S: Final = 120
 """Longest wait for the inventories of a generation of workers."""
 
@@ -58,6 +60,8 @@ class _Node(Protocol):
 
 
 class _NodeManager(Protocol):
+    EXIT_TIMEOUT: int
+
     def teardown_nodes(self) -> None: ...
 
 
@@ -167,6 +171,7 @@ class DistributedRunner:
                 node.shutdown()  # one that waits for checks would otherwise be waited for until it is killed
         self._nodes.clear()
         if ds.nodemanager is not None:
+            ds.nodemanager.EXIT_TIMEOUT = _END_S
             ds.nodemanager.teardown_nodes()
 
     # -- inside ----------------------------------------------------------------------------------

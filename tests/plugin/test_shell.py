@@ -109,7 +109,7 @@ def test_workers_load_no_library_of_a_target_or_store(project: Project) -> None:
     run = project.write({"conftest.py": LISTS}).deploy(workers=1)
     assert run.status == 0, run.output
     workers = loaded(project.root, "gw")
-    assert len(workers) == 3
+    assert len(workers) == 4  # to collect, and for each phase
     for modules in workers:
         assert not modules & {*GOOGLE, "pytest_deploygate.store.sql", "pathspec"}
 
