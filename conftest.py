@@ -135,7 +135,7 @@ def documents(deployment: Deployment) -> Iterator[FileHost]:
         where = f"[tool.deploygate.environments.{deployment.environment}.services]"
         pytest.fail(
             f"a function in the cloud cannot fetch documents from this machine: say under {where} at which public URL "
-            'it reaches it: documents = "https://..." (docs/google.md, "Documents by URL")',
+            'it reaches it: documents = "https://..." (docs/how-to/google.md, "Documents by URL")',
             pytrace=False,
         )
     listen = deployment.services.get("documents-listen", "")
@@ -146,11 +146,10 @@ def documents(deployment: Deployment) -> Iterator[FileHost]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_deploygate_finished(config: pytest.Config, rollout: RolloutRecord) -> None:
     """Keep what people can try after a deployment on this machine."""
-    url = rollout.facts.get("url")
-    if rollout.environment == "local" and rollout.serving and url:
+    if rollout.environment == "local" and rollout.serving and rollout.url:
         known = profile()
         document = (known.documents / f"{known.roles.order}{known.suffix}").relative_to(ROOT)
-        config.stash[TRY] = f"curl -F {known.file_field}=@{document} {url}"
+        config.stash[TRY] = f"curl -F {known.file_field}=@{document} {rollout.url}"
 
 
 @pytest.hookimpl(trylast=True)

@@ -24,20 +24,20 @@ from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.rollback_plan import RollbackPlan
 from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import open_ports, select_environment
-from tests.e2e.checkout import Project, copy_repository, until
+from tests.e2e.checkout import Checkout, copy_repository, until
 
 INVOICE = Path("test_invoices", "creative_coop_CS003837319.pdf")
 SWITCHES, VISITS, PAUSE_S = 50, 100_000, 0.25
-_REASON = Reason(code=ReasonCode.REQUESTED, sentence="measuring how fast the way back is")
+_REASON = Reason(code=ReasonCode.REQUESTED, sentence="measuring how fast a rollback is")
 
 
 @contextmanager
-def _checkout() -> Iterator[Project]:
+def _checkout() -> Iterator[Checkout]:
     """A checkout whose function was deployed once; environments come from the caller's cache if there is one."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "checkout")
         copy_repository(root)
-        project = Project(root=root)
+        project = Checkout(root=root)
         if "DEPLOYGATE_BUILD_CACHE" not in os.environ:
             project.environment["DEPLOYGATE_BUILD_CACHE"] = str(Path(folder, "environments"))
         try:
@@ -47,7 +47,7 @@ def _checkout() -> Iterator[Project]:
             project.close()
 
 
-def _deploy(project: Project) -> float:
+def _deploy(project: Checkout) -> float:
     began = time.monotonic()
     run = project.deploy("-q")
     if run.status != 0:
@@ -56,7 +56,7 @@ def _deploy(project: Project) -> float:
 
 
 @contextmanager
-def _ports(project: Project) -> Iterator[Ports]:
+def _ports(project: Checkout) -> Iterator[Ports]:
     settings = load_settings(project.root)
     with open_ports(settings, select_environment(settings, "local")) as ports:
         yield ports
@@ -73,12 +73,12 @@ def figures() -> list[Figure]:
             *_invoice(project),
             *_router(project),
             *_switches(project, before, after),
-            *_way_back(project, before, after),
+            *_rollback_figures(project, before, after),
             *_killed(project),
         ]
 
 
-def _rollouts(project: Project) -> list[Figure]:
+def _rollouts(project: Checkout) -> list[Figure]:
     seconds = []
     for number in range(4):
         project.touch_source(f"release {number}")
@@ -95,7 +95,7 @@ def _rollouts(project: Project) -> list[Figure]:
     ]
 
 
-def _invoice(project: Project) -> list[Figure]:
+def _invoice(project: Checkout) -> list[Figure]:
     content = (project.root / INVOICE).read_bytes()
     seconds = []
     url = project.url
@@ -109,7 +109,7 @@ def _invoice(project: Project) -> list[Figure]:
             seconds.append(time.perf_counter() - began)
             if answer.status_code != 200:
                 raise RuntimeError(answer.text)
-    statistic = project.local(f"revisions/{project.answering()}/statistics")
+    statistic = project.call_emulator(f"revisions/{project.answering()}/statistics")
     assert isinstance(statistic, dict)
     return [
         Figure(
@@ -130,8 +130,8 @@ def _invoice(project: Project) -> list[Figure]:
     ]
 
 
-def _router(project: Project) -> list[Figure]:
-    running = project.local("services")
+def _router(project: Checkout) -> list[Figure]:
+    running = project.call_emulator("services")
     assert isinstance(running, dict)
     serving = project.answering()
     direct = next(
@@ -164,7 +164,7 @@ def _router(project: Project) -> list[Figure]:
     ]
 
 
-def _switches(project: Project, one: RevisionName, other: RevisionName) -> list[Figure]:
+def _switches(project: Checkout, one: RevisionName, other: RevisionName) -> list[Figure]:
     """Promote and roll back again and again for as long as the visitor asks."""
     port = int(project.url.rpartition(":")[2])
     visitor = load.start(port, VISITS)
@@ -194,7 +194,7 @@ def _switches(project: Project, one: RevisionName, other: RevisionName) -> list[
     ]
 
 
-def _way_back(project: Project, one: RevisionName, other: RevisionName) -> list[Figure]:
+def _rollback_figures(project: Checkout, one: RevisionName, other: RevisionName) -> list[Figure]:
     """From the journal's ROLLING_BACK to the traffic that the local cloud logged, and to verified."""
     shifted, verified = [], []
     with _ports(project) as ports:
@@ -215,10 +215,11 @@ def _way_back(project: Project, one: RevisionName, other: RevisionName) -> list[
                 if entry.kind is EntryKind.MOVED and entry.state is State.ROLLING_BACK
             )
             shifted.append((_last_change(project) - decided).total_seconds())
-            verified.append(float(rollout.record.facts["rollback_seconds"]))
+            assert rollout.record.rollback_s is not None
+            verified.append(rollout.record.rollback_s)
     return [
         Figure(
-            topic="way back",
+            topic="rollback",
             what="from the decision to 100 % baseline (99th percentile)",
             value=quantile(shifted, 0.99) * 1000,
             unit="ms",
@@ -226,7 +227,7 @@ def _way_back(project: Project, one: RevisionName, other: RevisionName) -> list[
             note=spread(shifted, "ms", 1000),
         ),
         Figure(
-            topic="way back",
+            topic="rollback",
             what="from the decision to verified: traffic re-read, public URL asked (99th percentile)",
             value=quantile(verified, 0.99) * 1000,
             unit="ms",
@@ -235,13 +236,13 @@ def _way_back(project: Project, one: RevisionName, other: RevisionName) -> list[
     ]
 
 
-def _last_change(project: Project) -> datetime:
-    log = project.local("traffic-log")
+def _last_change(project: Checkout) -> datetime:
+    log = project.call_emulator("traffic-log")
     assert isinstance(log, dict)
     return datetime.fromisoformat(log["entries"][-1]["at"])
 
 
-def _killed(project: Project) -> list[Figure]:
+def _killed(project: Checkout) -> list[Figure]:
     seconds = []
     for number in range(5):
         before = project.answering()
@@ -256,7 +257,7 @@ def _killed(project: Project) -> list[Figure]:
         _settled(project)
     return [
         Figure(
-            topic="way back",
+            topic="rollback",
             what="from SIGKILL of pytest to 100 % baseline, by the watchdog (median)",
             value=statistics.median(seconds),
             unit="s",
@@ -266,7 +267,7 @@ def _killed(project: Project) -> list[Figure]:
     ]
 
 
-def _settled(project: Project) -> None:
+def _settled(project: Checkout) -> None:
     """Wait until the watchdog has given the lease back."""
     settings = load_settings(project.root)
     environment = select_environment(settings, "local")

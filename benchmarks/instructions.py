@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure
+from pytest_deploygate.testing import DeploygateProject
 from tests.plugin import plugin_project
 
 SMALL, LARGE = 40, 640
@@ -38,7 +39,7 @@ class Cost:
 
 
 def _environment() -> dict[str, str]:
-    kept = plugin_project.environment({"PYTHONHASHSEED": "0"})
+    kept = plugin_project.session_variables(PYTHONHASHSEED="0")
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # with it pytest rewrites all modules in each run
     return kept
 
@@ -114,9 +115,9 @@ def idle_figures() -> list[Figure]:
     ]
 
 
-def _deploying(baseline: plugin_project.Project, root: Path, number: int, workers: int) -> int:
+def _deploying(baseline: DeploygateProject, root: Path, number: int, workers: int) -> int:
     """Instructions of a whole deployment of a changed source."""
-    project = plugin_project.copy(baseline, root)
+    project = plugin_project.copy_project(baseline, root)
     _suite(project.root / "gates" / "cand", number)
     options = ["--deploy-to=fake", "--deploy-no-watchdog", f"-n{workers}"]
     collect = [*PYTEST, *BARE, "--collect-only", "gates"]  # so that no test module is rewritten
@@ -126,7 +127,7 @@ def _deploying(baseline: plugin_project.Project, root: Path, number: int, worker
     return count([*PYTEST, *options], project.root)
 
 
-def _bare(baseline: plugin_project.Project, root: Path, number: int, workers: int) -> int:
+def _bare(baseline: DeploygateProject, root: Path, number: int, workers: int) -> int:
     """Instructions of pytest alone on the same checks."""
     shutil.copytree(baseline.root, root)
     _suite(root / "gates" / "cand", number)
@@ -135,9 +136,9 @@ def _bare(baseline: plugin_project.Project, root: Path, number: int, workers: in
     return count(command, root)
 
 
-def _compile(baseline: plugin_project.Project, root: Path) -> None:
+def _compile(baseline: DeploygateProject, root: Path) -> None:
     """Deploy once, so that no module has to be compiled while instructions are counted."""
-    project = plugin_project.copy(baseline, root)
+    project = plugin_project.copy_project(baseline, root)
     _suite(project.root / "gates" / "cand", 1)
     subprocess.run(
         [*PYTEST, "--deploy-to=fake", "-n1"],
@@ -148,7 +149,7 @@ def _compile(baseline: plugin_project.Project, root: Path) -> None:
     )
 
 
-def _active(baseline: plugin_project.Project, root: Path, workers: int) -> tuple[Cost, Cost]:
+def _active(baseline: DeploygateProject, root: Path, workers: int) -> tuple[Cost, Cost]:
     bare = [_bare(baseline, root / f"b{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
     active = [_deploying(baseline, root / f"a{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
     return _cost(*bare), _cost(*active)
@@ -161,7 +162,9 @@ def active_figures() -> list[Figure]:
         root = Path(folder)
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         settings = plugin_project.SETTINGS.replace("budget-s = 60", "budget-s = 3000")
-        baseline = plugin_project.make(root / "baseline").write({"pyproject.toml": settings})
+        baseline = plugin_project.make_baseline(root / "baseline").write(
+            {"pyproject.toml": settings}
+        )
         _compile(baseline, root / "compile")
         for workers, where in ((0, "one process"), (1, "controller of -n 1")):
             bare, active = _active(baseline, root, workers)

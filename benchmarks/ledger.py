@@ -9,12 +9,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 
 from benchmarks.figures import Figure, spread
-from pytest_deploygate.core.identifiers import EnvironmentName, RevisionName, RolloutId
-from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.evidence import Score
+from pytest_deploygate.core.identifiers import EnvironmentName, Phase, RevisionName, RolloutId
+from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.record import RecordedGate, RestorePoint, RolloutRecord
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.verdict import Outcome
 from pytest_deploygate.store import mapping, serialization
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.system.clock import SystemClock
@@ -45,11 +50,21 @@ def _record(number: int, began: datetime) -> RolloutRecord:
         serving=candidate if is_good else baseline,
         reason_code="satisfied" if is_good else "gate_failed",
         reason="all gates passed" if is_good else "gate health failed: 18/20",
-        score="0.987500",
+        scores={Phase.CANDIDATE: Fraction(79, 80)},
         digest=f"{number:064x}",
         inventory={g: tuple(f"suites/{g}.py::test_{n}" for n in range(8)) for g in ("a", "b", "c")},
-        gates=dict.fromkeys(("a", "b", "c"), "8/8 PASSED"),
-        facts={"traffic": f"{baseline}=100", "restore_to": f"{baseline}=100"},
+        gates=dict.fromkeys(
+            ("a", "b", "c"),
+            RecordedGate(score=Score(passed=8, counted=8), outcome=Outcome.PASSED),
+        ),
+        restore_point=RestorePoint(
+            existed=True,
+            before=Traffic.of({LATEST: 100}),
+            restore_to=Traffic.of({baseline: 100}),
+        ),
+        measurements={
+            Phase.CANDIDATE: (Measurement.of("accuracy_score", 0.93, check="suites/a.py::test_0"),)
+        },
     )
 
 
@@ -82,7 +97,7 @@ def _best(work: Callable[[], object], times: int) -> list[float]:
 
 def _command(root: Path, *arguments: str) -> Callable[[], object]:
     command = [sys.executable, *arguments]
-    environment = plugin_project.environment({})
+    environment = plugin_project.session_variables()
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run() -> None:
@@ -137,9 +152,11 @@ def figures() -> list[Figure]:
     """The calls of the store, and the commands with an empty ledger and with a full one."""
     with tempfile.TemporaryDirectory() as folder:
         settings = plugin_project.SETTINGS.replace(
-            "tests.fakes.target_on_disk:make", "benchmarks.standing:make"
+            "pytest_deploygate.testing.target_on_disk:make", "benchmarks.standing:make"
         )
-        project = plugin_project.make(Path(folder, "project")).write({"pyproject.toml": settings})
+        project = plugin_project.make_baseline(Path(folder, "project")).write(
+            {"pyproject.toml": settings}
+        )
         empty = dict(_commands(project.root))
         path = project.root / ".deploygate" / "state.db"
         _fill(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.instructions import PYTEST
+from pytest_deploygate.testing import DeploygateProject
 from tests.plugin import plugin_project
 
 SMALL, LARGE = 8, 56
@@ -14,8 +15,8 @@ WAIT_S = 0.4
 _CHECK = f"import time\n\n\ndef test_n():\n    time.sleep({WAIT_S})\n"
 
 
-def _seconds(baseline: plugin_project.Project, root: Path, number: int, workers: int) -> float:
-    project = plugin_project.copy(baseline, root)
+def _seconds(baseline: DeploygateProject, root: Path, number: int, workers: int) -> float:
+    project = plugin_project.copy_project(baseline, root)
     body = _CHECK.replace("test_n()", "test_wait(n)").replace(
         "import time\n", "import time\n\nimport pytest\n"
     )
@@ -26,7 +27,7 @@ def _seconds(baseline: plugin_project.Project, root: Path, number: int, workers:
     run = subprocess.run(
         [*PYTEST, *options],
         cwd=project.root,
-        env=plugin_project.environment({}),
+        env=project.all_variables(),
         capture_output=True,
         text=True,
         check=False,
@@ -40,7 +41,7 @@ def figures() -> list[Figure]:
     """Two sizes of a gate, in one process and in two workers; the best of three runs each."""
     best: dict[tuple[int, int], float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        baseline = plugin_project.make(Path(folder) / "baseline")
+        baseline = plugin_project.make_baseline(Path(folder) / "baseline")
         for turn in range(3):
             for workers in (0, 2):
                 for number in (SMALL, LARGE):

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.core.evidence import Measurement
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.property_names import MEASURE_PROPERTY
 from pytest_deploygate.state_keys import AUDITOR, DEPLOYMENT
 
@@ -70,11 +70,11 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
     item = request.node
 
     def record(name: str, value: float, *, unit: str = "") -> None:
-        Measurement.of(name, value, unit=unit, check=item.nodeid)
-        text = json.dumps({"name": name, "value": value, "unit": unit})
-        item.user_properties.append((MEASURE_PROPERTY, text))
+        measured = Measurement.of(name, value, unit=unit)
+        told = measured.to_json()
+        item.user_properties.append((MEASURE_PROPERTY, json.dumps(told)))
         auditor = item.config.stash.get(AUDITOR, None)
         if auditor is not None:
-            auditor.note_measurement(name, value, unit)
+            auditor.note_measurement(told)
 
     return record

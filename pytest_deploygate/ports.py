@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pytest_deploygate.core.artifacts import Backup, Package
-    from pytest_deploygate.core.evidence import Sample
     from pytest_deploygate.core.identifiers import (
         Actor,
         BackupId,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         RolloutId,
         Secret,
     )
+    from pytest_deploygate.core.measurement import Sample
     from pytest_deploygate.core.preflight import PreflightFinding
     from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
     from pytest_deploygate.core.release import (
@@ -246,7 +246,7 @@ class Store(Protocol):
         ...
 
     def save(self, record: RolloutRecord, lease: Lease | None) -> None:
-        """Write the record's current state; ``lease`` None only for rollouts settled by an unlock."""
+        """Write the record's current state; ``lease`` None only for rollouts ended by an unlock."""
         ...
 
     def rollout(self, rollout_id: RolloutId) -> RolloutRecord | None:

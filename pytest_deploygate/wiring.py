@@ -112,7 +112,7 @@ def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[
     try:
         with contextlib.closing(open_store(settings, SystemClock())) as store:
             found = [
-                metrics.figures(name, store.history(environment.name, metrics.HISTORY))
+                metrics.compute_metrics(name, store.history(environment.name, metrics.HISTORY))
                 for name, environment in settings.environments.items()
             ]
         if path:
@@ -272,13 +272,13 @@ def is_stale(lease: Lease, store: Store, clock: Clock) -> bool:
 
 
 RECOVERY_WAIT_S = 30.0
-"""How long one who settles is waited for unasked: a command that follows a death at once meets the watchdog."""
+"""How long a recovery is waited for unasked: a command that follows a death at once meets the watchdog."""
 
 
 def recover(
     ports: "Ports", *, wait_s: float = 0, progress: "Progress | None" = None
 ) -> "tuple[Recovery, ...]":
-    """Settle what dead processes left in the environment; waits up to ``wait_s`` for a living one to end.
+    """Recover what dead processes left in the environment; waits up to ``wait_s`` for a living one to end.
 
     Raises:
         LeaseHeld: a living process still holds the lease.
@@ -319,9 +319,9 @@ def prepare_recovery(root: Path, environment: str, rollout_id: str) -> Callable[
 
     def run() -> str:
         with stack:
-            settled = recover(ports)
-        return "; ".join(f"{r.rollout_id} {r.state.value}: {r.sentence}" for r in settled) or (
-            f"nothing to settle for {rollout_id}"
+            recovered = recover(ports)
+        return "; ".join(f"{r.rollout_id} {r.state.value}: {r.sentence}" for r in recovered) or (
+            f"nothing to recover for {rollout_id}"
         )
 
     return run

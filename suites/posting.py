@@ -27,6 +27,8 @@ from suites.support.zapier import Call
 
 LONGEST_REQUEST = timedelta(minutes=10)
 """After this a request that nobody waits for any more writes nothing: above the function's own timeout of 540 s."""
+ENOUGH_TIMES = 4
+"""So many documents tell the average."""
 SENDERS = 8
 """Documents that are posted at once, where order does not matter."""
 UNKNOWN = "Unknown"
@@ -46,6 +48,7 @@ class Poster:
         self.sink = sink
         self._traces = traces
         self.is_shared = is_shared
+        self._times: list[float] = []
 
     def post(self, document: str, call: Call | None = None) -> Posting:
         """POST once, wait for the answer, read the rows below the watermark."""
@@ -65,6 +68,7 @@ class Poster:
                 return list(pool.map(lambda call: call.send(self.probe), calls.values()))
 
         answers, rows, shown = self.gain(tuple(calls), act)
+        self._times += [answer.elapsed_s for answer in answers]
         owners = sort_rows(rows, [golden(name) for name in calls])
         return {
             document: Posting(
@@ -104,12 +108,14 @@ class Poster:
     def during(self, document: str, act: Callable[[], Answer]) -> Posting:
         """Whatever ``act`` does, as a posting of ``document``."""
         answer, rows, shown = self.gain((document,), act)
+        self._times.append(answer.elapsed_s)
         return Posting(document=document, answer=answer, rows=rows, shown=shown)
 
     def gain(
         self, documents: Sequence[str], act: Callable[[], _Result]
     ) -> tuple[_Result, tuple[SheetRow, ...], tuple[SheetRow, ...]]:
         """What ``act`` returns, and the rows that it made: as they are, and as a person sees them."""
+        self._refuse_what_takes_too_long()
         with self._alone():
             mark = self.sink.watermark()
             trace = WriteIntent(
@@ -125,6 +131,25 @@ class Poster:
             finally:
                 rows, shown = self._take_back(mark, trace, has_returned=has_returned)
         return result, rows, shown
+
+    def _refuse_what_takes_too_long(self) -> None:
+        """End with the limit that is broken while there is time, instead of without evidence when the budget is over.
+
+        Raises:
+            AssertionError: a document took longer than any may, or on average they take longer than the budget of the
+                phase allows for all of them.
+        """
+        if not self._times:
+            return
+        longest, limit = max(self._times), profile().limit("longest-s")
+        assert longest <= limit, (
+            f"nothing more is posted: a document took {longest:.0f} s, its limit is {float(limit):g} s"
+        )
+        mean, affordable = sum(self._times) / len(self._times), profile().limit("affordable-mean-s")
+        assert len(self._times) < ENOUGH_TIMES or mean <= affordable, (
+            f"nothing more is posted: documents take {mean:.1f} s on average, the suites can end in their budget "
+            f"up to {float(affordable):g} s (affordable-mean-s of the suite profile, needs-at-most-s of the gates)"
+        )
 
     @contextmanager
     def watching(self, production: Sink) -> Iterator[None]:

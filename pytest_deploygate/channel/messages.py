@@ -35,7 +35,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class CollectedCheck:
-    """One collected test. ``path`` is absolute; ``markers`` are those marker names that gates of the policy use."""
+    """One collected test. ``path`` is absolute; ``markers`` are those marker names that gates of the policy use.
+
+    ``defect`` is what a marker says of its known defect (last day and reason), or empty.
+    """
 
     nodeid: str
     path: str
@@ -43,6 +46,7 @@ class CollectedCheck:
     line: int
     name: str
     markers: tuple[str, ...]
+    defect: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ class Measured:
     """A number that a check measured."""
 
     name: str
-    value: float
+    value: float | str
+    """A text where JSON's numbers are not exact for it, such as ``1/3``."""
     unit: str
 
 
@@ -211,8 +216,8 @@ def _of(kind: type) -> Callable[[object], Any]:
     return read
 
 
-def _number(value: object) -> float:
-    if type(value) not in (int, float):
+def _number(value: object) -> float | str:
+    if type(value) not in (int, float, str):
         raise ChannelError(f"{value!r} is no number")
     return value  # type: ignore[return-value]  # just looked at
 
@@ -249,7 +254,7 @@ _text, _whole, _flag = _of(str), _of(int), _of(bool)
 _texts = _many(_text)
 _READERS: Final[Mapping[type, tuple[Callable[[object], Any], ...]]] = {
     Hello: (_text, _whole, _text, _text, _whole, _texts),
-    CollectedCheck: (_text, _text, _text, _whole, _text, _texts),
+    CollectedCheck: (_text, _text, _text, _whole, _text, _texts, _text),
     Collected: (_many(_one(CollectedCheck)), _texts),
     CollectionDone: (_whole,),
     Began: (_whole,),

@@ -183,19 +183,19 @@ def _difference(
 ) -> Difference:
     here, there = one.cells, other.cells
     fields = [(rules[place].name, here[place] or "", there[place] or "") for place in wrong]
-    return Difference(line=one.line, key=_shown(key_of(here)), fields=tuple(fields))
+    return Difference(line=one.line, key=_key_text(key_of(here)), fields=tuple(fields))
 
 
 def _keys(rows: Iterable[Row], key_of: _KeyOf) -> tuple[str, ...]:
     in_order = sorted(rows, key=lambda row: row.line)
-    return tuple(_shown(key_of(row.cells)) for row in in_order)
+    return tuple(_key_text(key_of(row.cells)) for row in in_order)
 
 
 def _key_getter(rules: tuple[FieldRule, ...]) -> _KeyOf:
     return cells_at(tuple(place for place, rule in enumerate(rules) if rule.is_key))
 
 
-def _shown(key: Cells) -> str:
+def _key_text(key: Cells) -> str:
     return " / ".join([cell or "" for cell in key])
 
 

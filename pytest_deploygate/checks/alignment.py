@@ -63,7 +63,7 @@ def align(
     )
     return Alignment(
         equal_cells=tuple(
-            _filled(raw, golden_left) + _filled(rest, golden_rest)
+            _count_filled(raw, golden_left) + _count_filled(rest, golden_rest)
             for raw, rest in zip(raw_truth, truth, strict=True)
         ),
         pairs=pairs,
@@ -107,12 +107,12 @@ def _rows(columns: _Canonical, rest: _Places, lines: _Places) -> list[Row]:
     return [Row(line=lines[i] + 1, cells=row) for i, row in zip(rest, cells, strict=True)]
 
 
-def _filled(column: _Column, left: _Places) -> int:
+def _count_filled(column: _Column, left: _Places) -> int:
     """In how many rows besides those that are ``left`` the column holds something."""
-    return len(column) - _blanks(column) - len(left) + _blanks(_pick(column, left))
+    return len(column) - _count_blanks(column) - len(left) + _count_blanks(_pick(column, left))
 
 
-def _blanks(column: _Column) -> int:
+def _count_blanks(column: _Column) -> int:
     """How many values are nothing; raw values are counted as canonical ones would be."""
     try:
         if all(map(str.strip, column)):  # type: ignore[arg-type]  # what is no str raises
@@ -157,10 +157,12 @@ def _take_equal_rows(truth: _Columns, found: _Columns) -> tuple[_Places, _Places
     """As :func:`_take_equal` has it, where keys occur more than once."""
     here, there = list(zip(*truth, strict=True)), list(zip(*found, strict=True))
     shared = Counter(here) & Counter(there)
-    return _without(here, shared), _without(there, shared)
+    return _remove_taken(here, shared), _remove_taken(there, shared)
 
 
-def _without(rows: Iterable[tuple[object, ...]], taken: Counter[tuple[object, ...]]) -> list[int]:
+def _remove_taken(
+    rows: Iterable[tuple[object, ...]], taken: Counter[tuple[object, ...]]
+) -> list[int]:
     left = dict(taken)
     rest = []
     for place, row in enumerate(rows):

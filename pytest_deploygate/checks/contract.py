@@ -50,7 +50,7 @@ def violations(document: Json, schema: Mapping[str, Json]) -> tuple[Violation, .
     """
     kind = validator_for(schema)
     errors = kind(schema, format_checker=kind.FORMAT_CHECKER).iter_errors(document)
-    found = {Violation(_path(error), _wrong(error)) for error in map(_deepest, errors)}
+    found = {Violation(_path(error), _violation_text(error)) for error in map(_deepest, errors)}
     return tuple(sorted(found, key=str)[:_MOST_VIOLATIONS])
 
 
@@ -65,7 +65,7 @@ def _path(error: jsonschema.ValidationError) -> str:
     return "".join(steps).removeprefix(".") or "(whole)"
 
 
-def _wrong(error: jsonschema.ValidationError) -> str:
+def _violation_text(error: jsonschema.ValidationError) -> str:
     rule: object = error.validator_value
     held = error.instance if isinstance(error.instance, dict) else {}
     match error.validator:
@@ -75,22 +75,22 @@ def _wrong(error: jsonschema.ValidationError) -> str:
             unknown = set(held) - set(error.schema.get("properties", {}))
             return f"has {', '.join(sorted(unknown))}, which the contract does not know"
         case "type":
-            return f"{_show(error.instance)} is not of type {_one_of(rule)}"
+            return f"{_value_text(error.instance)} is not of type {_type_names(rule)}"
         case "const" | "enum":
-            return f"{_show(error.instance)} is not {_show(rule)}"
+            return f"{_value_text(error.instance)} is not {_value_text(rule)}"
         case "pattern":
-            return f"{_show(error.instance)} does not look like {rule}"
+            return f"{_value_text(error.instance)} does not look like {rule}"
         case _:
-            return _cut(error.message)
+            return _shorten(error.message)
 
 
-def _one_of(types: object) -> str:
+def _type_names(types: object) -> str:
     return " or ".join(types) if isinstance(types, list) else str(types)
 
 
-def _show(value: object) -> str:
-    return _cut(repr(value))
+def _value_text(value: object) -> str:
+    return _shorten(repr(value))
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"

@@ -57,7 +57,7 @@ class Deployment:
     secret_names: tuple[str, ...] = ()
     """Environment variables that the platform fills from secrets; what they hold is told to no check."""
     memory_mb: int = 0
-    """Memory that the function is given, in MB; 0 if not known."""
+    """Memory that the function is given, in MB of a million bytes; 0 if not known."""
     timeout_s: int = 0
     """Longest time that the platform lets a request take; 0 if not known."""
     services: Mapping[str, str] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Deployment:
             document[name] = dict(getattr(self, name))
         document["phase"] = self.phase.value
         document["secret_names"] = list(self.secret_names)
-        document["access_token"] = _revealed(self.access_token)
+        document["access_token"] = _secret_text(self.access_token)
         document["previous"] = None if self.previous is None else asdict(self.previous)
         return json.dumps(document)
 
@@ -128,7 +128,7 @@ def _endpoint_json(endpoint: Endpoint | None) -> Json:
     return {
         "url": endpoint.url,
         "revision": endpoint.revision,
-        "token": _revealed(endpoint.token),
+        "token": _secret_text(endpoint.token),
         "may_write": endpoint.may_write,
     }
 
@@ -147,7 +147,7 @@ def _endpoint_of(document: Mapping[str, object] | None) -> Endpoint | None:
     )
 
 
-def _revealed(secret: Secret | None) -> str | None:
+def _secret_text(secret: Secret | None) -> str | None:
     return None if secret is None else secret.reveal()
 
 

@@ -99,7 +99,7 @@ class FileHost:
             self._asked.append(target)
             return self._pages.get(unquote(urlsplit(target).path))
 
-    def let_go(self) -> None:
+    def release_all(self) -> None:
         """Release whatever is still held."""
         with self._lock:
             pages = list(self._pages.values())
@@ -129,7 +129,7 @@ def serve_files_publicly(
         )
     try:
         with serve_files(files, address=address, port=int(port), base=url.rstrip("/")) as host:
-            _require_way_here(host)
+            _require_public_route(host)
             yield host
     except OSError as error:
         raise ConfigError(
@@ -138,7 +138,7 @@ def serve_files_publicly(
         ) from error
 
 
-def _require_way_here(host: FileHost) -> None:
+def _require_public_route(host: FileHost) -> None:
     """A tunnel that is down would look like a function that cannot download."""
     mark = uuid4().hex
     page = urlsplit(host.page("mark.txt", mark.encode(), "text/plain"))
@@ -183,7 +183,7 @@ def serve_files(
     try:
         yield host
     finally:
-        host.let_go()
+        host.release_all()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -47,12 +47,12 @@ def pair_rest(
         namesakes(found)
         return [], golden, found
     work = _Pairing(golden, found, rules)
-    work.take(work.same_key(least_equal=1))
+    work.take(work.pairs_with_same_key(least_equal=1))
     work.namesakes = namesakes(work.found)
-    work.take(work.told_by_the_rest())
-    work.take(work.similar())
-    work.take(work.same_key(least_equal=0))
-    work.take(work.same_key_in_order())
+    work.take(work.pairs_with_unique_rest())
+    work.take(work.similar_pairs())
+    work.take(work.pairs_with_same_key(least_equal=0))
+    work.take(work.pairs_with_same_key_in_order())
     return work.pairs, work.golden, work.found
 
 
@@ -60,8 +60,8 @@ class _Pairing:
     """What is left of both lists, in an order that depends on the records' contents only."""
 
     def __init__(self, golden: list[Row], found: list[Row], rules: tuple[FieldRule, ...]) -> None:
-        self.golden = _by_content(golden)
-        self.found = _by_content(found)
+        self.golden = _sort_by_content(golden)
+        self.found = _sort_by_content(found)
         self.rules = rules
         self.key_places = tuple(i for i, rule in enumerate(rules) if rule.is_key)
         self.other_places = tuple(i for i, rule in enumerate(rules) if not rule.is_key)
@@ -82,7 +82,7 @@ class _Pairing:
         self.golden = [row for i, row in enumerate(self.golden) if i not in here]
         self.found = [row for j, row in enumerate(self.found) if j not in there]
 
-    def same_key(self, *, least_equal: int) -> Iterator[tuple[float, float, int, int]]:
+    def pairs_with_same_key(self, *, least_equal: int) -> Iterator[tuple[float, float, int, int]]:
         """Pairs with one key and at least ``least_equal`` more equal fields."""
         for here, there in self._key_groups():
             if len(here) * len(there) > _MOST_PAIRS_OF_A_KEY:
@@ -93,18 +93,18 @@ class _Pairing:
                     if equal >= least_equal:
                         yield equal, 0.0, i, j
 
-    def same_key_in_order(self) -> Iterator[tuple[float, float, int, int]]:
+    def pairs_with_same_key_in_order(self) -> Iterator[tuple[float, float, int, int]]:
         """Whatever has one key and is still left, in the order of contents."""
         for here, there in self._key_groups():
             for i, j in zip(here, there, strict=False):
                 yield 0, 0.0, i, j
 
-    def told_by_the_rest(self) -> Iterator[tuple[float, float, int, int]]:
+    def pairs_with_unique_rest(self) -> Iterator[tuple[float, float, int, int]]:
         """Pairs that are equal in all but the key, where no other record on either side has those values.
 
-        :meth:`similar` would put them first, too; so the usual misread key costs no comparison.
+        :meth:`similar_pairs` would put them first, too; so the usual misread key costs no comparison.
         """
-        here, there = self._by_rest(self.golden), self._by_rest(self.found)
+        here, there = self._group_by_rest(self.golden), self._group_by_rest(self.found)
         equal = len(self.other_places)
         for rest, (i, *more) in here.items():
             j, *others = there.get(rest, (-1,))
@@ -113,7 +113,7 @@ class _Pairing:
             if self.has_texts or self._key_similarity(i, j) >= _LEAST_KEY_SIMILARITY:
                 yield equal, 0.0, i, j
 
-    def _by_rest(self, rows: list[Row]) -> dict[Cells, list[int]]:
+    def _group_by_rest(self, rows: list[Row]) -> dict[Cells, list[int]]:
         """Places by the cells besides the key, of the rows in which each of those holds something."""
         found: dict[Cells, list[int]] = defaultdict(list)
         for place, row in enumerate(rows):
@@ -122,13 +122,13 @@ class _Pairing:
                 found[rest].append(place)
         return found
 
-    def similar(self) -> Iterator[tuple[float, float, int, int]]:
+    def similar_pairs(self) -> Iterator[tuple[float, float, int, int]]:
         """Pairs that share a rare value, have one equal field besides the key, and similar keys or an equal text."""
         blocks = self._blocks()
         for i, row in enumerate(self.golden):
-            shared = (blocks.get(mark, ()) for mark in self._marks(row))
+            shared = (blocks.get(mark, ()) for mark in self._block_keys(row))
             ranked = sorted((b for b in shared if 0 < len(b) <= _LARGEST_BLOCK), key=len)
-            for j in islice(_distinct(ranked), _MOST_CANDIDATES):
+            for j in islice(_distinct_places(ranked), _MOST_CANDIDATES):
                 equal = self._equal_fields(i, j)
                 if self._is_like(i, j, equal):
                     yield equal, self._key_similarity(i, j), i, j
@@ -150,11 +150,11 @@ class _Pairing:
     def _blocks(self) -> dict[tuple[object, ...], list[int]]:
         blocks: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for j, row in enumerate(self.found):
-            for mark in self._marks(row):
+            for mark in self._block_keys(row):
                 blocks[mark].append(j)
         return blocks
 
-    def _marks(self, row: Row) -> Iterator[tuple[object, ...]]:
+    def _block_keys(self, row: Row) -> Iterator[tuple[object, ...]]:
         """What a record may share with its partner: each other field, all numbers together, the words of its texts."""
         numbers = []
         for place in self.other_places:
@@ -173,9 +173,9 @@ class _Pairing:
 
     def _equal_fields(self, i: int, j: int) -> int:
         """Fields besides the key that hold something and agree."""
-        return self._agreeing(self.golden[i].cells, self.found[j].cells)
+        return self._count_equal_cells(self.golden[i].cells, self.found[j].cells)
 
-    def _agreeing(self, one: Cells, other: Cells) -> int:
+    def _count_equal_cells(self, one: Cells, other: Cells) -> int:
         equal = 0
         for place in self.other_places:
             cell = one[place]
@@ -189,12 +189,12 @@ class _Pairing:
         """Equal fields of an extracted record and the golden one whose key it bears: a copy is of that, of no other."""
         other = self.found[j]
         own = self.namesakes.get(self.key_of(other.cells), ())
-        return max((self._agreeing(cells, other.cells) for cells in own), default=0)
+        return max((self._count_equal_cells(cells, other.cells) for cells in own), default=0)
 
     def _is_like(self, i: int, j: int, equal: int) -> bool:
         """Whether two records with ``equal`` equal fields may belong together although their keys differ."""
         return equal > self._equal_to_its_own(j) and (
-            self._key_similarity(i, j) >= _LEAST_KEY_SIMILARITY or self._is_told_by_text(i, j)
+            self._key_similarity(i, j) >= _LEAST_KEY_SIMILARITY or self._is_identified_by_text(i, j)
         )
 
     def _key_similarity(self, i: int, j: int) -> float:
@@ -204,7 +204,7 @@ class _Pairing:
             for p in self.key_places
         )
 
-    def _is_told_by_text(self, i: int, j: int) -> bool:
+    def _is_identified_by_text(self, i: int, j: int) -> bool:
         """Whether a field besides the key agrees that tells a record."""
         one, other = self.golden[i], self.found[j]
         return any(
@@ -215,7 +215,7 @@ class _Pairing:
         )
 
 
-def _distinct(blocks: list[list[int]]) -> Iterator[int]:
+def _distinct_places(blocks: list[list[int]]) -> Iterator[int]:
     seen: set[int] = set()
     for block in blocks:
         for place in block:
@@ -231,7 +231,7 @@ def cells_at(places: tuple[int, ...]) -> Callable[[Cells], Cells]:
     return itemgetter(*places) if places else lambda _: ()
 
 
-def _by_content(rows: list[Row]) -> list[Row]:
+def _sort_by_content(rows: list[Row]) -> list[Row]:
     try:
         return sorted(rows, key=itemgetter(1))
     except TypeError:  # a text was compared with nothing

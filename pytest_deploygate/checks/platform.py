@@ -26,6 +26,7 @@ class RevisionStatistics:
     latency_p95_s: float | None = None
     latency_max_s: float | None = None
     memory_peak_mb: float | None = None
+    """In MB of a million bytes, as the platform's own figures are."""
     memory_kills: int | None = None
     """Instances ended for using more memory than they are given."""
     crashes: int | None = None

@@ -176,7 +176,7 @@ class Probe:
         try:
             prepared = self._pooled.prepare_request(outgoing)
         except (requests.RequestException, ValueError):
-            raise self._failed(ConnectionFailure.OTHER, str(outgoing.url), method) from None
+            raise self._probe_error(ConnectionFailure.OTHER, str(outgoing.url), method) from None
         is_harmless = self._is_harmless(prepared)
         if not self.endpoint.may_write and not is_harmless:
             raise WouldWrite(
@@ -239,26 +239,26 @@ class Probe:
                         self.heard()
                     return _answer(response, raw, self.clock() - start)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                trouble = _trouble(error)
+                trouble = _connection_failure(error)
                 if trouble is not ConnectionFailure.NOT_REACHED or attempts <= 0:
                     # The library's message holds the whole URL, so it is left out of the chain.
-                    raise self._failed(trouble, url, method) from None
+                    raise self._probe_error(trouble, url, method) from None
 
     def _read(self, response: requests.Response, start: float) -> bytes:
         raw = bytearray()
         for chunk in response.iter_content(64 * 1024):
             raw += chunk
             if len(raw) > _MOST_BYTES:
-                raise self._failed(
+                raise self._probe_error(
                     ConnectionFailure.TOO_LONG, response.url, str(response.request.method)
                 )
             if self.clock() - start > self.read_timeout_s:
-                raise self._failed(
+                raise self._probe_error(
                     ConnectionFailure.TIMEOUT, response.url, str(response.request.method)
                 )
         return bytes(raw)
 
-    def _failed(self, trouble: ConnectionFailure, url: str, method: str) -> ProbeFailed:
+    def _probe_error(self, trouble: ConnectionFailure, url: str, method: str) -> ProbeFailed:
         match trouble:
             case ConnectionFailure.NOT_REACHED:
                 hint = "is the revision running, and the address right?"
@@ -295,7 +295,7 @@ def _answer(response: requests.Response, raw: bytes, elapsed_s: float) -> Answer
     )
 
 
-def _trouble(error: Exception) -> ConnectionFailure:
+def _connection_failure(error: Exception) -> ConnectionFailure:
     match error:
         case requests.exceptions.SSLError():
             return ConnectionFailure.TLS

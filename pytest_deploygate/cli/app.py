@@ -9,7 +9,12 @@ import click
 
 from pytest_deploygate import __version__
 from pytest_deploygate.cli.cli_context import CliContext
-from pytest_deploygate.cli.exit import ended, interrupted, tell, tell_json
+from pytest_deploygate.cli.exit import (
+    report_error,
+    report_error_json,
+    report_interruption,
+    run_guarded,
+)
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
@@ -26,7 +31,7 @@ Exit status:
   1   done, but the checks of what serves do not hold; or refused
   2   interrupted
   4   the command line or the settings are wrong
-  10  could not look or act; what served before still serves
+  10  could not look or act; the baseline still serves
   11  stranded: a person must look, see
       {STRANDED_HELP}
 
@@ -76,7 +81,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except DeployGateError as error:
-            return tell(error, ctx.obj, is_json="--json" in sys.argv[1:])
+            return report_error(error, ctx.obj, is_json="--json" in sys.argv[1:])
 
 
 @click.group(
@@ -101,10 +106,10 @@ def deploygate(context: click.Context, project: Path | None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit status."""
-    return ended(lambda: _called(arguments))
+    return run_guarded(lambda: _run_click(arguments))
 
 
-def _called(arguments: Sequence[str]) -> int:
+def _run_click(arguments: Sequence[str]) -> int:
     try:
         status = deploygate.main(
             args=list(arguments), prog_name="deploygate", standalone_mode=False
@@ -113,10 +118,12 @@ def _called(arguments: Sequence[str]) -> int:
         if "--json" in arguments:
             context = error.ctx if isinstance(error, click.UsageError) else None
             hint = f"{context.command_path} --help" if context is not None else ""
-            tell_json(Output(), "UsageError", error.format_message(), hint, ExitStatus.USAGE)
+            report_error_json(
+                Output(), "UsageError", error.format_message(), hint, ExitStatus.USAGE
+            )
         else:
             error.show()
         return ExitStatus.USAGE
     except click.Abort:
-        return interrupted()
+        return report_interruption()
     return int(status or 0)

@@ -96,7 +96,7 @@ class CliContext:
         from pytest_deploygate.telemetry import event_log
 
         path = self.settings.state_dir / event_log.LOG
-        with event_log.logged_to(path, self.redactor):
+        with event_log.log_to(path, self.redactor):
             yield
 
     def record(self, out: Output, record: "RolloutRecord") -> None:

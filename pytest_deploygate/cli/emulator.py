@@ -103,7 +103,7 @@ def local_status(context: CliContext, *, is_json: bool) -> int:
 @pass_context
 def url(context: CliContext, service: str, *, is_json: bool) -> None:
     """The public URL of the function (or of SERVICE), for scripts."""
-    services = _state(_running(context)).services
+    services = _state(_require_running(context)).services
     found = [s for s in services if not service or s.service == service]
     if len(found) != 1:
         names = ", ".join(s.service for s in services) or "none"
@@ -138,7 +138,7 @@ def logs(context: CliContext, revision: str | None, tail: int, *, is_json: bool)
 
 
 @local.command(
-    short_help="Make a revision err, dawdle, lie, die or bloat.",
+    short_help="Inject a fault into a revision.",
     epilog=examples(
         "deploygate local inject-fault process-invoice-00002-abc --error-ratio 0.5",
         "deploygate local inject-fault process-invoice-00002-abc --latency 130",
@@ -176,7 +176,7 @@ def inject_fault(  # the options of one command
     clear: bool,
     is_json: bool,
 ) -> None:
-    """Make REVISION err, dawdle, lie, die or bloat, until --clear; to try what then happens."""
+    """Inject a fault into REVISION until --clear: errors, latency, a wrong answer, memory or a crash."""
     wanted = {
         "error_ratio": error_ratio,
         "status": status,
@@ -194,7 +194,11 @@ def inject_fault(  # the options of one command
     if is_json:
         out.line(json.dumps(answer, indent=2))
     else:
-        out.line(f"{revision} behaves" if clear else f"{revision} misbehaves: {json.dumps(answer)}")
+        out.line(
+            f"{revision}: no fault"
+            if clear
+            else f"{revision}: fault injected: {json.dumps(answer)}"
+        )
 
 
 @local.command(
@@ -225,7 +229,7 @@ def faults(context: CliContext, add: str | None, *, clear: bool) -> None:
 # -- talking to it ---------------------------------------------------------------------------------
 
 
-def _running(context: CliContext) -> lifecycle.LocalCloud:
+def _require_running(context: CliContext) -> lifecycle.LocalCloud:
     cloud = lifecycle.find(wiring.cloud_home(context.settings))
     if cloud is None:
         raise TargetUnavailable("the local cloud is down", hint="deploygate local up")
@@ -233,7 +237,7 @@ def _running(context: CliContext) -> lifecycle.LocalCloud:
 
 
 def _ask(context: CliContext, method: str, path: str, body: object = None) -> object:
-    return _call(_running(context).endpoint, method, path, body)
+    return _call(_require_running(context).endpoint, method, path, body)
 
 
 def _call(endpoint: str, method: str, path: str, body: object = None) -> object:

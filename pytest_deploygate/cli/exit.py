@@ -17,13 +17,13 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 
 
-def ended(command: Callable[[], int]) -> int:
+def run_guarded(command: Callable[[], int]) -> int:
     """The exit status of ``command``, also where it is interrupted or nobody reads what it prints."""
     try:
         status = command()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return interrupted()
+        return report_interruption()
     except BrokenPipeError:
         # The reader (head, less) has seen enough; Python must not complain about it at exit.
         with contextlib.suppress(OSError):
@@ -32,7 +32,7 @@ def ended(command: Callable[[], int]) -> int:
     return status
 
 
-def interrupted() -> ExitStatus:
+def report_interruption() -> ExitStatus:
     """A person ended the command."""
     Output().note("interrupted")
     return ExitStatus.INTERRUPTED
@@ -49,7 +49,7 @@ def status_of(error: DeployGateError) -> ExitStatus:
             return ExitStatus.COULD_NOT_ACT
 
 
-def tell(error: DeployGateError, context: CliContext, *, is_json: bool) -> ExitStatus:
+def report_error(error: DeployGateError, context: CliContext, *, is_json: bool) -> ExitStatus:
     """Say what went wrong where the project's secrets are known; returns the exit status."""
     status = status_of(error)
     clean = Redactor(secrets_among(os.environ))
@@ -57,7 +57,7 @@ def tell(error: DeployGateError, context: CliContext, *, is_json: bool) -> ExitS
         clean = context.redactor
     out = Output(clean=clean)
     if is_json:
-        tell_json(out, type(error).__name__, error.message, error.hint, status)
+        report_error_json(out, type(error).__name__, error.message, error.hint, status)
     else:
         out.note(f"error: {error.message}")
         if error.hint:
@@ -65,7 +65,7 @@ def tell(error: DeployGateError, context: CliContext, *, is_json: bool) -> ExitS
     return status
 
 
-def tell_json(out: Output, kind: str, message: str, hint: str, status: ExitStatus) -> None:
+def report_error_json(out: Output, kind: str, message: str, hint: str, status: ExitStatus) -> None:
     """The same as a JSON document."""
     told = {"kind": kind, "message": message, "hint": hint, "exit_status": int(status)}
     out.line(json.dumps({"error": told}, indent=2))

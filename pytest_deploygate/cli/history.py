@@ -30,7 +30,7 @@ class PastRollout(NamedTuple):
     revision: str
     baseline: str
     serving: str
-    score: str
+    score: float | None
     reason_code: str
     reason: str
     actor: str
@@ -49,7 +49,7 @@ class PastRollout(NamedTuple):
             revision=record.candidate or "",
             baseline=record.baseline or "",
             serving=record.serving or "",
-            score=record.score,
+            score=round(float(score), 6) if (score := record.score) is not None else None,
             reason_code=record.reason_code,
             reason=record.reason,
             actor=str(record.actor),

@@ -77,7 +77,7 @@ def run_checks(
                 _end(process, environment.engine.rollback_budget_s)
         properties = _properties(report)
         text = output.read_text(encoding="utf-8", errors="replace")
-    return _checked(status, properties, text, time.monotonic() - began, limit_s)
+    return _outcome_from(status, properties, text, time.monotonic() - began, limit_s)
 
 
 def _command(environment: Environment, report: Path, *, may_act: bool) -> list[str]:
@@ -122,7 +122,7 @@ def _properties(report: Path) -> Mapping[str, str]:
     }
 
 
-def _checked(
+def _outcome_from(
     status: int | None, found: Mapping[str, str], text: str, seconds: float, limit_s: float
 ) -> Checked:
     verdict = found.get("verdict", "")

@@ -47,12 +47,12 @@ class Output:
     def document(self, document: Document) -> None:
         """With ``--json``, the document; else nothing."""
         if self.is_json:
-            text = json.dumps(_cleaned(document, self._redact), indent=2, default=_plain)
+            text = json.dumps(_cleaned(document, self._redact), indent=2, default=_plain_text)
             self._write(text)
 
     def json_line(self, document: Document) -> None:
         """The document as one line of JSON, at once."""
-        self._write(json.dumps(_cleaned(document, self._redact), default=_plain))
+        self._write(json.dumps(_cleaned(document, self._redact), default=_plain_text))
         self.flush()
 
     def flush(self) -> None:
@@ -120,7 +120,7 @@ class Output:
         elif sum(widths[:-1]) + 2 * len(widths) + min(widths[-1], _LEAST) <= self._console().width:
             self._rich_table(columns, clean)
         else:
-            self._stacked(clean)
+            self._stack_rows(clean)
 
     def _rich_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.box import SIMPLE_HEAD
@@ -134,7 +134,7 @@ class Output:
             table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
         self._console().print(table)
 
-    def _stacked(self, rows: Sequence[Sequence[str]]) -> None:
+    def _stack_rows(self, rows: Sequence[Sequence[str]]) -> None:
         from rich.text import Text
 
         console, indent = self._console(), "    "
@@ -183,7 +183,7 @@ def seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f} s"
 
 
-def _plain(value: object) -> str:
+def _plain_text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

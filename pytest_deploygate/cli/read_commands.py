@@ -17,7 +17,7 @@ from pytest_deploygate.cli.history import LIMIT, show_history
     short_help="Show what serves, the lease, open rollouts.",
     epilog=examples(
         "deploygate status",
-        "deploygate status production --json | jq -r .way_back",
+        "deploygate status production --json | jq -r .rollback_target",
         "deploygate status production > /dev/null || echo 'look at production'",
     ),
 )

@@ -1,4 +1,4 @@
-"""``recover``: settle what a dead process left behind."""
+"""``recover``: end what a dead process left behind."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.system.signal_guard import SignalGuard
 
 
-class Settled(NamedTuple):
+class RecoveredRollout(NamedTuple):
     """One rollout that was brought to an end: how it was found, how it ended."""
 
     rollout_id: str
@@ -31,18 +31,18 @@ class Recovered(NamedTuple):
     """What ``recover`` shows."""
 
     environment: str
-    settled: Sequence[Settled]
+    recovered: Sequence[RecoveredRollout]
     serving: Mapping[str, int]
 
     @property
     def exit_status(self) -> ExitStatus:
-        """STRANDED if one could not be settled."""
-        is_stranded = any(one.state == State.STRANDED.value for one in self.settled)
+        """STRANDED if one could not be recovered."""
+        is_stranded = any(one.state == State.STRANDED.value for one in self.recovered)
         return ExitStatus.STRANDED if is_stranded else ExitStatus.OK
 
 
 @click.command(
-    short_help="Settle what a dead process left.",
+    short_help="Recover what a dead process left.",
     epilog=examples("deploygate recover production", "deploygate recover production --wait 300"),
 )
 @required_environment
@@ -56,7 +56,7 @@ class Recovered(NamedTuple):
 @json_option
 @pass_context
 def recover(context: CliContext, environment: str, wait: float, *, is_json: bool) -> int:
-    """Settle what a dead process left in ENV: from the record and the platform, or from the platform alone.
+    """Recover what a dead process left in ENV: from the record and the platform, or from the platform alone.
 
     A rollout that was not judged good returns to its baseline; one that was is put in order. Can be repeated.
 
@@ -82,8 +82,8 @@ def recover(context: CliContext, environment: str, wait: float, *, is_json: bool
         guard.remove()
     found = Recovered(
         environment=chosen.name,
-        settled=[
-            Settled(
+        recovered=[
+            RecoveredRollout(
                 rollout_id=one.rollout_id,
                 found=one.found.value,
                 state=one.state.value,
@@ -96,9 +96,9 @@ def recover(context: CliContext, environment: str, wait: float, *, is_json: bool
     out.document(found)
     out.table(
         ("rollout", "found", "state", "reason"),
-        [(s.rollout_id, s.found, s.state, s.reason) for s in found.settled],
+        [(s.rollout_id, s.found, s.state, s.reason) for s in found.recovered],
     )
-    if not found.settled:
+    if not found.recovered:
         out.line("nothing was open")
     serving = ", ".join(f"{name} {percent} %" for name, percent in found.serving.items())
     out.line(f"serving: {serving or 'nothing'}")

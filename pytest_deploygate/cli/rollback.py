@@ -49,7 +49,7 @@ KEPT, LOST = "kept", "lost"
 class Rollback(NamedTuple):
     """What ``rollback`` shows. ``record`` is ``kept``, or ``lost`` where no store could be had.
 
-    ``settled`` and ``superseded`` are earlier rollouts that were brought to an end on the way.
+    ``recovered`` and ``superseded`` are earlier rollouts that were brought to an end on the way.
     """
 
     environment: str
@@ -64,7 +64,7 @@ class Rollback(NamedTuple):
     url: str
     is_emergency: bool
     record: str
-    settled: Sequence[str]
+    recovered: Sequence[str]
     superseded: Sequence[str]
     post_rollback_validation: Checked | None
     notes: Sequence[str] = ()
@@ -175,17 +175,17 @@ def _carry_out(
     settings = context.settings
     try:
         with wiring.open_ports(settings, environment) as ports:
-            return _with_ports(context, environment, ports, wish, out, guard)
+            return _rollback_with_ports(context, environment, ports, wish, out, guard)
     except StoreError as error:
         if not wish.is_emergency:
             raise
         out.note(f"the record cannot be used, so none is kept: {error.message}")
     with wiring.open_ports(settings, environment, in_memory=True) as ports:
-        found = _with_ports(context, environment, ports, wish, out, guard)
+        found = _rollback_with_ports(context, environment, ports, wish, out, guard)
     return found._replace(record=LOST)
 
 
-def _with_ports(
+def _rollback_with_ports(
     context: CliContext,
     environment: Environment,
     ports: Ports,
@@ -193,55 +193,57 @@ def _with_ports(
     out: Output,
     guard: SignalGuard,
 ) -> Rollback:
-    settled = () if wish.is_emergency else _settle(ports, wish, out)
+    recovered = () if wish.is_emergency else _recover_open_rollouts(ports, wish, out)
     now = ports.target.snapshot()
-    if back := _back_already(settled, now, wish):
-        return _nothing_left(environment, wish, now, back)
+    if back := _find_finished_recovery(recovered, now, wish):
+        return _rollback_of_recovery(environment, wish, now, back)
     plan = _plan(ports, now, wish)
     confirm(
         out,
         f"Return all traffic of {environment.name} to {plan.to}, from {_shares(now)}?",
         is_sure=wish.is_sure,
     )
-    if wish.is_emergency or _stranded(settled):
+    if wish.is_emergency or _has_stranded(recovered):
         _take_lease_away(context, ports, wish, out)
     with guard.shield():
         rollout = _roll_back(context, ports, plan, wish, out)
         superseded = _supersede(context, ports, rollout, out)
     context.record(out, rollout.record)
-    notes = _pinned(ports) if rollout.state is State.ROLLED_BACK else ()
-    found = _rollback_of(environment, wish, rollout, plan, now, settled, superseded)
+    notes = _pinned_notes(ports) if rollout.state is State.ROLLED_BACK else ()
+    found = _rollback_of(environment, wish, rollout, plan, now, recovered, superseded)
     return found._replace(notes=notes)
 
 
-def _pinned(ports: Ports) -> tuple[str, ...]:
+def _pinned_notes(ports: Ports) -> tuple[str, ...]:
     with contextlib.suppress(DeployGateError):
         return gcloud_commands.pinned(ports.target.spec, ports.target.snapshot())
     return ()
 
 
-def _settle(ports: Ports, wish: RollbackRequest, out: Output) -> tuple[Recovery, ...]:
-    """Bring to an end what dead processes left; what stays stranded is this person's to decide."""
-    settled = wiring.recover(ports, progress=out.progress)
-    for one in settled:
-        out.note(f"settled {one.rollout_id}: {one.state.value}: {one.sentence}")
-    if _stranded(settled) and not (wish.to or wish.to_backup):
+def _recover_open_rollouts(
+    ports: Ports, wish: RollbackRequest, out: Output
+) -> tuple[Recovery, ...]:
+    """Bring to an end what dead processes left; what stays stranded is the operator's to decide."""
+    recovered = wiring.recover(ports, progress=out.progress)
+    for one in recovered:
+        out.note(f"recovered {one.rollout_id}: {one.state.value}: {one.sentence}")
+    if _has_stranded(recovered) and not (wish.to or wish.to_backup):
         raise PolicyRefused(
-            f"rollout {settled[-1].rollout_id} is stranded: {settled[-1].sentence}",
+            f"rollout {recovered[-1].rollout_id} is stranded: {recovered[-1].sentence}",
             hint="say what shall serve: --to REVISION, or --to-backup ID",
         )
-    return settled
+    return recovered
 
 
-def _stranded(settled: Sequence[Recovery]) -> bool:
-    return any(one.state is State.STRANDED for one in settled)
+def _has_stranded(recovered: Sequence[Recovery]) -> bool:
+    return any(one.state is State.STRANDED for one in recovered)
 
 
-def _back_already(
-    settled: Sequence[Recovery], now: Snapshot, wish: RollbackRequest
+def _find_finished_recovery(
+    recovered: Sequence[Recovery], now: Snapshot, wish: RollbackRequest
 ) -> Recovery | None:
     """The recovery that has done what was asked for, if one has."""
-    done = [one for one in settled if one.state is State.ROLLED_BACK]
+    done = [one for one in recovered if one.state is State.ROLLED_BACK]
     is_there = wish.to is None or wish.to == now.serving.sole
     return done[-1] if done and is_there and wish.to_backup is None else None
 
@@ -319,18 +321,16 @@ def _rollback_of(  # the parts of one document
     rollout: JournaledRollout,
     plan: RollbackPlan,
     now: Snapshot,
-    settled: Sequence[Recovery],
+    recovered: Sequence[Recovery],
     superseded: Sequence[str],
 ) -> Rollback:
-    facts = rollout.record.facts
-    took = facts.get("rollback_seconds")
     is_back = rollout.state is State.ROLLED_BACK
     return Rollback(
         environment=environment.name,
         rollout_id=rollout.record.rollout_id,
         state=rollout.state.value,
         rollback_successful=is_back,
-        rollback_duration_seconds=float(took) if took else None,
+        rollback_duration_seconds=rollout.record.rollback_s,
         rollback_reason=wish.reason,
         error="" if is_back else rollout.record.reason,
         from_revisions=[revision for revision, _ in plan.serving.shares],
@@ -338,13 +338,13 @@ def _rollback_of(  # the parts of one document
         url=now.url,
         is_emergency=wish.is_emergency,
         record=KEPT,
-        settled=[one.rollout_id for one in settled],
+        recovered=[one.rollout_id for one in recovered],
         superseded=superseded,
         post_rollback_validation=None,
     )
 
 
-def _nothing_left(
+def _rollback_of_recovery(
     environment: Environment, wish: RollbackRequest, now: Snapshot, done: Recovery
 ) -> Rollback:
     return Rollback(
@@ -360,7 +360,7 @@ def _nothing_left(
         url=now.url,
         is_emergency=wish.is_emergency,
         record=KEPT,
-        settled=(done.rollout_id,),
+        recovered=(done.rollout_id,),
         superseded=(),
         post_rollback_validation=None,
     )
@@ -377,7 +377,7 @@ def _print(out: Output, found: Rollback) -> None:
             ("took", seconds(found.rollback_duration_seconds)),
             ("url", found.url),
             ("record", "lost: nothing was recorded" if found.record == LOST else ""),
-            ("settled", ", ".join(found.settled)),
+            ("recovered", ", ".join(found.recovered)),
             ("superseded", ", ".join(found.superseded)),
             ("checks", f"{checked.verdict}: {checked.reason}" if checked is not None else ""),
         )
@@ -386,7 +386,7 @@ def _print(out: Output, found: Rollback) -> None:
         out.line(note)
     if not found.rollback_successful:
         out.line(
-            f"a person must look: deploygate status {found.environment}; {STRANDED_HELP}",
+            f"an operator must look: deploygate status {found.environment}; {STRANDED_HELP}",
             BAD,
         )
     elif checked is not None and not checked.holds:

@@ -1,6 +1,6 @@
 """``show``: one rollout with its evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,7 +8,8 @@ from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.output import moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
-from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.record import RestorePoint, RolloutRecord
+from pytest_deploygate.core.release import SecretRef
 from pytest_deploygate.ports import Store
 
 
@@ -20,21 +21,65 @@ class JournalLine(NamedTuple):
     kind: str
     name: str
     state: str
-    facts: Mapping[str, str]
+    operation: str
+    revision: str
+    failure: str
+    notes: Mapping[str, str]
+
+
+class ShownMeasurement(NamedTuple):
+    """A number that ``check`` measured in ``phase``, or the platform of ``revision``."""
+
+    phase: str
+    name: str
+    value: float
+    unit: str
+    check: str
+    revision: str
+
+
+class ShownRestorePoint(NamedTuple):
+    """What a rollback returns to: traffic as ``revision=percent,...;tag>revision,...``."""
+
+    existed: bool
+    before: str
+    restore_to: str
+    follows_latest: bool
+    was_public: bool | None
 
 
 class Shown(NamedTuple):
-    """What ``show`` shows. ``checks`` counts what was collected by gate, ``not_passed`` names what did not pass."""
+    """What ``show`` shows. ``checks`` counts what was collected by gate, ``not_passed`` names what did not pass.
+
+    ``secrets`` are names and versions, never values. ``notes`` are remarks on what could not be looked at.
+    """
 
     rollout: PastRollout
     verify_revision: str
     digest: str
+    config_digest: str
+    checks_digest: str
+    image: str
+    secrets: Mapping[str, str]
+    differs_in: Sequence[str]
     backup: str
+    redeployed: str
+    restore_point: ShownRestorePoint | None
+    deploy_reason: str
+    approval: str
+    overrides: Mapping[str, str]
+    watchdog_pid: int | None
+    scores: Mapping[str, float]
     gates: Mapping[str, str]
     checks: Mapping[str, int]
     not_passed: Mapping[str, str]
-    measurements: Mapping[str, str]
-    facts: Mapping[str, str]
+    measurements: Sequence[ShownMeasurement]
+    rollback_seconds: float | None
+    rollback_error: str
+    rollback_cause: str
+    unfinished: str
+    url: str
+    notes: Mapping[str, str]
     journal: Sequence[JournalLine]
     journal_problem: str
 
@@ -42,7 +87,7 @@ class Shown(NamedTuple):
 def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
     """One rollout with its evidence; ``rollout`` is an id, a part that only one id has, or ``last``."""
     with context.store() as store:
-        found = _shown(store, _find(store, rollout))
+        found = _read_rollout(store, _find(store, rollout))
     out = context.output(is_json=is_json)
     out.document(found)
     one = found.rollout
@@ -61,22 +106,55 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
             ("revision", one.revision),
             ("verification", found.verify_revision),
             ("serving", one.serving),
-            ("source", found.digest),
-            ("backup", found.backup),
-            ("score", one.score),
+            *_release(found),
+            *_rollback_rows(found),
+            ("score", f"{one.score:.6f}" if one.score is not None else ""),
+            ("unfinished", found.unfinished),
+            ("url", found.url),
         )
     )
     out.table(("gate", "passed"), list(found.gates.items()), title="gates")
+    out.table(("gate", "overridden"), list(found.overrides.items()), title="overrides")
     out.table(("check", "state"), list(found.not_passed.items()), title="checks that did not pass")
-    out.table(("measurement", "value"), list(found.measurements.items()), title="measurements")
-    out.table(("fact", "value"), [(k, v) for k, v in found.facts.items() if v], title="facts")
-    journal = [
-        (str(j.sequence), moment(j.at), j.kind, j.name, j.state, _pairs(j.facts))
-        for j in found.journal
+    measured = [
+        (m.phase, m.name, f"{m.value:.9g} {m.unit}".rstrip(), m.check or f"platform: {m.revision}")
+        for m in found.measurements
     ]
-    out.table(("#", "at", "kind", "step", "state", "facts"), journal, title="journal")
+    out.table(("phase", "measurement", "value", "measured by"), measured, title="measurements")
+    out.table(("about", "note"), list(found.notes.items()), title="notes")
+    journal = [
+        (str(j.sequence), moment(j.at), j.kind, j.name, j.state, _pairs(j)) for j in found.journal
+    ]
+    out.table(("#", "at", "kind", "step", "state", "details"), journal, title="journal")
     if found.journal_problem:
         out.line(f"journal: {found.journal_problem}")
+
+
+def _release(found: Shown) -> Iterator[tuple[str, str]]:
+    """What was released, of what, and who allowed it."""
+    yield ("source", found.digest)
+    yield ("settings", found.config_digest)
+    yield ("checks", found.checks_digest)
+    yield ("image", found.image)
+    yield ("secrets", ", ".join(f"{key}={ref}" for key, ref in found.secrets.items()))
+    yield ("verification differs in", ", ".join(found.differs_in))
+    yield ("deployed because", found.deploy_reason)
+    yield ("approval", found.approval)
+    if found.rollout.purpose == "deploy":
+        yield ("watchdog", f"process {found.watchdog_pid}" if found.watchdog_pid else "off")
+
+
+def _rollback_rows(found: Shown) -> Iterator[tuple[str, str]]:
+    """What a rollback returns to, and how one went."""
+    point = found.restore_point
+    if point is not None:
+        yield ("traffic before", point.before if point.existed else "nothing: first release")
+        yield ("returns to", point.restore_to)
+    yield ("backup", found.backup)
+    yield ("redeployed", found.redeployed)
+    yield ("rollback took", seconds(found.rollback_seconds))
+    yield ("rollback error", found.rollback_error)
+    yield ("rolled back because", found.rollback_cause)
 
 
 def _find(store: Store, text: str) -> RolloutRecord:
@@ -93,7 +171,7 @@ def _find(store: Store, text: str) -> RolloutRecord:
     return found[0]
 
 
-def _shown(store: Store, record: RolloutRecord) -> Shown:
+def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
     problem = ""
     journal: list[JournalLine] = []
     try:
@@ -104,27 +182,66 @@ def _shown(store: Store, record: RolloutRecord) -> Shown:
                 kind=e.kind.value,
                 name=e.name,
                 state=e.state.value,
-                facts=dict(e.facts),
+                operation=e.details.operation,
+                revision=e.details.revision or "",
+                failure=e.details.failure.value if e.details.failure is not None else "",
+                notes=dict(e.details.notes),
             )
             for e in store.journal(record.rollout_id)
         ]
     except JournalDamaged as error:
         problem = error.message
-    mark = "check."
+    point, build, cause = record.restore_point, record.build, record.rollback_cause
     return Shown(
         rollout=PastRollout.of(record),
         verify_revision=record.verification or "",
         digest=record.digest,
+        config_digest=record.config_digest,
+        checks_digest=record.checks_digest,
+        image=build.image if build is not None else "",
+        secrets=_versions(build.secrets) if build is not None else {},
+        differs_in=build.differs_in or () if build is not None else (),
         backup=record.backup,
-        gates=dict(record.gates),
+        redeployed=record.redeployed or "",
+        restore_point=_shown_point(point) if point is not None else None,
+        deploy_reason=record.deploy_reason,
+        approval=record.approval,
+        overrides=dict(record.overrides),
+        watchdog_pid=record.watchdog_pid,
+        scores={phase.value: round(float(score), 6) for phase, score in record.scores.items()},
+        gates={name: str(gate) for name, gate in record.gates.items()},
         checks={gate: len(checks) for gate, checks in record.inventory.items()},
-        not_passed={k.removeprefix(mark): v for k, v in record.facts.items() if k.startswith(mark)},
-        measurements=dict(record.measurements),
-        facts={k: v for k, v in record.facts.items() if not k.startswith(mark)},
+        not_passed={check: state.value for check, state in record.not_passed.items()},
+        measurements=[
+            ShownMeasurement(phase.value, m.name, float(m.value), m.unit, m.check, m.revision)
+            for phase, measured in record.measurements.items()
+            for m in measured
+        ],
+        rollback_seconds=record.rollback_s,
+        rollback_error=record.rollback_error,
+        rollback_cause=cause.sentence if cause is not None else "",
+        unfinished=record.unfinished,
+        url=record.url,
+        notes=dict(record.notes),
         journal=journal,
         journal_problem=problem,
     )
 
 
-def _pairs(facts: Mapping[str, str]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in facts.items())
+def _shown_point(point: RestorePoint) -> ShownRestorePoint:
+    return ShownRestorePoint(
+        existed=point.existed,
+        before=str(point.before),
+        restore_to=str(point.restore_to),
+        follows_latest=point.follows_latest,
+        was_public=point.was_public,
+    )
+
+
+def _versions(secrets: Mapping[str, SecretRef]) -> Mapping[str, str]:
+    return {key: f"{ref.name}:{ref.version}" for key, ref in secrets.items()}
+
+
+def _pairs(line: JournalLine) -> str:
+    named = {"operation": line.operation, "revision": line.revision, **line.notes}
+    return ", ".join(f"{key}={value}" for key, value in named.items() if value)

@@ -53,7 +53,7 @@ class LocalCloudState(NamedTuple):
 class Status(NamedTuple):
     """What ``status`` shows. ``problems`` says what could not be looked at; those fields are then empty.
 
-    ``way_back`` is the revision that a rollback would return to now, ``no_way_back`` why there is none.
+    ``rollback_target`` is the revision that a rollback would return to now, ``no_rollback_target`` why there is none.
     """
 
     environment: str
@@ -67,8 +67,8 @@ class Status(NamedTuple):
     is_public: bool = False
     is_settled: bool = True
     is_judged_good: bool | None = None
-    way_back: str = ""
-    no_way_back: str = ""
+    rollback_target: str = ""
+    no_rollback_target: str = ""
     verify_revision: str = ""
     tags: Mapping[str, Tag] = _NOTHING
     marked_rollout: str = ""
@@ -92,7 +92,7 @@ class Status(NamedTuple):
 def show_status(context: CliContext, environment: str, *, is_json: bool) -> ExitStatus:
     """Show the serving revision, lease holder and unfinished rollouts: what can be read, and what cannot."""
     chosen = context.environment(environment)
-    found = _look(context, chosen)
+    found = _read_status(context, chosen)
     out = context.output(is_json=is_json)
     out.document(found)
     if not is_json:
@@ -100,7 +100,7 @@ def show_status(context: CliContext, environment: str, *, is_json: bool) -> Exit
     return found.exit_status
 
 
-def _look(context: CliContext, environment: Environment) -> Status:
+def _read_status(context: CliContext, environment: Environment) -> Status:
     found = Status(
         environment=environment.name,
         target=environment.target,
@@ -114,25 +114,25 @@ def _look(context: CliContext, environment: Environment) -> Status:
         ],
     )
     with contextlib.ExitStack() as stack:
-        found, target = _with_target(context, environment, found)
+        found, target = _add_target(context, environment, found)
         snapshot: Snapshot | None = None
         if target is not None:
             stack.callback(target.close)
             try:
                 snapshot = target.snapshot()
-                found = _with_snapshot(found, snapshot)
+                found = _add_snapshot(found, snapshot)
             except DeployGateError as error:
-                found = _with_problem(found, "target", error)
+                found = _add_problem(found, "target", error)
         try:
             store = stack.enter_context(context.store())
-            found = _with_record(store, environment, found, snapshot)
+            found = _add_record(store, environment, found, snapshot)
         except DeployGateError as error:
-            found = _with_problem(found, "record", error)
+            found = _add_problem(found, "record", error)
             store = stack.enter_context(context.store(in_memory=True))
         if target is None or snapshot is None or not snapshot.exists:
             return found
         ports = Ports(environment=environment.name, target=target, store=store, clock=context.clock)
-        return _with_way_back(ports, snapshot, found)
+        return _add_rollback_target(ports, snapshot, found)
 
 
 def _frozen_until(environment: Environment, now: datetime) -> datetime | None:
@@ -144,12 +144,12 @@ def _frozen_until(environment: Environment, now: datetime) -> datetime | None:
     return frozen[1] if frozen is not None else None
 
 
-def _with_problem(found: Status, what: str, error: DeployGateError) -> Status:
+def _add_problem(found: Status, what: str, error: DeployGateError) -> Status:
     hint = f"; {error.hint}" if error.hint else ""
     return found._replace(problems=[*found.problems, f"{what}: {error.message}{hint}"])
 
 
-def _with_target(
+def _add_target(
     context: CliContext, environment: Environment, found: Status
 ) -> tuple[Status, Target | None]:
     """The target, if it can be had without starting the local cloud; the caller closes it."""
@@ -165,10 +165,10 @@ def _with_target(
     try:
         return found, wiring.open_target(context.settings, environment, context.clock)
     except DeployGateError as error:
-        return _with_problem(found, "target", error), None
+        return _add_problem(found, "target", error), None
 
 
-def _with_snapshot(found: Status, snapshot: Snapshot) -> Status:
+def _add_snapshot(found: Status, snapshot: Snapshot) -> Status:
     tags = dict(snapshot.traffic.tags)
     return found._replace(
         exists=snapshot.exists,
@@ -187,7 +187,7 @@ def _with_snapshot(found: Status, snapshot: Snapshot) -> Status:
     )
 
 
-def _with_record(
+def _add_record(
     store: Store, environment: Environment, found: Status, snapshot: Snapshot | None
 ) -> Status:
     name, latest = environment.name, store.history(environment.name, 1)
@@ -203,13 +203,13 @@ def _with_record(
     )
 
 
-def _with_way_back(ports: Ports, snapshot: Snapshot, found: Status) -> Status:
+def _add_rollback_target(ports: Ports, snapshot: Snapshot, found: Status) -> Status:
     try:
-        return found._replace(way_back=plan_rollback(ports, snapshot).to)
+        return found._replace(rollback_target=plan_rollback(ports, snapshot).to)
     except TargetRefused as error:
-        return found._replace(no_way_back=error.message)
+        return found._replace(no_rollback_target=error.message)
     except DeployGateError as error:
-        return _with_problem(found, "way back", error)
+        return _add_problem(found, "rollback target", error)
 
 
 def _holder(lease: Lease) -> Holder:
@@ -239,7 +239,11 @@ def _print(out: Output, found: Status) -> None:
             ("serving", _serving_text(found)),
             ("traffic", traffic if found.exists else ""),
             ("judged good", {True: "yes", False: adopt, None: ""}[found.is_judged_good]),
-            ("way back", found.way_back or (found.no_way_back and f"none: {found.no_way_back}")),
+            (
+                "rollback to",
+                found.rollback_target
+                or (found.no_rollback_target and f"none: {found.no_rollback_target}"),
+            ),
             ("verification", found.verify_revision),
             ("public", ("yes" if found.is_public else "no") if found.exists else ""),
             ("settled", "" if found.is_settled else "no: the platform is still at work"),
@@ -261,14 +265,14 @@ def _print(out: Output, found: Status) -> None:
 def _print_advice(out: Output, found: Status) -> None:
     for problem in found.problems:
         out.line(f"could not look: {problem}", BAD)
-    if found.way_back and not found.is_record_read:
+    if found.rollback_target and not found.is_record_read:
         out.line(
             "if what serves is bad, going back needs no record: "
             f"deploygate rollback {found.environment} --emergency --reason TEXT",
             DOUBTFUL,
         )
     if found.exit_status is ExitStatus.STRANDED:
-        out.line(f"STRANDED: a person must look: {STRANDED_HELP}", BAD)
+        out.line(f"STRANDED: an operator must look: {STRANDED_HELP}", BAD)
     elif found.open_rollouts and (found.lease is None or found.lease.lives is False):
         out.line(
             f"rollout {found.open_rollouts[0].rollout_id} was interrupted; "

@@ -41,7 +41,7 @@ class Unlocked(NamedTuple):
 def unlock(context: CliContext, environment: str, reason: str, *, yes: bool, is_json: bool) -> None:
     """Take the lease of ENV away from whoever holds it; recorded, with your name and the reason.
 
-    Touches nothing else: a process that still lives notices and stops, and what it left open is settled by
+    Touches nothing else: a process that still lives notices and stops, and what it left open is ended by
     `deploygate recover ENV` or by the next deployment.
     """
     from pytest_deploygate.system.process_identity import is_gone

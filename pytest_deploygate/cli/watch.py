@@ -61,7 +61,7 @@ class Stop:
         """Wait, but not longer than until a signal comes."""
         self._event.wait(max(seconds, 0))
 
-    def started(self, process: "subprocess.Popen[bytes]") -> None:
+    def watch_process(self, process: "subprocess.Popen[bytes]") -> None:
         """This session is under way; it goes back by itself if it has begun to, then ends."""
         self._process = process
         if self.is_set:
@@ -112,7 +112,8 @@ def watch(
     (on-failure = "roll-back" or "report") is done. One line a round: time, verdict, state, reason. A network that
     fails, a lease that somebody holds, a session that dies: each ends its round and not the watch.
 
-    SIGINT and SIGTERM end it: a rollback under way is finished first. docs/systemd has units.
+    SIGINT and SIGTERM end it: a rollback under way is finished first. Units for systemd:
+    https://pytest-deploygate.readthedocs.io/how-to/watch.html#as-a-service
 
     Exit status: 0 when ended by a signal; with --once or --rounds that of the last round.
     """
@@ -144,7 +145,7 @@ def _round(
 ) -> int:
     at = context.clock.now()
     try:
-        checked = run_checks(context, environment, may_act=may_act, started=stop.started)
+        checked = run_checks(context, environment, may_act=may_act, started=stop.watch_process)
     except (DeployGateError, OSError) as error:
         checked = Checked(
             verdict="UNKNOWN",
@@ -166,11 +167,11 @@ def _round(
         reason=checked.reason,
         rollout_id=checked.rollout_id,
     )
-    _tell(out, found)
+    _print_round(out, found)
     return checked.exit_status
 
 
-def _tell(out: Output, found: Round) -> None:
+def _print_round(out: Output, found: Round) -> None:
     reason = " ".join(found.reason.split())
     level = logging.INFO if found.exit_status == 0 else logging.WARNING
     facts = {

@@ -8,6 +8,7 @@ from pytest_deploygate.channel.messages import CollectedCheck
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.membership import gate_among, gates_of_file
 from pytest_deploygate.core.policy import Gate, Policy
+from pytest_deploygate.core.property_names import DEFECT_PROPERTY
 
 
 class Gates:
@@ -40,7 +41,13 @@ class Gates:
         """What the judge is told of ``item``."""
         file, line, name = item.location
         return CollectedCheck(
-            item.nodeid, str(item.path), file, line or 0, name, self._markers_of(item)
+            item.nodeid,
+            str(item.path),
+            file,
+            line or 0,
+            name,
+            self._markers_of(item),
+            next((str(text) for key, text in item.user_properties if key == DEFECT_PROPERTY), ""),
         )
 
 

@@ -13,7 +13,7 @@ import functools
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import pytest
@@ -126,13 +126,13 @@ class OutcomeAuditor:
     ) -> Generator[None, bool | None, bool | None]:
         """Put a watched function in the place of the check's own, whoever calls it."""
         function = pyfuncitem.obj
-        pyfuncitem.obj = self._watched(function)
+        pyfuncitem.obj = self._observe_calls(function)
         try:
             return (yield)
         finally:
             pyfuncitem.obj = function
 
-    def _watched(self, function: Callable[..., object]) -> Callable[..., object]:
+    def _observe_calls(self, function: Callable[..., object]) -> Callable[..., object]:
         flags = getattr(getattr(function, "__code__", None), "co_flags", None)
         is_plain = flags is not None and not flags & _ASYNCHRONOUS
         if not is_plain and inspect.isasyncgenfunction(function):
@@ -203,10 +203,9 @@ class OutcomeAuditor:
             self._measured.clear()
             self._asked.clear()
 
-    def note_measurement(self, name: str, value: float, unit: str) -> None:
-        """The check that runs measured something."""
-        plain = value if type(value) in (int, float) else float(value)
-        self._measured.append(Measured(name, plain, unit))
+    def note_measurement(self, told: Mapping[str, str | int | float]) -> None:
+        """The check that runs measured something; ``told`` is the JSON of the measurement."""
+        self._measured.append(Measured(str(told["name"]), told["value"], str(told["unit"])))
 
     def counter(self, kind: str) -> Callable[[], None]:
         """What counts the answers of an endpoint of that kind."""

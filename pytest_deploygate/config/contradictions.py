@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pytest_deploygate.config.document import TABLE, Document
 from pytest_deploygate.config.kinds import Faults, Toml
 from pytest_deploygate.config.tables import fields_of
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Gate
 from pytest_deploygate.core.release import FunctionSpec
 
@@ -17,6 +18,7 @@ def find(
 ) -> None:
     """Note every contradiction; ``environments`` has what is written of each, ``table`` the whole file."""
     _shared_paths(document, faults)
+    _budgets(document, faults)
     default = document.default_environment
     if "default-environment" in table and default not in environments:
         cause = f"{default!r} is not an environment"
@@ -43,6 +45,23 @@ def _shared_paths(document: Document, faults: Faults) -> None:
                 hint = "a check belongs to one gate"
                 faults.note(f"{TABLE}.gates.{gate.name}.paths", cause, hint)
             owners.setdefault(path, gate.name)
+
+
+def _budgets(document: Document, faults: Faults) -> None:
+    """A phase whose budget ends it before its gates can reach their own limits never fails by any of them."""
+    gates: Mapping[str, object] = document.gates
+    for phase in Phase:
+        budget_s = getattr(document.phases, phase.value).budget_s
+        of_phase = [g for g in gates.values() if isinstance(g, Gate) and g.phase is phase]
+        needs = {gate.name: gate.needs_at_most_s for gate in of_phase if gate.needs_at_most_s}
+        needed_s = sum(needs.values())
+        if needed_s > budget_s:
+            cause = f"{budget_s} s are less than the {needed_s} s that its gates need at most"
+            told = ", ".join(f"{name} {seconds}" for name, seconds in needs.items())
+            hint = (
+                f"give it {needed_s} s, or lower needs-at-most-s and the limits behind it ({told})"
+            )
+            faults.note(f"{TABLE}.phases.{phase.value}.budget-s", cause, hint)
 
 
 def _those(names: Mapping[str, object]) -> str:

@@ -4,13 +4,13 @@ A check is one collected test. The inventory, fixed at collection, is the denomi
 not run, ran twice, was skipped or crashed is in it and is not a pass.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
 from fractions import Fraction
 
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 
 
 @unique
@@ -26,6 +26,10 @@ class CheckState(Enum):
     FLAKY = "flaky"
     CRASHED = "crashed"
     NOT_RUN = "not_run"
+    KNOWN_DEFECT = "known_defect"
+    """Failed, as is known and accepted until a day. Neither a pass nor counted."""
+    DEFECT_GONE = "defect_gone"
+    """Held although it is known to fail: the mark is out of date. Neither a pass nor counted."""
 
 
 @unique
@@ -101,51 +105,6 @@ def _fold_attempt(facts: list[ReportFact]) -> CheckState:
     return CheckState.PASSED
 
 
-BY_PLATFORM = "platform: "
-"""How ``Measurement.check`` begins where no check measured but the platform; the revision's name follows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """A number that ``check`` measured. ``value`` is finite; ``unit`` is free text such as ``s`` or ``MB``.
-
-    Raises:
-        ValueError: NaN or infinity.
-        TypeError: not an int, float or Fraction (a bool is not a number here).
-    """
-
-    name: str
-    value: Fraction
-    unit: str = ""
-    check: str = ""
-
-    @classmethod
-    def of(cls, name: str, value: object, *, unit: str = "", check: str = "") -> "Measurement":
-        """A measurement from a plain number, exact to the number's shortest decimal text."""
-        if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)):
-            raise TypeError(
-                f"measurement {name!r} needs a number, got {type(value).__name__}: {value!r}"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"measurement {name!r} needs a finite number, got {value!r}")
-        # float.__repr__: subclasses (numpy.float64) have words of their own around the number
-        exact = Fraction(float.__repr__(value) if isinstance(value, float) else value)
-        return cls(name=name, value=exact, unit=unit, check=check)
-
-    @property
-    def is_by_platform(self) -> bool:
-        """Whether the platform measured it, and not a check."""
-        return self.check.startswith(BY_PLATFORM)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """What the platform says of one revision; ``problems`` are sentences on what it could not be asked."""
-
-    measurements: tuple[Measurement, ...] = ()
-    problems: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """Checks of one gate, ``0 <= passed <= counted``; ``counted`` is the inventory less allowed skips."""
@@ -163,6 +122,33 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedFailure:
+    """A check that is marked as a known defect, and ran: ``text`` is its last day and reason."""
+
+    check: str
+    text: str
+    is_gone: bool
+
+    def __str__(self) -> str:
+        if self.is_gone:
+            return f"known defect no longer occurs, remove its mark: {self.check} ({self.text})"
+        return f"known defect: {self.check} ({self.text})"
+
+
+_AS_EXPECTED = {
+    CheckState.XFAILED: CheckState.KNOWN_DEFECT,
+    CheckState.XPASSED: CheckState.DEFECT_GONE,
+}
+UNCOUNTED = tuple(_AS_EXPECTED.values())
+"""States of known defects, which leave the denominator."""
+
+
+def as_known_defect(state: CheckState) -> CheckState:
+    """The state of a check that is marked as a known defect; what is no expected failure stays as it is."""
+    return _AS_EXPECTED.get(state, state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """All that one phase showed: state of every check of every gate, measurements, and what makes it incomplete.
 
@@ -175,6 +161,7 @@ class Evidence:
     checks: Mapping[str, tuple[tuple[str, CheckState], ...]]
     measurements: tuple[Measurement, ...] = ()
     doubts: tuple[str, ...] = ()
+    expected_failures: tuple[ExpectedFailure, ...] = ()
 
     def states(self, gate: str) -> tuple[CheckState, ...]:
         """States of the gate's checks, in collection order."""

@@ -84,7 +84,7 @@ def parse(text: str) -> FreezeWindow:
 
     found = _FORM.fullmatch(text.strip())
     if found is None:
-        raise _wrong(text, "it has neither of the two forms")
+        raise _freeze_error(text, "it has neither of the two forms")
     try:
         zone = ZoneInfo(found["zone"])
     except (KeyError, ValueError, OSError) as error:
@@ -93,16 +93,18 @@ def parse(text: str) -> FreezeWindow:
                 f"freeze window {text!r}: this machine has no time zone database",
                 hint="pip install tzdata",
             ) from error
-        raise _wrong(text, f"{found['zone']!r} is no time zone of the IANA database") from error
+        raise _freeze_error(
+            text, f"{found['zone']!r} is no time zone of the IANA database"
+        ) from error
     first, last = found["from"].lower(), found["to"].lower()
     if first[:3] in _DAYS and last[:3] in _DAYS:
         start, end = _of_week(text, first), _of_week(text, last)
         if start == end:
-            raise _wrong(text, "it begins where it ends")
+            raise _freeze_error(text, "it begins where it ends")
         return Weekly(text=text, start=start, end=end, zone=zone)
     begins, ends = _earliest(_moment(text, first), zone), _latest(_moment(text, last), zone)
     if ends <= begins:
-        raise _wrong(text, "it does not end after it begins")
+        raise _freeze_error(text, "it does not end after it begins")
     return Once(text=text, start=begins, end=ends)
 
 
@@ -114,21 +116,21 @@ def frozen_until(
     return max(holding, key=lambda pair: pair[1], default=None)
 
 
-def _wrong(text: str, why: str) -> ConfigError:
+def _freeze_error(text: str, why: str) -> ConfigError:
     return ConfigError(f"freeze window {text!r}: {why}", hint=_HINT)
 
 
 def _of_week(text: str, spot: str) -> timedelta:
     day, _, clock = spot.partition(" ")
     if day not in _DAYS:
-        raise _wrong(text, f"{day!r} is no day (days: {', '.join(_DAYS)})")
+        raise _freeze_error(text, f"{day!r} is not a day (days: {', '.join(_DAYS)})")
     return timedelta(days=_DAYS.index(day)) + _clock(text, clock.strip())
 
 
 def _clock(text: str, clock: str) -> timedelta:
     hour, _, minute = (clock or "0:00").partition(":")
     if int(hour) > 23 or int(minute) > 59:
-        raise _wrong(text, f"invalid time {clock!r}")
+        raise _freeze_error(text, f"invalid time {clock!r}")
     return timedelta(hours=int(hour), minutes=int(minute))
 
 
@@ -137,7 +139,7 @@ def _moment(text: str, spot: str) -> datetime:
     try:
         midnight = datetime.strptime(day, "%Y-%m-%d")  # noqa: DTZ007 # wall clock
     except ValueError as error:
-        raise _wrong(text, f"{day!r} is neither a day of the week nor a date") from error
+        raise _freeze_error(text, f"{day!r} is neither a day of the week nor a date") from error
     return midnight + _clock(text, clock.strip())
 
 

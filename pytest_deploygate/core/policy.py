@@ -77,6 +77,16 @@ class Gate:
             example='"allow"',
         ),
     ] = Leniency.FAIL
+    needs_at_most_s: Annotated[
+        int | None,
+        Setting(
+            "what its checks take at most by their own limits; the budget of the phase must be enough for all gates",
+            example="60",
+            unit="seconds",
+            at_least=1,
+            default="not said",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

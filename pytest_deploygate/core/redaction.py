@@ -61,10 +61,10 @@ class Redactor:
             if self._pattern is None:
                 longest_first = sorted(self._forms, key=len, reverse=True)
                 self._pattern = re.compile("|".join(map(re.escape, longest_first)))
-            text = self._without_parts(self._pattern.sub(MASK, text))
+            text = self._strip_partial_secrets(self._pattern.sub(MASK, text))
         return mask_secrets(text, MASK)
 
-    def _without_parts(self, text: str) -> str:
+    def _strip_partial_secrets(self, text: str) -> str:
         """``text`` without the ends of values whose middle was left out, as pytest does in long comparisons."""
         if _ELLIPSIS not in text:
             return text

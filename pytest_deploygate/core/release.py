@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.setting import Setting
 from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.units import Memory
 
 TAG_CANDIDATE = "dg-cand"
 """Tag of the revision that would be promoted (production configuration, no traffic)."""
@@ -52,8 +53,8 @@ class SecretRef(NamedTuple):
 
 
 def _memory(text: str) -> str:
-    """Turn gcloud's ``1GiB`` into the API's word, ``1Gi``."""
-    return text.removesuffix("B")
+    """Turn what a person may write, such as gcloud's ``1GiB``, into the API's word, ``1Gi``."""
+    return Memory.parse(text).api_text
 
 
 INGRESS: Final[Mapping[str, str]] = {
@@ -69,6 +70,11 @@ VPC_EGRESS: Final[Mapping[str, str]] = {
 _SHARED: Final = "tool.deploygate.function"
 _VARIABLES: Final = Setting("", example='{ LOG_LEVEL = "info" }', is_a="a text")
 _KEPT: Final = "as it is on the platform"
+
+
+def secrets_text(secrets: Mapping[str, SecretRef]) -> str:
+    """Names and versions of secrets for people, never their values: ``KEY=name:3``."""
+    return ",".join(sorted(f"{key}={ref.name}:{ref.version}" for key, ref in secrets.items()))
 
 
 class ConfirmRequest(NamedTuple):

@@ -19,25 +19,6 @@ _LEAST_MEMORY_MIB = ((6.0, 4096), (4.0, 2048), (2.0, 512))
 _WHOLE_CPUS = (1.0, 2.0, 4.0, 6.0, 8.0)
 
 
-_UNITS = {
-    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "KiB": 2**10, "MiB": 2**20,
-    "GiB": 2**30,
-}  # fmt: skip
-"""Suffixes of an amount of memory (k8s.io/apimachinery quantities, and gcloud's forms)."""
-
-
-def memory_mib(text: str) -> float:
-    """``1Gi`` is 1024.
-
-    Raises:
-        ValueError: it is no such quantity.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", text)
-    if match is None or match[2] not in _UNITS:
-        raise ValueError(f"not an amount of memory: {text!r}")
-    return float(match[1]) * _UNITS[match[2]] / 2**20
-
-
 class ServiceLimits(NamedTuple):
     """What is held against each other; None is the platform's own choice."""
 

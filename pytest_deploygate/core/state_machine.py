@@ -111,7 +111,7 @@ _TABLE: dict[tuple[State, Event], Step] = {
     (State.ROLLING_BACK, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),
     (State.ROLLING_BACK, Event.RESTORED): Step(State.ROLLED_BACK, Effect.RECORD),
     (State.ROLLING_BACK, Event.NOT_RESTORED): Step(State.STRANDED, Effect.RECORD),
-    # A stranded rollout is settled by a later recovery, which observes first.
+    # A stranded rollout is ended by a later recovery, which observes first.
     (State.STRANDED, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),
 }
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum, unique
 
-from pytest_deploygate.core.evidence import Measurement
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.policy import Condition, Trigger
 
 
@@ -60,7 +60,6 @@ def _evaluate_one(
 
 def _describe(trigger: Trigger, condition: Condition, bad: list[Measurement]) -> str:
     worst = max(bad, key=lambda m: abs(m.value - condition.bound))
-    value = f"{float(worst.value):g} {worst.unit}".strip()
     what = f"trigger {trigger.name} ({trigger.severity.value}) fired"
-    by = f" ({worst.check})" if worst.is_by_platform else ""
-    return f"{what}: {condition.metric} is {value}{by}, and {condition.text}"
+    by = f" (platform: {worst.revision})" if worst.is_by_platform else ""
+    return f"{what}: {condition.metric} is {worst.text}{by}, and {condition.text}"

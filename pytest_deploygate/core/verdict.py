@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, unique
 from fractions import Fraction
 
-from pytest_deploygate.core.evidence import CheckState, Evidence, Score
+from pytest_deploygate.core.evidence import UNCOUNTED, CheckState, Evidence, Score
 from pytest_deploygate.core.policy import Gate, Leniency, Policy
 from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate
 
@@ -95,7 +95,7 @@ def judge_gate(gate: Gate, evidence: Evidence) -> GateResult:
     """Hold one gate against the evidence of its phase."""
     states = evidence.states(gate.name)
     counts = tuple((state, states.count(state)) for state in CheckState if state in states)
-    counted = len(states)
+    counted = len(states) - sum(map(states.count, UNCOUNTED))
     if gate.skips is Leniency.ALLOW:
         counted -= states.count(CheckState.SKIPPED)
     passed = states.count(CheckState.PASSED)
@@ -208,7 +208,7 @@ def reconcile(
     evidence cannot be overridden.
     """
     if custom is not None and not custom.holds:
-        return _stricter(own, custom)
+        return _turn_down(own, custom)
     if own.holds:
         return own if custom is None else replace(own, reasons=custom.reasons or own.reasons)
     kept = tuple(g for g in policy.gates if g.name not in overrides)
@@ -233,7 +233,7 @@ def reconcile(
     return replace(own, reasons=(*own.reasons, note))
 
 
-def _stricter(own: PhaseVerdict, custom: PhaseVerdict) -> PhaseVerdict:
+def _turn_down(own: PhaseVerdict, custom: PhaseVerdict) -> PhaseVerdict:
     """The policy's verdict turned down by a custom one, whose reasons come first."""
     unnamed = Reason(code=ReasonCode.CUSTOM, sentence="a custom decision turned it down")
     given = [r for r in custom.reasons if r.code is not ReasonCode.HELD] or [unnamed]

@@ -1,4 +1,4 @@
-"""The way back: all traffic to the baseline, verified. Needs nothing that the rollout created.
+"""Automatic rollback: all traffic to the baseline, verified. Needs nothing that the rollout created.
 
 No build, no upload and no store is needed: one write of traffic and readings. A service whose traffic somebody else
 moved to a revision that is neither baseline nor ours is left alone. What cannot be verified is STRANDED.
@@ -6,6 +6,7 @@ moved to a revision that is neither baseline nor ours is left alone. What cannot
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import (
@@ -17,8 +18,8 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.identifiers import BackupId, RevisionName
-from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import RolloutLabels, Snapshot, Variant
+from pytest_deploygate.core.record import RestorePoint, RolloutRecord
+from pytest_deploygate.core.release import Snapshot, Variant
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode
@@ -45,20 +46,16 @@ def rollback_to_baseline(rollout: JournaledRollout, reason: Reason) -> None:
     rollout.move(event, {"reason": reason.sentence})
     rollout.progress("rolling back", reason.sentence)
     failure = _until(deadline, rollout, lambda: _return_traffic(rollout, deadline))
-    seconds = f"{clock.monotonic() - began:.3f}"
     if failure is None:
-        _put_template_back(rollout)
-        serving = Traffic.parse(rollout.record.facts.get("restore_to", "")).sole
-        rollout.record = rollout.record._replace(serving=serving)
-        rollout.note(rollback_seconds=seconds)
-        rollout.move(Event.RESTORED, {"seconds": seconds})
+        seconds, point = round(clock.monotonic() - began, 3), rollout.record.restore_point
+        if point is not None and point.existed:
+            _put_template_back(rollout)
+        serving = point.restore_to.sole if point is not None else None
+        rollout.update(rollout.record._replace(serving=serving, rollback_s=seconds))
+        rollout.move(Event.RESTORED, {"seconds": f"{seconds:.3f}"})
         rollout.close(reason)
         return
-    rollout.note(
-        rollback_error=str(failure),
-        broke_because=reason.sentence,
-        broke_code=reason.code.value,
-    )
+    rollout.update(rollout.record._replace(rollback_error=str(failure), rollback_cause=reason))
     rollout.move(Event.NOT_RESTORED, {"error": failure.message})
     code = ReasonCode.DRIFTED if isinstance(failure, Drifted) else ReasonCode.ROLLBACK_UNVERIFIED
     rollout.close(
@@ -92,26 +89,20 @@ def _until(
 
 
 def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
-    facts = rollout.record.facts
-    if "restore_to" not in facts:
+    point = rollout.record.restore_point
+    if point is None:
         return  # nothing was observed, so nothing was touched
-    if facts.get("existed") == "false":
+    if not point.existed:
         _remove_first_release(rollout, deadline)
         return
-    wanted = Traffic.parse(facts["restore_to"])
     now = rollout.ports.target.snapshot()
-    _refuse_if_foreign(rollout, now, wanted)
-    wanted = _with_living_baseline(rollout, wanted, now, deadline)
-    rollout_labels = RolloutLabels(
-        baseline=wanted.sole,
-        digest=facts.get("baseline_digest", ""),
-        config=facts.get("baseline_config", ""),
-    )
-    final = _unpinned_if_untouched(rollout, wanted, now)
+    _refuse_if_foreign(rollout, now, point)
+    point = _with_living_baseline(rollout, point, now, deadline)
+    wanted, final = point.restore_to, _unpinned_if_untouched(rollout, point, now)
     rollout.act(
         "shift_back",
         lambda: rollout.ports.target.shift_traffic(
-            final, expect=Traffic.of(dict(now.serving.shares)), rollout_labels=rollout_labels
+            final, expect=Traffic.of(dict(now.serving.shares)), rollout_labels=point.labels
         ),
         intent={"from": str(now.serving), "to": str(final)},
         observed=lambda s: {"traffic": str(s.traffic)},
@@ -122,7 +113,7 @@ def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
 
 def _staged_by(record: RolloutRecord) -> set[str]:
     """Revisions that the rollout made."""
-    made = {record.candidate, record.verification, record.facts.get("built")}
+    made = {record.candidate, record.verification, record.built}
     return {name for name in made if name}
 
 
@@ -134,28 +125,28 @@ def _put_template_back(rollout: JournaledRollout) -> None:
     noted.
     """
     target = rollout.ports.target
-    if not target.spec.has_verification or rollout.record.facts.get("existed") == "false":
+    if not target.spec.has_verification:
         return
     try:
         newest = target.snapshot().latest_created
         info = target.revision(newest) if newest is not None else None
         if newest is None or info is None or not target.spec.is_of_verification(info.variables):
             return
-        of = RevisionName(rollout.record.facts.get("built") or newest)
+        of = rollout.record.built or newest
         rollout.act(
             "put_template_back",
             lambda: target.add_revision(of, Variant.CANDIDATE),
             intent={"of": of},
         )
     except TargetError as error:
-        rollout.note(unfinished=f"the service's template has test variables: {error.message}")
+        unfinished = f"the service's template has test variables: {error.message}"
+        rollout.update(rollout.record._replace(unfinished=unfinished))
 
 
-def _refuse_if_foreign(rollout: JournaledRollout, now: Snapshot, wanted: Traffic) -> None:
-    record = rollout.record
-    # a rollback leaves what it found, which may have been a split of traffic
-    before = Traffic.parse(record.facts.get("leaves", ""))
-    ours = {*_staged_by(record), *dict(wanted.shares), *dict(before.shares)}
+def _refuse_if_foreign(rollout: JournaledRollout, now: Snapshot, point: RestorePoint) -> None:
+    ours = _staged_by(rollout.record) | set(dict(point.restore_to.shares))
+    if point.leaves is not None:  # which may have been a split of traffic
+        ours |= set(dict(point.leaves.shares))
     foreign = [r for r, _ in now.serving.shares if r not in ours]
     if not now.exists:
         raise TargetRefused(
@@ -171,15 +162,15 @@ def _refuse_if_foreign(rollout: JournaledRollout, now: Snapshot, wanted: Traffic
 
 
 def _with_living_baseline(
-    rollout: JournaledRollout, wanted: Traffic, now: Snapshot, deadline: float
-) -> Traffic:
-    """``wanted``, or the same with the baseline redeployed from its backup when the platform lost the revision."""
-    baseline = wanted.sole
+    rollout: JournaledRollout, point: RestorePoint, now: Snapshot, deadline: float
+) -> RestorePoint:
+    """``point``, or the same with the baseline redeployed from its backup when the platform lost the revision."""
+    baseline = point.restore_to.sole
     if baseline is None:
-        return wanted
+        return point
     info = rollout.ports.target.revision(baseline)
     if info is not None and info.is_ready:
-        return wanted
+        return point
     backup = _backup_of(rollout, baseline)
     if backup is None:
         raise TargetRefused(
@@ -188,8 +179,9 @@ def _with_living_baseline(
         )
     rollout.progress("redeploying", f"{baseline} is gone: restoring it from {backup.identifier}")
     revision = redeploy(rollout, backup, now, deadline=deadline)
-    rollout.note(restore_to=str(Traffic.of({revision: 100})), redeployed=revision)
-    return Traffic.of({revision: 100})
+    point = replace(point, restore_to=Traffic.of({revision: 100}))
+    rollout.update(rollout.record._replace(restore_point=point, redeployed=revision))
+    return point
 
 
 def _backup_of(rollout: JournaledRollout, baseline: RevisionName) -> Backup | None:
@@ -203,16 +195,18 @@ def _backup_of(rollout: JournaledRollout, baseline: RevisionName) -> Backup | No
             f"the baseline is gone, and where its backup lies cannot be read: {error.message}",
             hint=error.hint,
         ) from error
-    made = rollout.record.facts.get("redeployed")
+    made = rollout.record.redeployed
     return backup if backup is not None and baseline in {backup.revision, made} else None
 
 
-def _unpinned_if_untouched(rollout: JournaledRollout, wanted: Traffic, now: Snapshot) -> Traffic:
+def _unpinned_if_untouched(
+    rollout: JournaledRollout, point: RestorePoint, now: Snapshot
+) -> Traffic:
     """Follow LATEST again if it did before and nothing newer than the baseline exists or is being made."""
-    before = Traffic.parse(rollout.record.facts.get("traffic", ""))
+    wanted = point.restore_to
     baseline = wanted.sole
     is_newest = baseline is not None and now.latest_created == baseline == now.latest_ready
-    if before.is_pinned or not is_newest or not now.is_settled:
+    if point.before.is_pinned or not is_newest or not now.is_settled:
         return wanted
     if rollout.ports.target.find_operation() is not None:
         return wanted

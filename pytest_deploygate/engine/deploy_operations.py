@@ -7,23 +7,15 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from pytest_deploygate.core.errors import (
-    BuildFailed,
-    OutcomeUnknown,
-    StartFailed,
-    TargetRefused,
-    TargetUnavailable,
-)
+from pytest_deploygate.core.errors import TargetRefused, TargetUnavailable
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.record import EntryKind, JournalEntry
+from pytest_deploygate.core.record import EffectFailure, EntryKind, JournalEntry, StepDetails
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 
 BEGIN, AWAIT = "begin", "await"
 """First words, before what is deployed, of journal entries about a deployment."""
 RELEASE = "release"
 """What the journal calls the deployment of a rollout's own source."""
-_FAILED = {BuildFailed.__name__, StartFailed.__name__}
-"""What was observed of a deployment that certainly goes on no longer, since it failed by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +39,10 @@ def deploy(
 ) -> RevisionName:
     """Begin a deployment, note its operation's name, and attend to it until it has ended."""
     operation = rollout.act(
-        f"{BEGIN}_{what}", begin, intent=intent, observed=lambda name: {"operation": name}
+        f"{BEGIN}_{what}",
+        begin,
+        intent=intent,
+        observed=lambda name: StepDetails(operation=name),
     )
     return await_operation(rollout, what, operation, deadline=deadline)
 
@@ -64,8 +59,8 @@ def await_operation(
             progress=lambda text: rollout.progress("building", text),
             budget_s=deadline - ports.clock.monotonic(),
         ),
-        intent={"operation": operation},
-        observed=lambda name: {"revision": name},
+        intent=StepDetails(operation=operation),
+        observed=lambda name: StepDetails(revision=name),
     )
 
 
@@ -74,18 +69,18 @@ def started_operations(journal: Iterable[JournalEntry]) -> Mapping[str, StartedO
     found: dict[str, StartedOperation] = {}
     for entry in journal:
         step, _, what = entry.name.partition("_")
-        error = entry.facts.get("error")
+        details = entry.details
         if step == BEGIN and entry.kind is EntryKind.INTENT:
             found[what] = StartedOperation(operation="")
-        elif step == BEGIN and error is None:
-            found[what] = StartedOperation(operation=entry.facts["operation"])
-        elif step == BEGIN and error != OutcomeUnknown.__name__:
+        elif step == BEGIN and details.failure is None:
+            found[what] = StartedOperation(operation=details.operation)
+        elif step == BEGIN and details.failure is not EffectFailure.UNKNOWN:
             found.pop(what, None)  # it was not taken
-        elif step == AWAIT and entry.kind is EntryKind.OBSERVED and error is None:
+        elif step == AWAIT and details.revision is not None:
             # While traffic is returned, entries before this one may not have been written.
             known = found.get(what, StartedOperation(operation=""))
-            found[what] = replace(known, revision=RevisionName(entry.facts["revision"]))
-        elif step == AWAIT and error in _FAILED:
+            found[what] = replace(known, revision=details.revision)
+        elif step == AWAIT and details.failure is EffectFailure.ENDED:
             found.pop(what, None)
     return found
 

@@ -5,6 +5,7 @@ Works from the record alone, so recovery can repeat it.
 
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost, StoreError
 from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.record import RestorePoint, RolloutRecord
 from pytest_deploygate.core.release import (
     TAG_LIVE_VERIFY,
     TAG_PREVIOUS,
@@ -25,6 +26,13 @@ def require_revision(revision: RevisionName | None, role: str) -> RevisionName:
     return revision
 
 
+def require_restore_point(record: RolloutRecord) -> RestorePoint:
+    """What the rollout found, or StoreError when the record does not say it."""
+    if record.restore_point is None:
+        raise StoreError("the record of the rollout does not say what served before it")
+    return record.restore_point
+
+
 def finalize_best_effort(rollout: JournaledRollout, reason: Reason) -> None:
     """Tidy up and end as PROMOTED. The candidate serves and was judged good, so what fails here is only noted."""
     rollout.is_lenient = True
@@ -34,7 +42,7 @@ def finalize_best_effort(rollout: JournaledRollout, reason: Reason) -> None:
     except LeaseLost:
         raise
     except DeployGateError as error:
-        rollout.note(unfinished=error.message)
+        rollout.update(rollout.record._replace(unfinished=error.message))
         event = Event.BROKE
     rollout.move(event, {"reason": reason.sentence})
     rollout.close(reason)
@@ -46,20 +54,17 @@ def clear_labels(rollout: JournaledRollout, snapshot: Snapshot) -> None:
     The clean-up after a promotion failed, or a build ended after the rollback and brought its rollout labels along.
     Where neither side of the rollout serves alone, somebody else acted since, and nothing is touched.
     """
-    record = rollout.record
-    resting = Traffic.parse(record.facts.get("restore_to", ""))
+    record, point = rollout.record, rollout.record.restore_point
     if record.state is State.PROMOTED and snapshot.serving.sole == record.candidate:
         rollout.act("finalise", lambda: _tidy(rollout))
-    elif record.state is not State.PROMOTED and snapshot.serving.shares == resting.shares:
-        rollout_labels = RolloutLabels(
-            baseline=resting.sole,
-            digest=record.facts.get("baseline_digest", ""),
-            config=record.facts.get("baseline_config", ""),
-        )
+    elif record.state is State.PROMOTED or point is None:
+        return
+    elif snapshot.serving.shares == point.restore_to.shares:
+        resting = point.restore_to
         rollout.act(
             "clear_labels",
             lambda: rollout.ports.target.shift_traffic(
-                resting, expect=resting, rollout_labels=rollout_labels
+                resting, expect=resting, rollout_labels=point.labels
             ),
         )
 
@@ -67,25 +72,23 @@ def clear_labels(rollout: JournaledRollout, snapshot: Snapshot) -> None:
 def _tidy(rollout: JournaledRollout) -> None:
     record, target = rollout.record, rollout.ports.target
     candidate = require_revision(record.candidate, "candidate")
-    existed = record.facts["existed"] == "true"
-    before = Traffic.parse(record.facts["traffic"])
+    point = require_restore_point(record)
     now = target.snapshot()
-    follows_latest = not (existed and before.is_pinned)
     is_latest = now.latest_ready == candidate and now.latest_created == candidate
     tags: dict[str, RevisionName] = {}
     if record.verification is not None:
         tags[TAG_LIVE_VERIFY] = record.verification
     if record.baseline is not None:
         tags[TAG_PREVIOUS] = record.baseline
-        previous_verify = dict(before.tags).get(TAG_LIVE_VERIFY)
+        previous_verify = dict(point.before.tags).get(TAG_LIVE_VERIFY)
         if previous_verify is not None:
             tags[TAG_PREVIOUS_VERIFY] = previous_verify
     # A revision that is gone cannot be tagged, and is no reason to leave the rest undone.
     tags = {tag: revision for tag, revision in tags.items() if target.revision(revision)}
     target.shift_traffic(
-        Traffic.of({LATEST if follows_latest and is_latest else candidate: 100}, tags),
+        Traffic.of({LATEST if point.follows_latest and is_latest else candidate: 100}, tags),
         expect=Traffic.of({candidate: 100}),
         rollout_labels=RolloutLabels(
-            baseline=candidate, digest=record.digest[:63], config=record.facts["config"][:63]
+            baseline=candidate, digest=record.digest[:63], config=record.config_digest[:63]
         ),
     )

@@ -4,8 +4,23 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from pytest_deploygate.core.errors import DeployGateError, Drifted, LeaseLost, StoreError
-from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.errors import (
+    BuildFailed,
+    DeployGateError,
+    Drifted,
+    LeaseLost,
+    OutcomeUnknown,
+    StartFailed,
+    StoreError,
+)
+from pytest_deploygate.core.record import (
+    EffectFailure,
+    EntryKind,
+    JournalEntry,
+    Lease,
+    RolloutRecord,
+    StepDetails,
+)
 from pytest_deploygate.core.state_machine import Event, State, Step, advance
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports, Progress, silent
@@ -13,6 +28,8 @@ from pytest_deploygate.engine.engine_context import Ports, Progress, silent
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Details = StepDetails | Mapping[str, str]
+"""What an entry of the journal says besides its step; a mapping is notes alone."""
 
 
 class JournaledRollout:
@@ -20,7 +37,7 @@ class JournaledRollout:
 
     ``is_lenient`` is set while returning to the baseline: a record that cannot be written is then logged and
     passed over. A lost lease always stops: somebody else acts now. ``keeps_lease`` is set where several rollouts
-    are settled under one lease.
+    are recovered under one lease.
     """
 
     def __init__(
@@ -44,16 +61,12 @@ class JournaledRollout:
         self.record = record
         self._durably(lambda: self.ports.store.save(record, self.lease))
 
-    def note(self, **facts: str) -> None:
-        """Write further facts into the record."""
-        self.update(self.record._replace(facts={**self.record.facts, **facts}))
-
-    def move(self, event: Event, facts: Mapping[str, str] | None = None) -> Step:
+    def move(self, event: Event, notes: Mapping[str, str] | None = None) -> Step:
         """Take the row for ``event``: the new state is durable when this returns."""
         step = advance(self.state, event)
         before = self.state
         self.record = self.record._replace(state=step.state)
-        self.journal(EntryKind.MOVED, event.value, {"from": before.value, **(facts or {})})
+        self.journal(EntryKind.MOVED, event.value, {"from": before.value, **(notes or {})})
         self._durably(lambda: self.ports.store.save(self.record, self.lease))
         logger.info(
             "rollout.transition",
@@ -71,8 +84,8 @@ class JournaledRollout:
         name: str,
         effect: Callable[[], T],
         *,
-        intent: Mapping[str, str] | None = None,
-        observed: Callable[[T], Mapping[str, str]] = lambda _: {},
+        intent: Details | None = None,
+        observed: Callable[[T], Details] = lambda _: {},
     ) -> T:
         """Journal the intent, carry out ``effect``, journal what was observed; errors of the effect pass through."""
         self.journal(EntryKind.INTENT, name, intent or {})
@@ -87,22 +100,22 @@ class JournaledRollout:
     def _note_failure(self, name: str, error: Exception) -> None:
         """The failure is what was observed; failing to write it down must not hide it."""
         try:
-            self.journal(
-                EntryKind.OBSERVED,
-                name,
-                {"error": type(error).__name__, "message": str(error)[:500]},
-            )
+            notes = {"error": type(error).__name__, "message": str(error)[:500]}
+            details = StepDetails(failure=failure_of(error), notes=notes)
+            self.journal(EntryKind.OBSERVED, name, details)
         except (StoreError, LeaseLost):
             logger.warning(
                 "journal.write_failed",
                 extra={"correlation_id": self.record.rollout_id, "effect": name},
             )
 
-    def journal(self, kind: EntryKind, name: str, facts: Mapping[str, str]) -> None:
+    def journal(self, kind: EntryKind, name: str, details: Details) -> None:
         """Append one entry; durable when this returns."""
-        self._durably(lambda: self._append(kind, name, facts))
+        if not isinstance(details, StepDetails):
+            details = StepDetails(notes=details)
+        self._durably(lambda: self._append(kind, name, details))
 
-    def _append(self, kind: EntryKind, name: str, facts: Mapping[str, str]) -> None:
+    def _append(self, kind: EntryKind, name: str, details: StepDetails) -> None:
         store, rollout_id = self.ports.store, self.record.rollout_id
         known = len(store.journal(rollout_id)) if self._sequence is None else self._sequence
         # A signal may interrupt the write: whether it was made is then read before the next one.
@@ -113,7 +126,7 @@ class JournaledRollout:
             kind=kind,
             name=name,
             state=self.state,
-            facts=facts,
+            details=details,
         )
         store.append(rollout_id, entry, self.lease)
         self._sequence = known + 1
@@ -148,3 +161,12 @@ def reason_for(error: DeployGateError, code: ReasonCode) -> Reason:
     if isinstance(error, Drifted):
         return Reason(code=ReasonCode.DRIFTED, sentence=error.message)
     return Reason(code=code, sentence=error.message)
+
+
+def failure_of(error: Exception) -> EffectFailure:
+    """What became of an effect that raised ``error``; of what is no error of ours nobody knows."""
+    if isinstance(error, (BuildFailed, StartFailed)):
+        return EffectFailure.ENDED
+    if isinstance(error, DeployGateError) and not isinstance(error, OutcomeUnknown):
+        return EffectFailure.NOT_APPLIED
+    return EffectFailure.UNKNOWN

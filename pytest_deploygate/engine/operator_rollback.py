@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from pytest_deploygate.core.identifiers import Actor
+from pytest_deploygate.core.record import RestorePoint
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Reason
@@ -40,16 +41,16 @@ def rollback_to_revision(
             serving=plan.serving.sole,
             digest=plan.bad_digest,
             backup=plan.backup,
-            facts={
-                **rollout.record.facts,
-                "config": plan.bad_config,
-                "existed": "true",
-                "traffic": str(plan.serving),
-                "leaves": str(plan.serving),
-                "restore_to": str(Traffic.of({plan.to: 100}, tags)),
-                "baseline_digest": plan.digest,
-                "baseline_config": plan.config,
-            },
+            config_digest=plan.bad_config,
+            restore_point=RestorePoint(
+                existed=True,
+                before=plan.serving,
+                restore_to=Traffic.of({plan.to: 100}, tags),
+                leaves=plan.serving,
+                was_public=plan.public,
+                digest=plan.digest,
+                config_digest=plan.config,
+            ),
         )
     )
     rollback_to_baseline(rollout, reason)

@@ -1,6 +1,6 @@
-"""Settling what a dead process left behind: from the journal and the target, or from the target alone.
+"""Recovers what a dead process left behind: from the journal and the target, or from the target alone.
 
-Settling is idempotent: it observes first, and a second run finds nothing to do.
+Recovery is idempotent: it observes first, and a second run finds nothing to do.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pytest_deploygate.core.errors import LeaseHeld, TargetError, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, RolloutId
-from pytest_deploygate.core.record import Lease, RolloutRecord
+from pytest_deploygate.core.record import Lease, RestorePoint, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import Traffic
@@ -23,14 +23,14 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.rollout import new_rollout_id
 
 RECOVERY = "recover"
-"""Purpose of the lease under which what a dead process left is settled: a matter of a second, as a rule."""
+"""Purpose of the lease under which what a dead process left is recovered: a matter of a second, as a rule."""
 ORPHANED = 5
 """How many rollouts back one is looked for that began what still goes on at the platform."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """One rollout settled: how it stood when it was found, how it ended, and why."""
+    """One rollout recovered: how it stood when it was found, how it ended, and why."""
 
     rollout_id: RolloutId
     found: State
@@ -45,7 +45,7 @@ def recover_environment(
     is_stale: Callable[[Lease], bool],
     progress: Progress = silent,
 ) -> tuple[Recovery, ...]:
-    """Settle every open rollout of the environment, also one that only the target remembers.
+    """Recover every open rollout of the environment, also one that only the target remembers.
 
     Raises:
         LeaseHeld: a living process holds the lease; nothing was touched.
@@ -61,12 +61,12 @@ def recover_environment(
         return ()
     lease = _lease_for(ports, held, actor)
     with LeaseHeartbeat(store, lease):
-        settled = [recover_rollout(ports, record, lease, progress) for record in found]
-        if all(s.state is not State.STRANDED for s in settled):
-            settled += _settle_marked(ports, lease, actor, progress)
-    if all(s.state is not State.STRANDED for s in settled):
+        recovered = [recover_rollout(ports, record, lease, progress) for record in found]
+        if all(s.state is not State.STRANDED for s in recovered):
+            recovered += _recover_labelled(ports, lease, actor, progress)
+    if all(s.state is not State.STRANDED for s in recovered):
         store.release_lease(lease)
-    return tuple(settled)
+    return tuple(recovered)
 
 
 def wait_for_orphaned_deployment(ports: Ports, progress: Progress = silent) -> bool:
@@ -174,17 +174,15 @@ def recover_rollout(
 
 def _why(record: RolloutRecord) -> Reason:
     """Why an open rollout goes back now; one that is stranded goes on for the reason that it had."""
-    facts = record.facts
-    if record.state is State.STRANDED and "broke_because" in facts:
-        code = ReasonCode(facts.get("broke_code", ReasonCode.PROCESS_LOST.value))
-        return Reason(code=code, sentence=facts["broke_because"])
+    if record.state is State.STRANDED and record.rollback_cause is not None:
+        return record.rollback_cause
     died = (
         f"the process that ran rollout {record.rollout_id} died while it was {record.state.value}"
     )
     return Reason(code=ReasonCode.PROCESS_LOST, sentence=died)
 
 
-def _settle_marked(
+def _recover_labelled(
     ports: Ports, lease: Lease, actor: Actor, progress: Progress
 ) -> tuple[Recovery, ...]:
     """The rollout whose rollout labels are still on the service although none is open, if there is one."""
@@ -194,7 +192,7 @@ def _settle_marked(
     record = ports.store.rollout(snapshot.rollout_labels.rollout)
     if record is None:
         return (
-            _settle_orphan(
+            _recover_orphan(
                 ports, snapshot, snapshot.rollout_labels.rollout, lease, actor, progress
             ),
         )
@@ -206,7 +204,7 @@ def _settle_marked(
     return ()
 
 
-def _settle_orphan(
+def _recover_orphan(
     ports: Ports,
     snapshot: Snapshot,
     rollout_id: RolloutId,
@@ -216,18 +214,17 @@ def _settle_orphan(
 ) -> Recovery:
     """A rollout of which the store knows nothing: the rollout labels on the service say where to return to."""
     rollout_labels = snapshot.rollout_labels
-    facts = {
-        "existed": str(rollout_labels.baseline is not None).lower(),
-        "traffic": str(snapshot.traffic),
-        "restore_to": str(
-            Traffic.of({rollout_labels.baseline: 100} if rollout_labels.baseline else {})
-        ),
-        "baseline_digest": rollout_labels.digest,
-        "baseline_config": rollout_labels.config,
-    }
-    foreign = [r for r, _ in snapshot.serving.shares if r != rollout_labels.baseline]
-    if rollout_labels.baseline is None and len(foreign) == 1:
-        facts["built"] = foreign[0]  # a first release rests on the revision that its build made
+    baseline = rollout_labels.baseline
+    point = RestorePoint(
+        existed=baseline is not None,
+        before=snapshot.traffic,
+        restore_to=Traffic.of({baseline: 100} if baseline is not None else {}),
+        digest=rollout_labels.digest,
+        config_digest=rollout_labels.config,
+    )
+    foreign = [r for r, _ in snapshot.serving.shares if r != baseline]
+    # a first release rests on the revision that its build made
+    built = foreign[0] if baseline is None and len(foreign) == 1 else None
     tags = dict(snapshot.traffic.tags)
     record = RolloutRecord(
         rollout_id=rollout_id,
@@ -236,10 +233,11 @@ def _settle_orphan(
         actor=actor,
         began_at=ports.clock.now(),
         state=State.SERVING,
-        baseline=rollout_labels.baseline,
+        baseline=baseline,
         candidate=tags.get("dg-cand") or (foreign[0] if len(foreign) == 1 else None),
         verification=tags.get("dg-verify"),
-        facts=facts,
+        restore_point=point,
+        built=built,
     )
     ports.store.begin(record, lease)
     return recover_rollout(ports, record, lease, progress)

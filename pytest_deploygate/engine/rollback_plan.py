@@ -80,10 +80,10 @@ def plan_rollback(
         to=wanted,
         to_verification=verification,
         digest=release.digest[:63] if release is not None else "",
-        config=release.facts.get("config", "")[:63] if release is not None else "",
+        config=release.config_digest[:63] if release is not None else "",
         public=snapshot.is_public,
         bad_digest=bad.digest if bad is not None else "",
-        bad_config=bad.facts.get("config", "") if bad is not None else "",
+        bad_config=bad.config_digest if bad is not None else "",
         backup=backup.identifier if backup is not None else "",
     )
 
@@ -96,8 +96,7 @@ def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> 
     for record in ports.store.history(ports.environment, HISTORY):
         if record.state is State.ROLLED_BACK and record.candidate == wanted:
             raise TargetRefused(
-                f"revision {wanted} was rolled back before (rollout {record.rollout_id}), so it is no place to go "
-                "back to",
+                f"revision {wanted} was rolled back before (rollout {record.rollout_id}); cannot roll back to it",
                 hint="name another one with --to, or adopt it if it is good after all: "
                 f"deploygate adopt {ports.environment} {wanted} --reason TEXT",
             )

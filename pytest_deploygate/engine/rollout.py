@@ -1,19 +1,19 @@
 """A rollout from the lease to its final state, one journalled effect at a time.
 
 The session calls :meth:`Rollout.stage`, :meth:`Rollout.promote`, :meth:`Rollout.finalise` as its gates hold, and
-:meth:`Rollout.break_off` as soon as anything does not. Each of them leaves the rollout in a state that says who serves.
+:meth:`Rollout.abort` as soon as anything does not. Each of them leaves the rollout in a state that says who serves.
 The first three are refused unless the session has granted the very phase that they follow from.
 """
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, RevisionName, RolloutId
-from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.record import BuildProvenance, RestorePoint, RolloutRecord, StepDetails
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_VERIFY,
@@ -22,6 +22,7 @@ from pytest_deploygate.core.release import (
     RolloutLabels,
     Snapshot,
     Variant,
+    secrets_text,
 )
 from pytest_deploygate.core.state_machine import NEEDED_FOR, Event, State, Step
 from pytest_deploygate.core.traffic import Traffic, steps_to
@@ -29,7 +30,11 @@ from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
 from pytest_deploygate.engine.deploy_operations import RELEASE, deploy
 from pytest_deploygate.engine.engine_context import Ports, Progress, silent
-from pytest_deploygate.engine.finalize import finalize_best_effort, require_revision
+from pytest_deploygate.engine.finalize import (
+    finalize_best_effort,
+    require_restore_point,
+    require_revision,
+)
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.traffic_verification import wait_until_serving, wait_until_tag_answers
@@ -71,7 +76,9 @@ class Rollout(JournaledRollout):
         *,
         actor: Actor,
         purpose: str,
-        facts: dict[str, str] | None = None,
+        overrides: Mapping[str, str] | None = None,
+        checks_digest: str = "",
+        deploy_reason: str = "",
         progress: Progress = silent,
         grants: PhasePermits | None = None,
     ) -> "Rollout":
@@ -95,7 +102,9 @@ class Rollout(JournaledRollout):
             actor=actor,
             began_at=now,
             state=State.OPEN,
-            facts=facts or {},
+            overrides=overrides or {},
+            checks_digest=checks_digest,
+            deploy_reason=deploy_reason,
         )
         try:
             ports.store.begin(record, lease)
@@ -106,7 +115,7 @@ class Rollout(JournaledRollout):
         rollout._grants = grants or PhasePermits()
         return rollout
 
-    def move(self, event: Event, facts: Mapping[str, str] | None = None) -> Step:
+    def move(self, event: Event, notes: Mapping[str, str] | None = None) -> Step:
         """Take the row for ``event``; one that leads towards a promotion needs its phase to be granted.
 
         Raises:
@@ -118,7 +127,7 @@ class Rollout(JournaledRollout):
                 f"the {phase.value} phase was not judged to hold, so there is no step {event.value!r}",
                 hint="an implementation of pytest_deploygate_act goes on only from a verdict that holds",
             )
-        return super().move(event, facts)
+        return super().move(event, notes)
 
     # -- before anything is touched -------------------------------------------------------------
 
@@ -131,23 +140,22 @@ class Rollout(JournaledRollout):
                 baseline=snapshot.baseline,
                 serving=snapshot.baseline,
                 digest=package.digest,
-                facts={
-                    **self.record.facts,
-                    "config": config_digest,
-                    "existed": str(snapshot.exists).lower(),
-                    "traffic": str(snapshot.traffic),
-                    "restore_to": str(_resting(snapshot)),
-                    "public": str(snapshot.is_public).lower(),
-                    "baseline_digest": snapshot.rollout_labels.digest,
-                    "baseline_config": snapshot.rollout_labels.config,
-                },
+                config_digest=config_digest,
+                restore_point=RestorePoint(
+                    existed=snapshot.exists,
+                    before=snapshot.traffic,
+                    restore_to=_resting(snapshot),
+                    was_public=snapshot.is_public,
+                    digest=snapshot.rollout_labels.digest,
+                    config_digest=snapshot.rollout_labels.config,
+                ),
             )
         )
 
     @property
     def is_unchanged(self) -> bool:
         """Whether what would be staged is what already serves alone, by source and settings."""
-        return self.snapshot.is_release(self.package.digest, self.record.facts["config"])
+        return self.snapshot.is_release(self.package.digest, self.record.config_digest)
 
     # -- staging ---------------------------------------------------------------------------------
 
@@ -155,7 +163,7 @@ class Rollout(JournaledRollout):
         """Put the candidate beside the baseline, without traffic.
 
         Raises:
-            DeployGateError: it could not be staged; the rollout is still STAGING: call :meth:`break_off`.
+            DeployGateError: it could not be staged; the rollout is still STAGING: call :meth:`abort`.
         """
         self.move(Event.READY)
         deadline = self.ports.clock.monotonic() + self.ports.settings.rollout_budget_s
@@ -172,10 +180,8 @@ class Rollout(JournaledRollout):
         if self.ports.target.spec.has_verification:
             candidate, verification = self._add_revisions(built, deadline)
         self.update(self.record._replace(candidate=candidate, verification=verification))
-        self._note_build(candidate)
-        if verification is not None:
-            self._assert_same_build(verification, candidate)
-        self.staged = self._tag(candidate, verification)
+        build = self._record_build(candidate, verification)
+        self.staged = self._tag(candidate, verification, build)
         self.move(Event.STAGED)
         return self.staged
 
@@ -203,13 +209,8 @@ class Rollout(JournaledRollout):
 
     def _rollout_labels(self) -> RolloutLabels:
         """Marks while the rollout is under way: they describe the baseline, not the candidate."""
-        facts = self.record.facts
-        return RolloutLabels(
-            rollout=self.record.rollout_id,
-            baseline=self.record.baseline,
-            digest=facts["baseline_digest"],
-            config=facts["baseline_config"],
-        )
+        labels = require_restore_point(self.record).labels
+        return labels._replace(rollout=self.record.rollout_id, baseline=self.record.baseline)
 
     def _release(self, source: str, deadline: float) -> RevisionName:
         target = self.ports.target
@@ -233,7 +234,7 @@ class Rollout(JournaledRollout):
         (ADR 22).
         """
         target, clock = self.ports.target, self.ports.clock
-        self.note(built=built)
+        self.update(self.record._replace(built=built))
         if not self.snapshot.exists:
             self._pin(target.snapshot())
         verification = self._add(built, Variant.VERIFICATION)
@@ -257,35 +258,47 @@ class Rollout(JournaledRollout):
             f"add_{variant.value}",
             lambda: self.ports.target.add_revision(built, variant),
             intent={"of": built},
-            observed=lambda name: {"revision": name},
+            observed=lambda name: StepDetails(revision=name),
         )
 
-    def _note_build(self, candidate: RevisionName) -> None:
-        """Record what the candidate was built and given: with ``latest`` a rollback to it would be none."""
-        info = self.ports.target.revision(candidate)
+    def _record_build(
+        self, candidate: RevisionName, verification: RevisionName | None
+    ) -> BuildProvenance:
+        """Record what the candidate was built and given: with ``latest`` a rollback to it would be none.
+
+        Raises:
+            TargetRefused: the verification revision is of another build, or differs in more than the named variables.
+        """
+        info = self._staged_revision(candidate)
+        build = BuildProvenance(
+            image=info.digest or info.image, secrets=info.secrets, base_image=info.base_image
+        )
+        self.update(self.record._replace(build=build))
+        if verification is not None:
+            differs_in = self._difference(self._staged_revision(verification), info)
+            build = replace(build, differs_in=differs_in)
+            self.update(self.record._replace(build=build))
+        return build
+
+    def _staged_revision(self, name: RevisionName) -> RevisionInfo:
+        info = self.ports.target.revision(name)
         if info is None:
-            raise TargetRefused(f"the staged revision {candidate} vanished")
-        self.note(
-            build=info.digest or info.image, secrets=_secrets(info), base_image=info.base_image
-        )
+            raise TargetRefused(f"the staged revision {name} vanished")
+        return info
 
-    def _assert_same_build(self, verification: RevisionName, candidate: RevisionName) -> None:
-        """Both revisions must have one build and differ in exactly the named variables."""
-        spec = self.ports.target.spec
-        one, other = self.ports.target.revision(verification), self.ports.target.revision(candidate)
-        if one is None or other is None:
-            raise TargetRefused(
-                f"a staged revision vanished: {verification if one is None else candidate}"
-            )
+    def _difference(self, verification: RevisionInfo, candidate: RevisionInfo) -> tuple[str, ...]:
+        """Both revisions must have one build and differ in exactly the named variables: these."""
+        spec, one, other = self.ports.target.spec, verification, candidate
         if not one.digest or one.digest != other.digest:
             raise TargetRefused(
-                f"{verification} and {candidate} are not of one build: "
+                f"{one.name} and {other.name} are not of one build: "
                 f"{one.digest or one.image!r}, {other.digest or other.image!r}",
                 hint="nothing was promoted; deploy again, and report it if it happens again",
             )
         if one.secrets != other.secrets:
+            given = f"{secrets_text(one.secrets)}, {secrets_text(other.secrets)}"
             raise TargetRefused(
-                f"{verification} and {candidate} are given different secrets: {_secrets(one)}, {_secrets(other)}",
+                f"{one.name} and {other.name} are given different secrets: {given}",
                 hint="nothing was promoted; deploy again, and report it if it happens again",
             )
         names = set(one.variables) | set(other.variables)
@@ -293,11 +306,13 @@ class Rollout(JournaledRollout):
         expected = {n for n, v in spec.verify_variables.items() if spec.variables.get(n) != v}
         if differing != expected:
             raise TargetRefused(
-                f"{verification} and {candidate} differ in {sorted(differing)}, expected {sorted(expected)}"
+                f"{one.name} and {other.name} differ in {sorted(differing)}, expected {sorted(expected)}"
             )
-        self.note(verify_differs_in=",".join(sorted(differing)))
+        return tuple(sorted(differing))
 
-    def _tag(self, candidate: RevisionName, verification: RevisionName | None) -> Staged:
+    def _tag(
+        self, candidate: RevisionName, verification: RevisionName | None, build: BuildProvenance
+    ) -> Staged:
         base = self._resting_traffic(candidate)
         tags = {TAG_CANDIDATE: candidate}
         if verification is not None:
@@ -310,7 +325,8 @@ class Rollout(JournaledRollout):
             observed=lambda s: {"traffic": str(s.traffic)},
         )
         # with automatic updates the code that was judged may change without a new revision
-        self.note(base_image_updates="automatic" if after.updates_base_image else "on-deploy")
+        build = replace(build, updates_base_image=after.updates_base_image)
+        self.update(self.record._replace(build=build))
         for tag, revision in tags.items():
             wait_until_tag_answers(self, revision, tag, after.tag_urls[tag])
         candidate_url = after.tag_urls[TAG_CANDIDATE]
@@ -327,7 +343,7 @@ class Rollout(JournaledRollout):
         """Who has the traffic while the candidate is judged: the baseline, or on a first release its first revision."""
         if self.snapshot.exists:
             return Traffic.of(dict(self.snapshot.serving.shares))
-        return Traffic.of({RevisionName(self.record.facts.get("built") or candidate): 100})
+        return Traffic.of({self.record.built or candidate: 100})
 
     def _with_kept_tags(self, base: Traffic) -> Traffic:
         """``base`` with those of our tags that describe what serves."""
@@ -339,7 +355,7 @@ class Rollout(JournaledRollout):
         """Give the candidate the traffic, step by step.
 
         Raises:
-            DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`break_off`.
+            DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`abort`.
         """
         self.move(Event.CANDIDATE_HELD)
         candidate, verification = self._candidate(), self.record.verification
@@ -401,9 +417,3 @@ class Rollout(JournaledRollout):
         """Take a row that ends the rollout, and give the lease back."""
         self.move(event, {"reason": reason.sentence})
         self.close(reason)
-
-
-def _secrets(revision: RevisionInfo) -> str:
-    """Names and versions of the secrets that a revision is given, never their values."""
-    given = (f"{key}={ref.name}:{ref.version}" for key, ref in revision.secrets.items())
-    return ",".join(sorted(given))

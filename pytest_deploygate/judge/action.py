@@ -12,7 +12,7 @@ def act(rollout: Rollout, verdict: PhaseVerdict) -> None:
     """Take the action that follows from ``verdict``.
 
     Raises:
-        DeployGateError: the action failed; the rollout is in the state that it was in and is to be broken off.
+        DeployGateError: the action failed; the rollout is in the state that it was in and is to be aborted.
     """
     if not verdict.holds:
         if rollout.state is State.OPEN:

@@ -82,7 +82,7 @@ class SessionContext:
         self.redactor.learn(_tokens_of(deployment))
         budget_s = float(self.settings.policy.phases[phase].budget_s)
         try:
-            with self.signals.heard():
+            with self.signals.deliver_signals():
                 is_in_time = self.session.run_phase(phase, deployment, budget_s)
             if not is_in_time:
                 self.recorder.mark_incomplete(
@@ -178,10 +178,8 @@ class SessionContext:
 
     def remember(self, last: RolloutRecord | None) -> None:
         """Take what the last promoted rollout measured, for checks that compare with it."""
-        prefix = f"{Phase.CANDIDATE.value}."
-        for name, text in (last.measurements if last is not None else {}).items():
-            if name.startswith(prefix):
-                self.baseline[name.removeprefix(prefix)] = float(text.split(" ")[0])
+        for measured in last.measurements.get(Phase.CANDIDATE, ()) if last is not None else ():
+            self.baseline[measured.label] = float(measured.value)
 
     # -- what the checks are given ---------------------------------------------------------------
 
@@ -201,7 +199,7 @@ class SessionContext:
         token = None if self._is_open(snapshot, phase) else target.call_token()
         serving = staged.candidate if phase is Phase.LIVE else snapshot.baseline
         base = self.configuration_only(phase)
-        return self._connected(
+        return self._add_services(
             replace(
                 base,
                 candidate=Endpoint(
@@ -221,11 +219,13 @@ class SessionContext:
                 )
                 if snapshot.exists or phase is Phase.LIVE
                 else None,
-                before=self._before(target, snapshot, token),
+                before=self._baseline_endpoint(target, snapshot, token),
             )
         )
 
-    def _before(self, target: Target, snapshot: Snapshot, token: Secret | None) -> Endpoint | None:
+    def _baseline_endpoint(
+        self, target: Target, snapshot: Snapshot, token: Secret | None
+    ) -> Endpoint | None:
         """The verification revision of what serves, if it writes where the candidate's does and nowhere else."""
         name = dict(snapshot.traffic.tags).get(TAG_LIVE_VERIFY)
         info = target.revision(name) if name is not None else None
@@ -253,13 +253,13 @@ class SessionContext:
             )
         elif not self.environment.spec.has_verification:
             verification = replace(live, may_write=True)
-        return self._connected(
+        return self._add_services(
             replace(
                 self.configuration_only(phase), candidate=live, verification=verification, live=live
             )
         )
 
-    def _connected(self, deployment: Deployment) -> Deployment:
+    def _add_services(self, deployment: Deployment) -> Deployment:
         """Add where the platform's services and statistics are."""
         from pytest_deploygate.wiring import local_cloud, services_token
 

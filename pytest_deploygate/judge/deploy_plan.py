@@ -52,9 +52,9 @@ def build_plan(
         package=package.digest, config=config, policy=policy, baseline=snapshot.baseline
     )
     is_unchanged = snapshot.is_release(package.digest, config)
-    findings = [*ports.target.preflight(), *_of_record(ports)]
+    findings = [*ports.target.preflight(), *_record_findings(ports)]
     if not is_unchanged:
-        findings += _of_rules(ports, environment, snapshot, package, reason)
+        findings += _rule_findings(ports, environment, snapshot, package, reason)
     is_approved = approval.strip().lower() == digest
     if not is_unchanged and environment.approval == "required" and not is_approved:
         need = "it needs the approval of this plan"
@@ -71,7 +71,7 @@ def build_plan(
     )
 
 
-def _of_record(ports: Ports) -> Iterator[PreflightFinding]:
+def _record_findings(ports: Ports) -> Iterator[PreflightFinding]:
     """Who holds the lease, and what is open."""
     name = ports.environment
     held = ports.store.lease(name)
@@ -85,12 +85,12 @@ def _of_record(ports: Ports) -> Iterator[PreflightFinding]:
             sentence=f"rollout {record.rollout_id} is {record.state.value}",
             hint=STRANDED_HELP
             if is_stranded
-            else "if its process is dead, a deployment settles it first; or: "
+            else "if its process is dead, a deployment recovers it first; or: "
             f"deploygate recover {name}",
         )
 
 
-def _of_rules(
+def _rule_findings(
     ports: Ports, environment: Environment, snapshot: Snapshot, package: Package, reason: str
 ) -> Iterator[PreflightFinding]:
     """What the guards of a deployment would say."""

@@ -5,7 +5,8 @@ process collected, one attempt after the other, in the phase that is running. Wh
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_deploygate.channel.messages import (
@@ -21,14 +22,17 @@ from pytest_deploygate.channel.messages import (
 )
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.evidence import (
+    UNCOUNTED,
     CheckState,
     Evidence,
-    Measurement,
+    ExpectedFailure,
     ReportFact,
     ReportOutcome,
+    as_known_defect,
     fold,
 )
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.membership import gate_among, gates_of_file
 from pytest_deploygate.core.policy import Gate, Policy
 from pytest_deploygate.judge.check import Check
@@ -68,6 +72,7 @@ class EvidenceLedger:
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         self._asked: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._tampered: set[str] = set()
+        self._defects: dict[str, str] = {}
         self._doubts: dict[str, None] = {}
         self._of_platform: dict[Phase, tuple[Measurement, ...]] = {}
         self._reported: set[str] = set()
@@ -155,6 +160,8 @@ class EvidenceLedger:
             return None
         if gate is None:
             return None
+        if collected.defect:
+            self._defects[collected.nodeid] = collected.defect
         return Check(nodeid=collected.nodeid, gate=gate.name, phase=gate.phase)
 
     def _take_inventory(self, checks: Iterable[Check]) -> None:
@@ -215,11 +222,12 @@ class EvidenceLedger:
             self._asked[nodeid][kind] = self._asked[nodeid].get(kind, 0) + count
         for one in ended.measured:
             try:
-                measured = Measurement.of(one.name, one.value, unit=one.unit, check=nodeid)
-            except (TypeError, ValueError) as error:
-                self.mark_incomplete(f"{nodeid}: {error}")
+                told = {"name": one.name, "value": one.value, "unit": one.unit}
+                measured = Measurement.from_json(told)
+            except (TypeError, ValueError, KeyError) as error:
+                self.mark_incomplete(f"{nodeid}: a measurement cannot be read: {error}")
             else:
-                self._measured[nodeid].append(measured)
+                self._measured[nodeid].append(replace(measured, check=nodeid))
 
     def _doubt(self, witness: Witness, sentence: str, check: str) -> None:
         del witness
@@ -266,7 +274,8 @@ class EvidenceLedger:
         """What a check came to as far as is known."""
         if nodeid in self._tampered:
             return CheckState.FAILED
-        return fold(self._facts.get(nodeid, ()))
+        state = fold(self._facts.get(nodeid, ()))
+        return as_known_defect(state) if nodeid in self._defects else state
 
     def take_not_run(self, phase: Phase) -> tuple[str, ...]:
         """Checks of a phase that did not run to their end, each named once."""
@@ -306,4 +315,12 @@ class EvidenceLedger:
             checks={name: tuple(found) for name, found in states.items()},
             measurements=(*measured, *self._of_platform.get(phase, ())),
             doubts=self.doubts,
+            expected_failures=tuple(self._expected_failures(phase)),
         )
+
+    def _expected_failures(self, phase: Phase) -> Iterator[ExpectedFailure]:
+        for check in self._of_phase[phase]:
+            state, text = self.state_of(check.nodeid), self._defects.get(check.nodeid)
+            if text is not None and state in UNCOUNTED:
+                is_gone = state is CheckState.DEFECT_GONE
+                yield ExpectedFailure(check=check.nodeid, text=text, is_gone=is_gone)

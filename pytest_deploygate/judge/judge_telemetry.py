@@ -20,7 +20,7 @@ class JudgeTelemetry:
         self._settings = settings
         self._stack = contextlib.ExitStack()
         path = settings.state_dir / event_log.LOG
-        self._log = self._stack.enter_context(event_log.logged_to(path, redactor))
+        self._log = self._stack.enter_context(event_log.log_to(path, redactor))
 
     def finished(self, record: RolloutRecord) -> tuple[str, ...]:
         """Record the end of a rollout: event and metrics; what could not be written."""

@@ -145,7 +145,7 @@ class Judge:
         is_complete = False
         try:
             context.session.start(self._handover.command, self._handover.cwd, os.environ)
-            with context.signals.heard():
+            with context.signals.deliver_signals():
                 self._drive()
             is_complete = not context.session.is_over
         except SessionOver:

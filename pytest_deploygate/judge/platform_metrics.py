@@ -9,8 +9,8 @@ Statistics that cannot be read never decide anything, and are never passed over 
 from typing import Final
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.identifiers import Phase, RevisionName
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.ports import Clock, Metrics
@@ -50,7 +50,7 @@ class PlatformMetricsCollector:
             if attempt.number == 1 and not attempt.is_last:
                 names = ", ".join(sorted(missing))
                 context.terminal.step("statistics", f"waiting for {names}, at most {limit_s} s")
-        self._tell(phase, measured, problems)
+        self._report(phase, measured, problems)
 
     def _ask(
         self, metrics: Metrics, phase: Phase, deployment: Deployment
@@ -93,16 +93,15 @@ class PlatformMetricsCollector:
         verdict = judge_phase(self._context.settings.policy, self._context.recorder.evidence(phase))
         return all(reason.code is ReasonCode.TRIGGER_UNKNOWN for reason in verdict.reasons)
 
-    def _tell(self, phase: Phase, measured: list[Measurement], problems: list[str]) -> None:
+    def _report(self, phase: Phase, measured: list[Measurement], problems: list[str]) -> None:
         context = self._context
         for problem in problems:
             text = f"the platform's statistics could not be read: {problem}"
             context.note(f"{phase.value}.statistics", text)
             context.terminal.line(f"deploygate: note: {text}", yellow=True)
-        for check in dict.fromkeys(m.check for m in measured):
-            shown = (f"{m.name} {float(m.value):g} {m.unit}" for m in measured if m.check == check)
-            revision = check.removeprefix(BY_PLATFORM)
-            context.terminal.step("statistics", f"{revision}: {', '.join(map(str.rstrip, shown))}")
+        for revision in dict.fromkeys(m.revision for m in measured):
+            shown = (f"{m.name} {m.text}" for m in measured if m.revision == revision)
+            context.terminal.step("statistics", f"{revision}: {', '.join(shown)}")
         if not measured and not problems:
             minutes = context.environment.statistics.window_s / 60
             text = f"no monitoring data for the last {minutes:g} minutes"

@@ -62,6 +62,8 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
             baseline=rollout.snapshot.baseline,
         )
         check_approval(context.environment, digest, context.options.approval)
+        if context.environment.approval == "required":
+            rollout.update(rollout.record._replace(approval=digest))
 
 
 def check_baseline_is_known_good(ports: Ports, snapshot: Snapshot) -> None:
@@ -87,9 +89,9 @@ def check_baseline_is_known_good(ports: Ports, snapshot: Snapshot) -> None:
 
 
 def check_digest_is_not_known_bad(ports: Ports, digest: Digest, config: Digest) -> None:
-    """Raise PolicyRefused where the newest word on this source with these settings is a bad one."""
+    """Raise PolicyRefused where the latest verdict on this source with these settings is bad."""
     bad = ports.store.is_known_bad(ports.environment, digest)
-    if bad is not None and bad.reason_code in _JUDGED_BAD and bad.facts.get("config") == config:
+    if bad is not None and bad.reason_code in _JUDGED_BAD and bad.config_digest == config:
         raise PolicyRefused(
             f"this very release was rolled back before (rollout {bad.rollout_id}): {bad.reason}",
             hint="change it, or say why it may be tried again: --deploy-reason=TEXT",

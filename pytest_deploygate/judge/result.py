@@ -14,6 +14,8 @@ from pytest_deploygate.core.errors import (
     PolicyRefused,
     StartFailed,
 )
+from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_for
@@ -67,8 +69,10 @@ def _lines(
     context: SessionContext, rollout: JournaledRollout, error: DeployGateError | None
 ) -> tuple[str, ...]:
     lines = [f"serving: {rollout.record.serving or 'nothing'}"]
-    if url := rollout.record.facts.get("url"):
-        lines.append(f"url: {url}")
+    if rollout.record.url:
+        lines.append(f"url: {rollout.record.url}")
+    if postings := rollout.record.notes.get("postings"):
+        lines.append(f"postings: {postings}")
     with contextlib.suppress(DeployGateError):
         now = rollout.ports.target.snapshot()
         if rollout.state is State.ROLLED_BACK:
@@ -79,7 +83,7 @@ def _lines(
         lines.append(f"stop the local cloud: {own_command(context.settings.root)} local down")
     if rollout.state is State.STRANDED:
         lines.append(
-            f"a person must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"
+            f"an operator must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"
         )
     return tuple(lines)
 
@@ -116,8 +120,7 @@ def result_without_lease(rollout: JournaledRollout, error: DeployGateError | Non
     with contextlib.suppress(DeployGateError):
         now = rollout.ports.target.snapshot()
         serving = now.serving.sole
-        existed = record.facts.get("existed", "true") == "true"
-        is_restored = serving == record.baseline if existed else not now.is_public
+        is_restored = _is_restored(record, now)
     sentence = error.message if error is not None else f"the rollout was left {record.state.value}"
     return SessionResult(
         verdict="ROLL_BACK",
@@ -142,3 +145,11 @@ def result_of_empty_session(context: SessionContext) -> SessionResult:
         reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
         status=ExitStatus.FAILED,
     )
+
+
+def _is_restored(record: RolloutRecord, now: Snapshot) -> bool:
+    """Whether what served before the rollout serves ``now``."""
+    point = record.restore_point
+    if point is None:
+        return True  # it was lost before it touched anything
+    return now.serving.sole == record.baseline if point.existed else not now.is_public

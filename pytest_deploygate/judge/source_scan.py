@@ -42,7 +42,7 @@ def find_vacuous_tests(root: Path, files: Iterable[str]) -> Iterator[str]:
             tree = ast.parse(text)
         except (OSError, SyntaxError, ValueError):
             continue  # no Python: another plugin collected it
-        yield from (f"{name}:{line}: {what}" for line, what in _findings(tree))
+        yield from (f"{name}:{line}: {what}" for line, what in _find_vacuous(tree))
 
 
 def _is_suspect(text: bytes) -> bool:
@@ -51,14 +51,14 @@ def _is_suspect(text: bytes) -> bool:
     return bool(_ASSERT_OF_PARENTHESES.search(text)) or any(n > 1 for n in names.values())
 
 
-def _findings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _find_vacuous(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Assert) and isinstance(node.test, ast.Tuple) and node.test.elts:
             yield node.lineno, "an assertion of a tuple is always true; remove the parentheses"
-    yield from _shadowed(tree)
+    yield from _find_shadowed(tree)
 
 
-def _shadowed(scope: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
+def _find_shadowed(scope: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
     seen: dict[str, int] = {}
     for node in scope.body:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -71,4 +71,4 @@ def _shadowed(scope: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
                 )
             seen[node.name] = node.lineno
         if isinstance(node, ast.ClassDef):
-            yield from _shadowed(node)
+            yield from _find_shadowed(node)

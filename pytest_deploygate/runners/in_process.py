@@ -36,7 +36,7 @@ class Budget:
         self._over = threading.Event()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def watch_time(self) -> Iterator[None]:
         """Watch the time while the block runs. Works in the main thread; elsewhere it watches nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -72,7 +72,7 @@ def run_items(session: pytest.Session, items: Sequence[pytest.Item], budget: Bud
     Raises:
         pytest.Session.Failed, pytest.Session.Interrupted: as pytest's own loop does.
     """
-    with contextlib.suppress(BudgetExceeded), budget.running():
+    with contextlib.suppress(BudgetExceeded), budget.watch_time():
         for index, item in enumerate(items):
             nextitem = items[index + 1] if index + 1 < len(items) else None
             if budget.is_exceeded:

@@ -154,7 +154,7 @@ class DistributedRunner:
         if not order.checks:
             return
         ds = self._dsession()
-        with contextlib.suppress(BudgetExceeded), budget.running():
+        with contextlib.suppress(BudgetExceeded), budget.watch_time():
             is_first = self._is_fresh and order.deployment == self._order.deployment
             if not (is_first and order.phase is self._order.phase):
                 self._restart(ds, session, order)

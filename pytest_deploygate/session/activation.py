@@ -9,6 +9,7 @@ from pytest_deploygate import fixtures
 from pytest_deploygate.channel.messages import Hello
 from pytest_deploygate.checks.configuration import configuration_of
 from pytest_deploygate.collection.check_collector import CheckCollector, counts_all_phases
+from pytest_deploygate.collection.expected_failures import ExpectedFailures
 from pytest_deploygate.collection.gate_marking import GateMarking
 from pytest_deploygate.collection.inventory import Gates, paths_to_collect
 from pytest_deploygate.collection.network_guard import NetworkGuard
@@ -58,6 +59,7 @@ def _activate(config: pytest.Config, role: Role | None) -> None:
     register(fixtures, "deploygate-fixtures")
     gates = Gates(settings.policy, settings.root)
     register(GateMarking(gates), "deploygate-gated")
+    register(ExpectedFailures(), "deploygate-known-defects")
     redactor = config.stash[REDACTOR] = redactor_for(settings)
     register(RedactionPlugin(redactor), "deploygate-redacting")
     memory = environment.spec.memory

@@ -110,7 +110,7 @@ class Agent:
         """Run what the judge orders instead of pytest's own loop."""
         if session.config.getoption("collectonly", False):
             return None
-        with self._signals.heard():
+        with self._signals.deliver_signals():
             self._runner.collect(session)
             if self._collector is not None:
                 self._collector.send()
@@ -127,7 +127,7 @@ class Agent:
     def _carry_out(self, session: pytest.Session, order: Order) -> None:
         match order:
             case RunPhase():
-                with self._signals.heard():
+                with self._signals.deliver_signals():
                     self._runner.run(session, order, Budget(order.budget_s))
                 self._end_line()
                 self._link.send(PhaseDone(order.phase.value))

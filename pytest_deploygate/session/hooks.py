@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"{ROLLBACK_CHECKS}: judges what serves; applied to the checks of live gates by itself",
     )
+    config.addinivalue_line(
+        "markers",
+        "known_defect(until, reason): the check is known to fail until that day; it is listed, and is no pass",
+    )
     from pytest_deploygate.session.activation import activate
 
     activate(config, config.stash.get(ROLE, None))

@@ -34,7 +34,7 @@ class RedactionPlugin:
         self._clean_report(report)
         for index, (name, value) in enumerate(report.user_properties):
             if name not in _OWN_WORDS:
-                report.user_properties[index] = (self._clean(name), self._cleaned(value))
+                report.user_properties[index] = (self._clean(name), self._redact(value))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -72,9 +72,9 @@ class RedactionPlugin:
         if isinstance(msg := getattr(context, "msg", None), str):
             object.__setattr__(context, "msg", self._clean(msg))
         kwargs = getattr(context, "kwargs", {})
-        object.__setattr__(context, "kwargs", {k: self._cleaned(v) for k, v in kwargs.items()})
+        object.__setattr__(context, "kwargs", {k: self._redact(v) for k, v in kwargs.items()})
 
-    def _cleaned(self, value: object) -> object:
+    def _redact(self, value: object) -> object:
         """``value``, or its clean text where its text holds a secret."""
         text = str(value)
         clean = self._clean(text)

@@ -1,7 +1,7 @@
 """What SQLite and PostgreSQL have in common here: connections that are used again, statements, transactions.
 
 Statements are SQL that both understand, with ``:name`` where a value belongs. What the two say differently is in their
-:class:`Dialect`. Outside of :meth:`Database.writing` each statement is a transaction of its own.
+:class:`Dialect`. Outside of :meth:`Database.open_transaction` each statement is a transaction of its own.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from pytest_deploygate.store.store_errors import explained
+from pytest_deploygate.store.store_errors import translate_errors
 
 WAIT_MS = 5_000
 """How long a write waits for another writer; longer than any transaction here, shorter than a CI's patience."""
@@ -120,23 +120,23 @@ class Database(ABC):
         return True
 
     @contextlib.contextmanager
-    def reading(self) -> Generator[Connection]:
+    def open_connection(self) -> Generator[Connection]:
         """A connection for single questions, each of which sees one moment.
 
         Raises:
             StoreError: the database cannot be reached, read or written.
         """
-        with explained(self.place), self._connected() as connection:
+        with translate_errors(self.place), self._borrow_connection() as connection:
             yield connection
 
     @contextlib.contextmanager
-    def writing(self) -> Generator[Connection]:
+    def open_transaction(self) -> Generator[Connection]:
         """A transaction: all of it is durable when the block has ended, or nothing was done.
 
         Raises:
             StoreError: the database cannot be reached, read or written.
         """
-        with self.reading() as connection:
+        with self.open_connection() as connection:
             connection.run(self.dialect.begin)
             yield connection
             connection.run("COMMIT")
@@ -148,16 +148,16 @@ class Database(ABC):
             self._idle.pop().raw.close()
 
     @contextlib.contextmanager
-    def _connected(self) -> Generator[Connection]:
-        connection = self._taken()
+    def _borrow_connection(self) -> Generator[Connection]:
+        connection = self._take_connection()
         try:
             yield connection
         except BaseException:
-            self._take_back(connection)
+            self._undo_and_keep(connection)
             raise
         self._keep(connection)
 
-    def _taken(self) -> Connection:
+    def _take_connection(self) -> Connection:
         with contextlib.suppress(IndexError):  # none is left
             while True:
                 connection = self._idle.pop()
@@ -166,7 +166,7 @@ class Database(ABC):
                 connection.raw.close()
         return self._connect()
 
-    def _take_back(self, connection: Connection) -> None:
+    def _undo_and_keep(self, connection: Connection) -> None:
         """Undo what a block that broke had begun; where that cannot be done, the connection ends and undoes it."""
         try:
             connection.raw.rollback()

@@ -29,7 +29,7 @@ class LeaseEvent(NamedTuple):
     rollout_id: RolloutId
 
 
-def held(lease: Lease) -> LeaseHeld:
+def lease_held_error(lease: Lease) -> LeaseHeld:
     """Why ``lease`` keeps others out, and what to do."""
     return LeaseHeld(
         f"the environment {lease.environment} is held by {lease.actor} since {_clock(lease.since)} for "
@@ -40,17 +40,17 @@ def held(lease: Lease) -> LeaseHeld:
     )
 
 
-def moved(environment: EnvironmentName, current: Lease | None) -> LeaseHeld:
+def lease_moved_error(environment: EnvironmentName, current: Lease | None) -> LeaseHeld:
     """Why a takeover came too late."""
     if current is not None:
-        return held(current)
+        return lease_held_error(current)
     return LeaseHeld(
         f"the lease of the environment {environment} was given back while it was being taken over",
         hint="try again",
     )
 
 
-def lost(lease: Lease, current: Lease | None) -> LeaseLost:
+def lease_lost_error(lease: Lease, current: Lease | None) -> LeaseLost:
     """Why the holder of ``lease`` must stop."""
     if current is None:
         what = "was broken or given back"

@@ -42,7 +42,7 @@ class Ledger:
         self._clean = clean
         self._path = path
         self._file = _identity(path)
-        with database.reading() as connection:
+        with database.open_connection() as connection:
             self._lineage = _lineage_of(connection)
 
     @property
@@ -71,12 +71,12 @@ class Ledger:
 
     def lease(self, environment: EnvironmentName) -> Lease | None:
         """Who holds the lease."""
-        with self._database.reading() as connection:
+        with self._database.open_connection() as connection:
             return mapping.held_lease(connection, environment)
 
     def lease_events(self, environment: EnvironmentName, limit: int) -> tuple[LeaseEvent, ...]:
         """Takeovers and broken leases, newest first."""
-        with self._database.reading() as connection:
+        with self._database.open_connection() as connection:
             found = connection.rows(
                 "SELECT * FROM deploygate_lease_events WHERE environment = :environment "
                 "ORDER BY number DESC LIMIT :count",
@@ -89,7 +89,7 @@ class Ledger:
 
     def journal(self, rollout_id: RolloutId) -> tuple[JournalEntry, ...]:
         """All entries in order. Raises JournalDamaged when they are not whole."""
-        with self._database.reading() as connection:
+        with self._database.open_connection() as connection:
             found = connection.rows(
                 "SELECT r.entries, r.head, j.sequence, j.body, j.hash FROM deploygate_rollouts AS r "
                 "LEFT JOIN deploygate_journal AS j ON j.rollout_id = r.rollout_id "
@@ -97,18 +97,18 @@ class Ledger:
                 rollout_id=rollout_id,
             )
         if not found:
-            raise mapping.unknown(rollout_id)
-        return mapping.chained(rollout_id, found)
+            raise mapping.unknown_rollout_error(rollout_id)
+        return mapping.check_chain(rollout_id, found)
 
     def rollout(self, rollout_id: RolloutId) -> RolloutRecord | None:
         """One rollout by its id."""
-        with self._database.reading() as connection:
+        with self._database.open_connection() as connection:
             row = mapping.rollout_row(connection, rollout_id)
         return mapping.record_from(row) if row is not None else None
 
     def open_rollouts(self, environment: EnvironmentName) -> tuple[RolloutRecord, ...]:
         """Rollouts that have not ended, oldest first (stranded ones too)."""
-        return self._found(
+        return self._read_rollouts(
             "WHERE environment = :environment AND is_open = 1 ORDER BY number",
             environment=environment,
         )
@@ -116,8 +116,8 @@ class Ledger:
     def history(self, environment: EnvironmentName | None, limit: int) -> tuple[RolloutRecord, ...]:
         """Latest rollouts, newest first."""
         if environment is None:
-            return self._found("ORDER BY number DESC LIMIT :count", count=limit)
-        return self._found(
+            return self._read_rollouts("ORDER BY number DESC LIMIT :count", count=limit)
+        return self._read_rollouts(
             "WHERE environment = :environment ORDER BY number DESC LIMIT :count",
             environment=environment,
             count=limit,
@@ -187,7 +187,7 @@ class Ledger:
 
     def backups(self, environment: EnvironmentName) -> "tuple[tuple[datetime, Backup], ...]":
         """Backups, newest first."""
-        with self._database.reading() as connection:
+        with self._database.open_connection() as connection:
             found = connection.rows(
                 "SELECT * FROM deploygate_backups WHERE environment = :environment ORDER BY at DESC, number DESC",
                 environment=environment,
@@ -196,7 +196,7 @@ class Ledger:
 
     def backup(self, identifier: BackupId) -> "Backup | None":
         """One backup."""
-        with self._database.reading() as connection:
+        with self._database.open_connection() as connection:
             row = connection.row(
                 "SELECT * FROM deploygate_backups WHERE identifier = :identifier",
                 identifier=identifier,
@@ -208,7 +208,7 @@ class Ledger:
     @contextmanager
     def _write(self) -> Generator[Connection]:
         self._require_file()
-        with self._database.writing() as connection:
+        with self._database.open_transaction() as connection:
             if _lineage_of(connection, connection.dialect.lock_rows) != self._lineage:
                 raise StoreError(
                     f"the record in {self.place} was replaced by another one during this run",
@@ -221,17 +221,17 @@ class Ledger:
         if self._path is not None and _identity(self._path) != self._file:
             raise StoreError(
                 f"the record in {self.place} was deleted or replaced during this run",
-                hint="put the file back; 'deploygate recover' settles what this run had begun",
+                hint="put the file back; 'deploygate recover' ends what this run had begun",
             )
 
-    def _found(self, which: str, **values: str | int) -> tuple[RolloutRecord, ...]:
-        with self._database.reading() as connection:
+    def _read_rollouts(self, which: str, **values: str | int) -> tuple[RolloutRecord, ...]:
+        with self._database.open_connection() as connection:
             found = connection.rows(f"SELECT * FROM deploygate_rollouts {which}", **values)  # noqa: S608 # text of ours
         return tuple(mapping.record_from(row) for row in found)
 
     def _newest(self, which: str, **values: str) -> tuple[int, RolloutRecord] | None:
         """Number and record of the newest rollout of an environment for which ``which`` holds."""
-        with self._database.reading() as connection:
+        with self._database.open_connection() as connection:
             row = connection.row(
                 "SELECT * FROM deploygate_rollouts "  # noqa: S608 # text of ours
                 f"WHERE environment = :environment AND {which} ORDER BY number DESC LIMIT 1",

@@ -13,7 +13,7 @@ from pytest_deploygate.core.identifiers import (
     RolloutId,
 )
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-from pytest_deploygate.store import leases, serialization
+from pytest_deploygate.store import leases, record_json, serialization
 from pytest_deploygate.store.database import Connection, Row
 from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind
 
@@ -46,7 +46,7 @@ def require_lease(connection: Connection, lease: Lease) -> Lease:
     """The lease as it stands, if it is still the grant ``lease``; raises LeaseLost otherwise."""
     current = held_lease(connection, lease.environment)
     if current is None or current.token != lease.token:
-        raise leases.lost(lease, current)
+        raise leases.lease_lost_error(lease, current)
     return current
 
 
@@ -69,7 +69,7 @@ def rollout_row(connection: Connection, rollout_id: RolloutId) -> Row | None:
 
 def rollout_cells(record: RolloutRecord) -> dict[str, str | int | None]:
     """What of ``record`` goes into a row; ``entries`` and ``head`` belong to the journal."""
-    body = serialization.record_body(record)
+    body = record_json.record_body(record)
     return {**_finding_cells(record), "body": body, "seal": serialization.digest(body)}
 
 
@@ -92,7 +92,7 @@ def record_from(row: Row) -> RolloutRecord:
         StoreError: the record does not match its seal, or the row was found by what the record does not say.
     """
     if serialization.digest(str(row["body"])) == row["seal"]:
-        record = serialization.record_from(row["body"])
+        record = record_json.record_from(row["body"])
         if all(row[name] == value for name, value in _finding_cells(record).items()):
             return record
     raise StoreError(
@@ -109,7 +109,7 @@ def last_body(connection: Connection, rollout_id: RolloutId) -> str | None:
     return row["body"] if row is not None else None
 
 
-def chained(rollout_id: RolloutId, rows: Sequence[Row]) -> tuple[JournalEntry, ...]:
+def check_chain(rollout_id: RolloutId, rows: Sequence[Row]) -> tuple[JournalEntry, ...]:
     """Entries from rows of (rollout's ``entries`` and ``head``, entry or NULLs), in order.
 
     Raises:
@@ -124,22 +124,22 @@ def chained(rollout_id: RolloutId, rows: Sequence[Row]) -> tuple[JournalEntry, .
         body = str(row["body"])
         head = serialization.entry_hash(head, rollout_id, expected, body)
         if row["sequence"] != expected or row["hash"] != head:
-            raise _damaged(rollout_id, f"entry {expected} is missing or was changed")
+            raise _journal_damaged_error(rollout_id, f"entry {expected} is missing or was changed")
         entries.append(serialization.entry_from(expected, body))
     if len(entries) != rows[0]["entries"] or head != rows[0]["head"]:
-        raise _damaged(
+        raise _journal_damaged_error(
             rollout_id, f"it has {len(entries)} entries where {rows[0]['entries']} were written"
         )
     return tuple(entries)
 
 
-def _damaged(rollout_id: RolloutId, what: str) -> JournalDamaged:
+def _journal_damaged_error(rollout_id: RolloutId, what: str) -> JournalDamaged:
     return JournalDamaged(
         f"the journal of rollout {rollout_id} is damaged: {what}", hint=serialization.HINT_DAMAGED
     )
 
 
-def unknown(rollout_id: RolloutId) -> StoreError:
+def unknown_rollout_error(rollout_id: RolloutId) -> StoreError:
     """That a rollout is not in the record."""
     return StoreError(
         f"the rollout {rollout_id} is not in the record",

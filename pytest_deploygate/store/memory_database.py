@@ -16,14 +16,14 @@ class MemoryDatabase(Database):
         super().__init__("memory", DIALECT)
         self._turn = threading.RLock()
         self._only = self._connect()
-        with self.writing() as connection:
+        with self.open_transaction() as connection:
             schema.migrate(connection)
 
     def _connect(self) -> Connection:
         return connection_to(":memory:")
 
     @contextlib.contextmanager
-    def _connected(self) -> Generator[Connection]:
+    def _borrow_connection(self) -> Generator[Connection]:
         with self._turn:
             try:
                 yield self._only

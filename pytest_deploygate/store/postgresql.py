@@ -70,7 +70,7 @@ def open_postgresql(conninfo: str) -> PostgresqlDatabase:
     """
     found = PostgresqlDatabase(conninfo, _place_of(conninfo))
     try:
-        with found.writing() as connection:
+        with found.open_transaction() as connection:
             schema.migrate(connection)
     except BaseException:
         found.close()

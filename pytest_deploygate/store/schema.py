@@ -112,7 +112,14 @@ def create_tables(connection: Connection) -> None:
         connection.run(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_tables,)
+def announce_typed_records(_connection: Connection) -> None:
+    """From version 1 to 2: tables stay as they are, but bodies may be of a format that version 1 cannot read.
+
+    Bodies that are there are brought up to date on reading (:mod:`.record_upgrade`).
+    """
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_tables, announce_typed_records)
 
 
 def is_current(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> bool:

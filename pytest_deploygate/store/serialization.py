@@ -1,17 +1,21 @@
-"""Values to text and back: rollout records, journal entries, actors; and the hashes that make damage visible.
+"""Values to text and back: journal entries, actors; and the hashes that make damage visible.
 
 Canonical JSON here is: sorted keys, no white space, no non-finite numbers, UTF-8. A journal entry's hash covers
 the hash before it, so that a changed, a missing or an exchanged entry breaks every later one.
 """
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from pytest_deploygate.core.errors import JournalDamaged, StoreError
-from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RevisionName, RolloutId
-from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
+from pytest_deploygate.core.identifiers import Actor, RevisionName, RolloutId
+from pytest_deploygate.core.record import EffectFailure, EntryKind, JournalEntry, StepDetails
 from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.store.record_upgrade import details_of_facts
 
 CHAIN_START = "0" * 64
 """What the first entry of a journal is chained to."""
@@ -44,15 +48,27 @@ def time_text(moment: datetime) -> str:
 
 def entry_body(entry: JournalEntry) -> str:
     """Canonical JSON of everything in ``entry`` but its sequence."""
-    return canonical(
-        {
-            "at": time_text(entry.at),
-            "kind": entry.kind.value,
-            "name": entry.name,
-            "state": entry.state.value,
-            "facts": {key: strip_queries(value) for key, value in entry.facts.items()},
-        }
-    )
+    details = entry.details
+    document: dict[str, object] = {
+        "at": time_text(entry.at),
+        "kind": entry.kind.value,
+        "name": entry.name,
+        "state": entry.state.value,
+        "notes": dict(details.notes),
+    }
+    if details.operation:
+        document["operation"] = details.operation
+    if details.revision is not None:
+        document["revision"] = details.revision
+    if details.failure is not None:
+        document["failure"] = details.failure.value
+    return canonical(document)
+
+
+def clean_entry(entry: JournalEntry, clean: Callable[[str], str] = strip_queries) -> JournalEntry:
+    """``entry`` as it is kept: its free texts without what ``clean`` takes out of them."""
+    notes = {clean(name): clean(text) for name, text in entry.details.notes.items()}
+    return entry._replace(details=replace(entry.details, notes=notes))
 
 
 def entry_hash(before: str, rollout_id: RolloutId, sequence: int, body: str) -> str:
@@ -61,30 +77,41 @@ def entry_hash(before: str, rollout_id: RolloutId, sequence: int, body: str) -> 
 
 
 def entry_from(sequence: int, body: str) -> JournalEntry:
-    """The journal entry that :func:`entry_body` wrote.
+    """The journal entry that :func:`entry_body` wrote, or a version before it with ``facts`` in one mapping of texts.
 
     Raises:
         JournalDamaged: the text is not such an entry.
     """
     try:
         data = json.loads(body)
+        kind = EntryKind(data["kind"])
         return JournalEntry(
             sequence=sequence,
             at=datetime.fromisoformat(data["at"]),
-            kind=EntryKind(data["kind"]),
+            kind=kind,
             name=data["name"],
             state=State(data["state"]),
-            facts=dict(data["facts"]),
+            details=details_of_facts(kind, data["facts"]) if "facts" in data else _details(data),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise JournalDamaged(
             f"entry {sequence} of a journal cannot be read", hint=HINT_DAMAGED
         ) from error
 
 
+def _details(data: dict[str, Any]) -> StepDetails:
+    revision, failure = data.get("revision"), data.get("failure")
+    return StepDetails(
+        operation=data.get("operation", ""),
+        revision=RevisionName(revision) if revision is not None else None,
+        failure=EffectFailure(failure) if failure is not None else None,
+        notes=dict(data["notes"]),
+    )
+
+
 def actor_text(actor: Actor) -> str:
     """Canonical JSON of ``actor``."""
-    return canonical(_actor_json(actor))
+    return canonical(actor_document(actor))
 
 
 def actor_from(text: str) -> Actor:
@@ -99,7 +126,8 @@ def actor_from(text: str) -> Actor:
         raise StoreError("the record of who acts cannot be read", hint=HINT_DAMAGED) from error
 
 
-def _actor_json(actor: Actor) -> dict[str, str | int]:
+def actor_document(actor: Actor) -> dict[str, str | int]:
+    """Members of the JSON object of ``actor``."""
     return {
         "user": actor.user,
         "host": actor.host,
@@ -107,80 +135,3 @@ def _actor_json(actor: Actor) -> dict[str, str | int]:
         "boot_id": actor.boot_id,
         "ci_url": strip_queries(actor.ci_url),
     }
-
-
-def redacted(record: RolloutRecord) -> RolloutRecord:
-    """``record`` as it is kept: its free texts without the secrets that URLs may carry."""
-    return record._replace(
-        actor=record.actor._replace(ci_url=strip_queries(record.actor.ci_url)),
-        reason=strip_queries(record.reason),
-        measurements={strip_queries(k): strip_queries(v) for k, v in record.measurements.items()},
-        facts={key: strip_queries(value) for key, value in record.facts.items()},
-    )
-
-
-def record_body(record: RolloutRecord) -> str:
-    """Canonical JSON of the whole ``record``."""
-    kept = redacted(record)
-    return canonical(
-        {
-            "rollout_id": kept.rollout_id,
-            "environment": kept.environment,
-            "purpose": kept.purpose,
-            "actor": _actor_json(kept.actor),
-            "began_at": time_text(kept.began_at),
-            "state": kept.state.value,
-            "ended_at": time_text(kept.ended_at) if kept.ended_at is not None else None,
-            "baseline": kept.baseline,
-            "candidate": kept.candidate,
-            "verify": kept.verification,
-            "serving": kept.serving,
-            "reason_code": kept.reason_code,
-            "reason": kept.reason,
-            "score": kept.score,
-            "digest": kept.digest,
-            "backup": kept.backup,
-            "inventory": {gate: list(checks) for gate, checks in kept.inventory.items()},
-            "gates": dict(kept.gates),
-            "measurements": dict(kept.measurements),
-            "facts": dict(kept.facts),
-        }
-    )
-
-
-def record_from(body: str) -> RolloutRecord:
-    """The record that :func:`record_body` wrote.
-
-    Raises:
-        StoreError: the text is not such a record.
-    """
-    try:
-        data = json.loads(body)
-        return RolloutRecord(
-            rollout_id=RolloutId(data["rollout_id"]),
-            environment=EnvironmentName(data["environment"]),
-            purpose=data["purpose"],
-            actor=Actor(**data["actor"]),
-            began_at=datetime.fromisoformat(data["began_at"]),
-            state=State(data["state"]),
-            ended_at=datetime.fromisoformat(data["ended_at"]) if data["ended_at"] else None,
-            baseline=_revision(data["baseline"]),
-            candidate=_revision(data["candidate"]),
-            verification=_revision(data["verify"]),
-            serving=_revision(data["serving"]),
-            reason_code=data["reason_code"],
-            reason=data["reason"],
-            score=data["score"],
-            digest=data["digest"],
-            backup=data["backup"],
-            inventory={gate: tuple(checks) for gate, checks in data["inventory"].items()},
-            gates=dict(data["gates"]),
-            measurements=dict(data["measurements"]),
-            facts=dict(data["facts"]),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError("a rollout's record cannot be read", hint=HINT_DAMAGED) from error
-
-
-def _revision(name: str | None) -> RevisionName | None:
-    return RevisionName(name) if name is not None else None

@@ -5,7 +5,6 @@ and a lease checked inside a transaction stays ours until it is committed. Reads
 one moment.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from pytest_deploygate.core.identifiers import (
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.ports import Clock
-from pytest_deploygate.store import leases, mapping, serialization
+from pytest_deploygate.store import leases, mapping, record_json, serialization
 from pytest_deploygate.store.database import Connection
 from pytest_deploygate.store.leases import LeaseEventKind
 from pytest_deploygate.store.ledger import Cleaner, Ledger
@@ -68,7 +67,7 @@ class SqlStore(Ledger):
         with self._write() as connection:
             current = mapping.held_lease(connection, environment)
             if current is not None:
-                raise leases.held(current)
+                raise leases.lease_held_error(current)
             return self._grant(connection, environment, actor, purpose, rollout_id, ttl_s)
 
     def renew_lease(self, lease: Lease) -> Lease:
@@ -101,7 +100,7 @@ class SqlStore(Ledger):
         with self._write() as connection:
             current = mapping.held_lease(connection, stale.environment)
             if current is None or not leases.is_same(current, stale):
-                raise leases.moved(stale.environment, current)
+                raise leases.lease_moved_error(stale.environment, current)
             self._note(connection, LeaseEventKind.TAKEN_OVER, current, actor, purpose)
             return self._grant(connection, stale.environment, actor, purpose, rollout_id, ttl_s)
 
@@ -125,7 +124,7 @@ class SqlStore(Ledger):
                 raise StoreError(
                     f"the rollout {record.rollout_id} is recorded already", hint="this is a bug"
                 )
-            cells = mapping.rollout_cells(self._kept(record))
+            cells = mapping.rollout_cells(self._redact_record(record))
             connection.insert(_ROLLOUTS, entries=0, head=serialization.CHAIN_START, **cells)
 
     def append(self, rollout_id: RolloutId, entry: JournalEntry, lease: Lease) -> None:
@@ -137,9 +136,9 @@ class SqlStore(Ledger):
             mapping.require_lease(connection, lease)
             row = mapping.rollout_row(connection, rollout_id)
             if row is None:
-                raise mapping.unknown(rollout_id)
+                raise mapping.unknown_rollout_error(rollout_id)
             mapping.require_environment(EnvironmentName(row["environment"]), lease)
-            body = serialization.entry_body(entry._replace(facts=self._cleaned(entry.facts)))
+            body = serialization.entry_body(serialization.clean_entry(entry, self._redact_values))
             if (
                 entry.sequence == row["entries"]
                 and mapping.last_body(connection, rollout_id) == body
@@ -164,7 +163,7 @@ class SqlStore(Ledger):
             )
 
     def save(self, record: RolloutRecord, lease: Lease | None) -> None:
-        """Write the record's current state; ``lease`` None only for rollouts settled by an unlock.
+        """Write the record's current state; ``lease`` None only for rollouts ended by an unlock.
 
         Raises:
             LeaseLost: the lease is not ours, or ``lease`` is None and somebody holds one for this very rollout.
@@ -176,11 +175,13 @@ class SqlStore(Ledger):
             else:
                 current = mapping.held_lease(connection, record.environment)
                 if current is not None and current.rollout_id == record.rollout_id:
-                    raise leases.lost(current, current)
+                    raise leases.lease_lost_error(current, current)
             row = mapping.rollout_row(connection, record.rollout_id)
             if row is None:
-                raise mapping.unknown(record.rollout_id)
-            connection.update(_ROLLOUTS, "rollout_id", **mapping.rollout_cells(self._kept(record)))
+                raise mapping.unknown_rollout_error(record.rollout_id)
+            connection.update(
+                _ROLLOUTS, "rollout_id", **mapping.rollout_cells(self._redact_record(record))
+            )
 
     # Backups
 
@@ -254,17 +255,13 @@ class SqlStore(Ledger):
             at=serialization.time_text(self._clock.now()),
             kind=kind.value,
             actor=serialization.actor_text(actor),
-            reason=strip_queries(self._clean(reason)),
+            reason=self._redact_values(reason),
             token=old.token,
             rollout_id=old.rollout_id,
         )
 
-    def _kept(self, record: RolloutRecord) -> RolloutRecord:
-        return record._replace(
-            reason=self._clean(record.reason),
-            measurements=self._cleaned(record.measurements),
-            facts=self._cleaned(record.facts),
-        )
+    def _redact_record(self, record: RolloutRecord) -> RolloutRecord:
+        return record_json.clean_record(record, self._redact_values)
 
-    def _cleaned(self, texts: Mapping[str, str]) -> dict[str, str]:
-        return {self._clean(key): self._clean(text) for key, text in texts.items()}
+    def _redact_values(self, text: str) -> str:
+        return strip_queries(self._clean(text))

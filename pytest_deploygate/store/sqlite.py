@@ -12,7 +12,7 @@ from pathlib import Path
 from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.store import database, schema
 from pytest_deploygate.store.database import Connection, Database, Dialect
-from pytest_deploygate.store.store_errors import explained
+from pytest_deploygate.store.store_errors import translate_errors
 from pytest_deploygate.system.private_folder import make_private_folder
 
 SMALLEST_BYTES = 512
@@ -47,24 +47,24 @@ def open_sqlite(path: Path) -> SqliteDatabase:
     Raises:
         StoreError: it cannot be read or written, is damaged, or a newer version wrote it.
     """
-    with explained(str(path)):
+    with translate_errors(str(path)):
         if not path.exists():
             _create(path)
         _check_file(path)
         found = SqliteDatabase(path)
-        with _closed_on_failure(found):
-            with found.reading() as connection:
+        with _close_on_failure(found):
+            with found.open_connection() as connection:
                 is_current = schema.is_current(connection)
                 if path.stat().st_size <= CHECKED_BYTES:
                     _check_whole(connection, path)
             if not is_current:
-                with found.writing() as connection:
+                with found.open_transaction() as connection:
                     schema.migrate(connection)
         return found
 
 
 @contextlib.contextmanager
-def _closed_on_failure(found: Database) -> Generator[None]:
+def _close_on_failure(found: Database) -> Generator[None]:
     try:
         yield
     except BaseException:
@@ -102,7 +102,10 @@ def _create(path: Path) -> None:
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
         # the last connection that is closed moves the write-ahead log into the file
-        with contextlib.closing(SqliteDatabase(draft)) as made, made.writing() as connection:
+        with (
+            contextlib.closing(SqliteDatabase(draft)) as made,
+            made.open_transaction() as connection,
+        ):
             schema.migrate(connection)
         try:
             os.link(draft, path)

@@ -82,7 +82,7 @@ _POSTGRESQL: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def explain(error: BaseException, place: str) -> StoreError:
+def store_error(error: BaseException, place: str) -> StoreError:
     """``error``, raised by a driver or the system, as one sentence about ``place`` and a hint."""
     cause, hint = _cause(error)
     return StoreError(f"the record in {place} cannot be used: {cause}", hint=hint)
@@ -114,14 +114,14 @@ def _cause(origin: BaseException) -> tuple[str, str]:
 
 
 @contextmanager
-def explained(place: str) -> Generator[None]:
+def translate_errors(place: str) -> Generator[None]:
     """Turn what a driver or the system raises inside the block into :class:`StoreError`."""
     try:
         yield
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-        raise explain(error, place) from error
+        raise store_error(error, place) from error
     except Exception as error:
         # psycopg, which need not be installed: all its errors have this attribute, and no others
         if not hasattr(error, "sqlstate"):
             raise
-        raise explain(error, place) from error
+        raise store_error(error, place) from error

@@ -43,7 +43,7 @@ class SignalGuard:
             self._shielded = False
 
     @contextlib.contextmanager
-    def deferred(self) -> Iterator[None]:
+    def defer_signals(self) -> Iterator[None]:
         """Let a signal interrupt only when the block has ended, so that what it begins is known to who must end it."""
         known = len(self.received)
         with self.shield():
@@ -52,7 +52,7 @@ class SignalGuard:
             raise KeyboardInterrupt(f"signal {self.received[0]}")
 
     @contextlib.contextmanager
-    def heard(self) -> Iterator[None]:
+    def deliver_signals(self) -> Iterator[None]:
         """Let no signal get lost in the block: neither where a check catches what it raises, nor in another's lock.
 
         An interrupt between two steps of a lock ends as an error about that lock.

@@ -9,7 +9,6 @@ late, so the window that is asked for ends that long ago. The local cloud answer
 
 import logging
 import math
-import re
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -17,9 +16,10 @@ import requests
 from google.api_core.exceptions import from_http_response
 
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
 from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.measurement import Measurement, Sample
 from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.units import Memory
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import API_IS_OFF, error_answer_of
@@ -40,7 +40,6 @@ _OF_MANY: Final = ("error_rate", "processing_time_s")
 """Figures that a handful of requests says nothing about."""
 LEAST_WINDOW_S: Final = 60
 """Shortest alignment period that Cloud Monitoring takes (``projects.timeSeries.list``)."""
-_UNITS: Final = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 Json: TypeAlias = dict[str, object]
 Values: TypeAlias = dict[str, tuple[float, str]]
@@ -126,7 +125,7 @@ class CloudMonitoring:
         if requested < self._least_requests:
             values = {name: value for name, value in values.items() if name not in _OF_MANY}
         measured = (
-            Measurement.of(name, value, unit=unit, check=f"{BY_PLATFORM}{revision}")
+            Measurement.of(name, value, unit=unit, revision=revision)
             for name, (value, unit) in values.items()
         )
         return Sample(measurements=tuple(measured), problems=tuple(problems))
@@ -158,8 +157,8 @@ class CloudMonitoring:
     def _memory(self, revision: RevisionName, begin: datetime, end: datetime) -> Values:
         metric = "container/memory/utilizations"
         found = self._series(revision, metric, (begin, end), "ALIGN_PERCENTILE_99", "REDUCE_MAX")
-        limit = limit_mb(self._spec.memory)
-        return {"memory_usage_mb": (found[""] * limit, "MB")} if "" in found else {}
+        limit = Memory.parse(self._spec.memory)
+        return {"memory_usage_mb": (found[""] * limit.mb, "MB")} if "" in found else {}
 
     def _kills(self, revision: RevisionName, begin: datetime, end: datetime) -> Values:
         """How often the log says so, up to now: log lines are not late as figures are."""
@@ -236,18 +235,6 @@ def _problem(error: DeployGateError, role: str) -> str:
 
 def _zulu(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
-
-
-def limit_mb(memory: str) -> float:
-    """A memory limit as the platform writes it (``1Gi``, ``512M``) in MB of a million bytes.
-
-    Raises:
-        ValueError: it is none.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]i?)?B?", memory)
-    if found is None:
-        raise ValueError(f"not an amount of memory: {memory!r}")
-    return float(found[1]) * _UNITS[found[2] or ""] / 1e6
 
 
 def _read(response: requests.Response) -> Json:

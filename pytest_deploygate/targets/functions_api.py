@@ -288,14 +288,12 @@ class CloudFunctions:
 
     def missing_permissions(self, permissions: tuple[str, ...]) -> tuple[str, ...]:
         """Those of ``permissions`` that we do not have on the function."""
-        answer = self._caller.read(
+        answer = self._api.ask(
             "reading our permissions on the function",
-            lambda: self._client.test_iam_permissions(
-                {"resource": self.name, "permissions": list(permissions)},
-                timeout=self._caller.timeout_s,
-            ),
+            f"{self.name}:testIamPermissions",
+            {"permissions": list(permissions)},
         )
-        return tuple(p for p in permissions if p not in answer.permissions)
+        return tuple(p for p in permissions if p not in answer.get("permissions", []))
 
 
 def _target_of(entry: object) -> str:

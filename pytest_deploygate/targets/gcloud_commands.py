@@ -21,9 +21,9 @@ from pytest_deploygate.core.release import (
     Snapshot,
 )
 from pytest_deploygate.core.traffic import steps_to
+from pytest_deploygate.core.units import Memory
 
 _DELIMITERS: Final = ("##", "@@", "%%", "~~", "||", "::", ";;", "++", "#@#@#")
-_MEMORY: Final = {"Ki": "KiB", "Mi": "MiB", "Gi": "GiB", "K": "KB", "M": "MB", "G": "GB"}
 _LINE: Final = " \\\n    "
 
 
@@ -131,7 +131,7 @@ def deploy(spec: FunctionSpec, *, cwd: Path, is_private: bool = False) -> str:
         f"--runtime {shlex.quote(spec.runtime)}",
         "--trigger-http",
         access,
-        _flag("memory", _memory(spec.memory)),
+        _flag("memory", Memory.parse(spec.memory).gcloud_text),
         _flag("timeout", f"{spec.timeout_s}s"),
         _flag("region", spec.region),
         _flag("entry-point", spec.entry_point),
@@ -193,12 +193,6 @@ def joined(values: Mapping[str, str]) -> str:
 
 def _flag(name: str, value: str) -> str:
     return f"--{name}={shlex.quote(value)}"
-
-
-def _memory(text: str) -> str:
-    """``1Gi`` as gcloud writes it: ``1GiB``."""
-    number = text.rstrip("KMGi")
-    return number + _MEMORY.get(text.removeprefix(number), text.removeprefix(number))
 
 
 def _source(source: str, cwd: Path) -> str:

@@ -41,6 +41,14 @@ class JsonApi:
 
         return self._caller.read(doing, call)
 
+    def ask(self, doing: str, path: str, body: Json) -> Json:
+        """A POST that changes nothing; repeated where a read may be."""
+
+        def call() -> Json:
+            return self._ask("POST", path, body=body, none_is=None) or {}
+
+        return self._caller.read(doing, call)
+
     def write(
         self,
         doing: str,

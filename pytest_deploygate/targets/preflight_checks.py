@@ -17,7 +17,8 @@ from google.cloud import functions_v2, run_v2
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import OWN_TAGS, FunctionSpec
-from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems, memory_mib
+from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
+from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import NEEDED_APIS, enable
@@ -151,7 +152,7 @@ class Preflight:
         spec = self.spec
         for variables in (spec.variables, {**spec.variables, **spec.verify_variables}):
             wanted = ServiceLimits(
-                memory_mib=memory_mib(spec.memory),
+                memory_mib=Memory.parse(spec.memory).mib,
                 cpu=float(spec.cpu) if _NUMBER.fullmatch(spec.cpu) else None,
                 concurrency=spec.concurrency,
                 min_instances=spec.min_instances,

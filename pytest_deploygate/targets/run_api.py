@@ -9,7 +9,6 @@ import logging
 from typing import Final
 
 from google.cloud import run_v2
-from google.iam.v1 import policy_pb2
 
 from pytest_deploygate.core.errors import (
     Drifted,
@@ -47,7 +46,6 @@ class RunServices:
     """Calls of the Cloud Run Admin API v2."""
 
     def __init__(self, clients: Clients, caller: ApiCaller) -> None:
-        self._clients = clients
         self._caller = caller
         self._api = clients.json_api("run", "v2", caller)
 
@@ -207,39 +205,29 @@ class RunServices:
                 )
         raise failed or TargetUnavailable("the access policy was not changed")
 
-    def _policy(self, name: str) -> policy_pb2.Policy:
-        client, timeout = self._clients.services, self._caller.timeout_s
-        request = {
-            "resource": name,
-            "options": {"requested_policy_version": _POLICY_VERSION},
-        }
-        return self._caller.read(
+    def _policy(self, name: str) -> Json:
+        return self._api.require(
             f"reading who may call {converters.short_name(name)}",
-            lambda: client.get_iam_policy(request=request, timeout=timeout, retry=None),
+            f"{name}:getIamPolicy",
+            {"options.requestedPolicyVersion": str(_POLICY_VERSION)},
         )
 
-    def _set_policy(self, name: str, policy: policy_pb2.Policy) -> None:
-        client, timeout = self._clients.services, self._caller.timeout_s
-        policy.version = _POLICY_VERSION
-        self._caller.write(
+    def _set_policy(self, name: str, policy: Json) -> None:
+        self._api.write(
             f"changing who may call {converters.short_name(name)}",
-            lambda: client.set_iam_policy(
-                request={"resource": name, "policy": policy}, timeout=timeout, retry=None
-            ),
+            "POST",
+            f"{name}:setIamPolicy",
+            body={"policy": {**policy, "version": _POLICY_VERSION}},
         )
 
     def missing_permissions(self, name: str, permissions: tuple[str, ...]) -> tuple[str, ...]:
         """Those of ``permissions`` that we do not have on the service."""
-        client, timeout = self._clients.services, self._caller.timeout_s
-        answer = self._caller.read(
+        answer = self._api.ask(
             f"reading our permissions on {converters.short_name(name)}",
-            lambda: client.test_iam_permissions(
-                request={"resource": name, "permissions": list(permissions)},
-                timeout=timeout,
-                retry=None,
-            ),
+            f"{name}:testIamPermissions",
+            {"permissions": list(permissions)},
         )
-        return tuple(p for p in permissions if p not in answer.permissions)
+        return tuple(p for p in permissions if p not in answer.get("permissions", []))
 
 
 def _shows(service: run_v2.Service, wanted: Traffic, labels: dict[str, str] | None) -> bool:
@@ -276,26 +264,27 @@ def _failure_of(service: run_v2.Service) -> str:
     return ""
 
 
-def _is_open(policy: policy_pb2.Policy) -> bool:
-    return any(_opens(binding) for binding in policy.bindings)
+def _is_open(policy: Json) -> bool:
+    return any(_opens(binding) for binding in policy.get("bindings", []))
 
 
-def _opens(binding: policy_pb2.Binding) -> bool:
-    is_conditional = bool(binding.condition.expression)
-    return binding.role == INVOKER and EVERYONE in binding.members and not is_conditional
+def _opens(binding: Json) -> bool:
+    is_conditional = bool(binding.get("condition"))
+    is_for_all = EVERYONE in binding.get("members", [])
+    return binding.get("role") == INVOKER and is_for_all and not is_conditional
 
 
-def _change(policy: policy_pb2.Policy, *, is_public: bool) -> None:
+def _change(policy: Json, *, is_public: bool) -> None:
+    """Add or remove everyone; all else stays, also what nobody here knows."""
+    bindings: list[Json] = policy.setdefault("bindings", [])
     if is_public:
-        for binding in policy.bindings:
-            if binding.role == INVOKER and not binding.condition.expression:
-                binding.members.append(EVERYONE)
+        for binding in bindings:
+            if binding.get("role") == INVOKER and not binding.get("condition"):
+                binding.setdefault("members", []).append(EVERYONE)
                 return
-        policy.bindings.append(policy_pb2.Binding(role=INVOKER, members=[EVERYONE]))
+        bindings.append({"role": INVOKER, "members": [EVERYONE]})
         return
-    for binding in policy.bindings:
+    for binding in bindings:
         if _opens(binding):
-            binding.members.remove(EVERYONE)
-    kept = [binding for binding in policy.bindings if binding.members]
-    del policy.bindings[:]
-    policy.bindings.extend(kept)
+            binding["members"].remove(EVERYONE)
+    policy["bindings"] = [binding for binding in bindings if binding.get("members")]

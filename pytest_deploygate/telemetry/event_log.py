@@ -65,7 +65,7 @@ class LogFile(logging.Handler):
 
 
 @contextlib.contextmanager
-def logged_to(path: Path, clean: Callable[[str], str] = str) -> Iterator[LogFile]:
+def log_to(path: Path, clean: Callable[[str], str] = str) -> Iterator[LogFile]:
     """Write what the package logs, from INFO on, to ``path`` while the block runs."""
     root = logging.getLogger(_PACKAGE)
     handler, level = LogFile(path, clean), root.level
@@ -108,9 +108,10 @@ def log_ending(record: RolloutRecord) -> None:
         return
     is_restored = record.state is State.ROLLED_BACK
     facts["rollback_successful"] = is_restored
-    facts["rollback_reason"] = record.facts.get("broke_because", record.reason)
-    if "rollback_seconds" in record.facts:
-        facts["rollback_duration_seconds"] = float(record.facts["rollback_seconds"])
+    cause = record.rollback_cause
+    facts["rollback_reason"] = cause.sentence if cause is not None else record.reason
+    if record.rollback_s is not None:
+        facts["rollback_duration_seconds"] = record.rollback_s
     if not is_restored:
         logger.error(DEPLOYMENT_FAILED if is_deploy else ROLLBACK_FAILED, extra=facts)
     elif is_deploy:

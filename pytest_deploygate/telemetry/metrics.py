@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
-
-if TYPE_CHECKING:
-    pass
 
 HISTORY: Final = 100_000
 """How many rollouts the metrics look at: in effect, all."""
@@ -17,9 +15,9 @@ HISTORY: Final = 100_000
 
 def validation_score(record: RolloutRecord) -> float | None:
     """Score of the last phase that was judged on a running revision, 0 to 1; None if none was."""
-    for phase in ("live", "candidate"):
-        if text := record.facts.get(f"score.{phase}"):
-            return float(text)
+    for phase in (Phase.LIVE, Phase.CANDIDATE):
+        if phase in record.scores:
+            return float(record.scores[phase])
     return None
 
 
@@ -46,7 +44,7 @@ class Figures:
     """Count of rollouts that ended by going back, or could not, by reason code."""
 
 
-def figures(environment: str, records: Iterable[RolloutRecord]) -> Figures:
+def compute_metrics(environment: str, records: Iterable[RolloutRecord]) -> Figures:
     """Compute the metrics from ``records`` of ``environment``, newest first."""
     final = [r for r in records if r.state.is_final]
     deployments = [r for r in final if r.purpose == "deploy" and _has_staged(r)]

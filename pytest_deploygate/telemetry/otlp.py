@@ -15,7 +15,7 @@ from pytest_deploygate.core.errors import ConfigError
 
 if TYPE_CHECKING:
     pass
-from pytest_deploygate.telemetry.event_log import _PACKAGE, logged_to, logger
+from pytest_deploygate.telemetry.event_log import _PACKAGE, log_to, logger
 from pytest_deploygate.telemetry.metrics import GAUGES, Figures
 
 COLLECTOR_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pytest_deploygate.telemetry.otlp")
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args(arguments)
-    with logged_to(options.log):
+    with log_to(options.log):
         try:
             _export(json.load(sys.stdin))
         except Exception as error:  # noqa: BLE001 # whatever it is, the log is where to say it

@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with registry.register(options.state_dir, options.parent, options.environment, options.rollout):
         pidfd = _open_pidfd(options.parent)
         logger.info("watchdog.watching", extra={**facts, "watched_pid": options.parent})
-        recovery = _attempt(prepare, facts)
+        recovery = _try_recovery(prepare, facts)
         if not _has_died(options.parent, pidfd):
             logger.info("watchdog.stood_down", extra=facts)
             return 0
@@ -217,7 +217,7 @@ def _recover(
     return 1
 
 
-def _attempt(prepare: Callable[[], Recovery], facts: dict[str, str]) -> Recovery | None:
+def _try_recovery(prepare: Callable[[], Recovery], facts: dict[str, str]) -> Recovery | None:
     """Prepare now; what fails now is tried again when it is needed."""
     try:
         return prepare()

@@ -31,7 +31,6 @@ from suites.posting import batches, sort_rows
 from suites.support.profile import ROOT, SinkKind, profile
 from suites.support.rows import Cell, SheetRow, padded, parse_line
 
-collect_ignore = [] if profile().is_offline else ["test_offline_accuracy.py"]
 _LONGEST_RUN_S = 240
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DUMMY_SECRET = "a-dummy-for-a-secret"

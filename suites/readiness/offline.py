@@ -100,7 +100,7 @@ def _run(folder: Path, configuration: dict[str, Any]) -> dict[str, object]:
         with ThreadPoolExecutor(SENDERS) as pool:
             answers = list(pool.map(post, names))
         batches.append({"answers": answers, "writes": _Sink.writes})
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 10**6
     return {"imported_s": imported_s, "batches": batches, "memory_peak_mb": peak_mb}
 
 

@@ -84,9 +84,13 @@ def test_prices_agree_to_the_cent(golden: str, found: str | float, is_right: boo
 
 
 def test_a_misread_key_is_told_by_the_rest_only_where_the_rest_is_unique() -> None:
-    twins = [line(n, code=code, upc=None) for n, code in ((1, "AB10"), (1, "XY99"), (2, "CD20"))]
-    found = [{**twins[1], "code": "XY9g"}, {**twins[0], "code": "ABI0"}, {**twins[2], "code": "@"}]
-    report = compare(twins, found)
+    records = [line(n, code=code, upc=None) for n, code in ((1, "AB10"), (1, "XY99"), (2, "CD20"))]
+    found = [
+        {**records[1], "code": "XY9g"},
+        {**records[0], "code": "ABI0"},
+        {**records[2], "code": "@"},
+    ]
+    report = compare(records, found)
     codes = [cell for d in report.differing for cell in d.fields]
     assert codes == [("code", "AB10", "ABI0"), ("code", "XY99", "XY9g"), ("code", "CD20", "@")]
     assert (report.missing, report.extra) == ((), ())

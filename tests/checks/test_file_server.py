@@ -77,7 +77,7 @@ def test_place_that_is_taken_is_named(tunnel: str, listen: str) -> None:
 )
 def test_url_and_address_that_cannot_do_are_refused(url: str, listen: str) -> None:
     with (
-        pytest.raises(ConfigError, match="will not do"),
+        pytest.raises(ConfigError, match="cannot be used"),
         serve_files_publicly(FILES, url=url, listen=listen),
     ):
         pass

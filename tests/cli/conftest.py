@@ -1,5 +1,6 @@
 """Projects with a history, built once and copied for each test."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +12,22 @@ from tests.cli.cli_project import CliProject
 def _released(tmp_path_factory: pytest.TempPathFactory) -> CliProject:
     project = CliProject.build(tmp_path_factory.mktemp("released") / "project")
     for source in ("v1", "v2"):
-        done = project.deploy(source)
-        assert done.status == 0, done.out + done.err
+        done = project.release(source)
+        assert done.status == 0, done.output
     return project
 
 
 @pytest.fixture
-def new(tmp_path: Path) -> CliProject:
+def new(tmp_path: Path) -> Iterator[CliProject]:
     """A project in which nothing was deployed."""
-    return CliProject.build(tmp_path / "project")
+    project = CliProject.build(tmp_path / "project")
+    yield project
+    project.close()
 
 
 @pytest.fixture
-def project(_released: CliProject, tmp_path: Path) -> CliProject:
+def project(_released: CliProject, tmp_path: Path) -> Iterator[CliProject]:
     """A project with two releases: svc-00001 and, serving, svc-00002."""
-    return _released.copy(tmp_path / "project")
+    project = _released.copy(tmp_path / "project")
+    yield project
+    project.close()

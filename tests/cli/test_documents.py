@@ -1,4 +1,7 @@
-"""The documents speak of what there is: files, tests, commands, keys, exit statuses."""
+"""The documents speak of what there is: files, tests, commands, keys, exit statuses.
+
+Links inside of the site are checked where it is built (``tox -e docs``).
+"""
 
 import contextlib
 import re
@@ -16,39 +19,38 @@ from pytest_deploygate.core.errors import ExitStatus
 from tests.cli.cli_project import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
-PAGES = (REPOSITORY / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("systemd/*")))
-PAGE = re.compile(r"`((?:pytest_deploygate|suites|tests)/[\w/.]*)(?:::(\w+))?`")
+TOP = tuple(sorted(REPOSITORY.glob("*.md")))
+PAGES = (
+    *TOP,
+    *sorted(page for page in DOCS.rglob("*.md") if page.parent.name != "changelog.d"),
+    *sorted(DOCS.glob("how-to/systemd/*")),
+)
+PLACE = re.compile(
+    r"`((?:pytest_deploygate|suites|tests|benchmarks|fixtures|docs|test_invoices)/[\w/.-]*)(?:::(\w+))?`"
+)
 
 
 def text_of(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def test_every_file_and_test_that_the_seed_table_names_exists() -> None:
-    places = PAGE.findall(text_of(DOCS / "seed.md"))
-    assert len(places) > 40
-    for path, test in places:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_files_and_tests_that_a_page_names_exist(page: Path) -> None:
+    for path, test in PLACE.findall(text_of(page)):
         file = REPOSITORY / path
         assert file.exists(), path
         if test:
             assert f"def {test}(" in text_of(file), f"{path}::{test}"
 
 
-def test_links_lead_to_files_that_exist() -> None:
-    for page in DOCS.glob("*.md"):
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page)):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+def test_requirements_are_traced_to_many_places() -> None:
+    assert len(PLACE.findall(text_of(DOCS / "explanation" / "traceability.md"))) > 40
 
 
-def test_links_inside_of_the_runbook_lead_to_its_sections() -> None:
-    text = text_of(DOCS / "runbook.md")
-    sections = {
-        re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
-        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    }
-    links = set(re.findall(r"\]\(#([^)]+)\)", text))
-    assert links
-    assert links <= sections
+@pytest.mark.parametrize("page", TOP, ids=lambda page: page.name)
+def test_links_of_pages_outside_of_the_site_lead_to_files(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page)):
+        assert (page.parent / link).exists(), link
 
 
 def commands_in(page: Path) -> Iterator[str]:
@@ -78,7 +80,7 @@ def parse(command: str) -> None:
         context, group = click.Context(found, info_name=name, parent=context), found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_commands_in_documents_can_be_typed(page: Path) -> None:
     for command in commands_in(page):
         if "|" in command:
@@ -98,7 +100,7 @@ def names_of(document: type) -> tuple[str, ...]:
 
 
 def test_every_key_of_json_is_documented() -> None:
-    documented = set(re.findall(r"`(\w+)`", text_of(DOCS / "cli.md")))
+    documented = set(re.findall(r"`(\w+)`", text_of(DOCS / "reference" / "json-output.md")))
     modules = [
         import_module(f"pytest_deploygate.cli.{name}")
         for name in (
@@ -121,7 +123,8 @@ def test_every_key_of_json_is_documented() -> None:
 
 
 def test_every_exit_status_of_a_command_is_documented() -> None:
-    table = set(map(int, re.findall(r"^\| (\d+) \|", text_of(DOCS / "cli.md"), re.MULTILINE)))
+    section = text_of(DOCS / "reference" / "exit-status.md").partition("\n## deploygate\n")[2]
+    table = set(map(int, re.findall(r"^\| (\d+) \|", section, re.MULTILINE)))
     assert deploygate.epilog is not None
     helped = set(map(int, re.findall(r"^  (\d+) ", deploygate.epilog, re.MULTILINE)))
     kinds = {ExitStatus.OK, ExitStatus.FAILED, ExitStatus.INTERRUPTED, ExitStatus.USAGE}

@@ -10,7 +10,7 @@ from tests.cli.cli_project import CliProject
 
 
 def test_status_tells_what_serves_and_who_may_act(project: CliProject) -> None:
-    done = project.run("status")
+    done = project.deploygate("status")
     assert done.status == 0
     facts = done.out.partition("\n\n")[0].splitlines()
     lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in facts)
@@ -24,7 +24,7 @@ def test_status_tells_what_serves_and_who_may_act(project: CliProject) -> None:
 
 
 def test_status_as_json_says_the_same(project: CliProject) -> None:
-    found = project.run("status", "fake", "--json").json
+    found = project.deploygate("status", "fake", "--json").json
     assert found["serving"] == {"svc-00002": 100}
     assert found["follows_latest"] is True
     assert found["is_judged_good"] is True
@@ -42,7 +42,7 @@ def test_status_as_json_says_the_same(project: CliProject) -> None:
 def test_looking_loads_no_library_that_it_does_not_need(project: CliProject, command: str) -> None:
     settings = project.root / "pyproject.toml"
     light = settings.read_text().replace(
-        "tests.fakes.target_on_disk:make", "benchmarks.standing:make"
+        "pytest_deploygate.testing.target_on_disk:make", "benchmarks.standing:make"
     )
     settings.write_text(light)
     script = (
@@ -50,7 +50,7 @@ def test_looking_loads_no_library_that_it_does_not_need(project: CliProject, com
         f"sys.argv = ['deploygate', {command!r}]\n"
         "try:\n    main()\nfinally:\n    print('loaded:', *sys.modules, file=sys.stderr)\n"
     )
-    kept = {k: v for k, v in project.variables().items() if not k.startswith("COV")}
+    kept = {k: v for k, v in project.all_variables().items() if not k.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=project.root,
@@ -68,42 +68,42 @@ def test_looking_loads_no_library_that_it_does_not_need(project: CliProject, com
 
 def test_settings_that_may_not_be_read_are_not_told_as_missing(project: CliProject) -> None:
     (project.root / "pyproject.toml").chmod(0)
-    done = project.run("status", UNPRIVILEGED="1")
+    done = project.deploygate("status", UNPRIVILEGED="1")
     assert done.status == 4
     assert f"{project.root / 'pyproject.toml'}: cannot be read: Permission denied" in done.err
 
 
 def test_status_before_the_first_release_is_no_error(new: CliProject) -> None:
-    done = new.run("status")
+    done = new.deploygate("status")
     assert done.status == 0
     assert "nothing is deployed" in done.out
 
 
 def test_status_shows_the_target_when_the_record_cannot_be_read(project: CliProject) -> None:
     (project.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
-    done = project.run("status")
+    done = project.deploygate("status")
     assert done.status == 10
     assert "svc-00002 100 %" in done.out
     assert "could not look: record:" in done.out
     assert "lease" not in done.out, "nobody can tell whether it is free"
-    assert re.search(r"way back +svc-00001", done.out), "the service itself remembers it"
+    assert re.search(r"rollback to +svc-00001", done.out), "the service itself remembers it"
     assert "deploygate rollback fake --emergency" in done.out
 
 
-def test_status_names_the_way_back(project: CliProject) -> None:
-    assert project.run("status", "--json").json["way_back"] == "svc-00001"
-    assert project.run("rollback", "fake", "--reason", "x", "--yes").status == 0
-    found = project.run("status", "--json").json
-    assert found["way_back"] == ""
-    assert "no revision that was judged good is known" in str(found["no_way_back"])
-    assert "way back     none: no revision" in project.run("status").out
+def test_status_names_the_rollback_figures(project: CliProject) -> None:
+    assert project.deploygate("status", "--json").json["rollback_target"] == "svc-00001"
+    assert project.deploygate("rollback", "fake", "--reason", "x", "--yes").status == 0
+    found = project.deploygate("status", "--json").json
+    assert found["rollback_target"] == ""
+    assert "no revision that was judged good is known" in str(found["no_rollback_target"])
+    assert "rollback to  none: no revision" in project.deploygate("status").out
 
 
 def test_status_shows_the_record_when_the_target_cannot_be_read(project: CliProject) -> None:
     (project.root / "fake.pickle").unlink()
     pyproject = project.root / "pyproject.toml"
     pyproject.write_text(pyproject.read_text().replace("on_disk:make", "on_disk:missing"))
-    found = project.run("status", "--json")
+    found = project.deploygate("status", "--json")
     assert found.status == 10
     problems, last = found.json["problems"], found.json["last_rollout"]
     assert isinstance(problems, list)
@@ -113,11 +113,11 @@ def test_status_shows_the_record_when_the_target_cannot_be_read(project: CliProj
 
 
 def test_status_of_a_local_environment_does_not_start_the_local_cloud(new: CliProject) -> None:
-    new.settings(environment='[tool.deploygate.environments.here]\ntarget = "local"')
-    done = new.run("status", "here", "--json")
+    new.write_settings(environment='[tool.deploygate.environments.here]\ntarget = "local"')
+    done = new.deploygate("status", "here", "--json")
     assert done.status == 10
     assert done.json["local_cloud"] == {"is_up": False, "endpoint": "", "pid": 0}
-    assert new.run("local", "status").status == 10
+    assert new.deploygate("local", "status").status == 10
     assert not (new.root / ".deploygate" / "local" / "local-cloud.json").exists()
 
 
@@ -138,7 +138,7 @@ def test_status_of_a_local_environment_does_not_start_the_local_cloud(new: CliPr
 def test_wrong_command_line_is_a_usage_error(
     project: CliProject, arguments: list[str], said: str
 ) -> None:
-    done = project.run(*arguments)
+    done = project.deploygate(*arguments)
     assert done.status == 4
     assert said in done.err
     assert "Traceback" not in done.err
@@ -146,16 +146,16 @@ def test_wrong_command_line_is_a_usage_error(
 
 def test_command_outside_of_a_project_says_where_to_go(new: CliProject) -> None:
     (new.root / "pyproject.toml").unlink()
-    done = new.run("status")
+    done = new.deploygate("status")
     assert done.status == 4
     assert "go into the project" in done.err
 
 
 def test_command_finds_the_project_above_and_by_option(project: CliProject) -> None:
-    below = CliProject(project.root / "suites")
-    assert "svc-00002" in below.run("status").out
-    elsewhere = CliProject(project.root.parent)
-    assert "svc-00002" in elsewhere.run("--project", str(project.root), "status").out
+    below = CliProject(root=project.root / "suites")
+    assert "svc-00002" in below.deploygate("status").out
+    elsewhere = CliProject(root=project.root.parent)
+    assert "svc-00002" in elsewhere.deploygate("--project", str(project.root), "status").out
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_command_finds_the_project_above_and_by_option(project: CliProject) -> N
 def test_error_is_json_where_json_was_asked_for(
     project: CliProject, arguments: list[str], kind: str, said: str
 ) -> None:
-    done = project.run(*arguments)
+    done = project.deploygate(*arguments)
     error = done.json["error"]
     assert isinstance(error, dict)
     assert error["kind"] == kind
@@ -180,23 +180,23 @@ def test_error_is_json_where_json_was_asked_for(
 
 
 def test_history_lists_the_newest_first_and_as_many_as_asked(project: CliProject) -> None:
-    found = project.run("history", "--json").json["rollouts"]
+    found = project.deploygate("history", "--json").json["rollouts"]
     assert isinstance(found, list)
     assert [one["revision"] for one in found] == ["svc-00002", "svc-00001"]
     assert found[0]["duration_seconds"] > 0
-    assert len(project.run("history", "fake", "--limit", "1").out.splitlines()) == 2
+    assert len(project.deploygate("history", "fake", "--limit", "1").out.splitlines()) == 2
 
 
 def test_history_of_a_new_project_says_what_to_do(new: CliProject) -> None:
-    done = new.run("history")
+    done = new.deploygate("history")
     assert (done.status, "pytest --deploy-to=ENV" in done.out) == (0, True)
 
 
 def test_show_has_gates_and_journal_and_takes_a_part_of_the_id(project: CliProject) -> None:
-    rollouts = project.run("history", "--json").json["rollouts"]
+    rollouts = project.deploygate("history", "--json").json["rollouts"]
     assert isinstance(rollouts, list)
     newest = str(rollouts[0]["rollout_id"])
-    found = project.run("show", newest[-6:], "--json").json
+    found = project.deploygate("show", newest[-6:], "--json").json
     assert found["gates"] == {
         "readiness": "1/1 PASSED",
         "health": "1/1 PASSED",
@@ -206,60 +206,60 @@ def test_show_has_gates_and_journal_and_takes_a_part_of_the_id(project: CliProje
     assert isinstance(journal, list)
     assert [step["name"] for step in journal][:2] == ["ready", "backup"]
     assert [step["sequence"] for step in journal] == list(range(1, len(journal) + 1))
-    assert newest in project.run("show", "last").out
+    assert newest in project.deploygate("show", "last").out
 
 
 def test_show_names_the_checks_that_did_not_pass(project: CliProject) -> None:
     project.say("health", "bad")
-    assert project.deploy("v3").status == 1
-    done = project.run("show", "last")
+    assert project.release("v3").status == 1
+    done = project.deploygate("show", "last")
     assert "suites/test_health.py::test_health  failed" in done.out
     assert "0/1 FAILED" in done.out
 
 
 def test_backups_tells_whether_they_are_whole(project: CliProject) -> None:
-    found = project.run("backups", "--json").json["backups"]
+    found = project.deploygate("backups", "--json").json["backups"]
     assert isinstance(found, list)
     assert [(b["revision"], b["condition"]) for b in found] == [("svc-00001", "missing")]
 
 
 def test_plan_has_the_digest_that_the_session_prints(project: CliProject) -> None:
-    project.source("v3")
-    digest = project.run("plan", "--json").json["plan_digest"]
+    project.write({"main.py": "v3"})
+    digest = project.deploygate("plan", "--json").json["plan_digest"]
     printed = project.pytest("--deploy-to=fake", "--deploy-plan")
     assert f"plan: digest {digest}" in printed.out
-    serving = project.run("status", "--json").json["serving"]
+    serving = project.deploygate("status", "--json").json["serving"]
     assert isinstance(serving, dict)
     [revision] = serving
     assert "traffic now: " in printed.out
     assert f"traffic while it is judged: {revision}=100;dg-cand>CANDIDATE\n" in printed.out
     assert "traffic on promotion: CANDIDATE=100\n" in printed.out
     assert f"traffic if it goes back: {revision}=100\n" in printed.out
-    assert str(digest) in project.run("plan", "fake").out
+    assert str(digest) in project.deploygate("plan", "fake").out
     assert "setting: rollback-budget-s = 2\n" in printed.out
     assert "setting: rollout-budget-s = 600 (default)\n" in printed.out
-    assert re.search(r"rollout-budget-s +600 +default", project.run("plan", "fake").out)
-    project.source("v4")
-    assert project.run("plan", "fake", "--format", "json").json["plan_digest"] != digest
+    assert re.search(r"rollout-budget-s +600 +default", project.deploygate("plan", "fake").out)
+    project.write({"main.py": "v4"})
+    assert project.deploygate("plan", "fake", "--format", "json").json["plan_digest"] != digest
 
 
 FROZEN = 'freeze = ["2000-01-01 - 2999-01-01 UTC"]'
 
 
 def test_plan_says_what_would_refuse_a_deployment(project: CliProject) -> None:
-    same = project.run("plan", "--json")
+    same = project.deploygate("plan", "--json")
     assert same.status == 0
     assert (same.json["is_unchanged"], same.json["findings"]) == (True, [])
-    assert "nothing to deploy" in project.run("plan").out
-    assert project.run("rollback", "fake", "--reason", "no prices", "--yes").status == 0
-    bad = project.run("plan")
+    assert "nothing to deploy" in project.deploygate("plan").out
+    assert project.deploygate("rollback", "fake", "--reason", "no prices", "--yes").status == 0
+    bad = project.deploygate("plan")
     assert bad.status == 1
     assert "this very release was rolled back before" in bad.out
     assert "--deploy-reason" in bad.out
-    project.source("v3")
-    assert project.run("plan").status == 0
-    project.settings(environment=FROZEN)
-    frozen = project.run("plan")
+    project.write({"main.py": "v3"})
+    assert project.deploygate("plan").status == 0
+    project.write_settings(environment=FROZEN)
+    frozen = project.deploygate("plan")
     assert frozen.status == 1
     assert "is frozen until 2999-01-01" in frozen.out
 
@@ -267,11 +267,11 @@ def test_plan_says_what_would_refuse_a_deployment(project: CliProject) -> None:
 def test_plan_names_the_approval_that_is_needed_and_who_holds_the_lease(
     project: CliProject,
 ) -> None:
-    project.source("v3")
-    project.settings(environment='approval = "required"')
+    project.write({"main.py": "v3"})
+    project.write_settings(environment='approval = "required"')
     holder = project.hold_lease()
     try:
-        found = project.run("plan", "--json")
+        found = project.deploygate("plan", "--json")
     finally:
         holder.kill()
         holder.communicate()
@@ -281,21 +281,21 @@ def test_plan_names_the_approval_that_is_needed_and_who_holds_the_lease(
     assert any(f"--deploy-approval={found.json['plan_digest']}" in f["hint"] for f in findings)
     assert any("is held by" in f["sentence"] for f in findings)
     assert any("is OPEN" in f["sentence"] for f in findings)
-    dead = project.run("status")
+    dead = project.deploygate("status")
     assert "was interrupted; run: deploygate recover fake" in dead.out
 
 
 def said_by_plan(project: CliProject) -> list[str]:
     """The findings that ``deploygate plan`` has, as a session prints them."""
-    findings = project.run("plan", "--json").json["findings"]
+    findings = project.deploygate("plan", "--json").json["findings"]
     assert isinstance(findings, list)
     words = {True: "blocks", False: "note"}
     return [f"{words[f['is_blocking']]}: {f['sentence']}; {f['hint']}" for f in findings]
 
 
 def test_session_that_plans_prints_the_findings_of_plan(project: CliProject) -> None:
-    assert project.run("rollback", "fake", "--reason", "no prices", "--yes").status == 0
-    project.settings(environment=f'{FROZEN}\napproval = "required"')
+    assert project.deploygate("rollback", "fake", "--reason", "no prices", "--yes").status == 0
+    project.write_settings(environment=f'{FROZEN}\napproval = "required"')
     holder = project.hold_lease()
     try:
         findings = said_by_plan(project)
@@ -316,10 +316,10 @@ def test_session_that_plans_prints_the_findings_of_plan(project: CliProject) -> 
 
 
 def test_session_that_plans_knows_the_approval_that_it_was_given(project: CliProject) -> None:
-    project.source("v3")
-    project.settings(environment='approval = "required"')
+    project.write({"main.py": "v3"})
+    project.write_settings(environment='approval = "required"')
     (finding,) = said_by_plan(project)
-    digest = project.run("plan", "--json").json["plan_digest"]
+    digest = project.deploygate("plan", "--json").json["plan_digest"]
     assert finding in project.pytest("--deploy-to=fake", "--deploy-plan").out
     approved = project.pytest("--deploy-to=fake", "--deploy-plan", f"--deploy-approval={digest}")
     assert approved.status == 0
@@ -328,15 +328,15 @@ def test_session_that_plans_knows_the_approval_that_it_was_given(project: CliPro
 
 def test_plan_as_gcloud_is_only_commands(project: CliProject) -> None:
     move = "gcloud run services update-traffic svc --to-revisions=CANDIDATE"
-    done = project.run("plan", "fake", "--format", "gcloud")
+    done = project.deploygate("plan", "fake", "--format", "gcloud")
     assert done.out == f"{move}=100\n"
-    project.settings(environment="steps = [5, 100]")
-    done = project.run("plan", "fake", "--format", "gcloud")
+    project.write_settings(environment="steps = [5, 100]")
+    done = project.deploygate("plan", "fake", "--format", "gcloud")
     assert done.out == f"{move}=5\n{move}=100\n"
 
 
 def test_reader_that_stops_early_is_no_error(project: CliProject) -> None:
-    process = project.start("pytest_deploygate.cli", "history")
+    process = project.popen(*project.command("deploygate", "history"))
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None

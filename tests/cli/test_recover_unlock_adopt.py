@@ -5,47 +5,47 @@ from tests.cli.cli_project import CliProject
 
 
 def test_recover_with_nothing_open_does_nothing(project: CliProject) -> None:
-    done = project.run("recover", "fake")
+    done = project.deploygate("recover", "fake")
     assert done.status == 0
     assert "nothing was open" in done.out
-    assert project.serving == {"svc-00002": 100}
+    assert project.shares == {"svc-00002": 100}
 
 
 def test_recover_settles_what_a_dead_process_left(project: CliProject) -> None:
     holder = project.hold_lease()
-    living = project.run("recover", "fake")
+    living = project.deploygate("recover", "fake")
     assert living.status == 10
     assert "is held by" in living.err
     holder.kill()
     holder.communicate()
-    done = project.run("recover", "fake", "--json")
+    done = project.deploygate("recover", "fake", "--json")
     assert done.status == 0, done.err
-    settled = done.json["settled"]
+    settled = done.json["recovered"]
     assert isinstance(settled, list)
     assert [(one["found"], one["state"]) for one in settled] == [("OPEN", "REFUSED")]
-    assert project.run("recover", "fake", "--json").json["settled"] == []
+    assert project.deploygate("recover", "fake", "--json").json["recovered"] == []
 
 
 def test_unlock_is_recorded_and_asks_before_it_harms_the_living(project: CliProject) -> None:
     holder = project.hold_lease()
     try:
-        assert project.run("unlock", "fake", "--reason", "runner reinstalled").status == 4
-        lease = project.run("status", "--json").json["lease"]
+        assert project.deploygate("unlock", "fake", "--reason", "runner reinstalled").status == 4
+        lease = project.deploygate("status", "--json").json["lease"]
         assert isinstance(lease, dict)
         assert lease["lives"] is True
-        done = project.run("unlock", "fake", "--reason", "runner reinstalled", "--yes")
+        done = project.deploygate("unlock", "fake", "--reason", "runner reinstalled", "--yes")
         assert done.status == 0
         assert "now: deploygate recover fake" in done.out
     finally:
         holder.kill()
         holder.communicate()
-    history = project.run("history", "fake")
+    history = project.deploygate("history", "fake")
     assert "leases taken away" in history.out
     assert "runner reinstalled" in history.out
 
 
 def test_unlock_where_nobody_holds_the_lease_says_so(project: CliProject) -> None:
-    done = project.run("unlock", "fake", "--reason", "x", "--json")
+    done = project.deploygate("unlock", "fake", "--reason", "x", "--json")
     assert done.status == 0
     assert done.json["was_held"] is False
 
@@ -54,23 +54,25 @@ def test_adopt_lets_what_a_person_deployed_be_a_baseline(project: CliProject) ->
     with project.cloud() as cloud:
         cloud.human_moves()
         cloud.write("human", cloud.existing().traffic, RolloutLabels())
-    refused = project.deploy("v3")
+    refused = project.release("v3")
     assert refused.status == 10
     assert "was never verified by deploygate" in refused.out
     assert "deploygate adopt fake svc-foreign" in refused.out
-    done = project.run("adopt", "fake", "svc-foreign", "--reason", "hotfix by hand", "--json")
+    done = project.deploygate(
+        "adopt", "fake", "svc-foreign", "--reason", "hotfix by hand", "--json"
+    )
     assert done.status == 0, done.err
     assert done.json["serves"] is True
     with project.cloud() as cloud:
         assert cloud.peek().rollout_labels.baseline == "svc-foreign"
-    assert project.run("status", "--json").json["is_judged_good"] is True
+    assert project.deploygate("status", "--json").json["is_judged_good"] is True
     (event,) = project.events("revision.adopted")
     assert event["reason"] == "hotfix by hand"
-    assert project.deploy("v3").status == 0
+    assert project.release("v3").status == 0
 
 
 def test_adopt_names_a_revision_that_exists(project: CliProject) -> None:
-    done = project.run("adopt", "fake", "svc-00009", "--reason", "x")
+    done = project.deploygate("adopt", "fake", "svc-00009", "--reason", "x")
     assert done.status == 10
     assert "does not exist" in done.err
 
@@ -78,14 +80,16 @@ def test_adopt_names_a_revision_that_exists(project: CliProject) -> None:
 def test_adopting_what_serves_closes_what_was_stranded(project: CliProject) -> None:
     with project.cloud() as cloud:
         cloud.is_answering = False
-    assert project.run("rollback", "fake", "--reason", "x", "--yes").status == 11
+    assert project.deploygate("rollback", "fake", "--reason", "x", "--yes").status == 11
     with project.cloud() as cloud:
         cloud.is_answering = True
         cloud.human_moves()
-    assert project.run("recover", "fake").status == 11, "somebody moved the traffic"
-    assert project.serving == {"svc-foreign": 100}
-    done = project.run("adopt", "fake", "svc-foreign", "--reason", "this one shall stay", "--json")
+    assert project.deploygate("recover", "fake").status == 11, "somebody moved the traffic"
+    assert project.shares == {"svc-foreign": 100}
+    done = project.deploygate(
+        "adopt", "fake", "svc-foreign", "--reason", "this one shall stay", "--json"
+    )
     assert done.status == 0, done.err
-    assert project.run("status").status == 0
-    assert project.run("recover", "fake").status == 0
-    assert project.serving == {"svc-foreign": 100}
+    assert project.deploygate("status").status == 0
+    assert project.deploygate("recover", "fake").status == 0
+    assert project.shares == {"svc-foreign": 100}

@@ -8,15 +8,16 @@ import pytest
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RevisionInfo
 from pytest_deploygate.core.traffic import Traffic
-from tests.cli.cli_project import LIMIT_S, CliProject
+from pytest_deploygate.testing.sessions import LIMIT_S
+from tests.cli.cli_project import CliProject
 
 BAD = ("rollback", "fake", "--reason", "orders without prices", "--yes")
 
 
 def test_rollback_returns_the_traffic_and_checks_it(project: CliProject) -> None:
-    done = project.run(*BAD, "--json")
+    done = project.deploygate(*BAD, "--json")
     assert done.status == 0, done.err
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
     found = done.json
     assert found["rollback_successful"] is True
     assert found["rollback_reason"] == "orders without prices"
@@ -29,52 +30,52 @@ def test_rollback_returns_the_traffic_and_checks_it(project: CliProject) -> None
     assert event["correlation_id"] == found["rollout_id"]
     assert event["rollback_successful"] is True
     assert event["rollback_reason"] == "orders without prices"
-    newest = project.run("history", "--limit", "1").out
+    newest = project.deploygate("history", "--limit", "1").out
     assert "ROLLED_BACK" in newest
     assert "orders without prices" in newest
 
 
 def test_rollback_says_when_the_checks_of_what_then_serves_do_not_hold(project: CliProject) -> None:
     project.say("live", "bad")
-    done = project.run(*BAD)
+    done = project.deploygate(*BAD)
     assert done.status == 1
     assert "ROLL_BACK: gate live failed" in done.out
     assert "the traffic is back, but what serves now does not hold either" in done.out
-    assert project.serving == {"svc-00001": 100}, "checks after a rollback never act"
+    assert project.shares == {"svc-00001": 100}, "checks after a rollback never act"
 
 
 def test_release_that_was_rolled_back_needs_a_reason_to_be_staged_again(
     project: CliProject,
 ) -> None:
-    assert project.run(*BAD).status == 0
-    again = project.deploy("v2")
+    assert project.deploygate(*BAD).status == 0
+    again = project.release("v2")
     assert again.status == 1
     assert "this very release was rolled back before" in again.out
-    assert project.serving == {"svc-00001": 100}
-    assert project.deploy("v2", "--deploy-reason=the sheet was at fault").status == 0
+    assert project.shares == {"svc-00001": 100}
+    assert project.release("v2", "--deploy-reason=the sheet was at fault").status == 0
 
 
 def test_release_that_rollback_checks_rolled_back_needs_a_reason_too(project: CliProject) -> None:
     project.say("live", "bad")
     checked = project.pytest("-m", "rollback-checks")
     assert checked.status == 1
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
     project.say("live", "good")
-    assert "this very release was rolled back before" in project.deploy("v2").out
+    assert "this very release was rolled back before" in project.release("v2").out
 
 
 def test_rollback_never_goes_to_a_revision_that_was_rolled_back(project: CliProject) -> None:
-    assert project.run(*BAD).status == 0
-    done = project.run("rollback", "fake", "--to", "svc-00002", "--reason", "x", "--yes")
+    assert project.deploygate(*BAD).status == 0
+    done = project.deploygate("rollback", "fake", "--to", "svc-00002", "--reason", "x", "--yes")
     assert done.status == 10
     assert "svc-00002 was rolled back before" in done.err
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
 
 
 def test_rollback_never_goes_to_a_candidate_that_failed_its_gates(project: CliProject) -> None:
     project.say("health", "bad")
-    assert project.deploy("v3").status == 1
-    done = project.run("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
+    assert project.release("v3").status == 1
+    done = project.deploygate("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
     assert done.status == 10
     assert "was rolled back before" in done.err
 
@@ -87,12 +88,12 @@ def test_rollback_goes_to_a_revision_that_nobody_judged_only_when_adopted(
         cloud.begin(image="theirs", variables={}, rollout_labels=cloud.existing().rollout_labels)
         cloud.finish_operations()
     by_name = ("rollback", "fake", "--to", "svc-00003", "--reason", "x", "--yes")
-    done = project.run(*by_name)
+    done = project.deploygate(*by_name)
     assert done.status == 10
     assert "revision svc-00003 was never verified by deploygate" in done.err
-    assert project.run("adopt", "fake", "svc-00003", "--reason", "looked at it").status == 0
-    assert project.run(*by_name).status == 0
-    assert project.serving == {"svc-00003": 100}
+    assert project.deploygate("adopt", "fake", "svc-00003", "--reason", "looked at it").status == 0
+    assert project.deploygate(*by_name).status == 0
+    assert project.shares == {"svc-00003": 100}
 
 
 @pytest.mark.parametrize(
@@ -101,27 +102,27 @@ def test_rollback_goes_to_a_revision_that_nobody_judged_only_when_adopted(
 def test_rollback_refuses_a_revision_that_cannot_be_returned_to(
     project: CliProject, to: str, said: str
 ) -> None:
-    done = project.run("rollback", "fake", "--to", to, "--reason", "x", "--yes")
+    done = project.deploygate("rollback", "fake", "--to", to, "--reason", "x", "--yes")
     assert done.status == 10
     assert said in done.err
 
 
 def test_rollback_with_nobody_to_ask_needs_yes(project: CliProject) -> None:
-    done = project.run("rollback", "fake", "--reason", "x")
+    done = project.deploygate("rollback", "fake", "--reason", "x")
     assert done.status == 4
     assert "add --yes" in done.err
-    assert project.serving == {"svc-00002": 100}
+    assert project.shares == {"svc-00002": 100}
 
 
 def test_rollback_ends_a_split_of_traffic(project: CliProject) -> None:
     with project.cloud() as cloud:
         shares = {RevisionName("svc-00001"): 50, RevisionName("svc-00002"): 50}
         cloud.write("human", Traffic.of(shares), None)
-    done = project.run(
+    done = project.deploygate(
         "rollback", "fake", "--to", "svc-00001", "--reason", "end the split", "--yes"
     )
     assert done.status == 0, done.err
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
 
 
 def loses_the_first(project: CliProject) -> RevisionInfo:
@@ -137,9 +138,9 @@ def loses_the_first(project: CliProject) -> RevisionInfo:
 
 def test_rollback_to_a_backup_redeploys_what_the_platform_lost(project: CliProject) -> None:
     lost = loses_the_first(project)
-    assert project.run(*BAD).status == 10
-    assert project.run(*BAD, "--to-backup", "nonsense").status == 10
-    done = project.run(*BAD, "--to-backup", "backup-svc-00001")
+    assert project.deploygate(*BAD).status == 10
+    assert project.deploygate(*BAD, "--to-backup", "nonsense").status == 10
+    done = project.deploygate(*BAD, "--to-backup", "backup-svc-00001")
     assert done.status == 0, done.err
     with project.cloud() as cloud:
         assert cloud.serving().sole not in {None, lost.name, "svc-00002"}
@@ -156,25 +157,25 @@ def test_rollback_that_is_killed_while_it_redeploys_is_settled_with_the_same_bui
         "KILL_AT": f"after:append {at} ROLLING_BACK",
         "KILLED": str(project.root / "killed"),
     }
-    assert project.run(*BAD, "--to-backup", "backup-svc-00001", **striking).status == -9
-    assert project.serving == {"svc-00002": 100}, "nothing moves before it is ready"
-    settled = project.run("recover", "fake", "--json")
+    assert project.deploygate(*BAD, "--to-backup", "backup-svc-00001", **striking).status == -9
+    assert project.shares == {"svc-00002": 100}, "nothing moves before it is ready"
+    settled = project.deploygate("recover", "fake", "--json")
     assert settled.status == 0, settled.err
     assert "died while it was ROLLING_BACK" in settled.out
     with project.cloud() as cloud:
         assert cloud.images_serving() == {lost.digest}
         builds = [one for one in cloud.operations.values() if one.image == lost.digest]
         assert len(builds) == 2, "the first release, and one redeployment"
-    assert project.run("recover", "fake", "--json").json["settled"] == []
+    assert project.deploygate("recover", "fake", "--json").json["recovered"] == []
 
 
 def test_rollback_waits_for_nobody_who_lives(project: CliProject) -> None:
     holder = project.hold_lease()
     try:
-        done = project.run(*BAD)
+        done = project.deploygate(*BAD)
         assert done.status == 10
         assert "is held by" in done.err
-        assert project.serving == {"svc-00002": 100}
+        assert project.shares == {"svc-00002": 100}
     finally:
         holder.kill()
         holder.communicate()
@@ -183,19 +184,19 @@ def test_rollback_waits_for_nobody_who_lives(project: CliProject) -> None:
 def test_emergency_takes_the_lease_away_and_closes_what_is_open(project: CliProject) -> None:
     holder = project.hold_lease()
     try:
-        done = project.run(*BAD, "--emergency", "--json")
+        done = project.deploygate(*BAD, "--emergency", "--json")
     finally:
         holder.kill()
         holder.communicate()
     assert done.status == 0, done.err
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
     superseded = done.json["superseded"]
     assert isinstance(superseded, list)
     assert len(superseded) == 1
-    status = project.run("status", "--json").json
+    status = project.deploygate("status", "--json").json
     assert status["open_rollouts"] == []
     assert status["lease"] is None
-    events = project.run("history", "--json").json["lease_events"]
+    events = project.deploygate("history", "--json").json["lease_events"]
     assert isinstance(events, list)
     assert events[0]["kind"] == "broken"
     assert events[0]["reason"] == "emergency rollback: orders without prices"
@@ -203,11 +204,11 @@ def test_emergency_takes_the_lease_away_and_closes_what_is_open(project: CliProj
 
 def test_emergency_works_without_the_record(project: CliProject) -> None:
     (project.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
-    done = project.run(*BAD)
+    done = project.deploygate(*BAD)
     assert done.status == 10, "without --emergency a record is needed"
-    assert project.serving == {"svc-00002": 100}
-    done = project.run(*BAD, "--emergency")
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00002": 100}
+    done = project.deploygate(*BAD, "--emergency")
+    assert project.shares == {"svc-00001": 100}
     assert "so none is kept" in done.err
     assert "lost: nothing was recorded" in done.out
     assert "KEEP: " in done.out, "what serves can be judged without a record"
@@ -218,91 +219,91 @@ def test_emergency_works_while_the_record_cannot_be_written(project: CliProject)
     database = sqlite3.connect(project.root / ".deploygate" / "state.db", isolation_level=None)
     with contextlib.closing(database):
         database.execute("BEGIN EXCLUSIVE")
-        assert project.run(*BAD).status == 10, "without --emergency a record is needed"
-        done = project.run(*BAD, "--emergency", "--json")
+        assert project.deploygate(*BAD).status == 10, "without --emergency a record is needed"
+        done = project.deploygate(*BAD, "--emergency", "--json")
         database.execute("ROLLBACK")
     assert done.status == 0, done.err
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
     assert done.json["record"] == "lost"
 
 
-def test_release_that_was_left_without_a_record_is_no_way_back_by_itself(
+def test_release_that_was_left_without_a_record_is_no_rollback_target_by_itself(
     project: CliProject,
 ) -> None:
     place = project.root / ".deploygate" / "state.db"
     record = place.read_bytes()
     place.write_bytes(b"not a database" * 100)
-    assert project.run(*BAD, "--emergency").status == 0
+    assert project.deploygate(*BAD, "--emergency").status == 0
     for path in place.parent.glob("state.db*"):
         path.unlink()
     place.write_bytes(record)
-    again = project.run(*BAD)
+    again = project.deploygate(*BAD)
     assert again.status == 10, "the record still says that svc-00002 is good"
     assert "svc-00002 was left, and the record does not know why" in again.err
-    assert project.serving == {"svc-00001": 100}
-    assert project.run(*BAD, "--to", "svc-00002").status == 0, "a person may say so"
+    assert project.shares == {"svc-00001": 100}
+    assert project.deploygate(*BAD, "--to", "svc-00002").status == 0, "a person may say so"
 
 
 def test_rollback_goes_on_when_nobody_listens_any_more(project: CliProject) -> None:
-    process = project.start("pytest_deploygate.cli", *BAD)
+    process = project.popen(*project.command("deploygate", *BAD))
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
     process.stderr.close()
     process.wait(LIMIT_S)
-    assert project.serving == {"svc-00001": 100}
-    assert project.run("status", "--json").json["open_rollouts"] == []
+    assert project.shares == {"svc-00001": 100}
+    assert project.deploygate("status", "--json").json["open_rollouts"] == []
 
 
 def test_emergency_works_when_the_record_is_gone(project: CliProject) -> None:
     (project.root / ".deploygate" / "state.db").unlink()
-    done = project.run(*BAD, "--emergency")
+    done = project.deploygate(*BAD, "--emergency")
     assert done.status == 0, done.err
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
 
 
 def test_emergency_goes_where_a_person_says(project: CliProject) -> None:
-    assert project.run(*BAD).status == 0
-    done = project.run(*BAD, "--emergency", "--to", "svc-00002")
+    assert project.deploygate(*BAD).status == 0
+    done = project.deploygate(*BAD, "--emergency", "--to", "svc-00002")
     assert done.status == 0, done.err
-    assert project.serving == {"svc-00002": 100}
+    assert project.shares == {"svc-00002": 100}
 
 
 def test_rollback_that_cannot_be_verified_is_stranded_until_it_can(project: CliProject) -> None:
     with project.cloud() as cloud:
         cloud.is_answering = False
-    done = project.run(*BAD)
+    done = project.deploygate(*BAD)
     assert done.status == 11
     assert "STRANDED" in done.out
     assert "a person must look" in done.out
-    assert project.run("status").status == 11
+    assert project.deploygate("status").status == 11
     (event,) = project.events("rollback.failed")
     assert event["rollback_successful"] is False
     assert event["rollback_reason"] == "orders without prices"
 
     with project.cloud() as cloud:
         cloud.is_answering = True
-    recovered = project.run("recover", "fake", "--json")
+    recovered = project.deploygate("recover", "fake", "--json")
     assert recovered.status == 0, recovered.err
     assert recovered.json["serving"] == {"svc-00001": 100}
-    assert project.run("status").status == 0
-    last = project.run("show", "last", "--json").json["rollout"]
+    assert project.deploygate("status").status == 0
+    last = project.deploygate("show", "last", "--json").json["rollout"]
     assert isinstance(last, dict)
     assert (last["reason"], last["reason_code"]) == ("orders without prices", "requested")
-    assert "this very release was rolled back before" in project.deploy("v2").out
+    assert "this very release was rolled back before" in project.release("v2").out
 
 
 def test_rollback_by_name_decides_what_a_stranded_rollout_left_open(project: CliProject) -> None:
     with project.cloud() as cloud:
         cloud.is_answering = False
-    assert project.run(*BAD).status == 11
+    assert project.deploygate(*BAD).status == 11
     with project.cloud() as cloud:
         cloud.is_answering = True
         cloud.human_moves()
-    undecided = project.run(*BAD)
+    undecided = project.deploygate(*BAD)
     assert undecided.status == 1
     assert "say what shall serve" in undecided.err
-    done = project.run("rollback", "fake", "--to", "svc-00001", "--reason", "back", "--yes")
+    done = project.deploygate("rollback", "fake", "--to", "svc-00001", "--reason", "back", "--yes")
     assert done.status == 0, done.err
-    assert project.serving == {"svc-00001": 100}
-    assert project.run("status").status == 0
+    assert project.shares == {"svc-00001": 100}
+    assert project.deploygate("status").status == 0

@@ -1,4 +1,4 @@
-"""Freeze windows and approvals bind promotions, and never a way back."""
+"""Freeze windows and approvals bind promotions, and never a rollback."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,28 +59,28 @@ def test_environment_without_approval_asks_for_none(tmp_path: Path) -> None:
 
 
 def test_frozen_environment_stages_nothing_and_still_goes_back(project: CliProject) -> None:
-    project.settings(environment=ALWAYS)
-    done = project.deploy("v3")
+    project.write_settings(environment=ALWAYS)
+    done = project.release("v3")
     assert done.status == 1
     assert "environment fake is frozen until 2999-01-01 00:00 UTC" in done.out
-    assert project.serving == {"svc-00002": 100}
-    assert "until 2999" in project.run("status").out
-    back = project.run("rollback", "fake", "--reason", "x", "--yes")
+    assert project.shares == {"svc-00002": 100}
+    assert "until 2999" in project.deploygate("status").out
+    back = project.deploygate("rollback", "fake", "--reason", "x", "--yes")
     assert back.status == 0, back.err
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
 
 
 def test_deployment_needs_the_digest_that_plan_prints(project: CliProject) -> None:
-    project.settings(environment=APPROVAL)
-    refused = project.deploy("v3")
+    project.write_settings(environment=APPROVAL)
+    refused = project.release("v3")
     assert refused.status == 1
-    digest = str(project.run("plan", "--json").json["plan_digest"])
+    digest = str(project.deploygate("plan", "--json").json["plan_digest"])
     assert f"the plan is {digest}" in refused.out
-    stale = project.deploy("v4", f"--deploy-approval={digest}")
+    stale = project.release("v4", f"--deploy-approval={digest}")
     assert stale.status == 1
     assert "is of another plan" in stale.out
-    assert project.serving == {"svc-00002": 100}
-    assert project.deploy("v3", f"--deploy-approval={digest}").status == 0
+    assert project.shares == {"svc-00002": 100}
+    assert project.release("v3", f"--deploy-approval={digest}").status == 0
 
 
 CLOCK = """\
@@ -104,7 +104,7 @@ wiring.SystemClock = Clock
 def test_window_that_begins_after_staging_keeps_the_candidate_from_serving(
     project: CliProject,
 ) -> None:
-    project.settings(environment=WEEKEND)
+    project.write_settings(environment=WEEKEND)
     (project.root / "conftest.py").write_text(CLOCK)
     now = project.root / "now.txt"
     now.write_text("2026-11-20 13:59")
@@ -112,11 +112,11 @@ def test_window_that_begins_after_staging_keeps_the_candidate_from_serving(
         "from pathlib import Path\n\n\ndef test_health():\n"
         f"    Path({str(now)!r}).write_text('2026-11-20 14:00')\n"
     )
-    done = project.deploy("v3")
+    done = project.release("v3")
     assert done.status == 1
     assert "frozen until 2026-11-23 06:00 UTC" in done.out
     assert "gate health: PASSED" in done.out
-    assert project.serving == {"svc-00002": 100}
+    assert project.shares == {"svc-00002": 100}
     now.write_text("2026-11-23 06:00")
     (project.root / "suites" / "test_health.py").write_text("def test_health():\n    pass\n")
-    assert project.deploy("v3").status == 0, "a freeze says nothing about the release"
+    assert project.release("v3").status == 0, "a freeze says nothing about the release"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.cli_project import CliProject, Done
+from pytest_deploygate.testing import SessionOutcome
+from tests.cli.cli_project import CliProject
 
 SECRETS = {
     "environment": "planted-in-the-environment",
@@ -114,7 +115,7 @@ def test_parts(subtests, record_property):
 
 @pytest.fixture
 def leaking(project: CliProject) -> CliProject:
-    project.settings(environment='secrets-file = "secrets.toml"')
+    project.write_settings(environment='secrets-file = "secrets.toml"')
     (project.root / "secrets.toml").write_text(f'gemini-api-key = "{SECRETS["file"]}"\n')
     return project
 
@@ -135,7 +136,7 @@ PARTS = ("planted", "secrets-file", "line-one")
 """What must not be left of them where a long comparison was shortened."""
 
 
-def check_nothing_leaked(project: CliProject, *sessions: Done) -> None:
+def check_nothing_leaked(project: CliProject, *sessions: SessionOutcome) -> None:
     texts = {f"output {i}": done.out + done.err for i, done in enumerate(sessions)}
     for path in [project.root / "report.xml", *(project.root / ".deploygate").rglob("*")]:
         if path.is_file():
@@ -151,7 +152,7 @@ def check_nothing_leaked(project: CliProject, *sessions: Done) -> None:
 def test_secrets_of_failing_checks_appear_nowhere(leaking: CliProject, workers: str) -> None:
     suite = leaking.root / "suites" / "test_health.py"
     suite.write_text(LEAKS)
-    session = leaking.deploy(
+    session = leaking.release(
         "v3", workers, "-rA", "--showlocals", "--junitxml=report.xml", **VARIABLES
     )
     assert session.status == 1
@@ -166,28 +167,30 @@ def test_secrets_of_failing_checks_appear_nowhere(leaking: CliProject, workers: 
         assert f"test_parameters{name}" in session.out, "checks are still told apart"
     assert "XFAIL" in session.out
     assert "the password is ***" in session.out
-    shown = leaking.run("show", "last", **VARIABLES)
+    shown = leaking.deploygate("show", "last", **VARIABLES)
     assert "speed of ***" in shown.out
-    told = leaking.run("show", "last", "--json", **VARIABLES)
-    history = leaking.run("history", "--json", **VARIABLES)
+    told = leaking.deploygate("show", "last", "--json", **VARIABLES)
+    history = leaking.deploygate("history", "--json", **VARIABLES)
     check_nothing_leaked(leaking, session, shown, told, history)
 
 
 def test_secrets_of_a_module_that_cannot_be_collected_appear_nowhere(leaking: CliProject) -> None:
     suite = leaking.root / "suites" / "test_health.py"
     suite.write_text(f"{LEAKS}\nraise SystemError(KEY + FILE)\n")
-    session = leaking.deploy("v3", "--junitxml=report.xml", **VARIABLES)
+    session = leaking.release("v3", "--junitxml=report.xml", **VARIABLES)
     assert session.status != 0
     check_nothing_leaked(leaking, session)
 
 
 def test_secrets_that_a_person_types_appear_nowhere(leaking: CliProject) -> None:
     reason = f"the key {SECRETS['environment']} leaked, see https://x.example/?token=planted-in-a-signature"
-    done = leaking.run("rollback", "fake", "--reason", reason, "--yes", "--json", **VARIABLES)
+    done = leaking.deploygate(
+        "rollback", "fake", "--reason", reason, "--yes", "--json", **VARIABLES
+    )
     assert done.status == 0
     assert "the key *** leaked" in done.out
-    history = leaking.run("history", **VARIABLES)
-    wrong = leaking.run("show", SECRETS["environment"], **VARIABLES)
+    history = leaking.deploygate("history", **VARIABLES)
+    wrong = leaking.deploygate("show", SECRETS["environment"], **VARIABLES)
     check_nothing_leaked(leaking, done, history, wrong)
 
 
@@ -199,14 +202,16 @@ def test_secrets_in_an_error_of_the_target_appear_nowhere(leaking: CliProject) -
     )
     pyproject = leaking.root / "pyproject.toml"
     pyproject.write_text(
-        pyproject.read_text().replace("tests.fakes.target_on_disk:make", "broken:make")
+        pyproject.read_text().replace(
+            "pytest_deploygate.testing.target_on_disk:make", "broken:make"
+        )
     )
-    here = {**VARIABLES, "PYTHONPATH": f"{leaking.root}:{leaking.variables()['PYTHONPATH']}"}
-    session = leaking.deploy("v3", "--junitxml=report.xml", **here)
+    here = {**VARIABLES, "PYTHONPATH": f"{leaking.root}:{leaking.all_variables()['PYTHONPATH']}"}
+    session = leaking.release("v3", "--junitxml=report.xml", **here)
     assert session.status == 10
     assert "refused: ***" in session.out
-    checked = leaking.run("watch", "--once", **here)
-    status = leaking.run("status", **here)
+    checked = leaking.deploygate("watch", "--once", **here)
+    status = leaking.deploygate("status", **here)
     check_nothing_leaked(leaking, session, checked, status)
 
 
@@ -217,19 +222,21 @@ def test_record_and_log_are_for_their_owner_alone(project: CliProject) -> None:
 
 
 def test_secret_that_is_allowed_is_told_by_plan_session_and_record(project: CliProject) -> None:
-    project.settings(environment='allowed-secrets = { "main.*" = "made up for tests" }')
+    project.write_settings(environment='allowed-secrets = { "main.*" = "made up for tests" }')
     key = "AIza" + "Sy" + "0123456789abcdefghijklmnopqrstuvw"
-    project.source(f"KEY = '{key}'\n")
+    project.write({"main.py": f"KEY = '{key}'\n"})
     place = "main.py:1 looks like a Google API key"
-    plan = project.run("plan")
+    plan = project.deploygate("plan")
     assert place in plan.out
     assert "made up for tests" in plan.out
-    assert project.run("plan", "--json").json["allowed_secrets"] == {place: "made up for tests"}
+    assert project.deploygate("plan", "--json").json["allowed_secrets"] == {
+        place: "made up for tests"
+    }
     session = project.deploy(f"KEY = '{key}'\n", "--junitxml=report.xml")
     assert session.status == 0
     told = f"{place}: made up for tests"
     assert told in session.out
-    assert told in project.run("show", "last").out
+    assert told in project.deploygate("show", "last").out
     assert told in (project.root / "report.xml").read_text()
     assert key not in plan.out + session.out
 
@@ -246,9 +253,9 @@ def check_nothing_steers(*outputs: str) -> None:
 
 
 def test_reason_of_a_rollback_forges_no_line_of_the_log(project: CliProject) -> None:
-    done = project.run("rollback", "fake", "--reason", FORGED, "--yes")
+    done = project.deploygate("rollback", "fake", "--reason", FORGED, "--yes")
     assert done.status == 0
-    shown, history = project.run("show", "last"), project.run("history")
+    shown, history = project.deploygate("show", "last"), project.deploygate("history")
     check_nothing_steers(done.out + done.err, shown.out, history.out)
 
 
@@ -259,9 +266,11 @@ def test_error_of_the_target_forges_no_line_of_the_log(project: CliProject) -> N
     )
     pyproject = project.root / "pyproject.toml"
     pyproject.write_text(
-        pyproject.read_text().replace("tests.fakes.target_on_disk:make", "broken:make")
+        pyproject.read_text().replace(
+            "pytest_deploygate.testing.target_on_disk:make", "broken:make"
+        )
     )
-    here = {"PYTHONPATH": f"{project.root}:{project.variables()['PYTHONPATH']}"}
-    session = project.deploy("v3", "-q", **here)
-    status = project.run("status", **here)
+    here = {"PYTHONPATH": f"{project.root}:{project.all_variables()['PYTHONPATH']}"}
+    session = project.release("v3", "-q", **here)
+    status = project.deploygate("status", **here)
     check_nothing_steers(session.out + session.err, status.out + status.err)

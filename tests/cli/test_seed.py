@@ -1,4 +1,4 @@
-"""The test cases of the original deployment task, restated; docs/seed.md says where the others live."""
+"""Test cases of the deployment task; docs/explanation/traceability.md says where the others are."""
 
 import re
 from fractions import Fraction
@@ -6,8 +6,9 @@ from fractions import Fraction
 import pytest
 
 from pytest_deploygate.config.settings import load
-from pytest_deploygate.core.evidence import CheckState, Evidence, Measurement
+from pytest_deploygate.core.evidence import CheckState, Evidence
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.policy import Gate, PhasePolicy, Policy
 from pytest_deploygate.core.triggers import Firing, evaluate
 from pytest_deploygate.core.verdict import judge_phase
@@ -108,6 +109,8 @@ deployment_error rollback_successful rollback_reason correlation_id deployment_s
 
 
 def test_documents_say_what_became_of_every_name_of_the_original_task() -> None:
-    pages = (REPOSITORY / "docs" / name for name in ("seed.md", "cli.md"))
+    docs = REPOSITORY / "docs"
+    names = ("explanation/traceability.md", "reference/json-output.md", "reference/records.md")
+    pages = (docs / name for name in names)
     words = set(re.findall(r"\w+", "\n".join(page.read_text(encoding="utf-8") for page in pages)))
     assert [name for name in NAMES.split() if name not in words] == []

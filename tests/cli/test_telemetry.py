@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,7 +17,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RevisionName, RolloutId
+from pytest_deploygate.core.identifiers import (
+    Actor,
+    EnvironmentName,
+    Phase,
+    RevisionName,
+    RolloutId,
+)
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.telemetry import event_log, metrics, prometheus
@@ -36,24 +43,25 @@ PROMOTED = RolloutRecord(
     serving=RevisionName("svc-2"),
     reason_code="held",
     backup="backup-1",
-    facts={"score.candidate": "0.900000", "score.live": "1.000000"},
+    scores={Phase.CANDIDATE: Fraction(9, 10), Phase.LIVE: Fraction(1)},
 )
 WENT_BACK = PROMOTED._replace(
     state=State.ROLLED_BACK,
     reason_code="gate_failed",
     reason="gate health failed",
     serving=RevisionName("svc-1"),
-    facts={"score.candidate": "0.500000", "rollback_seconds": "1.5"},
+    scores={Phase.CANDIDATE: Fraction(1, 2)},
+    rollback_s=1.5,
 )
 LATER = WENT_BACK._replace(purpose="rollback-checks", reason_code="trigger_fired")
 BY_HAND = WENT_BACK._replace(purpose="rollback", reason_code="requested")
-REFUSED = PROMOTED._replace(state=State.REFUSED, reason_code="gate_failed", facts={})
+REFUSED = PROMOTED._replace(state=State.REFUSED, reason_code="gate_failed", scores={})
 UNCHANGED = PROMOTED._replace(candidate=None, reason_code="nothing_to_deploy")
 OPEN = PROMOTED._replace(state=State.SERVING, ended_at=None)
 
 
 def event_of(record: RolloutRecord, folder: Path) -> dict[str, object]:
-    with event_log.logged_to(folder / "log.jsonl"):
+    with event_log.log_to(folder / "log.jsonl"):
         event_log.log_ending(record)
     line = json.loads((folder / "log.jsonl").read_text())
     assert isinstance(line, dict)
@@ -97,7 +105,7 @@ def test_every_ending_has_one_event(record: RolloutRecord, event: str, tmp_path:
 
 
 def test_log_keeps_what_others_extra_fields_would_overwrite(tmp_path: Path) -> None:
-    with event_log.logged_to(tmp_path / "log.jsonl", lambda text: text.replace("hidden", "***")):
+    with event_log.log_to(tmp_path / "log.jsonl", lambda text: text.replace("hidden", "***")):
         log = logging.getLogger("pytest_deploygate.somewhere")
         log.info("it.happened", extra={"event": "other", "reason": "hidden", "count": 3})
         log.debug("too.fine")
@@ -108,21 +116,21 @@ def test_log_keeps_what_others_extra_fields_would_overwrite(tmp_path: Path) -> N
 def test_log_is_given_back(tmp_path: Path) -> None:
     package = logging.getLogger("pytest_deploygate")
     before = (package.level, list(package.handlers))
-    with event_log.logged_to(tmp_path / "log.jsonl"):
+    with event_log.log_to(tmp_path / "log.jsonl"):
         pass
     assert (package.level, list(package.handlers)) == before
 
 
 def test_log_that_cannot_be_written_is_noted(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with event_log.logged_to(tmp_path / "file" / "log.jsonl") as handler:
+    with event_log.log_to(tmp_path / "file" / "log.jsonl") as handler:
         event_log.log_ending(PROMOTED)
     assert "cannot be written" in handler.problem
 
 
 def test_figures_of_a_history() -> None:
     history = [OPEN, BY_HAND, LATER, REFUSED, UNCHANGED, WENT_BACK, PROMOTED, PROMOTED, PROMOTED]
-    found = metrics.figures("production", history)
+    found = metrics.compute_metrics("production", history)
     assert found.deployment_success_rate == 3 / 4
     assert found.deployment_duration_seconds == 42
     assert found.post_deployment_validation_score == 0.5
@@ -132,14 +140,14 @@ def test_figures_of_a_history() -> None:
 
 
 def test_figures_of_no_history_are_not_known() -> None:
-    found = metrics.figures("production", [])
+    found = metrics.compute_metrics("production", [])
     assert found.deployment_success_rate is None
     assert found.rollback_trigger_rate is None
 
 
 def test_textfile_can_be_read_by_prometheus(tmp_path: Path) -> None:
     path = tmp_path / "metrics" / "deploygate.prom"
-    prometheus.write_textfile(path, [metrics.figures("production", [WENT_BACK, PROMOTED])])
+    prometheus.write_textfile(path, [metrics.compute_metrics("production", [WENT_BACK, PROMOTED])])
     families = {f.name: f for f in text_string_to_metric_families(path.read_text())}
     values = {name: family.samples[0].value for name, family in families.items() if family.samples}
     assert values["deployment_success_rate"] == 0.5
@@ -154,9 +162,9 @@ def test_textfile_can_be_read_by_prometheus(tmp_path: Path) -> None:
 
 
 def test_session_leaves_log_and_metrics_that_outlive_it(project: CliProject) -> None:
-    project.settings(more='prometheus-textfile = "metrics/deploygate.prom"')
+    project.write_settings(more='prometheus-textfile = "metrics/deploygate.prom"')
     project.say("health", "bad")
-    assert project.deploy("v3").status == 1
+    assert project.release("v3").status == 1
     text = (project.root / "metrics" / "deploygate.prom").read_text()
     assert (
         'deploygate_rollouts_total{environment="fake",purpose="deploy",state="PROMOTED"} 2.0'
@@ -174,13 +182,13 @@ def test_session_leaves_log_and_metrics_that_outlive_it(project: CliProject) -> 
 
 
 def test_record_that_cannot_be_written_is_noted_and_changes_no_verdict(project: CliProject) -> None:
-    project.settings(more='prometheus-textfile = "main.py/deploygate.prom"')
+    project.write_settings(more='prometheus-textfile = "main.py/deploygate.prom"')
     log = project.root / ".deploygate" / "log.jsonl"
     log.unlink()
     log.mkdir()
-    done = project.deploy("v3")
+    done = project.release("v3")
     assert done.status == 0
-    assert project.serving == {"svc-00003": 100}
+    assert project.shares == {"svc-00003": 100}
     assert "note: not everything was recorded: main.py/deploygate.prom" in done.out
     assert "log.jsonl cannot be written" in done.out
 
@@ -214,7 +222,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
 
 def test_metrics_reach_a_collector(project: CliProject) -> None:
     with collector() as (endpoint, received):
-        done = project.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        done = project.release("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
         assert done.status == 0
     request = ExportMetricsServiceRequest.FromString(received[0])
     metrics = {
@@ -235,14 +243,16 @@ def test_extra_that_is_not_installed_is_named_and_changes_no_verdict(
     project: CliProject, package: str, extra: str
 ) -> None:
     (project.root / f"{package}.py").write_text("raise ImportError('not installed here')\n")
-    project.settings(more='prometheus-textfile = "metrics.prom"' if extra == "prometheus" else "")
-    done = project.deploy(
+    project.write_settings(
+        more='prometheus-textfile = "metrics.prom"' if extra == "prometheus" else ""
+    )
+    done = project.release(
         "v3",
-        PYTHONPATH=f"{project.root}:{project.variables()['PYTHONPATH']}",
+        PYTHONPATH=f"{project.root}:{project.all_variables()['PYTHONPATH']}",
         **({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} if extra != "prometheus" else {}),
     )
     assert done.status == 0, done.out
-    assert project.serving == {"svc-00003": 100}
+    assert project.shares == {"svc-00003": 100}
     assert f"pip install 'pytest-deploygate[{extra}]'" in done.out
 
 
@@ -250,7 +260,7 @@ def test_collector_that_never_answers_delays_nothing(project: CliProject) -> Non
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         deaf.settimeout(120)
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        done = project.deploy("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        done = project.release("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
         assert done.status == 0
         connection, _ = deaf.accept()
         with connection:

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 import pexpect
 import pytest
 
-from tests.cli.cli_project import LIMIT_S, CliProject
+from pytest_deploygate.testing.sessions import LIMIT_S
+from tests.cli.cli_project import CliProject
 
 
 @contextmanager
 def on_terminal(
     project: CliProject, *arguments: str, width: int = 160, **variables: str
 ) -> Iterator["pexpect.spawn[str]"]:
-    here = project.variables(**{"TERM": "xterm-256color", **variables})
+    here = project.all_variables(**{"TERM": "xterm-256color", **variables})
     process = pexpect.spawn(
         sys.executable,
         ["-m", "pytest_deploygate.cli", *arguments],
@@ -54,7 +55,7 @@ def test_narrow_terminal_breaks_no_word(project: CliProject) -> None:
 
 def test_text_from_elsewhere_cannot_steer_the_terminal(project: CliProject) -> None:
     reason = "\x1b[2Jnothing to see\x1b]0;fine\x07"
-    assert project.run("rollback", "fake", "--reason", reason, "--yes").status == 0
+    assert project.deploygate("rollback", "fake", "--reason", reason, "--yes").status == 0
     for width in (80, 160):
         text = shown(project, "history", width=width)
         assert "nothing to see" in text
@@ -85,7 +86,7 @@ def test_rollback_asks_on_a_terminal_and_no_means_no(project: CliProject) -> Non
         process.expect(pexpect.EOF)
         process.close()
         assert process.exitstatus == 2
-    assert project.serving == {"svc-00002": 100}
+    assert project.shares == {"svc-00002": 100}
 
 
 def test_rollback_asks_on_a_terminal_and_yes_means_yes(project: CliProject) -> None:
@@ -96,7 +97,7 @@ def test_rollback_asks_on_a_terminal_and_yes_means_yes(project: CliProject) -> N
         process.expect(pexpect.EOF)
         process.close()
         assert process.exitstatus == 0
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_shell_completes_commands_and_what_they_are_about(
 ) -> None:
     count = str(len(words.split()) - 1)
     variables = {"_DEPLOYGATE_COMPLETE": "zsh_complete", "COMP_WORDS": words, "COMP_CWORD": count}
-    done = project.run(**variables)
+    done = project.deploygate(**variables)
     assert done.status == 0
     assert offered in done.out
 
@@ -128,6 +129,6 @@ def test_shell_completes_commands_and_what_they_are_about(
     ],
 )  # fmt: skip
 def test_help_of_every_command_ends_with_examples(new: CliProject, command: str) -> None:
-    done = new.run(*command.split(), "--help")
+    done = new.deploygate(*command.split(), "--help")
     assert done.status == 0
     assert "Examples:\n    " in done.out

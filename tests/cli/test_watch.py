@@ -13,7 +13,7 @@ LINE = re.compile(
 
 
 def test_watch_once_says_in_one_line_that_all_is_well(project: CliProject) -> None:
-    done = project.run("watch", "fake", "--once")
+    done = project.deploygate("watch", "fake", "--once")
     found = LINE.fullmatch(done.out.strip())
     assert found is not None, done.out
     assert (done.status, found["what"], found["status"]) == (0, "KEEP JUDGED", "0")
@@ -22,8 +22,10 @@ def test_watch_once_says_in_one_line_that_all_is_well(project: CliProject) -> No
 
 
 def test_watch_rolls_back_and_goes_on(project: CliProject) -> None:
-    process = project.start(
-        "pytest_deploygate.cli", "watch", "fake", "--interval", "1", "--rounds", "3", "--json"
+    process = project.popen(
+        *project.command(
+            "deploygate", "watch", "fake", "--interval", "1", "--rounds", "3", "--json"
+        )
     )
     assert process.stdout is not None
     first = json.loads(process.stdout.readline())
@@ -33,7 +35,7 @@ def test_watch_rolls_back_and_goes_on(project: CliProject) -> None:
         pass
     assert (second["verdict"], second["state"]) == ("ROLL_BACK", "ROLLED_BACK")
     assert "gate live failed" in second["reason"]
-    assert project.serving == {"svc-00001": 100}
+    assert project.shares == {"svc-00001": 100}
     process.send_signal(signal.SIGTERM)
     project.finish(process)
     (event,) = project.events("rollback.completed")
@@ -43,41 +45,43 @@ def test_watch_rolls_back_and_goes_on(project: CliProject) -> None:
 
 def test_watch_report_only_never_acts(project: CliProject) -> None:
     project.say("live", "bad")
-    done = project.run("watch", "fake", "--once", "--report-only")
+    done = project.deploygate("watch", "fake", "--once", "--report-only")
     assert done.status == 1
     assert " ROLL_BACK JUDGED " in done.out
-    assert project.serving == {"svc-00002": 100}
+    assert project.shares == {"svc-00002": 100}
 
 
 def test_watch_of_an_environment_that_only_reports_never_acts(project: CliProject) -> None:
-    project.settings(environment='on-failure = "report"')
+    project.write_settings(environment='on-failure = "report"')
     project.say("live", "bad")
-    assert project.run("watch", "fake", "--once").status == 1
-    assert project.serving == {"svc-00002": 100}
+    assert project.deploygate("watch", "fake", "--once").status == 1
+    assert project.shares == {"svc-00002": 100}
 
 
 def test_watch_survives_rounds_that_cannot_be_run(project: CliProject) -> None:
     (project.root / "suites" / "test_live.py").write_text("import nonsense\n")
-    done = project.run("watch", "fake", "--interval", "1", "--rounds", "2")
+    done = project.deploygate("watch", "fake", "--interval", "1", "--rounds", "2")
     lines = done.out.splitlines()
     assert len(lines) == 2
     assert all(" fake UNKNOWN" in line for line in lines), done.out
-    assert project.serving == {"svc-00002": 100}
+    assert project.shares == {"svc-00002": 100}
 
 
 def test_watch_survives_a_platform_that_does_not_answer(project: CliProject) -> None:
     cloud = (project.root / "fake.pickle").read_bytes()
     (project.root / "fake.pickle").write_bytes(b"")
-    done = project.run("watch", "fake", "--once")
+    done = project.deploygate("watch", "fake", "--once")
     assert done.status != 0
     assert len(done.out.splitlines()) == 1
     (project.root / "fake.pickle").write_bytes(cloud)
-    assert project.run("watch", "fake", "--once").status == 0
+    assert project.deploygate("watch", "fake", "--once").status == 0
 
 
 def test_watch_ends_cleanly_by_a_signal(project: CliProject) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        process = project.start("pytest_deploygate.cli", "watch", "fake", "--interval", "600")
+        process = project.popen(
+            *project.command("deploygate", "watch", "fake", "--interval", "600")
+        )
         assert process.stdout is not None
         assert " KEEP " in process.stdout.readline()
         process.send_signal(number)
@@ -91,13 +95,13 @@ def test_watch_ends_its_session_when_it_is_ended(project: CliProject) -> None:
         "import time\nfrom pathlib import Path\n\n\ndef test_live():\n"
         f"    Path({str(waiting)!r}).touch()\n    time.sleep(100)\n"
     )
-    process = project.start("pytest_deploygate.cli", "watch", "fake")
+    process = project.popen(*project.command("deploygate", "watch", "fake"))
     while not waiting.exists():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     done = project.finish(process)
     assert (done.status, done.out) == (0, "")
-    assert project.serving == {"svc-00002": 100}
+    assert project.shares == {"svc-00002": 100}
 
 
 MOVING = """\
@@ -124,14 +128,16 @@ def test_checks_never_roll_back_what_they_did_not_judge(project: CliProject) -> 
     (project.root / "moving.py").write_text(MOVING)
     pyproject = project.root / "pyproject.toml"
     pyproject.write_text(
-        pyproject.read_text().replace("tests.fakes.target_on_disk:make", "moving:make")
+        pyproject.read_text().replace(
+            "pytest_deploygate.testing.target_on_disk:make", "moving:make"
+        )
     )
     (project.root / "suites" / "test_live.py").write_text(
         "from pathlib import Path\n\n\ndef test_live():\n"
         f"    Path({str(project.root / 'moved')!r}).touch()\n    assert False\n"
     )
-    path = f"{project.root}:{project.variables()['PYTHONPATH']}"
-    done = project.run("watch", "fake", "--once", PYTHONPATH=path)
+    path = f"{project.root}:{project.all_variables()['PYTHONPATH']}"
+    done = project.deploygate("watch", "fake", "--once", PYTHONPATH=path)
     assert done.status == 10, done.out
     assert "svc-foreign=100 serves now, but svc-00002=100 was judged" in done.out
-    assert project.serving == {"svc-foreign": 100}
+    assert project.shares == {"svc-foreign": 100}

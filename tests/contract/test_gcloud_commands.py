@@ -112,7 +112,14 @@ def test_deploy_names_everything_that_the_settings_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory", "shown"), [("1Gi", "1GiB"), ("256M", "256MB"), ("512Mi", "512MiB"), ("2G", "2GB")]
+    ("memory", "shown"),
+    [
+        ("1Gi", "1GiB"),
+        ("256M", "256MB"),
+        ("512Mi", "512MiB"),
+        ("2G", "2GB"),
+        ("536870912", "512MiB"),
+    ],
 )
 def test_memory_is_written_as_gcloud_does(memory: str, shown: str) -> None:
     [made] = words(gcloud_commands.deploy(SPEC._replace(memory=memory), cwd=HERE))
@@ -155,7 +162,7 @@ def test_values_survive_the_shell(value: str) -> None:
     assert read_as_gcloud(given_to_gcloud) == {"A": value, "B": "2"}
 
 
-def test_the_rollout_pins_first_and_ends_with_the_way_back() -> None:
+def test_the_rollout_pins_first_and_ends_with_the_rollback_target() -> None:
     spec = SPEC._replace(verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "Staging"})
     made = gcloud_commands.commands(spec, served(Traffic.of({LATEST: 100})), cwd=HERE)
     calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))

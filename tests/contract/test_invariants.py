@@ -1,4 +1,4 @@
-"""docs/invariants.md names tests that exist."""
+"""docs/explanation/invariants.md names tests that exist."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LINE = re.compile(r"^\| (\d+) \| .+ \| `(tests/[\w/]+\.py)::(test_\w+)` \|$", re.MULTILINE)
-FOUND = LINE.findall((ROOT / "docs" / "invariants.md").read_text(encoding="utf-8"))
+FOUND = LINE.findall((ROOT / "docs" / "explanation" / "invariants.md").read_text(encoding="utf-8"))
 
 
 def test_invariants_are_numbered() -> None:

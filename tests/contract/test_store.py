@@ -2,21 +2,37 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 import pytest
 
 from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import JournalDamaged, LeaseHeld, LeaseLost, StoreError
+from pytest_deploygate.core.evidence import CheckState, Score
 from pytest_deploygate.core.identifiers import (
     Actor,
     BackupId,
     Digest,
     EnvironmentName,
+    Phase,
     RevisionName,
     RolloutId,
 )
-from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.record import (
+    BuildProvenance,
+    EntryKind,
+    JournalEntry,
+    Lease,
+    RecordedGate,
+    RestorePoint,
+    RolloutRecord,
+    StepDetails,
+)
+from pytest_deploygate.core.release import SecretRef
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.verdict import Outcome, Reason, ReasonCode
 from pytest_deploygate.ports import Store
 from pytest_deploygate.store import LeaseEventKind, SqlStore
 from tests.fakes import FakeClock, FakeStore
@@ -75,7 +91,7 @@ def an_entry(sequence: int, **facts: str) -> JournalEntry:
         kind=EntryKind.INTENT,
         name="pin",
         state=State.STAGING,
-        facts=facts,
+        details=StepDetails(notes=facts),
     )
 
 
@@ -272,17 +288,55 @@ def test_record_comes_back_whole(opener: Opener) -> None:
         serving=R2,
         reason_code="gates",
         reason="héalth ✓ 'quoted' \"double\"\n",
-        score="19/20",
         digest="ab" * 32,
         backup="backup-1",
         inventory={"health": ("a::b", "c"), "empty": ()},
-        gates={"health": "2/2 PASSED"},
-        measurements={"accuracy_score": "0.93"},
-        facts={"config": "x", "": ""},
+        deploy_reason="Friday",
+        config_digest="c",
+        checks_digest="d",
+        approval="ef" * 32,
+        overrides={"health": "known"},
+        watchdog_pid=7,
+        restore_point=RestorePoint(
+            existed=True,
+            before=Traffic.of({LATEST: 100}, {"dg-live": R3}),
+            restore_to=Traffic.of({R1: 70, R2: 30}, {"dg-live": R3}),
+            leaves=Traffic.of({}),
+            was_public=False,
+            digest="a",
+            config_digest="b",
+        ),
+        built=R1,
+        redeployed=R3,
+        build=BuildProvenance(
+            image="img@sha256:1",
+            base_image="python312",
+            updates_base_image=True,
+            secrets={"KEY": SecretRef(name="key", version="3", project="other")},
+            differs_in=("SHEET",),
+        ),
+        scores={Phase.CANDIDATE: Fraction(1, 3), Phase.LIVE: Fraction(1)},
+        gates={"health": RecordedGate(score=Score(passed=1, counted=3), outcome=Outcome.FAILED)},
+        not_passed={"a::b[x]": CheckState.FLAKY},
+        measurements={
+            Phase.CANDIDATE: (
+                Measurement.of("accuracy_score", 0.1 + 0.2, check="a::b"),
+                Measurement.of("share", Fraction(1, 3), unit="s", revision=R2),
+            ),
+            Phase.LIVE: (),
+        },
+        rollback_s=0.097,
+        rollback_error="nobody answers",
+        rollback_cause=Reason(code=ReasonCode.GATE_FAILED, sentence="why", subject="health"),
+        unfinished="the tags",
+        url="https://svc.example",
+        notes={"live.statistics": "none", "": ""},
     )
     store.begin(record, lease)
     assert opener().rollout(record.rollout_id) == record
-    changed = record._replace(state=State.FINALISING, ended_at=None, verification=None, facts={})
+    changed = record._replace(
+        state=State.FINALISING, ended_at=None, verification=None, restore_point=None
+    )
     store.save(changed, lease)
     assert opener().rollout(record.rollout_id) == changed
 
@@ -352,8 +406,14 @@ def test_query_strings_and_passwords_of_urls_are_not_kept(store: AnyStore) -> No
     signed = "put to https://storage/b/o?X-Signature=hunter2&x=1 via postgresql://u:hunter2@db/x"
     record = a_record()._replace(
         reason=signed,
-        facts={"url": signed},
-        measurements={"m": signed},
+        deploy_reason=signed,
+        overrides={"health": signed},
+        measurements={Phase.LIVE: (Measurement.of(signed, 1, unit=signed),)},
+        rollback_error=signed,
+        rollback_cause=Reason(code=ReasonCode.CUSTOM, sentence=signed),
+        unfinished=signed,
+        url=signed,
+        notes={"live.statistics": signed},
         actor=ADA._replace(ci_url="https://ci/1?token=hunter2"),
     )
     store.begin(record, lease)

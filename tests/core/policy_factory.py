@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from pytest_deploygate.core.evidence import CheckState, Evidence, Measurement
+from pytest_deploygate.core.evidence import CheckState, Evidence
 from pytest_deploygate.core.identifiers import Phase, Severity
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.policy import Condition, Gate, Leniency, PhasePolicy, Policy, Trigger
 
 P = CheckState.PASSED

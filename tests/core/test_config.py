@@ -183,6 +183,13 @@ WRONG = {
         '[tool.deploygate]\ndefault-environment = "nowhere"\n' + GOOD,
         "tool.deploygate.default-environment: 'nowhere' is not an environment\n  hint: there are: local",
     ),
+    "budget below the gates' own limits": (
+        GOOD.replace("paths", "needs-at-most-s = 121\npaths"),
+        (
+            "tool.deploygate.phases.live.budget-s: 120 s are less than the 121 s that its gates need at most\n"
+            "  hint: give it 121 s, or lower needs-at-most-s and the limits behind it (g 121)"
+        ),
+    ),
     "shared path": (
         GOOD + '[tool.deploygate.gates.h]\nphase = "live"\npaths = ["gates"]\n',
         (

@@ -1,6 +1,5 @@
 """Folding reports into one state a check, measurements, scores."""
 
-import math
 from fractions import Fraction
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from pytest_deploygate.core.evidence import (
     CheckState,
     Evidence,
-    Measurement,
     ReportFact,
     ReportOutcome,
     Score,
@@ -137,53 +135,6 @@ def test_fold_never_passes_when_anything_is_added_to_a_pass(
 @given(st.permutations(["c.t", "cFt", "cst", "csxt", "c.t"]))
 def test_fold_does_not_depend_on_the_order_of_subtests(order: list[str]) -> None:
     assert fold(facts(" ".join(["u.", *order, "c.", "d."]))) is CheckState.FAILED
-
-
-# -- measurements ----------------------------------------------------------------------------------
-
-
-class Odd(float):
-    """A float with words around it, as numpy's is."""
-
-    def __repr__(self) -> str:
-        return f"Odd({float(self)})"
-
-
-@pytest.mark.parametrize(
-    ("value", "exact"),
-    [
-        (0.1, Fraction(1, 10)),
-        (0.85, Fraction(17, 20)),
-        (3, Fraction(3)),
-        (-2.5, Fraction(-5, 2)),
-        (Fraction(1, 3), Fraction(1, 3)),
-        (1e-320, Fraction("1e-320")),
-        (10**400, Fraction(10**400)),
-        (Odd(0.1), Fraction(1, 10)),
-    ],
-)
-def test_measurement_is_exact_to_its_shortest_text(value: object, exact: Fraction) -> None:
-    found = Measurement.of("m", value, unit="s", check="c")
-    assert (found.value, found.name, found.unit, found.check) == (exact, "m", "s", "c")
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, Odd("nan")])
-def test_measurement_refuses_what_is_not_finite(value: float) -> None:
-    with pytest.raises(ValueError, match="measurement 'm' needs a finite number, got"):
-        Measurement.of("m", value)
-
-
-@pytest.mark.parametrize("value", [True, False, "0.9", None, [1], 1j, b"1"])
-def test_measurement_refuses_what_is_no_number(value: object) -> None:
-    with pytest.raises(
-        TypeError, match=f"measurement 'm' needs a number, got {type(value).__name__}: "
-    ):
-        Measurement.of("m", value)
-
-
-def test_measurement_has_no_unit_and_no_check_unless_told() -> None:
-    found = Measurement.of("m", 1)
-    assert (found.unit, found.check) == ("", "")
 
 
 # -- score and evidence ----------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def test_the_window_that_ends_last_is_named() -> None:
         ("fri 15:00 - mon 24:00 UTC", "invalid time '24:00'"),
         ("2026-12-24 24:00 - 2026-12-26 UTC", "invalid time '24:00'"),
         ("2026-12-24 - 2026-12-26 24:00 UTC", "invalid time '24:00'"),
-        ("friday 15:00 - mon 07:00 UTC", "'friday' is no day"),
+        ("friday 15:00 - mon 07:00 UTC", "'friday' is not a day"),
         ("fri 15:00 - 2026-12-24 UTC", "'fri' is neither a day of the week nor a date"),
         ("fri 15:00 - fri 15:00 UTC", "begins where it ends"),
         ("2026-12-24 - 2026-12-24 UTC", "does not end after it begins"),

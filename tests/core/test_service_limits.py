@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems, memory_mib
+from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,3 @@ def test_what_goes_together_is_no_problem(good: ServiceLimits) -> None:
 def test_what_does_not_is_named(bad: ServiceLimits, words: str) -> None:
     [problem] = limit_problems(bad)
     assert words in problem
-
-
-def test_an_amount_of_memory_is_read_in_both_forms() -> None:
-    assert memory_mib("1Gi") == memory_mib("1GiB") == 1024
-    with pytest.raises(ValueError, match="much"):
-        memory_mib("much")

@@ -81,6 +81,7 @@ def test_editors_accept_nothing_that_has_a_wrong_form(tmp_path: Path, text: str)
     beyond = (
         "not an environment",
         "already belongs",
+        "are less than the",
         "must ascend",
         "freeze window",
         "not valid TOML",

@@ -12,6 +12,7 @@ from pytest_deploygate import core
 from pytest_deploygate.config.reference_page import tables
 from pytest_deploygate.config.tables import fields_of
 from pytest_deploygate.core.engine_settings import EngineSettings
+from pytest_deploygate.core.record import StepDetails
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import Traffic
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 GIVEN = {
     "EngineSettings": {"pause_s": 1.0},
     "SecretRef": {"version": "latest"},
+    "JournalEntry": {"details": StepDetails()},
     "Snapshot": {
         "traffic": Traffic.of({}),
         "serving": Traffic.of({}),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
 from pytest_deploygate.core.identifiers import Phase, Severity
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.policy import Comparison, Condition
 from pytest_deploygate.core.triggers import Firing, evaluate
 from tests.core.policy_factory import a_trigger, measured
@@ -86,7 +86,7 @@ def test_trigger_fires_by_any_of_several_measurements_and_names_the_worst() -> N
 
 def test_trigger_that_fires_by_the_platform_names_the_revision() -> None:
     by_check = Measurement.of("a", 2, check="suites/test_a.py::test_a")
-    by_platform = Measurement.of("a", 3, check=f"{BY_PLATFORM}r-1")
+    by_platform = Measurement.of("a", 3, revision="r-1")
     [one] = evaluate((a_trigger("a > 1"),), Phase.LIVE, (by_check,))
     [other] = evaluate((a_trigger("a > 1"),), Phase.LIVE, (by_check, by_platform))
     assert one.sentence == "trigger t (high) fired: a is 2, and a > 1"

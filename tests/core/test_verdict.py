@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploygate.core.evidence import CheckState, Evidence
+from pytest_deploygate.core.evidence import (
+    UNCOUNTED,
+    CheckState,
+    Evidence,
+    ExpectedFailure,
+    as_known_defect,
+)
 from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.policy import Gate, Leniency, Policy
 from pytest_deploygate.core.verdict import (
@@ -74,7 +80,7 @@ def test_gate(gate: Gate, states: Sequence[CheckState], outcome: Outcome, score:
     assert result.gate is gate
 
 
-@pytest.mark.parametrize("state", [s for s in CheckState if s is not P])
+@pytest.mark.parametrize("state", [s for s in CheckState if s not in (P, *UNCOUNTED)])
 def test_gate_counts_nothing_but_a_pass(state: CheckState) -> None:
     result = judge_gate(a_gate(), evidence_of({"g": [P, state]}))
     assert str(result.score) == "1/2"
@@ -528,3 +534,31 @@ def test_override_allows_a_custom_decision_to_be_more_lenient() -> None:
     verdict = decided(BAD, judge_phase(POLICY, GOOD), b="why")
     assert verdict.holds
     assert verdict.reason.code is ReasonCode.OVERRIDDEN
+
+
+def test_known_defects_leave_the_denominator_and_are_no_pass() -> None:
+    gate = a_gate(least=2)
+    defects = [CheckState.KNOWN_DEFECT, CheckState.DEFECT_GONE]
+    found = judge_gate(gate, evidence_of({"g": [P, P, *defects]}))
+    assert (found.outcome, str(found.score)) == (Outcome.PASSED, "2/2")
+    assert judge_gate(gate, evidence_of({"g": [P, *defects]})).outcome is Outcome.UNKNOWN
+    assert (
+        judge_gate(gate, evidence_of({"g": [P, P, CheckState.XFAILED]})).outcome is Outcome.FAILED
+    )
+
+
+def test_only_expected_failures_become_known_defects() -> None:
+    expected = {
+        CheckState.XFAILED: CheckState.KNOWN_DEFECT,
+        CheckState.XPASSED: CheckState.DEFECT_GONE,
+    }
+    assert {s: as_known_defect(s) for s in CheckState} == {
+        s: expected.get(s, s) for s in CheckState
+    }
+
+
+@pytest.mark.parametrize(("is_gone", "says"), [(False, "known defect: c"), (True, "no longer")])
+def test_known_defect_is_told_with_day_and_reason(is_gone: bool, says: str) -> None:  # a parameter
+    text = str(ExpectedFailure(check="c", text="until 2999-12-31: x", is_gone=is_gone))
+    assert says in text
+    assert "(until 2999-12-31: x)" in text

@@ -1,164 +1,60 @@
 """A project in a directory of its own, deployed by real pytest sessions to a real local cloud."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from xml.etree import ElementTree as ET
+from urllib.parse import quote
 
 import requests
 
-from pytest_deploygate.emulator.lifecycle import find, stop
-from tests.forked_sessions import Session
+from pytest_deploygate.testing import LOCAL, DeploygateProject
+from pytest_deploygate.testing.project import direct_client
+from pytest_deploygate.testing.sessions import PipedProcess
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("pyproject.toml", "conftest.py", "suites", "fixtures", "test_invoices")
-SESSION_LIMIT_S = 300
 PAUSE_S = 0.01
 """Between two requests of a visitor, who is not to take the processor from those who are watched."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A session that has ended: exit status, what it printed, and its JUnit file (empty if there is none)."""
-
-    status: int
-    output: str
-    properties: Mapping[str, str]
-    cases: tuple[ET.Element, ...] = ()
-
-    def property(self, name: str) -> str:
-        """One ``deploygate.*`` property of the suite."""
-        return self.properties[f"deploygate.{name}"]
-
-
 @dataclass(slots=True, kw_only=True)
-class Project:
-    """A checkout of a user, with its own local cloud."""
+class Checkout(DeploygateProject):
+    """A checkout of a user, with an emulator of its own."""
 
-    root: Path
-    environment: dict[str, str] = field(default_factory=dict)
-    service_path: str = "freckled-hen-analytics/locations/us-central1/services/process-invoice"
+    environment: str = LOCAL
+    service: str = "freckled-hen-analytics/locations/us-central1/services/process-invoice"
 
     @property
     def function(self) -> Path:
         """The source of the function."""
         return self.root / "fixtures" / "process_invoice"
 
-    def edit(self, path: str, old: str, new: str) -> None:
-        """Replace ``old`` once in a file of the project; it must be there."""
-        file = self.root / path
-        text = file.read_text(encoding="utf-8")
-        assert old in text, f"{old!r} is not in {path}"
-        file.write_text(text.replace(old, new, 1), encoding="utf-8")
-
     def touch_source(self, text: str) -> None:
         """Make another release of the function that does the same."""
         with (self.function / "main.py").open("a", encoding="utf-8") as file:
             file.write(f"\n# {text}\n")
 
-    @property
-    def _report(self) -> Path:
-        return self.root / "report.xml"
-
-    def _options(self) -> list[str]:
-        self._report.unlink(missing_ok=True)
-        return ["--color=no", f"--junitxml={self._report}"]
-
-    def start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
-        """Begin a session."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "pytest", *self._options(), *arguments],
-            cwd=self.root,
-            env={**os.environ, **self.environment, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def finish(self, process: "subprocess.Popen[str]") -> Run:
-        """Wait for a session to end."""
-        output, _ = process.communicate(timeout=SESSION_LIMIT_S)
-        return self._left_by(process.returncode, output)
-
-    def _left_by(self, status: int, output: str) -> Run:
-        properties, cases = read_report(self._report)
-        return Run(status=status, output=output, properties=properties, cases=cases)
-
-    def pytest(self, *arguments: str, **variables: str) -> Run:
-        """Run a session to its end, in a forked process."""
-        with TemporaryDirectory() as folder:
-            session = Session(
-                "pytest",
-                self.root,
-                [*self._options(), *arguments],
-                {**os.environ, **self.environment, **variables},
-                Path(folder, "output"),
-            )
-            return self._left_by(session.end(), session.output)
-
-    def deploy(self, *arguments: str, **variables: str) -> Run:
-        """``pytest --deploy-to=local``."""
-        return self.pytest("--deploy-to=local", *arguments, **variables)
+    def start(self, *arguments: str, **variables: str) -> PipedProcess:
+        """Begin a session in a new interpreter."""
+        return self.popen(*self.command("pytest", *arguments), **variables)
 
     # -- what anybody sees from outside ----------------------------------------------------------
 
-    @property
-    def endpoint(self) -> str:
-        """The admin endpoint of the project's local cloud."""
-        cloud = find(self.root / ".deploygate" / "local")
-        assert cloud is not None, "the local cloud does not run"
-        return cloud.endpoint
-
-    def local(self, path: str, /, **body: object) -> object:
-        """Ask or tell the local cloud something over its side endpoint."""
-        url = f"{self.endpoint}/_local/{path}"
-        answer = (
-            _direct().post(url, json=body, timeout=30) if body else _direct().get(url, timeout=30)
-        )
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
-
-    def service(self) -> dict[str, object]:
-        """The Cloud Run service as the platform describes it."""
-        url = f"{self.endpoint}/v2/projects/{self.service_path}"
-        found: dict[str, object] = _direct().get(url, timeout=30).json()
-        return found
-
-    @property
-    def url(self) -> str:
-        """The public URL."""
-        return str(self.service()["uri"])
-
     def answering(self) -> str:
         """Which revision answers the public URL now."""
-        return revision_of(_direct().get(self.url, timeout=30))
-
-    def shares(self) -> dict[str, int]:
-        """Percent by revision, as the platform shows it."""
-        service = self.service()
-        latest = str(service["latestReadyRevision"]).rsplit("/", 1)[-1]
-        statuses = service["trafficStatuses"]
-        assert isinstance(statuses, list)
-        return {s.get("revision", latest): s["percent"] for s in statuses if s.get("percent")}
+        return revision_of(self.get())
 
     def rows(self, tab: str) -> list[list[object]]:
         """All rows of a tab of the function's sheet."""
-        from urllib.parse import quote
-
         sheet = "1PdnZGPZwAV6AHXEeByhOlaEeGObxYWppwLcq0gdvs0E"
         url = f"{self.endpoint}/v4/spreadsheets/{sheet}/values/{quote(f'{tab}!A:H')}"
-        answer = _direct().get(url, timeout=30)
+        with direct_client() as client:
+            answer = client.get(url, timeout=30)
         values: list[list[object]] = answer.json().get("values", [])
         return values
 
@@ -171,10 +67,6 @@ class Project:
             yield watch
         finally:
             watch.stop()
-
-    def close(self) -> None:
-        """Stop the local cloud and everything it runs."""
-        stop(self.root / ".deploygate" / "local")
 
 
 class Watch:
@@ -200,7 +92,7 @@ class Watch:
         self._thread.join(timeout=60)
 
     def _run(self) -> None:
-        with _direct() as session:
+        with direct_client() as session:
             while not self._stop.is_set():
                 self._ask(session)
                 self._stop.wait(PAUSE_S)
@@ -226,24 +118,6 @@ def revision_of(answer: requests.Response) -> str:
     return answer.headers.get("X-Revision", "")
 
 
-def _direct() -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    return session
-
-
-def read_report(path: Path) -> tuple[dict[str, str], tuple[ET.Element, ...]]:
-    """Properties of the suite and test cases of a JUnit file; nothing if there is none."""
-    if not path.exists():
-        return {}, ()
-    tree = ET.parse(path)
-    properties = {
-        p.attrib["name"]: p.attrib["value"]
-        for p in tree.iterfind("./testsuite/properties/property")
-    }
-    return properties, tuple(tree.iter("testcase"))
-
-
 def copy_repository(root: Path) -> None:
     """What a user has after cloning, without tests and records."""
     root.mkdir(parents=True, exist_ok=True)
@@ -263,18 +137,7 @@ def until(holds: Callable[[], bool], *, seconds: float, what: str) -> None:
         time.sleep(0.02)
 
 
-def signal_when(
-    process: "subprocess.Popen[str]",
-    project: Project,
-    holds: Callable[[], bool],
-    number: signal.Signals,
-) -> None:
-    """Send a signal to a session as soon as something is seen from outside."""
-    until(holds, seconds=120, what="the moment for the signal")
-    process.send_signal(number)
-
-
-def journal(project: Project) -> list[dict[str, object]]:
+def journal(project: Checkout) -> list[dict[str, object]]:
     """All journal entries in the record of the project, oldest first, read with the standard library alone."""
     import sqlite3
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
+from pytest_deploygate.testing.sessions import preload
 from tests.contract.conftest import postgresql_server  # noqa: F401  # a fixture
-from tests.e2e.checkout import Project, copy_repository
-from tests.e2e.disturbed_project import HOLDING, Stage
+from tests.e2e.checkout import Checkout, copy_repository
+from tests.e2e.disturbed_project import HOLDING, DisturbedProject
 from tests.e2e.greeting_project import small_project
-from tests.forked_sessions import preload
 
 preload("google.cloud.functions_v2", "google.cloud.run_v2", "psycopg")
 
@@ -24,11 +24,11 @@ def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
+def fresh(tmp_path: Path, build_cache: Path) -> Iterator[Checkout]:
     """A checkout in which nothing was ever deployed."""
     root = tmp_path / "checkout"
     copy_repository(root)
-    project = Project(root=root, environment={BUILD_CACHE_VARIABLE: str(build_cache)})
+    project = Checkout(root=root, variables={BUILD_CACHE_VARIABLE: str(build_cache)})
     try:
         yield project
     finally:
@@ -36,7 +36,7 @@ def fresh(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
 
 
 @pytest.fixture
-def deployed(fresh: Project) -> Project:
+def deployed(fresh: Checkout) -> Checkout:
     """A checkout whose function was deployed once."""
     run = fresh.deploy("-q")
     assert run.status == 0, run.output
@@ -44,16 +44,18 @@ def deployed(fresh: Project) -> Project:
 
 
 @pytest.fixture
-def invoice(fresh: Project) -> Path:
+def invoice(fresh: Checkout) -> Path:
     """A test invoice."""
     return fresh.root / "test_invoices" / "creative_coop_CS003837319.pdf"
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, build_cache: Path) -> Iterator[Stage]:
+def disturbed(
+    tmp_path_factory: pytest.TempPathFactory, build_cache: Path
+) -> Iterator[DisturbedProject]:
     """A small project on which sessions are disturbed; nothing is deployed."""
-    folder = tmp_path_factory.mktemp("stage")
-    made = Stage(project=small_project(folder / "checkout", build_cache), folder=folder)
+    folder = tmp_path_factory.mktemp("disturbed")
+    made = DisturbedProject(project=small_project(folder / "checkout", build_cache), folder=folder)
     for gate in ("source", "greeting", "alive"):
         check = made.project.root / "checks" / gate / f"test_holding_{gate}.py"
         check.write_text(HOLDING, encoding="utf-8")
@@ -65,7 +67,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, build_cache: Path) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def served(stage: Stage) -> Stage:
+def served(disturbed: DisturbedProject) -> DisturbedProject:
     """The same with a release that serves."""
-    assert stage.deploy() == 0, stage.output
-    return stage
+    assert disturbed.deploy() == 0, disturbed.output
+    return disturbed

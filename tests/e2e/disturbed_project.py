@@ -1,6 +1,6 @@
 """A project on which sessions are killed, interrupted and disturbed again and again, and what is seen of it.
 
-Its sessions are forked from a process that has loaded what all of them load (:mod:`tests.forked_sessions`).
+Its sessions are forked from a process that has loaded what all of them load.
 """
 
 import os
@@ -14,11 +14,12 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.emulator.lifecycle import find
 from pytest_deploygate.store.sql import SqlStore, open_store
 from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.testing.session_outcome import read_junit
+from pytest_deploygate.testing.sessions import ForkedSession
 from pytest_deploygate.wiring import STATE_VARIABLE as RECORD_VARIABLE
 from tests.e2e import killing_store
-from tests.e2e.checkout import REPOSITORY, Project, read_report, until
+from tests.e2e.checkout import REPOSITORY, Checkout, until
 from tests.e2e.greeting_project import SERVICE
-from tests.forked_sessions import Session
 
 LOCAL = "local"
 HOLDING = """
@@ -37,11 +38,11 @@ def test_it_waits_for_word():
         time.sleep(0.02)
     assert Path("word").read_text() == "go on"
 """
-"""A check that waits for :meth:`Stage.say` in the session whose variable ``HOLD`` names its gate."""
+"""A check that waits for :meth:`DisturbedProject.say` in the session whose variable ``HOLD`` names its gate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
+class KillCase:
     """What is killed. ``breaks`` is what a release says wrong: to the live gate alone, so that it has the traffic."""
 
     name: str
@@ -49,10 +50,10 @@ class Plot:
     breaks: bool = False
 
 
-FIRST = Plot(name="first-release", has_baseline=False)
-PROMOTED = Plot(name="promoted")
-ROLLED_BACK = Plot(name="rolled-back", breaks=True)
-PLOTS = (FIRST, PROMOTED, ROLLED_BACK)
+FIRST = KillCase(name="first-release", has_baseline=False)
+PROMOTED = KillCase(name="promoted")
+ROLLED_BACK = KillCase(name="rolled-back", breaks=True)
+KILL_CASES = (FIRST, PROMOTED, ROLLED_BACK)
 
 
 def points(writes: list[str]) -> list[str]:
@@ -68,14 +69,14 @@ def points(writes: list[str]) -> list[str]:
 
 
 @dataclass(slots=True, kw_only=True)
-class Stage:
+class DisturbedProject:
     """One project on which everything is killed; between two kills its newest release serves."""
 
-    project: Project
+    project: Checkout
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
     _count: int = 0
-    _begun: list[Session] = field(default_factory=list)
+    _begun: list[ForkedSession] = field(default_factory=list)
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -94,7 +95,7 @@ class Stage:
 
     def begin(
         self, *options: str, at: str = "", watchdog: bool = False, log: str = "output", **more: str
-    ) -> Session:
+    ) -> ForkedSession:
         """The same, not waited for."""
         report = self.folder / f"{log}.xml"
         for path in (self.note, self.counted, report):
@@ -103,36 +104,33 @@ class Stage:
         arguments += [] if watchdog else ["--deploy-no-watchdog"]
         arguments.append(f"--junitxml={report}")
         variables = self.environment(at=at, **more)
-        session = Session("pytest", self.project.root, arguments, variables, self.folder / log)
+        session = ForkedSession(
+            "pytest", self.project.root, arguments, variables, self.folder / log
+        )
         self._begun.append(session)
         return session
 
     def environment(self, *, at: str = "", **more: str) -> dict[str, str]:
         """Variables of a session that counts its writes, and is struck at ``at``."""
-        known = {**os.environ, **self.project.environment, "PYTHONPATH": str(REPOSITORY)}
-        known |= {"KILL_AT": at, "KILLED": str(self.note), "WRITES": str(self.counted)}
-        return {
-            **known,
-            RECORD_VARIABLE: f"{killing_store.__name__}:make",
-            **self.variables,
-            **more,
-        }
+        known = {"KILL_AT": at, "KILLED": str(self.note), "WRITES": str(self.counted)}
+        known |= {"PYTHONPATH": str(REPOSITORY), RECORD_VARIABLE: f"{killing_store.__name__}:make"}
+        return self.project.all_variables(**{**known, **self.variables, **more})
 
     def command(self, *arguments: str) -> int:
         """``deploygate`` with ``arguments``; its exit status."""
-        variables = {**os.environ, **self.project.environment, **self.variables}
+        variables = self.project.all_variables(**self.variables)
         log = self.folder / "output"
-        return Session("deploygate", self.project.root, [*arguments], variables, log).end()
+        return ForkedSession("deploygate", self.project.root, [*arguments], variables, log).end()
 
     def recover(self) -> None:
         """``deploygate recover local``."""
         assert self.command("recover", LOCAL) == 0, self.output
 
-    def prepare(self, plot: Plot) -> None:
-        """Have nothing deployed, or a release that serves, as the plot begins; whatever went before."""
+    def prepare(self, case: KillCase) -> None:
+        """Have nothing deployed, or a release that serves, as the case begins; whatever went before."""
         while self._begun:
             self._begun.pop().kill()
-        if not plot.has_baseline:
+        if not case.has_baseline:
             self.undeploy()
         elif not self.exists or not self.is_settled():
             self.release()
@@ -144,13 +142,15 @@ class Stage:
         requests.delete(url, timeout=30)
         until(
             lambda: requests.get(url, timeout=30).status_code == 404,
-            seconds=60,
+            seconds=120,
             what="the function is gone",
         )
 
     # -- sessions that wait ----------------------------------------------------------------------
 
-    def hold(self, gate: str, *options: str, watchdog: bool = False, **variables: str) -> Session:
+    def hold(
+        self, gate: str, *options: str, watchdog: bool = False, **variables: str
+    ) -> ForkedSession:
         """A session that waits for :meth:`say` in a check of ``gate``; it is there when this returns."""
         self.forget_word()
         session = self.begin(*options, watchdog=watchdog, HOLD=gate, **variables)
@@ -193,7 +193,8 @@ class Stage:
 
     def properties(self) -> dict[str, str]:
         """What the JUnit file of the newest session says of the deployment."""
-        return read_report(self.folder / "output.xml")[0]
+        report = read_junit(self.folder / "output.xml")
+        return dict(report.properties) if report is not None else {}
 
     @property
     def output(self) -> str:
@@ -203,14 +204,14 @@ class Stage:
     @property
     def exists(self) -> bool:
         """Whether anything is deployed."""
-        return "uri" in self.project.service()
+        return "uri" in self.project.describe_service()
 
     @property
     def serving(self) -> str | None:
         """The revision that has all traffic, as the platform says and as it answers; None where none is deployed."""
         if not self.exists:
             return None
-        ((revision, percent),) = self.project.shares().items()
+        ((revision, percent),) = self.project.shares.items()
         assert percent == 100
         assert self.project.answering() == revision
         return revision

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.e2e.checkout import Project
+from tests.e2e.checkout import Checkout
 
 SERVICE = "local-project/locations/us-central1/services/hello-world"
 SETTINGS = """
@@ -40,33 +40,33 @@ FILES = {
     "pyproject.toml": SETTINGS,
     "function/main.py": FUNCTION,
     "function/requirements.txt": "functions-framework\n",
-    "checks/source/test_source.py": (
-        "def test_it_has_a_name(deployment):\n    assert deployment.function == 'hello-world'\n"
-    ),
-    "checks/greeting/test_greeting.py": (
-        "def test_it_greets(candidate):\n    assert candidate.get('?name=Ada').text == 'hello, Ada\\n'\n\n\n"
-        "def test_it_is_what_was_staged(candidate, deployment):\n"
-        "    assert candidate.get('').revision == deployment.candidate.revision\n"
-    ),
-    "checks/alive/test_alive.py": (
-        "def test_it_answers(live):\n    assert live.get('').text == 'hello, world\\n'\n"
-    ),
+    "checks/source/test_source.py": """
+        def test_it_has_a_name(deployment):
+            assert deployment.function == "hello-world"
+    """,
+    "checks/greeting/test_greeting.py": """
+        def test_it_greets(candidate):
+            assert candidate.get("?name=Ada").text == "hello, Ada\\n"
+
+
+        def test_it_is_what_was_staged(candidate, deployment):
+            assert candidate.get("").revision == deployment.candidate.revision
+    """,
+    "checks/alive/test_alive.py": """
+        def test_it_answers(live):
+            assert live.get("").text == "hello, world\\n"
+    """,
 }
 
 
 def write_small(root: Path) -> None:
     """Write the project below ``root``."""
-    for name, text in FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    Checkout(root=root).write(FILES)
 
 
-def small_project(root: Path, build_cache: Path) -> Project:
+def small_project(root: Path, build_cache: Path) -> Checkout:
     """The project at ``root``, written there."""
     write_small(root)
-    return Project(
-        root=root,
-        environment={"DEPLOYGATE_BUILD_CACHE": str(build_cache)},
-        service_path=SERVICE,
+    return Checkout(
+        root=root, variables={"DEPLOYGATE_BUILD_CACHE": str(build_cache)}, service=SERVICE
     )

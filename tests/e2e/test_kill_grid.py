@@ -2,7 +2,7 @@
 candidate does, the record tells the truth, nothing is left over, and the next rollout works.
 
 What is killed is read from rollouts that nobody kills, so a new step is covered by itself. By default a sample is
-run; ``tox -e killgrid`` runs all of it (``DEPLOYGATE_KILL_GRID=all``; ``2/5`` runs the second of five shares, and all
+run; ``tox -e full`` runs all of it (``DEPLOYGATE_KILL_GRID=all``; ``2/5`` runs the second of five shares, and all
 five together everything; ``before:29`` runs that one point).
 """
 
@@ -15,13 +15,13 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from tests.e2e import killing_store
 from tests.e2e.checkout import Watch, until
-from tests.e2e.disturbed_project import PLOTS, Plot, Stage, points
+from tests.e2e.disturbed_project import KILL_CASES, DisturbedProject, KillCase, points
 
 pytestmark = pytest.mark.e2e
 
 GRID = os.environ.get("DEPLOYGATE_KILL_GRID", "")
 SAMPLE = {
-    "first-release": ("append intent begin_twin STAGING", "append observed open PROMOTING"),
+    "first-release": ("append intent begin_candidate STAGING", "append observed open PROMOTING"),
     "promoted": ("append intent shift PROMOTING", "append moved live_held FINALISING"),
     "rolled-back": ("append moved shifted SERVING", "append intent shift_back ROLLING_BACK"),
 }
@@ -30,112 +30,112 @@ FIGURES = os.environ.get("DEPLOYGATE_KILL_FIGURES", "")
 
 
 @pytest.fixture(scope="module")
-def writes(stage: Stage) -> dict[str, list[str]]:
-    """What sessions write that nobody kills, by plot; afterwards a release serves."""
+def writes(disturbed: DisturbedProject) -> dict[str, list[str]]:
+    """What sessions write that nobody kills, by case; afterwards a release serves."""
     found = {}
-    for plot in PLOTS:
-        stage.release(breaks=plot.breaks)
-        assert stage.deploy() == int(plot.breaks), stage.output
-        found[plot.name] = stage.written()
+    for case in KILL_CASES:
+        disturbed.release(breaks=case.breaks)
+        assert disturbed.deploy() == int(case.breaks), disturbed.output
+        found[case.name] = disturbed.written()
     return found
 
 
-def chosen(writes: list[str], plot: Plot, *, watchdog: bool) -> list[str]:
+def chosen(writes: list[str], case: KillCase, *, watchdog: bool) -> list[str]:
     """The points of the grid that this run takes."""
     if ":" in GRID:
         return [GRID]
     if GRID:
         share, shares = map(int, GRID.split("/")) if GRID != "all" else (1, 1)
-        first = (2 * PLOTS.index(plot) + watchdog + share - 1) % shares
+        first = (2 * KILL_CASES.index(case) + watchdog + share - 1) % shares
         return points(writes)[first::shares]
-    return [f"after:{SAMPLE[plot.name][watchdog]}"]
+    return [f"after:{SAMPLE[case.name][watchdog]}"]
 
 
 @pytest.mark.parametrize("watchdog", [True, False], ids=["watchdog", "recover"])
-@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.name)
+@pytest.mark.parametrize("case", KILL_CASES, ids=lambda case: case.name)
 def test_killed_session_leaves_baseline_or_judged_candidate(
-    stage: Stage,
+    disturbed: DisturbedProject,
     writes: dict[str, list[str]],
-    plot: Plot,
+    case: KillCase,
     watchdog: bool,
     subtests: pytest.Subtests,
 ) -> None:
-    at_all = chosen(writes[plot.name], plot, watchdog=watchdog)
+    at_all = chosen(writes[case.name], case, watchdog=watchdog)
     assert at_all
     for at in at_all:
         with subtests.test(at=at):
-            _kill(stage, plot, at, watchdog=watchdog)
+            _kill(disturbed, case, at, watchdog=watchdog)
 
 
-def _kill(stage: Stage, plot: Plot, at: str, *, watchdog: bool) -> None:
-    stage.prepare(plot)
-    before, last = stage.serving, stage.newest()
-    stage.release(breaks=plot.breaks)
+def _kill(disturbed: DisturbedProject, case: KillCase, at: str, *, watchdog: bool) -> None:
+    disturbed.prepare(case)
+    before, last = disturbed.serving, disturbed.newest()
+    disturbed.release(breaks=case.breaks)
     if before is None:
-        _kill_and_settle(stage, at, watchdog=watchdog)
-        _assert_settled(stage, plot, before, last)
-        _assert_next_works(stage)
+        _kill_and_settle(disturbed, at, watchdog=watchdog)
+        _assert_settled(disturbed, case, before, last)
+        _assert_next_works(disturbed)
         return
-    with stage.project.watched(expect=200) as watch:
-        _kill_and_settle(stage, at, watchdog=watchdog)
-        _assert_settled(stage, plot, before, last)
-        _note_seconds(stage, watch)
-        _assert_next_works(stage)
-    assert watch.failures == [], stage.note.read_text()
+    with disturbed.project.watched(expect=200) as watch:
+        _kill_and_settle(disturbed, at, watchdog=watchdog)
+        _assert_settled(disturbed, case, before, last)
+        _note_seconds(disturbed, watch)
+        _assert_next_works(disturbed)
+    assert watch.failures == [], disturbed.note.read_text()
 
 
-def _kill_and_settle(stage: Stage, at: str, *, watchdog: bool) -> None:
-    assert stage.deploy(at=at, watchdog=watchdog) == -9, stage.output
-    until(lambda: not stage.left_over(), seconds=60, what="nothing of the session is left")
-    if not watchdog or _was_before_the_watchdog(stage):
-        stage.recover()
-    assert stage.is_settled(), stage.note.read_text()
+def _kill_and_settle(disturbed: DisturbedProject, at: str, *, watchdog: bool) -> None:
+    assert disturbed.deploy(at=at, watchdog=watchdog) == -9, disturbed.output
+    until(lambda: not disturbed.left_over(), seconds=120, what="nothing of the session is left")
+    if not watchdog or _was_before_the_watchdog(disturbed):
+        disturbed.recover()
+    assert disturbed.is_settled(), disturbed.note.read_text()
 
 
-def _was_before_the_watchdog(stage: Stage) -> bool:
+def _was_before_the_watchdog(disturbed: DisturbedProject) -> bool:
     """The watchdog begins as soon as the rollout is recorded, and it was known when the first state was left."""
-    return not any(write.startswith(killing_store.JOURNAL) for write in stage.written())
+    return not any(write.startswith(killing_store.JOURNAL) for write in disturbed.written())
 
 
 def _assert_settled(
-    stage: Stage, plot: Plot, before: str | None, last: RolloutRecord | None
+    disturbed: DisturbedProject, case: KillCase, before: str | None, last: RolloutRecord | None
 ) -> None:
-    where = stage.note.read_text(encoding="utf-8")
-    serving, record = stage.serving, stage.newest()
+    where = disturbed.note.read_text(encoding="utf-8")
+    serving, record = disturbed.serving, disturbed.newest()
     if record is None or (last is not None and record.rollout_id == last.rollout_id):
         assert serving == before, where  # killed before it was recorded
         return
     assert record.ended_at is not None, where
-    has_looked = "restore_to" in record.facts
+    has_looked = record.restore_point is not None
     assert record.serving == (serving if has_looked else None), where
     if record.state is State.PROMOTED:
-        with stage.store() as store:
+        with disturbed.store() as store:
             events = [entry.name for entry in store.journal(record.rollout_id)]
         assert "live_held" in events, where
-        assert not plot.breaks, where
+        assert not case.breaks, where
         assert serving == record.candidate, where
     else:
         assert record.state in {State.ROLLED_BACK, State.REFUSED}, where
         assert serving == before, where
-    labels = stage.project.service().get("labels", {})
+    labels = disturbed.project.describe_service().get("labels", {})
     assert isinstance(labels, dict)
     assert not labels.get("deploygate-rollout"), where
 
 
-def _assert_next_works(stage: Stage) -> None:
-    before = stage.serving
-    stage.release()
-    assert stage.deploy() == 0, stage.output
-    assert stage.serving not in {None, before}
-    assert stage.is_settled()
-    assert not stage.left_over()
+def _assert_next_works(disturbed: DisturbedProject) -> None:
+    before = disturbed.serving
+    disturbed.release()
+    assert disturbed.deploy() == 0, disturbed.output
+    assert disturbed.serving not in {None, before}
+    assert disturbed.is_settled()
+    assert not disturbed.left_over()
 
 
-def _note_seconds(stage: Stage, watch: Watch) -> None:
+def _note_seconds(disturbed: DisturbedProject, watch: Watch) -> None:
     """For how long after the kill a revision answered that was not kept; for whoever gives a file for it."""
     if FIGURES:
-        at, _, what = stage.note.read_text(encoding="utf-8").strip().partition(" ")
-        kept = stage.serving
+        at, _, what = disturbed.note.read_text(encoding="utf-8").strip().partition(" ")
+        kept = disturbed.serving
         after = [seen - float(at) for revision, seen in watch.last_at.items() if revision != kept]
         with Path(FIGURES).open("a", encoding="utf-8") as file:
             file.write(f"{max(after, default=0):.3f} {what}\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.e2e.checkout import Project, copy_repository, until
+from tests.e2e.checkout import Checkout, copy_repository, until
 
 pytestmark = pytest.mark.e2e
 
@@ -19,11 +19,11 @@ LEFT_OUT = ("creative_coop", "vendor_regression", "zapier", "performance")
 
 
 @pytest.fixture
-def project(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
+def project(tmp_path: Path, build_cache: Path) -> Iterator[Checkout]:
     """A checkout whose settings name no ``verify-environment``, with the gates that this is about."""
     copy_repository(tmp_path / "checkout")
-    project = Project(
-        root=tmp_path / "checkout", environment={"DEPLOYGATE_BUILD_CACHE": str(build_cache)}
+    project = Checkout(
+        root=tmp_path / "checkout", variables={"DEPLOYGATE_BUILD_CACHE": str(build_cache)}
     )
     settings = project.root / "pyproject.toml"
     text = settings.read_text("utf-8")
@@ -44,7 +44,7 @@ def project(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
         project.close()
 
 
-def append_by_person(project: Project) -> None:
+def append_by_person(project: Checkout) -> None:
     answer = requests.post(
         f"{project.endpoint}/v4/spreadsheets/{SHEET}/values/'{TAB}'!B:G:append",
         params={"valueInputOption": "USER_ENTERED", "insertDataOption": "INSERT_ROWS"},
@@ -54,22 +54,22 @@ def append_by_person(project: Project) -> None:
     answer.raise_for_status()
 
 
-def filled(project: Project) -> list[list[object]]:
+def filled(project: Checkout) -> list[list[object]]:
     return [row for row in project.rows(TAB) if any(cell != "" for cell in row)]
 
 
-def notes(project: Project) -> list[str]:
+def notes(project: Checkout) -> list[str]:
     folder = project.root / ".deploygate" / "rows" / "local"
     return [path.read_text("utf-8") for path in folder.glob("*.json")]
 
 
-def kill_a_session(project: Project, rule: dict[str, object], *, noted: str) -> None:
+def kill_a_session(project: Checkout, rule: dict[str, object], *, noted: str) -> None:
     """SIGKILL one whose rows are in the tab, and whose note says ``noted``; it waits as ``rule`` has it."""
     requests.post(f"{project.endpoint}/_local/faults", json=[rule], timeout=30).raise_for_status()
     before = len(filled(project))
     session = project.start("-m", "rollback-checks", "-n0")
     until(lambda: len(filled(project)) > before + 20, seconds=120, what="rows of a check")
-    until(lambda: any(noted in note for note in notes(project)), seconds=60, what=noted)
+    until(lambda: any(noted in note for note in notes(project)), seconds=120, what=noted)
     session.send_signal(signal.SIGKILL)
     session.communicate(timeout=60)
     requests.delete(f"{project.endpoint}/_local/faults", timeout=30).raise_for_status()
@@ -77,7 +77,7 @@ def kill_a_session(project: Project, rule: dict[str, object], *, noted: str) -> 
 
 
 @pytest.mark.timeout(900)
-def test_rows_of_a_killed_session_are_removed_by_the_next_and_no_others(project: Project) -> None:
+def test_rows_of_a_killed_session_are_removed_by_the_next_and_no_others(project: Checkout) -> None:
     first = project.deploy("-n0")
     assert first.status == 0, first.output
     assert filled(project) == []

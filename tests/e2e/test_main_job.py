@@ -5,12 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 import requests
 
-from tests.e2e.checkout import Project, copy_repository, journal, revision_of, until
+from tests.e2e.checkout import Checkout, copy_repository, journal, revision_of, until
 
 pytestmark = pytest.mark.e2e
 
@@ -63,11 +62,11 @@ BREAKS = {
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, build_cache: Path) -> Iterator[Project]:
+def served(tmp_path_factory: pytest.TempPathFactory, build_cache: Path) -> Iterator[Checkout]:
     """A checkout whose function was deployed once; each test leaves what serves as it found it, or good."""
     root = tmp_path_factory.mktemp("main-job") / "checkout"
     copy_repository(root)
-    project = Project(root=root, environment={"DEPLOYGATE_BUILD_CACHE": str(build_cache)})
+    project = Checkout(root=root, variables={"DEPLOYGATE_BUILD_CACHE": str(build_cache)})
     try:
         run = project.deploy()
         assert run.status == 0, run.output
@@ -77,7 +76,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, build_cache: Path) -> Itera
 
 
 @pytest.fixture
-def source(served: Project) -> Iterator[Project]:
+def source(served: Checkout) -> Iterator[Checkout]:
     """The same, with the source as it was when the test is over."""
     kept = {p: p.read_bytes() for p in served.function.rglob("*.py")}
     try:
@@ -88,7 +87,7 @@ def source(served: Project) -> Iterator[Project]:
 
 
 @RELEASES
-def test_first_deployment_serves_and_takes_an_invoice(served: Project) -> None:
+def test_first_deployment_serves_and_takes_an_invoice(served: Checkout) -> None:
     invoice = served.root / "test_invoices" / "creative_coop_CS003837319.pdf"
     before = served.rows(PRODUCTION_TAB)
     with invoice.open("rb") as file:
@@ -96,27 +95,27 @@ def test_first_deployment_serves_and_takes_an_invoice(served: Project) -> None:
     assert answer.status_code == 200
     assert answer.json()["rows_added"] == 135
     assert len(served.rows(PRODUCTION_TAB)) == len(before) + 135
-    assert served.shares() == {revision_of(answer): 100}
+    assert served.shares == {revision_of(answer): 100}
 
 
 @RELEASES
-def test_unchanged_source_stages_nothing_and_still_proves_the_gates(served: Project) -> None:
+def test_unchanged_source_stages_nothing_and_still_proves_the_gates(served: Checkout) -> None:
     quiet = served.deploy("-q")  # of whatever release the tests before left
     assert quiet.status == 0, quiet.output
     for text in ("PROMOTE: ", "serving: ", f"url: {served.url}"):
         assert text in quiet.output
     assert "\x1b[" not in quiet.output
-    before, shares = served.answering(), served.shares()
+    before, shares = served.answering(), served.shares
     run = served.deploy()
     assert run.status == 0, run.output
     assert "nothing to deploy" in run.output
     assert run.property("reason_code") == "nothing_to_deploy"
     assert run.property("gate.creative_coop").endswith("PASSED")
-    assert (served.answering(), served.shares()) == (before, shares)
+    assert (served.answering(), served.shares) == (before, shares)
 
 
 @RELEASES
-def test_changed_source_takes_the_traffic_and_loses_no_request(source: Project) -> None:
+def test_changed_source_takes_the_traffic_and_loses_no_request(source: Checkout) -> None:
     before = source.answering()
     production = source.rows(PRODUCTION_TAB)
     source.touch_source("another release")
@@ -131,20 +130,14 @@ def test_changed_source_takes_the_traffic_and_loses_no_request(source: Project) 
     assert watch.failures == []
     assert watch.revisions == [before, after]
     assert source.rows(PRODUCTION_TAB) == production
-    assert {_gate_of(case) for case in run.cases} == {
+    assert {case.property("gate") for case in run.cases} == {
         "readiness", "health", "creative_coop", "vendor_regression", "zapier", "performance", "rollback_checks",
     }  # fmt: skip
 
 
-def _gate_of(case: ET.Element) -> str | None:
-    """The gate that the JUnit file names for a check."""
-    found = case.find("./properties/property[@name='deploygate.gate']")
-    return None if found is None else found.attrib["value"]
-
-
 @pytest.mark.xdist_group("broken releases")
 @pytest.mark.parametrize("what", BREAKS)
-def test_broken_release_never_serves(source: Project, what: str) -> None:
+def test_broken_release_never_serves(source: Checkout, what: str) -> None:
     old, new, why = BREAKS[what]
     before = source.answering()
     production = source.rows(PRODUCTION_TAB)
@@ -155,29 +148,29 @@ def test_broken_release_never_serves(source: Project, what: str) -> None:
     assert why in run.property("reasons"), run.output
     assert watch.failures == []
     assert watch.revisions == [before]
-    assert source.shares() == {before: 100}
+    assert source.shares == {before: 100}
     assert run.property("serving_revision") == before
     assert source.rows(PRODUCTION_TAB) == production
 
 
 @RELEASES
-def test_rollback_checks_go_back_when_what_serves_goes_bad(source: Project) -> None:
+def test_rollback_checks_go_back_when_what_serves_goes_bad(source: Checkout) -> None:
     before = source.answering()
     source.touch_source("a release that goes bad an hour later")
     assert source.deploy().status == 0
     bad = source.answering()
     assert source.pytest("-m", "rollback-checks").status == 0
 
-    source.local(f"revisions/{bad}/inject_fault", error_ratio=0.5)
+    source.call_emulator(f"revisions/{bad}/inject_fault", error_ratio=0.5)
     run = source.pytest("-m", "rollback-checks")
     assert run.status == 1, run.output
     assert run.property("state") == "ROLLED_BACK"
     assert source.answering() == before
-    assert source.shares() == {before: 100}
+    assert source.shares == {before: 100}
 
 
 @RELEASES
-def test_signal_while_a_candidate_serves_ends_with_the_baseline(source: Project) -> None:
+def test_signal_while_a_candidate_serves_ends_with_the_baseline(source: Checkout) -> None:
     """One signal on the whole project; test_interrupted.py has all of them."""
     before = source.answering()
     source.touch_source("interrupted")
@@ -191,7 +184,7 @@ def test_signal_while_a_candidate_serves_ends_with_the_baseline(source: Project)
 
 
 @RELEASES
-def test_sigkill_while_a_candidate_serves_ends_with_the_baseline(source: Project) -> None:
+def test_sigkill_while_a_candidate_serves_ends_with_the_baseline(source: Checkout) -> None:
     before = source.answering()
     source.touch_source("killed")
     process = source.start("--deploy-to=local")
@@ -210,7 +203,7 @@ def test_sigkill_while_a_candidate_serves_ends_with_the_baseline(source: Project
 
 
 @RELEASES
-def test_record_of_a_session_is_found_by_a_second_process(served: Project) -> None:
+def test_record_of_a_session_is_found_by_a_second_process(served: Checkout) -> None:
     listed = subprocess.run(
         [sys.executable, "-m", "pytest_deploygate.cli", "history", "local", "--json"],
         cwd=served.root,

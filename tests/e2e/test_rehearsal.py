@@ -10,9 +10,11 @@ import requests
 
 from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.release import secrets_text
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.system.clock import SystemClock
-from tests.e2e.checkout import Project, Run
+from pytest_deploygate.testing import SessionOutcome
+from tests.e2e.checkout import Checkout
 from tests.e2e.greeting_project import small_project
 
 pytestmark = pytest.mark.e2e
@@ -61,11 +63,11 @@ case "$3" in describe) echo "newest-revision" ;; esac
 
 
 @pytest.fixture
-def project(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
+def project(tmp_path: Path, build_cache: Path) -> Iterator[Checkout]:
     """A checkout whose production was never rehearsed, on a machine without Google credentials."""
     project = small_project(tmp_path / "small", build_cache)
-    project.environment |= {"GOOGLE_APPLICATION_CREDENTIALS": "", "NO_GCE_CHECK": "true"}
-    project.service_path = "real-project/locations/europe-west1/services/hello-world"
+    project.variables |= {"GOOGLE_APPLICATION_CREDENTIALS": "", "NO_GCE_CHECK": "true"}
+    project.service = "real-project/locations/europe-west1/services/hello-world"
     settings = project.root / "pyproject.toml"
     settings.write_text(settings.read_text() + PRODUCTION)
     with (project.root / "function" / "main.py").open("a") as main:
@@ -77,11 +79,11 @@ def project(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
         project.close()
 
 
-def keep_secret(project: Project, value: str) -> None:
+def keep_secret(project: Checkout, value: str) -> None:
     (project.root / "secrets.local.toml").write_text(f"greeting-key = {value}\n")
 
 
-def record_of(project: Project, run: Run) -> RolloutRecord:
+def record_of(project: Checkout, run: SessionOutcome) -> RolloutRecord:
     store = open_store(f"sqlite:///{project.root}/.deploygate/state.db", SystemClock())
     [found, *_] = store.history(EnvironmentName("production-rehearsal"), 5)
     store.close()
@@ -89,14 +91,17 @@ def record_of(project: Project, run: Run) -> RolloutRecord:
     return found
 
 
-def test_the_whole_configuration_is_tried_with_secrets_and_twin(project: Project) -> None:
+def test_the_whole_configuration_is_tried_with_secrets_and_both_revisions(
+    project: Checkout,
+) -> None:
     first = project.pytest(*REHEARSAL)
     assert first.status == 0, first.output
     assert first.property("environment") == "production-rehearsal"
     record = record_of(project, first)
-    assert record.facts["secrets"] == "GREETING_KEY=greeting-key:1"
-    assert record.facts["verify_differs_in"] == "GREETS"
-    described = project.service()
+    assert record.build is not None
+    assert secrets_text(record.build.secrets) == "GREETING_KEY=greeting-key:1"
+    assert record.build.differs_in == ("GREETS",)
+    described = project.describe_service()
     template = described["template"]
     assert isinstance(template, dict)
     assert template["serviceAccount"] == "hello@real-project.iam.gserviceaccount.com"
@@ -112,7 +117,9 @@ def test_the_whole_configuration_is_tried_with_secrets_and_twin(project: Project
     second = project.pytest(*REHEARSAL)
     assert second.status == 1, second.output
     assert "gate alive failed" in second.output
-    assert record_of(project, second).facts["secrets"] == "GREETING_KEY=greeting-key:2"
+    build = record_of(project, second).build
+    assert build is not None
+    assert secrets_text(build.secrets) == "GREETING_KEY=greeting-key:2"
     assert requests.get(project.url, timeout=30).status_code == 403  # closed, as production is
     anybody = {"Authorization": "Bearer anybody"}
     assert requests.get(project.url, headers=anybody, timeout=30).text == "hello, world\n"
@@ -121,7 +128,7 @@ def test_the_whole_configuration_is_tried_with_secrets_and_twin(project: Project
     assert KEY not in first.output + second.output
 
 
-def test_a_secret_that_is_not_there_is_said_before_anything_is_touched(project: Project) -> None:
+def test_a_secret_that_is_not_there_is_said_before_anything_is_touched(project: Checkout) -> None:
     keep_secret(project, '"x"\n[other]')
     project.edit("pyproject.toml", "greeting-key:latest", "greetings-key:latest")
     run = project.pytest(*REHEARSAL)
@@ -132,7 +139,7 @@ def test_a_secret_that_is_not_there_is_said_before_anything_is_touched(project: 
     assert answer.json() == {"services": []}
 
 
-def test_the_plan_can_be_pasted_into_a_shell(project: Project, tmp_path: Path) -> None:
+def test_the_plan_can_be_pasted_into_a_shell(project: Checkout, tmp_path: Path) -> None:
     left_out = project.root / "function" / ".env"
     left_out.write_text("A=1")
     planned = project.pytest(*REHEARSAL, "--deploy-plan", "-v")

@@ -1,4 +1,4 @@
-"""Bad nights on the local cloud, as docs/runbook.md tells them: its commands are typed, and print what stands there."""
+"""Types the commands of docs/how-to/runbook.md on the local cloud, and compares what they print with the page."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.e2e.checkout import Project
+from tests.e2e.checkout import Checkout
 from tests.e2e.greeting_project import small_project
 
 pytestmark = pytest.mark.e2e
 
 LIMIT_S = 300
-RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "runbook.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def told_in(section: str) -> Iterator[tuple[str, list[str]]]:
 class Night:
     """A project with two releases, and the person on call, who reads the runbook."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Checkout) -> None:
         self.project = project
         self.seen: dict[str, list[str]] = {}
 
@@ -89,7 +89,7 @@ class Night:
         done = subprocess.run(
             [sys.executable, "-m", "pytest_deploygate.cli", *arguments],
             cwd=self.project.root,
-            env={**os.environ, **self.project.environment},
+            env={**os.environ, **self.project.variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -106,7 +106,7 @@ class Night:
             sys.executable,
             ["-m", "pytest_deploygate.cli", *words],
             cwd=str(self.project.root),
-            env={**os.environ, **self.project.environment, "TERM": "dumb"},
+            env={**os.environ, **self.project.variables, "TERM": "dumb"},
             dimensions=(50, 200),
             encoding="utf-8",
             timeout=LIMIT_S,
@@ -125,7 +125,7 @@ class Night:
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest_deploygate.cli", "watch", "local", "--interval", "1"],
             cwd=self.project.root,
-            env={**os.environ, **self.project.environment},
+            env={**os.environ, **self.project.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -204,7 +204,7 @@ def test_person_on_call_goes_back(night: Night) -> None:
     assert night.is_as_told_in("What serves is bad")
 
 
-def test_lost_record_costs_no_way_back(night: Night) -> None:
+def test_lost_record_costs_no_rollback_target(night: Night) -> None:
     first, second = night.release("one"), night.release("two")
     (night.project.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
     night.goes_bad(second)

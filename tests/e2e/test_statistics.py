@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import requests
 
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.testing import SessionOutcome
 from tests.contract.target.keys import service_account
-from tests.e2e.checkout import Project, Run
+from tests.e2e.checkout import Checkout
 from tests.e2e.greeting_project import small_project
 from tests.loopback_server import Reply, serving
 
@@ -43,7 +46,7 @@ statistics = {{ lag-s = 0 }}
 
 
 @pytest.fixture
-def project(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
+def project(tmp_path: Path, build_cache: Path) -> Iterator[Checkout]:
     """Two releases, one of which serves; no check measures anything."""
     project = small_project(tmp_path / "small", build_cache)
     settings = project.root / "pyproject.toml"
@@ -54,7 +57,7 @@ def project(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
         project.close()
 
 
-def release(project: Project, text: str) -> str:
+def release(project: Checkout, text: str) -> str:
     with (project.root / "function" / "main.py").open("a", encoding="utf-8") as file:
         file.write(f"\n# {text}\n")
     run = project.deploy("-q", "-n0")
@@ -62,21 +65,21 @@ def release(project: Project, text: str) -> str:
     return project.answering()
 
 
-def visit(project: Project, count: int) -> None:
+def visit(project: Checkout, count: int) -> None:
     url = project.url
     for _ in range(count):
         requests.get(url, timeout=30)
 
 
-def inject_fault(project: Project, revision: str, **wanted: object) -> None:
-    project.local(f"revisions/{revision}/inject_fault", **wanted)
+def inject_fault(project: Checkout, revision: str, **wanted: object) -> None:
+    project.call_emulator(f"revisions/{revision}/inject_fault", **wanted)
 
 
-def check(project: Project, environment: str = "local", **variables: str) -> Run:
+def check(project: Checkout, environment: str = "local", **variables: str) -> SessionOutcome:
     return project.pytest("-m", "rollback-checks", f"--deploy-env={environment}", **variables)
 
 
-def test_visitors_that_met_errors_roll_back_although_every_check_passes(project: Project) -> None:
+def test_visitors_that_met_errors_roll_back_although_every_check_passes(project: Checkout) -> None:
     first, second = release(project, "one"), release(project, "two")
     visit(project, 20)
     kept = check(project)
@@ -97,17 +100,18 @@ def test_visitors_that_met_errors_roll_back_although_every_check_passes(project:
     with_statistics(project, back, second)
 
 
-def with_statistics(project: Project, run: Run, revision: str) -> None:
+def with_statistics(project: Checkout, run: SessionOutcome, revision: str) -> None:
     """The record has what the platform measured, and of which revision."""
     store = open_store(f"sqlite:///{project.root}/.deploygate/state.db", SystemClock())
     record = store.rollout(run.property("rollout_id"))  # type: ignore[arg-type]
     store.close()
     assert record is not None
-    assert float(record.measurements[f"live.error_rate@{revision}"]) > 0.1
-    assert record.measurements[f"live.request_count_5xx@{revision}"] == "30"
+    measured = {m.label: m.value for m in record.measurements[Phase.LIVE]}
+    assert measured[f"error_rate@{revision}"] > Fraction(1, 10)
+    assert measured[f"request_count_5xx@{revision}"] == 30
 
 
-def test_statistics_that_cannot_be_read_roll_nothing_back_and_are_said(project: Project) -> None:
+def test_statistics_that_cannot_be_read_roll_nothing_back_and_are_said(project: Checkout) -> None:
     release(project, "one")
     second = release(project, "two")
     fault = {"path": "/timeSeries", "http": 503, "status": "UNAVAILABLE", "times": None}
@@ -125,7 +129,9 @@ def test_statistics_that_cannot_be_read_roll_nothing_back_and_are_said(project: 
     assert project.answering() == second
 
 
-def test_the_code_for_google_asks_the_same_and_rolls_back(project: Project, tmp_path: Path) -> None:
+def test_the_code_for_google_asks_the_same_and_rolls_back(
+    project: Checkout, tmp_path: Path
+) -> None:
     """A ``google`` environment with credentials of its own, whose APIs the local cloud stands in for."""
     first, second = release(project, "one"), release(project, "two")
     settings = project.root / "pyproject.toml"

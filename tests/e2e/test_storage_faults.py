@@ -11,7 +11,7 @@ import pytest
 
 from pytest_deploygate.core.state_machine import State
 from tests.e2e import killing_store
-from tests.e2e.disturbed_project import Stage
+from tests.e2e.disturbed_project import DisturbedProject
 
 pytestmark = pytest.mark.e2e
 
@@ -53,8 +53,8 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 
 
 @pytest.fixture
-def whole(served: Stage, tmp_path: Path) -> Iterator[Stage]:
-    """A stage whose record is put back afterwards."""
+def whole(served: DisturbedProject, tmp_path: Path) -> Iterator[DisturbedProject]:
+    """A disturbed project whose record is put back afterwards."""
     folder = served.record.parent
     kept = tmp_path / "kept.db"
     shutil.copy2(served.record, kept)
@@ -69,7 +69,7 @@ def whole(served: Stage, tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_record_that_cannot_be_used_stops_before_anything_is_touched(
-    whole: Stage, damage: str
+    whole: DisturbedProject, damage: str
 ) -> None:
     harm, says = DAMAGES[damage]
     whole.release()
@@ -97,7 +97,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def test_full_disk_stops_before_anything_is_touched(served: Stage, small_disk: Path) -> None:
+def test_full_disk_stops_before_anything_is_touched(
+    served: DisturbedProject, small_disk: Path
+) -> None:
     served.release()
     before, writes = served.serving, _writes(served)
     shutil.copy2(served.record, small_disk)
@@ -120,13 +122,15 @@ def test_full_disk_stops_before_anything_is_touched(served: Stage, small_disk: P
         "append moved shifted SERVING",
     ],
 )
-def test_disk_that_fills_up_in_a_rollout_leaves_the_baseline(served: Stage, write: str) -> None:
+def test_disk_that_fills_up_in_a_rollout_leaves_the_baseline(
+    served: DisturbedProject, write: str
+) -> None:
     served.release()
     before = served.serving
     assert served.deploy(at=f"after:{write}", KILL_WITH=killing_store.FULL) == 10, served.output
     assert served.note.exists()
     assert served.serving == before
-    assert served.properties()["deploygate.serving_revision"] == before
+    assert served.properties()["serving_revision"] == before
     served.recover()
     assert served.is_settled()
     record = served.newest()
@@ -134,8 +138,8 @@ def test_disk_that_fills_up_in_a_rollout_leaves_the_baseline(served: Stage, writ
     assert (record.state, record.serving) == (State.ROLLED_BACK, before)
 
 
-def _writes(stage: Stage) -> list[object]:
+def _writes(disturbed: DisturbedProject) -> list[object]:
     """The admin calls that could change something."""
-    found = stage.project.local("admin-log")
+    found = disturbed.project.call_emulator("admin-log")
     assert isinstance(found, dict)
     return [call for call in found["calls"] if call["method"] != "GET"]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.checkout import Project, signal_when
+from tests.e2e.checkout import Checkout, until
 from tests.e2e.greeting_project import FUNCTION, small_project
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def tomorrow(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
+def tomorrow(tmp_path: Path, build_cache: Path) -> Iterator[Checkout]:
     """The small project, whose local cloud answers as the platform may tomorrow."""
     made = small_project(tmp_path / "checkout", build_cache)
     home = made.root / ".deploygate" / "local"
@@ -28,7 +28,7 @@ def tomorrow(tmp_path: Path, build_cache: Path) -> Iterator[Project]:
         made.close()
 
 
-def test_the_main_job_a_refusal_a_rollback_and_a_recovery_do_not_mind(tomorrow: Project) -> None:
+def test_the_main_job_a_refusal_a_rollback_and_a_recovery_do_not_mind(tomorrow: Checkout) -> None:
     first = tomorrow.deploy("-q")
     assert first.status == 0, first.output
     baseline = tomorrow.answering()
@@ -57,21 +57,22 @@ def test_the_main_job_a_refusal_a_rollback_and_a_recovery_do_not_mind(tomorrow: 
     main.write_text(FUNCTION + "# fourth\n", encoding="utf-8")
     now = tomorrow.answering()
     process = tomorrow.start("--deploy-to=local", "-q", "--deploy-no-watchdog")
-    signal_when(process, tomorrow, lambda: tomorrow.answering() != now, signal.SIGKILL)
+    until(lambda: tomorrow.answering() != now, seconds=120, what="the candidate serves")
+    process.send_signal(signal.SIGKILL)
     process.communicate()
     settled = deploygate(tomorrow, "recover", "local")
     assert settled.returncode == 0, settled.stdout
     assert tomorrow.answering() == now
-    back = deploygate(tomorrow, "rollback", "local", "--reason", "a drill")
+    back = deploygate(tomorrow, "rollback", "local", "--reason", "a drill", "--yes")
     assert back.returncode == 0, back.stdout
     assert tomorrow.answering() == baseline
 
 
-def deploygate(project: Project, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def deploygate(project: Checkout, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "pytest_deploygate.cli", *arguments],
         cwd=project.root,
-        env={**os.environ, **project.environment},
+        env={**os.environ, **project.variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

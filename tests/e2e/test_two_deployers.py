@@ -13,11 +13,11 @@ from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.testing.sessions import ForkedSession
 from pytest_deploygate.wiring import STATE_VARIABLE, is_stale
 from tests.e2e.checkout import until
-from tests.e2e.disturbed_project import LOCAL, Stage
+from tests.e2e.disturbed_project import LOCAL, DisturbedProject
 from tests.fakes import FakeClock
-from tests.forked_sessions import Session
 
 pytestmark = pytest.mark.e2e
 
@@ -25,20 +25,22 @@ ROUNDS = 10
 
 
 @pytest.fixture(params=["sqlite", "postgresql"], scope="module")
-def shared(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """A stage whose record is in a file, or on a server."""
-    url = f"sqlite:///{stage.record}"
+def shared(
+    disturbed: DisturbedProject, request: pytest.FixtureRequest
+) -> Iterator[DisturbedProject]:
+    """A disturbed project whose record is in a file, or on a server."""
+    url = f"sqlite:///{disturbed.record}"
     if request.param == "postgresql":
         server: str = request.getfixturevalue("postgresql_server")
         url = server.replace("postgresql:", "postgresql+psycopg:")
-    stage.variables[STATE_VARIABLE] = url
-    if stage.serving is None:
-        assert stage.deploy() == 0, stage.output
-    yield stage
-    stage.variables.clear()
+    disturbed.variables[STATE_VARIABLE] = url
+    if disturbed.serving is None:
+        assert disturbed.deploy() == 0, disturbed.output
+    yield disturbed
+    disturbed.variables.clear()
 
 
-def test_one_of_two_acts_ten_times_over(shared: Stage) -> None:
+def test_one_of_two_acts_ten_times_over(shared: DisturbedProject) -> None:
     for turn in range(ROUNDS):
         shared.release()
         before, known = shared.serving, len(_history(shared))
@@ -60,11 +62,11 @@ def test_one_of_two_acts_ten_times_over(shared: Stage) -> None:
         assert shared.is_settled()
 
 
-def test_second_one_waits_when_asked_to(shared: Stage) -> None:
+def test_second_one_waits_when_asked_to(shared: DisturbedProject) -> None:
     shared.release()
     first = shared.hold("source", log="one")
     second = shared.begin("--deploy-wait=200", log="other")
-    until(lambda: "waiting: " in second.output, seconds=60, what="it says that it waits")
+    until(lambda: "waiting: " in second.output, seconds=120, what="it says that it waits")
     assert second.is_running
     shared.say("break")
     assert first.end() == 1, first.output
@@ -73,7 +75,9 @@ def test_second_one_waits_when_asked_to(shared: Stage) -> None:
 
 
 @pytest.mark.parametrize(("gate", "status"), [("greeting", 10), ("alive", 11)])
-def test_unlock_stops_the_holder_and_is_recorded(shared: Stage, gate: str, status: int) -> None:
+def test_unlock_stops_the_holder_and_is_recorded(
+    shared: DisturbedProject, gate: str, status: int
+) -> None:
     shared.release()
     before = shared.serving
     session = shared.hold(gate, log="one")
@@ -125,11 +129,13 @@ def test_clock_that_jumps_steals_no_lease_from_the_living(tmp_path: Path, lives:
         assert is_stale(lease, store, _Jumping(path, lease, lives=lives)) is not lives
 
 
-def _in_order_of_end(one: Session, other: Session) -> tuple[Session, Session]:
+def _in_order_of_end(
+    one: ForkedSession, other: ForkedSession
+) -> tuple[ForkedSession, ForkedSession]:
     until(lambda: not (one.is_running and other.is_running), seconds=120, what="one has ended")
     return (other, one) if one.is_running else (one, other)
 
 
-def _history(stage: Stage) -> list[RolloutRecord]:
-    with stage.store() as store:
+def _history(disturbed: DisturbedProject) -> list[RolloutRecord]:
+    with disturbed.store() as store:
         return list(store.history(EnvironmentName(LOCAL), 1000))

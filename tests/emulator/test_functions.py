@@ -93,7 +93,7 @@ def test_update_of_variables_alone_builds_again_and_overwrites_the_tag(
     driver: Driver, function_id: str
 ) -> None:
     service = driver.deploy(function_id, who(), COLOR="red")
-    wanted = driver.function(function_id, COLOR="blue", labels={"made": "twin"})
+    wanted = driver.function(function_id, COLOR="blue", labels={"made": "second"})
     request = functions_v2.UpdateFunctionRequest(
         function=wanted, update_mask={"paths": ["service_config.environment_variables", "labels"]}
     )
@@ -108,7 +108,7 @@ def test_update_of_variables_alone_builds_again_and_overwrites_the_tag(
     assert newer.containers[0].image == older.containers[0].image
     assert newer.containers[0].image.endswith(":version_1")
     assert [(e.name, e.value) for e in newer.containers[0].env] == [("COLOR", "blue")]
-    assert (newer.labels["made"], "made" in older.labels) == ("twin", False)
+    assert (newer.labels["made"], "made" in older.labels) == ("second", False)
     second, first = digests(driver, service.name)
     assert second != first
     assert second.partition("@")[2].startswith("sha256:")

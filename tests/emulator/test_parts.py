@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.routing.balancer import Balancer
 from pytest_deploygate.emulator.runtime.interpreters import find_interpreter
 from pytest_deploygate.emulator.runtime.process_memory import MemoryMeter
-from pytest_deploygate.emulator.runtime.revisions import memory_mib, service_id
+from pytest_deploygate.emulator.runtime.revisions import memory_limit, service_id
 from pytest_deploygate.emulator.services.sheets.a1_notation import (
     Area,
     column_name,
@@ -41,25 +42,9 @@ def test_ten_percent_are_spread_evenly() -> None:
     assert Balancer([]).next() is None
 
 
-@pytest.mark.parametrize(
-    ("text", "mib"),
-    [
-        ("", 256e6 / 2**20),
-        ("1Gi", 1024),
-        ("512Mi", 512),
-        ("1GiB", 1024),
-        ("0.5Gi", 512),
-        ("128M", 128e6 / 2**20),
-    ],
-)
-def test_memory_is_read_as_the_platform_writes_it(text: str, mib: float) -> None:
-    assert memory_mib(text) == pytest.approx(mib)
-
-
-@pytest.mark.parametrize("text", ["much", "1Xi", "-1Gi", "Gi"])
-def test_other_memory_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="not an amount of memory"):
-        memory_mib(text)
+def test_memory_limit_is_the_platforms_default_where_nobody_says() -> None:
+    assert memory_limit("") == Memory.parse("256M")
+    assert memory_limit("1Gi") == Memory.parse("1024Mi")
 
 
 def test_service_is_named_with_hyphens() -> None:
@@ -142,8 +127,8 @@ def test_memory_counts_children() -> None:
     with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        found_mb = MemoryMeter(process.pid, lambda: 0).read_mb()
-    assert found_mb > 95
+        found = MemoryMeter(process.pid, lambda: 0).read()
+    assert found.mb > 100
 
 
 def test_process_control_loads_no_server() -> None:

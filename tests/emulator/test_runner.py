@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.runtime import runner
 from pytest_deploygate.emulator.runtime.builder import Build
@@ -35,7 +36,7 @@ def spec_in(folder: Path) -> LaunchSpec:
             message="",
         ),
         environment={"PATH": clean_path(), "FUNCTION_TARGET": "hello", "K_REVISION": "svc-00001"},
-        memory_mb=512,
+        memory=Memory.parse("512M"),
         timeout_s=10,
         log=folder / "log",
         instances=folder / "instances",

@@ -248,7 +248,7 @@ class World:
         """
         if change.cause != "delete_function":
             return False
-        has_name = any(r.candidate or r.facts.get("built") for r in self.store.peek_all())
+        has_name = any(r.candidate or r.built for r in self.store.peek_all())
         return not has_name or self.faults.fired[-1][1] == "target.delete_function"
 
     def _may_serve(self, revision: RevisionName) -> None:
@@ -313,7 +313,7 @@ class World:
         newest = service.latest_created if service is not None else None
         if service is None or newest not in service.revisions or newest is None:
             return
-        is_noted = bool(records) and "unfinished" in records[-1].facts
+        is_noted = bool(records) and bool(records[-1].unfinished)
         assert service.revisions[newest].variables.get("SHEET") == "production" or is_noted
 
     def check_recovery_is_idempotent(self) -> None:

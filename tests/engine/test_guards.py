@@ -1,35 +1,36 @@
 """Guards of the engine that no single fault of the grid fires, each by the situation that it is there for."""
 
-from collections.abc import Mapping
-
 import pytest
 
 from pytest_deploygate.core.errors import (
+    BuildFailed,
     IllegalTransition,
     LeaseLost,
     OutcomeUnknown,
     PolicyRefused,
+    StartFailed,
     TargetRefused,
 )
 from pytest_deploygate.core.identifiers import Phase, RevisionName, RolloutId
-from pytest_deploygate.core.record import Lease, RolloutRecord
-from pytest_deploygate.core.release import RevisionInfo, SecretRef
+from pytest_deploygate.core.record import EffectFailure, Lease, RestorePoint, RolloutRecord
+from pytest_deploygate.core.release import RevisionInfo, SecretRef, Snapshot
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.finalize import finalize_best_effort
+from pytest_deploygate.engine.finalize import clear_labels, finalize_best_effort
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.testing.fake_cloud import LAGGING_ANSWERS
 from tests.engine.simulation import CONFIG, PROD, Scenario, World
 from tests.fakes import FOREIGN, Cloud, Fault
-from tests.fakes.cloud import LAGGING_ANSWERS
 
 GOOD = Reason(code=ReasonCode.HELD, sentence="all gates held")
 BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
 FIRST = RevisionName("svc-00001")
+FOUND = RestorePoint(existed=True, before=Traffic.of({}), restore_to=Traffic.of({}))
 
 
 ALL = PhasePermits(*Phase)
@@ -90,7 +91,9 @@ def test_rollout_that_was_opened_without_grants_can_only_end() -> None:
     assert world.cloud.changes == []
 
 
-def recorded(world: World, state: State, facts: Mapping[str, str]) -> tuple[RolloutRecord, Lease]:
+def recorded(
+    world: World, state: State, point: RestorePoint | None = None
+) -> tuple[RolloutRecord, Lease]:
     """A rollout that a process left in the record as it says."""
     actor = world.new_actor()
     world.living.clear()
@@ -101,7 +104,7 @@ def recorded(world: World, state: State, facts: Mapping[str, str]) -> tuple[Roll
         actor=actor,
         began_at=world.clock.now(),
         state=state,
-        facts=dict(facts),
+        restore_point=point,
     )
     lease = world.store.acquire_lease(PROD, actor, "deploy", record.rollout_id, 60)
     world.store.begin(record, lease)
@@ -110,7 +113,7 @@ def recorded(world: World, state: State, facts: Mapping[str, str]) -> tuple[Roll
 
 def test_rollout_that_observed_nothing_is_settled_without_touching_anything() -> None:
     world = World(Scenario(name="second"))
-    recorded(world, State.STAGING, {})
+    recorded(world, State.STAGING)
     (settled,) = world.recover()
     assert settled.state is State.ROLLED_BACK
     assert world.cloud.changes == []
@@ -119,16 +122,62 @@ def test_rollout_that_observed_nothing_is_settled_without_touching_anything() ->
 
 def test_promotion_whose_record_names_no_candidate_is_closed_and_says_so() -> None:
     world = World(Scenario(name="second"))
-    record, _ = recorded(world, State.FINALISING, {"existed": "true", "traffic": ""})
+    record, _ = recorded(world, State.FINALISING, FOUND)
     (settled,) = world.recover()
     assert settled.state is State.PROMOTED
-    assert "names no candidate" in world.store.peek(record.rollout_id).facts["unfinished"]
+    assert "names no candidate" in world.store.peek(record.rollout_id).unfinished
     assert world.cloud.changes == []
+
+
+def test_promotion_whose_record_does_not_say_what_was_before_is_closed_and_says_so() -> None:
+    world = World(Scenario(name="second"))
+    record, lease = recorded(world, State.FINALISING)
+    world.store.save(record._replace(candidate=FIRST), lease)
+    (settled,) = world.recover()
+    assert settled.state is State.PROMOTED
+    assert "does not say what served before" in world.store.peek(record.rollout_id).unfinished
+    assert world.cloud.changes == []
+
+
+def test_labels_of_a_rollout_that_observed_nothing_are_left_alone() -> None:
+    """A missing value is not an empty traffic plan, which a service that serves nothing would match."""
+    world = World(Scenario(name="second"))
+    record, lease = recorded(world, State.REFUSED)
+    rollout = JournaledRollout(world.ports(), record, lease)
+    clear_labels(rollout, Snapshot(exists=True))
+    assert world.cloud.changes == []
+    assert world.store.peek_journal(record.rollout_id) == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (BuildFailed("b"), EffectFailure.ENDED),
+        (StartFailed("s"), EffectFailure.ENDED),
+        (TargetRefused("r"), EffectFailure.NOT_APPLIED),
+        (OutcomeUnknown("o"), EffectFailure.UNKNOWN),
+        (KeyError("a bug"), EffectFailure.UNKNOWN),
+    ],
+)
+def test_failure_of_an_effect_says_what_became_of_it(
+    error: Exception, failure: EffectFailure
+) -> None:
+    world = World(Scenario(name="second"))
+    record, lease = recorded(world, State.STAGING)
+    rollout = JournaledRollout(world.ports(), record, lease)
+
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        rollout.act("upload", fail)
+    *_, observed = world.store.peek_journal(record.rollout_id)
+    assert observed.details.failure is failure
 
 
 def test_tidying_up_stops_when_the_lease_is_lost() -> None:
     world = World(Scenario(name="second"))
-    record, lease = recorded(world, State.FINALISING, {"existed": "true", "traffic": ""})
+    record, lease = recorded(world, State.FINALISING, FOUND)
     world.store.break_lease(PROD, world.new_actor(), "stuck")
     with pytest.raises(LeaseLost):
         finalize_best_effort(JournaledRollout(world.ports(), record, lease), BAD)
@@ -231,7 +280,7 @@ def test_tidying_up_is_repeated_by_the_next_recovery() -> None:
     ended = world.deploy()
     assert ended.record is not None
     assert ended.record.state is State.PROMOTED
-    assert "unfinished" in ended.record.facts
+    assert ended.record.unfinished
     world.recover()
     tags = dict(world.cloud.peek().traffic.tags)
     assert tags == {"dg-live": ended.record.verification, "dg-prev": FIRST}
@@ -310,9 +359,11 @@ def test_build_and_versions_of_secrets_are_recorded(has_verification: bool) -> N
 
     rollout.progress = hear
     rollout.stage()
-    assert rollout.record.facts["secrets"] == "KEY=key:8"
-    assert rollout.record.facts["build"].startswith("image")
-    assert rollout.record.facts.get("verify_differs_in") == ("SHEET" if has_verification else None)
+    build = rollout.record.build
+    assert build is not None
+    assert build.secrets == {"KEY": SecretRef(name="key", version="8")}
+    assert build.image.startswith("image")
+    assert build.differs_in == (("SHEET",) if has_verification else None)
 
 
 def test_rollback_that_does_not_get_through_within_its_budget_strands_the_rollout() -> None:
@@ -504,7 +555,7 @@ def test_marks_of_a_dead_rollout_stay_where_somebody_else_decided_what_serves() 
 
 def test_rollout_that_had_ended_and_was_not_closed_is_closed_as_it_ended() -> None:
     world = World(Scenario(name="second"))
-    recorded(world, State.PROMOTED, {})
+    recorded(world, State.PROMOTED)
     lease = world.store.peek_lease(PROD)
     assert lease is not None
     world.store.release_lease(lease)
@@ -554,7 +605,7 @@ def test_a_template_that_cannot_be_put_back_is_noted_and_no_reason_to_strand() -
     world.faults.on("target.add_revision", Fault.REFUSED)
     (settled,) = world.recover()
     assert settled.state is State.ROLLED_BACK
-    assert "template" in world.store.peek_all()[-1].facts["unfinished"]
+    assert "template" in world.store.peek_all()[-1].unfinished
 
 
 def test_a_rollout_with_two_revisions_builds_once() -> None:

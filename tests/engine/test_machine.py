@@ -60,7 +60,7 @@ class Deployers(RuleBasedStateMachine):
         except Killed:
             self.dies()
         except DeployGateError as error:
-            self.breaks_off(reason_for(error, ReasonCode.COULD_NOT_ACT))
+            self.aborts(reason_for(error, ReasonCode.COULD_NOT_ACT))
 
     @precondition(lambda self: self.rollout is not None)
     @rule()
@@ -79,12 +79,12 @@ class Deployers(RuleBasedStateMachine):
         except Killed:
             self.dies()
         except DeployGateError as error:
-            self.breaks_off(reason_for(error, ReasonCode.COULD_NOT_ACT))
+            self.aborts(reason_for(error, ReasonCode.COULD_NOT_ACT))
 
     @precondition(lambda self: self.rollout is not None)
     @rule()
     def gates_break(self) -> None:
-        self.breaks_off(BAD)
+        self.aborts(BAD)
 
     @precondition(lambda self: self.rollout is not None)
     @rule()
@@ -100,7 +100,7 @@ class Deployers(RuleBasedStateMachine):
         with contextlib.suppress(DeployGateError, Killed):
             self.world.store.break_lease(PROD, self.world.new_actor(), "it hangs")
 
-    def breaks_off(self, reason: Reason) -> None:
+    def aborts(self, reason: Reason) -> None:
         rollout = self.rollout
         try:
             if rollout is not None and not rollout.state.is_final:

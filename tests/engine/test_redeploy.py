@@ -2,9 +2,8 @@
 
 import pytest
 
-from pytest_deploygate.core.errors import DeployGateError, TargetRefused
-from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
+from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.record import EffectFailure, EntryKind, JournalEntry, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
@@ -89,7 +88,7 @@ def test_operation_is_in_the_journal_before_it_is_awaited() -> None:
     def watch(call: str) -> None:
         if call == "target.await_release":
             (begun,) = entries(world, "begin_backup", EntryKind.OBSERVED)
-            known.append(begun.facts["operation"])
+            known.append(begun.details.operation)
 
     world.faults.watchers.append(watch)
     go_back(world)
@@ -156,7 +155,9 @@ def test_recovery_attends_to_the_redeployment_that_ended_meanwhile() -> None:
 def test_recovery_goes_on_with_the_revision_that_was_seen_to_be_ready() -> None:
     world = lost()
     die_once_it_was_seen_ready(world)
-    assert str(FIRST) in newest(world).facts["restore_to"]
+    point = newest(world).restore_point
+    assert point is not None
+    assert point.restore_to.sole == FIRST
     world.recover()
     assert_is_back(world)
     assert deployments(world) == 1
@@ -179,7 +180,7 @@ def test_redeployment_that_was_made_and_then_deleted_is_made_again() -> None:
     world = lost()
     die_once_it_was_seen_ready(world)
     (made,) = entries(world, "await_backup", EntryKind.OBSERVED)
-    world.cloud.human_deletes(RevisionName(made.facts["revision"]))
+    world.cloud.human_deletes(made.details.revision)
     world.recover()
     assert_is_back(world)
     assert deployments(world) == 2
@@ -358,4 +359,4 @@ def test_backup_that_is_refused_is_stranded_and_nothing_moves() -> None:
     assert rollout.state is State.STRANDED
     assert world.cloud.serving().sole == SECOND
     (failed,) = entries(world, "begin_backup", EntryKind.OBSERVED)
-    assert failed.facts["error"] == TargetRefused.__name__
+    assert failed.details.failure is EffectFailure.NOT_APPLIED

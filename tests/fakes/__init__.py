@@ -3,10 +3,17 @@
 Every call of store and target is one numbered point of :class:`Faults`, at which a test can make something go wrong.
 """
 
-from tests.fakes.cloud import BUILD_S, FOREIGN, Change, Cloud, digest_of, image_of
-from tests.fakes.faults import KILLS, SLOW_S, FakeClock, Fault, Faults, Killed
+from pytest_deploygate.testing.fake_cloud import (
+    BUILD_S,
+    FOREIGN,
+    Change,
+    Cloud,
+    digest_of,
+    image_of,
+)
+from pytest_deploygate.testing.fake_target import READS, FakeTarget, a_spec
+from pytest_deploygate.testing.faults import KILLS, SLOW_S, FakeClock, Fault, Faults, Killed
 from tests.fakes.store import FakeStore
-from tests.fakes.target import READS, FakeTarget, a_spec
 
 __all__ = [
     "BUILD_S",

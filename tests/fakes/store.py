@@ -8,7 +8,7 @@ from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.store.sql import SqlStore, open_memory_store
-from tests.fakes.faults import SLOW_S, FakeClock, Fault, Faults, Killed
+from pytest_deploygate.testing.faults import SLOW_S, FakeClock, Fault, Faults, Killed
 
 T = TypeVar("T")
 if (

@@ -8,60 +8,133 @@ from tests.plugin.false_green import (
     INTERRUPTED,
     REFUSED_BY_RULE,
     WORKERS,
-    Lie,
-    told,
-    whole,
+    FalseGreen,
+    by_check,
+    by_collection,
 )
 from tests.plugin.forged_reports import FORGED
-from tests.plugin.judge_rows import JUDGE_ROWS
-from tests.plugin.plugin_project import LIE
+from tests.plugin.plugin_project import SUBJECT
 
 SKIPS = [
-    told("skip mark", f"{IMPORTS}@pytest.mark.skip\ndef test_lie(): pass\n", check="skipped"),
-    told(
+    by_check(
+        "skip mark",
+        """
+            @pytest.mark.skip
+            def test_subject():
+                pass
+        """,
+        check="skipped",
+    ),
+    by_check(
         "skipif",
-        f"{IMPORTS}@pytest.mark.skipif(True, reason='x')\ndef test_lie(): pass\n",
+        """
+            @pytest.mark.skipif(True, reason="x")
+            def test_subject():
+                pass
+        """,
         check="skipped",
     ),
-    told(
+    by_check(
         "skip in a fixture",
-        f"{IMPORTS}@pytest.fixture\ndef f(): pytest.skip('x')\ndef test_lie(f): pass\n",
+        """
+            @pytest.fixture
+            def f():
+                pytest.skip("x")
+
+
+            def test_subject(f):
+                pass
+        """,
         check="skipped",
     ),
-    told("skip in the check", f"{IMPORTS}def test_lie(): pytest.skip('x')\n", check="skipped"),
-    told(
+    by_check(
+        "skip in the check",
+        """
+            def test_subject():
+                pytest.skip("x")
+        """,
+        check="skipped",
+    ),
+    by_check(
         "skip in teardown",
-        f"{IMPORTS}@pytest.fixture\ndef f():\n    yield\n    pytest.skip('x')\ndef test_lie(f): pass\n",
+        """
+            @pytest.fixture
+            def f():
+                yield
+                pytest.skip("x")
+
+
+            def test_subject(f):
+                pass
+        """,
         check="skipped",
     ),
-    told("unittest skip", f"{IMPORTS}@unittest.skip('x')\ndef test_lie(): pass\n", check="skipped"),
-    told(
+    by_check(
+        "unittest skip",
+        """
+            @unittest.skip("x")
+            def test_subject():
+                pass
+        """,
+        check="skipped",
+    ),
+    by_check(
         "empty parametrize",
-        f"{IMPORTS}@pytest.mark.parametrize('vendor', [])\ndef test_lie(vendor): pass\n",
+        """
+            @pytest.mark.parametrize("vendor", [])
+            def test_subject(vendor):
+                pass
+        """,
         check="skipped",
-        node=f"{LIE}::test_lie[NOTSET]",
+        node=f"{SUBJECT}::test_subject[NOTSET]",
     ),
-    whole(
+    by_collection(
         "module skip",
-        {LIE: f"{IMPORTS}pytest.skip('x', allow_module_level=True)\ndef test_lie(): pass\n"},
+        {
+            SUBJECT: """
+                pytest.skip("x", allow_module_level=True)
+
+
+                def test_subject():
+                    pass
+            """
+        },
     ),
-    whole(
+    by_collection(
         "importorskip",
-        {LIE: f"{IMPORTS}pytest.importorskip('no_such_module')\ndef test_lie(): pass\n"},
+        {
+            SUBJECT: """
+            pytest.importorskip("no_such_module")
+
+
+            def test_subject():
+                pass
+        """
+        },
     ),
-    Lie(
+    FalseGreen(
         name="skip in readiness",
         files={
-            "gates/ready/test_ready.py": f"{IMPORTS}@pytest.mark.skip\ndef test_honest(): pass\n"
+            "gates/ready/test_ready.py": """
+                @pytest.mark.skip
+                def test_honest():
+                    pass
+            """
         },
         state="REFUSED",
         reasons=("gate_unknown",),
         check="skipped",
         node="gates/ready/test_ready.py::test_honest",
     ),
-    Lie(
+    FalseGreen(
         name="skip after promotion",
-        files={"gates/live/test_live.py": f"{IMPORTS}@pytest.mark.skip\ndef test_honest(): pass\n"},
+        files={
+            "gates/live/test_live.py": """
+            @pytest.mark.skip
+            def test_honest():
+                pass
+        """
+        },
         reasons=("gate_unknown",),
         check="skipped",
         node="gates/live/test_live.py::test_honest",
@@ -69,110 +142,213 @@ SKIPS = [
 ]
 
 EXPECTED_FAILURES = [
-    told("xfail", f"{IMPORTS}@pytest.mark.xfail\ndef test_lie(): assert False\n", check="xfailed"),
-    told(
+    by_check(
+        "xfail",
+        """
+            @pytest.mark.xfail
+            def test_subject():
+                assert False
+        """,
+        check="xfailed",
+    ),
+    by_check(
         "xfail that does not run",
-        f"{IMPORTS}@pytest.mark.xfail(run=False)\ndef test_lie(): assert False\n",
+        """
+            @pytest.mark.xfail(run=False)
+            def test_subject():
+                assert False
+        """,
         check="xfailed",
     ),
-    told(
-        "xfail in the check", f"{IMPORTS}def test_lie(): pytest.xfail('no net')\n", check="xfailed"
+    by_check(
+        "xfail in the check",
+        """
+            def test_subject():
+                pytest.xfail("no net")
+        """,
+        check="xfailed",
     ),
-    told(
+    by_check(
         "xfail in setup",
-        f"{IMPORTS}@pytest.fixture\ndef f(): pytest.xfail('no net')\ndef test_lie(f): pass\n",
+        """
+            @pytest.fixture
+            def f():
+                pytest.xfail("no net")
+
+
+            def test_subject(f):
+                pass
+        """,
         check="xfailed",
     ),
-    told(
+    by_check(
         "xfail in teardown",
-        f"{IMPORTS}@pytest.fixture\ndef f():\n    yield\n    pytest.xfail('x')\ndef test_lie(f): pass\n",
+        """
+            @pytest.fixture
+            def f():
+                yield
+                pytest.xfail("x")
+
+
+            def test_subject(f):
+                pass
+        """,
         check="xfailed",
     ),
-    told(
+    by_check(
         "xpass",
-        f"{IMPORTS}@pytest.mark.xfail(strict=False)\ndef test_lie(): pass\n",
+        """
+            @pytest.mark.xfail(strict=False)
+            def test_subject():
+                pass
+        """,
         check="xpassed",
     ),
-    told(
+    by_check(
         "strict xpass",
-        f"{IMPORTS}@pytest.mark.xfail(strict=True)\ndef test_lie(): pass\n",
+        """
+            @pytest.mark.xfail(strict=True)
+            def test_subject():
+                pass
+        """,
         check="failed",
     ),
 ]
 
 FIXTURES = [
-    told(
+    by_check(
         "setup error",
-        f"{IMPORTS}@pytest.fixture\ndef f(): raise OSError\ndef test_lie(f): pass\n",
+        """
+            @pytest.fixture
+            def f():
+                raise OSError
+
+
+            def test_subject(f):
+                pass
+        """,
         check="error",
     ),
-    told(
+    by_check(
         "teardown error",
-        f"{IMPORTS}@pytest.fixture\ndef f():\n    yield\n    raise OSError\ndef test_lie(f): pass\n",
+        """
+            @pytest.fixture
+            def f():
+                yield
+                raise OSError
+
+
+            def test_subject(f):
+                pass
+        """,
         check="error",
     ),
-    told(
+    by_check(
         "teardown error of a session fixture",
-        f"{IMPORTS}@pytest.fixture(scope='session')\ndef f():\n    yield\n    raise OSError\n"
-        "def test_lie(f): pass\n",
+        """
+            @pytest.fixture(scope="session")
+            def f():
+                yield
+                raise OSError
+
+
+            def test_subject(f):
+                pass
+        """,
         check="error",
     ),
 ]
 
 SUBTESTS = [
-    told(
+    by_check(
         "subtest fails",
-        f"{IMPORTS}def test_lie(subtests):\n    for i in range(3):\n        with subtests.test(i=i):\n"
-        "            assert i != 1\n",
+        """
+            def test_subject(subtests):
+                for i in range(3):
+                    with subtests.test(i=i):
+                        assert i != 1
+        """,
         check="failed",
     ),
-    told(
+    by_check(
         "all subtests skip",
-        f"{IMPORTS}def test_lie(subtests):\n    for i in range(3):\n        with subtests.test(i=i):\n"
-        "            pytest.skip('x')\n",
+        """
+            def test_subject(subtests):
+                for i in range(3):
+                    with subtests.test(i=i):
+                        pytest.skip("x")
+        """,
         check="skipped",
     ),
-    told(
+    by_check(
         "unittest subtest fails",
-        f"{IMPORTS}class TestLie(unittest.TestCase):\n    def test_lie(self):\n        for i in range(3):\n"
-        "            with self.subTest(i=i):\n                self.assertNotEqual(i, 1)\n",
+        """
+            class TestSubject(unittest.TestCase):
+                def test_subject(self):
+                    for i in range(3):
+                        with self.subTest(i=i):
+                            self.assertNotEqual(i, 1)
+        """,
         check="failed",
-        node=f"{LIE}::TestLie::test_lie",
+        node=f"{SUBJECT}::TestSubject::test_subject",
     ),
-    told(
+    by_check(
         "subtest is expected to fail",
-        f"{IMPORTS}def test_lie(subtests):\n    with subtests.test(): pytest.xfail('x')\n",
+        """
+            def test_subject(subtests):
+                with subtests.test():
+                    pytest.xfail("x")
+        """,
         check="xfailed",
     ),
-    told(
+    by_check(
         "unittest subtest skips",
-        f"{IMPORTS}class TestLie(unittest.TestCase):\n    def test_lie(self):\n        for i in range(3):\n"
-        "            with self.subTest(i=i):\n                self.skipTest('x')\n",
+        """
+            class TestSubject(unittest.TestCase):
+                def test_subject(self):
+                    for i in range(3):
+                        with self.subTest(i=i):
+                            self.skipTest("x")
+        """,
         check="skipped",
-        node=f"{LIE}::TestLie::test_lie",
+        node=f"{SUBJECT}::TestSubject::test_subject",
     ),
 ]
 
 RERUNS = [
-    told(
+    by_check(
         "rerun passes",
-        f"{IMPORTS}from pathlib import Path\n@pytest.mark.flaky(reruns=2)\ndef test_lie():\n"
-        "    seen = Path('seen')\n    is_second = seen.exists()\n    seen.touch()\n    assert is_second\n",
+        """
+            from pathlib import Path
+
+
+            @pytest.mark.flaky(reruns=2)
+            def test_subject():
+                seen = Path("seen")
+                is_second = seen.exists()
+                seen.touch()
+                assert is_second
+        """,
         check="flaky",
         needs="pytest_rerunfailures",
     ),
-    Lie(
+    FalseGreen(
         name="flaky plugin hides the attempt that failed",
         files={
             "gates/cand/conftest.py": (
-                "from _pytest.runner import runtestprotocol\n"
-                "def pytest_runtest_protocol(item, nextitem):\n"
-                "    if item.name != 'test_lie': return None\n"
-                "    for attempt in (1, 2):\n"
-                "        for report in runtestprotocol(item, nextitem=nextitem, log=False):\n"
-                "            if attempt == 2 or report.when != 'call':\n"
-                "                item.ihook.pytest_runtest_logreport(report=report)\n"
-                "    return True\n"
+                """
+                    from _pytest.runner import runtestprotocol
+
+
+                    def pytest_runtest_protocol(item, nextitem):
+                        if item.name != "test_subject":
+                            return None
+                        for attempt in (1, 2):
+                            for report in runtestprotocol(item, nextitem=nextitem, log=False):
+                                if attempt == 2 or report.when != "call":
+                                    item.ihook.pytest_runtest_logreport(report=report)
+                        return True
+                """
             )
         },
         check="flaky",
@@ -181,164 +357,288 @@ RERUNS = [
 
 NO_WORKER = "no worker of pytest-xdist collected anything: each of them died as it started"
 DEATHS = [
-    told(
+    by_check(
         "os._exit(0) in the check",
-        f"{IMPORTS}def test_lie(): os._exit(0)\n",
-        check="crashed",
-        reasons=(INCOMPLETE, INTERRUPTED),
+        """
+            def test_subject():
+                os._exit(0)
+        """,
+        checks=("failed", "crashed"),
+        reasons=(GATE, INCOMPLETE),
     ),
-    told(
+    by_check(
         "os._exit(0) in teardown",
-        f"{IMPORTS}@pytest.fixture\ndef f():\n    yield\n    os._exit(0)\ndef test_lie(f): pass\n",
-        check="crashed",
-        reasons=(INCOMPLETE, INTERRUPTED),
+        """
+            @pytest.fixture
+            def f():
+                yield
+                os._exit(0)
+
+
+            def test_subject(f):
+                pass
+        """,
+        checks=("error", "crashed"),
+        reasons=(GATE, INCOMPLETE),
     ),
-    told(
+    by_check(
         "worker is killed",
-        f"{IMPORTS}import signal\ndef test_lie(): os.kill(os.getpid(), signal.SIGKILL)\n",
+        """
+            import signal
+
+
+            def test_subject():
+                os.kill(os.getpid(), signal.SIGKILL)
+        """,
         check="crashed",
         reasons=(INCOMPLETE,),
         workers=(WORKERS,),
     ),
-    told(
+    by_check(
         "worker dies and is not replaced",
-        f"{IMPORTS}@pytest.mark.parametrize('i', range(6))\ndef test_more(i): pass\ndef test_lie(): os._exit(0)\n",
+        """
+            @pytest.mark.parametrize("i", range(6))
+            def test_more(i):
+                pass
+
+
+            def test_subject():
+                os._exit(0)
+        """,
         args=("--max-worker-restart=0",),
         check="crashed",
         reasons=(INCOMPLETE, INTERRUPTED),
         statuses=(1, 2),
         workers=(WORKERS,),
     ),
-    Lie(
+    FalseGreen(
         name="os._exit(0) at session end",
-        files={"gates/cand/conftest.py": "import os\ndef pytest_sessionfinish(): os._exit(0)\n"},
+        files={
+            "gates/cand/conftest.py": """
+            import os
+
+
+            def pytest_sessionfinish():
+                os._exit(0)
+        """
+        },
         reasons=(INCOMPLETE, INTERRUPTED),
         state="",
         workers=(WORKERS,),
     ),
-    whole(
+    by_collection(
         "os._exit(0) while collecting",
-        {LIE: f"{IMPORTS}os._exit(0)\n"},
+        {SUBJECT: f"{IMPORTS}os._exit(0)\n"},
         is_recorded=False,
         workers=(IN_PROCESS,),
     ),
-    whole(
+    by_collection(
         "workers die while collecting",
-        {LIE: f"{IMPORTS}os._exit(0)\n"},
+        {SUBJECT: f"{IMPORTS}os._exit(0)\n"},
         is_recorded=False,
         workers=(WORKERS,),
         says=NO_WORKER,
     ),
-    whole(
+    by_collection(
         "workers die as they start",
-        {"conftest.py": "import os\nif 'PYTEST_XDIST_WORKER' in os.environ: os._exit(3)\n"},
+        {
+            "conftest.py": """
+            import os
+
+            if "PYTEST_XDIST_WORKER" in os.environ:
+                os._exit(3)
+        """
+        },
         says=NO_WORKER,
         is_recorded=False,
         workers=(WORKERS,),
     ),
-    told(
+    by_check(
         "pytest.exit(returncode=0) in the check",
-        f"{IMPORTS}def test_lie(): pytest.exit('x', returncode=0)\n",
+        """
+            def test_subject():
+                pytest.exit("x", returncode=0)
+        """,
         check="not_run",
         reasons=(INTERRUPTED,),
         statuses=(1, 3),
     ),
-    told(
+    by_check(
         "pytest.exit(returncode=0) in teardown",
-        f"{IMPORTS}@pytest.fixture\ndef f():\n    yield\n    pytest.exit('x', returncode=0)\n"
-        "def test_lie(f): pass\n",
+        """
+            @pytest.fixture
+            def f():
+                yield
+                pytest.exit("x", returncode=0)
+
+
+            def test_subject(f):
+                pass
+        """,
         check="not_run",
         reasons=(INTERRUPTED,),
         statuses=(1, 3),
     ),
-    told(
+    by_check(
         "pytest.exit(returncode=11)",
-        f"{IMPORTS}def test_lie(): pytest.exit('x', returncode=11)\n",
+        """
+            def test_subject():
+                pytest.exit("x", returncode=11)
+        """,
         check="not_run",
         reasons=(INTERRUPTED,),
         workers=(IN_PROCESS,),
     ),
-    whole(
+    by_collection(
         "pytest.exit(returncode=0) as pytest starts",
         {
-            "conftest.py": "import pytest\ndef pytest_sessionstart(): pytest.exit('x', returncode=0)\n"
+            "conftest.py": """
+                import pytest
+
+
+                def pytest_sessionstart():
+                    pytest.exit("x", returncode=0)
+            """
         },
         is_recorded=False,
     ),
-    whole(
+    by_collection(
         "pytest.exit(returncode=0) in configure",
-        {"conftest.py": "import pytest\ndef pytest_configure(): pytest.exit('x', returncode=0)\n"},
+        {
+            "conftest.py": """
+            import pytest
+
+
+            def pytest_configure():
+                pytest.exit("x", returncode=0)
+        """
+        },
         is_recorded=False,
+        has_junit=False,
     ),
-    whole(
+    by_collection(
         "pytest.exit(returncode=0) in collection",
         {
-            "gates/cand/conftest.py": "import pytest\n"
-            "def pytest_collection_finish(): pytest.exit('x', returncode=0)\n"
+            "gates/cand/conftest.py": """
+                import pytest
+
+
+                def pytest_collection_finish():
+                    pytest.exit("x", returncode=0)
+            """
         },
         statuses=(1, 3),
         reasons=(INCOMPLETE, INTERRUPTED),
     ),
-    told(
+    by_check(
         "KeyboardInterrupt in the check",
-        f"{IMPORTS}def test_lie(): raise KeyboardInterrupt\n",
+        """
+            def test_subject():
+                raise KeyboardInterrupt
+        """,
         checks=("not_run", "crashed"),
         reasons=(INTERRUPTED,),
         statuses=(2,),
     ),
-    told("SystemExit in the check", f"{IMPORTS}def test_lie(): sys.exit(0)\n", check="failed"),
-    told(
-        "GeneratorExit in the check",
-        f"{IMPORTS}def test_lie(): raise GeneratorExit\n",
+    by_check(
+        "SystemExit in the check",
+        """
+            def test_subject():
+                sys.exit(0)
+        """,
         check="failed",
     ),
-    told(
+    by_check(
+        "GeneratorExit in the check",
+        """
+            def test_subject():
+                raise GeneratorExit
+        """,
+        check="failed",
+    ),
+    by_check(
         "BrokenPipeError in the check",
-        f"{IMPORTS}def test_lie(): raise BrokenPipeError\n",
+        """
+            def test_subject():
+                raise BrokenPipeError
+        """,
         check="failed",
     ),
 ]
 
 SHORT = ("budget-s = 60", "budget-s = 3")
 TIMES = [
-    told(
+    by_check(
         "check hangs, timeout by signal",
-        f"{IMPORTS}@pytest.mark.timeout(1, method='signal')\ndef test_lie():\n    while True: time.sleep(0.1)\n",
+        """
+            @pytest.mark.timeout(1, method="signal")
+            def test_subject():
+                while True:
+                    time.sleep(0.1)
+        """,
         check="failed",
     ),
-    told(
+    by_check(
         "check hangs, timeout by thread",
-        f"{IMPORTS}@pytest.mark.timeout(1, method='thread')\ndef test_lie():\n    while True: time.sleep(0.1)\n",
-        check="crashed",
-        reasons=(INCOMPLETE, INTERRUPTED),
+        """
+            @pytest.mark.timeout(1, method="thread")
+            def test_subject():
+                while True:
+                    time.sleep(0.1)
+        """,
+        checks=("failed", "crashed"),
+        reasons=(GATE, INCOMPLETE),
         workers=(WORKERS,),
     ),
-    told(
+    by_check(
         "check hangs, timeout by thread in the deciding process",
-        f"{IMPORTS}@pytest.mark.timeout(1, method='thread')\ndef test_lie():\n    while True: time.sleep(0.1)\n",
+        """
+            @pytest.mark.timeout(1, method="thread")
+            def test_subject():
+                while True:
+                    time.sleep(0.1)
+        """,
         settings=SHORT,
         checks=("error", "failed", "not_run"),
-        reasons=(INCOMPLETE, INTERRUPTED),
+        reasons=(INCOMPLETE,),
         workers=(IN_PROCESS,),
     ),
-    told(
+    by_check(
         "phase never ends",
-        f"{IMPORTS}def test_lie():\n    while True: time.sleep(0.1)\n",
+        """
+            def test_subject():
+                while True:
+                    time.sleep(0.1)
+        """,
         settings=SHORT,
         checks=("failed", "crashed", "not_run"),
         reasons=(INCOMPLETE,),
     ),
-    told(
+    by_check(
         "phase never ends and swallows everything",
-        f"{IMPORTS}def test_lie():\n    for _ in range(2):\n        try:\n            while True: time.sleep(0.1)\n"
-        "        except BaseException: pass\n",
+        """
+            def test_subject():
+                for _ in range(2):
+                    try:
+                        while True:
+                            time.sleep(0.1)
+                    except BaseException:
+                        pass
+        """,
         settings=SHORT,
         checks=("", "failed", "crashed", "not_run"),
         reasons=(INCOMPLETE,),
     ),
-    told(
+    by_check(
         "session timeout",
-        f"{IMPORTS}def test_lie(): time.sleep(1)\ndef test_more(): pass\n",
+        """
+            def test_subject():
+                time.sleep(1)
+
+
+            def test_more():
+                pass
+        """,
         args=("--session-timeout=0.5",),
         reasons=(INTERRUPTED, INCOMPLETE),
         statuses=(1, 2),
@@ -348,75 +648,93 @@ TIMES = [
 
 SILENCED = "@pytest.mark.filterwarnings('ignore')\n"
 RAISES_IN_THREAD = (
-    "def test_lie():\n    def fail(): raise OSError\n"
+    "def test_subject():\n    def fail(): raise OSError\n"
     "    t = threading.Thread(target=fail)\n    t.start()\n    t.join()\n"
 )
 IGNORES = "    warnings.simplefilter('ignore')\n"
 QUIET_PASSES = [
-    told("returns False", f"{IMPORTS}def test_lie(): return False\n", check="failed"),
-    told(
-        "returns False, warnings silenced",
-        f"{IMPORTS}{SILENCED}def test_lie(): return False\n",
+    by_check(
+        "returns False",
+        """
+        def test_subject():
+            return False
+    """,
         check="failed",
     ),
-    told(
+    by_check(
+        "returns False, warnings silenced",
+        f"{IMPORTS}{SILENCED}def test_subject(): return False\n",
+        check="failed",
+    ),
+    by_check(
         "returns False, warnings silenced inside",
-        f"{IMPORTS}def test_lie():\n{IGNORES}    return False\n",
+        f"{IMPORTS}def test_subject():\n{IGNORES}    return False\n",
         check="failed",
         workers=(IN_PROCESS,),
     ),
-    told(
+    by_check(
         "method of unittest returns False",
-        f"{IMPORTS}{SILENCED}class TestLie(unittest.TestCase):\n    def test_lie(self): return False\n",
+        f"{IMPORTS}{SILENCED}class TestSubject(unittest.TestCase):\n    def test_subject(self): return False\n",
         check="failed",
-        node=f"{LIE}::TestLie::test_lie",
+        node=f"{SUBJECT}::TestSubject::test_subject",
     ),
-    whole("assertion of a tuple", {LIE: f"{IMPORTS}def test_lie(): assert (False, 'x')\n"}),
-    whole(
+    by_collection(
+        "assertion of a tuple",
+        {
+            SUBJECT: """
+            def test_subject():
+                assert (False, "x")
+        """
+        },
+    ),
+    by_collection(
         "assertion of a tuple, compiled before",
         {
-            LIE: f"{IMPORTS}{SILENCED}def test_lie():\n    assert (\n        False,\n        'x'\n    )\n"
+            SUBJECT: f"{IMPORTS}{SILENCED}def test_subject():\n    assert (\n        False,\n        'x'\n    )\n"
         },
         workers=(IN_PROCESS,),
     ),
-    told(
+    by_check(
         "exception in a thread",
         f"{IMPORTS}{RAISES_IN_THREAD}",
         check="error",
         checks=("error", "failed"),
     ),
-    told(
+    by_check(
         "exception in a thread, warnings silenced",
         f"{IMPORTS}{SILENCED}{RAISES_IN_THREAD}",
         checks=("error", "failed"),
     ),
-    told(
+    by_check(
         "exception in a thread, warnings silenced inside",
         f"{IMPORTS}{RAISES_IN_THREAD}{IGNORES}",
         checks=("error", "failed"),
         workers=(IN_PROCESS,),
     ),
-    told(
+    by_check(
         "exception in a finaliser, warnings silenced",
         f"{IMPORTS}class Odd:\n    def __del__(self): raise OSError\n"
-        f"{SILENCED}def test_lie():\n    odd = Odd()\n    del odd\n",
+        f"{SILENCED}def test_subject():\n    odd = Odd()\n    del odd\n",
         checks=("error", "failed"),
     ),
-    told(
+    by_check(
         "coroutine that nobody runs",
-        f"{IMPORTS}async def test_lie(): assert False\n",
+        """
+            async def test_subject():
+                assert False
+        """,
         check="failed",
     ),
 ]
 
 MISSING = [
-    whole(
+    by_collection(
         "nothing is collected",
         dict.fromkeys(
             (
                 "gates/ready/test_ready.py",
                 "gates/cand/test_honest.py",
-                LIE,
+                SUBJECT,
                 "gates/live/test_live.py",
             ),
             "def nothing(): pass\n",
@@ -424,85 +742,181 @@ MISSING = [
         is_recorded=False,
         statuses=(1, 4),
     ),
-    whole(
+    by_collection(
         "path of a gate does not exist",
         {},
         settings=('paths = ["gates/cand"]', 'paths = ["gates/none"]'),
         is_recorded=False,
         statuses=(4,),
     ),
-    whole(
+    by_collection(
         "name without the prefix",
-        {LIE: "class Lie:\n    def test_lie(self): assert False\n"},
+        {
+            SUBJECT: """
+            class Subject:
+                def test_subject(self):
+                    assert False
+        """
+        },
     ),
-    whole(
+    by_collection(
         "marker of a gate is misspelt",
         {
-            "gates/cand/test_honest.py": f"{IMPORTS}@pytest.mark.smoke\ndef test_honest(): pass\n",
-            LIE: f"{IMPORTS}@pytest.mark.smok\ndef test_lie(): assert False\n",
+            "gates/cand/test_honest.py": """
+                @pytest.mark.smoke
+                def test_honest():
+                    pass
+            """,
+            SUBJECT: """
+                @pytest.mark.smok
+                def test_subject():
+                    assert False
+            """,
         },
         settings=('paths = ["gates/cand"]', 'marker = "smoke"\npaths = ["gates/cand"]'),
         is_recorded=True,
         reasons=(REFUSED_BY_RULE,),
     ),
-    whole("import error", {LIE: "import no_such_module\ndef test_lie(): pass\n"}),
-    whole("syntax error", {LIE: "def test_lie(: pass\n"}),
-    whole(
+    by_collection(
+        "import error",
+        {
+            SUBJECT: """
+        import no_such_module
+
+
+        def test_subject():
+            pass
+    """
+        },
+    ),
+    by_collection("syntax error", {SUBJECT: "def test_subject(: pass\n"}),
+    by_collection(
         "two files of one name",
-        {"gates/live/test_lie.py": "def test_other(): pass\n"},
+        {
+            "gates/live/test_subject.py": """
+            def test_other():
+                pass
+        """
+        },
         settings=("--import-mode=importlib", "--import-mode=prepend"),
     ),
-    whole("check that yields", {LIE: "def test_lie():\n    yield\n"}),
-    whole("check is gone", {LIE: "def lie(): pass\n"}),
-    whole("check is shadowed", {LIE: "def test_lie(): assert False\ndef test_lie(): pass\n"}),
-    whole("collect_ignore", {"gates/cand/conftest.py": "collect_ignore = ['test_lie.py']\n"}),
-    whole(
+    by_collection(
+        "check that yields",
+        {
+            SUBJECT: """
+        def test_subject():
+            yield
+    """
+        },
+    ),
+    by_collection(
+        "check is gone",
+        {
+            SUBJECT: """
+        def subject():
+            pass
+    """
+        },
+    ),
+    by_collection(
+        "check is shadowed",
+        {
+            SUBJECT: """
+            def test_subject():
+                assert False
+
+
+            def test_subject():
+                pass
+        """
+        },
+    ),
+    by_collection(
+        "collect_ignore", {"gates/cand/conftest.py": "collect_ignore = ['test_subject.py']\n"}
+    ),
+    by_collection(
         "pytest_ignore_collect",
         {
-            "gates/cand/conftest.py": "def pytest_ignore_collect(collection_path):\n"
-            "    return collection_path.name == 'test_lie.py' or None\n"
+            "gates/cand/conftest.py": """
+                def pytest_ignore_collect(collection_path):
+                    return collection_path.name == "test_subject.py" or None
+            """
         },
     ),
-    whole(
+    by_collection(
         "__test__ = False",
-        {LIE: "class TestLie:\n    __test__ = False\n    def test_lie(self): pass\n"},
+        {
+            SUBJECT: """
+            class TestSubject:
+                __test__ = False
+
+                def test_subject(self):
+                    pass
+        """
+        },
     ),
-    whole(
+    by_collection(
         "class with a constructor",
-        {LIE: "class TestLie:\n    def __init__(self): pass\n    def test_lie(self): pass\n"},
+        {
+            SUBJECT: """
+                class TestSubject:
+                    def __init__(self):
+                        pass
+
+                    def test_subject(self):
+                        pass
+            """
+        },
     ),
-    whole(
+    by_collection(
         "conftest drops checks",
         {
-            "gates/cand/conftest.py": "def pytest_collection_modifyitems(items):\n"
-            "    items[:] = [i for i in items if i.name != 'test_lie']\n"
+            "gates/cand/conftest.py": """
+                def pytest_collection_modifyitems(items):
+                    items[:] = [i for i in items if i.name != "test_subject"]
+            """
         },
     ),
-    Lie(
+    FalseGreen(
         name="conftest drops checks behind everybody's back",
         files={
-            "gates/cand/conftest.py": "import pytest\n"
-            "@pytest.hookimpl(wrapper=True, tryfirst=True)\n"
-            "def pytest_collection_modifyitems(items):\n    result = yield\n"
-            "    items[:] = [i for i in items if i.name != 'test_lie']\n    return result\n"
+            "gates/cand/conftest.py": """
+                import pytest
+
+
+                @pytest.hookimpl(wrapper=True, tryfirst=True)
+                def pytest_collection_modifyitems(items):
+                    result = yield
+                    items[:] = [i for i in items if i.name != "test_subject"]
+                    return result
+            """
         },
         reasons=(GATE, INCOMPLETE),
         checks=("not_run", ""),
         state="",
     ),
-    Lie(
+    FalseGreen(
         name="workers collect different checks",
         files={
-            LIE: f"{IMPORTS}@pytest.mark.parametrize('pid', [os.getpid()])\ndef test_lie(pid): pass\n"
+            SUBJECT: """
+                @pytest.mark.parametrize("pid", [os.getpid()])
+                def test_subject(pid):
+                    pass
+            """
         },
         state="REFUSED",
         reasons=(INCOMPLETE,),
         is_recorded=False,
         workers=(WORKERS,),
     ),
-    Lie(
+    FalseGreen(
         name="gate is empty",
-        files={"gates/live/test_live.py": "def nothing(): pass\n"},
+        files={
+            "gates/live/test_live.py": """
+            def nothing():
+                pass
+        """
+        },
         state="REFUSED",
         reasons=(REFUSED_BY_RULE, INCOMPLETE),
         statuses=(1, 4),
@@ -511,87 +925,150 @@ MISSING = [
 ]
 
 TAMPERING = [
-    Lie(
+    FalseGreen(
         name="conftest runs nothing",
         files={
-            "gates/cand/conftest.py": "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
-            "def pytest_runtestloop(): return True\n"
+            "gates/cand/conftest.py": """
+                import pytest
+
+
+                @pytest.hookimpl(tryfirst=True)
+                def pytest_runtestloop():
+                    return True
+            """
         },
         state="REFUSED",
         reasons=(INTERRUPTED,),
         is_recorded=False,
         workers=(IN_PROCESS,),
     ),
-    Lie(
+    FalseGreen(
         name="conftest runs nothing in the workers",
         files={
-            "gates/cand/conftest.py": "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
-            "def pytest_runtestloop(): return True\n"
+            "gates/cand/conftest.py": """
+                import pytest
+
+
+                @pytest.hookimpl(tryfirst=True)
+                def pytest_runtestloop():
+                    return True
+            """
         },
         reasons=("gate_unknown", INCOMPLETE, INTERRUPTED),
         state="REFUSED",
         statuses=(1, 3),
         workers=(WORKERS,),
     ),
-    Lie(
+    FalseGreen(
         name="check stops the session",
         files={
-            "gates/cand/test_a.py": "def test_a(request): request.session.shouldstop = 'enough'\n",
-            LIE: "def test_lie(): assert False\n",
+            "gates/cand/test_a.py": """
+                def test_a(request):
+                    request.session.shouldstop = "enough"
+            """,
+            SUBJECT: """
+                def test_subject():
+                    assert False
+            """,
         },
         reasons=(INTERRUPTED, INCOMPLETE),
         statuses=(1, 2),
     ),
-    Lie(
+    FalseGreen(
         name="conftest tells the terminal another word",
         files={
-            LIE: "def test_lie(): assert False\n",
-            "conftest.py": "def pytest_report_teststatus(): return 'passed', '.', 'PASSED'\n",
+            SUBJECT: """
+                def test_subject():
+                    assert False
+            """,
+            "conftest.py": """
+                def pytest_report_teststatus():
+                    return "passed", ".", "PASSED"
+            """,
         },
         check="failed",
     ),
-    Lie(
+    FalseGreen(
         name="conftest ends the process as it is imported",
-        files={"conftest.py": "import os\nos._exit(0)\n"},
+        files={
+            "conftest.py": """
+            import os
+
+            os._exit(0)
+        """
+        },
+        statuses=(0,),
         is_recorded=False,
+        has_junit=False,
     ),
-    Lie(
+    FalseGreen(
         name="conftest sets the exit status",
         files={
-            LIE: "def test_lie(): assert False\n",
-            "conftest.py": "def pytest_sessionfinish(session): session.exitstatus = 0\n",
+            SUBJECT: """
+                def test_subject():
+                    assert False
+            """,
+            "conftest.py": """
+                def pytest_sessionfinish(session):
+                    session.exitstatus = 0
+            """,
         },
         check="failed",
     ),
-    Lie(
+    FalseGreen(
         name="conftest raises at session end",
         files={
-            LIE: "def test_lie(): assert False\n",
-            "conftest.py": "import os\ndef pytest_sessionfinish():\n"
-            "    if 'PYTEST_XDIST_WORKER' not in os.environ: raise OSError\n",
+            SUBJECT: """
+                def test_subject():
+                    assert False
+            """,
+            "conftest.py": """
+                import os
+
+
+                def pytest_sessionfinish():
+                    if "PYTEST_XDIST_WORKER" not in os.environ:
+                        raise OSError
+            """,
         },
         check="failed",
     ),
-    Lie(
+    FalseGreen(
         name="warnings are too many",
-        files={LIE: "import warnings\ndef test_lie():\n    warnings.warn('x')\n    assert False\n"},
+        files={
+            SUBJECT: """
+                import warnings
+
+
+                def test_subject():
+                    warnings.warn("x")
+                    assert False
+            """
+        },
         args=("--max-warnings=0",),
         check="failed",
         statuses=(1, 6),
         needs="pytest 9",
     ),
-    Lie(
+    FalseGreen(
         name="large gate beside a small one",
         files={
-            "gates/ready/test_many.py": f"{IMPORTS}@pytest.mark.parametrize('i', range(200))\ndef test_many(i): pass\n",
-            LIE: "def test_lie(): assert False\n",
+            "gates/ready/test_many.py": """
+                @pytest.mark.parametrize("i", range(200))
+                def test_many(i):
+                    pass
+            """,
+            SUBJECT: """
+                def test_subject():
+                    assert False
+            """,
         },
         check="failed",
         workers=(IN_PROCESS,),
     ),
 ]
 
-LIES = [
+FALSE_GREENS = [
     *SKIPS, *EXPECTED_FAILURES, *FIXTURES, *SUBTESTS, *RERUNS, *DEATHS, *TIMES, *QUIET_PASSES, *MISSING, *TAMPERING,
-    *FORGED, *JUDGE_ROWS,
+    *FORGED,
 ]  # fmt: skip

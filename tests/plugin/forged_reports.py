@@ -1,29 +1,29 @@
-"""Lies told by hooks of a project: they falsify what became of a check that did not hold."""
+"""False greens made by hooks of a project: they falsify what became of a check that did not hold."""
 
-from tests.plugin.false_green import GATE, IMPORTS, INCOMPLETE, Lie
-from tests.plugin.plugin_project import LIE
+from tests.plugin.false_green import GATE, IMPORTS, INCOMPLETE, FalseGreen
+from tests.plugin.plugin_project import SUBJECT
 
-FALSE = f"{IMPORTS}def test_lie(): assert False\n"
+FALSE = f"{IMPORTS}def test_subject(): assert False\n"
 HOOK = "import pytest\n@pytest.hookimpl({how})\ndef {head}:\n{body}\n"
-IS_CALL = "    if {what}.when == 'call' and 'test_lie' in {where}:\n        {then}\n"
+IS_CALL = "    if {what}.when == 'call' and 'test_subject' in {where}:\n        {then}\n"
 FLIPS = IS_CALL.format(what="report", where="report.nodeid", then="report.outcome = 'passed'")
 FORGETS = IS_CALL.format(
     what="report", where="report.nodeid", then="vars(report).pop('wasxfail', None)"
 )
 MADE = "    report = yield\n{}    return report"
 SWALLOWS = "    try: return (yield)\n    except BaseException: return None"
-XPASS = f"{IMPORTS}@pytest.mark.xfail(strict=False)\ndef test_lie(): pass\n"
+XPASS = f"{IMPORTS}@pytest.mark.xfail(strict=False)\ndef test_subject(): pass\n"
 FIXTURE = "@pytest.fixture(autouse=True)\ndef f():\n"
 
 
 def forged(
-    name: str, head: str, body: str, *, how: str = "", lie: str = FALSE, **more: object
-) -> list[Lie]:
-    """Told by a hook in the conftest file of the gate, and by one in that of the project, which all processes load."""
+    name: str, head: str, body: str, *, how: str = "", subject: str = FALSE, **more: object
+) -> list[FalseGreen]:
+    """Made by a hook in the conftest file of the gate, and by one in that of the project, which all processes load."""
     hook = HOOK.format(how=how, head=head, body=body)
     more = {"reasons": (INCOMPLETE, GATE), **more}
     return [
-        Lie(name=f"{name}, {place}", files={LIE: lie, path: hook}, **more)  # type: ignore[arg-type]  # checked by the class
+        FalseGreen(name=f"{name}, {place}", files={SUBJECT: subject, path: hook}, **more)  # type: ignore[arg-type]  # checked by the class
         for place, path in (("gate", "gates/cand/conftest.py"), ("project", "conftest.py"))
     ]
 
@@ -34,29 +34,32 @@ FORGED = [
     *forged(
         "body is not called",
         "pytest_pyfunc_call(pyfuncitem)",
-        "    return True if pyfuncitem.name == 'test_lie' else None",
+        "    return True if pyfuncitem.name == 'test_subject' else None",
         how="tryfirst=True",
         check="failed",
     ),
     *forged(
         "body is not called where it is a coroutine",
         "pytest_pyfunc_call(pyfuncitem)",
-        "    return True if pyfuncitem.name == 'test_lie' else None",
+        "    return True if pyfuncitem.name == 'test_subject' else None",
         how="tryfirst=True",
-        lie="async def test_lie(): assert False\n",
+        subject="""
+            async def test_subject():
+                assert False
+        """,
         check="failed",
     ),
     *forged(
         "body is replaced as it is called",
         "pytest_pyfunc_call(pyfuncitem)",
-        "    if pyfuncitem.name == 'test_lie': pyfuncitem.obj = lambda **arguments: None",
+        "    if pyfuncitem.name == 'test_subject': pyfuncitem.obj = lambda **arguments: None",
         how="tryfirst=True",
         check="failed",
     ),
     *forged(
         "check is replaced by nothing",
         "pytest_runtest_setup(item)",
-        "    if item.name == 'test_lie': item.runtest = lambda: None",
+        "    if item.name == 'test_subject': item.runtest = lambda: None",
         check="failed",
     ),
     *forged(
@@ -78,7 +81,7 @@ FORGED = [
         "pytest_runtest_setup(item)",
         SWALLOWS,
         how="wrapper=True",
-        lie=f"{IMPORTS}{FIXTURE}    raise OSError\ndef test_lie(): pass\n",
+        subject=f"{IMPORTS}{FIXTURE}    raise OSError\ndef test_subject(): pass\n",
         check="failed",
     ),
     *forged(
@@ -86,7 +89,7 @@ FORGED = [
         "pytest_runtest_teardown(item)",
         SWALLOWS,
         how="wrapper=True",
-        lie=f"{IMPORTS}{FIXTURE}    yield\n    raise OSError\ndef test_lie(): pass\n",
+        subject=f"{IMPORTS}{FIXTURE}    yield\n    raise OSError\ndef test_subject(): pass\n",
         checks=("failed", "error"),
     ),
     *forged(
@@ -149,7 +152,7 @@ FORGED = [
         REPORT,
         MADE.format(FORGETS),
         how="wrapper=True",
-        lie=XPASS,
+        subject=XPASS,
         checks=("failed", "xpassed"),
     ),
     *forged(
@@ -157,7 +160,7 @@ FORGED = [
         LOGGED,
         FORGETS,
         how="tryfirst=True",
-        lie=XPASS,
+        subject=XPASS,
         checks=("failed", "xpassed"),
     ),
     *forged(
@@ -165,7 +168,10 @@ FORGED = [
         REPORT,
         MADE.format(FLIPS),
         how="wrapper=True",
-        lie=f"{IMPORTS}def test_lie(): pytest.skip('x')\n",
+        subject="""
+            def test_subject():
+                pytest.skip("x")
+        """,
         check="failed",
     ),
     *forged(
@@ -173,7 +179,11 @@ FORGED = [
         REPORT,
         MADE.format(FLIPS),
         how="wrapper=True",
-        lie=f"{IMPORTS}def test_lie(subtests):\n    with subtests.test(): assert False\n",
+        subject="""
+            def test_subject(subtests):
+                with subtests.test():
+                    assert False
+        """,
         check="failed",
     ),
     *forged(
@@ -181,14 +191,18 @@ FORGED = [
         REPORT,
         MADE.format(FLIPS),
         how="wrapper=True",
-        lie=f"{IMPORTS}class TestLie(unittest.TestCase):\n    def test_lie(self): self.fail()\n",
-        node=f"{LIE}::TestLie::test_lie",
+        subject="""
+            class TestSubject(unittest.TestCase):
+                def test_subject(self):
+                    self.fail()
+        """,
+        node=f"{SUBJECT}::TestSubject::test_subject",
         check="failed",
     ),
     *forged(
         "reports of a check that never runs",
         "pytest_runtest_protocol(item, nextitem)",
-        "    if item.name != 'test_lie': return None\n"
+        "    if item.name != 'test_subject': return None\n"
         "    for when in ('setup', 'call', 'teardown'):\n"
         "        made = pytest.CallInfo.from_call(lambda: None, when)\n"
         "        report = pytest.TestReport.from_item_and_call(item, made)\n"

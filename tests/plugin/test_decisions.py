@@ -2,9 +2,15 @@
 
 import pytest
 
-from tests.plugin.plugin_project import LIE, SETTINGS, Project
+from pytest_deploygate.testing import DeploygateProject
+from tests.plugin.plugin_project import SUBJECT
 
-FAILS = {LIE: "def test_lie(): assert False\n"}
+FAILS = {
+    SUBJECT: """
+    def test_subject():
+        assert False
+"""
+}
 DECIDE = """\
 from dataclasses import replace
 from pytest_deploygate.core.identifiers import Phase
@@ -29,18 +35,14 @@ def pytest_deploygate_finished(rollout):
 """
 
 
-def acting(project: Project, text: str) -> Project:
-    """The project with a module that the settings name as a plugin that acts."""
-    settings = SETTINGS.replace("[tool.deploygate]", '[tool.deploygate]\nplugins = ["acting"]', 1)
-    return project.write({"acting.py": text, "pyproject.toml": settings})
-
-
 def decide(decision: str) -> dict[str, str]:
     return {"conftest.py": DECIDE.format(decision=decision)}
 
 
 @pytest.mark.parametrize("phase", ["READINESS", "CANDIDATE", "LIVE"])
-def test_custom_decision_can_be_stricter(project: Project, before: str, phase: str) -> None:
+def test_custom_decision_can_be_stricter(
+    project: DeploygateProject, before: str, phase: str
+) -> None:
     project.write(
         decide(
             f"return replace(own, holds=evidence.phase is not Phase.{phase}, "
@@ -49,32 +51,34 @@ def test_custom_decision_can_be_stricter(project: Project, before: str, phase: s
     )
     run = project.deploy()
     assert (run.status, run.serving) == (1, before), run.output
-    assert run.said("state") == ("REFUSED" if phase == "READINESS" else "ROLLED_BACK")
-    assert run.said("reason") == "not on a Friday"
-    assert run.said("reason_code") == "custom"
+    assert run.property("state") == ("REFUSED" if phase == "READINESS" else "ROLLED_BACK")
+    assert run.property("reason") == "not on a Friday"
+    assert run.property("reason_code") == "custom"
 
 
-def test_custom_decision_cannot_be_more_lenient(project: Project, before: str) -> None:
+def test_custom_decision_cannot_be_more_lenient(project: DeploygateProject, before: str) -> None:
     project.write({**FAILS, **decide("return replace(own, holds=True)")})
     run = project.deploy()
     assert (run.status, run.serving) == (1, before), run.output
-    assert run.said("reason_code") == "gate_failed"
+    assert run.property("reason_code") == "gate_failed"
     assert "a custom decision would have let it pass" in run.output
 
 
-def test_override_lets_a_gate_fail_and_is_recorded(project: Project, before: str) -> None:
+def test_override_lets_a_gate_fail_and_is_recorded(project: DeploygateProject, before: str) -> None:
     project.write({**FAILS, **decide("return replace(own, holds=True)")})
     run = project.deploy("--deploy-override=cand:the sheet is down")
     assert run.status == 0, run.output
     assert run.serving != before
     assert run.record is not None
-    assert run.record.facts["override.cand"] == "the sheet is down"
-    assert run.said("override.cand") == "the sheet is down"
+    assert run.record.overrides == {"cand": "the sheet is down"}
+    assert run.property("override.cand") == "the sheet is down"
     assert "gate cand was overridden: the sheet is down" in run.output
-    assert run.said("gate.cand") == "1/2 FAILED"
+    assert run.property("gate.cand") == "1/2 FAILED"
 
 
-def test_override_of_a_gate_that_there_is_not_is_refused(project: Project, before: str) -> None:
+def test_override_of_a_gate_that_there_is_not_is_refused(
+    project: DeploygateProject, before: str
+) -> None:
     run = project.deploy("--deploy-override=other:why")
     assert (run.status, run.serving) == (4, before), run.output
     assert "--deploy-override=other: there is no such gate" in run.output
@@ -82,11 +86,11 @@ def test_override_of_a_gate_that_there_is_not_is_refused(project: Project, befor
 
 @pytest.mark.parametrize("phase", ["readiness", "candidate", "live"])
 def test_act_that_does_nothing_leaves_the_baseline(
-    project: Project, before: str, phase: str
+    project: DeploygateProject, before: str, phase: str
 ) -> None:
-    run = acting(project, NO_ACT.format(phase=phase)).deploy()
+    run = project.write({"conftest.py": NO_ACT.format(phase=phase)}).deploy()
     assert (run.status, run.serving) == (1, before), run.output
-    assert run.said("reason") == "no action was taken on the verdict"
+    assert run.property("reason") == "no action was taken on the verdict"
     assert len(run.cases) == 4
 
 
@@ -98,23 +102,30 @@ def test_act_that_does_nothing_leaves_the_baseline(
     ],
 )
 def test_hook_that_breaks_ends_in_the_baseline(
-    project: Project, before: str, hook: str, phase: str
+    project: DeploygateProject, before: str, hook: str, phase: str
 ) -> None:
     where = "evidence" if "evidence" in hook else "verdict.evidence"
     breaks = f"\n    if {where}.phase.value == '{phase}': raise OSError('broken')\n"
-    if "act" in hook:
-        run = acting(project, hook.format(breaks)).deploy()
-    else:
-        run = project.write({"conftest.py": hook.format(breaks)}).deploy()
+    run = project.write({"conftest.py": hook.format(breaks)}).deploy()
     assert run.status in (1, 3), run.output
     assert run.serving == before, run.output
-    assert run.said("state") == "ROLLED_BACK"
+    assert run.property("state") == "ROLLED_BACK"
 
 
 FAILING = {
-    "readiness": {"gates/ready/test_ready.py": "def test_honest(): assert False\n"},
+    "readiness": {
+        "gates/ready/test_ready.py": """
+        def test_honest():
+            assert False
+    """
+    },
     "candidate": FAILS,
-    "live": {"gates/live/test_live.py": "def test_honest(): assert False\n"},
+    "live": {
+        "gates/live/test_live.py": """
+        def test_honest():
+            assert False
+    """
+    },
 }
 DARING = {
     "goes on": "{'readiness': rollout.stage, 'candidate': rollout.promote}.get(phase, finalise)()",
@@ -125,7 +136,7 @@ DARING = {
 }
 ACTS = """\
 from pytest_deploygate.core.state_machine import Event
-from pytest_deploygate.judge.action import act
+from pytest_deploygate.session.action import act
 def pytest_deploygate_act(rollout, verdict):
     phase = verdict.evidence.phase.value
     if phase != "{phase}": return None
@@ -138,31 +149,33 @@ def pytest_deploygate_act(rollout, verdict):
 @pytest.mark.parametrize("daring", DARING.values(), ids=DARING)
 @pytest.mark.parametrize("phase", FAILING)
 def test_act_cannot_go_on_where_the_verdict_does_not_hold(
-    project: Project, before: str, phase: str, daring: str
+    project: DeploygateProject, before: str, phase: str, daring: str
 ) -> None:
     acts = ACTS.format(phase=phase, daring=daring)
-    run = acting(project, acts).write(FAILING[phase]).deploy()
+    run = project.write({"conftest.py": acts, **FAILING[phase]}).deploy()
     assert (run.status, run.serving) == (1, before), run.output
-    assert run.said("state") in ("REFUSED", "ROLLED_BACK")
+    assert run.property("state") in ("REFUSED", "ROLLED_BACK")
     if (
         phase != "live"
-    ):  # of a live phase that does not hold nobody is asked: the way back comes first
+    ):  # of a live phase that does not hold nobody is asked: the rollback comes first
         assert "phase was not judged to hold" in run.output
 
 
-def test_act_cannot_promote_before_the_candidate_was_judged(project: Project, before: str) -> None:
+def test_act_cannot_promote_before_the_candidate_was_judged(
+    project: DeploygateProject, before: str
+) -> None:
     hasty = (
         "def pytest_deploygate_act(rollout, verdict):\n"
         "    if verdict.evidence.phase.value == 'readiness':\n"
         "        rollout.stage()\n        rollout.promote()\n        return True\n"
     )
-    run = acting(project, hasty).write(FAILS).deploy()
+    run = project.write({"conftest.py": hasty, **FAILS}).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert "the candidate phase was not judged to hold" in run.output
 
 
 def test_decision_that_changes_the_evidence_changes_only_its_own(
-    project: Project, before: str
+    project: DeploygateProject, before: str
 ) -> None:
     forges = (
         "    evidence.checks['cand'] = (('cand', CheckState.PASSED),)\n"
@@ -172,10 +185,10 @@ def test_decision_that_changes_the_evidence_changes_only_its_own(
     head = "from pytest_deploygate.core.evidence import CheckState\n"
     run = project.write({"conftest.py": head + text, **FAILS}).deploy()
     assert (run.status, run.serving) == (1, before), run.output
-    assert run.said("gate.cand") == "1/2 FAILED"
+    assert run.property("gate.cand") == "1/2 FAILED"
 
 
-def test_listeners_hear_every_verdict_and_the_end(project: Project) -> None:
+def test_listeners_hear_every_verdict_and_the_end(project: DeploygateProject) -> None:
     run = project.write({"conftest.py": LISTENS}).deploy()
     assert run.status == 0, run.output
     assert (project.root / "heard").read_text(encoding="utf-8").splitlines() == [
@@ -186,7 +199,7 @@ def test_listeners_hear_every_verdict_and_the_end(project: Project) -> None:
     ]
 
 
-def test_listeners_hear_of_a_return(project: Project) -> None:
+def test_listeners_hear_of_a_return(project: DeploygateProject) -> None:
     run = project.write({"conftest.py": LISTENS, **FAILS}).deploy()
     assert run.status == 1, run.output
     assert (project.root / "heard").read_text(encoding="utf-8").splitlines() == [
@@ -203,24 +216,36 @@ RAISES = {
 
 
 @pytest.mark.parametrize("body", RAISES.values(), ids=RAISES)
-def test_listeners_that_break_change_nothing(project: Project, before: str, body: str) -> None:
+def test_listeners_that_break_change_nothing(
+    project: DeploygateProject, before: str, body: str
+) -> None:
     breaks = f"def pytest_deploygate_verdict(): {body}\ndef pytest_deploygate_finished(): {body}\n"
     project.write({"conftest.py": breaks, **FAILS})
     run = project.deploy()
     assert (run.status, run.serving) == (1, before), run.output
-    assert run.said("state") == "ROLLED_BACK"
+    assert run.property("state") == "ROLLED_BACK"
     assert "chat is down" in run.output
-    project.write({LIE: "def test_lie(): pass\n"})
+    project.write(
+        {
+            SUBJECT: """
+        def test_subject():
+            pass
+    """
+        }
+    )
     again = project.deploy("--deploy-reason=it was the check")
     assert again.status == 0, again.output
     assert again.serving != before
 
 
-def test_listener_that_ends_pytest_changes_nothing(project: Project, before: str) -> None:
+def test_listener_that_ends_pytest_ends_in_the_baseline(
+    project: DeploygateProject, before: str
+) -> None:
     exits = (
         "import pytest\ndef pytest_deploygate_verdict(verdict):\n"
         "    if verdict.evidence.phase.value == 'live': pytest.exit('x', returncode=0)\n"
     )
     run = project.write({"conftest.py": exits}).deploy()
-    assert (run.status, run.said("state")) == (0, "PROMOTED"), run.output
-    assert run.serving != before
+    assert run.serving == before, run.output
+    assert run.status == 1, run.output
+    assert run.property("state") == "ROLLED_BACK"

@@ -1,21 +1,22 @@
-"""docs/evidence-integrity.md names tests that there are, and every lie that is tested."""
+"""docs/explanation/evidence-integrity.md names tests that there are, and every case that is tested."""
 
 import ast
 import re
 
-from tests.plugin.false_greens import LIES
+from tests.plugin.false_greens import FALSE_GREENS
 from tests.plugin.plugin_project import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "evidence-integrity.md").read_text(encoding="utf-8")
+FILE = REPOSITORY / "docs" / "explanation" / "evidence-integrity.md"
+PAGE = FILE.read_text(encoding="utf-8")
 ROWS = [
     line
     for line in PAGE.splitlines()
     if line.startswith("| ") and not line.startswith("| what happens")
 ]
-NAMES = {re.sub(", (gate|project)$", "", lie.name) for lie in LIES}
+NAMES = {re.sub(", (gate|project)$", "", case.name) for case in FALSE_GREENS}
 
 
-def test_every_lie_is_on_the_page_and_every_one_on_the_page_is_told() -> None:
+def test_every_false_green_is_on_the_page_and_every_one_on_the_page_is_tested() -> None:
     held_off = "\n".join(row.rstrip(" |").rpartition(" | ")[2] for row in ROWS if "---" not in row)
     named = set(re.findall(r'"([^"]+)"', held_off))
     assert named - NAMES == set()

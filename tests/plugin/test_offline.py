@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_deploygate.testing import DeploygateProject
 from tests.loopback_server import Reply, Server, serving
-from tests.plugin.plugin_project import LIE, REPOSITORY, Project
+from tests.plugin.plugin_project import REPOSITORY, SUBJECT
 
-ASKS = "import urllib.request\n{}\ndef test_lie():\n    assert True\n"
+ASKS = "import urllib.request\n{}\ndef test_subject():\n    assert True\n"
 TRIES = {
     "at import": "urllib.request.urlopen({!r}, timeout=5)",
     "whatever is caught": "try:\n    urllib.request.urlopen({!r}, timeout=5)\nexcept BaseException:\n    pass",
@@ -29,30 +30,30 @@ def server() -> Iterator[Server]:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_module_that_asks_at_import_is_refused_and_asks_nobody(
-    project: Project, server: Server, workers: int
+    project: DeploygateProject, server: Server, workers: int
 ) -> None:
-    cloud = project.cloud()
-    project.write({LIE: ASKS.format(TRIES["at import"].format(server.url))})
+    platform = project.platform_digest()
+    project.write({SUBJECT: ASKS.format(TRIES["at import"].format(server.url))})
     run = project.deploy(workers=workers)
     assert run.status != 0, run.output
     if not workers:  # of what a worker could not collect the controller shows the count alone
         assert "importing a module of a suite may not use the network" in run.output
     assert server.asked == []
-    assert project.cloud() == cloud
+    assert project.platform_digest() == platform
 
 
 @pytest.mark.parametrize("way", ["whatever is caught", "in a thread"])
 def test_module_that_hides_its_asking_asks_nobody(
-    project: Project, server: Server, way: str
+    project: DeploygateProject, server: Server, way: str
 ) -> None:
-    project.write({LIE: ASKS.format(TRIES[way].format(server.url))})
+    project.write({SUBJECT: ASKS.format(TRIES[way].format(server.url))})
     project.deploy()
     assert server.asked == []
 
 
-def test_check_may_ask(project: Project, server: Server) -> None:
-    check = f"def test_lie():\n    assert urllib.request.urlopen({server.url!r}, timeout=5)\n"
-    run = project.write({LIE: f"import urllib.request\n{check}"}).deploy()
+def test_check_may_ask(project: DeploygateProject, server: Server) -> None:
+    check = f"def test_subject():\n    assert urllib.request.urlopen({server.url!r}, timeout=5)\n"
+    run = project.write({SUBJECT: f"import urllib.request\n{check}"}).deploy()
     assert run.status == 0, run.output
     assert len(server.asked) == 1
 

@@ -4,14 +4,15 @@ import json
 
 import pytest
 
-from tests.plugin.plugin_project import LIE, SETTINGS, Project, Run
+from pytest_deploygate.testing import DeploygateProject, SessionOutcome
+from tests.plugin.plugin_project import SETTINGS, SUBJECT
 
 NARROW = {
     "-k honest": "-k: it leaves out checks; leave it out, or judge without deploying: --deploy-env",
     "-m mark": "-m: it leaves out checks; leave it out, or judge without deploying: --deploy-env",
     "--deselect gates/cand": "--deselect: it leaves out checks; leave it out",
     "--ignore=gates/cand": "--ignore: it leaves out checks; leave it out",
-    "--ignore-glob=*lie*": "--ignore-glob: it leaves out checks; leave it out",
+    "--ignore-glob=*subject*": "--ignore-glob: it leaves out checks; leave it out",
     "--lf": "--lf: it leaves out the checks that passed last time; leave it out",
     "--ff": "--ff: it reorders checks by an earlier run; leave it out",
     "--nf": "--nf: it reorders checks by an earlier run; leave it out",
@@ -50,33 +51,37 @@ def arguments(group: dict[str, str]) -> list[str]:
     return [part for text in group for part in text.split(" ", 1)]
 
 
-def check_refused(project: Project, run: Run, cloud: bytes, *sentences: str) -> None:
+def check_refused(
+    project: DeploygateProject, run: SessionOutcome, platform: str, *sentences: str
+) -> None:
     """Exit 4, everything said, nothing touched."""
     assert run.status == 4, run.output
     for sentence in sentences:
         assert sentence in run.output, run.output
-    assert project.cloud() == cloud
+    assert project.platform_digest() == platform
     assert run.record is None
 
 
 @pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS)
 @pytest.mark.parametrize("way", ["arguments", "PYTEST_ADDOPTS", "addopts"])
 def test_option_is_refused_however_it_is_given(
-    project: Project, way: str, group: dict[str, str]
+    project: DeploygateProject, way: str, group: dict[str, str]
 ) -> None:
-    cloud, args = project.cloud(), arguments(group)
+    platform, args = project.platform_digest(), arguments(group)
     if way == "arguments":
         run = project.deploy(*args)
     elif way == "PYTEST_ADDOPTS":
         quoted = " ".join(f"'{a}'" for a in args)
-        run = project.deploy(env={"PYTEST_ADDOPTS": quoted})
+        run = project.deploy(PYTEST_ADDOPTS=quoted)
     else:
         own = json.dumps(["--import-mode=importlib", *args])
         project.write({"pyproject.toml": SETTINGS.replace('["--import-mode=importlib"]', own)})
         run = project.deploy()
-    check_refused(project, run, cloud, "this session cannot decide a deployment", *group.values())
-    assert run.said("verdict") == "REFUSE"
-    assert run.said("reason_code") == "could_not_act"
+    check_refused(
+        project, run, platform, "this session cannot decide a deployment", *group.values()
+    )
+    assert run.property("verdict") == "REFUSE"
+    assert run.property("reason_code") == "could_not_act"
 
 
 @pytest.mark.parametrize(
@@ -94,8 +99,8 @@ def test_option_is_refused_however_it_is_given(
         ),
         (("-x",), "-x or --maxfail: it leaves out the checks behind the first failures"),
         (("--deploy-env=fake",), "--deploy-to and --deploy-env exclude each other"),
-        (("--deploy-override=cand",), "--deploy-override=cand: the reason is missing"),
-        (("--junitxml=source.txt/junit.xml",), "junit.xml cannot be written"),
+        (("--deploy-override=cand",), "--deploy-override=cand: needs the form GATE:REASON"),
+        (("--junitxml=function/main.py/junit.xml",), "junit.xml cannot be written"),
         (
             ("--junitxml=/dev/full",),
             "the JUnit file /dev/full cannot be written: No space left on device",
@@ -111,25 +116,27 @@ def test_option_is_refused_however_it_is_given(
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_option_is_refused(project: Project, args: tuple[str, ...], sentence: str) -> None:
+def test_option_is_refused(
+    project: DeploygateProject, args: tuple[str, ...], sentence: str
+) -> None:
     project.write({"sub/pytest.ini": "[pytest]\n"})
-    cloud = project.cloud()
-    check_refused(project, project.deploy(*args), cloud, sentence)
+    platform = project.platform_digest()
+    check_refused(project, project.deploy(*args), platform, sentence)
 
 
 @pytest.mark.parametrize("dist", ["loadscope", "loadfile", "loadgroup", "each"])
-def test_other_schedulers_are_refused(project: Project, dist: str) -> None:
-    cloud = project.cloud()
+def test_other_schedulers_are_refused(project: DeploygateProject, dist: str) -> None:
+    platform = project.platform_digest()
     run = project.deploy(f"--dist={dist}", workers=2)
     said = f"--dist={dist}: with it a crash can hang or repeat checks; use load or worksteal"
-    check_refused(project, run, cloud, said)
+    check_refused(project, run, platform, said)
 
 
-def test_optimised_interpreter_is_refused(project: Project) -> None:
-    cloud = project.cloud()
-    run = project.deploy(env={"PYTHONOPTIMIZE": "1"})
+def test_optimised_interpreter_is_refused(project: DeploygateProject) -> None:
+    platform = project.platform_digest()
+    run = project.deploy(PYTHONOPTIMIZE="1")
     check_refused(
-        project, run, cloud, "PYTHONOPTIMIZE or -O: assert statements do not run; unset it"
+        project, run, platform, "PYTHONOPTIMIZE or -O: assert statements do not run; unset it"
     )
 
 
@@ -142,47 +149,48 @@ def test_optimised_interpreter_is_refused(project: Project) -> None:
     ids=["-p no:deploygate", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"],
 )
 def test_deployment_without_the_plugin_fails_closed(
-    project: Project, args: tuple[str, ...], env: dict[str, str]
+    project: DeploygateProject, args: tuple[str, ...], env: dict[str, str]
 ) -> None:
-    cloud = project.cloud()
-    run = project.deploy(*args, env=env, workers=None)
-    check_refused(project, run, cloud, "unrecognized arguments")
+    platform = project.platform_digest()
+    run = project.pytest("--deploy-to=fake", *args, **env)
+    check_refused(project, run, platform, "unrecognized arguments")
 
 
-def test_gates_that_share_a_check_are_refused(project: Project) -> None:
-    project.settings('\n[tool.deploygate.gates.all]\nphase = "candidate"\npaths = ["gates"]\n')
-    cloud = project.cloud()
-    check_refused(project, project.deploy(), cloud, "belongs to several gates")
+def test_gates_that_share_a_check_are_refused(project: DeploygateProject) -> None:
+    project.add_settings('\n[tool.deploygate.gates.all]\nphase = "candidate"\npaths = ["gates"]\n')
+    platform = project.platform_digest()
+    check_refused(project, project.deploy(), platform, "belongs to several gates")
 
 
-def test_plan_may_narrow_and_says_that_it_would_be_refused(project: Project) -> None:
-    cloud = project.cloud()
+def test_plan_may_narrow_and_says_that_it_would_be_refused(project: DeploygateProject) -> None:
+    platform = project.platform_digest()
     run = project.deploy("--deploy-plan", "-k", "honest")
     assert run.status == 1, run.output
     assert "1 passed" in run.output
     assert "gcloud run services update-traffic" in run.output
-    assert f"{LIE}::test_lie was taken out of the run after collection" in run.output
-    assert project.cloud() == cloud
+    assert f"{SUBJECT}::test_subject was taken out of the run after collection" in run.output
+    assert project.platform_digest() == platform
 
 
-def test_judging_may_narrow_and_knows_nothing_then(project: Project) -> None:
-    cloud = project.cloud()
-    command = [p for p in project.command("-k", "honest") if not p.startswith("--deploy-to")]
-    run = project.pytest([*command, "--deploy-env=fake"])
+def test_judging_may_narrow_and_knows_nothing_then(project: DeploygateProject) -> None:
+    platform = project.platform_digest()
+    run = project.pytest("-n0", "--deploy-env=fake", "-k", "honest")
     assert run.status == 1, run.output
     assert "3 passed" in run.output
-    assert run.said("verdict") == "UNKNOWN"
-    assert project.cloud() == cloud
+    assert run.property("verdict") == "UNKNOWN"
+    assert project.platform_digest() == platform
 
 
-def test_settings_that_are_wrong_are_all_told_by_key_with_what_to_write(project: Project) -> None:
-    cloud = project.cloud()
+def test_settings_that_are_wrong_are_all_told_by_key_with_what_to_write(
+    project: DeploygateProject,
+) -> None:
+    platform = project.platform_digest()
     wrong = SETTINGS.replace("paths = ", 'treshold = 1\nweight = "two"\npaths = ', 1)
     project.write({"pyproject.toml": wrong})
     check_refused(
         project,
         project.deploy(),
-        cloud,
+        platform,
         ".treshold: unknown key\n  hint: did you mean threshold?",
         '.weight: "two" is not a number above 0\n  hint: for example: weight = 2',
     )

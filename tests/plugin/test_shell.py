@@ -2,14 +2,15 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.plugin_project import LIE, Project
+from pytest_deploygate.testing import DeploygateProject
+from tests.plugin.plugin_project import SUBJECT
 
-PYTEST = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "no:anyio", "-n0"]
+FRESH = {"PYTHONHASHSEED": "0"}
+"""Has a session begin in a new interpreter, in which nothing is loaded."""
 GOOGLE = (
     "google.api_core",
     "google.auth",
@@ -43,8 +44,8 @@ def loaded(root: Path, kind: str) -> list[set[str]]:
     return [set(json.loads(text)) for text in texts]
 
 
-def test_help_has_all_options_under_one_heading(project: Project) -> None:
-    run = project.pytest([*PYTEST, "--help"])
+def test_help_has_all_options_under_one_heading(project: DeploygateProject) -> None:
+    run = project.pytest("-n0", "--help")
     assert run.status == 0, run.output
     heading = "deployment gating (pytest-deploygate):"
     assert run.output.count(heading) == 1
@@ -54,76 +55,105 @@ def test_help_has_all_options_under_one_heading(project: Project) -> None:
     assert {"--deploy-to", "--deploy-env", "--deploy-plan", "--deploy-override"} <= options
 
 
-def test_file_of_the_same_name_does_not_take_the_place_of_the_plugin(project: Project) -> None:
-    project.write({"deploygate.py": "def pytest_runtestloop(): return True\n"})
+def test_file_of_the_same_name_does_not_take_the_place_of_the_plugin(
+    project: DeploygateProject,
+) -> None:
+    project.write(
+        {
+            "deploygate.py": """
+        def pytest_runtestloop():
+            return True
+    """
+        }
+    )
     run = project.deploy("-p", "deploygate")
-    assert (run.status, run.said("verdict")) == (0, "PROMOTE"), run.output
+    assert (run.status, run.property("verdict")) == (0, "PROMOTE"), run.output
     assert len(run.cases) == 4
 
 
-def test_marker_is_registered(project: Project) -> None:
-    assert "@pytest.mark.rollback-checks: " in project.pytest([*PYTEST, "--markers"]).output
+def test_marker_is_registered(project: DeploygateProject) -> None:
+    assert "@pytest.mark.rollback-checks: " in project.pytest("-n0", "--markers").output
 
 
-def test_markers_may_be_strict(project: Project) -> None:
-    project.settings(
+def test_markers_may_be_strict(project: DeploygateProject) -> None:
+    project.add_settings(
         '\n[tool.deploygate.gates.extra]\nphase = "live"\nmarker = "smoke"\npaths = ["gates/extra"]\n'
     )
     project.write(
-        {"gates/extra/test_extra.py": "import pytest\n@pytest.mark.smoke\ndef test_extra(): pass\n"}
+        {
+            "gates/extra/test_extra.py": """
+            import pytest
+
+
+            @pytest.mark.smoke
+            def test_extra():
+                pass
+        """
+        }
     )
     run = project.deploy("--strict-markers")
     assert run.status == 0, run.output
-    assert run.said("gate.extra") == "1/1 PASSED"
+    assert run.property("gate.extra") == "1/1 PASSED"
 
 
-def test_listing_checks_deploys_nothing(project: Project) -> None:
-    cloud = project.cloud()
-    run = project.pytest([*PYTEST, "--collect-only", "-q"])
+def test_listing_checks_deploys_nothing(project: DeploygateProject) -> None:
+    platform = project.platform_digest()
+    run = project.pytest("-n0", "--collect-only", "-q")
     assert run.status == 0, run.output
-    assert f"{LIE}::test_lie" in run.output
-    assert project.cloud() == cloud
+    assert f"{SUBJECT}::test_subject" in run.output
+    assert project.platform_digest() == platform
 
 
-def test_session_without_a_deployment_runs_readiness_only(project: Project) -> None:
-    cloud = project.cloud()
-    run = project.pytest([*PYTEST, "-rs"])
+def test_session_without_a_deployment_runs_readiness_only(project: DeploygateProject) -> None:
+    platform = project.platform_digest()
+    run = project.pytest("-n0", "-rs")
     assert run.status == 0, run.output
     assert "1 passed, 3 skipped" in run.output
     assert "no deployment: use --deploy-to or --deploy-env" in run.output
-    assert project.cloud() == cloud
+    assert project.platform_digest() == platform
 
 
 def test_idle_plugin_loads_nothing_heavy(tmp_path: Path) -> None:
-    project = Project(root=tmp_path).write(
-        {"test_it.py": "def test_it(): pass\n", "conftest.py": LISTS}
+    project = DeploygateProject(root=tmp_path).write(
+        {
+            "test_it.py": """
+            def test_it():
+                pass
+        """,
+            "conftest.py": LISTS,
+        }
     )
-    with project.started(PYTEST) as process:
-        assert process.wait() == 0
+    run = project.pytest("-n0", "-p", "no:anyio", **FRESH)
+    assert run.status == 0, run.output
     [modules] = loaded(tmp_path, "main")
     assert not modules & set(HEAVY)
     assert "pytest_deploygate" in modules
 
 
-def test_workers_load_no_library_of_a_target_or_store(project: Project) -> None:
+def test_workers_load_no_library_of_a_target_or_store(project: DeploygateProject) -> None:
     run = project.write({"conftest.py": LISTS}).deploy(workers=1)
     assert run.status == 0, run.output
     workers = loaded(project.root, "gw")
-    assert len(workers) == 4  # to collect, and for each phase
+    assert len(workers) == 3
     for modules in workers:
         assert not modules & {*GOOGLE, "pytest_deploygate.store.sql", "pathspec"}
 
 
-@pytest.mark.parametrize("workers", [None, 1])
-def test_checks_run_in_a_worker_where_the_user_asks_for_one(
-    project: Project, workers: int | None
+@pytest.mark.parametrize("workers", [None, 0])
+def test_checks_of_a_real_target_run_in_a_worker_unless_told_otherwise(
+    project: DeploygateProject, workers: int | None
 ) -> None:
-    body = "import os\ndef test_lie():\n    assert ('PYTEST_XDIST_WORKER' in os.environ) is %s\n"
-    run = project.write({LIE: body % (workers is not None)}).deploy(workers=workers)
+    body = (
+        "import os\ndef test_subject():\n    assert ('PYTEST_XDIST_WORKER' in os.environ) is %s\n"
+    )
+    number = [] if workers is None else [f"-n{workers}"]
+    run = project.write({SUBJECT: body % (workers is None)}).pytest(
+        "--deploy-to=fake", "--deploy-no-watchdog", *number
+    )
     assert run.status == 0, run.output
 
 
-def test_progress_reads_right_with_workers(project: Project) -> None:
+def test_progress_reads_right_with_workers(project: DeploygateProject) -> None:
     run = project.deploy("-v", workers=2)
     assert run.status == 0, run.output
     found = [int(n) for n in re.findall(r"\[ *(\d+)%\] PASSED", run.output)]
@@ -131,7 +161,7 @@ def test_progress_reads_right_with_workers(project: Project) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_nothing_is_printed_twice(project: Project, workers: int) -> None:
+def test_nothing_is_printed_twice(project: DeploygateProject, workers: int) -> None:
     run = project.deploy(workers=workers)
     for line in (
         "deploygate: candidate: holds",
@@ -144,22 +174,22 @@ def test_nothing_is_printed_twice(project: Project, workers: int) -> None:
 
 
 @pytest.mark.parametrize("amount", ["-q", "-qq", "-vv", "--no-summary"])
-def test_verdict_is_printed_at_any_verbosity(project: Project, amount: str) -> None:
+def test_verdict_is_printed_at_any_verbosity(project: DeploygateProject, amount: str) -> None:
     run = project.deploy(amount)
     assert run.status == 0, run.output
     assert "PROMOTE: the live phase holds" in run.output
 
 
-def test_no_colours_where_there_is_no_terminal(project: Project) -> None:
-    run = project.deploy(env={"NO_COLOR": ""})
+def test_no_colours_where_there_is_no_terminal(project: DeploygateProject) -> None:
+    run = project.deploy(NO_COLOR="")
     assert run.status == 0
     assert "\x1b[" not in run.output
 
 
-def test_promotion_stays_one_whatever_pytest_counts_afterwards(project: Project) -> None:
+def test_promotion_stays_one_whatever_pytest_counts_afterwards(project: DeploygateProject) -> None:
     """``--max-warnings`` changes the exit status after the decision: traffic is what it says."""
     if pytest.version_tuple < (9,):
         pytest.skip("an option of pytest 9")
-    body = "import warnings\ndef test_lie(): warnings.warn('x')\n"
-    run = project.write({LIE: body}).deploy("--max-warnings=0")
-    assert (run.status, run.said("state")) == (0, "PROMOTED"), run.output
+    body = "import warnings\ndef test_subject(): warnings.warn('x')\n"
+    run = project.write({SUBJECT: body}).deploy("--max-warnings=0")
+    assert (run.status, run.property("state")) == (0, "PROMOTED"), run.output

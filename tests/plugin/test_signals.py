@@ -2,42 +2,44 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.plugin_project import DEADLINE_S, LIE, Project
+from pytest_deploygate.testing import DeploygateProject
+from pytest_deploygate.testing.sessions import LIMIT_S, ForkedSession, PipedProcess
+from tests.plugin.plugin_project import SUBJECT
 
 WAITS = (
     "import time\nfrom pathlib import Path\ndef test_{name}():\n    Path('running').touch()\n"
     "    while True: time.sleep(0.05)\n"
 )
-CANDIDATE = {LIE: WAITS.format(name="lie")}
+CANDIDATE = {SUBJECT: WAITS.format(name="subject")}
 LIVE = {"gates/live/test_live.py": WAITS.format(name="honest")}
 READINESS = {"gates/ready/test_ready.py": WAITS.format(name="honest")}
-Send = Callable[[subprocess.Popen[str], signal.Signals], None]
+Session = ForkedSession | PipedProcess
+Send = Callable[[Session, signal.Signals], None]
 
 
-def to_process(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def to_process(process: Session, number: signal.Signals) -> None:
     process.send_signal(number)
 
 
-def to_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def to_group(process: Session, number: signal.Signals) -> None:
     os.killpg(process.pid, number)
 
 
-def to_process_twice(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def to_process_twice(process: Session, number: signal.Signals) -> None:
     process.send_signal(number)
     process.send_signal(number)
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
+def wait_for(path: Path, process: Session) -> None:
+    deadline = time.monotonic() + LIMIT_S
     while not path.exists():
-        assert process.poll() is None, "it ended before it could be interrupted"
+        assert process.is_running, "it ended before it could be interrupted"
         assert time.monotonic() < deadline, f"{path} does not appear"
         time.sleep(0.02)
 
@@ -56,7 +58,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     ],
 )
 def test_signal_ends_in_the_baseline(
-    project: Project,
+    project: DeploygateProject,
     before: str,
     files: dict[str, str],
     number: signal.Signals,
@@ -64,24 +66,25 @@ def test_signal_ends_in_the_baseline(
     workers: int,
     state: str,
 ) -> None:
-    project.write(files)
-    with project.started(project.command(workers=workers)) as process:
-        wait_for(project.root / "running", process)
-        send(process, number)
-        run = project.ended(process)
+    session = project.write(files).begin("pytest", *project.deploy_options(workers=workers))
+    wait_for(project.root / "running", session)
+    send(session, number)
+    run = project.finish(session)
     assert run.serving == before, run.output
     assert run.status == 2, run.output
     assert run.record is not None
     assert run.record.state.value == state
     assert run.record.reason_code == "interrupted"
-    assert run.said("state") == state
-    assert run.said("serving_revision") == before
+    assert run.property("state") == state
+    assert run.property("serving_revision") == before
     names = {str(case.name) for case in run.cases}
-    assert {"test_honest", "test_lie"} <= names, "checks that did not run are named all the same"
+    assert {"test_honest", "test_subject"} <= names, (
+        "checks that did not run are named all the same"
+    )
 
 
 CAUGHT = (
-    "import time\nfrom pathlib import Path\ndef test_lie():\n    try:\n"
+    "import time\nfrom pathlib import Path\ndef test_subject():\n    try:\n"
     "        Path('running').touch()\n        while True: time.sleep(0.05)\n"
     "    except KeyboardInterrupt: {then}\n"
 )
@@ -94,19 +97,20 @@ BREAKS_THE_LOOP = (
 @pytest.mark.parametrize(
     "files",
     [
-        pytest.param({LIE: CAUGHT.format(then="pass")}, id="a check goes on"),
-        pytest.param({LIE: CAUGHT.format(then="raise OSError")}, id="a check makes another of it"),
+        pytest.param({SUBJECT: CAUGHT.format(then="pass")}, id="a check goes on"),
+        pytest.param(
+            {SUBJECT: CAUGHT.format(then="raise OSError")}, id="a check makes another of it"
+        ),
         pytest.param(CANDIDATE | {"conftest.py": BREAKS_THE_LOOP}, id="a lock breaks"),
     ],
 )
 def test_signal_that_others_catch_is_heard_all_the_same(
-    project: Project, before: str, files: dict[str, str]
+    project: DeploygateProject, before: str, files: dict[str, str]
 ) -> None:
-    project.write(files)
-    with project.started(project.command()) as process:
-        wait_for(project.root / "running", process)
-        process.send_signal(signal.SIGTERM)
-        run = project.ended(process)
+    session = project.write(files).begin("pytest", *project.deploy_options())
+    wait_for(project.root / "running", session)
+    session.send_signal(signal.SIGTERM)
+    run = project.finish(session)
     assert (run.status, run.serving) == (2, before), run.output
     assert run.record is not None
     assert run.record.reason_code == "interrupted"
@@ -114,35 +118,46 @@ def test_signal_that_others_catch_is_heard_all_the_same(
     assert "INTERNALERROR" not in run.output
 
 
-def test_sigint_is_heard_where_the_shell_had_it_ignored(project: Project, before: str) -> None:
+def test_sigint_is_heard_where_the_shell_had_it_ignored(
+    project: DeploygateProject, before: str
+) -> None:
     """As in ``pytest &`` of a shell without job control, which is what many CI wrappers do."""
-    project.write(CANDIDATE)
-    with project.started(project.command(), ignore_sigint=True) as process:
-        wait_for(project.root / "running", process)
-        process.send_signal(signal.SIGINT)
-        run = project.ended(process)
+    command = project.command("pytest", *project.deploy_options())
+    session = project.write(CANDIDATE).popen("sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command)
+    wait_for(project.root / "running", session)
+    session.send_signal(signal.SIGINT)
+    run = project.finish(session)
     assert (run.status, run.serving) == (2, before), run.output
-    assert run.said("state") == "ROLLED_BACK"
+    assert run.property("state") == "ROLLED_BACK"
 
 
-def test_signal_while_collecting_touches_nothing(project: Project) -> None:
+def test_signal_while_collecting_touches_nothing(project: DeploygateProject) -> None:
     project.write(
         {
-            LIE: "import time\nfrom pathlib import Path\nPath('running').touch()\nwhile True: time.sleep(0.05)\n"
+            SUBJECT: """
+                import time
+                from pathlib import Path
+
+                Path("running").touch()
+                while True:
+                    time.sleep(0.05)
+            """
         }
     )
-    cloud = project.cloud()
-    with project.started(project.command()) as process:
-        wait_for(project.root / "running", process)
-        process.send_signal(signal.SIGTERM)
-        run = project.ended(process)
+    platform = project.platform_digest()
+    session = project.begin("pytest", *project.deploy_options())
+    wait_for(project.root / "running", session)
+    session.send_signal(signal.SIGTERM)
+    run = project.finish(session)
     assert run.status == 2, run.output
-    assert project.cloud() == cloud
-    assert run.said("verdict") == "REFUSE"
-    assert run.said("reason_code") == "interrupted"
+    assert project.platform_digest() == platform
+    assert run.property("verdict") == "REFUSE"
+    assert run.property("reason_code") == "interrupted"
 
 
-def test_signals_at_the_very_end_do_not_undo_the_end(project: Project, before: str) -> None:
+def test_signals_at_the_very_end_do_not_undo_the_end(
+    project: DeploygateProject, before: str
+) -> None:
     """Everything is decided, and the record is being written."""
     kills = (
         "import os, signal\ndef pytest_deploygate_finished():\n"
@@ -151,15 +166,26 @@ def test_signals_at_the_very_end_do_not_undo_the_end(project: Project, before: s
     run = project.write({"conftest.py": kills}).deploy()
     assert run.status == 0, run.output
     assert run.serving != before
-    assert run.said("state") == "PROMOTED"
+    assert run.property("state") == "PROMOTED"
 
 
-def test_terminal_that_goes_away_does_not_keep_the_candidate(project: Project, before: str) -> None:
+def test_terminal_that_goes_away_does_not_keep_the_candidate(
+    project: DeploygateProject, before: str
+) -> None:
     """``pytest ... | head``: nobody reads any more, and every line that is printed fails."""
-    project.write({LIE: "def test_lie():\n    print('x' * 100000)\n    assert False\n"})
-    command = " ".join(f"'{part}'" for part in project.command("-rA", "-s"))
+    project.write(
+        {
+            SUBJECT: """
+        def test_subject():
+            print("x" * 100000)
+            assert False
+    """
+        }
+    )
+    options = [*project.deploy_options(), "-rA", "-s"]
+    command = " ".join(f"'{part}'" for part in project.command("pytest", *options))
     pipe = f"set -o pipefail; {command} 2>&1 | grep -m1 'candidate: '"
-    run = project.pytest(["bash", "-c", pipe])
+    run = project.finish(project.popen("bash", "-c", pipe))
     assert run.serving == before, run.output
     assert run.status in (1, 3, 120, 141), run.output
-    assert run.said("state") == "ROLLED_BACK"
+    assert run.property("state") == "ROLLED_BACK"

@@ -4,10 +4,11 @@ from importlib.util import find_spec
 
 import pytest
 
-from pytest_deploygate.core.evidence import CheckState
-from tests.plugin.plugin_project import Project, Run
+from pytest_deploygate.core.evidence import UNCOUNTED, CheckState, Score
+from pytest_deploygate.testing import DeploygateProject, SessionOutcome
 
 IMPORTS = "import os\nfrom pathlib import Path\nimport pytest\n"
+DEFECT = '@pytest.mark.known_defect(until="2999-12-31", reason="ticket 7")\n'
 BODIES = {
     CheckState.PASSED: "def test_it(): pass\n",
     CheckState.FAILED: "def test_it(): assert False\n",
@@ -19,6 +20,8 @@ BODIES = {
     "    is_second = seen.exists()\n    seen.touch()\n    assert is_second\n",
     CheckState.CRASHED: "def test_it(): os._exit(0)\n",
     CheckState.NOT_RUN: "def test_not_run(): pass\n",
+    CheckState.KNOWN_DEFECT: DEFECT + "def test_it(): assert False\n",
+    CheckState.DEFECT_GONE: DEFECT + "def test_it(): pass\n",
 }
 LEFT_OUT = """\
 def pytest_runtest_protocol(item):
@@ -26,16 +29,17 @@ def pytest_runtest_protocol(item):
 """
 
 
-def told(run: Run, state: CheckState) -> set[str]:
+def told(run: SessionOutcome, state: CheckState) -> set[str]:
     """What the JUnit file says of the check that comes to ``state``."""
-    cases = [c for c in run.cases if str(c.classname).endswith(f"test_{state.value}")]
+    cases = [c for c in run.cases if c.classname.endswith(f"test_{state.value}")]
     assert cases, f"{state.value}: no test case"
-    found = dict(run.properties_of(cases[-1])).get("deploygate.state", "")
-    return {str(found)}
+    return {cases[-1].property("state")}
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_every_state_has_a_name_in_all_three_places(project: Project, workers: int) -> None:
+def test_every_state_has_a_name_in_all_three_places(
+    project: DeploygateProject, workers: int
+) -> None:
     states = set(CheckState) - (set() if workers else {CheckState.CRASHED})
     if find_spec("pytest_rerunfailures") is None:
         states -= {CheckState.FLAKY}
@@ -46,12 +50,11 @@ def test_every_state_has_a_name_in_all_three_places(project: Project, workers: i
     assert {s: told(run, s) for s in states} == {s: {s.value} for s in states}
     of_gate = {s: 3 if s is CheckState.PASSED else 1 for s in CheckState if s in states}
     assert ", ".join(f"{n} {s.value}" for s, n in of_gate.items()) in run.output
-    recorded = {k: v for k, v in run.record.facts.items() if k.startswith("check.")}
-    assert recorded == {
-        f"check.gates/cand/test_{s.value}.py::{name_of(s)}": s.value
-        for s in states - {CheckState.PASSED}
+    assert run.record.not_passed == {
+        f"gates/cand/test_{s.value}.py::{name_of(s)}": s for s in states - {CheckState.PASSED}
     }
-    assert run.record.gates["cand"].startswith(f"3/{sum(of_gate.values())} ")
+    counted = sum(of_gate.values()) - len(UNCOUNTED)
+    assert run.record.gates["cand"].score == Score(passed=3, counted=counted)
 
 
 def name_of(state: CheckState) -> str:

@@ -20,8 +20,8 @@ from pytest_deploygate.channel.messages import (
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.config.environment import StatisticsWindow
-from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement, Sample
 from pytest_deploygate.core.identifiers import Phase, RevisionName
+from pytest_deploygate.core.measurement import Measurement, Sample
 from pytest_deploygate.core.policy import Trigger
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
 from pytest_deploygate.judge.context import SessionContext
@@ -45,10 +45,10 @@ NODE = "g.py::test_one"
 
 @dataclass
 class FakeMetrics:
-    """Tells ``figures`` by revision once ``late_s`` have passed since it was made; ``problems`` always."""
+    """Tells ``compute_metrics`` by revision once ``late_s`` have passed since it was made; ``problems`` always."""
 
     clock: FakeClock
-    figures: Mapping[RevisionName, Mapping[str, float]]
+    compute_metrics: Mapping[RevisionName, Mapping[str, float]]
     lag_s: int = 240
     late_s: float = 0
     problems: tuple[str, ...] = ()
@@ -61,10 +61,9 @@ class FakeMetrics:
     def sample(self, revision: RevisionName, window_s: int) -> Sample:
         self.asked.append((revision, window_s))
         is_known = self.clock.monotonic() - self._made_at >= self.late_s
-        told = self.figures.get(revision, {}) if is_known else {}
-        check = f"{BY_PLATFORM}{revision}"
+        told = self.compute_metrics.get(revision, {}) if is_known else {}
         return Sample(
-            measurements=tuple(Measurement.of(n, v, check=check) for n, v in told.items()),
+            measurements=tuple(Measurement.of(n, v, revision=revision) for n, v in told.items()),
             problems=self.problems,
         )
 
@@ -98,7 +97,7 @@ class Session:
         ):
             self.recorder.hear(1, 1, message)
         self.notes: dict[str, str] = {}
-        self.desk = SimpleNamespace(
+        self.context = SimpleNamespace(
             settings=SimpleNamespace(policy=self.policy),
             environment=SimpleNamespace(statistics=StatisticsWindow(window_s=900)),
             recorder=self.recorder,
@@ -111,7 +110,7 @@ class Session:
 
     def add(self, metrics: FakeMetrics | None) -> tuple[ReasonCode, ...]:
         """What the phase comes to with the platform's figures."""
-        PlatformMetricsCollector(cast("SessionContext", self.desk), metrics, self.clock).add(
+        PlatformMetricsCollector(cast("SessionContext", self.context), metrics, self.clock).add(
             self.phase, DEPLOYMENT
         )
         verdict = judge_phase(self.policy, self.recorder.evidence(self.phase))
@@ -123,16 +122,16 @@ FINE = {"memory_usage_mb": 200.0, "memory_kills": 0.0, "error_rate": 0.01}
 
 def test_serving_revision_is_asked_for_all_and_its_verification_revision_for_memory() -> None:
     session = Session()
-    figures = {SERVING: FINE, VERIFY: {"memory_usage_mb": 1600.0, "error_rate": 0.9}}
-    metrics = FakeMetrics(session.clock, figures)
+    compute_metrics = {SERVING: FINE, VERIFY: {"memory_usage_mb": 1600.0, "error_rate": 0.9}}
+    metrics = FakeMetrics(session.clock, compute_metrics)
     assert session.add(metrics) == (ReasonCode.TRIGGER_FIRED,)
     assert metrics.asked == [(SERVING, 900), (VERIFY, 900)]
     measured = session.recorder.evidence(Phase.LIVE).measurements
-    assert sorted((m.name, float(m.value), m.check) for m in measured) == [
-        ("error_rate", 0.01, f"platform: {SERVING}"),
-        ("memory_kills", 0.0, f"platform: {SERVING}"),
-        ("memory_usage_mb", 200.0, f"platform: {SERVING}"),
-        ("memory_usage_mb", 1600.0, f"platform: {VERIFY}"),
+    assert sorted((m.name, float(m.value), m.revision) for m in measured) == [
+        ("error_rate", 0.01, SERVING),
+        ("memory_kills", 0.0, SERVING),
+        ("memory_usage_mb", 200.0, SERVING),
+        ("memory_usage_mb", 1600.0, VERIFY),
     ]
     assert session.clock.slept == []
 

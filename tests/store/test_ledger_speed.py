@@ -28,11 +28,11 @@ QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
 
 def plan_of(store: SqlStore, question: Callable[[SqlStore], object]) -> list[str]:
     """How SQLite goes about the statement that a question turns into."""
-    with store._database.reading() as connection:
+    with store._database.open_connection() as connection:
         asked: list[str] = []
         connection.raw.set_trace_callback(asked.append)  # type: ignore[attr-defined] # it is SQLite's
     question(store)  # is given the same connection
-    with store._database.reading() as connection:
+    with store._database.open_connection() as connection:
         connection.raw.set_trace_callback(None)  # type: ignore[attr-defined] # as above
         return [
             str(step["detail"])
@@ -43,7 +43,7 @@ def plan_of(store: SqlStore, question: Callable[[SqlStore], object]) -> list[str
 
 def make_indexes_again(store: SqlStore, *, backwards: bool) -> None:
     """As if they had been made in another order, by which SQLite tells equals apart."""
-    with store._database.writing() as connection:
+    with store._database.open_transaction() as connection:
         for name in INDEXES:
             connection.run(f"DROP INDEX {name}")
         for name in sorted(INDEXES, reverse=backwards):

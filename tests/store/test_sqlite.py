@@ -13,7 +13,7 @@ import pytest
 
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged, StoreError
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
-from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord, StepDetails
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store import SqlStore, open_store, schema
 from pytest_deploygate.store.database import Connection
@@ -60,7 +60,7 @@ def an_entry(sequence: int) -> JournalEntry:
         kind=EntryKind.INTENT,
         name="pin",
         state=State.STAGING,
-        facts={"step": str(sequence)},
+        details=StepDetails(notes={"step": str(sequence)}),
     )
 
 
@@ -128,7 +128,7 @@ def test_url_that_cannot_be_used_is_a_configuration_error(url: str) -> None:
 
 
 def test_writes_are_synced_and_readers_do_not_wait_for_writers(store: SqlStore) -> None:
-    with store._database.reading() as connection:
+    with store._database.open_connection() as connection:
         assert connection.row("PRAGMA journal_mode") == {"journal_mode": "wal"}
         assert connection.row("PRAGMA synchronous") == {"synchronous": 2}
         assert connection.row("PRAGMA foreign_keys") == {"foreign_keys": 1}
@@ -305,10 +305,10 @@ def test_record_of_an_older_version_is_migrated_and_keeps_what_it_holds(
 ) -> None:
     filled(store)
     newer = (*schema.MIGRATIONS, add_column)
-    with store._database.writing() as connection:
+    with store._database.open_transaction() as connection:
         assert not schema.is_current(connection, newer)
         schema.migrate(connection, newer)
-    with store._database.writing() as connection:
+    with store._database.open_transaction() as connection:
         assert schema.is_current(connection, newer)
         connection.rows("SELECT note FROM deploygate_rollouts")
     assert len(store.journal(ONE)) == 4
@@ -318,9 +318,9 @@ def test_record_of_an_older_version_is_migrated_and_keeps_what_it_holds(
 
 def test_migration_that_breaks_leaves_the_older_version(store: SqlStore) -> None:
     newer = (*schema.MIGRATIONS, break_half_way)
-    with pytest.raises(StoreError, match="full"), store._database.writing() as connection:
+    with pytest.raises(StoreError, match="full"), store._database.open_transaction() as connection:
         schema.migrate(connection, newer)
-    with store._database.writing() as connection:
+    with store._database.open_transaction() as connection:
         assert schema.is_current(connection)
         columns = connection.rows("PRAGMA table_info(deploygate_rollouts)")
     assert "note" not in {column["name"] for column in columns}
@@ -347,8 +347,8 @@ def test_record_without_a_version_is_refused(path: Path) -> None:
 
 def test_full_database_is_told_and_keeps_what_was_written(path: Path, store: SqlStore) -> None:
     lease = filled(store)
-    big = an_entry(5)._replace(facts={"text": "x" * 200_000})
-    with store._database.reading() as connection:
+    big = an_entry(5)._replace(details=StepDetails(notes={"text": "x" * 200_000}))
+    with store._database.open_connection() as connection:
         # The next writer gets the same connection.
         connection.rows("PRAGMA max_page_count = 1")
     with pytest.raises(StoreError, match="disk is full") as caught:
@@ -459,7 +459,10 @@ def test_writer_that_hangs_in_a_transaction_is_told(
     filled(store)
     monkeypatch.setattr("pytest_deploygate.store.database.WAIT_MS", 50)
     with opened(path) as impatient:
-        with store._database.writing(), pytest.raises(StoreError, match="too long") as caught:
+        with (
+            store._database.open_transaction(),
+            pytest.raises(StoreError, match="too long") as caught,
+        ):
             impatient.acquire_lease(EnvironmentName("other"), ADA, "deploy", ONE, 60)
         assert "hanging" in caught.value.hint
         assert impatient.lease(PROD) is not None

@@ -51,8 +51,8 @@ class SessionContext:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[SessionContext]:
-    """A desk of its own for each test."""
+def bench(tmp_path: Path) -> Iterator[SessionContext]:
+    """A bench of its own for each test."""
     with serving() as start:
         tab = Tab(rows=[list(REAL) for _ in range(3)])
         sheets = FakeSheets(SHEET, {NAME: tab})
@@ -66,133 +66,133 @@ def died(ago: timedelta = timedelta(), *, rows: tuple[SheetRow, ...] | None = No
 
 
 def test_posting_is_noted_before_anything_is_sent_and_forgotten_when_its_rows_are_gone(
-    desk: SessionContext,
+    bench: SessionContext,
 ) -> None:
     def act() -> WriteIntent | None:
-        desk.tab.rows += ours()
-        return desk.traces.read()
+        bench.tab.rows += ours()
+        return bench.traces.read()
 
-    noted, rows, shown = desk.poster().gain((SMALL,), act)
+    noted, rows, shown = bench.poster().gain((SMALL,), act)
     assert noted is not None
     assert (noted.above, noted.documents, noted.rows) == (3, (SMALL,), None)
     assert len(rows) == len(shown) == 23
-    assert desk.left() == [REAL] * 3
-    assert desk.traces.read() is None
+    assert bench.left() == [REAL] * 3
+    assert bench.traces.read() is None
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
 def test_real_rows_that_come_meanwhile_stay_in_a_shared_tab(
-    desk: SessionContext, is_shared: bool
+    bench: SessionContext, is_shared: bool
 ) -> None:
     def act() -> None:
-        desk.tab.rows += [list(REAL), *ours(), list(REAL)]
+        bench.tab.rows += [list(REAL), *ours(), list(REAL)]
 
-    _, rows, shown = desk.poster(is_shared=is_shared).gain((SMALL,), act)
+    _, rows, shown = bench.poster(is_shared=is_shared).gain((SMALL,), act)
     assert len(rows) == len(shown) == (23 if is_shared else 25)
-    assert desk.left() == [REAL] * (5 if is_shared else 3)
+    assert bench.left() == [REAL] * (5 if is_shared else 3)
 
 
 @pytest.mark.parametrize("count", [23, 9])
 def test_rows_of_a_run_that_died_before_it_read_them_are_removed(
-    desk: SessionContext, count: int
+    bench: SessionContext, count: int
 ) -> None:
-    desk.traces.write(died())
-    desk.tab.rows += [list(REAL), *ours(count), list(REAL)]
-    desk.next_run()
-    assert desk.left() == [REAL] * 5
-    assert desk.traces.read() is None
+    bench.traces.write(died())
+    bench.tab.rows += [list(REAL), *ours(count), list(REAL)]
+    bench.next_run()
+    assert bench.left() == [REAL] * 5
+    assert bench.traces.read() is None
 
 
-def test_rows_that_only_resemble_those_of_the_dead_run_stay(desk: SessionContext) -> None:
+def test_rows_that_only_resemble_those_of_the_dead_run_stay(bench: SessionContext) -> None:
     """The same number with another price, another place, or a second time: somebody else's."""
     real = [*ours(1), *ours(2)[1:]]
     real[0][5] = 77.0
     moved = ["", *ours(3)[2]]
     noted = ["seen", *ours(4)[3][1:]]
-    desk.traces.write(died())
-    desk.tab.rows += [real[0], moved, noted, *ours(), real[1]]
-    desk.next_run()
-    assert desk.left() == [*[REAL] * 3, real[0], moved, noted, real[1]]
+    bench.traces.write(died())
+    bench.tab.rows += [real[0], moved, noted, *ours(), real[1]]
+    bench.next_run()
+    assert bench.left() == [*[REAL] * 3, real[0], moved, noted, real[1]]
 
 
-def test_rows_that_were_read_are_removed_whatever_they_say(desk: SessionContext) -> None:
+def test_rows_that_were_read_are_removed_whatever_they_say(bench: SessionContext) -> None:
     """A wrong function wrote them, so they are no golden rows."""
     wrong: list[Value] = ["Unknown", "", "Unknown", 1.6, 24, "", "", ""]
     rows = (SheetRow(number=4, cells=tuple(wrong)), SheetRow(number=5, cells=tuple(wrong)))
-    desk.traces.write(died(rows=rows))
-    desk.tab.rows += [list(wrong), [""] * 8, list(REAL)]  # it died while it removed them
-    desk.next_run()
-    assert desk.left() == [REAL] * 4
+    bench.traces.write(died(rows=rows))
+    bench.tab.rows += [list(wrong), [""] * 8, list(REAL)]  # it died while it removed them
+    bench.next_run()
+    assert bench.left() == [REAL] * 4
 
 
 def test_row_that_is_not_as_it_was_read_stops_the_next_run_and_nothing_is_removed(
-    desk: SessionContext,
+    bench: SessionContext,
 ) -> None:
     rows = tuple(SheetRow(number=4 + n, cells=(*row, "")) for n, row in enumerate(ours(2)))
-    desk.traces.write(died(rows=rows))
-    desk.tab.rows += [*ours(1), list(REAL)]
+    bench.traces.write(died(rows=rows))
+    bench.tab.rows += [*ours(1), list(REAL)]
     for _ in range(2):
         with pytest.raises(SheetDisturbed, match=r"a check that died at .* left rows") as caught:
-            desk.next_run()
-        assert str(desk.traces.path) in caught.value.hint
-    assert desk.left() == [*[REAL] * 3, *ours(1), REAL]
+            bench.next_run()
+        assert str(bench.traces.path) in caught.value.hint
+    assert bench.left() == [*[REAL] * 3, *ours(1), REAL]
 
 
 def test_rows_that_may_still_come_are_waited_for_in_a_shared_tab_alone(
-    desk: SessionContext,
+    bench: SessionContext,
 ) -> None:
-    desk.traces.write(died())
+    bench.traces.write(died())
     with pytest.raises(SheetDisturbed, match="may still write rows"):
-        desk.next_run()
-    desk.next_run(is_shared=False)
-    desk.traces.write(died(timedelta(minutes=11)))
-    desk.next_run()
-    assert desk.traces.read() is None
+        bench.next_run()
+    bench.next_run(is_shared=False)
+    bench.traces.write(died(timedelta(minutes=11)))
+    bench.next_run()
+    assert bench.traces.read() is None
 
 
 def test_call_without_an_answer_leaves_its_note_until_its_rows_are_found(
-    desk: SessionContext,
+    bench: SessionContext,
 ) -> None:
     def act() -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        desk.poster().gain((SMALL,), act)
-    assert desk.traces.read() is not None
-    desk.tab.rows += ours()
-    desk.next_run()
-    assert desk.left() == [REAL] * 3
+        bench.poster().gain((SMALL,), act)
+    assert bench.traces.read() is not None
+    bench.tab.rows += ours()
+    bench.next_run()
+    assert bench.left() == [REAL] * 3
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"began_at": "x"}'])
-def test_note_that_cannot_be_read_stops_the_next_run(desk: SessionContext, text: str) -> None:
-    desk.traces.path.write_text(text)
+def test_note_that_cannot_be_read_stops_the_next_run(bench: SessionContext, text: str) -> None:
+    bench.traces.path.write_text(text)
     with pytest.raises(WriteIntentDamaged) as caught:
-        desk.next_run()
+        bench.next_run()
     assert "by hand" in caught.value.hint
 
 
 def test_row_of_a_test_document_that_stays_in_the_production_tab_fails_the_session(
-    desk: SessionContext,
+    bench: SessionContext,
 ) -> None:
     """Whatever the checks found, and whatever people did to the tab meanwhile."""
-    poster = desk.poster()
-    production = SheetReader(desk.url, SHEET, NAME)
+    poster = bench.poster()
+    production = SheetReader(bench.url, SHEET, NAME)
     with poster.watching(production):
-        desk.tab.rows[0][6] = 3
-        desk.tab.rows += [list(REAL)]
+        bench.tab.rows[0][6] = 3
+        bench.tab.rows += [list(REAL)]
     with (
         pytest.raises(AssertionError, match=r"left rows in the production tab.*NS4435067"),
         poster.watching(production),
     ):
-        desk.tab.rows += ours(1)
+        bench.tab.rows += ours(1)
 
 
-def test_lock_of_a_killed_process_is_free(desk: SessionContext) -> None:
+def test_lock_of_a_killed_process_is_free(bench: SessionContext) -> None:
     script = f"""
 from pathlib import Path
 from suites.support.write_intents import WriteIntentLog
-with WriteIntentLog(Path({str(desk.traces.path.parent)!r}), spreadsheet_id={SHEET!r}, tab={NAME!r}).alone():
+with WriteIntentLog(Path({str(bench.traces.path.parent)!r}), spreadsheet_id={SHEET!r}, tab={NAME!r}).alone():
     print("held", flush=True)
     input()
 """
@@ -202,4 +202,4 @@ with WriteIntentLog(Path({str(desk.traces.path.parent)!r}), spreadsheet_id={SHEE
         assert holder.stdout.readline() == b"held\n"
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-        desk.next_run()
+        bench.next_run()

@@ -1,10 +1,10 @@
-"""Writes the table of ``docs/mutation-coverage.md``: ``python tests/variants/mutation_page.py``."""
+"""Writes the table of ``docs/explanation/mutation-coverage.md``: ``python tests/variants/mutation_page.py``."""
 
 from pathlib import Path
 
 from tests.variants.wrong_functions import WRONG_FUNCTIONS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "mutation-coverage.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "mutation-coverage.md"
 _HEAD = """# Which gate catches which wrong function
 
 Each row is a small patch of `fixtures/process_invoice`. `tests/variants/` applies it, runs the suite of the gate

@@ -26,14 +26,14 @@ import requests
 from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.probe import Probe
-from pytest_deploygate.core.evidence import Measurement
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from suites.support.profile import profile
 from tests.loopback_server import Asked, Reply, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION_TAB = "Update 20230525"
-VERIFY, TWIN = "process-invoice-00002-ver", "process-invoice-00003-can"
+VERIFY, CANDIDATE = "process-invoice-00002-ver", "process-invoice-00003-can"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,7 +67,7 @@ def running(source: Path, variables: dict[str, str]) -> Iterator[tuple[str, psut
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 requests.get(f"http://127.0.0.1:{port}", timeout=60)
@@ -84,7 +84,7 @@ def running(source: Path, variables: dict[str, str]) -> Iterator[tuple[str, psut
 
 def _memory_mb(process: psutil.Process) -> float:
     family = [process, *process.children(recursive=True)]
-    return float(sum(p.memory_info().rss for p in family)) / 2**20
+    return float(sum(p.memory_info().rss for p in family)) / 10**6
 
 
 @pytest.fixture(scope="session")
@@ -122,9 +122,9 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         )
         candidate, candidate_process, candidate_name = judged, process, VERIFY
         if not request.config.getoption("--judged-alone"):
-            candidate_name = TWIN
+            candidate_name = CANDIDATE
             candidate, candidate_process = stack.enter_context(
-                running(source, production | extra | {"K_REVISION": TWIN})
+                running(source, production | extra | {"K_REVISION": CANDIDATE})
             )
         start = stack.enter_context(serving())
 
@@ -173,6 +173,6 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def record(name: str, value: float, *, unit: str = "") -> None:
         measured = Measurement.of(name, value, unit=unit, check=request.node.nodeid)
-        sys.stderr.write(f"measured {measured.name}={float(measured.value):g}{unit}\n")
+        sys.stderr.write(f"measured {measured.name}={measured.text}\n")
 
     return record

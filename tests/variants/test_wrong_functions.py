@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.second_function.record_store import serving_records
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
 from tests.variants.wrong_functions import WRONG_FUNCTIONS, Patch, Wrong
 
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTION = ROOT / "fixtures" / "process_invoice"
+SECOND_FUNCTION = ROOT / "fixtures" / "second_function" / "source"
+SECOND_PROFILE = ("-o", "suite_profile=fixtures/second_function.toml")
 OTHER_FUNCTION = ROOT / "tests" / "suites" / "another_author"
 SUITES = {"creative_coop": "big_order"}
 """Folder of a gate's suite where it is named otherwise."""
@@ -116,6 +119,48 @@ def test_right_function_passes_every_gate(gates: tuple[str, ...], sheets: str) -
 def test_function_of_another_author_passes_every_gate(gates: tuple[str, ...], sheets: str) -> None:
     run = judge(OTHER_FUNCTION, sheets, gates, "-k", IDENTITY)
     assert run.returncode == 0, run.stdout[-3000:]
+
+
+@pytest.mark.parametrize("gates", [GATES, ("readiness",)], ids=["served", "readiness"])
+def test_second_function_passes_every_gate_by_its_profile_alone(gates: tuple[str, ...]) -> None:
+    """Its own suppliers and fields, and records instead of a sheet: only ``fixtures/second_function.toml`` says so."""
+    with serving_records() as service:
+        run = judge(SECOND_FUNCTION, service, gates, *SECOND_PROFILE)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert "skipped" not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gate", "check"),
+    [
+        ('"pieces": pieces,', '"pieces": pieces + 1,', "creative_coop", "accuracy"),
+        (
+            "    _store(records)\n",
+            "    _store(records)\n    _store(records)\n",
+            "zapier",
+            "in_their_columns",
+        ),
+        (
+            "doubts = [] if printed == total else",
+            "doubts = [] if printed else",
+            "vendor_regression",
+            "in_silence",
+        ),
+        ("(not status or status >= 500)", "(not status and status)", "zapier", "after_the_write"),
+        ('os.environ["RECORDS_COLLECTION"]', '"production"', "zapier", "in_their_columns"),
+    ],
+)
+def test_wrong_second_function_is_caught(
+    old: str, new: str, gate: str, check: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "receive_delivery"
+    shutil.copytree(SECOND_FUNCTION, source, ignore=shutil.ignore_patterns("__pycache__"))
+    apply(Patch(file="main.py", old=old, new=new), source)
+    with serving_records() as service:
+        options = (*SECOND_PROFILE, "-k", check, "--judged-alone")
+        run = judge(source, service, (gate,), *options)
+    assert run.returncode == 1, run.stdout[-3000:]
+    assert re.search(rf"^(FAILED|ERROR) suites/{SUITES.get(gate, gate)}/", run.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("gate", sorted({wrong.gate for wrong in WRONG_FUNCTIONS}))

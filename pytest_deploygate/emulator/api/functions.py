@@ -26,7 +26,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.deployments import DeployJob, follows_latest
 from pytest_deploygate.emulator.runtime.interpreters import RUNTIMES
-from pytest_deploygate.emulator.runtime.revisions import memory_mib
+from pytest_deploygate.emulator.runtime.revisions import memory_limit
 
 Function = functions_v2.Function.pb()
 _Environment = functions_v2.Environment
@@ -259,7 +259,7 @@ def _validate(cloud: Cloud, function: Message) -> None:
             f"service_config.timeout_seconds: {config.timeout_seconds} is not from 1 to {MAX_TIMEOUT_S}"
         )
     try:
-        memory_mib(config.available_memory)
+        memory_limit(config.available_memory)
     except ValueError as error:
         problems.append(f"service_config.available_memory: {error}")
     else:
@@ -291,7 +291,7 @@ def _validate(cloud: Cloud, function: Message) -> None:
 def _limits_of(config: Message) -> ServiceLimits:
     cpu = config.available_cpu
     return ServiceLimits(
-        memory_mib=memory_mib(config.available_memory),
+        memory_mib=memory_limit(config.available_memory).mib,
         cpu=float(cpu) if cpu.replace(".", "", 1).isdigit() else None,
         concurrency=config.max_instance_request_concurrency,
         min_instances=config.min_instance_count,

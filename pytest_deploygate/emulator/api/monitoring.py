@@ -15,7 +15,7 @@ from aiohttp import web
 
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json, read_json
 from pytest_deploygate.emulator.container import CLOUD, Cloud
-from pytest_deploygate.emulator.runtime.revisions import memory_mib
+from pytest_deploygate.emulator.runtime.revisions import memory_limit
 from pytest_deploygate.emulator.runtime.usage_statistics import (
     Answered,
     Used,
@@ -195,9 +195,9 @@ def _memory_utilizations(
     if aligner not in _ALIGNERS or reducer != "REDUCE_MAX" or group:
         raise _unknown(aggregation)
     revision = cloud.state.revisions[name]
-    limit = memory_mib(revision.containers[0].resources.limits["memory"])
+    limit = memory_limit(revision.containers[0].resources.limits["memory"])
     used = _within(cloud.statistics.of(name).used, seen)
-    found = quantile(sorted(one.megabytes / limit for one in used), _ALIGNERS[aligner])
+    found = quantile(sorted(one.megabytes / limit.mb for one in used), _ALIGNERS[aligner])
     return {} if found is None else {"": found}
 
 

@@ -265,7 +265,7 @@ async def _read(upstream: ClientResponse) -> bytes:
     try:
         return await upstream.read()
     except ClientError as error:
-        raise UpstreamError(f"the answer broke off: {error}") from error
+        raise UpstreamError(f"the answer was cut off: {error}") from error
 
 
 def _head_bytes(request: web.BaseRequest) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import psutil
 
-_MB = 1024 * 1024
+from pytest_deploygate.core.units import Memory
+
 _REFRESH_S = 1.0
 """How long the list of processes is good for: finding children costs ten times what reading their memory does."""
 
@@ -20,8 +21,8 @@ class MemoryMeter:
         self._processes: list[psutil.Process] = []
         self._found_at = -_REFRESH_S
 
-    def read_mb(self) -> float:
-        """Memory of them all in MB, their files included (Cloud Run keeps those in memory); 0 if they are gone.
+    def read(self) -> Memory:
+        """Memory of them all, their files included (Cloud Run keeps those in memory); none if they are gone.
 
         Pages that the processes share count once where the system tells (Linux: PSS), since a server forks its workers.
         """
@@ -32,7 +33,7 @@ class MemoryMeter:
         for process in self._processes:
             with contextlib.suppress(psutil.Error):
                 total += _bytes_of(process)
-        return (total + self._written_bytes() if total else 0) / _MB
+        return Memory(size_bytes=total + self._written_bytes() if total else 0)
 
 
 def _family(pid: int) -> list[psutil.Process]:

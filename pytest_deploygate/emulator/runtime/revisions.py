@@ -9,7 +9,7 @@ from google.api import launch_stage_pb2
 from google.cloud import functions_v2, run_v2
 from google.protobuf.message import Message
 
-from pytest_deploygate.core.service_limits import memory_mib as quantity_mib
+from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.runtime.builder import Build
 from pytest_deploygate.emulator.runtime.runner import (
     INSTANCES,
@@ -32,13 +32,13 @@ DEFAULT_TIMEOUT_S = 60
 _GA = launch_stage_pb2.LaunchStage.Value("GA")
 
 
-def memory_mib(text: str) -> float:
-    """``1Gi`` is 1024; an empty text is the platform's default of 256M.
+def memory_limit(text: str) -> Memory:
+    """The limit of a container; an empty text is the platform's default of 256M.
 
     Raises:
         ValueError: it is no such quantity.
     """
-    return quantity_mib(text or DEFAULT_MEMORY)
+    return Memory.parse(text or DEFAULT_MEMORY)
 
 
 def service_id(function: str) -> str:
@@ -215,7 +215,7 @@ def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, 
         revision=short,
         build=build,
         environment=environment,
-        memory_mb=memory_mib(container.resources.limits["memory"]),
+        memory=memory_limit(container.resources.limits["memory"]),
         timeout_s=float(revision.timeout.seconds or DEFAULT_TIMEOUT_S),
         log=home / "logs" / f"{short}.log",
         instances=home / INSTANCES,

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.upstream import Upstream
 from pytest_deploygate.emulator.runtime.builder import Build, tail
@@ -60,7 +61,7 @@ class LaunchSpec:
     """Short name."""
     build: Build
     environment: dict[str, str]
-    memory_mb: float
+    memory: Memory
     timeout_s: float
     log: Path
     instances: Path
@@ -306,28 +307,28 @@ class Runner:
                 elif is_busy or idle_s < _RECENT_S:
                     await self._hold_to_memory(instance)
 
-    async def measure(self, instance: Instance) -> float:
-        """Read the memory of ``instance`` now, note it in its statistics and give it, in MB."""
-        used_mb = await asyncio.to_thread(instance.memory.read_mb) + self._ballast_mb(
-            instance.revision
-        )
-        self._statistics.of(instance.revision).measure_memory(used_mb)
-        return used_mb
+    async def measure(self, instance: Instance) -> Memory:
+        """Read the memory of ``instance`` now, note it in its statistics and give it."""
+        really = await asyncio.to_thread(instance.memory.read)
+        ballast = round(self._ballast_mb(instance.revision) * 10**6)
+        used = Memory(size_bytes=really.size_bytes + ballast)
+        self._statistics.of(instance.revision).measure_memory(used)
+        return used
 
     async def _hold_to_memory(self, instance: Instance) -> None:
-        used_mb = await self.measure(instance)
+        used = await self.measure(instance)
         statistics = self._statistics.of(instance.revision)
-        limit_mb = instance.spec.memory_mb
-        if used_mb <= limit_mb or self._ready.get(instance.revision) is not instance:
+        limit = instance.spec.memory
+        if used <= limit or self._ready.get(instance.revision) is not instance:
             return
-        message = f"Memory limit of {limit_mb:.0f} MiB exceeded with {used_mb:.0f} MiB used."
+        message = f"Memory limit of {limit.mib:.0f} MiB exceeded with {used.mib:.0f} MiB used."
         statistics.note_kill(message)
         del self._ready[instance.revision]
         with instance.spec.log.open("a", encoding="utf-8") as log:
             log.write(f"{message} The instance was terminated.\n")
         logger.warning(
             "revision.memory_exceeded",
-            extra={"revision": instance.spec.revision, "used_mb": used_mb},
+            extra={"revision": instance.spec.revision, "used_mb": used.mb},
         )
         instance.kill()
 

@@ -5,6 +5,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pytest_deploygate.core.units import Memory
+
 _RESERVOIR = 4096
 """Latencies kept per revision, the newest ones; count, mean and maximum are over all of them."""
 _SEEN = 20_000
@@ -20,7 +22,7 @@ class Answered(NamedTuple):
 
 
 class Used(NamedTuple):
-    """Memory of a revision at one moment."""
+    """Memory of a revision at one moment, in MB (:mod:`pytest_deploygate.core.units`)."""
 
     at: float
     megabytes: float
@@ -62,11 +64,11 @@ class RevisionUsage:
         self.latencies_s.append(seconds)
         self.answered.append(Answered(time.time(), name, seconds))
 
-    def measure_memory(self, megabytes: float) -> None:
+    def measure_memory(self, used: Memory) -> None:
         """Note what the revision uses now."""
-        self.memory_mb = megabytes
-        self.memory_peak_mb = max(self.memory_peak_mb, megabytes)
-        self.used.append(Used(time.time(), megabytes))
+        self.memory_mb = used.mb
+        self.memory_peak_mb = max(self.memory_peak_mb, used.mb)
+        self.used.append(Used(time.time(), used.mb))
 
     def note_kill(self, line: str) -> None:
         """Note that an instance was ended for its memory; ``line`` is what its log has of it."""

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from pytest_deploygate.core.evidence import BY_PLATFORM, Measurement
-from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.evidence import CheckState
+from pytest_deploygate.core.record import RecordedGate, RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 
@@ -21,29 +21,30 @@ class Flow(Protocol):
 
 
 def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
-    """The record with what one phase showed: gates, measurements, and every check that did not pass."""
-    gates = {r.gate.name: f"{r.score} {r.outcome.value}" for r in verdict.gates}
-    measured = {
-        f"{verdict.evidence.phase.value}.{_name_of(m)}": f"{float(m.value):.9g} {m.unit}".strip()
-        for m in verdict.evidence.measurements
-    }
-    states = {
-        f"check.{check}": state.value
-        for checks in verdict.evidence.checks.values()
-        for check, state in checks
-        if state.value != "passed"
-    }
-    score = f"{float(verdict.score):.6f}"
+    """The record with what one phase showed: gates, measurements, and every check that did not pass.
+
+    What was recorded of the phase before is replaced.
+    """
+    evidence = verdict.evidence
+    gates = {r.gate.name: RecordedGate(score=r.score, outcome=r.outcome) for r in verdict.gates}
+    states = dict(check for checks in evidence.checks.values() for check in checks)
+    before = {check: state for check, state in record.not_passed.items() if check not in states}
+    bad = {check: state for check, state in states.items() if state is not CheckState.PASSED}
+    # the states, which are typed, are what a policy ratchet counts; last day and reason are for people
+    defects = {f"known_defect.{it.check}": str(it) for it in evidence.expected_failures}
     return record._replace(
-        score=score,
+        scores={**record.scores, evidence.phase: verdict.score},
         gates={**record.gates, **gates},
-        measurements={**record.measurements, **measured},
-        facts={**record.facts, **states, f"score.{verdict.evidence.phase.value}": score},
+        measurements={**record.measurements, evidence.phase: evidence.measurements},
+        not_passed=before | bad,
+        notes={**record.notes, **defects},
     )
 
 
-def _name_of(measurement: Measurement) -> str:
-    """Its name, with the revision where the platform measured it."""
-    if measurement.is_by_platform:
-        return f"{measurement.name}@{measurement.check.removeprefix(BY_PLATFORM)}"
-    return measurement.name
+def posting_note(record: RolloutRecord) -> str:
+    """Say through which revision checks wrote: where it is another one than the candidate, none with its settings."""
+    if record.verification is None:
+        return "nothing was posted: no revision was staged"
+    if record.verification == record.candidate:
+        return f"checks posted with production settings, through {record.candidate}"
+    return f"nothing was posted with production settings: checks wrote through {record.verification} alone"

@@ -22,7 +22,7 @@ from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.engine.rollout import Rollout, Staged
 from pytest_deploygate.judge.action import end_unchanged
 from pytest_deploygate.judge.context import SessionContext
-from pytest_deploygate.judge.flows.base import with_verdict
+from pytest_deploygate.judge.flows.base import posting_note, with_verdict
 from pytest_deploygate.judge.platform_metrics import open_statistics
 from pytest_deploygate.judge.preconditions import (
     check_gates_are_complete,
@@ -119,8 +119,8 @@ class DeployFlow:
         self._grants.grant()
         verdict = self._deciding = self._context.run_phase(phase, deployment)
         self._grant(verdict)
-        rollout.update(with_verdict(rollout.record, verdict))
-        rollout.note(**self._context.notes)
+        record = with_verdict(rollout.record, verdict)
+        rollout.update(record._replace(notes={**record.notes, **self._context.notes}))
         if phase is not Phase.LIVE or not verdict.holds:
             self._context.tell_verdict(rollout.record, verdict)
         return verdict
@@ -131,14 +131,16 @@ class DeployFlow:
 
     def _recover(self, ports: Ports) -> None:
         context = self._context
-        settled = recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
+        recovered = recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
         if wait_for_orphaned_deployment(ports, context.terminal.step):
-            settled += recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
-        for one in settled:
+            recovered += recover(
+                ports, wait_s=context.options.wait_s, progress=context.terminal.step
+            )
+        for one in recovered:
             context.terminal.line(
                 f"deploygate: recovered {one.rollout_id}: {one.state.value}: {one.sentence}"
             )
-        stranded = [one for one in settled if one.state is State.STRANDED]
+        stranded = [one for one in recovered if one.state is State.STRANDED]
         if stranded:
             raise TargetRefused(
                 f"rollout {stranded[0].rollout_id} is stranded: {stranded[0].sentence}",
@@ -150,17 +152,16 @@ class DeployFlow:
 
         context = self._context
         options = context.options
-        facts = {f"override.{gate}": why for gate, why in options.overrides}
-        facts["checks_digest"] = suite_digest(context.settings.root, context.recorder.files)
-        if options.reason:
-            facts["deploy_reason"] = options.reason
+        digest = suite_digest(context.settings.root, context.recorder.files)
         snapshot, package = ports.target.snapshot(), ports.target.package()
-        with context.signals.deferred():
+        with context.signals.defer_signals():
             rollout = self._rollout = Rollout.open(
                 ports,
                 actor=this_process(),
                 purpose="deploy",
-                facts=facts,
+                overrides=dict(options.overrides),
+                checks_digest=digest,
+                deploy_reason=options.reason,
                 progress=context.terminal.step,
                 grants=self._grants,
             )
@@ -182,7 +183,6 @@ class DeployFlow:
     def _watch(self, rollout: Rollout) -> None:
         """From here on the death of this process does not go unnoticed."""
         if not self._context.options.watchdog:
-            rollout.note(watchdog="off")
             return
         settings = self._context.settings
         make_private_folder(settings.state_dir)
@@ -193,7 +193,7 @@ class DeployFlow:
             state_dir=settings.state_dir,
         )
         self._stack.callback(dog.stand_down)
-        rollout.note(watchdog=str(dog.pid))
+        rollout.update(rollout.record._replace(watchdog_pid=dog.pid))
 
     def _phase(self, phase: Phase, rollout: Rollout) -> bool:
         """Run one phase, and have its verdict turned into an action; whether it holds."""
@@ -312,7 +312,8 @@ class DeployFlow:
             record = with_verdict(record, verdict)
         with contextlib.suppress(DeployGateError):
             url = rollout.ports.target.snapshot().url
-            record = record._replace(facts={**record.facts, "url": url})
+            record = record._replace(url=url)
+        record = record._replace(notes={**record.notes, "postings": posting_note(record)})
         rollout.record = record
         with contextlib.suppress(DeployGateError):
             rollout.update(record)

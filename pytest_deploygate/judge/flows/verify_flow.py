@@ -105,14 +105,14 @@ class VerifyFlow:
                 reason=self._with_notes(held),
                 status=ExitStatus.OK,
             )
-        return self._bad(broken[0])
+        return self._result_of_failure(broken[0])
 
     def _with_notes(self, reason: Reason) -> Reason:
         """What could not be asked belongs to what is said in one line, too; nothing was decided by it."""
         notes = self._context.notes.values()
         return replace(reason, sentence="; ".join([reason.sentence, *notes])) if notes else reason
 
-    def _bad(self, verdict: PhaseVerdict) -> SessionResult:
+    def _result_of_failure(self, verdict: PhaseVerdict) -> SessionResult:
         is_explicit = (
             any(
                 r.code
@@ -146,7 +146,7 @@ class VerifyFlow:
         assert ports is not None
         assert snapshot is not None
         try:
-            plan, rollout = self._go_back(ports, snapshot, verdict)
+            plan, rollout = self._roll_back_unless_moved(ports, snapshot, verdict)
         except DeployGateError as error:
             ending = result_of_error(error)
             return replace(
@@ -170,11 +170,11 @@ class VerifyFlow:
                 if is_stranded
                 else f"rolled back from {plan.serving.sole or plan.serving} to {plan.to}",
                 f"url: {snapshot.url}",
-                *(() if is_stranded else _pinned(ports)),
+                *(() if is_stranded else _pinned_notes(ports)),
             ),
         )
 
-    def _go_back(
+    def _roll_back_unless_moved(
         self, ports: Ports, judged: Snapshot, verdict: PhaseVerdict
     ) -> tuple[RollbackPlan, JournaledRollout]:
         """Return the traffic, unless something else than what was ``judged`` serves meanwhile."""
@@ -194,8 +194,8 @@ class VerifyFlow:
         with contextlib.ExitStack() as stack:
 
             def keep(rollout: JournaledRollout) -> None:
-                rollout.update(with_verdict(rollout.record, verdict))
-                rollout.note(**context.notes)
+                record = with_verdict(rollout.record, verdict)
+                rollout.update(record._replace(notes={**record.notes, **context.notes}))
                 keeper = LeaseHeartbeat(
                     rollout.ports.store, rollout.lease, context.recorder.mark_incomplete
                 )
@@ -213,7 +213,7 @@ class VerifyFlow:
         return plan, rollout
 
 
-def _pinned(ports: Ports) -> tuple[str, ...]:
+def _pinned_notes(ports: Ports) -> tuple[str, ...]:
     with contextlib.suppress(DeployGateError):
         return gcloud_commands.pinned(ports.target.spec, ports.target.snapshot())
     return ()

@@ -196,7 +196,6 @@ def properties(
     """The ``deploygate.*`` properties of a suite; what is not known is an empty text."""
     record = ending.record
     last = list(verdicts.values())[-1] if verdicts else None
-    facts = record.facts if record is not None else {}
     named = {
         "schema": SCHEMA,
         "rollout_id": record.rollout_id if record else "",
@@ -212,11 +211,16 @@ def properties(
         "candidate_revision": (record.candidate or "") if record else "",
         "serving_revision": (record.serving or "") if record else ending.serving,
         "backup_identifier": record.backup if record else "",
-        "rollback_seconds": facts.get("rollback_seconds", ""),
-        "checks_digest": facts.get("checks_digest", ""),
+        "rollback_seconds": f"{record.rollback_s:.3f}"
+        if record and record.rollback_s is not None
+        else "",
+        "checks_digest": record.checks_digest if record else "",
     }
     for verdict in verdicts.values():
         for result in verdict.gates:
             named[f"gate.{result.gate.name}"] = f"{result.score} {result.outcome.value}"
-    named |= {name: why for name, why in facts.items() if name.startswith("override.")}
+        for failure in verdict.evidence.expected_failures:
+            named[f"known_defect.{failure.check}"] = str(failure)
+    overrides = record.overrides if record else {}
+    named |= {f"override.{gate}": why for gate, why in overrides.items()}
     return {f"deploygate.{name}": value for name, value in named.items()}

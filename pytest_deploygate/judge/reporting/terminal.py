@@ -83,6 +83,9 @@ class Terminal:
         self.section("deploygate")
         for text in _table(verdicts):
             self.line(text)
+        for verdict in verdicts.values():
+            for failure in verdict.evidence.expected_failures:
+                self.line(str(failure), yellow=True)
         good = ending.status in (None, ExitStatus.OK)
         self.line(
             f"{ending.verdict}: {ending.reason.sentence}", bold=True, green=good, red=not good

@@ -6,7 +6,7 @@ an update keeps pinned traffic and tags, that one without build settings builds 
 service is named, and that the platform tells of requests after the lag that is waited for. It
 creates a function and deletes it, in about a quarter of an hour.
 
-The credentials need the roles of docs/google.md, and ``roles/run.admin`` to open the function.
+The credentials need the roles of docs/how-to/google.md, and ``roles/run.admin`` to open the function.
 """
 
 import os

@@ -63,7 +63,7 @@ def test_a_build_that_fails_shows_the_end_of_its_log(new_target: NewTarget, tmp_
     with pytest.raises(BuildFailed, match="no-such-package") as caught:
         wait(target, begin(target))
     assert caught.value.log_url.endswith("/log")
-    assert "Nothing new was deployed" in caught.value.hint
+    assert "nothing new was deployed" in caught.value.hint
 
 
 def test_a_runtime_that_there_is_not_is_refused(new_target: NewTarget) -> None:
@@ -77,7 +77,7 @@ def test_a_function_that_does_not_load_shows_why(new_target: NewTarget) -> None:
     operation = begin(target)
     with pytest.raises(StartFailed, match="no such model") as caught:
         wait(target, operation)
-    assert caught.value.hint.startswith("what served before still does.")
+    assert caught.value.hint.startswith("what served before still does")
     remains = target.snapshot()
     assert not remains.exists
     assert remains.rollout_labels.rollout == ROLLOUT  # so that the rollout may delete what it left

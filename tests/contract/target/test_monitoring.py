@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from pytest_deploygate.core.evidence import Sample
+from pytest_deploygate.checks.platform import parse_statistics
 from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.measurement import Sample
 from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets.api_caller import ApiCaller
-from pytest_deploygate.targets.cloud_monitoring import CloudMonitoring, limit_mb, open_metrics
+from pytest_deploygate.targets.cloud_monitoring import CloudMonitoring, open_metrics
 from tests.contract.discovery import Json, call_problems
 from tests.contract.target.google_replies import error, reply
 from tests.contract.target.staged_function import HurriedClock, Lab
@@ -108,7 +110,7 @@ def test_measurements_are_those_of_the_triggers(start: ServerMaker) -> None:
         "memory_kills": (1.0, ""),
     }
     assert found.problems == ()
-    assert all(m.is_by_platform and m.check == "platform: r-1" for m in found.measurements)
+    assert all((m.revision, m.check) == ("r-1", "") for m in found.measurements)
 
 
 @pytest.mark.parametrize(("asked_s", "window_s"), [(5, 60), (600, 600)])
@@ -194,16 +196,6 @@ def test_answers_that_make_no_sense_are_no_measurement(start: ServerMaker, body:
     assert any("reading the log" in problem for problem in found.problems)
 
 
-@pytest.mark.parametrize(
-    ("memory", "expected"),
-    [("1Gi", 1073.741824), ("1GiB", 1073.741824), ("512M", 512), ("256Mi", 268.435456)],
-)
-def test_memory_limits_are_read(memory: str, expected: float) -> None:
-    assert limit_mb(memory) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="not an amount"):
-        limit_mb("much")
-
-
 # -- the same code on the local cloud --------------------------------------------------------------
 
 
@@ -243,8 +235,27 @@ def test_the_local_cloud_tells_what_it_served(lab: Lab, inject_fault: Callable[.
     assert after["request_count_5xx"] - before.get("request_count_5xx", 0) == 20
     assert after["error_rate"] == after["request_count_5xx"] / after["request_count"]
     assert after["processing_time_s"] > 0
-    assert 10 < after["memory_usage_mb"] < limit_mb(lab.target.spec.memory)
+    assert 10 < after["memory_usage_mb"] < Memory.parse(lab.target.spec.memory).mb
     assert after["memory_kills"] == 0
+
+
+def test_checks_and_platform_tell_one_figure_of_the_memory_of_one_revision(
+    lab: Lab, inject_fault: Callable[..., None]
+) -> None:
+    """One trigger is held against both, so that a MB of theirs must be the same number of bytes: a MiB is 5 % more."""
+    lab.serving()
+    inject_fault(memory_mb=300)  # beside which it does not matter what the process does meanwhile
+
+    def figures() -> tuple[float, float]:
+        by_platform = values(on(lab, lab.baseline)).get("memory_usage_mb", 0.0)
+        answer = lab.driver.local("GET", f"revisions/{lab.baseline}/statistics")
+        by_check = parse_statistics(answer).memory_peak_mb  # type: ignore[arg-type]  # it is JSON
+        return by_platform, by_check or 0.0
+
+    by_platform, by_check = until(
+        figures, lambda both: min(both) > 300 and abs(both[0] / both[1] - 1) < 0.02, seconds=60
+    )
+    assert by_check == pytest.approx(by_platform, rel=0.02)
 
 
 def test_what_is_younger_than_the_lag_is_not_told(lab: Lab) -> None:
@@ -264,7 +275,7 @@ def test_a_killed_instance_is_found_in_the_log(lab: Lab, inject_fault: Callable[
     inject_fault(memory_mb=2000)
     until(lambda: values(on(lab, lab.baseline)), lambda f: f["memory_kills"] > 0, seconds=60)
     found = values(on(lab, lab.baseline))  # the log is asked last, so it may have known more
-    assert found["memory_usage_mb"] > limit_mb(lab.target.spec.memory)
+    assert found["memory_usage_mb"] > Memory.parse(lab.target.spec.memory).mb
 
 
 def test_a_monitoring_api_that_is_down_is_said(lab: Lab) -> None:

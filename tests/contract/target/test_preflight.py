@@ -177,7 +177,7 @@ def test_who_may_not_call_a_closed_service_is_told(lab: Lab) -> None:
         lab.target.set_public(True)
     blocked = the_one(found)
     assert blocked.sentence == "permissions are missing: run.routes.invoke"
-    assert blocked.hint == "Ask for roles/run.invoker."
+    assert blocked.hint == "ask for roles/run.invoker"
 
 
 def test_granted_permissions_are_fine(lab: Lab) -> None:

@@ -1,0 +1,57 @@
+"""Checks whose failure is known until a day: ``@pytest.mark.known_defect(until="2026-12-31", reason="...")``.
+
+Until the end of its day such a check is expected to fail: as long as it does, it is listed and is neither a pass nor a
+failure. One that holds is said, so that the marker goes. After its day the marker does nothing, and the check fails.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import pytest
+
+from pytest_deploygate.core.property_names import DEFECT_PROPERTY
+
+MARKER = "known_defect"
+
+
+def today() -> date:
+    """The day in UTC."""
+    return datetime.now(UTC).date()
+
+
+class ExpectedFailures:
+    """Turns the marker into an expected failure of pytest, for assertions alone: what breaks otherwise still counts."""
+
+    def __init__(self, day: Callable[[], date] = today) -> None:
+        self._day = day
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Read the marker, after conftest files had the chance to add it."""
+        marker = item.get_closest_marker(MARKER)
+        if marker is None:
+            return
+        until, reason = _read(item, marker)
+        if self._day() > until:
+            return
+        text = f"until {until.isoformat()}: {reason}"
+        item.user_properties.append((DEFECT_PROPERTY, text))
+        expected = (AssertionError, pytest.fail.Exception)
+        item.add_marker(
+            pytest.mark.xfail(reason=f"known defect {text}", raises=expected, strict=False)
+        )
+
+
+def _read(item: pytest.Item, marker: pytest.Mark) -> tuple[date, str]:
+    given = dict(marker.kwargs)
+    until, reason = given.pop("until", None), given.pop("reason", None)
+    try:
+        day = date.fromisoformat(str(until))
+    except ValueError:
+        day = None
+    if day is None or not isinstance(reason, str) or not reason.strip() or given or marker.args:
+        raise pytest.UsageError(
+            f"{item.nodeid}: the marker {MARKER} needs a last day and a reason, such as "
+            f'@pytest.mark.{MARKER}(until="2026-12-31", reason="...")'
+        )
+    return day, reason

@@ -1,0 +1,177 @@
+"""Brings bodies that earlier versions wrote up to date, on reading: what is in the database stays as it is.
+
+A record is written anew only when its rollout goes on; a journal entry never, since later ones are chained to its text.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.record import EffectFailure, EntryKind, StepDetails
+
+Document = dict[str, Any]
+
+_ENDED: Final = frozenset(("BuildFailed", "StartFailed"))
+_NOT_APPLIED: Final = frozenset(
+    (
+        *("DeployGateError", "ConfigError", "PolicyRefused", "LeaseHeld", "LeaseLost", "Drifted"),
+        *("StoreError", "JournalDamaged", "TargetError", "TargetRefused", "TargetUnavailable"),
+    )
+)
+"""Names of errors as format 1 wrote them down; of an effect that raised any other one nobody knows what became."""
+_NUMBER: Final = re.compile(r"[-+0-9.e]+")
+
+
+def typed_fields(old: Document) -> Document:
+    """Format 1 to 2: what was a text in ``facts`` or ``measurements`` has a field of its own.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: the body is damaged.
+    """
+    facts = dict(old["facts"])
+    named = {name: facts.pop(name, "") for name in _TEXTS}
+    scores = _taken(facts, "score.")
+    is_watched = facts.pop("watchdog", "off") != "off"
+    new = {
+        name: value for name, value in old.items() if name not in ("facts", "verify", "score")
+    } | {
+        "format": 2,
+        "verification": old["verify"],
+        "config_digest": named["config"],
+        "checks_digest": named["checks_digest"],
+        "approval": "",
+        "deploy_reason": named["deploy_reason"],
+        "rollback_error": named["rollback_error"],
+        "unfinished": named["unfinished"],
+        "url": named["url"],
+        "overrides": _taken(facts, "override."),
+        "watchdog_pid": int(old["facts"]["watchdog"]) if is_watched else None,
+        "restore_point": _restore_point(facts),
+        "built": facts.pop("built", None),
+        "redeployed": facts.pop("redeployed", None),
+        "build": _build(facts),
+        "scores": scores,
+        "gates": {name: _gate(text) for name, text in old["gates"].items()},
+        "not_passed": _taken(facts, "check."),
+        "measurements": _measurements(old["measurements"], facts),
+        "rollback_s": _seconds(facts.pop("rollback_seconds", None)),
+        "rollback_cause": _cause(facts),
+    }
+    # whatever else was written down was for people
+    return new | {"notes": facts}
+
+
+UPGRADES: Final[tuple[Callable[[Document], Document], ...]] = (typed_fields,)
+"""Each leads from format ``n`` to ``n + 1`` and is never changed once released."""
+FORMAT: Final = len(UPGRADES) + 1
+"""The format that is written now."""
+
+_TEXTS: Final = ("config", "checks_digest", "deploy_reason", "rollback_error", "unfinished", "url")
+
+
+def upgraded(body: Document) -> Document:
+    """``body`` in the newest format; one without a format is of the first."""
+    for upgrade in UPGRADES[body.get("format", 1) - 1 :]:
+        body = upgrade(body)
+    return body
+
+
+def details_of_facts(kind: EntryKind, facts: Mapping[str, str]) -> StepDetails:
+    """What a journal entry of the first format says in one mapping of texts."""
+    revision, failure = facts.get("revision"), None
+    if kind is EntryKind.OBSERVED and "error" in facts:
+        name = facts["error"]
+        failure = EffectFailure.ENDED if name in _ENDED else EffectFailure.UNKNOWN
+        if name in _NOT_APPLIED:
+            failure = EffectFailure.NOT_APPLIED
+    return StepDetails(
+        operation=facts.get("operation", ""),
+        revision=RevisionName(revision) if revision is not None else None,
+        failure=failure,
+        notes={n: text for n, text in facts.items() if n not in ("operation", "revision")},
+    )
+
+
+def _taken(facts: dict[str, str], prefix: str) -> dict[str, str]:
+    """Facts whose names begin with ``prefix``, without it; they are taken out of ``facts``."""
+    names = [name for name in facts if name.startswith(prefix)]
+    return {name.removeprefix(prefix): facts.pop(name) for name in names}
+
+
+def _restore_point(facts: dict[str, str]) -> Document | None:
+    """All of it was written at once, so that one that lacks a part is damaged, and none at all was not observed."""
+    names = ("existed", "traffic", "restore_to", "baseline_digest", "baseline_config")
+    was_public, leaves = facts.pop("public", None), facts.pop("leaves", None)
+    if not any(name in facts for name in names):
+        return None
+    existed, before, restore_to, digest, config = (facts.pop(name) for name in names)
+    return {
+        "existed": _truth(existed),
+        "before": before,
+        "restore_to": restore_to,
+        "leaves": leaves,
+        "was_public": _truth(was_public) if was_public is not None else None,
+        "digest": digest,
+        "config_digest": config,
+    }
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text]
+
+
+def _build(facts: dict[str, str]) -> Document | None:
+    image, secrets = facts.pop("build", None), facts.pop("secrets", "")
+    differs_in, base_image = facts.pop("verify_differs_in", None), facts.pop("base_image", "")
+    updates = facts.pop("base_image_updates", None)
+    if image is None:
+        return None
+    return {
+        "image": image,
+        "secrets": dict(_secret(text) for text in secrets.split(",") if text),
+        "base_image": base_image,
+        "updates_base_image": updates == "automatic" if updates is not None else None,
+        "differs_in": [n for n in differs_in.split(",") if n] if differs_in is not None else None,
+    }
+
+
+def _secret(text: str) -> tuple[str, Document]:
+    """``KEY=name:version``; of which project it was, was not written down."""
+    key, _, secret = text.partition("=")
+    name, _, version = secret.rpartition(":")
+    return key, {"name": name, "version": version, "project": ""}
+
+
+def _gate(text: str) -> Document:
+    """``4/5 PASSED``."""
+    score, outcome = text.split(" ")
+    passed, counted = score.split("/")
+    return {"passed": int(passed), "counted": int(counted), "outcome": outcome}
+
+
+def _measurements(old: Mapping[str, str], facts: dict[str, str]) -> dict[str, list[Document]]:
+    """``candidate.error_rate@REVISION`` and ``0.1 s`` each; which check measured was not written down.
+
+    A text of which something that looked like a secret was taken out is no number any more, and goes to ``facts``.
+    """
+    found: dict[str, list[Document]] = {}
+    for name, text in old.items():
+        phase, _, label = name.partition(".")
+        number, _, unit = text.partition(" ")
+        measured, _, revision = label.partition("@")
+        if _NUMBER.fullmatch(number) is None:
+            facts[name] = text
+            continue
+        one: Document = {"name": measured, "value": number, "unit": unit}
+        found.setdefault(phase, []).append(one | ({"revision": revision} if revision else {}))
+    return found
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text is not None else None
+
+
+def _cause(facts: dict[str, str]) -> Document | None:
+    sentence, code = facts.pop("broke_because", None), facts.pop("broke_code", "process_lost")
+    return None if sentence is None else {"code": code, "sentence": sentence, "subject": ""}

@@ -1,0 +1,95 @@
+"""Words that were retired do not come back: docs/reference/glossary.md says what is said instead."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"
+EVERYWHERE = (
+    "pytest_deploygate",
+    "suites",
+    "tests",
+    "benchmarks",
+    "docs",
+    "conftest.py",
+    "README.md",
+)
+RETIRED = {
+    "twin": (r"(?<![a-z])twins?(?![a-z])", EVERYWHERE),
+    "LockHeld": (r"(?<!File)LockHeld|lock holder", EVERYWHERE),
+    "Ledgered": (r"Ledgered", EVERYWHERE),
+    "Desk": (r"(?<![a-z])desk(?![a-z])", EVERYWHERE),
+    "way back": (r"way[ _-]?back(?!up)", EVERYWHERE),
+    "break off": (r"\b(break|breaks|broke|broken)[ _-]off", EVERYWHERE),
+    "settle": (
+        r"(?<!is_)(?<![a-z])settl(e|es|ing)\b",
+        ("pytest_deploygate/cli", "docs", "README.md"),
+    ),
+    "misbehave": (r"misbehav", EVERYWHERE),
+    "marks": (r"\b(Rollout)?Marks\(|class (Rollout)?Marks", EVERYWHERE),
+    "witness": (r"witness", EVERYWHERE),
+    "lies": (r"\blies\b", ("docs", "README.md")),
+}
+"""A retired word, the pattern that finds it (in any case), and where it must not be."""
+ALLOWED = {
+    ("misbehave", "pytest_deploygate/emulator/routing/router.py"): "private names of one class",
+    ("misbehave", "tests/emulator/test_faults.py"): "names of tests",
+    ("misbehave", "tests/emulator/conftest.py"): "a docstring",
+}
+"""Where a word has its ordinary sense, and why."""
+HERE = (GLOSSARY, Path(__file__))
+
+
+def files_below(places: tuple[str, ...]) -> list[Path]:
+    """Sources and pages, without those that must name the words: fragments of the changelog say what was before."""
+    found: list[Path] = []
+    for place in places:
+        path = ROOT / place
+        found += path.rglob("*") if path.is_dir() else [path]
+    return [
+        p
+        for p in found
+        if p.suffix in (".py", ".md") and p not in HERE and p.parent.name != "changelog.d"
+    ]
+
+
+@pytest.mark.parametrize("word", RETIRED)
+def test_retired_word_does_not_come_back(word: str) -> None:
+    pattern, places = RETIRED[word]
+    flags = 0 if word in ("marks", "LockHeld", "Ledgered") else re.IGNORECASE
+    hits = []
+    for file in files_below(places):
+        name = str(file.relative_to(ROOT))
+        if (word, name) in ALLOWED:
+            continue
+        lines = [name, *file.read_text(encoding="utf-8").splitlines()]
+        hits += [
+            f"{name}:{number}: {line.strip()}"
+            for number, line in enumerate(lines)
+            if re.search(pattern, line, flags)
+        ]
+    assert not hits, f"{word} was retired, see docs/reference/glossary.md:\n" + "\n".join(hits)
+
+
+def test_every_retired_word_is_in_the_glossary() -> None:
+    table = GLOSSARY.read_text(encoding="utf-8").partition("## Retired words")[2]
+    first_cells = "\n".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))
+    assert [word for word in RETIRED if word not in first_cells] == []
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("twin", "def begin_twin() -> None:"),
+        ("LockHeld", "raise LockHeld(lease)"),
+        ("way back", "found.no_way_back"),
+        ("way back", "test_way_back.py"),
+        ("break off", "the rollout is broken off"),
+        ("settle", "recover settles it"),
+        ("witness", "self._witness"),
+    ],
+)
+def test_pattern_finds_the_word(word: str, line: str) -> None:
+    assert re.search(RETIRED[word][0], line, re.IGNORECASE)

@@ -1,0 +1,141 @@
+"""What the suites stand on: attribution of rows, imports, leaks, profiles, the records of another sink."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fixtures.second_function.record_store import serving_records
+from pytest_deploygate.checks.probe import Answer, WouldWrite
+from pytest_deploygate.core.errors import ConfigError
+from suites.invoices import golden
+from suites.posting import batches, sort_rows
+from suites.support.answer_leaks import AnswerLeaks
+from suites.support.imported_modules import imported_packages
+from suites.support.json_sink import RecordReader
+from suites.support.profile import ROOT, load_profile
+from suites.support.rows import RowLayout, SheetRow
+from suites.support.sheet import SheetDisturbed
+from suites.support.sink_faults import SINK_FAULTS, failing
+from tests.suites.invoice_function import golden_rows
+
+BOOKS, PAPER = "harpercollins_NS4435067", "rifle_paper_3363053"
+LAYOUT = RowLayout(columns=("code", "description", "date", "vendor", "number", "price", "quantity"))
+RECORD = {
+    "code": "007",
+    "description": "Card",
+    "date": "2025-03-04",
+    "vendor": "V",
+    "number": "N1",
+    "price": 1.5,
+    "quantity": 2,
+}
+
+
+def rows_of(*names: str) -> list[SheetRow]:
+    found = [row for name in names for row in golden_rows(name)]
+    return [SheetRow(number=n, cells=("", *row, "")) for n, row in enumerate(found, start=1)]
+
+
+def test_rows_of_documents_posted_at_once_are_told_apart() -> None:
+    owners = sort_rows(rows_of(PAPER, BOOKS, PAPER), [golden(BOOKS), golden(PAPER)])
+    assert owners == [PAPER] * 11 + [BOOKS] * 23 + [PAPER] * 11
+
+
+def test_row_that_names_nothing_is_of_the_document_above_it() -> None:
+    rows = rows_of(PAPER, BOOKS)
+    rows[20] = SheetRow(number=21, cells=("", "x", "x", "Unknown", "x - y", 1, 1, ""))
+    assert sort_rows(rows, [golden(BOOKS), golden(PAPER)])[20] == BOOKS
+
+
+def test_documents_of_one_number_are_never_posted_at_once() -> None:
+    names = ["unknown_vendor", "credit_generic", BOOKS, "higher_total_generic"]
+    found = batches([golden(name) for name in names])
+    assert found == [["unknown_vendor", BOOKS], ["credit_generic"], ["higher_total_generic"]]
+
+
+def test_only_what_the_function_cannot_do_without_is_imported(tmp_path: Path) -> None:
+    files = {
+        "main.py": "import own, package.part\nfrom typing import TYPE_CHECKING\nimport flask\n"
+        "try:\n    import orjson\nexcept ImportError:\n    orjson = None\n"
+        "if TYPE_CHECKING:\n    import numpy\n",
+        "own.py": "def f():\n    import requests.adapters\n",
+        "package/part.py": "from . import other\n",
+        "package/other.py": "import google.auth\n",
+        "script.py": "import pytest\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert imported_packages(tmp_path) == {"typing", "flask", "requests", "google"}
+
+
+def answer(text: str, json: dict[str, str] | None = None) -> Answer:
+    return Answer(status=500, headers={}, text=text, json=json, elapsed_s=0, revision="")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["at spreadsheet-4711", "Traceback (most recent call last)", "ghp_" + "a1B2c3D4e5F6" * 3],
+    ids=["variable", "traceback", "token"],
+)
+def test_answer_that_shows_the_inside_is_noted_once(text: str) -> None:
+    leaks = AnswerLeaks(frozenset({"spreadsheet-4711"}))
+    leaks.look_at(answer(text))
+    assert len(leaks.take()) == 1
+    assert leaks.take() == []
+
+
+def test_place_of_the_rows_may_be_told() -> None:
+    leaks = AnswerLeaks(frozenset({"Update 20230525"}), shown=("updated_range",))
+    place = "'Update 20230525'!B2:G3"
+    leaks.look_at(answer(f'{{"updated_range": "{place}"}}', {"updated_range": place}))
+    assert leaks.take() == []
+
+
+def test_profile_that_is_none_is_refused_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text('name = "x"')
+    with pytest.raises(ConfigError, match=r"p\.toml is no suite profile: KeyError"):
+        load_profile(path)
+    known = load_profile(ROOT / "fixtures/second_function.toml")
+    with pytest.raises(ConfigError, match="has no limit longest-s"):
+        replace(known, limits={}).limit("longest-s")
+
+
+def test_records_are_read_as_rows_and_taken_back() -> None:
+    import requests
+
+    with serving_records() as service:
+        reader = RecordReader(service, "TEST", layout=LAYOUT, fields={}, may_write=True)
+        url = f"{service}/collections/TEST/records"
+        requests.post(url, json={"records": [RECORD]}, timeout=5)
+        mark = reader.watermark()
+        requests.post(url, json={"records": [RECORD, RECORD | {"x": 1}]}, timeout=5)
+        first, second = reader.rows_since(mark)
+        assert (first.is_in_place, second.is_in_place) == (True, False)
+        with pytest.raises(WouldWrite):
+            RecordReader(service, "TEST", layout=LAYOUT, fields={}).remove([first])
+        with pytest.raises(SheetDisturbed):
+            reader.remove([first, replace(second, cells=first.cells)])
+        reader.remove([first, second])
+        assert reader.watermark() == mark
+
+
+@pytest.mark.parametrize("fault", SINK_FAULTS)
+def test_stand_in_of_the_record_service_fails_as_asked_and_only_meanwhile(fault: str) -> None:
+    import requests
+
+    with serving_records() as service:
+        url = f"{service}/collections/TEST/records"
+        with failing(service, fault):
+            try:
+                status = requests.post(url, json={"records": [RECORD]}, timeout=5).status_code
+            except requests.ConnectionError:
+                status = 0
+        kept = requests.get(url, timeout=5).json()["records"]
+        rule = SINK_FAULTS[fault]
+        assert status == rule.get("http", 0 if "drop" in rule else 201)
+        assert bool(kept) == ("http" not in rule or rule.get("applied") is True)
+        assert requests.post(url, json={"records": [RECORD]}, timeout=5).status_code == 201
