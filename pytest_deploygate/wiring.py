@@ -338,8 +338,10 @@ def recover(
             held = ports.store.lease(ports.environment)
             is_recovering = held is None or held.purpose == RECOVERY
             patience_s = max(wait_s, RECOVERY_WAIT_S) if is_recovering else wait_s
-            if ports.clock.monotonic() - began >= patience_s:
+            left_s = patience_s - (ports.clock.monotonic() - began)
+            if left_s <= 0:
                 raise
+            attempt.pause_s = min(attempt.pause_s, left_s)  # never longer than was asked for
             if attempt.number == 1:
                 tell("waiting", error.message)
     raise AssertionError("the last attempt returns or raises")
