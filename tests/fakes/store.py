@@ -1,5 +1,6 @@
 """The product's own store in memory, with a fault at every call; it outlives the engines that use it."""
 
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -27,7 +28,7 @@ class FakeStore(_StoreBase):
     def __init__(self, clock: FakeClock, faults: Faults | None = None) -> None:
         self.faults = faults or Faults()
         self._clock = clock
-        self._real = open_memory_store(clock)
+        self._open()
         self._peeked: dict[str, object] = {}
         """What tests looked at since the last call; they look after every change of traffic."""
 
@@ -91,8 +92,13 @@ class FakeStore(_StoreBase):
     def lose_everything(self) -> None:
         """The record is gone, as on a fresh machine."""
         self._peeked.clear()
-        self._real.close()
+        self._forget()
+        self._open()
+
+    def _open(self) -> None:
+        """Open an empty record; it is closed with this object, since engines that die close nothing."""
         self._real = open_memory_store(self._clock)
+        self._forget = weakref.finalize(self, self._real.close)
 
 
 _OWN = {*vars(FakeStore), "faults"}
