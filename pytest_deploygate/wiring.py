@@ -320,11 +320,11 @@ def recover(
     Raises:
         LeaseHeld: a living process still holds the lease.
     """
-    from pytest_deploygate.engine.engine_context import silent
+    from pytest_deploygate.engine.engine_context import ignore_progress
     from pytest_deploygate.engine.recovery import RECOVERY, recover_environment
     from pytest_deploygate.system.process_identity import this_process
 
-    tell = progress or silent
+    tell = progress or ignore_progress
     began = ports.clock.monotonic()
     for attempt in attempts(ports.clock, Backoff(first_s=0.1, factor=1.5, longest_s=0.5)):
         try:

@@ -47,12 +47,12 @@ class Output:
     def document(self, document: Document) -> None:
         """With ``--json``, the document; else nothing."""
         if self.is_json:
-            text = json.dumps(_cleaned(document, self._redact), indent=2, default=_plain_text)
+            text = json.dumps(_clean_value(document, self._redact), indent=2, default=_plain_text)
             self._write(text)
 
     def json_line(self, document: Document) -> None:
         """The document as one line of JSON, at once."""
-        self._write(json.dumps(_cleaned(document, self._redact), default=_plain_text))
+        self._write(json.dumps(_clean_value(document, self._redact), default=_plain_text))
         self.flush()
 
     def flush(self) -> None:
@@ -187,15 +187,15 @@ def _plain_text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _cleaned(value: object, clean: Callable[[str], str]) -> object:
+def _clean_value(value: object, clean: Callable[[str], str]) -> object:
     match value:
         case str():
             return clean(value)
         case tuple() if hasattr(value, "_asdict"):
-            return _cleaned(value._asdict(), clean)
+            return _clean_value(value._asdict(), clean)
         case Mapping():
-            return {clean(str(key)): _cleaned(item, clean) for key, item in value.items()}
+            return {clean(str(key)): _clean_value(item, clean) for key, item in value.items()}
         case list() | tuple():
-            return [_cleaned(item, clean) for item in value]
+            return [_clean_value(item, clean) for item in value]
         case _:
             return value

@@ -200,7 +200,7 @@ def _rollback_with_ports(
     plan = _plan(ports, now, wish)
     confirm(
         out,
-        f"Return all traffic of {environment.name} to {plan.to}, from {_shares(now)}?",
+        f"Return all traffic of {environment.name} to {plan.to}, from {_shares_text(now)}?",
         is_sure=wish.is_sure,
     )
     if wish.is_emergency or _has_stranded(recovered):
@@ -311,7 +311,7 @@ def _supersede(
         return ()
 
 
-def _shares(now: Snapshot) -> str:
+def _shares_text(now: Snapshot) -> str:
     return ", ".join(f"{revision} ({percent} %)" for revision, percent in now.serving.shares)
 
 

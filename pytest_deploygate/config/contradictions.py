@@ -22,14 +22,14 @@ def find(
     default = document.default_environment
     if "default-environment" in table and default not in environments:
         cause = f"{default!r} is not an environment"
-        faults.note(f"{TABLE}.default-environment", cause, _those(environments))
+        faults.note(f"{TABLE}.default-environment", cause, _join_names(environments))
     for name, own in environments.items():
         where = f"{TABLE}.environments.{name}"
         gates = own.get("gates")
         for gate in gates if isinstance(gates, Mapping) else ():
             if gate not in document.gates:
                 cause = f"there is no gate {gate!r}"
-                faults.note(f"{where}.gates", cause, _those(document.gates))
+                faults.note(f"{where}.gates", cause, _join_names(document.gates))
         for field in fields_of(FunctionSpec):
             if field.key not in own and own.get("target") == field.setting.needed_by:
                 faults.missing(where, field.setting)
@@ -64,5 +64,5 @@ def _budgets(document: Document, faults: Faults) -> None:
             faults.note(f"{TABLE}.phases.{phase.value}.budget-s", cause, hint)
 
 
-def _those(names: Mapping[str, object]) -> str:
+def _join_names(names: Mapping[str, object]) -> str:
     return f"there are: {', '.join(names)}"

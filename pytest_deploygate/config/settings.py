@@ -100,7 +100,7 @@ def load(root: Path) -> Settings:
             phases={phase: getattr(document.phases, phase.value) for phase in Phase},
             triggers=tuple(document.triggers.values()),
         ),
-        environments={name: _with_source_in(root, one) for name, one in environments.items()},
+        environments={name: _add_source(root, one) for name, one in environments.items()},
         default_environment=document.default_environment,
         state=document.state,
         prometheus_textfile=document.prometheus_textfile,
@@ -119,7 +119,7 @@ def _merge(shared: Mapping[str, object], own: object) -> dict[str, object]:
     return merged
 
 
-def _with_source_in(root: Path, environment: Environment) -> Environment:
+def _add_source(root: Path, environment: Environment) -> Environment:
     source = str((root / environment.spec.source).resolve())
     return environment._replace(spec=environment.spec._replace(source=source))
 

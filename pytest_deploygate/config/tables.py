@@ -54,12 +54,12 @@ class _Member(NamedTuple):
 def _members(owner: type) -> tuple[_Member, ...]:
     defaults = dict(_defaults_of(owner))
     return tuple(
-        _Member(name, *_annotated(hint), defaults.get(name, REQUIRED))
+        _Member(name, *_annotation_of(hint), defaults.get(name, REQUIRED))
         for name, hint in get_type_hints(owner, include_extras=True).items()
     )
 
 
-def _annotated(hint: Any) -> tuple[Any, Setting | Place | None]:
+def _annotation_of(hint: Any) -> tuple[Any, Setting | Place | None]:
     marks = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Setting | Place)]
     return (get_args(hint)[0], marks[0]) if marks else (hint, None)
 

@@ -50,7 +50,7 @@ class Weekly:
         length = (self.end - self.start) % _WEEK
         for begins in (monday + self.start, monday + self.start - _WEEK):
             end = _latest(begins + length, self.zone)
-            if _earliest(begins, self.zone) <= now < end:
+            if _earliest_moment(begins, self.zone) <= now < end:
                 return end
         return None
 
@@ -98,11 +98,11 @@ def parse(text: str) -> FreezeWindow:
         ) from error
     first, last = found["from"].lower(), found["to"].lower()
     if first[:3] in _DAYS and last[:3] in _DAYS:
-        start, end = _of_week(text, first), _of_week(text, last)
+        start, end = _parse_week_time(text, first), _parse_week_time(text, last)
         if start == end:
             raise _freeze_error(text, "it begins where it ends")
         return Weekly(text=text, start=start, end=end, zone=zone)
-    begins, ends = _earliest(_moment(text, first), zone), _latest(_moment(text, last), zone)
+    begins, ends = _earliest_moment(_moment(text, first), zone), _latest(_moment(text, last), zone)
     if ends <= begins:
         raise _freeze_error(text, "it does not end after it begins")
     return Once(text=text, start=begins, end=ends)
@@ -120,7 +120,7 @@ def _freeze_error(text: str, why: str) -> ConfigError:
     return ConfigError(f"freeze window {text!r}: {why}", hint=_HINT)
 
 
-def _of_week(text: str, spot: str) -> timedelta:
+def _parse_week_time(text: str, spot: str) -> timedelta:
     day, _, clock = spot.partition(" ")
     if day not in _DAYS:
         raise _freeze_error(text, f"{day!r} is not a day (days: {', '.join(_DAYS)})")
@@ -143,7 +143,7 @@ def _moment(text: str, spot: str) -> datetime:
     return midnight + _clock(text, clock.strip())
 
 
-def _earliest(wall: datetime, zone: "ZoneInfo") -> datetime:
+def _earliest_moment(wall: datetime, zone: "ZoneInfo") -> datetime:
     """The first moment, in UTC, that a wall clock may mean which is turned back, or leaves this time out."""
     return min(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
 

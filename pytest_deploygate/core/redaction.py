@@ -119,10 +119,10 @@ def _forms_of(value: str) -> Iterator[str]:
     yield json.dumps(value)[1:-1].replace("/", "\\/")  # as PHP and some JavaScript write it
     yield repr(raw)[2:-1]
     yield shlex.quote(value)
-    yield from filter(lambda text: len(text) >= LEAST, _in_base64(raw))
+    yield from filter(lambda text: len(text) >= LEAST, _base64_forms(raw))
 
 
-def _in_base64(raw: bytes) -> Iterator[str]:
+def _base64_forms(raw: bytes) -> Iterator[str]:
     """``raw`` within a text in base64, wherever it begins there: what its own bytes alone decide."""
     for before in range(3):
         whole = base64.b64encode(bytes(before) + raw).decode()

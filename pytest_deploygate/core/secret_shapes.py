@@ -220,14 +220,14 @@ def mask_secrets(text: str, mask: str) -> str:
     lowered = text.lower()
     for shape in SHAPES:
         if any(hint in lowered for hint in shape.hints):
-            text = _compiled(shape.pattern).sub(
-                lambda found, shape=shape: _masked(found, shape, mask),  # type: ignore[misc]
+            text = _compile(shape.pattern).sub(
+                lambda found, shape=shape: _mask(found, shape, mask),  # type: ignore[misc]
                 text,
             )
     return text
 
 
-def _masked(found: re.Match[str], shape: SecretShape, mask: str) -> str:
+def _mask(found: re.Match[str], shape: SecretShape, mask: str) -> str:
     start, end = _span(found)
     if shape is _NAMED and not is_machine_made(found.string[start:end]):
         return found[0]
@@ -238,7 +238,7 @@ def _matches(text: str) -> Iterator[tuple[SecretShape, re.Match[str]]]:
     lowered = text.lower()
     for shape in SHAPES:
         if any(hint in lowered for hint in shape.hints):
-            for found in _compiled(shape.pattern).finditer(text):
+            for found in _compile(shape.pattern).finditer(text):
                 yield shape, found
 
 
@@ -250,5 +250,5 @@ def _span(found: re.Match[str]) -> tuple[int, int]:
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.DOTALL)

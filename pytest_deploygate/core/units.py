@@ -65,7 +65,7 @@ class Memory:
     @property
     def api_text(self) -> str:
         """As the API has it, in the unit that gives the smallest whole number: ``1Gi``, ``256M``."""
-        number, unit = self._whole()
+        number, unit = self._number_and_suffix()
         return f"{number}{unit}"
 
     @property
@@ -74,12 +74,12 @@ class Memory:
 
         A number without a unit would be read as MB there, so bytes that no unit divides are rounded up to KB.
         """
-        number, unit = self._whole()
+        number, unit = self._number_and_suffix()
         if not unit:
             number, unit = -(-self.size_bytes // 1000), "k"
         return f"{number}{unit.replace('k', 'K')}B"
 
-    def _whole(self) -> tuple[int, str]:
+    def _number_and_suffix(self) -> tuple[int, str]:
         """Number and suffix."""
         return min(
             (self.size_bytes // size, unit)

@@ -5,7 +5,7 @@ from pytest_deploygate.core.identifiers import Actor, Phase, RevisionName
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.state_machine import Event
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.engine_context import Ports, Progress, silent
+from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
@@ -17,7 +17,7 @@ def adopt(
     *,
     actor: Actor,
     reason: str,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> JournaledRollout:
     """Record ``revision`` as good; if it serves all traffic, the service is marked so too. Moves no traffic.
 

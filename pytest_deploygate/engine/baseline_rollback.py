@@ -45,7 +45,7 @@ def rollback_to_baseline(rollout: JournaledRollout, reason: Reason) -> None:
     event = Event.SERVING_BAD if rollout.state is State.OPEN else Event.BROKE
     rollout.move(event, {"reason": reason.sentence})
     rollout.progress("rolling back", reason.sentence)
-    failure = _until(deadline, rollout, lambda: _return_traffic(rollout, deadline))
+    failure = _retry_until(deadline, rollout, lambda: _return_traffic(rollout, deadline))
     if failure is None:
         seconds, point = round(clock.monotonic() - began, 3), rollout.record.restore_point
         if point is not None and point.existed:
@@ -63,7 +63,7 @@ def rollback_to_baseline(rollout: JournaledRollout, reason: Reason) -> None:
     )
 
 
-def _until(
+def _retry_until(
     deadline: float, rollout: JournaledRollout, attempt: Callable[[], None]
 ) -> TargetError | None:
     """Repeat ``attempt`` while it fails in a way that time may mend; the error that ended it, or None."""
@@ -97,8 +97,8 @@ def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
         return
     now = rollout.ports.target.snapshot()
     _refuse_if_foreign(rollout, now, point)
-    point = _with_living_baseline(rollout, point, now, deadline)
-    wanted, final = point.restore_to, _unpinned_if_untouched(rollout, point, now)
+    point = _restore_missing_baseline(rollout, point, now, deadline)
+    wanted, final = point.restore_to, _unpin_if_untouched(rollout, point, now)
     rollout.act(
         "shift_back",
         lambda: rollout.ports.target.shift_traffic(
@@ -111,7 +111,7 @@ def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
         wait_until_serving(rollout, wanted.sole, deadline)
 
 
-def _staged_by(record: RolloutRecord) -> set[str]:
+def _revisions_of(record: RolloutRecord) -> set[str]:
     """Revisions that the rollout made."""
     made = {record.candidate, record.verification, record.built}
     return {name for name in made if name}
@@ -144,7 +144,7 @@ def _put_template_back(rollout: JournaledRollout) -> None:
 
 
 def _refuse_if_foreign(rollout: JournaledRollout, now: Snapshot, point: RestorePoint) -> None:
-    ours = _staged_by(rollout.record) | set(dict(point.restore_to.shares))
+    ours = _revisions_of(rollout.record) | set(dict(point.restore_to.shares))
     if point.leaves is not None:  # which may have been a split of traffic
         ours |= set(dict(point.leaves.shares))
     foreign = [r for r, _ in now.serving.shares if r not in ours]
@@ -161,7 +161,7 @@ def _refuse_if_foreign(rollout: JournaledRollout, now: Snapshot, point: RestoreP
         )
 
 
-def _with_living_baseline(
+def _restore_missing_baseline(
     rollout: JournaledRollout, point: RestorePoint, now: Snapshot, deadline: float
 ) -> RestorePoint:
     """``point``, or the same with the baseline redeployed from its backup when the platform lost the revision."""
@@ -171,7 +171,7 @@ def _with_living_baseline(
     info = rollout.ports.target.revision(baseline)
     if info is not None and info.is_ready:
         return point
-    backup = _backup_of(rollout, baseline)
+    backup = _find_backup(rollout, baseline)
     if backup is None:
         raise TargetRefused(
             f"baseline {baseline} is gone or not ready, and there is no backup of it",
@@ -184,7 +184,7 @@ def _with_living_baseline(
     return point
 
 
-def _backup_of(rollout: JournaledRollout, baseline: RevisionName) -> Backup | None:
+def _find_backup(rollout: JournaledRollout, baseline: RevisionName) -> Backup | None:
     """The rollout's backup, if ``baseline`` is the revision that it was taken of, or one that was made of it."""
     if not rollout.record.backup:
         return None
@@ -199,9 +199,7 @@ def _backup_of(rollout: JournaledRollout, baseline: RevisionName) -> Backup | No
     return backup if backup is not None and baseline in {backup.revision, made} else None
 
 
-def _unpinned_if_untouched(
-    rollout: JournaledRollout, point: RestorePoint, now: Snapshot
-) -> Traffic:
+def _unpin_if_untouched(rollout: JournaledRollout, point: RestorePoint, now: Snapshot) -> Traffic:
     """Follow LATEST again if it did before and nothing newer than the baseline exists or is being made."""
     wanted = point.restore_to
     baseline = wanted.sole
@@ -217,19 +215,19 @@ def _remove_first_release(rollout: JournaledRollout, deadline: float) -> None:
     """Delete a function that this rollout created and that was not promoted."""
     target = rollout.ports.target
     wait_for_running_operations(rollout, deadline=deadline)  # it may yet create the function
-    now = _own_first_release(rollout)
+    now = _require_own_first_release(rollout)
     if now.is_public:
         rollout.act("close", lambda: target.set_public(False))
-        now = _own_first_release(rollout)
+        now = _require_own_first_release(rollout)
     # a release that failed to start leaves a function that serves nothing, and bears our mark
     if now.exists or now.rollout_labels.rollout == rollout.record.rollout_id:
         rollout.act("delete", target.delete_function)
 
 
-def _own_first_release(rollout: JournaledRollout) -> Snapshot:
+def _require_own_first_release(rollout: JournaledRollout) -> Snapshot:
     """The service as it is; raises Drifted when it is not, or no longer, only what this rollout made of it."""
     now, record = rollout.ports.target.snapshot(), rollout.record
-    ours = _staged_by(record)
+    ours = _revisions_of(record)
     foreign = [r for r, _ in now.serving.shares if ours and r not in ours]
     if now.exists and (now.rollout_labels.rollout != record.rollout_id or foreign):
         raise Drifted(

@@ -15,7 +15,7 @@ class Progress(Protocol):
         ...
 
 
-def silent(step: str, detail: str) -> None:
+def ignore_progress(step: str, detail: str) -> None:
     """A Progress that nobody listens to."""
 
 

@@ -38,7 +38,7 @@ def finalize_best_effort(rollout: JournaledRollout, reason: Reason) -> None:
     rollout.is_lenient = True
     event = Event.FINALISED
     try:
-        rollout.act("finalise", lambda: _tidy(rollout))
+        rollout.act("finalise", lambda: _clean_up(rollout))
     except LeaseLost:
         raise
     except DeployGateError as error:
@@ -56,7 +56,7 @@ def clear_labels(rollout: JournaledRollout, snapshot: Snapshot) -> None:
     """
     record, point = rollout.record, rollout.record.restore_point
     if record.state is State.PROMOTED and snapshot.serving.sole == record.candidate:
-        rollout.act("finalise", lambda: _tidy(rollout))
+        rollout.act("finalise", lambda: _clean_up(rollout))
     elif record.state is State.PROMOTED or point is None:
         return
     elif snapshot.serving.shares == point.restore_to.shares:
@@ -69,7 +69,7 @@ def clear_labels(rollout: JournaledRollout, snapshot: Snapshot) -> None:
         )
 
 
-def _tidy(rollout: JournaledRollout) -> None:
+def _clean_up(rollout: JournaledRollout) -> None:
     record, target = rollout.record, rollout.ports.target
     candidate = require_revision(record.candidate, "candidate")
     point = require_restore_point(record)

@@ -13,7 +13,7 @@ from pytest_deploygate.ports import Store
 logger = logging.getLogger(__name__)
 
 
-def _nobody(message: str) -> None:
+def _ignore_loss(message: str) -> None:
     """For whoever learns of a lost lease by the next write."""
 
 
@@ -24,7 +24,7 @@ class LeaseHeartbeat:
     """
 
     def __init__(
-        self, store: Store, lease: Lease, on_lost: Callable[[str], None] = _nobody
+        self, store: Store, lease: Lease, on_lost: Callable[[str], None] = _ignore_loss
     ) -> None:
         self._store = store
         self._lease = lease

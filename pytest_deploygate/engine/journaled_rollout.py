@@ -23,7 +23,7 @@ from pytest_deploygate.core.record import (
 )
 from pytest_deploygate.core.state_machine import Event, State, Step, advance
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.engine_context import Ports, Progress, silent
+from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,11 @@ class JournaledRollout:
     """
 
     def __init__(
-        self, ports: Ports, record: RolloutRecord, lease: Lease, progress: Progress = silent
+        self,
+        ports: Ports,
+        record: RolloutRecord,
+        lease: Lease,
+        progress: Progress = ignore_progress,
     ) -> None:
         self.ports = ports
         self.record = record
@@ -59,7 +63,7 @@ class JournaledRollout:
     def update(self, record: RolloutRecord) -> None:
         """Write the record."""
         self.record = record
-        self._durably(lambda: self.ports.store.save(record, self.lease))
+        self._write_with_retry(lambda: self.ports.store.save(record, self.lease))
 
     def move(self, event: Event, notes: Mapping[str, str] | None = None) -> Step:
         """Take the row for ``event``: the new state is durable when this returns."""
@@ -67,7 +71,7 @@ class JournaledRollout:
         before = self.state
         self.record = self.record._replace(state=step.state)
         self.journal(EntryKind.MOVED, event.value, {"from": before.value, **(notes or {})})
-        self._durably(lambda: self.ports.store.save(self.record, self.lease))
+        self._write_with_retry(lambda: self.ports.store.save(self.record, self.lease))
         logger.info(
             "rollout.transition",
             extra={
@@ -101,7 +105,7 @@ class JournaledRollout:
         """The failure is what was observed; failing to write it down must not hide it."""
         try:
             notes = {"error": type(error).__name__, "message": str(error)[:500]}
-            details = StepDetails(failure=failure_of(error), notes=notes)
+            details = StepDetails(failure=effect_failure(error), notes=notes)
             self.journal(EntryKind.OBSERVED, name, details)
         except (StoreError, LeaseLost):
             logger.warning(
@@ -113,7 +117,7 @@ class JournaledRollout:
         """Append one entry; durable when this returns."""
         if not isinstance(details, StepDetails):
             details = StepDetails(notes=details)
-        self._durably(lambda: self._append(kind, name, details))
+        self._write_with_retry(lambda: self._append(kind, name, details))
 
     def _append(self, kind: EntryKind, name: str, details: StepDetails) -> None:
         store, rollout_id = self.ports.store, self.record.rollout_id
@@ -131,7 +135,7 @@ class JournaledRollout:
         store.append(rollout_id, entry, self.lease)
         self._sequence = known + 1
 
-    def _durably(self, write: Callable[[], None]) -> None:
+    def _write_with_retry(self, write: Callable[[], None]) -> None:
         try:
             write()
         except StoreError as error:
@@ -153,7 +157,7 @@ class JournaledRollout:
             )
         )
         if not is_stranded and not self.keeps_lease:
-            self._durably(lambda: self.ports.store.release_lease(self.lease))
+            self._write_with_retry(lambda: self.ports.store.release_lease(self.lease))
 
 
 def reason_for(error: DeployGateError, code: ReasonCode) -> Reason:
@@ -163,7 +167,7 @@ def reason_for(error: DeployGateError, code: ReasonCode) -> Reason:
     return Reason(code=code, sentence=error.message)
 
 
-def failure_of(error: Exception) -> EffectFailure:
+def effect_failure(error: Exception) -> EffectFailure:
     """What became of an effect that raised ``error``; of what is no error of ours nobody knows."""
     if isinstance(error, (BuildFailed, StartFailed)):
         return EffectFailure.ENDED

@@ -8,7 +8,7 @@ from pytest_deploygate.core.release import TAG_LIVE_VERIFY
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
-from pytest_deploygate.engine.engine_context import Ports, Progress, silent
+from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.rollback_plan import RollbackPlan
 from pytest_deploygate.engine.rollout import Rollout
@@ -21,7 +21,7 @@ def rollback_to_revision(
     actor: Actor,
     purpose: str,
     reason: Reason,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
     opened: Callable[[JournaledRollout], None] = lambda _: None,
 ) -> JournaledRollout:
     """Carry out a plan under the lease; the result's state is ROLLED_BACK or STRANDED.

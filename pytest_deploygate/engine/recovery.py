@@ -16,7 +16,7 @@ from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
 from pytest_deploygate.engine.deploy_operations import started_operations
-from pytest_deploygate.engine.engine_context import Ports, Progress, silent
+from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
 from pytest_deploygate.engine.finalize import clear_labels, finalize_best_effort
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
@@ -43,7 +43,7 @@ def recover_environment(
     *,
     actor: Actor,
     is_stale: Callable[[Lease], bool],
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> tuple[Recovery, ...]:
     """Recover every open rollout of the environment, also one that only the target remembers.
 
@@ -59,7 +59,7 @@ def recover_environment(
     is_left_over = marked is not None and marked not in {r.rollout_id for r in found}
     if held is None and not found and not is_left_over:
         return ()
-    lease = _lease_for(ports, held, actor)
+    lease = _acquire_lease(ports, held, actor)
     with LeaseHeartbeat(store, lease):
         recovered = [recover_rollout(ports, record, lease, progress) for record in found]
         if all(s.state is not State.STRANDED for s in recovered):
@@ -69,7 +69,7 @@ def recover_environment(
     return tuple(recovered)
 
 
-def wait_for_orphaned_deployment(ports: Ports, progress: Progress = silent) -> bool:
+def wait_for_orphaned_deployment(ports: Ports, progress: Progress = ignore_progress) -> bool:
     """Wait for a deployment at the platform that a rollout of ours began before it died; whether there was one.
 
     The platform runs one at a time. When it ends it leaves a revision without traffic and the labels of its rollout, so
@@ -113,7 +113,7 @@ def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, 
         return ()
     serving = ports.target.snapshot().serving.sole
     reason = Reason(code=ReasonCode.PROCESS_LOST, sentence=sentence)
-    lease = _lease_for(ports, None, actor)
+    lease = _acquire_lease(ports, None, actor)
     for record in found:
         rollout = JournaledRollout(ports, record._replace(serving=serving), lease)
         rollout.keeps_lease = True
@@ -136,7 +136,7 @@ def held_by(lease: Lease) -> LeaseHeld:
     )
 
 
-def _lease_for(ports: Ports, held: Lease | None, actor: Actor) -> Lease:
+def _acquire_lease(ports: Ports, held: Lease | None, actor: Actor) -> Lease:
     ttl_s = ports.settings.lease_ttl_s
     if held is not None:
         return ports.store.take_over(held, actor, RECOVERY, held.rollout_id, ttl_s)
@@ -145,13 +145,13 @@ def _lease_for(ports: Ports, held: Lease | None, actor: Actor) -> Lease:
 
 
 def recover_rollout(
-    ports: Ports, record: RolloutRecord, lease: Lease, progress: Progress = silent
+    ports: Ports, record: RolloutRecord, lease: Lease, progress: Progress = ignore_progress
 ) -> Recovery:
     """Bring one open rollout to its end under ``lease``, without giving the lease back."""
     found = record.state
     rollout = JournaledRollout(ports, record, lease, progress)
     rollout.keeps_lease = True
-    reason = _why(record)
+    reason = _recovery_reason(record)
     progress("recovering", reason.sentence)
     if found is State.FINALISING:
         finalize_best_effort(rollout, reason)
@@ -172,7 +172,7 @@ def recover_rollout(
     )
 
 
-def _why(record: RolloutRecord) -> Reason:
+def _recovery_reason(record: RolloutRecord) -> Reason:
     """Why an open rollout goes back now; one that is stranded goes on for the reason that it had."""
     if record.state is State.STRANDED and record.rollback_cause is not None:
         return record.rollback_cause

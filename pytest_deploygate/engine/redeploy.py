@@ -41,8 +41,8 @@ def redeploy(
         OutcomeUnknown: it has not ended when the time is up.
         Drifted: somebody else changed the service meanwhile.
     """
-    before = _begun_before(rollout)
-    revision = _made_by(rollout, before, deadline) if before is not None else None
+    before = _started_redeploy(rollout)
+    revision = _await_started(rollout, before, deadline) if before is not None else None
     if revision is not None:
         return revision
     target = rollout.ports.target
@@ -63,7 +63,7 @@ def redeploy(
     )
 
 
-def _begun_before(rollout: JournaledRollout) -> StartedOperation | None:
+def _started_redeploy(rollout: JournaledRollout) -> StartedOperation | None:
     try:
         journal = rollout.ports.store.journal(rollout.record.rollout_id)
     except StoreError as error:
@@ -74,7 +74,7 @@ def _begun_before(rollout: JournaledRollout) -> StartedOperation | None:
     return started_operations(journal).get(BACKUP)
 
 
-def _made_by(
+def _await_started(
     rollout: JournaledRollout, before: StartedOperation, deadline: float
 ) -> RevisionName | None:
     """What an earlier attempt made or is making; None if that came to nothing."""

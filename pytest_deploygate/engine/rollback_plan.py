@@ -55,7 +55,7 @@ def plan_rollback(
     """
     if not snapshot.exists:
         raise TargetRefused("nothing is deployed, so there is nothing to roll back")
-    wanted = backup.revision if backup is not None else to or _last_good(ports, snapshot)
+    wanted = backup.revision if backup is not None else to or _find_last_good(ports, snapshot)
     if snapshot.serving.sole == wanted:
         raise TargetRefused(f"{wanted} already serves all traffic")
     info = ports.target.revision(wanted)
@@ -110,13 +110,13 @@ def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> 
         )
 
 
-def _last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
+def _find_last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
     serving = dict(snapshot.serving.shares)
     previous = dict(snapshot.traffic.tags).get(TAG_PREVIOUS)
     if previous is not None and previous not in serving:
         return previous
     left = _unrecorded_rollback(ports, snapshot)
-    for record in _past(ports):
+    for record in _iterate_history(ports):
         good = record.candidate if record.state is State.PROMOTED else record.baseline
         if (
             good is not None
@@ -132,7 +132,7 @@ def _last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
     )
 
 
-def _past(ports: Ports) -> Iterator[RolloutRecord]:
+def _iterate_history(ports: Ports) -> Iterator[RolloutRecord]:
     """Past rollouts, newest first; the few that are mostly enough are asked for first."""
     yield from (recent := ports.store.history(ports.environment, FIRST))
     if len(recent) == FIRST:
@@ -141,7 +141,9 @@ def _past(ports: Ports) -> Iterator[RolloutRecord]:
 
 def _unrecorded_rollback(ports: Ports, snapshot: Snapshot) -> RevisionName | None:
     """The revision the store believes serves, when the service shows another good one (an unrecorded rollback)."""
-    believed = next((r.serving for r in _past(ports) if r.state.is_final and r.serving), None)
+    believed = next(
+        (r.serving for r in _iterate_history(ports) if r.state.is_final and r.serving), None
+    )
     serves = snapshot.baseline
     is_good = snapshot.is_marked_good or (
         serves is not None and ports.store.is_known_good(ports.environment, serves)

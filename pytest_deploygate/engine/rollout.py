@@ -29,7 +29,7 @@ from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
 from pytest_deploygate.engine.deploy_operations import RELEASE, deploy
-from pytest_deploygate.engine.engine_context import Ports, Progress, silent
+from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
 from pytest_deploygate.engine.finalize import (
     finalize_best_effort,
     require_restore_point,
@@ -40,7 +40,7 @@ from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.traffic_verification import wait_until_serving, wait_until_tag_answers
 
 
-def _resting(snapshot: Snapshot) -> Traffic:
+def _settled_traffic(snapshot: Snapshot) -> Traffic:
     """What serves, by name, with those of our tags that describe it and not a candidate."""
     keep = {t: r for t, r in snapshot.traffic.tags if t in TAGS_OF_SERVING}
     return Traffic.of(dict(snapshot.serving.shares), keep)
@@ -79,7 +79,7 @@ class Rollout(JournaledRollout):
         overrides: Mapping[str, str] | None = None,
         checks_digest: str = "",
         deploy_reason: str = "",
-        progress: Progress = silent,
+        progress: Progress = ignore_progress,
         grants: PhasePermits | None = None,
     ) -> "Rollout":
         """Take the lease and record the rollout; nothing of the target is touched.
@@ -144,7 +144,7 @@ class Rollout(JournaledRollout):
                 restore_point=RestorePoint(
                     existed=snapshot.exists,
                     before=snapshot.traffic,
-                    restore_to=_resting(snapshot),
+                    restore_to=_settled_traffic(snapshot),
                     was_public=snapshot.is_public,
                     digest=snapshot.rollout_labels.digest,
                     config_digest=snapshot.rollout_labels.config,
@@ -275,7 +275,7 @@ class Rollout(JournaledRollout):
         )
         self.update(self.record._replace(build=build))
         if verification is not None:
-            differs_in = self._difference(self._staged_revision(verification), info)
+            differs_in = self._require_same_build(self._staged_revision(verification), info)
             build = replace(build, differs_in=differs_in)
             self.update(self.record._replace(build=build))
         return build
@@ -286,7 +286,9 @@ class Rollout(JournaledRollout):
             raise TargetRefused(f"the staged revision {name} vanished")
         return info
 
-    def _difference(self, verification: RevisionInfo, candidate: RevisionInfo) -> tuple[str, ...]:
+    def _require_same_build(
+        self, verification: RevisionInfo, candidate: RevisionInfo
+    ) -> tuple[str, ...]:
         """Both revisions must have one build and differ in exactly the named variables: these."""
         spec, one, other = self.ports.target.spec, verification, candidate
         if not one.digest or one.digest != other.digest:
@@ -313,11 +315,11 @@ class Rollout(JournaledRollout):
     def _tag(
         self, candidate: RevisionName, verification: RevisionName | None, build: BuildProvenance
     ) -> Staged:
-        base = self._resting_traffic(candidate)
+        base = self._settled_traffic_with(candidate)
         tags = {TAG_CANDIDATE: candidate}
         if verification is not None:
             tags[TAG_VERIFY] = verification
-        wanted = self._with_kept_tags(base).with_tags(tags)
+        wanted = self._keep_tags(base).with_tags(tags)
         after = self.act(
             "tag",
             lambda: self.ports.target.shift_traffic(wanted, expect=base),
@@ -339,15 +341,15 @@ class Rollout(JournaledRollout):
             else candidate_url,
         )
 
-    def _resting_traffic(self, candidate: RevisionName) -> Traffic:
+    def _settled_traffic_with(self, candidate: RevisionName) -> Traffic:
         """Who has the traffic while the candidate is judged: the baseline, or on a first release its first revision."""
         if self.snapshot.exists:
             return Traffic.of(dict(self.snapshot.serving.shares))
         return Traffic.of({self.record.built or candidate: 100})
 
-    def _with_kept_tags(self, base: Traffic) -> Traffic:
+    def _keep_tags(self, base: Traffic) -> Traffic:
         """``base`` with those of our tags that describe what serves."""
-        return base.with_tags(dict(_resting(self.snapshot).tags))
+        return base.with_tags(dict(_settled_traffic(self.snapshot).tags))
 
     # -- promotion -------------------------------------------------------------------------------
 
@@ -362,9 +364,9 @@ class Rollout(JournaledRollout):
         tags = {TAG_CANDIDATE: candidate}
         if verification is not None:
             tags[TAG_VERIFY] = verification
-        expect = self._resting_traffic(candidate)
+        expect = self._settled_traffic_with(candidate)
         for plan in steps_to(candidate, self.record.baseline, self.ports.settings.steps):
-            wanted = self._with_kept_tags(plan).with_tags(tags)
+            wanted = self._keep_tags(plan).with_tags(tags)
             self.progress("shifting", f"{plan.percent(candidate)} % to {candidate}")
             before = expect
             self.act(

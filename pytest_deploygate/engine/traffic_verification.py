@@ -53,19 +53,19 @@ def wait_until_tag_answers(
         OutcomeUnknown: it still answers from elsewhere when the time is up.
     """
 
-    def answering() -> RevisionName | None:
+    def ask_tag() -> RevisionName | None:
         try:
             return rollout.ports.target.answering_revision(url)
         except TargetUnavailable:
             return None
 
-    _poll(rollout, revision, answering, f"the URL of the tag {tag}")
+    _poll(rollout, revision, ask_tag, f"the URL of the tag {tag}")
 
 
 def _poll(
     rollout: JournaledRollout,
     revision: RevisionName,
-    answering: Callable[[], RevisionName | None],
+    ask_tag: Callable[[], RevisionName | None],
     what: str,
     deadline: float = math.inf,
 ) -> bool:
@@ -76,7 +76,7 @@ def _poll(
     for _ in attempts(ports.clock, _BACKOFF, deadline=deadline):
         try:
             # one answer in between from elsewhere, and counting begins again
-            answers = [answering() for _ in range(ports.settings.confirmations)]
+            answers = [ask_tag() for _ in range(ports.settings.confirmations)]
         except TargetUnavailable as error:
             problem = error
             continue

@@ -89,12 +89,12 @@ class Connection:
         return self.run(f"UPDATE {table} SET {changes} WHERE {key} = :{key}", **cells)  # noqa: S608 # names are ours
 
     def _run(self, statement: str, values: Cells) -> Cursor:
-        told = statement if self.dialect.has_named_values else _with_percent(statement)
+        told = statement if self.dialect.has_named_values else _to_percent_style(statement)
         return self._execute(told, values)
 
 
 @functools.lru_cache
-def _with_percent(statement: str) -> str:
+def _to_percent_style(statement: str) -> str:
     return _VALUE.sub(r"%(\1)s", statement)
 
 

@@ -125,7 +125,7 @@ class Ledger:
 
     def last_promoted(self, environment: EnvironmentName) -> RolloutRecord | None:
         """The newest rollout whose candidate was promoted."""
-        found = self._newest(
+        found = self._find_newest(
             "candidate IS NOT NULL AND state = :state",
             environment=environment,
             state=State.PROMOTED.value,
@@ -136,7 +136,7 @@ class Ledger:
         self, environment: EnvironmentName, revision: RevisionName
     ) -> RolloutRecord | None:
         """The newest rollout that promoted ``revision``."""
-        found = self._newest(
+        found = self._find_newest(
             "candidate = :candidate AND state = :state",
             environment=environment,
             candidate=revision,
@@ -154,13 +154,13 @@ class Ledger:
         words = [
             word
             for word in (
-                self._newest(
+                self._find_newest(
                     "candidate = :candidate AND state IN (:promoted, :rolled_back)",
                     environment=environment,
                     candidate=revision,
                     **_ENDED,
                 ),
-                self._newest(
+                self._find_newest(
                     "serving = :serving AND state = :state",
                     environment=environment,
                     serving=revision,
@@ -175,7 +175,7 @@ class Ledger:
         """The rollout that rolled this package digest back, if the latest word on the digest is bad."""
         if not digest:
             return None
-        word = self._newest(
+        word = self._find_newest(
             "digest = :digest AND state IN (:promoted, :rolled_back)",
             environment=environment,
             digest=digest,
@@ -229,7 +229,7 @@ class Ledger:
             found = connection.rows(f"SELECT * FROM deploygate_rollouts {which}", **values)  # noqa: S608 # text of ours
         return tuple(mapping.record_from(row) for row in found)
 
-    def _newest(self, which: str, **values: str) -> tuple[int, RolloutRecord] | None:
+    def _find_newest(self, which: str, **values: str) -> tuple[int, RolloutRecord] | None:
         """Number and record of the newest rollout of an environment for which ``which`` holds."""
         with self._database.open_connection() as connection:
             row = connection.row(

@@ -33,7 +33,7 @@ from pytest_deploygate.core.release import SecretRef
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Outcome, Reason, ReasonCode
-from pytest_deploygate.store.record_upgrade import FORMAT, upgraded
+from pytest_deploygate.store.record_upgrade import FORMAT, upgrade_record
 from pytest_deploygate.store.serialization import (
     HINT_DAMAGED,
     actor_document,
@@ -116,7 +116,7 @@ def record_from(body: str) -> RolloutRecord:
                 f"a rollout's record has format {found}, this program knows {FORMAT}: a newer version wrote it",
                 hint=_HINT_NEWER,
             )
-        return _record(upgraded(data))
+        return _record(upgrade_record(data))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError("a rollout's record cannot be read", hint=HINT_DAMAGED) from error
 

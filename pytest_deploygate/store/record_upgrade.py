@@ -31,7 +31,7 @@ def typed_fields(old: Document) -> Document:
     """
     facts = dict(old["facts"])
     named = {name: facts.pop(name, "") for name in _TEXTS}
-    scores = _taken(facts, "score.")
+    scores = _take_facts(facts, "score.")
     is_watched = facts.pop("watchdog", "off") != "off"
     new = {
         name: value for name, value in old.items() if name not in ("facts", "verify", "score")
@@ -45,7 +45,7 @@ def typed_fields(old: Document) -> Document:
         "rollback_error": named["rollback_error"],
         "unfinished": named["unfinished"],
         "url": named["url"],
-        "overrides": _taken(facts, "override."),
+        "overrides": _take_facts(facts, "override."),
         "watchdog_pid": int(old["facts"]["watchdog"]) if is_watched else None,
         "restore_point": _restore_point(facts),
         "built": facts.pop("built", None),
@@ -53,7 +53,7 @@ def typed_fields(old: Document) -> Document:
         "build": _build(facts),
         "scores": scores,
         "gates": {name: _gate(text) for name, text in old["gates"].items()},
-        "not_passed": _taken(facts, "check."),
+        "not_passed": _take_facts(facts, "check."),
         "measurements": _measurements(old["measurements"], facts),
         "rollback_s": _seconds(facts.pop("rollback_seconds", None)),
         "rollback_cause": _cause(facts),
@@ -70,7 +70,7 @@ FORMAT: Final = len(UPGRADES) + 1
 _TEXTS: Final = ("config", "checks_digest", "deploy_reason", "rollback_error", "unfinished", "url")
 
 
-def upgraded(body: Document) -> Document:
+def upgrade_record(body: Document) -> Document:
     """``body`` in the newest format; one without a format is of the first."""
     for upgrade in UPGRADES[body.get("format", 1) - 1 :]:
         body = upgrade(body)
@@ -93,7 +93,7 @@ def details_of_facts(kind: EntryKind, facts: Mapping[str, str]) -> StepDetails:
     )
 
 
-def _taken(facts: dict[str, str], prefix: str) -> dict[str, str]:
+def _take_facts(facts: dict[str, str], prefix: str) -> dict[str, str]:
     """Facts whose names begin with ``prefix``, without it; they are taken out of ``facts``."""
     names = [name for name in facts if name.startswith(prefix)]
     return {name.removeprefix(prefix): facts.pop(name) for name in names}
@@ -107,17 +107,17 @@ def _restore_point(facts: dict[str, str]) -> Document | None:
         return None
     existed, before, restore_to, digest, config = (facts.pop(name) for name in names)
     return {
-        "existed": _truth(existed),
+        "existed": _parse_bool(existed),
         "before": before,
         "restore_to": restore_to,
         "leaves": leaves,
-        "was_public": _truth(was_public) if was_public is not None else None,
+        "was_public": _parse_bool(was_public) if was_public is not None else None,
         "digest": digest,
         "config_digest": config,
     }
 
 
-def _truth(text: str) -> bool:
+def _parse_bool(text: str) -> bool:
     return {"true": True, "false": False}[text]
 
 
