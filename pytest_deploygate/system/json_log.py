@@ -38,11 +38,11 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         text = json.dumps(
-            {key: self._clean(value) for key, value in line.items()}, ensure_ascii=False
+            {key: self._clean_value(value) for key, value in line.items()}, ensure_ascii=False
         )
         return _STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
-    def _clean(self, value: object) -> object:
+    def _clean_value(self, value: object) -> object:
         if value is None or isinstance(value, (bool, int, float)):
             return value
         return self._clean(str(value))
