@@ -1,23 +1,19 @@
-"""Messages of the platform to values of the package, and back.
+"""Messages of Cloud Run to values of the package, and back.
 
-The only place that knows the shape of ``google.cloud.functions.v2.Function`` and
-``google.cloud.run.v2.Service``. What others put there (labels, tags, variables of the platform) is
-kept when written back.
+The only place that knows the shape of ``google.cloud.run.v2.Service``. What others put there
+(labels, tags) is kept when written back.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from enum import Enum
-from typing import Final, TypeVar
+from typing import Final
 
-from google.cloud import functions_v2, run_v2
-from google.protobuf import json_format
+from google.cloud import run_v2
 
 from pytest_deploygate.core.errors import ConfigError, TargetRefused
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.release import (
     OWN_TAGS,
-    FunctionSpec,
     RevisionInfo,
     RolloutLabels,
     SecretRef,
@@ -34,16 +30,6 @@ LABEL_CONFIG: Final = "deploygate-config"
 OWN_LABELS: Final = (LABEL_ROLLOUT, LABEL_BASELINE, LABEL_DIGEST, LABEL_CONFIG)
 LABEL_LENGTH: Final = 63
 _LABEL_VALUE: Final = re.compile(r"[a-z0-9_-]{0,63}")
-
-PLATFORM_VARIABLES: Final = (
-    "LOG_EXECUTION_ID",
-    "FUNCTION_TARGET",
-    "FUNCTION_SIGNATURE_TYPE",
-    "FIREBASE_CONFIG",
-    "GCLOUD_PROJECT",
-    "EVENTARC_CLOUD_EVENT_SOURCE",
-)
-"""Variables that gcloud, firebase and terraform add by themselves; they survive an update."""
 
 _Conditions = run_v2.Condition.State
 _LATEST_TYPE: Final = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
@@ -196,37 +182,30 @@ def latest_ready(service: run_v2.Service) -> RevisionName | None:
 # -- snapshot and revisions ------------------------------------------------------------------------
 
 
-def snapshot_of(
-    function: functions_v2.Function, service: run_v2.Service, *, is_public: bool
-) -> Snapshot:
-    """The function and its service as one value; ``exists`` only if a revision was ever ready.
+def snapshot_of(service: run_v2.Service, *, is_public: bool) -> Snapshot:
+    """The service as a value; ``exists`` only if a revision was ever ready.
 
     ``is_public`` is what the access policy says.
-
-    Where the service has none of our labels yet, those of the function speak: the platform hands
-    them on late.
     """
     newest = latest_ready(service)
-    labels = service.labels if has_rollout_labels(service.labels) else function.labels
+    rollout_labels = labels_of(service.labels)
     if newest is None:
-        return Snapshot(exists=False, service=service.name, rollout_labels=labels_of(labels))
+        return Snapshot(exists=False, service=service.name, rollout_labels=rollout_labels)
     plan = plan_of(service)
-    is_deploying = function.state == functions_v2.Function.State.DEPLOYING
     return Snapshot(
         exists=True,
         service=service.name,
-        url=service.uri or function.service_config.uri,
+        url=service.uri,
         traffic=plan,
         serving=resolved(plan, newest),
         tag_urls={status.tag: status.uri for status in service.traffic_statuses if status.tag},
         etag=service.etag,
-        is_settled=is_carried_out(service) and not is_deploying,
+        is_settled=is_carried_out(service),
         is_public=is_public or service.invoker_iam_disabled,
         latest_ready=newest,
         latest_created=short_name(service.latest_created_revision) or None,
-        updates_base_image=bool(service.build_config.enable_automatic_updates)
-        or "automatic_update_policy" in function.build_config,
-        rollout_labels=labels_of(labels),
+        updates_base_image=bool(service.build_config.enable_automatic_updates),
+        rollout_labels=rollout_labels,
     )
 
 
@@ -269,128 +248,3 @@ def _secret_ref(selector: run_v2.SecretKeySelector) -> SecretRef:
     parts = selector.secret.split("/")
     project = parts[1] if len(parts) == 4 else ""
     return SecretRef(name=parts[-1], version=selector.version or "latest", project=project)
-
-
-# -- the function ----------------------------------------------------------------------------------
-
-
-def kept_variables(function: functions_v2.Function | None) -> dict[str, str]:
-    """Variables of the platform that an update must not wipe."""
-    if function is None:
-        return {}
-    known = function.service_config.environment_variables
-    return {name: known[name] for name in PLATFORM_VARIABLES if name in known}
-
-
-def secret_variables(
-    spec: FunctionSpec, secrets: Mapping[str, SecretRef]
-) -> list[functions_v2.SecretEnvVar]:
-    """``secrets`` by variable, as the platform takes them."""
-    return [
-        functions_v2.SecretEnvVar(
-            key=key,
-            project_id=ref.project or spec.project,
-            secret=ref.name,
-            version=ref.version or "latest",
-        )
-        for key, ref in sorted(secrets.items())
-    ]
-
-
-def storage_source(text: str) -> functions_v2.StorageSource:
-    """The place of an uploaded archive, from the text that :func:`Functions.upload` returned."""
-    source = functions_v2.StorageSource()
-    json_format.Parse(text, functions_v2.StorageSource.pb(source))
-    return source
-
-
-def build_config(
-    spec: FunctionSpec, source: functions_v2.StorageSource
-) -> tuple[functions_v2.BuildConfig, list[str]]:
-    """How to build, and the mask paths that it sets: those that the settings name."""
-    config = functions_v2.BuildConfig(
-        runtime=spec.runtime,
-        entry_point=spec.entry_point,
-        source=functions_v2.Source(storage_source=source),
-        environment_variables=dict(spec.build_variables),
-    )
-    paths = ["runtime", "entry_point", "source", "environment_variables"]
-    if spec.build_service_account:
-        config.service_account = _service_account(spec)
-        paths.append("service_account")
-    if spec.build_worker_pool:
-        config.worker_pool = spec.build_worker_pool
-        paths.append("worker_pool")
-    if spec.docker_repository:
-        config.docker_repository = spec.docker_repository
-        paths.append("docker_repository")
-    if spec.base_image_updates == "automatic":
-        config.automatic_update_policy = functions_v2.AutomaticUpdatePolicy()
-        paths.append("automatic_update_policy")
-    elif spec.base_image_updates == "on-deploy":
-        config.on_deploy_update_policy = functions_v2.OnDeployUpdatePolicy()
-        paths.append("on_deploy_update_policy")
-    return config, [f"build_config.{path}" for path in paths]
-
-
-def _service_account(spec: FunctionSpec) -> str:
-    name = spec.build_service_account
-    full = f"projects/{spec.project}/serviceAccounts/{name}"
-    return name if name.startswith("projects/") else full
-
-
-E = TypeVar("E", bound=Enum)
-
-
-def _member(kind: type[E], name: str) -> E:
-    """The member ``name`` of one of the platform's enums.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    known: dict[str, E] = {member.name: member for member in kind}
-    if name not in known:
-        allowed = ", ".join(n for n in known if not n.endswith("UNSPECIFIED"))
-        raise ConfigError(f"{name!r} is none of {allowed}", hint="correct it in the settings")
-    return known[name]
-
-
-def service_config(
-    spec: FunctionSpec, variables: Mapping[str, str], secrets: Mapping[str, SecretRef]
-) -> tuple[functions_v2.ServiceConfig, list[str]]:
-    """How to run, and the mask paths that it sets.
-
-    What the settings do not name stays as it is on the platform, as with gcloud.
-    ``all_traffic_on_latest_revision`` is never among the paths: traffic is Cloud Run's, and pinned.
-    """
-    config = functions_v2.ServiceConfig(
-        available_memory=spec.memory,
-        timeout_seconds=spec.timeout_s,
-        environment_variables=dict(variables),
-        secret_environment_variables=secret_variables(spec, secrets),
-        ingress_settings=_member(functions_v2.ServiceConfig.IngressSettings, spec.ingress),
-    )
-    paths = [
-        "available_memory",
-        "timeout_seconds",
-        "environment_variables",
-        "secret_environment_variables",
-        "ingress_settings",
-    ]
-    optional = {
-        "available_cpu": spec.cpu or None,
-        "service_account_email": spec.service_account or None,
-        "min_instance_count": spec.min_instances,
-        "max_instance_count": spec.max_instances,
-        "max_instance_request_concurrency": spec.concurrency,
-        "vpc_connector": spec.vpc_connector or None,
-    }
-    for path, value in optional.items():
-        if value is not None:
-            setattr(config, path, value)
-            paths.append(path)
-    if spec.vpc_egress:
-        egress = functions_v2.ServiceConfig.VpcConnectorEgressSettings
-        config.vpc_connector_egress_settings = _member(egress, spec.vpc_egress)
-        paths.append("vpc_connector_egress_settings")
-    return config, [f"service_config.{path}" for path in paths]

@@ -10,7 +10,7 @@ from pytest_deploygate.core.errors import OutcomeUnknown, TargetError
 from pytest_deploygate.core.release import FunctionSpec, SecretRef
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.retry import Backoff, attempts
-from pytest_deploygate.targets import converters
+from pytest_deploygate.targets import function_config
 from pytest_deploygate.targets.api_errors import Conflict
 from pytest_deploygate.targets.functions_api import CloudFunctions
 
@@ -44,8 +44,8 @@ def release(
     source: functions_v2.StorageSource,
 ) -> tuple[functions_v2.Function, list[str]]:
     """A release of ``spec``: the one update of a rollout, since the platform builds at every one of them."""
-    service, service_paths = converters.service_config(spec, variables, secrets)
-    build, build_paths = converters.build_config(spec, source)
+    service, service_paths = function_config.service_config(spec, variables, secrets)
+    build, build_paths = function_config.build_config(spec, source)
     function = functions_v2.Function(
         environment=functions_v2.Environment.GEN_2,
         labels=dict(labels),

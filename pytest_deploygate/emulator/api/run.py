@@ -31,7 +31,8 @@ from pytest_deploygate.emulator.api.protobuf_json import (
 )
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.revisions import shown
-from pytest_deploygate.emulator.runtime.run_services import LATEST, NewRevision, Service, bump
+from pytest_deploygate.emulator.runtime.run_services import NewRevision, Service
+from pytest_deploygate.emulator.runtime.service_status import LATEST, bump
 
 _SETTABLE = (
     "traffic",

@@ -35,7 +35,8 @@ from pytest_deploygate.emulator.runtime.revisions import (
     service_id,
     template_of,
 )
-from pytest_deploygate.emulator.runtime.run_services import LATEST, EmulatedServices, NewRevision
+from pytest_deploygate.emulator.runtime.run_services import EmulatedServices, NewRevision
+from pytest_deploygate.emulator.runtime.service_status import LATEST
 from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState
 

@@ -32,14 +32,19 @@ from pytest_deploygate.emulator.runtime.revisions import (
     set_condition,
 )
 from pytest_deploygate.emulator.runtime.runner import ImageMissing, Runner, StartError
+from pytest_deploygate.emulator.runtime.service_status import (
+    LATEST,
+    bump,
+    follows_any_latest,
+    half_way,
+    resolve_targets,
+    terminal,
+)
 from pytest_deploygate.emulator.storage.state import EmulatorState
 
 logger = logging.getLogger(__name__)
 
 Service = run_v2.Service.pb()
-TrafficTarget = run_v2.TrafficTarget.pb()
-LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
-REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 _States = run_v2.Condition.State
 INVOKER = "roles/run.invoker"
 
@@ -170,7 +175,7 @@ class EmulatedServices:
             service.reconciling = False
             service.observed_generation = service.generation
             terminal(service, state, failure or "")
-            if failure is None and _follows(service):
+            if failure is None and follows_any_latest(service):
                 service.latest_ready_revision = name
         with self._state.transaction():
             self._state.revisions.put(name, revision)
@@ -190,7 +195,7 @@ class EmulatedServices:
         self._advance_latest(name)
         await asyncio.sleep(self._pace.traffic_s)
         generation = self._state.services[name].generation
-        targets = self._resolve(self._state.services[name])
+        targets = resolve_targets(self._state.services[name])
         try:
             for revision in dict.fromkeys(revision for revision, _ in targets):
                 await self._ensure(revision)
@@ -207,7 +212,7 @@ class EmulatedServices:
         if service is None or service.generation != generation:
             return  # somebody asked for something newer meanwhile; that request makes its own traffic hold
         if half:
-            targets = self._half_of(service, targets)
+            targets = half_way(self._held(service), targets)
         self._settle(service, targets, uris, reason=reason, is_half=half)
         if half:
             raise OperationFailed(INTERNAL, "The traffic could not be applied completely.")
@@ -222,7 +227,7 @@ class EmulatedServices:
         )
         newest = next(ready, "")
         named = {f"{name}/revisions/{t.revision}" for t in service.traffic if t.percent}
-        if newest and (_follows(service) or newest in named):
+        if newest and (follows_any_latest(service) or newest in named):
             service.latest_ready_revision = newest
             self._state.services.put(name, service)
 
@@ -297,37 +302,6 @@ class EmulatedServices:
             self._state.services.put(service.name, service)
             self._state.log_traffic(service.name, entry)
         self._route(service.name)
-
-    def _resolve(self, service: Message) -> list[tuple[str, Message]]:
-        """Each traffic target with the full name of its revision; LATEST without a ready revision is left out."""
-        found = []
-        for target in service.traffic:
-            name = f"{service.name}/revisions/{target.revision}"
-            if target.type_ == LATEST:
-                name = service.latest_ready_revision
-            if name:
-                found.append((name, target))
-        return found
-
-    def _half_of(
-        self, service: Message, wanted: list[tuple[str, Message]]
-    ) -> list[tuple[str, Message]]:
-        """Half of the shares that held before and half of those that are wanted; new tags are left out."""
-        shares: dict[str, int] = {}
-        for revision, percent in self._held(service) + [(r, t.percent) for r, t in wanted]:
-            shares[revision] = shares.get(revision, 0) + percent
-        rest, halves = 0, []
-        for revision, percent in shares.items():
-            half, rest = divmod(percent + rest, 2)
-            halves.append(
-                (
-                    revision,
-                    TrafficTarget(
-                        type_=REVISION, revision=revision.rsplit("/", 1)[-1], percent=half
-                    ),
-                )
-            )
-        return [pair for pair in halves if pair[1].percent]
 
     def _held(self, service: Message) -> list[tuple[str, int]]:
         return [
@@ -416,29 +390,5 @@ def _resolved(state: EmulatorState, template: Message) -> str:
         raise OperationFailed(NOT_FOUND, str(error)) from error
 
 
-def _follows(service: Message) -> bool:
-    """Whether traffic or a tag goes to whatever is the latest ready revision."""
-    return any(target.type_ == LATEST for target in service.traffic)
-
-
 async def _refuse_start(text: str) -> NoReturn:
     raise StartError(text)
-
-
-def bump(service: Message) -> None:
-    """A new generation and etag for a service whose configuration changes."""
-    service.generation += 1
-    service.etag = f'"{secrets.token_urlsafe(9)}"'
-    service.update_time.GetCurrentTime()
-
-
-def terminal(service: Message, state: int, message: str = "") -> None:
-    """Set the condition that says whether the service came to what was asked for."""
-    condition = service.terminal_condition
-    condition.Clear()
-    condition.type_ = "Ready"
-    condition.state = state
-    condition.message = message
-    condition.last_transition_time.GetCurrentTime()
-    for kind in ("RoutesReady", "ConfigurationsReady"):
-        set_condition(service, kind, state, message)

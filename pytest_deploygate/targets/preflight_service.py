@@ -1,0 +1,120 @@
+"""What preflight asks of the Cloud Run service: its traffic, its address, who manages it, and what we may do to it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from google.cloud import run_v2
+
+from pytest_deploygate.core.preflight import PreflightFinding
+from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.targets import converters
+from pytest_deploygate.targets.preflight_findings import (
+    CALL,
+    blocking,
+    missing_permissions,
+    note,
+    role_for_service,
+)
+from pytest_deploygate.targets.run_api import RunServices
+from pytest_deploygate.targets.run_revisions import RunRevisions
+
+_ON_SERVICE: Final = ("run.services.get", "run.services.update", "run.services.getIamPolicy")
+_OPEN: Final = "run.services.setIamPolicy"
+_TERRAFORM: Final = "goog-terraform-provisioned"
+"""Label of resources that Terraform's provider made."""
+_Ingress = run_v2.IngressTraffic
+_INTERNAL: Final = (
+    _Ingress.INGRESS_TRAFFIC_INTERNAL_ONLY,
+    _Ingress.INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER,
+    _Ingress.INGRESS_TRAFFIC_NONE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicePreflight:
+    """What is asked about one service."""
+
+    spec: FunctionSpec
+    services: RunServices
+    revisions: RunRevisions
+
+    def run(self, service: run_v2.Service, labels: Mapping[str, str]) -> Iterator[PreflightFinding]:
+        """Everything about ``service``; ``labels`` are those of what manages it, too."""
+        yield from self._traffic(service)
+        yield from self._reachable(service)
+        yield from self._terraform({**labels, **service.labels})
+        is_public = self.services.is_public(service)
+        needed: tuple[str, ...] = _ON_SERVICE
+        if self.spec.public and not is_public:
+            needed = (*_ON_SERVICE, _OPEN)
+            yield note(
+                f"the settings say that {self.spec.function} is public, but it asks for "
+                "a token; only a first release is opened",
+                "open it by hand: gcloud functions add-invoker-policy-binding "
+                f"{self.spec.function} --region={self.spec.region} --member=allUsers",
+            )
+        if not is_public:
+            needed = (*needed, CALL)  # the candidate asks for a token as long as the service does
+        yield from missing_permissions(
+            lambda: self.services.missing_permissions(service.name, needed), role_for_service
+        )
+
+    def _reachable(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
+        """Whether the URLs of tags, at which the candidate is judged, can be reached at all."""
+        if service.default_uri_disabled:
+            yield blocking(
+                f"the default URL of {_slug(service)} is disabled, and the URLs of tags with it: no "
+                "candidate could be judged",
+                f"gcloud run services update {_slug(service)} --region={self.spec.region} "
+                "--default-url",
+            )
+        is_internal = service.ingress in _INTERNAL or self.spec.ingress != "ALLOW_ALL"
+        if is_internal:
+            yield note(
+                f"ingress of {_slug(service)} is internal: the URLs of tags answer only "
+                "from inside the project's network",
+                'run the checks there, or set `ingress = "all"` and close it by IAM',
+            )
+
+    def _terraform(self, labels: Mapping[str, str]) -> Iterator[PreflightFinding]:
+        if _TERRAFORM in labels:
+            yield note(
+                f"{self.spec.function} is managed by Terraform, whose next apply gives all "
+                "traffic to the latest revision and resets what a rollout changed",
+                "add to the resource: lifecycle { ignore_changes = [build_config, "
+                "service_config[0].all_traffic_on_latest_revision, "
+                "service_config[0].environment_variables, labels] }",
+            )
+
+    def _traffic(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
+        plan = converters.resolved(converters.plan_of(service), converters.latest_ready(service))
+        shown = converters.shown_traffic(service)
+        if plan.is_split and shown.sole is not None:
+            yield blocking(
+                f"an update of traffic failed: the service asks for {plan}, and {shown} serves; every "
+                "deployment after it is refused",
+                f"ask for what serves: gcloud run services update-traffic {_slug(service)} "
+                f"--region={self.spec.region} --to-revisions={shown.sole}=100",
+            )
+        elif plan.is_split:
+            yield blocking(
+                f"traffic is split: {plan}; a rollout needs one revision that has all of it",
+                "give one revision all the traffic: deploygate rollback ENV --to REVISION",
+            )
+        if service.reconciling:
+            yield blocking(
+                f"{converters.short_name(service.name)} is being changed right now",
+                "wait until that has ended",
+            )
+        if plan.sole is not None:
+            found = self.revisions.describe(service.name, plan.sole)
+            if found is None or not found.is_ready:
+                yield note(
+                    f"{plan.sole} has the traffic and is not ready",
+                    "the current revision is not ready, so rollback would not help",
+                )
+
+
+def _slug(service: run_v2.Service) -> str:
+    return converters.short_name(service.name)

@@ -1,0 +1,87 @@
+"""What can be found wrong in the settings alone: names, variables, and relations that the platform refuses."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from pytest_deploygate.core.preflight import PreflightFinding
+from pytest_deploygate.core.release import OWN_TAGS, FunctionSpec
+from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
+from pytest_deploygate.core.units import Memory
+from pytest_deploygate.targets import converters
+from pytest_deploygate.targets.preflight_findings import blocking
+
+LONGEST_HOST_LABEL: Final = 46
+"""Most characters that a tag and the service's name may have together (Cloud Run tags)."""
+_NAME: Final = re.compile(r"[a-z](?:[-_a-z0-9]{0,61}[a-z0-9])?")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SET_BY_PLATFORM: Final = (
+    "PORT",
+    "K_SERVICE",
+    "K_REVISION",
+    "K_CONFIGURATION",
+)
+"""Variables that no deployment may set (Cloud Run, "reserved environment variables").
+
+``FUNCTION_TARGET`` is none of them: functions that firebase deployed carry it as a user variable.
+"""
+_NUMBER: Final = re.compile(r"\d+(\.\d+)?")
+
+
+def settings_problems(spec: FunctionSpec) -> Iterator[PreflightFinding]:
+    """Everything that is wrong with ``spec`` whatever the platform says."""
+    name = spec.function
+    if not _NAME.fullmatch(name):
+        yield blocking(
+            f"{name!r} cannot be the name of a function",
+            "at most 63 of a-z, 0-9, - and _, beginning with a letter",
+        )
+    longest = max(OWN_TAGS, key=len)
+    if len(longest) + len(name) > LONGEST_HOST_LABEL:
+        yield blocking(
+            f"the name {name!r} has {len(name)} characters; with the tag {longest} in front its "
+            f"address would have more than the {LONGEST_HOST_LABEL} that Cloud Run takes",
+            f"shorten it to {LONGEST_HOST_LABEL - len(longest)} characters",
+        )
+
+    yield from _variables(spec)
+    yield from _limits(spec)
+
+
+def _limits(spec: FunctionSpec) -> Iterator[PreflightFinding]:
+    """Relations that the platform refuses minutes into a deployment."""
+    for variables in (spec.variables, {**spec.variables, **spec.verify_variables}):
+        wanted = ServiceLimits(
+            memory_mib=Memory.parse(spec.memory).mib,
+            cpu=float(spec.cpu) if _NUMBER.fullmatch(spec.cpu) else None,
+            concurrency=spec.concurrency,
+            min_instances=spec.min_instances,
+            max_instances=spec.max_instances,
+            variables=variables,
+        )
+        problems = list(limit_problems(wanted))
+        for problem in problems:
+            yield blocking(problem, "correct it in the settings: Google would refuse it")
+        if problems:
+            return
+
+
+def _variables(spec: FunctionSpec) -> Iterator[PreflightFinding]:
+    """Names that the platform refuses, or that would say two things."""
+    variables = {*spec.variables, *spec.verify_variables}
+    for key in sorted({*variables, *spec.secrets}):
+        if not _VARIABLE.fullmatch(key):
+            yield blocking(
+                f"{key!r} cannot be the name of a variable",
+                "letters, digits and _, not beginning with a digit",
+            )
+        elif key in _SET_BY_PLATFORM or key.startswith("X_GOOGLE_"):
+            yield blocking(
+                f"the platform itself sets the variable {key}", "take another name for yours"
+            )
+    for key in sorted(variables & set(spec.secrets)):
+        yield blocking(
+            f"{key} is both a plain variable and a secret", "keep it under `secrets` alone"
+        )
+    for key in sorted({*spec.labels} & {*converters.OWN_LABELS}):
+        yield blocking(f"the label {key} is ours", "take another name for yours")
