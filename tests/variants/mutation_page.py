@@ -7,10 +7,11 @@ from tests.variants.wrong_functions import WRONG_FUNCTIONS
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "mutation-coverage.md"
 _HEAD = """# Which gate catches which wrong function
 
-Each row is a small patch of `fixtures/process_invoice`. `tests/variants/` applies it, runs the suite of the gate
-against the patched function, and fails unless a check of that suite fails; the same checks must pass with the function
-as it is, and the suites must pass, unchanged, with a second function by another author that follows only the HTTP and
-sheet contract. "Since" names the incident or the measured defect of the original function that the row repeats.
+Each row is a small patch of `fixtures/process_invoice`. `tests/variants/` applies it, runs the
+suite of the gate against the patched function, and fails unless a check of that suite fails. The
+same checks must pass with the unpatched function, and the unchanged suites must pass with a second
+function by another author that follows only the HTTP and sheet contract. "Since" names the incident
+or the measured defect of the original function that the row repeats.
 
 | gate | what is wrong | checks (`-k`) | since |
 | --- | --- | --- | --- |
