@@ -9,7 +9,8 @@ import pytest
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.core.measurement import Measurement
-from pytest_deploygate.state_keys import DEPLOYMENT, MEASURE_PROPERTY
+from pytest_deploygate.core.property_names import MEASURE_PROPERTY
+from pytest_deploygate.state_keys import AUDITOR, DEPLOYMENT
 
 if TYPE_CHECKING:
     from pytest_deploygate.checks.probe import Probe
@@ -24,12 +25,15 @@ def deployment(pytestconfig: pytest.Config) -> Deployment:
     return found
 
 
-def _probe(endpoint: Endpoint | None, what: str) -> "Iterator[Probe]":
+def _probe(
+    config: pytest.Config, endpoint: Endpoint | None, kind: str, what: str
+) -> "Iterator[Probe]":
     if endpoint is None:
         pytest.fail(f"there is no {what} in this deployment", pytrace=False)
     from pytest_deploygate.checks.probe import Probe
 
-    probe = Probe(endpoint)
+    auditor = config.stash.get(AUDITOR, None)
+    probe = Probe(endpoint, heard=auditor.counter(kind) if auditor is not None else None)
     try:
         yield probe
     finally:
@@ -37,21 +41,23 @@ def _probe(endpoint: Endpoint | None, what: str) -> "Iterator[Probe]":
 
 
 @pytest.fixture(scope="session")
-def candidate(deployment: Deployment) -> "Iterator[Probe]":
+def candidate(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[Probe]":
     """HTTP client of the revision that will be promoted; refuses writes where a verification revision takes them."""
-    yield from _probe(deployment.candidate, "candidate")
+    yield from _probe(pytestconfig, deployment.candidate, "candidate", "candidate")
 
 
 @pytest.fixture(scope="session")
-def verification(deployment: Deployment) -> "Iterator[Probe]":
+def verification(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[Probe]":
     """HTTP client of the revision of the same build that may be written through; else that of the candidate."""
-    yield from _probe(deployment.verification, "verification revision")
+    yield from _probe(
+        pytestconfig, deployment.verification, "verification", "verification revision"
+    )
 
 
 @pytest.fixture(scope="session")
-def live(deployment: Deployment) -> "Iterator[Probe]":
+def live(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[Probe]":
     """HTTP client of the public URL: refuses any request that might write."""
-    yield from _probe(deployment.live, "public URL")
+    yield from _probe(pytestconfig, deployment.live, "live", "public URL")
 
 
 @pytest.fixture
@@ -65,6 +71,10 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def record(name: str, value: float, *, unit: str = "") -> None:
         measured = Measurement.of(name, value, unit=unit)
-        item.user_properties.append((MEASURE_PROPERTY, json.dumps(measured.to_json())))
+        told = measured.to_json()
+        item.user_properties.append((MEASURE_PROPERTY, json.dumps(told)))
+        auditor = item.config.stash.get(AUDITOR, None)
+        if auditor is not None:
+            auditor.note_measurement(told)
 
     return record

@@ -24,10 +24,10 @@ def pytest_deploygate_decide(
 
 
 @pytest.hookspec(firstresult=True)
-def pytest_deploygate_act(
-    config: pytest.Config, rollout: "Rollout", verdict: "PhaseVerdict"
-) -> bool | None:
+def pytest_deploygate_act(rollout: "Rollout", verdict: "PhaseVerdict") -> bool | None:
     """Turn the verdict of a phase into an action; the default stages, promotes, keeps or rolls back.
+
+    Called in the judge alone, for plugins that ``plugins`` of the settings names: a conftest file cannot act.
 
     Return True when the action was taken. An implementation must leave the rollout in the state that its own action
     reached; whatever is not final at session end returns to the baseline. A step towards a promotion is refused unless

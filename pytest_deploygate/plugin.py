@@ -4,6 +4,8 @@ An idle plugin costs next to nothing: few modules and few hook functions. The ot
 :mod:`pytest_deploygate.session.hooks`, and are registered when a project or an option asks for them.
 """
 
+from collections.abc import Generator
+
 import pytest
 
 from pytest_deploygate import hookspecs, is_configured
@@ -17,18 +19,25 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     _add_options(parser)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Be there before any conftest file is, where a project or an option asks."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Be there before any conftest file is, where a project or an option asks; hand over to the judge."""
     known = early_config.known_args_namespace
-    if not (known.deploy_to or known.deploy_env or is_configured(early_config.rootpath)):
-        return
-    from pytest_deploygate.session import hooks
+    is_asked = known.deploy_to is not None or known.deploy_env is not None
+    if is_asked or is_configured(early_config.rootpath):
+        from pytest_deploygate import handover
+        from pytest_deploygate.session import hooks
 
-    # taken out by name, this session would end well with nothing deployed: it has to refuse that
-    early_config.pluginmanager.unblock(SESSION)
-    early_config.pluginmanager.register(hooks, SESSION)
-    hooks.begin(early_config)
+        role = None
+        if handover.needs_judge(early_config):
+            role = handover.role_of_this_process()
+            if role is None:
+                handover.hand_over(early_config)
+        # taken out by name, this session would end well with nothing deployed: it has to refuse that
+        early_config.pluginmanager.unblock(SESSION)
+        early_config.pluginmanager.register(hooks, SESSION)
+        hooks.begin(early_config, role)
+    return (yield)
 
 
 def _add_options(parser: pytest.Parser) -> None:
@@ -56,8 +65,7 @@ def _add_what_to_do(group: pytest.OptionGroup) -> None:
         "--deploy-endpoint",
         dest="deploy_endpoint",
         metavar="local",
-        choices=("", "local"),
-        default="",
+        choices=("local",),
         help="rehearse: use ENV's whole configuration against the local cloud",
     )
     group.addoption(
@@ -79,14 +87,12 @@ def _add_what_people_say(group: pytest.OptionGroup) -> None:
         "--deploy-reason",
         dest="deploy_reason",
         metavar="TEXT",
-        default="",
         help="why: needed for fewer checks than at the last promotion, or a release that was rolled back before",
     )
     group.addoption(
         "--deploy-approval",
         dest="deploy_approval",
         metavar="DIGEST",
-        default="",
         help="approve the plan with this digest, where the environment asks for an approval",
     )
     group.addoption(

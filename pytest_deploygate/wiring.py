@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploygate.config.environment import GOOGLE_LAG_S, Environment
+from pytest_deploygate.config.selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LeaseHeld
 from pytest_deploygate.core.identifiers import Secret
 from pytest_deploygate.core.record import Lease
-from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.private_folder import make_private_folder
@@ -35,28 +35,6 @@ STORE_GROUP = "pytest_deploygate.stores"
 """Entry points ``(url, Clock) -> Store`` by the scheme of the URL; ``module:callable`` does without an entry point."""
 LOCAL, GOOGLE = "local", "google"
 GOOGLE_SERVICES = {"sheets": "https://sheets.googleapis.com"}
-
-
-def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> Environment:
-    """The environment of that name, or the default one; with ``endpoint="local"`` rehearsed on the local cloud.
-
-    Raises:
-        ConfigError: unknown environment.
-    """
-    environment = settings.environment(name or settings.default_environment)
-    if endpoint == LOCAL and environment.target != LOCAL:
-        rehearsal = f"{environment.name}-rehearsal"
-        variables = {**environment.spec.variables, **environment.rehearsal.variables}
-        return environment._replace(
-            spec=environment.spec._replace(variables=variables),
-            secrets_file=environment.rehearsal.secrets_file or environment.secrets_file,
-            name=type(environment.name)(rehearsal),
-            target=LOCAL,
-            freeze=(),
-            approval="none",
-            statistics=environment.statistics._replace(lag_s=None),
-        )
-    return environment
 
 
 @contextlib.contextmanager
@@ -121,21 +99,6 @@ def open_memory_store(settings: Settings, clock: Clock) -> Store:
     from pytest_deploygate.store import sql
 
     return sql.open_memory_store(clock, redactor_for(settings))
-
-
-def redactor_for(settings: Settings) -> Redactor:
-    """Knows the secrets of this project: local secrets, and variables here and there whose name says so."""
-    redactor = Redactor(secrets_among(os.environ))
-    for variables in settings.variables:
-        redactor.learn(secrets_among(variables))
-    for place in {cloud_home(settings) / "secrets.toml", *settings.secrets_files()}:
-        with contextlib.suppress(OSError, ValueError):  # whoever needs the file says what is wrong
-            text = place.read_text(encoding="utf-8")
-            import tomllib
-
-            known = tomllib.loads(text)
-            redactor.learn(value for value in known.values() if isinstance(value, str))
-    return redactor
 
 
 def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -254,7 +217,7 @@ def statistics_lag_s(environment: Environment) -> int:
 
 def cloud_home(settings: Settings) -> Path:
     """Where the local cloud of this project keeps its state."""
-    return settings.state_dir / "local"
+    return settings.emulator_home
 
 
 def local_cloud(settings: Settings, environment: Environment) -> "LocalCloud":

@@ -112,6 +112,8 @@ class Probe:
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     read_timeout_s: float = READ_TIMEOUT_S
     clock: Callable[[], float] = time.perf_counter
+    heard: Callable[[], None] | None = None
+    """Called when an answer came."""
     _pooled: requests.Session = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -233,6 +235,8 @@ class Probe:
                     **settings,
                 ) as response:
                     raw = self._read(response, start)
+                    if self.heard is not None:
+                        self.heard()
                     return _answer(response, raw, self.clock() - start)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 trouble = _connection_failure(error)

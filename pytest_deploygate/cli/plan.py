@@ -78,7 +78,7 @@ def plan(context: CliContext, environment: str, form: str, *, is_json: bool) -> 
 
 
 def _plan(context: CliContext, environment: Environment) -> Plan:
-    from pytest_deploygate.session.deploy_plan import build_plan
+    from pytest_deploygate.judge.deploy_plan import build_plan
 
     policy = context.settings.judging(environment).policy
     with wiring.open_ports(context.settings, environment) as ports:

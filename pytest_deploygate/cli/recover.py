@@ -15,7 +15,7 @@ from pytest_deploygate.cli.arguments import (
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.state_machine import State
-from pytest_deploygate.session.signals import SignalGuard
+from pytest_deploygate.system.signal_guard import SignalGuard
 
 
 class RecoveredRollout(NamedTuple):

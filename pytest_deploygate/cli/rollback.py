@@ -40,7 +40,7 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.recovery import Recovery, supersede
 from pytest_deploygate.engine.rollback_plan import RollbackPlan, plan_rollback
-from pytest_deploygate.session.signals import SignalGuard
+from pytest_deploygate.system.signal_guard import SignalGuard
 from pytest_deploygate.targets import gcloud_commands
 
 KEPT, LOST = "kept", "lost"

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from pytest_deploygate.state_keys import DEFECT_PROPERTY
+from pytest_deploygate.core.property_names import DEFECT_PROPERTY
 
 MARKER = "known_defect"
 

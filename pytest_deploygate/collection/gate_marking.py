@@ -6,7 +6,7 @@ from pytest_deploygate import ROLLBACK_CHECKS
 from pytest_deploygate.collection.inventory import Gates
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.state_keys import GATE_PROPERTY
+from pytest_deploygate.core.property_names import GATE_PROPERTY
 
 
 class GateMarking:

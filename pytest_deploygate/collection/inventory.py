@@ -1,23 +1,14 @@
-"""Which checks there are, and which gate each of them belongs to."""
+"""Which tests were collected, and which gate each of them belongs to."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from pytest_deploygate.channel.messages import CollectedCheck
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.membership import gate_among, gates_of_file
 from pytest_deploygate.core.policy import Gate, Policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One collected test of a gate. ``location`` is (file, line, name), as reports carry it."""
-
-    nodeid: str
-    gate: str
-    phase: Phase
-    location: tuple[str, int | None, str]
+from pytest_deploygate.core.property_names import DEFECT_PROPERTY
 
 
 class Gates:
@@ -28,6 +19,7 @@ class Gates:
         self._root = root
         self._at: dict[Path, tuple[Gate, ...]] = {}
         """By file: the gates whose paths it lies in. Asking once for all its tests makes a large suite cheap."""
+        self._markers = tuple({gate.marker: None for gate in policy.gates if gate.marker})
 
     def of(self, item: pytest.Item) -> Gate | None:
         """The gate that ``item`` belongs to, or None.
@@ -37,29 +29,26 @@ class Gates:
         """
         gates = self._at.get(item.path)
         if gates is None:
-            gates = self._at[item.path] = tuple(
-                g for g in self._policy.gates if self._is_below(item, g)
-            )
+            gates = self._at[item.path] = gates_of_file(self._policy, self._root, item.path)
         if len(gates) == 1 and not gates[0].marker:
             return gates[0]
-        gates = tuple(g for g in gates if not g.marker or item.get_closest_marker(g.marker))
-        if len(gates) > 1:
-            names = ", ".join(gate.name for gate in gates)
-            raise ConfigError(
-                f"{item.nodeid} belongs to several gates: {names}",
-                hint="a check belongs to one gate: change paths or markers in [tool.deploygate.gates]",
-            )
-        return gates[0] if gates else None
+        return gate_among(gates, item.nodeid, self._markers_of(item))
 
-    def _is_below(self, item: pytest.Item, gate: Gate) -> bool:
-        return not gate.paths or any(item.path.is_relative_to(self._root / p) for p in gate.paths)
+    def _markers_of(self, item: pytest.Item) -> tuple[str, ...]:
+        return tuple(name for name in self._markers if item.get_closest_marker(name))
 
-    def check(self, item: pytest.Item) -> Check | None:
-        """The check that ``item`` is, or None if it belongs to no gate. Raises as :meth:`of` does."""
-        gate = self.of(item)
-        if gate is None:
-            return None
-        return Check(nodeid=item.nodeid, gate=gate.name, phase=gate.phase, location=item.location)
+    def collected(self, item: pytest.Item) -> CollectedCheck:
+        """What the judge is told of ``item``."""
+        file, line, name = item.location
+        return CollectedCheck(
+            item.nodeid,
+            str(item.path),
+            file,
+            line or 0,
+            name,
+            self._markers_of(item),
+            next((str(text) for key, text in item.user_properties if key == DEFECT_PROPERTY), ""),
+        )
 
 
 def paths_to_collect(policy: Policy, root: Path, testpaths: list[str]) -> list[str]:

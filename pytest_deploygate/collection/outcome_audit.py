@@ -1,9 +1,9 @@
-"""Knows what each part of a check really did, and tells where a report makes it look better.
+"""Knows what each part of a check really did, tells the judge, and says where a report makes it look better.
 
 Conftest files and other plugins can let a check pass that did not hold: by not calling its body, by swallowing what it
 raised, by changing its report. So the process that runs checks notes for itself what was raised and whether the body
-ran to its end, and holds every report against that. It is registered before any conftest file is loaded: hooks of a
-project come to see a report only after this plugin has.
+ran to its end. That is what it tells the judge; reports of pytest are for people, and one that says more than what was
+seen is a doubt. It is registered before any conftest file is loaded: hooks of a project see a report only after it has.
 
 What it cannot know is whether a body that ran was the one that stands in the file: code of a project that replaces
 functions is itself evidence, whose digest is recorded.
@@ -13,10 +13,13 @@ import functools
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import pytest
+
+from pytest_deploygate.channel.client import JudgeLink
+from pytest_deploygate.channel.messages import Doubt, Ended, Measured, Part
 
 NEVER_SILENT = (
     pytest.PytestReturnNotNoneWarning,
@@ -34,6 +37,7 @@ _ASYNCHRONOUS: Final = (
     inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
 )
 _PASS: Final[_Claim] = ("passed", False)
+_PLAIN_PASS: Final = [Part(when, "passed", False, False) for when in ("setup", "call", "teardown")]
 _TRUTHS: Final = {
     ("passed", True): "was expected to fail",
     ("skipped", False): "was skipped",
@@ -44,8 +48,19 @@ _TRUTHS: Final = {
 class OutcomeAuditor:
     """Watches the parts of each check in this process, and lets none pass behind a warning."""
 
-    def __init__(self) -> None:
-        self._noted: dict[tuple[str, str | None], _Claim] = {}
+    def __init__(self, link: JudgeLink) -> None:
+        self._link = link
+        self._numbers: dict[int, int] = {}
+        """The number that the judge knows a check by; by the identity of its item."""
+        self._number: int | None = None
+        self._nodeid = ""
+        self._claims: dict[str | None, _Claim] = {}
+        """What each part of the check that runs, or ran last, can claim at most."""
+        self._parts: list[Part] = []
+        self._measured: list[Measured] = []
+        self._asked: dict[str, int] = {}
+        self.is_muted = False
+        """Set while checks that did not run are reported as skipped, for people."""
         self._has_raised = False
         """Whether the part that ran last was left by an exception, whatever became of that afterwards."""
         self._is_running = False
@@ -65,9 +80,29 @@ class OutcomeAuditor:
 
     # -- the parts of a check ----------------------------------------------------------------------
 
+    def expect(self, items: Iterable[pytest.Item]) -> None:
+        """These tests, in this order, are what the judge was told of."""
+        self._numbers = {id(item): number for number, item in enumerate(items)}
+
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_setup(self) -> Generator[None]:
-        """Around a part of a check: setting up its fixtures, the check itself, tearing them down."""
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        """Around the first part of a check: setting up its fixtures."""
+        self._number = self._numbers.get(id(item))
+        self._nodeid = item.nodeid
+        self._claims.clear()
+        self._parts.clear()
+        if self._number is not None:
+            self._link.send_line(b'["Began",[%d]]\n' % self._number)
+        return (yield from self._watching())
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self) -> Generator[None]:
+        """Around the check itself, and around tearing its fixtures down."""
+        return (yield from self._watching())
+
+    pytest_runtest_teardown = pytest_runtest_call
+
+    def _watching(self) -> Generator[None]:
         self._has_raised, self._is_running, self._is_ended = False, True, False
         self._force_warnings_to_errors()
         try:
@@ -77,8 +112,6 @@ class OutcomeAuditor:
             raise
         finally:
             self._is_running = False
-
-    pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
     def _force_warnings_to_errors(self) -> None:
         """Filters of marks come after those of the settings, and code of a check may have added its own."""
@@ -150,19 +183,59 @@ class OutcomeAuditor:
             self._has_raised or (call.when == "call" and not self._is_ended and _has_body(item))
         ):
             claim = _at_best(claim, None)
-        self._noted[item.nodeid, call.when] = claim
+        self._claims[call.when] = claim
+        if self._number is not None:
+            self._tell(call.when, claim)
         return report
 
-    def mismatch(self, report: pytest.TestReport, nodeid: str) -> str:
-        """A sentence where ``report`` of ``nodeid`` makes its part of it look better than it was; otherwise nothing."""
+    def _tell(self, when: str, claim: _Claim) -> None:
+        """Note one part; with the last one, tell the judge of the attempt."""
+        self._parts.append(Part(when, claim[0], claim[1], self._is_running))
+        if when != "teardown" or self._is_running:
+            return
+        number, self._number = self._number, None
+        assert number is not None
+        if self._parts == _PLAIN_PASS and not self._measured and not self._asked:
+            self._link.send_line(b'["Passed",[%d]]\n' % number)
+        else:
+            parts, measured = tuple(self._parts), tuple(self._measured)
+            self._link.send(Ended(number, parts, measured, dict(self._asked)))
+            self._measured.clear()
+            self._asked.clear()
+
+    def note_measurement(self, told: Mapping[str, str | int | float]) -> None:
+        """The check that runs measured something; ``told`` is the JSON of the measurement."""
+        self._measured.append(Measured(str(told["name"]), told["value"], str(told["unit"])))
+
+    def counter(self, kind: str) -> Callable[[], None]:
+        """What counts the answers of an endpoint of that kind."""
+
+        def count() -> None:
+            self._asked[kind] = self._asked.get(kind, 0) + 1
+
+        return count
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Hold a report against what was seen, after all others had their hands on it."""
+        if self.is_muted:
+            return
         claim = (report.outcome, hasattr(report, "wasxfail"))
-        truth = self._noted.get((nodeid, report.when))
+        truth = self._claims.get(report.when)
+        if claim == truth and report.nodeid == self._nodeid:
+            return
+        if sentence := self._mismatch(report.nodeid, report.when, claim):
+            self._link.send(Doubt(sentence, report.nodeid))
+
+    def _mismatch(self, nodeid: str, when: str | None, claim: _Claim) -> str:
+        """A sentence where a report makes a part of a check look better than it was; otherwise nothing."""
+        truth = self._claims.get(when) if nodeid == self._nodeid else None
         if claim == truth or claim not in (_PASS, ("skipped", False)):
             return ""
         if claim != _PASS and truth == _PASS:
             return ""
         what = "never ran" if truth is None else _TRUTHS.get(truth, "did not come to its end well")
-        return f"{nodeid} is reported as {report.outcome}, but its {report.when} {what}"
+        return f"{nodeid} is reported as {claim[0]}, but its {when} {what}"
 
 
 def _at_best(claim: _Claim, raised: BaseException | None) -> _Claim:

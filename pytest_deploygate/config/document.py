@@ -82,6 +82,15 @@ class Document(NamedTuple):
             pattern=r".*\.prom",
         ),
     ] = ""
+    plugins: Annotated[
+        tuple[str, ...],
+        Setting(
+            "modules whose hooks act (`pytest_deploygate_act`): installed, or below the project; loaded by the process "
+            "that decides, which loads no conftest file",
+            example='["our_company.release_hooks"]',
+            is_a="names of modules",
+        ),
+    ] = ()
     phases: Annotated[
         Phases,
         Setting(

@@ -34,6 +34,8 @@ class Settings(NamedTuple):
     """Where the record is kept; empty for the state folder."""
     prometheus_textfile: str
     """Where metrics are left for node_exporter's textfile collector; empty for nowhere."""
+    plugins: tuple[str, ...]
+    """Modules whose hooks act, loaded by the process that decides."""
     variables: tuple[Mapping[str, str], ...]
     """Every table of variables as it is written, of the function and of each environment."""
 
@@ -65,6 +67,11 @@ class Settings(NamedTuple):
     def state_dir(self) -> Path:
         """Where records, packages, backups and the local cloud live."""
         return self.root / STATE_FOLDER
+
+    @property
+    def emulator_home(self) -> Path:
+        """Where the emulator of this project keeps its state."""
+        return self.state_dir / "local"
 
     def secrets_files(self) -> Iterator[Path]:
         """Files that hold the local cloud's secrets, whether or not they exist."""
@@ -104,6 +111,7 @@ def load(root: Path) -> Settings:
         default_environment=document.default_environment,
         state=document.state,
         prometheus_textfile=document.prometheus_textfile,
+        plugins=document.plugins,
         variables=tuple(_variables_in(document)),
     )
 

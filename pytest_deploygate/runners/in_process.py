@@ -5,44 +5,22 @@ are used.
 """
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final, TypeAlias
 
 import pytest
 
+from pytest_deploygate.channel.orders import RunPhase
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.collection.evidence_collector import EvidenceCollector
-from pytest_deploygate.collection.inventory import Check
-from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.state_keys import DEPLOYMENT, GATE_PROPERTY
+from pytest_deploygate.state_keys import DEPLOYMENT
 
+Location: TypeAlias = "tuple[str, tuple[str, int | None, str]]"
+"""Node id of a check, and (file, line, name) as reports carry it."""
 _AGAIN_S: Final = 2.0
 """Time between two attempts to interrupt what runs over a phase's budget."""
-
-
-class ProcessExit(BaseException):
-    """Raised where ``os._exit`` is called before the verdict is decided, instead of ending the process."""
-
-
-@contextlib.contextmanager
-def forbid_process_exit() -> Iterator[None]:
-    """Let ``os._exit`` fail what calls it, in this process; children that were forked may use it."""
-    leave, me = os._exit, os.getpid()
-
-    def refuse_exit(status: int) -> NoReturn:
-        if os.getpid() != me:
-            leave(status)
-        raise ProcessExit(f"os._exit({status}) before the verdict was decided")
-
-    os._exit = refuse_exit
-    try:
-        yield
-    finally:
-        os._exit = leave
 
 
 class BudgetExceeded(BaseException):
@@ -108,54 +86,47 @@ def run_items(session: pytest.Session, items: Sequence[pytest.Item], budget: Bud
                 return
 
 
-def report_not_run(
-    config: pytest.Config, checks: Iterable[Check], reason: str, recorder: EvidenceCollector
-) -> None:
+def report_not_run(config: pytest.Config, locations: "Iterable[Location]", reason: str) -> None:
     """Report checks that did not run, or not to their end, as skipped, at their own place, without any fixture."""
-    for check in checks:
-        worker = recorder.worker_of(check)
-        config.hook.pytest_runtest_logstart(nodeid=check.nodeid, location=check.location)
+    for nodeid, location in locations:
+        config.hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
         for when in ("setup", "teardown"):
-            report = _skip_report(check, when, reason)
-            if worker is not None:
-                report.node = worker  # type: ignore[attr-defined]  # so that it joins what the worker began
+            report = _skip_report(nodeid, location, when, reason)
             config.hook.pytest_runtest_logreport(report=report)
-        config.hook.pytest_runtest_logfinish(nodeid=check.nodeid, location=check.location)
+        config.hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
 
-def _skip_report(check: Check, when: str, reason: str) -> pytest.TestReport:
-    path, line, _ = check.location
+def _skip_report(
+    nodeid: str, location: tuple[str, int | None, str], when: str, reason: str
+) -> pytest.TestReport:
+    path, line, _ = location
     is_setup = when == "setup"
     return pytest.TestReport(
-        nodeid=check.nodeid,
-        location=check.location,
+        nodeid=nodeid,
+        location=location,
         keywords={},
         outcome="skipped" if is_setup else "passed",
         longrepr=(path, (line or 0) + 1, f"Skipped: {reason}") if is_setup else None,
         when="setup" if is_setup else "teardown",
-        user_properties=[(GATE_PROPERTY, check.gate)],
     )
 
 
 class InProcessRunner:
     """Runs items of this session's own collection."""
 
-    def __init__(self, config: pytest.Config, recorder: EvidenceCollector) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._recorder = recorder
         self._items: list[tuple[str, pytest.Item]] = []
 
     def collect(self, session: pytest.Session) -> None:
         """Nothing to do: pytest has collected."""
 
-    def run(
-        self, session: pytest.Session, phase: Phase, deployment: Deployment, budget: Budget
-    ) -> None:
+    def run(self, session: pytest.Session, order: RunPhase, budget: Budget) -> None:
         """Run the phase's items in the order of collection."""
         if not self._items:
             self._items = [(item.nodeid, item) for item in session.items]
-        wanted = {check.nodeid for check in self._recorder.checks_of(phase)}
-        self._config.stash[DEPLOYMENT] = deployment
+        wanted = set(order.checks)
+        self._config.stash[DEPLOYMENT] = Deployment.from_json(order.deployment)
         run_items(session, [item for nodeid, item in self._items if nodeid in wanted], budget)
 
     def stop(self) -> None:

@@ -1,8 +1,8 @@
-"""The phases under pytest-xdist: fresh workers for each phase, in one session. Only the controller acts.
+"""The phases under pytest-xdist: fresh workers for each phase, in one session.
 
 The only module that touches what pytest-xdist does not promise: those attributes of its ``DSession`` that ``_PRIVATE``
 names; most have kept their names since xdist 2.0. A worker learns its phase and what it judges from ``workerinput``,
-also when it replaces one that crashed, and answers with the inventory over a channel of its own.
+also when it replaces one that crashed; what it collects and sees it tells the judge itself.
 """
 
 import contextlib
@@ -14,21 +14,23 @@ from typing import Final, Protocol, TypeAlias
 
 import pytest
 
+from pytest_deploygate.channel.client import JudgeGone, JudgeLink
+from pytest_deploygate.channel.messages import Bye
+from pytest_deploygate.channel.orders import RunPhase
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.collection.evidence_collector import EvidenceCollector
-from pytest_deploygate.collection.inventory import Check, Gates
+from pytest_deploygate.collection.check_collector import CheckCollector, counts_all_phases
+from pytest_deploygate.collection.inventory import Gates
 from pytest_deploygate.collection.outcome_audit import OutcomeAuditor
-from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.runners.in_process import Budget, BudgetExceeded
-from pytest_deploygate.state_keys import DEPLOYMENT, MODE, WORKER_INPUT, Mode
+from pytest_deploygate.state_keys import DEPLOYMENT, WORKER_INPUT
 
 _CHANNEL: Final = "deploygate_channel"
-_FALSIFIED: Final = "falsified "
-"""Begins what a worker says of a report that looks better than what it saw."""
 _GONE: Final = None
 """What a channel delivers last: its worker has ended."""
+_END_S: Final = 60
+"""How long workers may take to end; one that is killed then is one that died."""
 _WAIT_S: Final = 120
 """Longest wait for the inventories of a generation of workers."""
 
@@ -58,6 +60,8 @@ class _Node(Protocol):
 
 
 class _NodeManager(Protocol):
+    EXIT_TIMEOUT: int
+
     def teardown_nodes(self) -> None: ...
 
 
@@ -71,42 +75,40 @@ class _DSession(Protocol):
 
 
 class _WorkerMessages:
-    """What one worker sent: its inventory, and that it has ended. ``falsified`` hears of reports that look too good."""
+    """What one worker says of its collection: how many checks count, and that it has ended."""
 
-    def __init__(self, change: threading.Condition, falsified: Callable[[str, str], None]) -> None:
+    def __init__(self, change: threading.Condition) -> None:
         self._change = change
-        self._falsified = falsified
-        self.text: str | None = None
+        self.count: int | None = None
         self.is_gone = False
 
     def __call__(self, item: object) -> None:
         with self._change:
             if item is _GONE:
                 self.is_gone = True
-            elif str(item).startswith(_FALSIFIED):
-                self._falsified(*json.loads(str(item).removeprefix(_FALSIFIED)))
             else:
-                self.text = str(item)
+                self.count = int(str(item))
             self._change.notify_all()
 
 
 class DistributedRunner:
-    """Runs each phase in workers of its own; lives in the controller."""
+    """Runs each phase in workers of its own; lives in the session's first process."""
 
-    def __init__(
-        self, config: pytest.Config, recorder: EvidenceCollector, settings: Settings
-    ) -> None:
+    def __init__(self, config: pytest.Config, doubt: Callable[[str], None]) -> None:
         self._config = config
-        self._recorder = recorder
-        self._settings = settings
-        self._phase = Phase.READINESS
-        self._deployment = config.stash[DEPLOYMENT]
+        self._doubt = doubt
+        self._order = RunPhase(
+            phase=Phase.READINESS,
+            checks=(),
+            deployment=config.stash[DEPLOYMENT].to_json(),
+            budget_s=0,
+        )
         self._change = threading.Condition()
         self._mail: list[_WorkerMessages] = []
         self._nodes: list[_Node] = []
         self._is_fresh = True
         self._total = 0
-        self._inventory = ""
+        self._known_session: pytest.Session | None = None
         if config.getoption("maxworkerrestart", None) is None:
             config.option.maxworkerrestart = (
                 "1"  # a crash is a failed check; replacing goes on to the others
@@ -119,12 +121,12 @@ class DistributedRunner:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: _Node) -> None:
         """Tell a worker, also one that replaces another, what it is for."""
-        mail = _WorkerMessages(self._change, self._recorder.mark_tampered)
+        mail = _WorkerMessages(self._change)
         channel = node.gateway.newchannel()
         channel.setcallback(mail, endmarker=_GONE)
         node.workerinput[_CHANNEL] = channel
         node.workerinput[WORKER_INPUT] = json.dumps(
-            {"phase": self._phase.value, "deployment": self._deployment.to_json()}
+            {"phase": self._order.phase.value, "deployment": self._order.deployment}
         )
         self._mail.append(mail)
         self._nodes.append(node)
@@ -132,38 +134,30 @@ class DistributedRunner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self) -> None:
         """Progress counts all checks of the session, where xdist counts those of the running phase."""
-        session = self._session()
-        if session is not None and self._total:
-            session.testscollected = self._total
+        if self._known_session is not None and self._total:
+            self._known_session.testscollected = self._total
 
-    # -- PhaseRunner -----------------------------------------------------------------------------
+    # -- running ---------------------------------------------------------------------------------
 
     def collect(self, session: pytest.Session) -> None:
-        """Wait for the first workers' inventories and fix them."""
+        """Wait until the first workers have collected."""
         self._known_session = session
-        found = self._inventories()
-        if not found:
-            self._recorder.mark_incomplete(
+        counts = self._counts()
+        if not counts:
+            self._doubt(
                 "no worker of pytest-xdist collected anything: each of them died as it started or collected"
             )
-            return
-        first = self._inventory = found[0]
-        if any(other != first for other in found[1:]):
-            self._recorder.mark_incomplete("the workers collected different checks")
-        self._recorder.take_inventory(_checks(first))
-        self._mark_incomplete(first)
-        self._total = sum(len(self._recorder.checks_of(phase)) for phase in Phase)
+        self._total = max(counts, default=0)
 
-    def run(
-        self, session: pytest.Session, phase: Phase, deployment: Deployment, budget: Budget
-    ) -> None:
-        """Run one phase; the first one uses the workers that were there for the inventory."""
-        if not self._recorder.checks_of(phase):
+    def run(self, session: pytest.Session, order: RunPhase, budget: Budget) -> None:
+        """Run one phase; the first one uses the workers that have collected."""
+        if not order.checks:
             return
         ds = self._dsession()
         with contextlib.suppress(BudgetExceeded), budget.watch_time():
-            if not (self._is_fresh and phase is self._phase):
-                self._restart(ds, session, phase, deployment)
+            is_first = self._is_fresh and order.deployment == self._order.deployment
+            if not (is_first and order.phase is self._order.phase):
+                self._restart(ds, session, order)
             self._is_fresh = False
             ds.pytest_runtestloop()
         if budget.is_exceeded:
@@ -177,15 +171,14 @@ class DistributedRunner:
                 node.shutdown()  # one that waits for checks would otherwise be waited for until it is killed
         self._nodes.clear()
         if ds.nodemanager is not None:
+            ds.nodemanager.EXIT_TIMEOUT = _END_S
             ds.nodemanager.teardown_nodes()
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _restart(
-        self, ds: _DSession, session: pytest.Session, phase: Phase, deployment: Deployment
-    ) -> None:
+    def _restart(self, ds: _DSession, session: pytest.Session, order: RunPhase) -> None:
         self.stop()
-        self._phase, self._deployment = phase, deployment
+        self._order = order
         self._mail.clear()
         ds.shuttingdown = False
         while not ds.queue.empty():
@@ -193,29 +186,16 @@ class DistributedRunner:
         for name in _PER_GENERATION:
             getattr(ds, name).clear()
         ds.pytest_sessionstart(session)
-        for found in self._inventories():
-            if found == self._inventory:
-                continue
-            if {c.nodeid for c in _checks(found)} != {
-                c.nodeid for p in Phase for c in self._recorder.checks_of(p)
-            }:
-                self._recorder.mark_incomplete(
-                    f"the workers of the {phase.value} phase collected other checks"
-                )
-            self._mark_incomplete(found)
+        self._counts()
 
-    def _inventories(self) -> list[str]:
-        """What each worker of the running generation collected; one that died says nothing."""
+    def _counts(self) -> list[int]:
+        """How many checks each worker of the running generation collected; one that died says nothing."""
         with self._change:
             self._change.wait_for(
-                lambda: all(mail.text is not None or mail.is_gone for mail in self._mail),
+                lambda: all(mail.count is not None or mail.is_gone for mail in self._mail),
                 timeout=_WAIT_S,
             )
-            return [mail.text for mail in self._mail if mail.text is not None]
-
-    def _mark_incomplete(self, inventory: str) -> None:
-        for sentence in json.loads(inventory)["doubts"]:
-            self._recorder.mark_incomplete(str(sentence))
+            return [mail.count for mail in self._mail if mail.count is not None]
 
     def _dsession(self) -> _DSession:
         found = self._config.pluginmanager.get_plugin("dsession")
@@ -227,74 +207,40 @@ class DistributedRunner:
         session: _DSession = found
         return session
 
-    def _session(self) -> pytest.Session | None:
-        return getattr(self, "_known_session", None)
 
-
-def _checks(inventory: str) -> list[Check]:
-    return [
-        Check(
-            nodeid=nodeid,
-            gate=gate,
-            phase=Phase(phase),
-            location=(location[0], location[1], location[2]),
-        )
-        for nodeid, gate, phase, location in json.loads(inventory)["checks"]
-    ]
-
-
-class Worker:
-    """The part that lives in a worker: keeps the checks of its phase and reports the inventory of all."""
+class WorkerCollection:
+    """The part that lives in a worker: tells the judge all checks, and keeps those of its phase."""
 
     def __init__(
         self,
         config: pytest.Config,
-        settings: Settings,
+        gates: Gates,
         workerinput: WorkerInput,
+        link: JudgeLink,
         auditor: OutcomeAuditor,
     ) -> None:
-        self._auditor = auditor
+        self._link = link
         told = json.loads(str(workerinput[WORKER_INPUT]))
         self._phase = Phase(told["phase"])
-        self._counts_all = config.stash[MODE] is not Mode.ROLLBACK_CHECKS
-        self._settings = settings
+        self._collector = CheckCollector(gates, link, auditor, counts_all=counts_all_phases(config))
         self._channel: _Channel = workerinput[_CHANNEL]  # type: ignore[assignment]  # execnet made it
-        self._inventory: list[Check] = []
-        self._doubts: list[str] = []
         config.stash[DEPLOYMENT] = Deployment.from_json(told["deployment"])
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
         """Note what was collected before anybody can take a check out, and keep the phase's own."""
-        gates = Gates(self._settings.policy, self._settings.root)
-        self._inventory = [check for check in map(gates.check, items) if check is not None]
+        self._collector.note(items)
         yield
-        left = {item.nodeid for item in items}
-        mine = {check.nodeid for check in self._inventory if check.phase is self._phase}
-        counted = {c.nodeid for c in self._inventory if c.phase is Phase.LIVE or self._counts_all}
-        self._doubts = [
-            f"{n} was taken out of the run after collection" for n in sorted(counted - left)
-        ]
-        items[:] = [item for item in items if item.nodeid in mine]
+        self._collector.compare(items)
+        items[:] = self._collector.of_phase(items, self._phase)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self) -> None:
-        """Send the inventory; it arrives before xdist's own word that collection is finished."""
-        self._channel.send(
-            json.dumps(
-                {
-                    "checks": [
-                        [c.nodeid, c.gate, c.phase.value, list(c.location)] for c in self._inventory
-                    ],
-                    "doubts": self._doubts,
-                }
-            )
-        )
+        """Tell the judge, and then whoever waits for this worker."""
+        self._collector.send()
+        self._channel.send(str(self._collector.count))
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
-        """Hold a report against what was seen, after all others had their hands on it."""
-        yield
-        nodeid = report.nodeid
-        if sentence := self._auditor.mismatch(report, nodeid):
-            self._channel.send(_FALSIFIED + json.dumps([nodeid, sentence]))
+    def pytest_unconfigure(self) -> None:
+        """Say good-bye: a worker that does not has died."""
+        with contextlib.suppress(JudgeGone):
+            self._link.send(Bye(0))

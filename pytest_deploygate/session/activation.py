@@ -1,76 +1,40 @@
-"""Decides which parts of the plugin a session needs, and registers them.
-
-What only the deciding process needs is loaded there: a worker of pytest-xdist begins in a fraction of the time.
-"""
+"""Decides which parts of the plugin a process needs, and registers them."""
 
 import os
+import sys
 
 import pytest
 
-from pytest_deploygate import fixtures, is_configured
+from pytest_deploygate import fixtures
+from pytest_deploygate.channel.messages import Hello
+from pytest_deploygate.checks.configuration import configuration_of
+from pytest_deploygate.collection.check_collector import CheckCollector, counts_all_phases
 from pytest_deploygate.collection.expected_failures import ExpectedFailures
 from pytest_deploygate.collection.gate_marking import GateMarking
 from pytest_deploygate.collection.inventory import Gates, paths_to_collect
 from pytest_deploygate.collection.network_guard import NetworkGuard
-from pytest_deploygate.collection.outcome_audit import PLUGIN, OutcomeAuditor
 from pytest_deploygate.collection.passive_skip import PassiveSkip
-from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.printable import printable
 from pytest_deploygate.core.redaction import Redactor, secrets_among
-from pytest_deploygate.session.options import DeployOptions, read_options
+from pytest_deploygate.handover import Role
+from pytest_deploygate.session.option_validation import invalid_options, narrowing_options
 from pytest_deploygate.session.redaction_plugin import RedactionPlugin
-from pytest_deploygate.state_keys import DEPLOYMENT, MODE, REDACTOR, WORKER_INPUT, Mode
-from pytest_deploygate.wiring import LOCAL, redactor_for, select_environment
+from pytest_deploygate.state_keys import AUDITOR, DEPLOYMENT, LINK, REDACTOR, WORKER_INPUT
 
 
-def isolate(config: pytest.Config) -> None:
-    """Run the checks of a real target in a worker, unless the user chose otherwise.
-
-    Test code that ends the process, or blocks it for ever, then costs one check and not the verdict.
-    """
-    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
-        return
-    if config.getoption("numprocesses", None) is not None or config.getoption("collectonly", False):
-        return
-    try:
-        options, _, environment = _read(config)
-    except ConfigError:
-        return  # said where it can be said well: in pytest_configure
-    if options.mode in (Mode.DEPLOY, Mode.ROLLBACK_CHECKS) and environment.target != LOCAL:
-        config.option.numprocesses = 1
-        config.option.dist = "load"
-        config.option.tx = ["popen"]
-
-
-def _read(config: pytest.Config) -> tuple[DeployOptions, Settings, Environment]:
-    root = config.rootpath
-    options = read_options(config, is_configured=is_configured(root))
-    settings = load(root)
-    name = options.environment
-    if (
-        options.mode is Mode.PASSIVE
-        and settings.default_environment not in settings.environment_names
-    ):
-        name = settings.environment_names[0]
-    environment = select_environment(settings, name, endpoint=options.endpoint)
-    return options, settings.judging(environment), environment
-
-
-def activate(config: pytest.Config) -> None:
-    """Register the parts that this session needs.
+def activate(config: pytest.Config, role: Role | None) -> None:
+    """Register the parts that this process needs.
 
     Raises:
         pytest.UsageError: the settings or the options are wrong.
     """
     try:
-        _activate(config)
+        _activate(config, role)
     except ConfigError as error:
-        from pytest_deploygate.reporting.junit import write_usage_error
-
-        write_usage_error(config, error)
         raise usage_error(config, error) from error
 
 
@@ -80,9 +44,14 @@ def usage_error(config: pytest.Config, error: ConfigError) -> pytest.UsageError:
     return pytest.UsageError(printable(redactor(str(error))))
 
 
-def _activate(config: pytest.Config) -> None:
-    options, settings, environment = _read(config)
-    config.stash[MODE] = options.mode
+def _activate(config: pytest.Config, role: Role | None) -> None:
+    settings = load(config.rootpath)
+    name = config.getoption("--deploy-to") or config.getoption("--deploy-env") or ""
+    if role is None and settings.default_environment not in settings.environment_names:
+        name = settings.environment_names[0]
+    endpoint = config.getoption("--deploy-endpoint") or ""
+    environment = select_environment(settings, name, endpoint=endpoint)
+    settings = settings.judging(environment)
     for gate in settings.policy.gates:
         if gate.marker:
             config.addinivalue_line("markers", f"{gate.marker}: checks of the gate {gate.name}")
@@ -93,88 +62,72 @@ def _activate(config: pytest.Config) -> None:
     register(ExpectedFailures(), "deploygate-known-defects")
     redactor = config.stash[REDACTOR] = redactor_for(settings)
     register(RedactionPlugin(redactor), "deploygate-redacting")
-    if options.mode.touches_target:
-        register(NetworkGuard(), "deploygate-offline")
-    told = getattr(config, "workerinput", {})
-    if WORKER_INPUT in told:
-        _choose_paths(config, settings, options)
-        from pytest_deploygate.runners.xdist import Worker
-
-        register(Worker(config, settings, told, _auditor(config)), "deploygate-worker")
-        return
-    from pytest_deploygate.session.context import configuration_of
-
     memory = environment.spec.memory
     config.stash[DEPLOYMENT] = configuration_of(environment, Phase.READINESS, memory)
-    if options.mode is Mode.PASSIVE:
+    if role is None:
         register(PassiveSkip(gates), "deploygate-passive")
         return
-    if options.mode is Mode.DEPLOY:
-        from pytest_deploygate.session.option_validation import invalid_options
+    register(NetworkGuard(), "deploygate-offline")
+    is_deployment = bool(config.getoption("--deploy-to")) and not config.getoption("--deploy-plan")
+    find = invalid_options if is_deployment else narrowing_options
+    refusals = tuple(find(config, settings.root))
+    _greet(config, role, refusals)
+    if is_deployment and refusals and role.name == "session":
+        raise ConfigError(
+            "this session cannot decide a deployment:\n"
+            + "\n".join(f"  {text}" for text in refusals)
+        )
+    _choose_paths(config, settings)
+    if role.name == "worker":
+        _register_worker(config, gates)
+    else:
+        _register_session(config, settings, gates, role)
 
-        found = list(invalid_options(config, settings.root))
-        if found:
-            raise ConfigError(
-                "this session cannot decide a deployment:\n"
-                + "\n".join(f"  {text}" for text in found)
-            )
-    _choose_paths(config, settings, options)
-    _register_controller(config, options, settings, environment)
+
+def _greet(config: pytest.Config, role: Role, refusals: tuple[str, ...]) -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "") if role.name == "worker" else ""
+    config.stash[LINK].send(
+        Hello(role.name, os.getpid(), worker, str(config.rootpath), sys.flags.optimize, refusals)
+    )
 
 
-def _choose_paths(config: pytest.Config, settings: Settings, options: DeployOptions) -> None:
+def _choose_paths(config: pytest.Config, settings: Settings) -> None:
     """Collect exactly the gates where no path was given."""
-    if not options.mode.touches_target:
-        return
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         testpaths = [str(path) for path in config.getini("testpaths")]
         config.args = paths_to_collect(settings.policy, settings.root, testpaths)
 
 
-def _auditor(config: pytest.Config) -> OutcomeAuditor:
-    """The one that was there before any conftest file."""
-    found = config.pluginmanager.get_plugin(PLUGIN)
-    if not isinstance(found, OutcomeAuditor):
-        raise ConfigError(
-            "-p no:deploygate-auditor: without it reports can be falsified; leave it out"
-        )
-    return found
+def _register_worker(config: pytest.Config, gates: Gates) -> None:
+    from pytest_deploygate.runners.xdist import WorkerCollection
+
+    told = getattr(config, "workerinput", {})
+    if WORKER_INPUT not in told:
+        raise ConfigError("this worker was started by another session")
+    worker = WorkerCollection(config, gates, told, config.stash[LINK], config.stash[AUDITOR])
+    config.pluginmanager.register(worker, "deploygate-worker")
 
 
-def _register_controller(
-    config: pytest.Config, options: DeployOptions, settings: Settings, environment: Environment
-) -> None:
-    from pytest_deploygate.collection.evidence_collector import EvidenceCollector
-    from pytest_deploygate.reporting.terminal import Terminal
+def _register_session(config: pytest.Config, settings: Settings, gates: Gates, role: Role) -> None:
+    from pytest_deploygate.channel.messages import Doubt
     from pytest_deploygate.runners.in_process import InProcessRunner
-    from pytest_deploygate.session.context import SessionContext
-    from pytest_deploygate.session.controller import Controller
-    from pytest_deploygate.session.session_telemetry import SessionTelemetry
-    from pytest_deploygate.session.signals import SignalGuard
+    from pytest_deploygate.session.agent import Agent, PhaseRunner
 
-    is_distributed = bool(config.getoption("numprocesses", None))
-    # where workers run the checks, each of them has an auditor of its own
-    recorder = EvidenceCollector(
-        settings.policy, None if is_distributed else _auditor(config).mismatch
-    )
-    if is_distributed:
+    link, auditor = config.stash[LINK], config.stash[AUDITOR]
+    if getattr(config.option, "xmlpath", None):
+        from pytest_deploygate.session.junit_redirect import JUnitRedirect
+
+        config.pluginmanager.register(JUnitRedirect(config, role.junit), "deploygate-junit")
+    runner: PhaseRunner
+    collector = None
+    if config.getoption("numprocesses", None):
         from pytest_deploygate.runners.xdist import DistributedRunner
 
-        runner: DistributedRunner | InProcessRunner = DistributedRunner(config, recorder, settings)
+        runner = DistributedRunner(config, lambda sentence: link.send(Doubt(sentence, "")))
         config.pluginmanager.register(runner, "deploygate-distributed")
+        auditor.is_muted = True  # each worker has an auditor of its own
     else:
-        runner = InProcessRunner(config, recorder)
-    context = SessionContext(
-        config=config,
-        options=options,
-        settings=settings,
-        environment=environment,
-        recorder=recorder,
-        runner=runner,
-        terminal=Terminal(config),
-        signals=SignalGuard(),
-    )
-    records = SessionTelemetry(settings, config.stash[REDACTOR], context.terminal.line)
-    config.pluginmanager.register(records, "deploygate-records")
-    config.pluginmanager.register(recorder, "deploygate-recorder")
-    config.pluginmanager.register(Controller(context), "deploygate-controller")
+        runner = InProcessRunner(config)
+        collector = CheckCollector(gates, link, auditor, counts_all=counts_all_phases(config))
+    agent = Agent(config, settings, link, auditor, collector, runner)
+    config.pluginmanager.register(agent, "deploygate-agent")

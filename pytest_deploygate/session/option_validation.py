@@ -5,10 +5,12 @@ instead. ``--deploy-plan`` and sessions without ``--deploy-to`` may use all of t
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from pytest_deploygate import ROLLBACK_CHECKS
 
 _HARMLESS_INI = (
     "log_", "junit_", "console_output_style", "cache_dir", "tmp_path_retention", "faulthandler_timeout",
@@ -53,7 +55,11 @@ _LISTS = {
     "confcutdir": ("--confcutdir", "it leaves out the conftest files that belong to the checks"),
 }
 
+_FOR_PEOPLE = ("usepdb", "trace", "setupshow", "looponfail")
+"""Switches that change neither what runs nor how it is judged."""
+
 _NEEDED_PLUGINS = {
+    "skipping": "it lets an expected failure that passes count as a pass",
     "warnings": "it hides checks that return instead of asserting",
     "threadexception": "it hides exceptions in threads",
     "unraisableexception": "it hides exceptions in finalisers",
@@ -62,18 +68,33 @@ _NEEDED_PLUGINS = {
 
 def invalid_options(config: pytest.Config, root: Path) -> Iterator[str]:
     """A sentence for each option of this session that a deployment cannot use, with what to do instead."""
-    yield from _switches(config)
+    yield from _switches(config, _SWITCHES)
+    yield from _lists(config, _LISTS)
     yield from _collection(config, root)
     yield from _interpreter(config)
     yield from _parts(config)
     yield from _runners(config)
 
 
-def _switches(config: pytest.Config) -> Iterator[str]:
-    for dest, (option, why) in _SWITCHES.items():
+def narrowing_options(config: pytest.Config, root: Path) -> Iterator[str]:
+    """A sentence for each option with which a session that only judges does not know what it has to know."""
+    yield from _switches(config, {k: v for k, v in _SWITCHES.items() if k not in _FOR_PEOPLE})
+    yield from _lists(config, {k: v for k, v in _LISTS.items() if k != "markexpr"})
+    if config.getoption("markexpr", "").strip(" ()") not in ("", ROLLBACK_CHECKS):
+        yield f"-m: {_LISTS['markexpr'][1]}"
+    yield from _collection(config, root)
+    yield from _interpreter(config)
+    yield from _parts(config)
+
+
+def _switches(config: pytest.Config, options: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    for dest, (option, why) in options.items():
         if config.getoption(dest, False):
             yield f"{option}: {why}; leave it out"
-    for dest, (option, why) in _LISTS.items():
+
+
+def _lists(config: pytest.Config, options: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    for dest, (option, why) in options.items():
         if config.getoption(dest, None) and not _is_default_confcutdir(config, dest):
             yield f"{option}: {why}; leave it out, or judge without deploying: --deploy-env"
     if config.getoption("maxfail", 0):

@@ -4,8 +4,8 @@ import warnings
 
 import pytest
 
+from pytest_deploygate.core.property_names import GATE_PROPERTY, STATE_PROPERTY
 from pytest_deploygate.core.redaction import Redactor
-from pytest_deploygate.state_keys import GATE_PROPERTY, STATE_PROPERTY
 
 _OWN_MODULES = ("_pytest.", "pytest_subtests")
 """Whose objects make up the picture of a failure."""

@@ -9,7 +9,7 @@ from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused
 from pytest_deploygate.core.identifiers import Digest
-from pytest_deploygate.session.preconditions import check_approval, check_not_frozen
+from pytest_deploygate.judge.preconditions import check_approval, check_not_frozen
 from tests.cli.cli_project import CliProject
 
 WEEKEND = 'freeze = ["fri 15:00 - mon 07:00 Europe/Berlin"]'

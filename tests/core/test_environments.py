@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.config.environment import StatisticsWindow
+from pytest_deploygate.config.selection import select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.policy import Leniency
-from pytest_deploygate.wiring import _link_secrets, select_environment, statistics_lag_s
+from pytest_deploygate.wiring import _link_secrets, statistics_lag_s
 from tests.core.test_config import GATES, written
 
 REPOSITORY = Path(__file__).parents[2]

@@ -39,7 +39,6 @@ class FalseGreen:
     """Where the state of the check depends on the kind of process: all that are right."""
     node: str = f"{SUBJECT}::test_subject"
     is_recorded: bool | None = True
-    has_junit: bool = True
     workers: tuple[int, ...] = BOTH
     needs: str = ""
     """A module that it needs."""

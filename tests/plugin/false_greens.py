@@ -514,7 +514,6 @@ DEATHS = [
         """
         },
         is_recorded=False,
-        has_junit=False,
     ),
     by_collection(
         "pytest.exit(returncode=0) in collection",
@@ -999,7 +998,6 @@ TAMPERING = [
         },
         statuses=(0,),
         is_recorded=False,
-        has_junit=False,
     ),
     FalseGreen(
         name="conftest sets the exit status",

@@ -3,7 +3,7 @@
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from pytest_deploygate.collection.source_scan import suite_digest
+from pytest_deploygate.judge.source_scan import suite_digest
 from pytest_deploygate.testing import DeploygateProject, SessionOutcome
 from tests.plugin.plugin_project import SUBJECT
 

@@ -2,22 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from pytest_deploygate.channel.messages import (
+    Began,
+    Collected,
+    CollectedCheck,
+    Ended,
+    Hello,
+    Measured,
+    Part,
+)
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.collection.evidence_collector import EvidenceCollector
-from pytest_deploygate.collection.inventory import Check
 from pytest_deploygate.config.environment import StatisticsWindow
 from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.measurement import Measurement, Sample
 from pytest_deploygate.core.policy import Trigger
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
-from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.platform_metrics import PlatformMetricsCollector
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
+from pytest_deploygate.judge.platform_metrics import PlatformMetricsCollector
 from tests.core.policy_factory import a_gate, a_policy, a_trigger
 from tests.fakes import FakeClock
 
@@ -72,20 +81,21 @@ class Session:
 
     def __post_init__(self) -> None:
         self.policy = a_policy(a_gate("g", phase=self.phase), triggers=self.triggers)
-        self.recorder = EvidenceCollector(self.policy)
-        location = ("g.py", 1, "test_one")
-        self.recorder.take_inventory(
-            [Check(nodeid=NODE, gate="g", phase=self.phase, location=location)]
+        self.recorder = EvidenceLedger(self.policy, Path("/"))
+        check = CollectedCheck(NODE, "/g/test_g.py", "g.py", 1, "test_one", (), "")
+        parts = tuple(
+            Part(when, self.outcome if when == "call" else "passed", False, False)
+            for when in ("setup", "call", "teardown")
         )
-        plugins = pytest.PytestPluginManager()
-        plugins.register(self.recorder)
-        for when in ("setup", "call", "teardown"):
-            outcome = self.outcome if when == "call" else "passed"
-            report = pytest.TestReport(NODE, location, {}, outcome, None, when)  # type: ignore[arg-type]
-            for name, value in self.measures.items():
-                text = f'{{"name": "{name}", "value": {value}, "unit": ""}}'
-                report.user_properties.append(("deploygate.measure", text))
-            plugins.hook.pytest_runtest_logreport(report=report)
+        measured = tuple(Measured(name, value, "") for name, value in self.measures.items())
+        self.recorder.running_phase = self.phase
+        for message in (
+            Hello("session", 1, "", "/", 0, ()),
+            Collected((check,), ()),
+            Began(0),
+            Ended(0, parts, measured, {}),
+        ):
+            self.recorder.hear(1, 1, message)
         self.notes: dict[str, str] = {}
         self.context = SimpleNamespace(
             settings=SimpleNamespace(policy=self.policy),

@@ -17,7 +17,7 @@ from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.recovery import held_by
-from pytest_deploygate.session import preconditions
+from pytest_deploygate.judge import preconditions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,54 +1,39 @@
-"""What every flow of a session works with: settings, recorder, runner of phases, terminal; and judging a phase."""
+"""What every flow of a session works with: settings, ledger, the session, terminal; and judging a phase."""
 
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-import pytest
-
+from pytest_deploygate.channel.messages import Opinion
+from pytest_deploygate.channel.orders import TellFinished, TellVerdict
+from pytest_deploygate.checks.configuration import configuration_of
 from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.collection.evidence_collector import EvidenceCollector
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Phase, Secret
+from pytest_deploygate.core.mode import Mode
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot, Variant
-from pytest_deploygate.core.units import Memory
-from pytest_deploygate.core.verdict import PhaseVerdict, Reason, judge_phase, reconcile
+from pytest_deploygate.core.redaction import Redactor
+from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
+from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode, judge_phase, reconcile
 from pytest_deploygate.engine.rollout import Staged
+from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
+from pytest_deploygate.judge.judge_hooks import JudgeHooks
+from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
+from pytest_deploygate.judge.options import DeployOptions
+from pytest_deploygate.judge.reporting.terminal import Terminal
+from pytest_deploygate.judge.session_process import SessionProcess
 from pytest_deploygate.ports import Target
-from pytest_deploygate.reporting.terminal import Terminal
-from pytest_deploygate.runners.in_process import Budget, report_not_run
-from pytest_deploygate.session.options import DeployOptions
-from pytest_deploygate.session.signals import SignalGuard
-from pytest_deploygate.state_keys import REDACTOR, Mode
+from pytest_deploygate.system.signal_guard import SignalGuard
 from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
 
 logger = logging.getLogger(__name__)
 
 PHASES = (Phase.READINESS, Phase.CANDIDATE, Phase.LIVE)
-
-
-class PhaseRunner(Protocol):
-    """Runs the checks of one phase, in this process or in workers."""
-
-    def collect(self, session: pytest.Session) -> None:
-        """Make sure that the recorder has the inventory of all phases."""
-        ...
-
-    def run(
-        self, session: pytest.Session, phase: Phase, deployment: Deployment, budget: Budget
-    ) -> None:
-        """Run the checks of ``phase`` against ``deployment``, and tear all fixtures down."""
-        ...
-
-    def stop(self) -> None:
-        """Nothing of a check may run any more when this returns."""
-        ...
 
 
 class StatisticsSource(Protocol):
@@ -63,13 +48,15 @@ class StatisticsSource(Protocol):
 class SessionContext:
     """One session's shared tools. ``verdicts`` has the phases that were judged, in order."""
 
-    config: pytest.Config
     options: DeployOptions
     settings: Settings
     environment: Environment
-    recorder: EvidenceCollector
-    runner: PhaseRunner
+    recorder: EvidenceLedger
+    session: SessionProcess
+    hooks: JudgeHooks
     terminal: Terminal
+    telemetry: JudgeTelemetry
+    redactor: Redactor
     signals: SignalGuard
     verdicts: dict[Phase, PhaseVerdict] = field(default_factory=dict)
     baseline: dict[str, float] = field(default_factory=dict)
@@ -84,17 +71,23 @@ class SessionContext:
         """The phases that this session judges; ``-m rollback-checks`` leaves the others out by itself."""
         return (Phase.LIVE,) if self.options.mode is Mode.ROLLBACK_CHECKS else PHASES
 
-    def run_phase(
-        self, session: pytest.Session, phase: Phase, deployment: Deployment
-    ) -> PhaseVerdict:
-        """Run one phase and judge it."""
+    def run_phase(self, phase: Phase, deployment: Deployment) -> PhaseVerdict:
+        """Run one phase and judge it.
+
+        Raises:
+            SessionOver: the session ended before the checks had run.
+        """
         count = len(self.recorder.checks_of(phase))
         self.terminal.step(phase.value, f"{count} checks")
-        self.config.stash[REDACTOR].learn(_tokens_of(deployment))
-        budget = Budget(self.settings.policy.phases[phase].budget_s)
+        self.redactor.learn(_tokens_of(deployment))
+        budget_s = float(self.settings.policy.phases[phase].budget_s)
         try:
             with self.signals.deliver_signals():
-                self.runner.run(session, phase, deployment, budget)
+                is_in_time = self.session.run_phase(phase, deployment, budget_s)
+            if not is_in_time:
+                self.recorder.mark_incomplete(
+                    f"the {phase.value} phase took longer than its budget of {budget_s:g} s"
+                )
             if self.statistics is not None and phase is not Phase.READINESS:
                 self.statistics.add(phase, deployment)
         except BaseException:
@@ -102,10 +95,6 @@ class SessionContext:
             policy = self.settings.policy
             self.verdicts[phase] = judge_phase(policy, self.recorder.evidence(phase))
             raise
-        if budget.is_exceeded:
-            self.recorder.mark_incomplete(
-                f"the {phase.value} phase took longer than its budget of {budget.seconds:g} s"
-            )
         verdict = self.judge(phase)
         self.terminal.phase(verdict)
         return verdict
@@ -115,16 +104,35 @@ class SessionContext:
         self.notes[name] = text
 
     def judge(self, phase: Phase) -> PhaseVerdict:
-        """The verdict of one phase on the evidence as it stands now."""
-        policy = self.settings.policy
-        own = judge_phase(policy, self.recorder.evidence(phase))
-        # the hook gets evidence of its own: what it changes there is not what was seen
-        custom = self.config.hook.pytest_deploygate_decide(
-            config=self.config, policy=policy, evidence=self.recorder.evidence(phase)
-        )
-        verdict = reconcile(policy, own, custom, dict(self.options.overrides))
+        """The verdict of one phase on the evidence as it stands now.
+
+        Hooks of the judge's plugins and of the project may turn it down; neither can turn it up.
+        """
+        policy, overrides = self.settings.policy, dict(self.options.overrides)
+        evidence = self.recorder.evidence(phase)
+        own = judge_phase(policy, evidence)
+        verdict = reconcile(policy, own, self.hooks.decide(policy, evidence), overrides)
+        opinion = self.session.decide(evidence)
+        if opinion is not None:
+            verdict = self._heard(own, verdict, opinion)
         self.verdicts[phase] = verdict
         return verdict
+
+    def _heard(self, own: PhaseVerdict, verdict: PhaseVerdict, opinion: Opinion) -> PhaseVerdict:
+        """``verdict`` with what the project's hook thinks of it: it can only turn it down."""
+        if opinion.error:
+            self.recorder.mark_incomplete(f"pytest_deploygate_decide broke: {opinion.error}")
+            evidence = self.recorder.evidence(own.evidence.phase)
+            return judge_phase(self.settings.policy, evidence)
+        is_overridden = verdict.holds and not own.holds
+        if not opinion.is_given or (opinion.holds and is_overridden):
+            return verdict
+        reasons = tuple(_reason(code, sentence) for code, sentence in opinion.reasons)
+        known = {(r.code, r.sentence) for r in own.reasons}
+        if not (opinion.holds or own.holds) and {(r.code, r.sentence) for r in reasons} <= known:
+            return verdict  # it says what the policy says
+        custom = replace(own, holds=opinion.holds, reasons=reasons or own.reasons)
+        return reconcile(self.settings.policy, verdict, custom, {})
 
     def tell_left_out(self, package: Package) -> None:
         """What looks like a secret and is packed all the same; with ``-v``, what was not packed, and why."""
@@ -133,39 +141,40 @@ class SessionContext:
             self.terminal.step("allowed", text)
         if allowed:
             self.note("allowed_secrets", "; ".join(allowed))
-        if self.config.get_verbosity() > 0:
+        if self.terminal.verbosity > 0:
             for name, reason in package.left_out:
                 self.terminal.step("left out", f"{name}: {reason}")
 
     def tell_verdict(self, record: RolloutRecord, verdict: PhaseVerdict) -> None:
         """Let everybody know of a phase's verdict."""
-        hook = self.config.hook.pytest_deploygate_verdict
-        self._tell(lambda: hook(config=self.config, rollout=record, verdict=verdict))
+        self._tell(lambda: self.hooks.verdict(record, verdict))
+        self._note_hook(self.session.tell(TellVerdict(record=record, verdict=verdict)))
 
     def tell_finished(self, record: RolloutRecord) -> None:
         """Let everybody know that a rollout has ended."""
-        hook = self.config.hook.pytest_deploygate_finished
-        self._tell(lambda: hook(config=self.config, rollout=record))
+        for problem in self.telemetry.finished(record):
+            self.terminal.line(
+                f"deploygate: note: not everything was recorded: {problem}", yellow=True
+            )
+        self._tell(lambda: self.hooks.finished(record))
+        self._note_hook(self.session.tell(TellFinished(record=record)))
 
     def _tell(self, call: Callable[[], object]) -> None:
-        """Who is told cannot change what was decided or keep it from being done; ``pytest.exit`` ends the run."""
+        """Who is told cannot change what was decided or keep it from being done."""
         try:
             call()
-        except pytest.exit.Exception:
-            raise
-        except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
+        except Exception as error:
             logger.exception("hook.failed")
-            self.terminal.line(
-                f"deploygate: note: a hook failed: {type(error).__name__}: {error}", yellow=True
-            )
+            self._note_hook(f"{type(error).__name__}: {error}")
+
+    def _note_hook(self, problem: str) -> None:
+        if problem:
+            self.terminal.line(f"deploygate: note: a hook failed: {problem}", yellow=True)
 
     def skip_rest(self, reason: Reason) -> None:
         """Report every check that has not run as skipped, with the reason."""
-        with self.recorder.ignore_reports():
-            for phase in self.phases:
-                waiting = self.recorder.not_run(phase)
-                sentence = f"not run: {reason.sentence}"
-                report_not_run(self.config, waiting, sentence, self.recorder)
+        for phase in self.phases:
+            self.session.skip(self.recorder.take_not_run(phase), f"not run: {reason.sentence}")
 
     def remember(self, last: RolloutRecord | None) -> None:
         """Take what the last promoted rollout measured, for checks that compare with it."""
@@ -290,25 +299,6 @@ def _tokens_of(deployment: Deployment) -> list[str]:
     return [token.reveal() for token in tokens if token is not None]
 
 
-def configuration_of(environment: Environment, phase: Phase, memory: str) -> Deployment:
-    """What is known of an environment without asking it."""
-    spec = environment.spec
-    return Deployment(
-        environment=environment.name,
-        phase=phase,
-        function=spec.function,
-        region=spec.region,
-        project=spec.project,
-        candidate=None,
-        verification=None,
-        live=None,
-        verify_variables=spec.variables_of(Variant.VERIFICATION),
-        production_variables=spec.variables_of(Variant.CANDIDATE),
-        memory_mb=round(Memory.parse(memory).mb),
-        timeout_s=spec.timeout_s,
-        services=dict(environment.services),
-        statistics_url="",
-        access_token=None,
-        source=spec.source,
-        secret_names=tuple(spec.secrets),
-    )
+def _reason(code: str, sentence: str) -> Reason:
+    known = {c.value for c in ReasonCode}
+    return Reason(code=ReasonCode(code) if code in known else ReasonCode.CUSTOM, sentence=sentence)

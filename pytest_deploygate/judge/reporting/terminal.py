@@ -1,45 +1,55 @@
 """What people read while a session runs and at its end: live lines, and the summary."""
 
 import contextlib
+import os
+import shutil
+import sys
 from collections.abc import Iterable, Mapping
 
-import pytest
-
-from pytest_deploygate.core.errors import ExitStatus
+from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.printable import printable
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict
-from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.state_keys import REDACTOR
+from pytest_deploygate.judge.reporting.session_result import SessionResult
 
 
 class Terminal:
-    """Writes to pytest's terminal; a closed or broken terminal never stops a rollout."""
+    """Writes to standard output; a closed or broken terminal never stops a rollout.
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._redact = config.stash.get(REDACTOR, Redactor())
+    ``color`` is what pytest's option of that name says: ``yes``, ``no``, ``auto``.
+    """
+
+    def __init__(self, *, color: str, verbosity: int, clean: Redactor) -> None:
+        self.verbosity = verbosity
+        self._redact = clean
+        self._is_colored = _is_colored(color)
         self.has_summary = False
-
-    def _reporter(self) -> pytest.TerminalReporter | None:
-        found = self._config.pluginmanager.get_plugin("terminalreporter")
-        return found if isinstance(found, pytest.TerminalReporter) else None
 
     def _clean(self, text: str) -> str:
         return printable(self._redact(text))
 
-    def line(self, text: str, **markup: bool) -> None:
+    def line(
+        self,
+        text: str,
+        *,
+        green: bool = False,
+        red: bool = False,
+        yellow: bool = False,
+        bold: bool = False,
+    ) -> None:
         """One line of its own."""
-        reporter = self._reporter()
-        if reporter is None:
-            return
+        codes = [code for is_on, code in ((bold, 1), (red, 31), (green, 32), (yellow, 33)) if is_on]
+        shown = self._clean(text)
+        if codes and self._is_colored:
+            shown = f"\x1b[{';'.join(map(str, codes))}m{shown}\x1b[0m"
         with contextlib.suppress(OSError, ValueError):
-            # under xdist the letters of finished checks leave a line open that only the writer knows of
-            if reporter._tw.width_of_current_line:  # noqa: SLF001 - the public ensure_newline does not see it
-                reporter.write("\n")
-            reporter.write_line(self._clean(text), **markup)
-            reporter.flush()
+            print(shown, flush=True)  # noqa: T201
+
+    def section(self, title: str) -> None:
+        """A line across, with a title."""
+        width = shutil.get_terminal_size().columns - 1
+        self.line(f" {title} ".center(width, "="))
 
     def step(self, step: str, detail: str) -> None:
         """One step of a rollout, as it happens."""
@@ -67,29 +77,37 @@ class Terminal:
         self, verdicts: Mapping[Phase, PhaseVerdict], ending: SessionResult, seconds: float
     ) -> None:
         """The table of the gates, the verdict with its reasons, and what to do next."""
-        reporter = self._reporter()
-        if reporter is None or self.has_summary:
+        if self.has_summary:
             return
         self.has_summary = True
+        self.section("deploygate")
+        for text in _table(verdicts):
+            self.line(text)
+        for verdict in verdicts.values():
+            for failure in verdict.evidence.expected_failures:
+                self.line(str(failure), yellow=True)
+        good = ending.status in (None, ExitStatus.OK)
+        self.line(
+            f"{ending.verdict}: {ending.reason.sentence}", bold=True, green=good, red=not good
+        )
+        for reason in ending.others:
+            self.line(f"  also: {reason.sentence}")
+        for text in ending.lines:
+            self.line(text)
+        self.line(f"state {ending.state}, {seconds:.1f} s")
+
+    def error(self, error: DeployGateError) -> None:
+        """An error of usage, as pytest shows its own."""
         with contextlib.suppress(OSError, ValueError):
-            reporter.section("deploygate")
-            for text in _table(verdicts):
-                reporter.write_line(text)
-            for verdict in verdicts.values():
-                for failure in verdict.evidence.expected_failures:
-                    reporter.write_line(self._clean(str(failure)), yellow=True)
-            good = ending.status in (None, ExitStatus.OK)
-            reporter.write_line(
-                self._clean(f"{ending.verdict}: {ending.reason.sentence}"),
-                bold=True,
-                green=good,
-                red=not good,
-            )
-            for reason in ending.others:
-                reporter.write_line(self._clean(f"  also: {reason.sentence}"))
-            for text in ending.lines:
-                reporter.write_line(self._clean(text))
-            reporter.write_line(f"state {ending.state}, {seconds:.1f} s")
+            print(f"ERROR: {self._clean(str(error))}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _is_colored(color: str) -> bool:
+    if color in ("yes", "no"):
+        return color == "yes"
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout is not None and sys.stdout.isatty())
 
 
 def _table(verdicts: Mapping[Phase, PhaseVerdict]) -> Iterable[str]:

@@ -12,8 +12,8 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
+from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.ports import Clock, Metrics
-from pytest_deploygate.session.context import SessionContext
 from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.wiring import open_metrics
 

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 
-import pytest
-
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_VERIFY, FunctionSpec, Snapshot
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.deploy_plan import DeployPlan, build_plan
-from pytest_deploygate.session.result import result_of_error
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.deploy_plan import DeployPlan, build_plan
+from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.judge.result import result_of_empty_session, result_of_error
+from pytest_deploygate.judge.session_process import SessionOver
 from pytest_deploygate.wiring import open_ports
 
 
@@ -26,13 +25,13 @@ class PlanFlow:
         self._lines: tuple[str, ...] = ()
         self._blocking: tuple[PreflightFinding, ...] = ()
 
-    def run(self, session: pytest.Session) -> None:
+    def run(self) -> None:
         """Run the readiness gates and render the plan."""
         context = self._context
         try:
             with open_ports(context.settings, context.environment) as ports:
                 snapshot = ports.target.snapshot()
-                context.run_phase(session, Phase.READINESS, context.ready(ports.target, snapshot))
+                context.run_phase(Phase.READINESS, context.ready(ports.target, snapshot))
                 asked = context.options
                 plan = build_plan(
                     ports,
@@ -46,6 +45,8 @@ class PlanFlow:
                 self._lines = tuple(
                     _lines(plan, ports.target.spec, context.environment.engine.steps)
                 )
+        except SessionOver:
+            return
         except DeployGateError as error:
             self._error = error
         context.skip_rest(Reason(code=ReasonCode.HELD, sentence="--deploy-plan changes nothing"))
@@ -55,7 +56,9 @@ class PlanFlow:
         del is_complete
         if self._error is not None:
             return result_of_error(self._error)
-        verdict = self._context.verdicts[Phase.READINESS]
+        verdict = self._context.verdicts.get(Phase.READINESS)
+        if verdict is None:
+            return result_of_empty_session(self._context)
         reason = verdict.reason
         if verdict.holds and self._blocking:
             sentence = "; ".join(f.sentence for f in self._blocking)

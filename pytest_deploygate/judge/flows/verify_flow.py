@@ -3,8 +3,6 @@
 import contextlib
 from dataclasses import replace
 
-import pytest
-
 from pytest_deploygate.core.errors import (
     DeployGateError,
     Drifted,
@@ -21,11 +19,12 @@ from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_for
 from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.rollback_plan import RollbackPlan, plan_rollback
-from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.flows.base import with_verdict
-from pytest_deploygate.session.platform_metrics import open_statistics
-from pytest_deploygate.session.result import result_of_error
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.flows.base import with_verdict
+from pytest_deploygate.judge.platform_metrics import open_statistics
+from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.judge.result import result_of_error
+from pytest_deploygate.judge.session_process import SessionOver
 from pytest_deploygate.targets import gcloud_commands
 from pytest_deploygate.wiring import open_ports, recover
 
@@ -46,7 +45,7 @@ class VerifyFlow:
         self._snapshot: Snapshot | None = None
         self._error: DeployGateError | None = None
 
-    def run(self, session: pytest.Session) -> None:
+    def run(self) -> None:
         """Judge each phase against what serves."""
         context = self._context
         try:
@@ -67,7 +66,9 @@ class VerifyFlow:
                     if is_offline
                     else context.serving(ports.target, snapshot, phase)
                 )
-                context.run_phase(session, phase, deployment)
+                context.run_phase(phase, deployment)
+        except SessionOver:
+            return
         except DeployGateError as error:
             self._error = error
             context.skip_rest(reason_for(error, ReasonCode.COULD_NOT_ACT))

@@ -2,18 +2,16 @@
 
 from typing import Protocol
 
-import pytest
-
 from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.record import RecordedGate, RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict
-from pytest_deploygate.reporting.session_result import SessionResult
+from pytest_deploygate.judge.reporting.session_result import SessionResult
 
 
 class Flow(Protocol):
     """A session's plot: :meth:`run` between collection and session end, :meth:`settle` at session end."""
 
-    def run(self, session: pytest.Session) -> None:
+    def run(self) -> None:
         """Run the phases; errors of the package are kept for the ending."""
         ...
 

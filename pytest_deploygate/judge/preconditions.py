@@ -11,7 +11,7 @@ from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.verdict import ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.session.context import SessionContext
+from pytest_deploygate.judge.context import SessionContext
 
 _JUDGED_BAD = frozenset(
     code.value

@@ -3,10 +3,7 @@
 import contextlib
 import logging
 
-import pytest
-
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.collection.source_scan import suite_digest
 from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import (
     DeployGateError,
@@ -23,17 +20,19 @@ from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.engine.rollout import Rollout, Staged
-from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.session.action import end_unchanged
-from pytest_deploygate.session.context import SessionContext
-from pytest_deploygate.session.flows.base import posting_note, with_verdict
-from pytest_deploygate.session.platform_metrics import open_statistics
-from pytest_deploygate.session.preconditions import (
+from pytest_deploygate.judge.action import end_unchanged
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.flows.base import posting_note, with_verdict
+from pytest_deploygate.judge.platform_metrics import open_statistics
+from pytest_deploygate.judge.preconditions import (
     check_gates_are_complete,
     check_not_frozen,
     check_preconditions,
 )
-from pytest_deploygate.session.result import result_of_error, result_of_rollout
+from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.judge.result import result_of_error, result_of_rollout
+from pytest_deploygate.judge.session_process import SessionOver
+from pytest_deploygate.judge.source_scan import suite_digest
 from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.watchdog import process
 from pytest_deploygate.wiring import open_ports, recover
@@ -57,13 +56,19 @@ class DeployFlow:
 
     # -- between collection and session end ------------------------------------------------------
 
-    def run(self, session: pytest.Session) -> None:
+    def run(self) -> None:
         """Carry the rollout as far as its gates hold; the last word is left to :meth:`settle`."""
         try:
-            self._run(session)
+            self._run()
         except DeployGateError as error:
             self._error = error
+        except SessionOver:
+            why = self._interruption(is_complete=False)
+            assert why is not None
+            self._abort_if_touched(why, cut_short=True)
+            return
         except KeyboardInterrupt as error:
+            self._context.session.interrupt()
             sentence = f"the session was interrupted: KeyboardInterrupt: {error}".rstrip(": ")
             why = Reason(code=ReasonCode.INTERRUPTED, sentence=sentence)
             self._abort_if_touched(why, cut_short=True)
@@ -73,7 +78,7 @@ class DeployFlow:
             self._abort_if_touched(reason)
             self._context.skip_rest(reason)
 
-    def _run(self, session: pytest.Session) -> None:
+    def _run(self) -> None:
         context = self._context
         check_gates_are_complete(context)
         ports = self._stack.enter_context(open_ports(context.settings, context.environment))
@@ -83,7 +88,7 @@ class DeployFlow:
         rollout = self._open(ports)
         snapshot = rollout.snapshot
         self._is_unchanged = rollout.is_unchanged
-        if not self._phase(session, Phase.READINESS, rollout):
+        if not self._phase(Phase.READINESS, rollout):
             return
         if self._is_unchanged:
             context.terminal.step(
@@ -91,30 +96,28 @@ class DeployFlow:
             )
             for phase in (Phase.CANDIDATE, Phase.LIVE):
                 deployment = context.serving(ports.target, snapshot, phase)
-                if not self._judge(session, phase, deployment, rollout).holds:
+                if not self._judge(phase, deployment, rollout).holds:
                     return
             return
-        self._judge_candidate(session, rollout)
+        self._judge_candidate(rollout)
 
-    def _judge_candidate(self, session: pytest.Session, rollout: Rollout) -> None:
+    def _judge_candidate(self, rollout: Rollout) -> None:
         """What comes after staging, if anything was staged."""
         staged, context, target = self._staged, self._context, rollout.ports.target
-        if staged is None or not self._phase(session, Phase.CANDIDATE, rollout):
+        if staged is None or not self._phase(Phase.CANDIDATE, rollout):
             return
         if rollout.state is State.SERVING:
             now = target.snapshot()._replace(is_public=context.environment.spec.public)
             deployment = context.staged(target, staged, now, Phase.LIVE)
-            self._judge(session, Phase.LIVE, deployment, rollout)
+            self._judge(Phase.LIVE, deployment, rollout)
 
-    def _judge(
-        self, session: pytest.Session, phase: Phase, deployment: Deployment, rollout: Rollout
-    ) -> PhaseVerdict:
+    def _judge(self, phase: Phase, deployment: Deployment, rollout: Rollout) -> PhaseVerdict:
         """Run one phase and judge it; the verdict is recorded and told before anything follows from it.
 
         Of a live phase that holds, the last word is spoken at session end, and told then.
         """
         self._grants.grant()
-        verdict = self._deciding = self._context.run_phase(session, phase, deployment)
+        verdict = self._deciding = self._context.run_phase(phase, deployment)
         self._grant(verdict)
         record = with_verdict(rollout.record, verdict)
         rollout.update(record._replace(notes={**record.notes, **self._context.notes}))
@@ -192,7 +195,7 @@ class DeployFlow:
         self._stack.callback(dog.stand_down)
         rollout.update(rollout.record._replace(watchdog_pid=dog.pid))
 
-    def _phase(self, session: pytest.Session, phase: Phase, rollout: Rollout) -> bool:
+    def _phase(self, phase: Phase, rollout: Rollout) -> bool:
         """Run one phase, and have its verdict turned into an action; whether it holds."""
         context, ports = self._context, rollout.ports
         if phase is Phase.READINESS:
@@ -200,7 +203,7 @@ class DeployFlow:
         else:
             assert self._staged is not None
             deployment = context.staged(ports.target, self._staged, rollout.snapshot, phase)
-        verdict = self._judge(session, phase, deployment, rollout)
+        verdict = self._judge(phase, deployment, rollout)
         if phase is Phase.READINESS and verdict.holds and self._is_unchanged:
             return True
         self._act(rollout, verdict)
@@ -211,9 +214,7 @@ class DeployFlow:
         if rollout.state is State.STAGED and verdict.holds:
             # A freeze may have begun meanwhile.
             check_not_frozen(context.environment, rollout.ports.clock.now())
-        context.config.hook.pytest_deploygate_act(
-            config=context.config, rollout=rollout, verdict=verdict
-        )
+        context.hooks.act(rollout, verdict)
         if rollout.state is State.STAGED and rollout.staged is not None:
             self._staged = rollout.staged
 

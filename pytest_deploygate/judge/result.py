@@ -19,8 +19,8 @@ from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_for
-from pytest_deploygate.reporting.session_result import SessionResult
-from pytest_deploygate.session.context import SessionContext
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.targets import gcloud_commands
 from pytest_deploygate.wiring import LOCAL
 
@@ -132,6 +132,18 @@ def result_without_lease(rollout: JournaledRollout, error: DeployGateError | Non
             f"serving: {serving or 'not known'}",
             f"to clean up, run: deploygate recover {record.environment}",
         ),
+    )
+
+
+def result_of_empty_session(context: SessionContext) -> SessionResult:
+    """How a session ends in which pytest never came to run a check."""
+    doubts = context.recorder.doubts
+    sentence = doubts[0] if doubts else "the session ended before any check could run"
+    return SessionResult(
+        verdict="REFUSE",
+        state="REFUSED",
+        reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
+        status=ExitStatus.FAILED,
     )
 
 

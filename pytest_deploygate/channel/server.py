@@ -1,0 +1,205 @@
+"""The judge's end of the channel: a socket of this machine, one connection a process, each bound to its pid.
+
+The kernel says which process connected, and on Linux also which process sent each piece (SO_PASSCRED), so that a copy
+that a check forked cannot speak for its parent. One thread reads everything, only while the judge waits: what was
+written before a message of another process is read before it, too (see :meth:`JudgeChannel.receive`).
+"""
+
+import contextlib
+import os
+import pickle
+import selectors
+import shutil
+import socket
+import struct
+import tempfile
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from pytest_deploygate.channel.messages import LONGEST_BYTES, ChannelError, Message, decode
+from pytest_deploygate.channel.orders import Order
+
+_CHUNK: Final = 1 << 16
+_UCRED: Final = struct.Struct("3i")
+"""Process, user and group, as Linux says who sent something (unix(7))."""
+_LOCAL_PEERPID: Final = 0x002
+"""Option of macOS that asks for the process at the other end (sys/un.h)."""
+LENGTH: Final = struct.Struct("!I")
+"""What goes before each order: how many bytes it has."""
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """One process at the other end. ``pid`` is what the kernel says of it; ``is_strange`` that another one spoke."""
+
+    number: int
+    pid: int
+    _socket: socket.socket
+    _pending: bytes = b""
+    _lines: deque[bytes] = field(default_factory=deque)
+    is_open: bool = True
+    is_strange: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message, or what was wrong with one."""
+
+    connection: Connection
+    message: Message | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A connection has ended: the process closed it or is gone."""
+
+    connection: Connection
+
+
+class JudgeChannel:
+    """Listens in a folder that only this user may enter."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="dg-", dir=_short_folder()))
+        self.address = str(self._folder / "judge")
+        self._selector = selectors.DefaultSelector()
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        _ask_for_credentials(self._server)
+        self._server.bind(self.address)
+        self._server.listen(64)
+        self._server.setblocking(False)
+        self._selector.register(self._server, selectors.EVENT_READ, None)
+        self._events: deque[Received | Closed] = deque()
+        self._number = 0
+
+    @property
+    def folder(self) -> Path:
+        """A folder for files of this session; gone when the channel is closed."""
+        return self._folder
+
+    def receive(self, timeout_s: float) -> Received | Closed | None:
+        """The next event, or None when there was none within ``timeout_s`` seconds.
+
+        Events of one connection come in order. A process that was told of something after another one had written
+        is heard after it: everything that lies ready is read, connection by connection, the oldest connection last.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._events:
+            left_s = deadline - time.monotonic()
+            ready = self._selector.select(max(left_s, 0))
+            if not ready and left_s <= 0:
+                return None
+            self._read_all()
+        return self._events.popleft()
+
+    def send(self, connection: Connection, order: Order, *, timeout_s: float = 30) -> bool:
+        """Send an order; whether it could be handed over (the process may be gone, or not read)."""
+        data = pickle.dumps(order)
+        try:
+            connection._socket.settimeout(timeout_s)  # noqa: SLF001
+            connection._socket.sendall(LENGTH.pack(len(data)) + data)  # noqa: SLF001
+        except OSError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                connection._socket.setblocking(False)  # noqa: SLF001
+        return True
+
+    def close(self) -> None:
+        """Close all connections and remove the folder."""
+        if not self._folder.exists():
+            return
+        for key in list(self._selector.get_map().values()):
+            assert isinstance(key.fileobj, socket.socket)
+            key.fileobj.close()
+        self._selector.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _read_all(self) -> None:
+        """Read until nothing lies ready any more; the session, which connected first, is read last each time."""
+        while True:
+            ready = [key.data for key, _ in self._selector.select(0)]
+            if not ready:
+                return
+            if None in ready:
+                self._accept()
+            for connection in sorted(filter(None, ready), key=lambda c: -c.number):
+                self._read(connection)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            accepted, _ = self._server.accept()
+            accepted.setblocking(False)
+            _ask_for_credentials(accepted)
+            self._number += 1
+            connection = Connection(self._number, _pid_of(accepted), accepted)
+            self._selector.register(accepted, selectors.EVENT_READ, connection)
+
+    def _read(self, connection: Connection) -> None:
+        try:
+            data, ancillary, *_ = connection._socket.recvmsg(_CHUNK, socket.CMSG_SPACE(_UCRED.size))  # noqa: SLF001
+        except BlockingIOError:
+            return
+        except OSError:
+            data, ancillary = b"", []
+        if not data:
+            self._end(connection)
+            return
+        if _sender_of(ancillary, connection.pid) != connection.pid:
+            connection.is_strange = True
+            self._events.append(Received(connection, None, "another process wrote to the channel"))
+            return
+        *lines, connection._pending = (connection._pending + data).split(b"\n")  # noqa: SLF001
+        for line in lines:
+            self._events.append(_event(connection, line))
+        if len(connection._pending) > LONGEST_BYTES:  # noqa: SLF001
+            self._events.append(Received(connection, None, "a message is too long"))
+            self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        if connection._pending:  # noqa: SLF001
+            self._events.append(Received(connection, None, "the last message was cut"))
+        connection.is_open = False
+        self._selector.unregister(connection._socket)  # noqa: SLF001
+        connection._socket.close()  # noqa: SLF001
+        self._events.append(Closed(connection))
+
+
+def _event(connection: Connection, line: bytes) -> Received:
+    try:
+        return Received(connection, decode(line))
+    except ChannelError as error:
+        return Received(connection, None, str(error))
+
+
+def _short_folder() -> str | None:
+    """Where the folder of the socket is made: an address may have some hundred characters (unix(7))."""
+    usual = tempfile.gettempdir()
+    return "/tmp" if len(usual) > 60 and os.path.isdir("/tmp") else usual  # noqa: PTH112, S108
+
+
+def _ask_for_credentials(listening: socket.socket) -> None:
+    if hasattr(socket, "SO_PASSCRED"):
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+
+
+def _pid_of(accepted: socket.socket) -> int:
+    """The process that connected."""
+    if hasattr(socket, "SO_PEERCRED"):
+        data = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        return int(_UCRED.unpack(data)[0])
+    return int(accepted.getsockopt(0, _LOCAL_PEERPID))
+
+
+def _sender_of(ancillary: list[tuple[int, int, bytes]], known: int) -> int:
+    """The process that wrote a piece, where the system says it; else the one that connected."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == getattr(socket, "SCM_CREDENTIALS", None):
+            return int(_UCRED.unpack(data[: _UCRED.size])[0])
+    return known

@@ -1,0 +1,31 @@
+"""What checks are told of an environment without anybody asking it."""
+
+from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.release import Variant
+from pytest_deploygate.core.units import Memory
+
+
+def configuration_of(environment: Environment, phase: Phase, memory: str) -> Deployment:
+    """What is known of an environment without asking it."""
+    spec = environment.spec
+    return Deployment(
+        environment=environment.name,
+        phase=phase,
+        function=spec.function,
+        region=spec.region,
+        project=spec.project,
+        candidate=None,
+        verification=None,
+        live=None,
+        verify_variables=spec.variables_of(Variant.VERIFICATION),
+        production_variables=spec.variables_of(Variant.CANDIDATE),
+        memory_mb=round(Memory.parse(memory).mb),
+        timeout_s=spec.timeout_s,
+        services=dict(environment.services),
+        statistics_url="",
+        access_token=None,
+        source=spec.source,
+        secret_names=tuple(spec.secrets),
+    )

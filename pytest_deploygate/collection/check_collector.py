@@ -1,0 +1,70 @@
+"""What a process collected, before anybody could take a check out of it, and what was taken out."""
+
+import pytest
+
+from pytest_deploygate import ROLLBACK_CHECKS
+from pytest_deploygate.channel.client import JudgeLink
+from pytest_deploygate.channel.messages import Collected
+from pytest_deploygate.collection.inventory import Gates
+from pytest_deploygate.collection.outcome_audit import OutcomeAuditor
+from pytest_deploygate.core.identifiers import Phase
+
+
+def counts_all_phases(config: pytest.Config) -> bool:
+    """Whether the checks of all phases count: not where only the live gates are asked for."""
+    return ROLLBACK_CHECKS not in str(config.getoption("markexpr", ""))
+
+
+class CheckCollector:
+    """Notes the checks of all gates and tells the judge of them."""
+
+    def __init__(
+        self, gates: Gates, link: JudgeLink, auditor: OutcomeAuditor, *, counts_all: bool
+    ) -> None:
+        self._gates = gates
+        self._link = link
+        self._auditor = auditor
+        self._counts_all = counts_all
+        self._items: list[pytest.Item] = []
+        self._doubts: list[str] = []
+
+    @property
+    def count(self) -> int:
+        """How many checks count."""
+        return sum(map(self._is_counted, self._items))
+
+    def note(self, items: list[pytest.Item]) -> None:
+        """Take all items that belong to a gate."""
+        self._items = [item for item in items if self._gates.of(item) is not None]
+
+    def compare(self, items: list[pytest.Item]) -> None:
+        """Find out which checks are not there any more."""
+        left = set(map(id, items))
+        self._doubts = [
+            f"{item.nodeid} was taken out of the run after collection"
+            for item in self._items
+            if id(item) not in left and self._is_counted(item)
+        ]
+
+    def send(self) -> None:
+        """Tell the judge."""
+        self._auditor.expect(self._items)
+        checks = tuple(map(self._gates.collected, self._items))
+        self._link.send(Collected(checks, tuple(self._doubts)))
+
+    def of_phase(self, items: list[pytest.Item], phase: Phase) -> list[pytest.Item]:
+        """Those of ``items`` that are checks of ``phase``."""
+        known = set(map(id, self._items))
+        return [item for item in items if id(item) in known and self._phase_of(item) is phase]
+
+    def checks_among(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Those of ``items`` that are checks."""
+        known = set(map(id, self._items))
+        return [item for item in items if id(item) in known]
+
+    def _is_counted(self, item: pytest.Item) -> bool:
+        return self._counts_all or self._phase_of(item) is Phase.LIVE
+
+    def _phase_of(self, item: pytest.Item) -> Phase | None:
+        gate = self._gates.of(item)
+        return gate.phase if gate is not None else None

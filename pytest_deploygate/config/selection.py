@@ -1,0 +1,48 @@
+"""Which environment a session is about, and which secrets its project has."""
+
+import contextlib
+import os
+
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.settings import Settings
+from pytest_deploygate.core.redaction import Redactor, secrets_among
+
+LOCAL = "local"
+"""The target that the emulator is."""
+
+
+def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> Environment:
+    """The environment of that name, or the default one; with ``endpoint="local"`` rehearsed on the local cloud.
+
+    Raises:
+        ConfigError: unknown environment.
+    """
+    environment = settings.environment(name or settings.default_environment)
+    if endpoint == LOCAL and environment.target != LOCAL:
+        rehearsal = f"{environment.name}-rehearsal"
+        variables = {**environment.spec.variables, **environment.rehearsal.variables}
+        return environment._replace(
+            spec=environment.spec._replace(variables=variables),
+            secrets_file=environment.rehearsal.secrets_file or environment.secrets_file,
+            name=type(environment.name)(rehearsal),
+            target=LOCAL,
+            freeze=(),
+            approval="none",
+            statistics=environment.statistics._replace(lag_s=None),
+        )
+    return environment
+
+
+def redactor_for(settings: Settings) -> Redactor:
+    """Knows the secrets of this project: local secrets, and variables here and there whose name says so."""
+    redactor = Redactor(secrets_among(os.environ))
+    for variables in settings.variables:
+        redactor.learn(secrets_among(variables))
+    for place in {settings.emulator_home / "secrets.toml", *settings.secrets_files()}:
+        with contextlib.suppress(OSError, ValueError):  # whoever needs the file says what is wrong
+            text = place.read_text(encoding="utf-8")
+            import tomllib
+
+            known = tomllib.loads(text)
+            redactor.learn(value for value in known.values() if isinstance(value, str))
+    return redactor

@@ -1,0 +1,32 @@
+"""Which gate a collected test belongs to, by its file and its markers."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.policy import Gate, Policy
+
+
+def gates_of_file(policy: Policy, root: Path, path: Path) -> tuple[Gate, ...]:
+    """Gates whose paths (relative to ``root``) the file ``path`` lies in; those without paths take every file."""
+    return tuple(
+        gate
+        for gate in policy.gates
+        if not gate.paths or any(path.is_relative_to(root / name) for name in gate.paths)
+    )
+
+
+def gate_among(gates: tuple[Gate, ...], nodeid: str, markers: Collection[str]) -> Gate | None:
+    """The one of ``gates`` that the test ``nodeid`` with ``markers`` belongs to, or None.
+
+    Raises:
+        ConfigError: it belongs to more than one.
+    """
+    found = tuple(gate for gate in gates if not gate.marker or gate.marker in markers)
+    if len(found) > 1:
+        names = ", ".join(gate.name for gate in found)
+        raise ConfigError(
+            f"{nodeid} belongs to several gates: {names}",
+            hint="a check belongs to one gate: change paths or markers in [tool.deploygate.gates]",
+        )
+    return found[0] if found else None

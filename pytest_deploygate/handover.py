@@ -1,0 +1,156 @@
+"""The first steps of a session that touches a target: the process that the user starts becomes the judge.
+
+Before any conftest file is loaded, and before pytest captures any output, this process is replaced by the judge
+(:mod:`pytest_deploygate.judge`), which starts the very same command again as its child: the session. Where pytest was
+called by another program (``pytest.main``, an IDE, ``coverage run``), the judge is started beside it instead, and its
+exit status is what pytest's becomes.
+
+Which of the processes this one is, the variable ``DEPLOYGATE_SESSION`` tells, bound to process ids: a pytest that a
+check starts is a session of its own.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Final, NoReturn
+
+import pytest
+
+from pytest_deploygate import ROLLBACK_CHECKS, is_configured
+
+VARIABLE: Final = "DEPLOYGATE_SESSION"
+"""Tells the session and its workers where the judge is: JSON of ``address``, ``judge``, ``session``, ``junit``."""
+_ASKED: Final = ("help", "version", "markers")
+"""Options that only ask pytest something."""
+_SELECTS: Final = re.compile(rf"(?<!not )(?<![\w-]){ROLLBACK_CHECKS}(?![\w-])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """What this process is in the session of a judge: ``session`` or ``worker``; ``junit`` is where its file goes."""
+
+    name: str
+    address: str
+    junit: str
+
+
+def role_of_this_process() -> Role | None:
+    """The part of this process in a judge's session, or None where it has none (a nested pytest, too)."""
+    text = os.environ.get(VARIABLE)
+    if not text:
+        return None
+    told = json.loads(text)
+    if told["session"] is None and told["judge"] == os.getppid():
+        os.environ[VARIABLE] = json.dumps({**told, "session": os.getpid()})
+        return Role(name="session", address=told["address"], junit=told["junit"])
+    if told["session"] == os.getppid() and "PYTEST_XDIST_WORKER" in os.environ:
+        return Role(name="worker", address=told["address"], junit="")
+    del os.environ[VARIABLE]
+    return None
+
+
+def needs_judge(config: pytest.Config) -> bool:
+    """Whether the options ask for a target."""
+    known = config.known_args_namespace
+    if any(getattr(known, name, False) for name in _ASKED):
+        return False
+    if known.deploy_to is not None or known.deploy_env is not None:
+        return True
+    return bool(_SELECTS.search(known.markexpr or "")) and is_configured(config.rootpath)
+
+
+def hand_over(config: pytest.Config) -> NoReturn:
+    """Let the judge take over; does not return."""
+    is_whole = _is_pytest_itself(config)
+    request = json.dumps(_request(config, is_whole=is_whole))
+    command = [sys.executable, "-P", "-m", "pytest_deploygate.judge", request]
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    if is_whole:
+        os.execve(sys.executable, command, _environment_of_start())  # noqa: S606
+    sys.exit(_run(command))
+
+
+def _request(config: pytest.Config, *, is_whole: bool) -> dict[str, object]:
+    known = config.known_args_namespace
+    return {
+        "command": _command(config, is_whole=is_whole),
+        "arguments": [str(argument) for argument in config.invocation_params.args],
+        "cwd": os.getcwd(),  # noqa: PTH109
+        "root": str(config.rootpath),
+        "junit": getattr(known, "xmlpath", None) or "",
+        "verbosity": known.verbose,
+        "color": known.color,
+        "to": known.deploy_to,
+        "env": known.deploy_env,
+        "markers": known.markexpr or "",
+        "endpoint": known.deploy_endpoint or "",
+        "report_only": bool(known.deploy_report_only),
+        "wait_s": float(known.deploy_wait),
+        "watchdog": not known.deploy_no_watchdog,
+        "plan": bool(known.deploy_plan),
+        "reason": known.deploy_reason,
+        "approval": known.deploy_approval,
+        "overrides": list(known.deploy_override),
+    }
+
+
+def _command(config: pytest.Config, *, is_whole: bool) -> list[str]:
+    """The command that starts the session, as this process was started."""
+    if is_whole:
+        return [sys.executable, *sys.orig_argv[1:]]
+    arguments = [str(argument) for argument in config.invocation_params.args]
+    for plugin in config.invocation_params.plugins or ():
+        if isinstance(plugin, ModuleType):
+            arguments = ["-p", plugin.__name__, *arguments]
+        elif isinstance(plugin, str):
+            arguments = ["-p", plugin, *arguments]
+        else:
+            raise pytest.UsageError(
+                f"pytest.main(plugins=[{plugin!r}]): an object cannot be handed to the process that runs the checks\n"
+                "  hint: give the name of a module, or leave it out of sessions that deploy"
+            )
+    program = f"import sys; sys.path[:] = {sys.path!r}; import pytest; sys.exit(pytest.main({arguments!r}))"
+    return [sys.executable, "-c", program]
+
+
+def _is_pytest_itself(config: pytest.Config) -> bool:
+    """Whether this process is pytest and nothing else, so that it may be replaced."""
+    if [str(a) for a in config.invocation_params.args] != sys.argv[1:]:
+        return False
+    program = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    is_module = program.name == "__main__.py" and program.parent.name == "pytest"
+    return is_module or program.stem in ("pytest", "py.test")
+
+
+def _environment_of_start() -> dict[str, str]:
+    """The variables that this process was started with, without what modules named by ``-p`` set meanwhile."""
+    try:
+        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return dict(os.environ)
+    pairs = (os.fsdecode(entry).partition("=") for entry in entries if b"=" in entry)
+    return {name: value for name, _, value in pairs}
+
+
+def _run(command: list[str]) -> int:
+    """Run the judge beside this process; signals that reach this process alone are passed on."""
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    with subprocess.Popen(command, env=environment) as judge:
+        before = {
+            number: signal.signal(number, lambda number, _: judge.send_signal(number))
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) is not None
+        }
+        try:
+            return judge.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

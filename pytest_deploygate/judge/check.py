@@ -1,0 +1,14 @@
+"""A check as the judge counts it."""
+
+from dataclasses import dataclass
+
+from pytest_deploygate.core.identifiers import Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One collected test of a gate."""
+
+    nodeid: str
+    gate: str
+    phase: Phase

@@ -1,0 +1,326 @@
+"""What the processes that run checks have seen, as the judge keeps it: the facts from which evidence is made.
+
+Judges nothing. It hears each process by itself and believes of each only what one process can see: checks that this
+process collected, one attempt after the other, in the phase that is running. Whatever does not fit is a doubt.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_deploygate.channel.messages import (
+    Began,
+    Bye,
+    Collected,
+    CollectedCheck,
+    Doubt,
+    Ended,
+    Hello,
+    Message,
+    Passed,
+)
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.evidence import (
+    UNCOUNTED,
+    CheckState,
+    Evidence,
+    ExpectedFailure,
+    ReportFact,
+    ReportOutcome,
+    as_known_defect,
+    fold,
+)
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.membership import gate_among, gates_of_file
+from pytest_deploygate.core.policy import Gate, Policy
+from pytest_deploygate.judge.check import Check
+
+_PASS = tuple(
+    ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in ("setup", "call", "teardown")
+)
+_CRASH = ReportFact(when="crash", outcome=ReportOutcome.FAILED)
+
+
+class Witness:
+    """One process that runs checks, as far as the ledger knows it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.name = f"process {pid}"
+        self.role = ""
+        self.checks: tuple[str, ...] = ()
+        """Node ids by the numbers that this process uses."""
+        self.running: str | None = None
+        self.has_ended = False
+
+
+class EvidenceLedger:
+    """Facts about the checks of a policy's gates; paths of gates are relative to ``root``."""
+
+    def __init__(self, policy: Policy, root: Path) -> None:
+        self._policy = policy
+        self._root = root
+        self.running_phase: Phase | None = None
+        self._gates: dict[str, tuple[Gate, ...]] = {}
+        self._witnesses: dict[int, Witness] = {}
+        self._checks: dict[str, Check] = {}
+        self._of_phase: dict[Phase, list[Check]] = {phase: [] for phase in Phase}
+        self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
+        self._told_by: dict[str, int] = {}
+        self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
+        self._asked: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self._tampered: set[str] = set()
+        self._defects: dict[str, str] = {}
+        self._doubts: dict[str, None] = {}
+        self._of_platform: dict[Phase, tuple[Measurement, ...]] = {}
+        self._reported: set[str] = set()
+
+    # -- what is heard ---------------------------------------------------------------------------
+
+    def hear(self, number: int, pid: int, message: Message) -> None:
+        """Take one message of the connection ``number``, which the kernel says belongs to ``pid``."""
+        witness = self._witnesses.get(number)
+        if isinstance(message, Hello):
+            self._greet(number, pid, message, is_known=witness is not None)
+            return
+        if witness is None:
+            self.mark_incomplete(f"process {pid} did not say who it is")
+            return
+        match message:
+            case Collected():
+                self._take(witness, message)
+            case Began(check=index):
+                self._begin(witness, index)
+            case Passed(check=index):
+                self._end(number, witness, index, _PASS)
+            case Ended():
+                self._end_with_facts(number, witness, message)
+            case Doubt(sentence=sentence, check=check):
+                self._doubt(witness, sentence, check)
+            case Bye():
+                witness.has_ended = True
+            case _:
+                pass  # the session's answers to orders, which whoever ordered reads
+
+    def hear_nonsense(self, pid: int, problem: str) -> None:
+        """Something came over the channel that is no message."""
+        self.mark_incomplete(f"process {pid} sent what cannot be read: {problem}")
+
+    def hear_end(self, number: int, pid: int) -> None:
+        """A connection has ended; a check that ran in that process has crashed with it."""
+        witness = self._witnesses.get(number)
+        if witness is None:
+            self.mark_incomplete(f"process {pid} opened the channel and said nothing")
+            return
+        where = ""
+        if witness.running is not None:
+            self._facts[witness.running].append(_CRASH)
+            where = f" while {witness.running} ran"
+            witness.running = None
+        if not witness.has_ended:
+            self.mark_incomplete(f"{witness.name} died{where}")
+        witness.has_ended = True
+
+    def _greet(self, number: int, pid: int, hello: Hello, *, is_known: bool) -> None:
+        witness = self._witnesses[number] = Witness(pid)
+        witness.role = hello.role
+        witness.name = f"worker {hello.worker}" if hello.role == "worker" else "the session"
+        if hello.pid != pid or is_known:
+            self.mark_incomplete(f"process {pid} is not the process that it claims to be")
+        if hello.optimize:
+            self.mark_incomplete(
+                f"assert statements do not run in {witness.name}: PYTHONOPTIMIZE or -O"
+            )
+
+    def _take(self, witness: Witness, collected: Collected) -> None:
+        if witness.checks:
+            self.mark_incomplete(f"{witness.name} told twice what it collected")
+        witness.checks = tuple(check.nodeid for check in collected.checks)
+        known = [c for c in map(self._check, collected.checks) if c is not None]
+        if self._checks:
+            if {c.nodeid for c in known} != self._checks.keys():
+                self.mark_incomplete(f"{witness.name} collected different checks")
+        else:
+            self._take_inventory(known)
+        for sentence in collected.doubts:
+            self.mark_incomplete(sentence)
+
+    def _check(self, collected: CollectedCheck) -> Check | None:
+        gates = self._gates.get(collected.path)
+        if gates is None:
+            gates = self._gates[collected.path] = gates_of_file(
+                self._policy, self._root, Path(collected.path)
+            )
+        try:
+            gate = gate_among(gates, collected.nodeid, collected.markers)
+        except ConfigError as error:
+            self.mark_incomplete(error.message)
+            return None
+        if gate is None:
+            return None
+        if collected.defect:
+            self._defects[collected.nodeid] = collected.defect
+        return Check(nodeid=collected.nodeid, gate=gate.name, phase=gate.phase)
+
+    def _take_inventory(self, checks: Iterable[Check]) -> None:
+        for check in checks:
+            if check.nodeid in self._checks:
+                self.mark_incomplete(f"{check.nodeid} was collected twice")
+            else:
+                self._of_phase[check.phase].append(check)
+            self._checks[check.nodeid] = check
+
+    def _nodeid(self, witness: Witness, index: int) -> str | None:
+        if 0 <= index < len(witness.checks):
+            return witness.checks[index]
+        self.mark_incomplete(f"{witness.name} ran a test that it had not collected")
+        return None
+
+    def _begin(self, witness: Witness, index: int) -> None:
+        nodeid = self._nodeid(witness, index)
+        if witness.running is not None:
+            self._facts[witness.running].append(_CRASH)
+        witness.running = nodeid
+        check = self._checks.get(nodeid or "")
+        if check is not None and check.phase is not self.running_phase:
+            self.mark_incomplete(f"{check.nodeid} ran outside of the {check.phase.value} phase")
+
+    def _end(
+        self, number: int, witness: Witness, index: int, facts: tuple[ReportFact, ...]
+    ) -> str | None:
+        nodeid = self._nodeid(witness, index)
+        if nodeid is None:
+            return None
+        if witness.running != nodeid:
+            self._doubt(witness, f"{nodeid} is told to have ended, but it was not running", nodeid)
+        witness.running = None
+        if self._told_by.setdefault(nodeid, number) != number:
+            self.mark_incomplete(f"{nodeid} was told by two processes")
+        self._facts[nodeid].extend(facts)
+        return nodeid
+
+    def _end_with_facts(self, number: int, witness: Witness, ended: Ended) -> None:
+        try:
+            facts = tuple(
+                ReportFact(
+                    when=part.when,
+                    outcome=ReportOutcome(part.outcome),
+                    is_xfail=part.is_xfail,
+                    is_subtest=part.is_subtest,
+                )
+                for part in ended.parts
+            )
+        except ValueError as error:
+            self.mark_incomplete(f"{witness.name}: {error}")
+            return
+        nodeid = self._end(number, witness, ended.check, facts)
+        if nodeid is None:
+            return
+        for kind, count in ended.asked.items():
+            self._asked[nodeid][kind] = self._asked[nodeid].get(kind, 0) + count
+        for one in ended.measured:
+            try:
+                told = {"name": one.name, "value": one.value, "unit": one.unit}
+                measured = Measurement.from_json(told)
+            except (TypeError, ValueError, KeyError) as error:
+                self.mark_incomplete(f"{nodeid}: a measurement cannot be read: {error}")
+            else:
+                self._measured[nodeid].append(replace(measured, check=nodeid))
+
+    def _doubt(self, witness: Witness, sentence: str, check: str) -> None:
+        del witness
+        if check:
+            self._tampered.add(check)
+        self.mark_incomplete(sentence)
+
+    # -- doubts ----------------------------------------------------------------------------------
+
+    def mark_incomplete(self, sentence: str) -> None:
+        """Note something that makes the evidence of the whole session incomplete."""
+        self._doubts[sentence] = None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """All doubts, oldest first."""
+        return tuple(self._doubts)
+
+    # -- inventory -------------------------------------------------------------------------------
+
+    def checks_of(self, phase: Phase) -> tuple[Check, ...]:
+        """Checks of a phase in the order of collection."""
+        return tuple(self._of_phase[phase])
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """All checks in the order of collection."""
+        return tuple(self._checks.values())
+
+    @property
+    def inventory(self) -> dict[str, tuple[str, ...]]:
+        """Check ids of every gate of the policy, also of empty ones."""
+        return {
+            gate.name: tuple(c.nodeid for c in self._checks.values() if c.gate == gate.name)
+            for gate in self._policy.gates
+        }
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files that the checks are written in, relative to pytest's root directory, each once."""
+        return tuple(dict.fromkeys(nodeid.partition("::")[0] for nodeid in self._checks))
+
+    def state_of(self, nodeid: str) -> CheckState:
+        """What a check came to as far as is known."""
+        if nodeid in self._tampered:
+            return CheckState.FAILED
+        state = fold(self._facts.get(nodeid, ()))
+        return as_known_defect(state) if nodeid in self._defects else state
+
+    def take_not_run(self, phase: Phase) -> tuple[str, ...]:
+        """Checks of a phase that did not run to their end, each named once."""
+        found = tuple(
+            c.nodeid
+            for c in self.checks_of(phase)
+            if c.nodeid not in self._reported and self.state_of(c.nodeid) is CheckState.NOT_RUN
+        )
+        self._reported.update(found)
+        return found
+
+    # -- evidence --------------------------------------------------------------------------------
+
+    def set_measurements(self, phase: Phase, measurements: Iterable[Measurement]) -> None:
+        """Take what the platform itself measured for ``phase``, instead of what it said before."""
+        self._of_platform[phase] = tuple(measurements)
+
+    def asked(self, gate: str) -> dict[str, int]:
+        """How often the checks of a gate asked which endpoint through the clients that they are given."""
+        total: dict[str, int] = {}
+        for check in self._checks.values():
+            if check.gate == gate:
+                for kind, count in self._asked[check.nodeid].items():
+                    total[kind] = total.get(kind, 0) + count
+        return total
+
+    def evidence(self, phase: Phase) -> Evidence:
+        """The evidence of one phase as it stands now."""
+        states: dict[str, list[tuple[str, CheckState]]] = {
+            gate.name: [] for gate in self._policy.gates_of(phase)
+        }
+        for check in self._of_phase[phase]:
+            states[check.gate].append((check.nodeid, self.state_of(check.nodeid)))
+        measured = [m for c in self._of_phase[phase] for m in self._measured[c.nodeid]]
+        return Evidence(
+            phase=phase,
+            checks={name: tuple(found) for name, found in states.items()},
+            measurements=(*measured, *self._of_platform.get(phase, ())),
+            doubts=self.doubts,
+            expected_failures=tuple(self._expected_failures(phase)),
+        )
+
+    def _expected_failures(self, phase: Phase) -> Iterator[ExpectedFailure]:
+        for check in self._of_phase[phase]:
+            state, text = self.state_of(check.nodeid), self._defects.get(check.nodeid)
+            if text is not None and state in UNCOUNTED:
+                is_gone = state is CheckState.DEFECT_GONE
+                yield ExpectedFailure(check=check.nodeid, text=text, is_gone=is_gone)

@@ -1,0 +1,304 @@
+"""The judge's whole course: from what was asked to an exit status that says what became of traffic."""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_deploygate.config.selection import redactor_for, select_environment
+from pytest_deploygate.config.settings import load
+from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.mode import Mode
+from pytest_deploygate.core.redaction import Redactor
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
+from pytest_deploygate.judge.flows.base import Flow
+from pytest_deploygate.judge.flows.deploy_flow import DeployFlow
+from pytest_deploygate.judge.flows.plan_flow import PlanFlow
+from pytest_deploygate.judge.flows.verify_flow import VerifyFlow
+from pytest_deploygate.judge.judge_hooks import JudgeHooks
+from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
+from pytest_deploygate.judge.options import Handover, read_options
+from pytest_deploygate.judge.reporting.junit import JUnitFile, properties
+from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.judge.reporting.terminal import Terminal
+from pytest_deploygate.judge.result import result_of_empty_session, result_of_error
+from pytest_deploygate.judge.session_process import (
+    GRACE_S,
+    SessionOver,
+    SessionProcess,
+    junit_text,
+)
+from pytest_deploygate.judge.source_scan import find_vacuous_tests
+from pytest_deploygate.system.signal_guard import SignalGuard
+
+logger = logging.getLogger(__name__)
+
+_PYTESTS_OWN = (2, 3, 4, 6)
+"""Exit statuses that are left to pytest; any other one may be what a test gave to ``pytest.exit``.
+
+5, no tests, is none of them: of a deployment it is a refusal that has its own reason.
+"""
+
+
+def main(request: str) -> int:
+    """Judge the session that ``request`` describes (JSON, see :class:`Handover`); the exit status."""
+    handover = Handover.from_json(request)
+    signals = SignalGuard()
+    signals.install()
+    junit = JUnitFile(_absolute(handover), Redactor())
+    terminal = Terminal(color=handover.color, verbosity=handover.verbosity, clean=Redactor())
+    try:
+        options = read_options(handover)
+        settings = load(Path(handover.root))
+        environment = select_environment(settings, options.environment, endpoint=options.endpoint)
+        settings = settings.judging(environment)
+        junit = JUnitFile(_absolute(handover), redactor_for(settings))
+        junit.check_writable()
+        hooks = JudgeHooks(settings.plugins, settings.root)
+    except ConfigError as error:
+        return _refuse(handover, terminal, junit, error)
+    except KeyboardInterrupt:
+        return int(ExitStatus.INTERRUPTED)
+    redactor = redactor_for(settings)
+    ledger = EvidenceLedger(settings.policy, settings.root)
+    with contextlib.ExitStack() as stack:
+        session = SessionProcess(ledger)
+        stack.callback(session.close)
+        telemetry = JudgeTelemetry(settings, redactor)
+        stack.callback(telemetry.close)
+        context = SessionContext(
+            options=options,
+            settings=settings,
+            environment=environment,
+            recorder=ledger,
+            session=session,
+            hooks=hooks,
+            terminal=Terminal(color=handover.color, verbosity=handover.verbosity, clean=redactor),
+            telemetry=telemetry,
+            redactor=redactor,
+            signals=signals,
+        )
+        return Judge(handover, context, junit).run()
+
+
+def _absolute(handover: Handover) -> str:
+    return str(Path(handover.cwd) / handover.junit) if handover.junit else ""
+
+
+def _refuse(handover: Handover, terminal: Terminal, junit: JUnitFile, error: ConfigError) -> int:
+    """Say why the session cannot begin; where a deployment was asked for, in the JUnit file as well."""
+    terminal.error(error)
+    if handover.names_deployment:
+        reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=error.message)
+        ending = SessionResult(
+            verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.USAGE
+        )
+        junit.write(ending, properties(handover.asked["to"], {}, ending))
+    return int(ExitStatus.USAGE)
+
+
+def flow_of(context: SessionContext) -> Flow:
+    """The flow of the session's mode."""
+    match context.options.mode:
+        case Mode.DEPLOY:
+            return DeployFlow(context)
+        case Mode.PLAN:
+            return PlanFlow(context)
+        case Mode.ROLLBACK_CHECKS:
+            return VerifyFlow(context, phases=(Phase.LIVE,), may_act=True)
+        case _:
+            return VerifyFlow(
+                context, phases=(Phase.READINESS, Phase.CANDIDATE, Phase.LIVE), may_act=False
+            )
+
+
+def _pending(sentence: str) -> SessionResult:
+    return SessionResult(
+        verdict="PENDING",
+        state="PENDING",
+        reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
+        status=None,
+    )
+
+
+class Judge:
+    """One session: starts it, drives the flow, settles, and has the last word."""
+
+    def __init__(self, handover: Handover, context: SessionContext, junit: JUnitFile) -> None:
+        self._handover = handover
+        self._context = context
+        self._junit = junit
+        self._flow = flow_of(context)
+        self._began = time.monotonic()
+        self._ending: SessionResult | None = None
+        self._has_run = False
+
+    def run(self) -> int:
+        """The exit status."""
+        context = self._context
+        self._write(_pending("the session died before it decided"))
+        is_complete = False
+        try:
+            context.session.start(self._handover.command, self._handover.cwd, os.environ)
+            with context.signals.deliver_signals():
+                self._drive()
+            is_complete = not context.session.is_over
+        except SessionOver:
+            pass
+        except KeyboardInterrupt as error:
+            context.session.interrupt()
+            context.recorder.mark_incomplete(
+                f"the session was interrupted: KeyboardInterrupt: {error}".rstrip(": ")
+            )
+        except ConfigError as error:
+            self._ending = result_of_error(error)
+        except Exception as error:
+            logger.exception("judge.broken")
+            context.recorder.mark_incomplete(f"internal error: {type(error).__name__}: {error}")
+        with context.signals.shield():
+            return self._end(is_complete=is_complete)
+
+    def _drive(self) -> None:
+        context = self._context
+        errors = context.session.collect()
+        if context.options.mode is Mode.DEPLOY:
+            self._check_refusals()
+        else:
+            for sentence in context.session.refusals:
+                context.recorder.mark_incomplete(sentence)
+        self._check_root()
+        for sentence in find_vacuous_tests(context.settings.root, context.recorder.files):
+            context.recorder.mark_incomplete(sentence)
+        is_deploy = context.options.mode is Mode.DEPLOY
+        if errors or (is_deploy and context.recorder.doubts):
+            why = "; ".join(context.recorder.doubts[:3]) or "collection failed"
+            reason = Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=why)
+            self._ending = SessionResult(
+                verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.FAILED
+            )
+            context.skip_rest(reason)
+            return
+        self._has_run = True
+        self._flow.run()
+
+    def _check_refusals(self) -> None:
+        refusals = self._context.session.refusals
+        if refusals:
+            raise ConfigError(
+                "this session cannot decide a deployment:\n"
+                + "\n".join(f"  {text}" for text in refusals)
+            )
+
+    def _check_root(self) -> None:
+        root = self._context.session.root
+        if Path(root).resolve() != self._context.settings.root.resolve():
+            raise ConfigError(
+                f"pytest's root directory is {root}, but the settings are those of {self._context.settings.root}",
+                hint=f"run pytest in {self._context.settings.root}, or with --rootdir={self._context.settings.root}",
+            )
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _end(self, *, is_complete: bool) -> int:
+        context = self._context
+        try:
+            self._settle(is_complete=is_complete)
+        except BaseException:
+            logger.exception("rollout.settle_failed")
+            self._ending = self._broken()
+        assert self._ending is not None
+        self._quietly(lambda: context.skip_rest(self._ending.reason) if self._ending else None)
+        limit_s = GRACE_S if context.signals.received else None
+        theirs = context.session.finish() if limit_s is None else context.session.finish(limit_s)
+        if context.session.status is not None and theirs == 0:
+            theirs = context.session.status
+        self._write(self._ending, is_last=True)
+        status = self._status(theirs)
+        self._quietly(self._show)
+        return status
+
+    def _quietly(self, call: Callable[[], None]) -> None:
+        """What people are shown changes nothing any more."""
+        try:
+            call()
+        except Exception:
+            logger.exception("session.report_failed")
+
+    def _settle(self, *, is_complete: bool) -> None:
+        context = self._context
+        if is_complete and self._has_run:
+            context.session.end_checks()  # what workers say while they end still counts
+            is_complete = not context.session.is_over
+        self._write(_pending("the session died while it acted"))
+        if self._ending is None and not self._has_run:
+            self._ending = self._never_ran()
+        if self._ending is None:
+            try:
+                self._ending = self._flow.settle(is_complete=is_complete)
+            except DeployGateError as error:
+                self._ending = result_of_error(error)
+        if not is_complete:
+            context.session.end_checks()
+
+    def _never_ran(self) -> SessionResult:
+        refusals = self._context.session.refusals
+        if refusals and self._context.options.mode is Mode.DEPLOY:
+            return result_of_error(ConfigError("; ".join(refusals)))
+        return result_of_empty_session(self._context)
+
+    def _broken(self) -> SessionResult:
+        """Nobody knows how far settling came; a session that only judges cannot have touched anything."""
+        sentence = "settling failed with an internal error (see the log)"
+        if self._context.options.mode not in (Mode.DEPLOY, Mode.ROLLBACK_CHECKS):
+            reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence)
+            return SessionResult(
+                verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.COULD_NOT_ACT
+            )
+        return SessionResult(
+            verdict="ROLL_BACK",
+            state="STRANDED",
+            reason=Reason(code=ReasonCode.ROLLBACK_UNVERIFIED, sentence=sentence),
+            status=ExitStatus.STRANDED,
+            lines=(f"a person must look: deploygate recover {self._context.environment.name}",),
+        )
+
+    def _write(self, ending: SessionResult, *, is_last: bool = False) -> None:
+        context = self._context
+        named = {f"deploygate.{name}": text for name, text in context.notes.items()}
+        named |= properties(context.environment.name, context.verdicts, ending)
+        problem = self._junit.write(
+            ending,
+            named,
+            written=junit_text(context.session.junit) if is_last else b"",
+            checks=[c for c in context.recorder.checks if c.phase in context.phases]
+            if is_last
+            else (),
+            state_of=context.recorder.state_of,
+        )
+        if problem:
+            context.terminal.line(f"deploygate: note: {problem}", yellow=True)
+
+    def _status(self, theirs: int | None) -> int:
+        """The judge's status; pytest's own where it says more and the session did not end well."""
+        ending = self._ending
+        assert ending is not None
+        assert ending.status is not None
+        if ending.status in (ExitStatus.STRANDED, ExitStatus.COULD_NOT_ACT, ExitStatus.USAGE):
+            return int(ending.status)
+        if ending.status is ExitStatus.OK and ending.state == "PROMOTED":
+            return int(ending.status)
+        if theirs in _PYTESTS_OWN:
+            return int(theirs)
+        if ending.status is ExitStatus.OK and theirs not in (0, 1):
+            return int(ExitStatus.FAILED)
+        return int(ending.status)
+
+    def _show(self) -> None:
+        if self._ending is not None:
+            seconds = time.monotonic() - self._began
+            self._context.terminal.summary(self._context.verdicts, self._ending, seconds)

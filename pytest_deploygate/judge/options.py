@@ -1,0 +1,150 @@
+"""What the user asked for, as the process that the user started was told."""
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_deploygate import ROLLBACK_CHECKS
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.mode import Mode
+from pytest_deploygate.core.printable import one_line
+
+_ALONE = {
+    "plan": "--deploy-plan",
+    "reason": "--deploy-reason",
+    "approval": "--deploy-approval",
+    "overrides": "--deploy-override",
+}
+"""Options that a person types each time; by their names in a hand-over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployOptions:
+    """Options of one session. ``environment`` is empty where the default is meant."""
+
+    mode: Mode
+    environment: str = ""
+    wait_s: float = 0
+    reason: str = ""
+    overrides: tuple[tuple[str, str], ...] = ()
+    endpoint: str = ""
+    approval: str = ""
+    watchdog: bool = True
+    report_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """What the process that the user started hands to the judge; ``asked`` has the values of the options."""
+
+    command: tuple[str, ...]
+    arguments: tuple[str, ...]
+    cwd: str
+    root: str
+    junit: str
+    verbosity: int
+    color: str
+    asked: dict[str, Any]
+
+    @classmethod
+    def from_json(cls, text: str) -> "Handover":
+        """The hand-over that :mod:`pytest_deploygate.handover` wrote."""
+        told = json.loads(text)
+        return cls(
+            command=tuple(told.pop("command")),
+            arguments=tuple(told.pop("arguments")),
+            cwd=told.pop("cwd"),
+            root=told.pop("root"),
+            junit=told.pop("junit"),
+            verbosity=told.pop("verbosity"),
+            color=told.pop("color"),
+            asked=told,
+        )
+
+    @property
+    def names_deployment(self) -> bool:
+        """Whether ``--deploy-to`` was given."""
+        return self.asked["to"] is not None
+
+
+def read_options(handover: Handover) -> DeployOptions:
+    """What the options ask for.
+
+    Raises:
+        ConfigError: options that contradict each other, are empty, or may only be typed.
+    """
+    asked = handover.asked
+    for option, value in (("--deploy-to", asked["to"]), ("--deploy-env", asked["env"])):
+        if value is not None and not value.strip():
+            raise ConfigError(
+                f"{option} is empty",
+                hint=f"name an environment: {option}=ENV (is a variable of the CI job not set?)",
+            )
+    if asked["to"] and asked["env"]:
+        raise ConfigError("--deploy-to and --deploy-env exclude each other")
+    if asked["plan"] and not asked["to"]:
+        raise ConfigError("--deploy-plan needs --deploy-to=ENV")
+    if asked["reason"] is not None and not asked["reason"].strip():
+        raise ConfigError("--deploy-reason is empty", hint="say why: --deploy-reason=TEXT")
+    _require_typed(handover)
+    return DeployOptions(
+        mode=_mode_of(asked),
+        environment=asked["to"] or asked["env"] or "",
+        wait_s=asked["wait_s"],
+        reason=one_line(asked["reason"] or ""),
+        overrides=tuple(_override(text) for text in asked["overrides"]),
+        endpoint=asked["endpoint"],
+        approval=asked["approval"] or "",
+        report_only=asked["report_only"],
+        watchdog=asked["watchdog"],
+    )
+
+
+def _mode_of(asked: dict[str, Any]) -> Mode:
+    if asked["to"]:
+        return Mode.PLAN if asked["plan"] else Mode.DEPLOY
+    expression = re.sub(r"[()\s]+", " ", asked["markers"]).strip()
+    if expression == ROLLBACK_CHECKS:
+        return Mode.ROLLBACK_CHECKS
+    if ROLLBACK_CHECKS in expression:
+        raise ConfigError(
+            f"-m {asked['markers']!r}: the live gates are judged whole or not at all",
+            hint=f"run: pytest -m {ROLLBACK_CHECKS}",
+        )
+    return Mode.JUDGE
+
+
+def _require_typed(handover: Handover) -> None:
+    """Refuse what a file or a variable says in place of a person."""
+    typed = _typed(handover.arguments)
+    for name, option in _ALONE.items():
+        value = handover.asked[name]
+        if value and value != typed[name]:
+            raise ConfigError(
+                f"{option} is taken from the command line alone, but addopts or PYTEST_ADDOPTS names it",
+                hint=f"remove it there, and type {option} when it is meant",
+            )
+
+
+def _typed(arguments: Sequence[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, fromfile_prefix_chars="@", exit_on_error=False
+    )
+    parser.add_argument("--deploy-plan", dest="plan", action="store_true")
+    parser.add_argument("--deploy-reason", dest="reason")
+    parser.add_argument("--deploy-approval", dest="approval")
+    parser.add_argument("--deploy-override", dest="overrides", action="append", default=[])
+    return vars(parser.parse_known_args(list(arguments))[0])
+
+
+def _override(text: str) -> tuple[str, str]:
+    gate, colon, reason = text.partition(":")
+    if not colon or not gate.strip() or not reason.strip():
+        raise ConfigError(
+            f"--deploy-override={text}: the reason is missing",
+            hint="for example: --deploy-override='zapier:the sheet is down'",
+        )
+    return gate.strip(), one_line(reason)

@@ -1,0 +1,127 @@
+"""The channel with real processes: who is heard, in which order, and what a stranger or a forked copy can do."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_deploygate.channel.messages import Bye, Hello, Passed
+from pytest_deploygate.channel.orders import EndChecks
+from pytest_deploygate.channel.server import Closed, JudgeChannel, Received
+
+HEAD = """
+import os, sys
+from pytest_deploygate.channel.client import JudgeGone, JudgeLink
+from pytest_deploygate.channel.messages import *
+link = JudgeLink(sys.argv[1])
+link.send(Hello("session", os.getpid(), "", "/", 0, ()))
+"""
+WAIT_S = 60.0
+
+
+@pytest.fixture
+def channel() -> Iterator[JudgeChannel]:
+    opened = JudgeChannel()
+    yield opened
+    opened.close()
+
+
+def start(channel: JudgeChannel, program: str) -> "subprocess.Popen[bytes]":
+    text = HEAD + textwrap.dedent(program)
+    return subprocess.Popen([sys.executable, "-c", text, channel.address])
+
+
+def heard(channel: JudgeChannel) -> Received:
+    event = channel.receive(WAIT_S)
+    assert isinstance(event, Received), event
+    return event
+
+
+def test_process_is_known_by_its_pid_and_answers_orders(channel: JudgeChannel) -> None:
+    with start(channel, "link.receive()\nlink.send(Bye(0))") as process:
+        hello = heard(channel)
+        assert isinstance(hello.message, Hello)
+        assert hello.connection.pid == hello.message.pid == process.pid
+        assert channel.send(hello.connection, EndChecks())
+        assert heard(channel).message == Bye(0)
+    assert isinstance(channel.receive(WAIT_S), Closed)
+    assert not channel.send(hello.connection, EndChecks())
+
+
+def test_copy_that_a_check_forked_has_no_say(channel: JudgeChannel) -> None:
+    program = """
+        if os.fork() == 0:
+            link.send(Passed(0))
+            os._exit(0)
+        _, status = os.wait()
+        link.send(Bye(os.waitstatus_to_exitcode(status)))
+        """
+    with start(channel, program):
+        heard(channel)
+        assert heard(channel).message == Bye(70)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who sent a piece")
+def test_copy_that_kept_the_socket_is_told_apart_by_the_system(channel: JudgeChannel) -> None:
+    program = """
+        import socket
+        kept = os.dup(link._write.__self__.fileno())
+        if os.fork() == 0:
+            os.write(kept, encode(Passed(0)))
+            os._exit(0)
+        os.wait()
+        """
+    with start(channel, program):
+        heard(channel)
+        forged = heard(channel)
+        assert (forged.message, forged.problem) == (None, "another process wrote to the channel")
+        assert forged.connection.is_strange
+
+
+def test_message_that_is_cut_is_no_message(channel: JudgeChannel) -> None:
+    with start(channel, "link.send_line(encode(Passed(0))[:-3])"):
+        heard(channel)
+        cut = heard(channel)
+        assert (cut.message, cut.problem) == (None, "the last message was cut")
+
+
+def test_nonsense_is_told_as_such(channel: JudgeChannel) -> None:
+    with start(channel, "link.send_line(b'passed\\n')"):
+        heard(channel)
+        assert heard(channel).problem.startswith("no JSON")
+
+
+def test_patched_socket_and_json_do_not_cut_the_channel(channel: JudgeChannel) -> None:
+    program = """
+        import json, socket
+        def refuse(*args, **kwargs): raise OSError("no network here")
+        socket.socket = socket.create_connection = json.dumps = json.JSONEncoder.encode = refuse
+        os.getpid = lambda: 1
+        link.send(Passed(3))
+        """
+    with start(channel, program):
+        heard(channel)
+        assert heard(channel).message == Passed(3)
+
+
+def test_session_is_told_when_the_judge_is_gone(channel: JudgeChannel) -> None:
+    program = """
+        try:
+            link.receive()
+        except JudgeGone as gone:
+            sys.exit(str(gone) == "the judge has ended" and 3)
+        """
+    with start(channel, program) as process:
+        heard(channel)
+        channel.close()
+        assert process.wait(WAIT_S) == 3
+
+
+def test_folder_of_the_channel_is_for_its_owner_and_goes_with_it(channel: JudgeChannel) -> None:
+    assert channel.folder.stat().st_mode & 0o777 == 0o700
+    assert channel.folder.stat().st_uid == os.getuid()
+    channel.close()
+    assert not channel.folder.exists()

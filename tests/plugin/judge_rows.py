@@ -1,0 +1,171 @@
+"""What code of a project does to the process that decides, when it runs in it: here it runs in another one.
+
+Each of these once ended with something untrue: an exit status of 0, a promotion by a forked copy, a release that goes
+on serving although it failed.
+"""
+
+from textwrap import dedent
+
+from tests.plugin.false_green import (
+    GATE,
+    IN_PROCESS,
+    INCOMPLETE,
+    INTERRUPTED,
+    WORKERS,
+    FalseGreen,
+    by_check,
+)
+from tests.plugin.plugin_project import SUBJECT
+
+FAILS = {SUBJECT: "def test_subject(): assert False\n"}
+LIVE = "gates/live/test_live.py"
+
+
+def conftest(name: str, text: str, **more: object) -> FalseGreen:
+    """A failing candidate check, and a conftest file that wants the status to be 0 all the same."""
+    files = {**FAILS, "conftest.py": dedent(text)}
+    return FalseGreen(name=name, files=files, check="failed", **more)  # type: ignore[arg-type]  # checked by the class
+
+
+STATUSES = [
+    conftest(
+        "os._exit with the saved status in unconfigure",
+        """
+        import os
+        def pytest_sessionfinish(session): session.config.saved = 0
+        def pytest_unconfigure(config): os._exit(getattr(config, "saved", 0))
+        """,
+    ),
+    conftest(
+        "sys.exit(0) in unconfigure",
+        "import sys\ndef pytest_unconfigure(): sys.exit(0)\n",
+    ),
+    conftest(
+        "a clean-up of the configuration that exits",
+        "import os\ndef pytest_configure(config): config.add_cleanup(lambda: os._exit(0))\n",
+    ),
+    conftest(
+        "atexit",
+        "import atexit, os\natexit.register(lambda: os._exit(0))\n",
+    ),
+    conftest(
+        "a wrapper of cmdline_main that returns 0",
+        """
+        import pytest
+        def pytest_configure(config):
+            class Last:
+                @pytest.hookimpl(wrapper=True, tryfirst=True)
+                def pytest_unconfigure(self):
+                    yield
+                    import os
+                    os._exit(0)
+            config.pluginmanager.register(Last())
+        """,
+    ),
+    conftest(
+        "a later wrapper of sessionfinish",
+        """
+        import pytest
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_sessionfinish(session):
+            yield
+            session.exitstatus = 0
+            session.testsfailed = 0
+        """,
+    ),
+    conftest(
+        "exec of true at the end",
+        "import os\ndef pytest_unconfigure(): os.execvp('true', ['true'])\n",
+    ),
+    conftest(
+        "_exit of the C library at the end",
+        "import ctypes\ndef pytest_unconfigure(): ctypes.CDLL(None)._exit(0)\n",
+    ),
+    by_check(
+        "exec of true in the check",
+        "def test_subject(): os.execvp('true', ['true'])\n",
+        check="crashed",
+        reasons=(INCOMPLETE, INTERRUPTED),
+        statuses=(1, 2),
+    ),
+    by_check(
+        "_exit of the C library in the check",
+        "import ctypes\ndef test_subject(): ctypes.CDLL(None)._exit(0)\n",
+        check="crashed",
+        reasons=(INCOMPLETE, INTERRUPTED),
+        statuses=(1, 2),
+    ),
+]
+
+FORKS = [
+    by_check(
+        "the copy that a check forked goes on, the parent fails",
+        "def test_subject():\n    assert os.fork() == 0\n",
+        check="failed",
+    ),
+    by_check(
+        "the copy of pty.fork goes on",
+        "import pty\ndef test_subject():\n    pid, _ = pty.fork()\n    assert pid == 0\n",
+        check="failed",
+    ),
+    by_check(
+        "a fixture forks",
+        "@pytest.fixture\ndef f():\n    if os.fork(): raise OSError\n    yield\n"
+        "def test_subject(f): pass\n",
+        check="error",
+    ),
+    FalseGreen(
+        name="the module forks as it is imported, and the parent dies",
+        files={SUBJECT: "if os.fork(): os._exit(0)\ndef test_subject(): pass\n"},
+        state="REFUSED",
+        reasons=(INCOMPLETE, INTERRUPTED),
+        is_recorded=None,
+        statuses=(1, 2),
+        workers=(IN_PROCESS,),
+    ),
+]
+
+
+def left_behind(name: str, text: str, **more: object) -> FalseGreen:
+    """A live check that breaks the process it runs in, and then fails: the baseline must serve again."""
+    body = f"def test_honest():\n    {text}\n    assert False\n"
+    return FalseGreen(
+        name=name,
+        files={LIVE: body},
+        check="failed",
+        node=f"{LIVE}::test_honest",
+        reasons=(GATE,),
+        **more,  # type: ignore[arg-type]  # checked by the class
+    )
+
+
+LEFT_BEHIND = [
+    left_behind(
+        "proxy variables",
+        "os.environ['HTTP_PROXY'] = os.environ['HTTPS_PROXY'] = 'http://127.0.0.1:9'",
+    ),
+    left_behind("a patched requests.Session.send", "import requests; requests.Session.send = None"),
+    left_behind("a patched json.loads", "import json; json.loads = json.dumps = None"),
+    left_behind(
+        "a patched socket", "import socket; socket.socket = socket.create_connection = None"
+    ),
+    left_behind("a patched open", "import builtins, io; builtins.open = io.open = os.open = None"),
+    left_behind(
+        "logging that is switched off", "import logging; logging.disable(logging.CRITICAL)"
+    ),
+    left_behind(
+        "a lowered limit of open files",
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))",
+        statuses=(1, 2, 3),
+    ),
+    left_behind("a clock that stands still", "time.monotonic = time.time = lambda: 0.0"),
+    FalseGreen(
+        name="all files that are open are closed",
+        files={LIVE: "def test_honest():\n    os.closerange(3, 256)\n    assert False\n"},
+        reasons=(GATE, INCOMPLETE, INTERRUPTED),
+        statuses=(1, 2, 3),
+        workers=(IN_PROCESS, WORKERS),
+    ),
+]
+
+JUDGE_ROWS = [*STATUSES, *FORKS, *LEFT_BEHIND]
