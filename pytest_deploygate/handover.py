@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Final, NoReturn
@@ -81,6 +82,7 @@ def hand_over(config: pytest.Config) -> NoReturn:
 def _request(config: pytest.Config, *, is_whole: bool) -> dict[str, object]:
     known = config.known_args_namespace
     return {
+        "parent": 0 if is_whole else os.getpid(),
         "command": _command(config, is_whole=is_whole),
         "arguments": [str(argument) for argument in config.invocation_params.args],
         "cwd": os.getcwd(),  # noqa: PTH109
@@ -122,19 +124,37 @@ def _command(config: pytest.Config, *, is_whole: bool) -> list[str]:
 
 
 def _is_pytest_itself(config: pytest.Config) -> bool:
-    """Whether this process is pytest and nothing else, so that it may be replaced."""
-    if [str(a) for a in config.invocation_params.args] != sys.argv[1:]:
+    """Whether this process is pytest and nothing else, so that it may be replaced.
+
+    Not where another program runs pytest: ``coverage run -m pytest``, a debugger, an IDE.
+    """
+    arguments = [str(argument) for argument in config.invocation_params.args]
+    started = sys.orig_argv[1:]
+    if not arguments == sys.argv[1:] == started[len(started) - len(arguments) :]:
         return False
-    program = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
-    is_module = program.name == "__main__.py" and program.parent.name == "pytest"
-    return is_module or program.stem in ("pytest", "py.test")
+    program = started[: len(started) - len(arguments)]
+    if program[-2:] == ["-m", "pytest"]:
+        options = program[:-2]
+    elif program and Path(program[-1]).stem in ("pytest", "py.test"):
+        options = program[:-1]
+    else:
+        return False
+    return all(
+        option.startswith("-") or before in ("-X", "-W")
+        for before, option in pairwise(["", *options])
+    )
 
 
 def _environment_of_start() -> dict[str, str]:
     """The variables that this process was started with, without what modules named by ``-p`` set meanwhile."""
     try:
+        is_ours = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1] == [
+            os.fsencode(word) for word in sys.orig_argv
+        ]
         entries = Path("/proc/self/environ").read_bytes().split(b"\0")
     except OSError:
+        return dict(os.environ)
+    if not is_ours:  # forked by a program that had been started with others
         return dict(os.environ)
     pairs = (os.fsdecode(entry).partition("=") for entry in entries if b"=" in entry)
     return {name: value for name, _, value in pairs}
@@ -150,7 +170,8 @@ def _run(command: list[str]) -> int:
             if signal.getsignal(number) is not None
         }
         try:
-            return judge.wait()
+            status = judge.wait()
+            return status if status >= 0 else 128 - status  # as a shell says it
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

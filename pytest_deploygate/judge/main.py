@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ from pytest_deploygate.judge.session_process import (
     junit_text,
 )
 from pytest_deploygate.judge.source_scan import find_vacuous_tests
+from pytest_deploygate.system.parent_death import signal_with_parent
 from pytest_deploygate.system.signal_guard import SignalGuard
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ def main(request: str) -> int:
     handover = Handover.from_json(request)
     signals = SignalGuard()
     signals.install()
+    if handover.parent:  # started beside another program: what ends that ends this, in order
+        signal_with_parent(handover.parent, signal.SIGTERM)
     junit = JUnitFile(_absolute(handover), Redactor())
     terminal = Terminal(color=handover.color, verbosity=handover.verbosity, clean=Redactor())
     try:

@@ -40,6 +40,8 @@ class DeployOptions:
 class Handover:
     """What the process that the user started hands to the judge; ``asked`` has the values of the options."""
 
+    parent: int
+    """The process beside which the judge was started; 0 where it took the place of that process."""
     command: tuple[str, ...]
     arguments: tuple[str, ...]
     cwd: str
@@ -54,6 +56,7 @@ class Handover:
         """The hand-over that :mod:`pytest_deploygate.handover` wrote."""
         told = json.loads(text)
         return cls(
+            parent=told.pop("parent"),
             command=tuple(told.pop("command")),
             arguments=tuple(told.pop("arguments")),
             cwd=told.pop("cwd"),

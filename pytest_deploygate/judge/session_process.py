@@ -5,12 +5,10 @@ session that dies is crash of the checks that it owed.
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,6 +40,7 @@ from pytest_deploygate.core.evidence import Evidence
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.handover import VARIABLE
 from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
+from pytest_deploygate.system.parent_death import signal_with_parent
 
 M = TypeVar("M", bound=Message)
 
@@ -54,7 +53,6 @@ GRACE_S: Final = 10.0
 END_LIMIT_S: Final = 120.0
 """How long a session may take to end after its last order: other plugins write their files then."""
 _TICK_S: Final = 0.5
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class SessionOver(Exception):
@@ -99,7 +97,7 @@ class SessionProcess:
                 list(command),
                 cwd=cwd,
                 env={**environment, VARIABLE: json.dumps(told)},
-                preexec_fn=lambda: _die_with(judge),  # noqa: PLW1509
+                preexec_fn=lambda: signal_with_parent(judge, signal.SIGKILL),  # noqa: PLW1509
             )
         except OSError as error:
             raise ConfigError(f"{command[0]} cannot be started: {error.strerror}") from error
@@ -290,14 +288,6 @@ class SessionProcess:
         self._session = connection
         self.refusals = hello.refusals
         self.root = hello.root
-
-
-def _die_with(judge: int) -> None:
-    """Have the system end this process when the judge dies (Linux); elsewhere it ends at its next word."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != judge:
-            os._exit(70)
 
 
 def junit_text(path: str) -> bytes:

@@ -34,6 +34,7 @@ def _run(
     sys.path[:0] = ["", *environment.get("PYTHONPATH", "").split(os.pathsep)]
     sys.argv = [command, *arguments]
     if command == "pytest":
+        sys.orig_argv = [sys.executable, "-m", "pytest", *arguments]
         import pytest
 
         sys.exit(int(pytest.console_main()))

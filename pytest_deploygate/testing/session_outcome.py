@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 PREFIX = "deploygate."
 """Of the properties of this plugin."""
+VERDICT = ("deploygate", "verdict")
+"""Class and name of the test case that fails when a session did not end well."""
 RESULTS = ("failure", "error", "skipped")
 
 
@@ -79,7 +81,17 @@ class SessionOutcome:
 
     @property
     def cases(self) -> tuple[JUnitCase, ...]:
-        """Test cases of the JUnit file."""
+        """Test cases of the JUnit file, without the one that stands for the verdict."""
+        return tuple(c for c in self._all_cases if (c.classname, c.name) != VERDICT)
+
+    @property
+    def verdict_case(self) -> JUnitCase | None:
+        """The test case that stands for the verdict, where there is just one."""
+        found = [c for c in self._all_cases if (c.classname, c.name) == VERDICT]
+        return found[0] if len(found) == 1 else None
+
+    @property
+    def _all_cases(self) -> tuple[JUnitCase, ...]:
         return self.junit.cases if self.junit is not None else ()
 
     def property(self, name: str) -> str:

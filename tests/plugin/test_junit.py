@@ -40,9 +40,12 @@ def cases(run: SessionOutcome) -> list[tuple[str, str, str]]:
 
 
 def results(run: SessionOutcome) -> dict[str, list[type]]:
-    return {
+    """Of the checks; the case that stands for the verdict has to agree with the exit status."""
+    found = {
         f"{c.classname}.{c.name}": [type(r) for r in c.result] for suite in read(run) for c in suite
     }
+    assert found.pop("deploygate.verdict") == ([] if run.status == 0 else [Failure])
+    return found
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -150,8 +153,13 @@ def test_file_of_an_earlier_run_does_not_speak_for_one_that_dies(
         }
     )
     run = project.deploy()
-    assert run.serving == good.serving
-    assert run.junit is None
+    assert (run.status, run.serving) == (1, good.serving)
+    assert (run.property("verdict"), run.property("reason_code")) == (
+        "REFUSE",
+        "evidence_incomplete",
+    )
+    assert cases(run) == []
+    assert results(run) == {}
 
 
 def test_digest_of_the_checks_changes_with_every_file_that_has_a_say(
