@@ -13,6 +13,7 @@ from tests.plugin.false_green import (
     by_collection,
 )
 from tests.plugin.forged_reports import FORGED
+from tests.plugin.judge_rows import JUDGE_ROWS
 from tests.plugin.plugin_project import SUBJECT
 
 SKIPS = [
@@ -363,8 +364,8 @@ DEATHS = [
             def test_subject():
                 os._exit(0)
         """,
-        checks=("failed", "crashed"),
-        reasons=(GATE, INCOMPLETE),
+        check="crashed",
+        reasons=(INCOMPLETE, INTERRUPTED),
     ),
     by_check(
         "os._exit(0) in teardown",
@@ -378,8 +379,8 @@ DEATHS = [
             def test_subject(f):
                 pass
         """,
-        checks=("error", "crashed"),
-        reasons=(GATE, INCOMPLETE),
+        check="crashed",
+        reasons=(INCOMPLETE, INTERRUPTED),
     ),
     by_check(
         "worker is killed",
@@ -585,8 +586,8 @@ TIMES = [
                 while True:
                     time.sleep(0.1)
         """,
-        checks=("failed", "crashed"),
-        reasons=(GATE, INCOMPLETE),
+        check="crashed",
+        reasons=(INCOMPLETE, INTERRUPTED),
         workers=(WORKERS,),
     ),
     by_check(
@@ -599,7 +600,7 @@ TIMES = [
         """,
         settings=SHORT,
         checks=("error", "failed", "not_run"),
-        reasons=(INCOMPLETE,),
+        reasons=(INCOMPLETE, INTERRUPTED),
         workers=(IN_PROCESS,),
     ),
     by_check(
@@ -996,7 +997,6 @@ TAMPERING = [
             os._exit(0)
         """
         },
-        statuses=(0,),
         is_recorded=False,
     ),
     FalseGreen(
@@ -1068,5 +1068,5 @@ TAMPERING = [
 
 FALSE_GREENS = [
     *SKIPS, *EXPECTED_FAILURES, *FIXTURES, *SUBTESTS, *RERUNS, *DEATHS, *TIMES, *QUIET_PASSES, *MISSING, *TAMPERING,
-    *FORGED,
+    *FORGED, *JUDGE_ROWS,
 ]  # fmt: skip

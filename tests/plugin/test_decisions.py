@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_deploygate.testing import DeploygateProject
-from tests.plugin.plugin_project import SUBJECT
+from tests.plugin.plugin_project import SETTINGS, SUBJECT
 
 FAILS = {
     SUBJECT: """
@@ -33,6 +33,12 @@ def pytest_deploygate_finished(rollout):
     with open("heard", "a") as file:
         print("finished", rollout.state.value, file=file)
 """
+
+
+def acting(project: DeploygateProject, text: str) -> DeploygateProject:
+    """The project with a module that the settings name as a plugin that acts."""
+    settings = SETTINGS.replace("[tool.deploygate]", '[tool.deploygate]\nplugins = ["acting"]', 1)
+    return project.write({"acting.py": text, "pyproject.toml": settings})
 
 
 def decide(decision: str) -> dict[str, str]:
@@ -88,7 +94,7 @@ def test_override_of_a_gate_that_there_is_not_is_refused(
 def test_act_that_does_nothing_leaves_the_baseline(
     project: DeploygateProject, before: str, phase: str
 ) -> None:
-    run = project.write({"conftest.py": NO_ACT.format(phase=phase)}).deploy()
+    run = acting(project, NO_ACT.format(phase=phase)).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert run.property("reason") == "no action was taken on the verdict"
     assert len(run.cases) == 4
@@ -106,7 +112,12 @@ def test_hook_that_breaks_ends_in_the_baseline(
 ) -> None:
     where = "evidence" if "evidence" in hook else "verdict.evidence"
     breaks = f"\n    if {where}.phase.value == '{phase}': raise OSError('broken')\n"
-    run = project.write({"conftest.py": hook.format(breaks)}).deploy()
+    text = hook.format(breaks)
+    if "pytest_deploygate_act" in hook:
+        acting(project, text)
+    else:
+        project.write({"conftest.py": text})
+    run = project.deploy()
     assert run.status in (1, 3), run.output
     assert run.serving == before, run.output
     assert run.property("state") == "ROLLED_BACK"
@@ -136,7 +147,7 @@ DARING = {
 }
 ACTS = """\
 from pytest_deploygate.core.state_machine import Event
-from pytest_deploygate.session.action import act
+from pytest_deploygate.judge.action import act
 def pytest_deploygate_act(rollout, verdict):
     phase = verdict.evidence.phase.value
     if phase != "{phase}": return None
@@ -152,7 +163,7 @@ def test_act_cannot_go_on_where_the_verdict_does_not_hold(
     project: DeploygateProject, before: str, phase: str, daring: str
 ) -> None:
     acts = ACTS.format(phase=phase, daring=daring)
-    run = project.write({"conftest.py": acts, **FAILING[phase]}).deploy()
+    run = acting(project, acts).write(FAILING[phase]).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert run.property("state") in ("REFUSED", "ROLLED_BACK")
     if (
@@ -169,7 +180,7 @@ def test_act_cannot_promote_before_the_candidate_was_judged(
         "    if verdict.evidence.phase.value == 'readiness':\n"
         "        rollout.stage()\n        rollout.promote()\n        return True\n"
     )
-    run = project.write({"conftest.py": hasty, **FAILS}).deploy()
+    run = acting(project, hasty).write(FAILS).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert "the candidate phase was not judged to hold" in run.output
 
@@ -238,14 +249,11 @@ def test_listeners_that_break_change_nothing(
     assert again.serving != before
 
 
-def test_listener_that_ends_pytest_ends_in_the_baseline(
-    project: DeploygateProject, before: str
-) -> None:
+def test_listener_that_ends_pytest_changes_nothing(project: DeploygateProject, before: str) -> None:
     exits = (
         "import pytest\ndef pytest_deploygate_verdict(verdict):\n"
         "    if verdict.evidence.phase.value == 'live': pytest.exit('x', returncode=0)\n"
     )
     run = project.write({"conftest.py": exits}).deploy()
-    assert run.serving == before, run.output
-    assert run.status == 1, run.output
-    assert run.property("state") == "ROLLED_BACK"
+    assert (run.status, run.property("state")) == (0, "PROMOTED"), run.output
+    assert run.serving != before

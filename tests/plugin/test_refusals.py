@@ -99,7 +99,7 @@ def test_option_is_refused_however_it_is_given(
         ),
         (("-x",), "-x or --maxfail: it leaves out the checks behind the first failures"),
         (("--deploy-env=fake",), "--deploy-to and --deploy-env exclude each other"),
-        (("--deploy-override=cand",), "--deploy-override=cand: needs the form GATE:REASON"),
+        (("--deploy-override=cand",), "--deploy-override=cand: the reason is missing"),
         (("--junitxml=function/main.py/junit.xml",), "junit.xml cannot be written"),
         (
             ("--junitxml=/dev/full",),

@@ -134,20 +134,20 @@ def test_workers_load_no_library_of_a_target_or_store(project: DeploygateProject
     run = project.write({"conftest.py": LISTS}).deploy(workers=1)
     assert run.status == 0, run.output
     workers = loaded(project.root, "gw")
-    assert len(workers) == 3
+    assert len(workers) == 4  # to collect, and for each phase
     for modules in workers:
         assert not modules & {*GOOGLE, "pytest_deploygate.store.sql", "pathspec"}
 
 
-@pytest.mark.parametrize("workers", [None, 0])
-def test_checks_of_a_real_target_run_in_a_worker_unless_told_otherwise(
+@pytest.mark.parametrize("workers", [None, 1])
+def test_checks_run_in_a_worker_where_the_user_asks_for_one(
     project: DeploygateProject, workers: int | None
 ) -> None:
     body = (
         "import os\ndef test_subject():\n    assert ('PYTEST_XDIST_WORKER' in os.environ) is %s\n"
     )
     number = [] if workers is None else [f"-n{workers}"]
-    run = project.write({SUBJECT: body % (workers is None)}).pytest(
+    run = project.write({SUBJECT: body % (workers is not None)}).pytest(
         "--deploy-to=fake", "--deploy-no-watchdog", *number
     )
     assert run.status == 0, run.output
