@@ -49,7 +49,7 @@ STATUSES = [
         "import atexit, os\natexit.register(lambda: os._exit(0))\n",
     ),
     conftest(
-        "a wrapper of cmdline_main that returns 0",
+        "a wrapper of unconfigure that exits",
         """
         import pytest
         def pytest_configure(config):
