@@ -599,7 +599,7 @@ TIMES = [
                     time.sleep(0.1)
         """,
         settings=SHORT,
-        checks=("error", "failed", "not_run"),
+        checks=("error", "failed", "not_run", "crashed"),
         reasons=(INCOMPLETE, INTERRUPTED),
         workers=(IN_PROCESS,),
     ),
