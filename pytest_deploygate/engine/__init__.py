@@ -1,5 +1,5 @@
-"""Carries a rollout through the table of :mod:`pytest_deploygate.core.state_machine`: journal, act, observe, resume.
+"""Runs a rollout through the table of :mod:`pytest_deploygate.core.state_machine`: journal, act, observe, recover.
 
-Every effect is journalled before it begins and after it was observed. While traffic is being returned to the
-baseline, a record that cannot be written does not stop it: serving the baseline matters more.
+The engine journals every effect before it begins and again with what it observed. During a rollback a record that
+cannot be written does not stop the traffic write: serving the baseline matters more.
 """

@@ -1,4 +1,4 @@
-"""A person vouches for a revision that no rollout judged, so that it can be a baseline or a place to go back to."""
+"""An operator marks a revision as known good, so that it can be a baseline or a rollback target (ADR 7)."""
 
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, Phase, RevisionName
@@ -19,12 +19,12 @@ def adopt(
     reason: str,
     progress: Progress = ignore_progress,
 ) -> JournaledRollout:
-    """Record ``revision`` as good; if it serves all traffic, the service is marked so too. Moves no traffic.
+    """Record ``revision`` as good; if it serves all traffic, label the service so too. Moves no traffic.
 
     Raises:
         TargetRefused: it does not exist or is not ready.
         LeaseHeld: somebody acts on this environment.
-        TargetError: the service could not be marked; nothing was adopted.
+        TargetError: the service could not be labelled; nothing was adopted.
     """
     snapshot = ports.target.snapshot()
     info = ports.target.revision(revision) if snapshot.exists else None
@@ -34,7 +34,8 @@ def adopt(
             hint=f"deploygate status {ports.environment} shows what serves",
         )
     serves = snapshot.serving.sole == revision
-    vouched = PhasePermits(Phase.LIVE)  # a person vouches for what was judged by nobody else
+    # The operator vouches for the revision in place of the live gates.
+    vouched = PhasePermits(Phase.LIVE)
     rollout = Rollout.open(ports, actor=actor, purpose="adopt", progress=progress, grants=vouched)
     why = Reason(code=ReasonCode.REQUESTED, sentence=reason)
     try:
@@ -42,6 +43,8 @@ def adopt(
             rollout.record._replace(candidate=revision, serving=revision if serves else None)
         )
         if serves:
+            # The same traffic plan again: the write only adds the labels, so that the service itself names the baseline
+            # (ADR 4). It is compare-and-set: traffic that somebody moved meanwhile is not overwritten.
             rollout.act(
                 "mark",
                 lambda: ports.target.shift_traffic(

@@ -1,7 +1,7 @@
-"""Automatic rollback: all traffic to the baseline, verified. Needs nothing that the rollout created.
+"""Automatic rollback: returns all traffic to the baseline and verifies that. Needs nothing that the rollout created.
 
-No build, no upload and no store is needed: one write of traffic and readings. A service whose traffic somebody else
-moved to a revision that is neither baseline nor ours is left alone. What cannot be verified is STRANDED.
+It needs no build, no upload and no store: one traffic write, and reads. If somebody else moved traffic to a revision
+that is neither the baseline nor ours, it changes nothing. A rollback that cannot be verified ends as STRANDED.
 """
 
 import logging
@@ -33,11 +33,12 @@ logger = logging.getLogger(__name__)
 
 
 def rollback_to_baseline(rollout: JournaledRollout, reason: Reason) -> None:
-    """Return to the baseline and end as ROLLED_BACK, or as STRANDED when it cannot be verified.
+    """Return all traffic to the baseline and end as ROLLED_BACK, or as STRANDED when that cannot be verified.
 
     Raises:
         LeaseLost: somebody else acts on this environment now.
     """
+    # From here on a store that cannot be written is only logged: users are on a bad release.
     rollout.is_lenient = True
     clock = rollout.ports.clock
     began = clock.monotonic()
@@ -49,6 +50,7 @@ def rollback_to_baseline(rollout: JournaledRollout, reason: Reason) -> None:
     if failure is None:
         seconds, point = round(clock.monotonic() - began, 3), rollout.record.restore_point
         if point is not None and point.existed:
+            # Traffic first, template second: the template affects only the next deployment (ADR 22).
             _put_template_back(rollout)
         serving = point.restore_to.sole if point is not None else None
         rollout.update(rollout.record._replace(serving=serving, rollback_s=seconds))
@@ -66,7 +68,7 @@ def rollback_to_baseline(rollout: JournaledRollout, reason: Reason) -> None:
 def _retry_until(
     deadline: float, rollout: JournaledRollout, attempt: Callable[[], None]
 ) -> TargetError | None:
-    """Repeat ``attempt`` while it fails in a way that time may mend; the error that ended it, or None."""
+    """Repeat ``attempt`` while its error may be temporary; returns the error that ended it, or None."""
     clock, failure = rollout.ports.clock, None
     backoff = Backoff(first_s=rollout.ports.settings.pause_s, longest_s=15.0)
     for tried in attempts(clock, backoff, deadline=deadline):
@@ -75,7 +77,7 @@ def _retry_until(
         except (Drifted, TargetRefused) as error:
             return error
         except (TargetUnavailable, OutcomeUnknown) as error:
-            failure = error
+            failure = error  # repeating is safe: each attempt reads the service before it writes
             if not tried.is_last:
                 logger.warning(
                     "rollback.retry",
@@ -96,6 +98,7 @@ def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
         _remove_first_release(rollout, deadline)
         return
     now = rollout.ports.target.snapshot()
+    # The write below expects the traffic of this snapshot: it raises Drifted if somebody moves traffic in between.
     _refuse_if_foreign(rollout, now, point)
     point = _restore_missing_baseline(rollout, point, now, deadline)
     wanted, final = point.restore_to, _unpin_if_untouched(rollout, point, now)
@@ -112,17 +115,17 @@ def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
 
 
 def _revisions_of(record: RolloutRecord) -> set[str]:
-    """Revisions that the rollout made."""
+    """Revisions that the rollout created."""
     made = {record.candidate, record.verification, record.built}
     return {name for name in made if name}
 
 
 def _put_template_back(rollout: JournaledRollout) -> None:
-    """Take the variables of a verification revision out of the service's template, where a rollout left them there.
+    """Remove the variables of a verification revision from the service's template, if a rollout left them there.
 
-    The next deployment starts from the template, whoever makes it: the variables would come back with it (ADR 22). The
-    newest revision tells, as the record may be lost. Traffic is where it belongs already, so what fails here is only
-    noted.
+    Google starts every deployment from the template, so the next one would take the test variables over (ADR 22). The
+    newest revision shows whether they are there, because the record may be lost. Traffic is already back, so a failure
+    here is only recorded.
     """
     target = rollout.ports.target
     if not target.spec.has_verification:
@@ -139,18 +142,18 @@ def _put_template_back(rollout: JournaledRollout) -> None:
             intent={"of": of},
         )
     except TargetError as error:
-        unfinished = f"the service's template has test variables: {error.message}"
+        unfinished = f"the service's template still has test variables: {error.message}"
         rollout.update(rollout.record._replace(unfinished=unfinished))
 
 
 def _refuse_if_foreign(rollout: JournaledRollout, now: Snapshot, point: RestorePoint) -> None:
     ours = _revisions_of(rollout.record) | set(dict(point.restore_to.shares))
-    if point.leaves is not None:  # which may have been a split of traffic
+    if point.leaves is not None:  # an operator rollback may leave a traffic split
         ours |= set(dict(point.leaves.shares))
     foreign = [r for r, _ in now.serving.shares if r not in ours]
     if not now.exists:
         raise TargetRefused(
-            "the function no longer exists, so nothing can be returned to",
+            "the function no longer exists, so no revision can serve",
             hint="find out who deleted it, then deploy again",
         )
     if foreign:
@@ -164,7 +167,7 @@ def _refuse_if_foreign(rollout: JournaledRollout, now: Snapshot, point: RestoreP
 def _restore_missing_baseline(
     rollout: JournaledRollout, point: RestorePoint, now: Snapshot, deadline: float
 ) -> RestorePoint:
-    """``point``, or the same with the baseline redeployed from its backup when the platform lost the revision."""
+    """Return ``point``; if the platform lost the baseline, redeploy it from its backup and return to that revision."""
     baseline = point.restore_to.sole
     if baseline is None:
         return point
@@ -185,14 +188,14 @@ def _restore_missing_baseline(
 
 
 def _find_backup(rollout: JournaledRollout, baseline: RevisionName) -> Backup | None:
-    """The rollout's backup, if ``baseline`` is the revision that it was taken of, or one that was made of it."""
+    """The rollout's backup, if it was taken of ``baseline`` or if ``baseline`` was redeployed from it."""
     if not rollout.record.backup:
         return None
     try:
         backup = rollout.ports.store.backup(BackupId(rollout.record.backup))
     except StoreError as error:
         raise TargetUnavailable(
-            f"the baseline is gone, and where its backup lies cannot be read: {error.message}",
+            f"the baseline is gone, and the store cannot be read for its backup: {error.message}",
             hint=error.hint,
         ) from error
     made = rollout.record.redeployed
@@ -200,38 +203,40 @@ def _find_backup(rollout: JournaledRollout, baseline: RevisionName) -> Backup | 
 
 
 def _unpin_if_untouched(rollout: JournaledRollout, point: RestorePoint, now: Snapshot) -> Traffic:
-    """Follow LATEST again if it did before and nothing newer than the baseline exists or is being made."""
+    """Follow LATEST again if traffic did before, and no newer revision exists or is being built."""
     wanted = point.restore_to
     baseline = wanted.sole
     is_newest = baseline is not None and now.latest_created == baseline == now.latest_ready
     if point.before.is_pinned or not is_newest or not now.is_settled:
         return wanted
     if rollout.ports.target.find_operation() is not None:
-        return wanted
+        return wanted  # its revision would become LATEST and take the traffic without a gate
     return Traffic.of({LATEST: 100}, dict(wanted.tags))
 
 
 def _remove_first_release(rollout: JournaledRollout, deadline: float) -> None:
-    """Delete a function that this rollout created and that was not promoted."""
+    """Delete a function that this rollout created and did not promote."""
     target = rollout.ports.target
-    wait_for_running_operations(rollout, deadline=deadline)  # it may yet create the function
+    wait_for_running_operations(rollout, deadline=deadline)  # one may still create the function
     now = _require_own_first_release(rollout)
     if now.is_public:
+        # Close first: a deletion takes time, nobody may call an unjudged release, and delete_function refuses a
+        # public service.
         rollout.act("close", lambda: target.set_public(False))
         now = _require_own_first_release(rollout)
-    # a release that failed to start leaves a function that serves nothing, and bears our mark
+    # A release that failed to start leaves a function that serves nothing and has our label.
     if now.exists or now.rollout_labels.rollout == rollout.record.rollout_id:
         rollout.act("delete", target.delete_function)
 
 
 def _require_own_first_release(rollout: JournaledRollout) -> Snapshot:
-    """The service as it is; raises Drifted when it is not, or no longer, only what this rollout made of it."""
+    """The service as it is now; raises Drifted unless this rollout made it and nobody else changed it."""
     now, record = rollout.ports.target.snapshot(), rollout.record
     ours = _revisions_of(record)
     foreign = [r for r, _ in now.serving.shares if ours and r not in ours]
     if now.exists and (now.rollout_labels.rollout != record.rollout_id or foreign):
         raise Drifted(
-            f"the function was made or changed by somebody else: {now.serving} serves",
+            f"the function was created or changed by somebody else: {now.serving} serves",
             found=str(now.serving),
             hint="nothing was deleted; look at the function, then: deploygate unlock",
         )

@@ -1,6 +1,7 @@
-"""Deployments, which go on at the platform by themselves: their names are journalled before they are awaited.
+"""Starts deployments and waits for them. A deployment continues on the platform when our process dies.
 
-Whoever comes after a death reads here what was begun, and attends to the same operation instead of beginning another.
+The name of each operation is journaled before anything waits for it, so that a recovery waits for the same operation
+instead of starting a second build.
 """
 
 import contextlib
@@ -20,9 +21,10 @@ RELEASE = "release"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedOperation:
-    """A deployment of which nobody saw that it failed.
+    """A deployment that the journal does not show as failed.
 
-    ``operation`` is "" where nobody learned its name; ``revision`` is what it made, once it was seen to end.
+    ``operation`` is "" if the process died before it learned the name; ``revision`` is the result, once the journal
+    shows the end.
     """
 
     operation: str
@@ -37,7 +39,7 @@ def deploy(
     deadline: float,
     intent: Mapping[str, str] | None = None,
 ) -> RevisionName:
-    """Begin a deployment, note its operation's name, and attend to it until it has ended."""
+    """Start a deployment, journal the name of its operation, and wait until it ends."""
     operation = rollout.act(
         f"{BEGIN}_{what}",
         begin,
@@ -50,7 +52,7 @@ def deploy(
 def await_operation(
     rollout: JournaledRollout, what: str, operation: str, *, deadline: float
 ) -> RevisionName:
-    """Wait for a deployment, which another process may have begun; ``deadline`` is on the monotonic clock."""
+    """Wait for a deployment, which another process may have started; ``deadline`` is on the monotonic clock."""
     ports = rollout.ports
     return rollout.act(
         f"{AWAIT}_{what}",
@@ -65,19 +67,20 @@ def await_operation(
 
 
 def started_operations(journal: Iterable[JournalEntry]) -> Mapping[str, StartedOperation]:
-    """The newest deployment of each kind that a rollout began, without those that failed or were not taken."""
+    """The newest deployment of each kind that a rollout started, without those that failed or were not accepted."""
     found: dict[str, StartedOperation] = {}
     for entry in journal:
         step, _, what = entry.name.partition("_")
         details = entry.details
         if step == BEGIN and entry.kind is EntryKind.INTENT:
+            # The intent alone: the platform may have started it, and the process died before it learned the name.
             found[what] = StartedOperation(operation="")
         elif step == BEGIN and details.failure is None:
             found[what] = StartedOperation(operation=details.operation)
         elif step == BEGIN and details.failure is not EffectFailure.UNKNOWN:
-            found.pop(what, None)  # it was not taken
+            found.pop(what, None)  # the platform did not accept it
         elif step == AWAIT and details.revision is not None:
-            # While traffic is returned, entries before this one may not have been written.
+            # A rollback continues when the journal cannot be written, so entries before this one may be missing.
             known = found.get(what, StartedOperation(operation=""))
             found[what] = replace(known, revision=details.revision)
         elif step == AWAIT and details.failure is EffectFailure.ENDED:
@@ -86,21 +89,21 @@ def started_operations(journal: Iterable[JournalEntry]) -> Mapping[str, StartedO
 
 
 def wait_for_running_operations(rollout: JournaledRollout, *, deadline: float) -> None:
-    """Return when no deployment of the function is under way; the platform takes one at a time.
+    """Return when no deployment of the function is running; Google accepts one at a time (ADR 10).
 
     Raises:
-        TargetUnavailable: one goes on and cannot be waited for.
-        OutcomeUnknown: it has not ended when the time is up.
+        TargetUnavailable: one still runs and cannot be waited for.
+        OutcomeUnknown: it has not ended at the deadline.
     """
     target, clock = rollout.ports.target, rollout.ports.clock
     operation = target.find_operation()
     if operation is None:
         return
-    with contextlib.suppress(TargetRefused):  # failed by itself, which is an end too
+    with contextlib.suppress(TargetRefused):  # a failed operation has ended too
         target.await_release(
             operation,
             progress=lambda text: rollout.progress("waiting", text),
             budget_s=deadline - clock.monotonic(),
         )
     if target.find_operation() == operation:
-        raise TargetUnavailable(f"{operation} goes on at the platform and cannot be waited for")
+        raise TargetUnavailable(f"{operation} still runs on the platform and cannot be waited for")

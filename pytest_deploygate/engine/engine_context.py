@@ -1,4 +1,4 @@
-"""What a rollout works with: its ports, its numbers, and who hears what it is doing."""
+"""What a rollout works with: its ports, its settings, and the callback that reports progress."""
 
 from typing import NamedTuple, Protocol
 
@@ -8,15 +8,15 @@ from pytest_deploygate.ports import Clock, Store, Target
 
 
 class Progress(Protocol):
-    """Hears what a rollout is doing, as it does it."""
+    """Callback that receives each step of a rollout while it runs."""
 
     def __call__(self, step: str, detail: str) -> None:
-        """``step`` is one word such as ``building``; ``detail`` is for people."""
+        """``step`` is one word such as ``building``; ``detail`` is a text for the operator."""
         ...
 
 
 def ignore_progress(step: str, detail: str) -> None:
-    """A Progress that nobody listens to."""
+    """Discard progress."""
 
 
 class Ports(NamedTuple):

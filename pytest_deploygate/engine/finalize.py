@@ -1,6 +1,6 @@
-"""Puts a judged-good service in order: tags, rollout labels, LATEST.
+"""Finalises a promoted service: sets tags, rollout labels and LATEST.
 
-Works from the record alone, so recovery can repeat it.
+It reads only the record and the service, so a recovery can repeat it.
 """
 
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost, StoreError
@@ -20,22 +20,22 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 
 
 def require_revision(revision: RevisionName | None, role: str) -> RevisionName:
-    """The revision, or StoreError when the record does not name one."""
+    """Return the revision; raise StoreError if the record does not name one."""
     if revision is None:
         raise StoreError(f"the record of the rollout names no {role}")
     return revision
 
 
 def require_restore_point(record: RolloutRecord) -> RestorePoint:
-    """What the rollout found, or StoreError when the record does not say it."""
+    """Return the restore point; raise StoreError if the record has none."""
     if record.restore_point is None:
         raise StoreError("the record of the rollout does not say what served before it")
     return record.restore_point
 
 
 def finalize_best_effort(rollout: JournaledRollout, reason: Reason) -> None:
-    """Tidy up and end as PROMOTED. The candidate serves and was judged good, so what fails here is only noted."""
-    rollout.is_lenient = True
+    """Clean up and end as PROMOTED. The candidate serves and was judged good, so a failure here is only recorded."""
+    rollout.is_lenient = True  # a store that cannot be written must not undo a promotion
     event = Event.FINALISED
     try:
         rollout.act("finalise", lambda: _clean_up(rollout))
@@ -49,10 +49,10 @@ def finalize_best_effort(rollout: JournaledRollout, reason: Reason) -> None:
 
 
 def clear_labels(rollout: JournaledRollout, snapshot: Snapshot) -> None:
-    """Put a service in order that still carries the rollout labels of a rollout that has ended.
+    """Clean up a service that still has the labels of a rollout that has ended.
 
-    The clean-up after a promotion failed, or a build ended after the rollback and brought its rollout labels along.
-    Where neither side of the rollout serves alone, somebody else acted since, and nothing is touched.
+    Either the clean-up after a promotion failed, or a build ended after the rollback and wrote its labels again. If
+    neither the candidate nor the baseline serves alone, somebody else acted since, and nothing is touched.
     """
     record, point = rollout.record, rollout.record.restore_point
     if record.state is State.PROMOTED and snapshot.serving.sole == record.candidate:
@@ -74,6 +74,8 @@ def _clean_up(rollout: JournaledRollout) -> None:
     candidate = require_revision(record.candidate, "candidate")
     point = require_restore_point(record)
     now = target.snapshot()
+    # Follow LATEST only if it leads to the candidate: it would give the traffic to a newer revision that somebody else
+    # deployed and no gate judged (ADR 22).
     is_latest = now.latest_ready == candidate and now.latest_created == candidate
     tags: dict[str, RevisionName] = {}
     if record.verification is not None:
@@ -83,7 +85,7 @@ def _clean_up(rollout: JournaledRollout) -> None:
         previous_verify = dict(point.before.tags).get(TAG_LIVE_VERIFY)
         if previous_verify is not None:
             tags[TAG_PREVIOUS_VERIFY] = previous_verify
-    # A revision that is gone cannot be tagged, and is no reason to leave the rest undone.
+    # A missing revision cannot be tagged: drop its tag, so that the rest of the write succeeds.
     tags = {tag: revision for tag, revision in tags.items() if target.revision(revision)}
     target.shift_traffic(
         Traffic.of({LATEST if point.follows_latest and is_latest else candidate: 100}, tags),

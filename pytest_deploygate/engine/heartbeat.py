@@ -1,4 +1,4 @@
-"""Keeps a lease alive while its holder works: one heartbeat every third of its time to live."""
+"""Renews a lease while its holder works: one heartbeat every third of its time to live."""
 
 import logging
 import threading
@@ -14,13 +14,13 @@ logger = logging.getLogger(__name__)
 
 
 def _ignore_loss(message: str) -> None:
-    """For whoever learns of a lost lease by the next write."""
+    """Do nothing: the holder learns of the lost lease at its next write."""
 
 
 class LeaseHeartbeat:
-    """A thread that beats, by itself or for as long as a ``with`` block runs.
+    """A thread that renews a lease, from :meth:`start` to :meth:`stop` or for a ``with`` block.
 
-    ``on_lost`` is called once, from that thread, when the lease is no longer ours.
+    It calls ``on_lost`` once, from that thread, when another holder has the lease.
     """
 
     def __init__(
@@ -33,16 +33,16 @@ class LeaseHeartbeat:
         self._thread = threading.Thread(target=self._run, name="deploygate-lease", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop beating; returns when the thread has ended."""
+        """Stop the thread; return when it has ended."""
         self._stop.set()
         self._thread.join(timeout=10)
 
     def __enter__(self) -> Self:
-        """Begin to beat."""
+        """Start the thread."""
         self.start()
         return self
 
@@ -52,7 +52,7 @@ class LeaseHeartbeat:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop beating."""
+        """Stop the thread."""
         self.stop()
 
     def _run(self) -> None:
@@ -60,8 +60,10 @@ class LeaseHeartbeat:
             try:
                 self._lease = self._store.renew_lease(self._lease)
             except LeaseLost as error:
+                # A holder that has stopped gave the lease back itself: that is no loss.
                 if not self._stop.is_set():
                     self._on_lost(error.message)
                 return
             except DeployGateError as error:
+                # The lease outlives a failed heartbeat: there are three in its time to live.
                 logger.warning("lease.beat_failed", extra={"reason": error.message})

@@ -1,4 +1,4 @@
-"""One rollout's connection to the world: its ports, its settings, its record, and how steps are journalled."""
+"""A rollout with its ports, lease and record: moves through the state machine, and journals every effect."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -29,15 +29,15 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Details = StepDetails | Mapping[str, str]
-"""What an entry of the journal says besides its step; a mapping is notes alone."""
+"""Details of a journal entry besides its step; a mapping becomes its notes."""
 
 
 class JournaledRollout:
     """A rollout's record under its lease: moves through the table and journals every effect.
 
-    ``is_lenient`` is set while returning to the baseline: a record that cannot be written is then logged and
-    passed over. A lost lease always stops: somebody else acts now. ``keeps_lease`` is set where several rollouts
-    are recovered under one lease.
+    ``is_lenient`` is set during a rollback: a record that cannot be written is then logged and does not stop it. A lost
+    lease always stops the rollout, because another holder acts now. ``keeps_lease`` is set when several rollouts are
+    recovered under one lease.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class JournaledRollout:
 
     @property
     def state(self) -> State:
-        """Where the rollout stands."""
+        """State of the rollout."""
         return self.record.state
 
     def update(self, record: RolloutRecord) -> None:
@@ -70,6 +70,8 @@ class JournaledRollout:
         step = advance(self.state, event)
         before = self.state
         self.record = self.record._replace(state=step.state)
+        # Journal, then record, and only then the effects of the new state: a recovery that finds the old state in the
+        # record has nothing more to return.
         self.journal(EntryKind.MOVED, event.value, {"from": before.value, **(notes or {})})
         self._write_with_retry(lambda: self.ports.store.save(self.record, self.lease))
         logger.info(
@@ -91,7 +93,8 @@ class JournaledRollout:
         intent: Details | None = None,
         observed: Callable[[T], Details] = lambda _: {},
     ) -> T:
-        """Journal the intent, carry out ``effect``, journal what was observed; errors of the effect pass through."""
+        """Journal the intent, run ``effect``, journal what it observed; re-raise an error of the effect."""
+        # The intent is durable before the platform is touched: after a death the journal shows what may have happened.
         self.journal(EntryKind.INTENT, name, intent or {})
         try:
             result = effect()
@@ -102,7 +105,7 @@ class JournaledRollout:
         return result
 
     def _note_failure(self, name: str, error: Exception) -> None:
-        """The failure is what was observed; failing to write it down must not hide it."""
+        """Journal the failure; an error while writing must not hide the failure itself."""
         try:
             notes = {"error": type(error).__name__, "message": str(error)[:500]}
             details = StepDetails(failure=effect_failure(error), notes=notes)
@@ -122,7 +125,7 @@ class JournaledRollout:
     def _append(self, kind: EntryKind, name: str, details: StepDetails) -> None:
         store, rollout_id = self.ports.store, self.record.rollout_id
         known = len(store.journal(rollout_id)) if self._sequence is None else self._sequence
-        # A signal may interrupt the write: whether it was made is then read before the next one.
+        # A signal may interrupt the write after it was committed: the next append then counts the entries again.
         self._sequence = None
         entry = JournalEntry(
             sequence=known + 1,
@@ -147,7 +150,7 @@ class JournaledRollout:
             )
 
     def close(self, reason: Reason) -> None:
-        """Write how the rollout ended and give the lease back; a stranded one stays open and keeps it."""
+        """Record how the rollout ended and release the lease; a stranded rollout stays open and keeps it (ADR 7)."""
         is_stranded = self.state is State.STRANDED
         self.update(
             self.record._replace(
@@ -156,19 +159,20 @@ class JournaledRollout:
                 reason=reason.sentence,
             )
         )
+        # The record first: a new holder of the lease must not find this rollout open.
         if not is_stranded and not self.keeps_lease:
             self._write_with_retry(lambda: self.ports.store.release_lease(self.lease))
 
 
 def reason_for(error: DeployGateError, code: ReasonCode) -> Reason:
-    """The reason that an error gives for breaking off; interference has its own code."""
+    """The reason for an abort that ``error`` caused; drift has its own code."""
     if isinstance(error, Drifted):
         return Reason(code=ReasonCode.DRIFTED, sentence=error.message)
     return Reason(code=code, sentence=error.message)
 
 
 def effect_failure(error: Exception) -> EffectFailure:
-    """What became of an effect that raised ``error``; of what is no error of ours nobody knows."""
+    """What an effect that raised ``error`` did to the platform; any foreign exception leaves it unknown."""
     if isinstance(error, (BuildFailed, StartFailed)):
         return EffectFailure.ENDED
     if isinstance(error, DeployGateError) and not isinstance(error, OutcomeUnknown):

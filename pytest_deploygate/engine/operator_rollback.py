@@ -1,4 +1,4 @@
-"""Going back from what serves to the revision that was chosen: carried out under the lease."""
+"""Operator rollback: returns traffic from the serving revision to the planned one, under the lease."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def rollback_to_revision(
     progress: Progress = ignore_progress,
     opened: Callable[[JournaledRollout], None] = lambda _: None,
 ) -> JournaledRollout:
-    """Carry out a plan under the lease; the result's state is ROLLED_BACK or STRANDED.
+    """Execute a plan under the lease; the result's state is ROLLED_BACK or STRANDED.
 
     ``opened`` is called as soon as the lease is held, before anything is touched.
 
@@ -34,6 +34,8 @@ def rollback_to_revision(
     rollout = Rollout.open(ports, actor=actor, purpose=purpose, progress=progress)
     opened(rollout)
     tags = {TAG_LIVE_VERIFY: plan.to_verification} if plan.to_verification is not None else {}
+    # The restore point is durable before traffic moves, so that a recovery returns to the same revision. The automatic
+    # rollback then does the rest: one code path for every rollback.
     rollout.update(
         rollout.record._replace(
             baseline=plan.to,

@@ -1,21 +1,21 @@
-"""Which phases were judged to hold: the permits for the next step of a rollout."""
+"""Permits for the next step of a rollout: the phases that were judged to hold (ADR 8)."""
 
 from pytest_deploygate.core.identifiers import Phase
 
 
 class PhasePermits:
-    """The phases that were judged to hold, as far as they count for the next step of a rollout.
+    """The phases that were judged to hold and permit the next step of a rollout.
 
-    Whoever judges keeps this object; a hook that is handed the rollout cannot help itself to a step.
+    The code that judges keeps this object, so a hook that receives the rollout cannot permit a step itself.
     """
 
     def __init__(self, *phases: Phase) -> None:
         self._phases = frozenset(phases)
 
     def grant(self, *phases: Phase) -> None:
-        """From now on exactly these count."""
+        """Permit the steps after exactly these phases from now on."""
         self._phases = frozenset(phases)
 
     def allows(self, phase: Phase) -> bool:
-        """Whether ``phase`` counts."""
+        """Whether the step after ``phase`` is permitted."""
         return phase in self._phases

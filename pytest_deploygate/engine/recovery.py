@@ -1,4 +1,4 @@
-"""Recovers what a dead process left behind: from the journal and the target, or from the target alone.
+"""Recovers the rollouts of dead processes, from the journal and the target, or from the target alone.
 
 Recovery is idempotent: it observes first, and a second run finds nothing to do.
 """
@@ -23,14 +23,14 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.rollout import new_rollout_id
 
 RECOVERY = "recover"
-"""Purpose of the lease under which what a dead process left is recovered: a matter of a second, as a rule."""
+"""Purpose of a recovery's lease. Commands wait for such a lease, which takes a second as a rule (ADR 10)."""
 ORPHANED = 5
-"""How many rollouts back one is looked for that began what still goes on at the platform."""
+"""How many of the last rollouts are searched for the one that started a running operation (ADR 10)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """One rollout recovered: how it stood when it was found, how it ended, and why."""
+    """One recovered rollout: its state when found, its state at the end, and why."""
 
     rollout_id: RolloutId
     found: State
@@ -45,7 +45,7 @@ def recover_environment(
     is_stale: Callable[[Lease], bool],
     progress: Progress = ignore_progress,
 ) -> tuple[Recovery, ...]:
-    """Recover every open rollout of the environment, also one that only the target remembers.
+    """Recover every open rollout of the environment, also one that only labels of the service show.
 
     Raises:
         LeaseHeld: a living process holds the lease; nothing was touched.
@@ -59,35 +59,41 @@ def recover_environment(
     is_left_over = marked is not None and marked not in {r.rollout_id for r in found}
     if held is None and not found and not is_left_over:
         return ()
+    # Take the lease before anything is read again: its greater token stops every write of the former holder.
     lease = _acquire_lease(ports, held, actor)
+    # A recovery may wait for a build: without heartbeats another machine would take its lease over (ADR 10).
     with LeaseHeartbeat(store, lease):
         recovered = [recover_rollout(ports, record, lease, progress) for record in found]
         if all(s.state is not State.STRANDED for s in recovered):
             recovered += _recover_labelled(ports, lease, actor, progress)
+    # A stranded rollout keeps the lease, so that nobody deploys over it (ADR 7).
     if all(s.state is not State.STRANDED for s in recovered):
         store.release_lease(lease)
     return tuple(recovered)
 
 
 def wait_for_orphaned_deployment(ports: Ports, progress: Progress = ignore_progress) -> bool:
-    """Wait for a deployment at the platform that a rollout of ours began before it died; whether there was one.
+    """Wait for a deployment on the platform that a dead rollout of ours started; return whether there was one.
 
-    The platform runs one at a time. When it ends it leaves a revision without traffic and the labels of its rollout, so
+    Google runs one at a time (ADR 10). Its end leaves a revision without traffic and the labels of the dead rollout, so
     the environment must be recovered again.
 
     Raises:
-        OutcomeUnknown: it has not ended when the budget of a rollout is spent.
+        OutcomeUnknown: it has not ended within the budget of a rollout.
     """
     records = ports.store.history(ports.environment, ORPHANED)
     unended = {r.rollout_id: _unfinished(ports, r.rollout_id) for r in records}
     if not any(unended.values()):
-        return False
+        return False  # nothing of ours can be running, so the platform is not asked
     operation = ports.target.find_operation()
     ours = [rollout_id for rollout_id, names in unended.items() if names & {operation, ""}]
     if operation is None or not ours:
         return False
-    progress("waiting", f"{ours[0]} has ended, and {operation} that it had begun still goes on")
-    with contextlib.suppress(TargetRefused):  # it failed by itself, which is an end too
+    progress(
+        "waiting",
+        f"rollout {ours[0]} has ended, but its operation {operation} still runs on the platform",
+    )
+    with contextlib.suppress(TargetRefused):  # a failed operation has ended too
         ports.target.await_release(
             operation,
             progress=lambda text: progress("building", text),
@@ -97,13 +103,13 @@ def wait_for_orphaned_deployment(ports: Ports, progress: Progress = ignore_progr
 
 
 def _unfinished(ports: Ports, rollout_id: RolloutId) -> set[str]:
-    """Operations that the rollout began and whose end nobody saw; "" for one whose name nobody learned."""
+    """Operations of the rollout that the journal does not show as ended; "" for one whose name it lacks."""
     known = started_operations(ports.store.journal(rollout_id)).values()
     return {one.operation for one in known if one.revision is None}
 
 
 def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, ...]:
-    """Close every open rollout of the environment, since a person decided what serves; touches nothing else.
+    """Close every open rollout of the environment after an operator decided what serves (ADR 7). Moves no traffic.
 
     Raises:
         LeaseHeld: somebody acts on this environment.
@@ -147,18 +153,21 @@ def _acquire_lease(ports: Ports, held: Lease | None, actor: Actor) -> Lease:
 def recover_rollout(
     ports: Ports, record: RolloutRecord, lease: Lease, progress: Progress = ignore_progress
 ) -> Recovery:
-    """Bring one open rollout to its end under ``lease``, without giving the lease back."""
+    """Bring one open rollout to its end under ``lease``, and keep the lease."""
     found = record.state
     rollout = JournaledRollout(ports, record, lease, progress)
     rollout.keeps_lease = True
     reason = _recovery_reason(record)
     progress("recovering", reason.sentence)
     if found is State.FINALISING:
+        # The live gates held before the process died: the candidate stays.
         finalize_best_effort(rollout, reason)
     elif found is State.OPEN:
+        # Staging had not begun, so there is nothing to return.
         rollout.move(Event.BROKE, {"reason": reason.sentence})
         rollout.close(reason)
     elif found.is_final and found is not State.STRANDED:
+        # The process died between its last row and the end of its record.
         rollout.close(
             Reason(code=ReasonCode.PROCESS_LOST, sentence=record.reason or reason.sentence)
         )
@@ -173,7 +182,7 @@ def recover_rollout(
 
 
 def _recovery_reason(record: RolloutRecord) -> Reason:
-    """Why an open rollout goes back now; one that is stranded goes on for the reason that it had."""
+    """Why an open rollout is rolled back now; a stranded one keeps the reason that it had."""
     if record.state is State.STRANDED and record.rollback_cause is not None:
         return record.rollback_cause
     died = (
@@ -185,7 +194,7 @@ def _recovery_reason(record: RolloutRecord) -> Reason:
 def _recover_labelled(
     ports: Ports, lease: Lease, actor: Actor, progress: Progress
 ) -> tuple[Recovery, ...]:
-    """The rollout whose rollout labels are still on the service although none is open, if there is one."""
+    """Recover the rollout whose labels are still on the service although none is open, if there is one."""
     snapshot = ports.target.snapshot()
     if snapshot.rollout_labels.rollout is None:
         return ()
@@ -199,7 +208,7 @@ def _recover_labelled(
     try:
         clear_labels(JournaledRollout(ports, record, lease, progress), snapshot)
     except TargetError as error:
-        # What serves is right; the next rollout writes its own rollout labels over these.
+        # The right revision serves; the next rollout overwrites these labels.
         progress("untidy", error.message)
     return ()
 
@@ -212,7 +221,7 @@ def _recover_orphan(
     actor: Actor,
     progress: Progress,
 ) -> Recovery:
-    """A rollout of which the store knows nothing: the rollout labels on the service say where to return to."""
+    """Recover a rollout that the store does not know: the labels on the service name the baseline (ADR 4)."""
     rollout_labels = snapshot.rollout_labels
     baseline = rollout_labels.baseline
     point = RestorePoint(
@@ -223,7 +232,7 @@ def _recover_orphan(
         config_digest=rollout_labels.config,
     )
     foreign = [r for r, _ in snapshot.serving.shares if r != baseline]
-    # a first release rests on the revision that its build made
+    # A first release has its traffic at the revision that its build made (ADR 22).
     built = foreign[0] if baseline is None and len(foreign) == 1 else None
     tags = dict(snapshot.traffic.tags)
     record = RolloutRecord(

@@ -1,7 +1,7 @@
-"""A baseline that the platform lost, deployed once more from its backup without traffic: slow, the last resort.
+"""Redeploys a baseline that the platform lost, from its backup and without traffic: slow, the last resort.
 
-A process that died in the middle leaves the operation's name in the journal; what it began is attended to, and not
-begun again.
+A process that dies meanwhile leaves the name of the operation in the journal; the next attempt waits for that operation
+instead of starting another build.
 """
 
 from pytest_deploygate.core.artifacts import Backup
@@ -25,20 +25,20 @@ from pytest_deploygate.engine.deploy_operations import (
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 
 BACKUP = "backup"
-"""What the journal calls this deployment, beside the variants of a release."""
+"""Name of this deployment in the journal."""
 
 
 def redeploy(
     rollout: JournaledRollout, backup: Backup, now: Snapshot, *, deadline: float
 ) -> RevisionName:
-    """The revision that was made of ``backup``: by what was begun before, or else by a deployment that begins now.
+    """Redeploy ``backup`` and return its revision; continue a redeployment that an earlier attempt started.
 
     Traffic stays with what serves ``now``.
 
     Raises:
         TargetRefused: it cannot be redeployed.
-        TargetUnavailable: not now; what was begun before cannot be read, or something else goes on.
-        OutcomeUnknown: it has not ended when the time is up.
+        TargetUnavailable: not now: the journal cannot be read, or another operation runs.
+        OutcomeUnknown: it has not ended at the deadline.
         Drifted: somebody else changed the service meanwhile.
     """
     before = _started_redeploy(rollout)
@@ -46,7 +46,8 @@ def redeploy(
     if revision is not None:
         return revision
     target = rollout.ports.target
-    if not now.traffic.is_pinned:  # it would go to whatever is deployed next
+    # Traffic that follows LATEST would go to the redeployed revision as soon as it is ready.
+    if not now.traffic.is_pinned:
         rollout.act(
             "pin",
             lambda: target.pin(now, now.rollout_labels),
@@ -68,7 +69,7 @@ def _started_redeploy(rollout: JournaledRollout) -> StartedOperation | None:
         journal = rollout.ports.store.journal(rollout.record.rollout_id)
     except StoreError as error:
         raise TargetUnavailable(
-            f"the baseline is gone, and whether its redeployment was begun cannot be read: {error.message}",
+            f"the baseline is gone, and the journal cannot be read for a running redeployment: {error.message}",
             hint=error.hint,
         ) from error
     return started_operations(journal).get(BACKUP)
@@ -77,14 +78,14 @@ def _started_redeploy(rollout: JournaledRollout) -> StartedOperation | None:
 def _await_started(
     rollout: JournaledRollout, before: StartedOperation, deadline: float
 ) -> RevisionName | None:
-    """What an earlier attempt made or is making; None if that came to nothing."""
+    """The revision of an earlier attempt, ended or still running; None if it has no result."""
     target = rollout.ports.target
     if before.revision is not None:
         info = target.revision(before.revision)
         return before.revision if info is not None and info.is_ready else None
     if not before.operation:
-        return None  # nobody can tell it from what others began, so it is only waited for
-    rollout.progress("waiting", f"{before.operation} was begun before")
+        return None  # its name is unknown, so redeploy() waits for whatever operation runs
+    rollout.progress("waiting", f"{before.operation}, which an earlier attempt started")
     try:
         return await_operation(rollout, BACKUP, before.operation, deadline=deadline)
     except (BuildFailed, StartFailed):
@@ -92,4 +93,4 @@ def _await_started(
     except (OutcomeUnknown, TargetRefused):
         if target.find_operation() == before.operation:
             raise
-        return None  # the platform forgot it, or it ended in a way that says nothing
+        return None  # the platform no longer knows the operation, or its end names no revision

@@ -1,4 +1,4 @@
-"""Where to go back to from what serves: the revision that was judged good before, chosen and checked."""
+"""Chooses and checks the rollback target: the last revision that was judged good."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from pytest_deploygate.core.artifacts import Backup
 
 HISTORY = 1000
-"""How many past rollouts are looked through for the last good revision."""
+"""How many past rollouts are searched for the last good revision."""
 FIRST = 20
-"""How many of them are read at first."""
+"""How many of them are read first (ADR 13)."""
 
 
 class RollbackPlan(NamedTuple):
     """From which revision to which. ``to_verification`` is the verification revision of ``to`` if it is known.
 
-    ``digest`` and ``config`` are those of ``to``, ``bad_digest`` and ``bad_config`` those of what served, so that
-    the release which is left can be told again. ``backup`` is what ``to`` is redeployed from if it is gone.
+    ``digest`` and ``config`` are those of ``to``, ``bad_digest`` and ``bad_config`` those of the serving revision, so
+    that the bad release is recognised when somebody deploys it again. ``to`` is redeployed from ``backup`` if it is
+    gone.
     """
 
     serving: Traffic
@@ -46,9 +47,9 @@ def plan_rollback(
     backup: "Backup | None" = None,
     is_emergency: bool = False,
 ) -> RollbackPlan:
-    """Choose where to go back to: ``to`` or the revision of ``backup``, else the last one judged good before.
+    """Choose the rollback target: ``to`` or the revision of ``backup``, else the last one that was judged good.
 
-    In an emergency the person who names a revision answers for it: only its readiness is looked at.
+    In an emergency the operator who names a revision answers for it: only its readiness is checked.
 
     Raises:
         TargetRefused: there is none, it is not ready, it is known to be bad, or it was never verified.
@@ -113,6 +114,7 @@ def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> 
 def _find_last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
     serving = dict(snapshot.serving.shares)
     previous = dict(snapshot.traffic.tags).get(TAG_PREVIOUS)
+    # The tag first: it is on the service itself, so it is right even where the record is lost or stale (ADR 4).
     if previous is not None and previous not in serving:
         return previous
     left = _unrecorded_rollback(ports, snapshot)
@@ -133,7 +135,7 @@ def _find_last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
 
 
 def _iterate_history(ports: Ports) -> Iterator[RolloutRecord]:
-    """Past rollouts, newest first; the few that are mostly enough are asked for first."""
+    """Past rollouts, newest first; reads a few first, which usually suffice."""
     yield from (recent := ports.store.history(ports.environment, FIRST))
     if len(recent) == FIRST:
         yield from ports.store.history(ports.environment, HISTORY)[FIRST:]

@@ -1,8 +1,8 @@
-"""A rollout from the lease to its final state, one journalled effect at a time.
+"""A rollout from the lease to its final state, one journaled effect at a time.
 
-The session calls :meth:`Rollout.stage`, :meth:`Rollout.promote`, :meth:`Rollout.finalise` as its gates hold, and
-:meth:`Rollout.abort` as soon as anything does not. Each of them leaves the rollout in a state that says who serves.
-The first three are refused unless the session has granted the very phase that they follow from.
+The session calls :meth:`Rollout.stage`, :meth:`Rollout.promote` and :meth:`Rollout.finalise` while its gates hold, and
+:meth:`Rollout.abort` as soon as one does not. Each of them ends in a state that says which revision serves. The first
+three raise PolicyRefused unless the session permitted the phase that they follow from (ADR 8).
 """
 
 import secrets
@@ -41,7 +41,7 @@ from pytest_deploygate.engine.traffic_verification import wait_until_serving, wa
 
 
 def _settled_traffic(snapshot: Snapshot) -> Traffic:
-    """What serves, by name, with those of our tags that describe it and not a candidate."""
+    """The serving traffic by revision name, with our tags of the serving revision but not those of a candidate."""
     keep = {t: r for t, r in snapshot.traffic.tags if t in TAGS_OF_SERVING}
     return Traffic.of(dict(snapshot.serving.shares), keep)
 
@@ -53,7 +53,7 @@ def new_rollout_id(now: datetime) -> RolloutId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """What was staged: names and URLs. ``verification`` equals ``candidate`` where no other revision is made."""
+    """Names and URLs of the staged revisions. ``verification`` equals ``candidate`` if there is no second revision."""
 
     candidate: RevisionName
     verification: RevisionName
@@ -62,7 +62,7 @@ class Staged:
 
 
 class Rollout(JournaledRollout):
-    """One attempt to replace the baseline by a new release."""
+    """One attempt to replace the baseline with a new release."""
 
     snapshot: Snapshot
     package: Package
@@ -82,12 +82,12 @@ class Rollout(JournaledRollout):
         progress: Progress = ignore_progress,
         grants: PhasePermits | None = None,
     ) -> "Rollout":
-        """Take the lease and record the rollout; nothing of the target is touched.
+        """Take the lease and record the rollout; the target is not touched (ADR 2).
 
-        Without ``grants`` the rollout can only be ended or taken back.
+        Without ``grants`` the rollout can only be refused, aborted or rolled back.
 
         Raises:
-            LeaseHeld: somebody else acts on this environment.
+            LeaseHeld: another holder acts on this environment.
             StoreError: the record cannot be written.
         """
         now = ports.clock.now()
@@ -116,23 +116,23 @@ class Rollout(JournaledRollout):
         return rollout
 
     def move(self, event: Event, notes: Mapping[str, str] | None = None) -> Step:
-        """Take the row for ``event``; one that leads towards a promotion needs its phase to be granted.
+        """Take the row for ``event``; a row towards a promotion needs a permit for its phase.
 
         Raises:
-            PolicyRefused: it is not; nothing was done.
+            PolicyRefused: there is no permit; nothing was changed.
         """
         phase = NEEDED_FOR.get(event)
         if phase is not None and not self._grants.allows(phase):
             raise PolicyRefused(
-                f"the {phase.value} phase was not judged to hold, so there is no step {event.value!r}",
-                hint="an implementation of pytest_deploygate_act goes on only from a verdict that holds",
+                f"step {event.value!r} refused: the {phase.value} phase was not judged to hold",
+                hint="let pytest_deploygate_act continue only if the verdict holds",
             )
         return super().move(event, notes)
 
     # -- before anything is touched -------------------------------------------------------------
 
     def observe(self, snapshot: Snapshot, package: Package, config_digest: str) -> None:
-        """Note what serves and what would be staged; this is what a rollback will return to."""
+        """Record what serves, to which a rollback returns, and what will be staged."""
         self.snapshot = snapshot
         self.package = package
         self.update(
@@ -154,22 +154,23 @@ class Rollout(JournaledRollout):
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether what would be staged is what already serves alone, by source and settings."""
+        """Whether the serving revision already has this source and these settings, and all the traffic."""
         return self.snapshot.is_release(self.package.digest, self.record.config_digest)
 
     # -- staging ---------------------------------------------------------------------------------
 
     def stage(self) -> Staged:
-        """Put the candidate beside the baseline, without traffic.
+        """Start the candidate beside the baseline, without traffic.
 
         Raises:
-            DeployGateError: it could not be staged; the rollout is still STAGING: call :meth:`abort`.
+            DeployGateError: staging failed; the rollout is still STAGING: call :meth:`abort`.
         """
         self.move(Event.READY)
         deadline = self.ports.clock.monotonic() + self.ports.settings.rollout_budget_s
         snapshot = self.snapshot
         if snapshot.exists:
             self._back_up(snapshot)
+            # Pin before the build: traffic that follows LATEST moves to a new revision as soon as it is ready.
             snapshot = self._pin(snapshot)
         self.progress(
             "uploading", f"{self.package.size_bytes} bytes, {len(self.package.files)} files"
@@ -208,7 +209,7 @@ class Rollout(JournaledRollout):
         )
 
     def _rollout_labels(self) -> RolloutLabels:
-        """Marks while the rollout is under way: they describe the baseline, not the candidate."""
+        """Labels during the rollout: they describe the baseline, not the candidate (ADR 4)."""
         labels = require_restore_point(self.record).labels
         return labels._replace(rollout=self.record.rollout_id, baseline=self.record.baseline)
 
@@ -227,13 +228,13 @@ class Rollout(JournaledRollout):
     def _add_revisions(
         self, built: RevisionName, deadline: float
     ) -> tuple[RevisionName, RevisionName]:
-        """Candidate and verification revision, both of the image that ``built`` runs.
+        """Candidate and verification revision, both from the image that ``built`` runs.
 
-        The verification revision is asked for first and the candidate right after it, before either has started: what
-        is asked for last stays in the service's template, from which the next deployment starts, whoever makes it
-        (ADR 22).
+        The verification revision is requested first and the candidate right after it, before either has started: the
+        last request stays in the service's template, and everybody's next deployment starts from there (ADR 22).
         """
         target, clock = self.ports.target, self.ports.clock
+        # Each name goes to the record before the next write, so that a recovery knows which revisions are ours.
         self.update(self.record._replace(built=built))
         if not self.snapshot.exists:
             self._pin(target.snapshot())
@@ -264,10 +265,10 @@ class Rollout(JournaledRollout):
     def _record_build(
         self, candidate: RevisionName, verification: RevisionName | None
     ) -> BuildProvenance:
-        """Record what the candidate was built and given: with ``latest`` a rollback to it would be none.
+        """Record the candidate's image digest and secret versions, so that a rollback can return to exactly these.
 
         Raises:
-            TargetRefused: the verification revision is of another build, or differs in more than the named variables.
+            TargetRefused: the verification revision has another build, or differs in more than the named variables.
         """
         info = self._staged_revision(candidate)
         build = BuildProvenance(
@@ -289,8 +290,9 @@ class Rollout(JournaledRollout):
     def _require_same_build(
         self, verification: RevisionInfo, candidate: RevisionInfo
     ) -> tuple[str, ...]:
-        """Both revisions must have one build and differ in exactly the named variables: these."""
+        """Require one build and a difference in exactly the named variables; return their names."""
         spec, one, other = self.ports.target.spec, verification, candidate
+        # The digest, not the image tag: Google gives every build the same tag (ADR 22).
         if not one.digest or one.digest != other.digest:
             raise TargetRefused(
                 f"{one.name} and {other.name} are not of one build: "
@@ -326,9 +328,10 @@ class Rollout(JournaledRollout):
             intent={"traffic": str(wanted)},
             observed=lambda s: {"traffic": str(s.traffic)},
         )
-        # with automatic updates the code that was judged may change without a new revision
+        # With automatic base image updates the judged code may change without a new revision, so record them.
         build = replace(build, updates_base_image=after.updates_base_image)
         self.update(self.record._replace(build=build))
+        # The gates must not judge the revision that had the tag before (ADR 10).
         for tag, revision in tags.items():
             wait_until_tag_answers(self, revision, tag, after.tag_urls[tag])
         candidate_url = after.tag_urls[TAG_CANDIDATE]
@@ -342,19 +345,19 @@ class Rollout(JournaledRollout):
         )
 
     def _settled_traffic_with(self, candidate: RevisionName) -> Traffic:
-        """Who has the traffic while the candidate is judged: the baseline, or on a first release its first revision."""
+        """Traffic while the candidate is judged: at the baseline, or on a first release at the built revision."""
         if self.snapshot.exists:
             return Traffic.of(dict(self.snapshot.serving.shares))
         return Traffic.of({self.record.built or candidate: 100})
 
     def _keep_tags(self, base: Traffic) -> Traffic:
-        """``base`` with those of our tags that describe what serves."""
+        """``base`` with our tags of the serving revision."""
         return base.with_tags(dict(_settled_traffic(self.snapshot).tags))
 
     # -- promotion -------------------------------------------------------------------------------
 
     def promote(self) -> None:
-        """Give the candidate the traffic, step by step.
+        """Move the traffic to the candidate, step by step.
 
         Raises:
             DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`abort`.
@@ -367,6 +370,7 @@ class Rollout(JournaledRollout):
         expect = self._settled_traffic_with(candidate)
         for plan in steps_to(candidate, self.record.baseline, self.ports.settings.steps):
             wanted = self._keep_tags(plan).with_tags(tags)
+            # Each step expects the traffic of the one before: if somebody else moved it, the step raises Drifted.
             self.progress("shifting", f"{plan.percent(candidate)} % to {candidate}")
             before = expect
             self.act(
@@ -381,12 +385,13 @@ class Rollout(JournaledRollout):
         if not self.snapshot.exists and self.ports.target.spec.public:
             self.progress("opening", "anyone may call it now")
             self.act("open", lambda: self.ports.target.set_public(True))
+        # The record says that the candidate serves only after answers or the traffic status have shown it.
         wait_until_serving(self, candidate)
         self.update(self.record._replace(serving=candidate))
         self.move(Event.SHIFTED)
 
     def finalise(self, reason: Reason) -> None:
-        """Judged good: put tags and labels in order. What fails here is noted and repeated by the next rollout."""
+        """Keep the candidate: set tags and labels. A failure here is recorded, and the next rollout repeats it."""
         self.move(Event.LIVE_HELD)
         finalize_best_effort(self, reason)
 
@@ -396,26 +401,26 @@ class Rollout(JournaledRollout):
     # -- ends ------------------------------------------------------------------------------------
 
     def refuse(self, reason: Reason) -> None:
-        """End before anything was staged."""
+        """End before anything is staged."""
         self.end(Event.NOT_READY, reason)
 
     def keep(self, reason: Reason) -> None:
-        """End with nothing to deploy: what serves was judged good again."""
+        """End with nothing to deploy: the serving revision was judged good again."""
         self.end(Event.UNCHANGED, reason)
 
     def abort(self, reason: Reason) -> None:
-        """Whatever was begun, return to the baseline, verify it and end; STRANDED when that cannot be verified.
+        """Return to the baseline from any state, verify that and end; STRANDED if it cannot be verified.
 
         Raises:
-            LeaseLost: somebody else acts on this environment now; nothing was done here.
+            LeaseLost: another holder acts on this environment now; nothing was changed here.
         """
         if self.state in (State.OPEN, State.FINALISING):
-            # nothing was touched, or the candidate was judged to the end and serves
+            # OPEN: nothing was touched. FINALISING: the live gates held, and the candidate serves.
             self.end(Event.BROKE, reason)
         else:
             rollback_to_baseline(self, reason)
 
     def end(self, event: Event, reason: Reason) -> None:
-        """Take a row that ends the rollout, and give the lease back."""
+        """Take a row that ends the rollout, and release the lease."""
         self.move(event, {"reason": reason.sentence})
         self.close(reason)

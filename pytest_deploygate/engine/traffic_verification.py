@@ -9,20 +9,20 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.system.retry import Backoff, attempts
 
 CONFIRM_BUDGET_S = 30.0
-"""How long a URL may go on answering from another revision after the platform shows the new traffic."""
+"""How long a URL may still answer from another revision after the platform shows the new traffic (ADR 10)."""
 _BACKOFF = Backoff(first_s=0.05, longest_s=1.0)
 
 
 def wait_until_serving(
     rollout: JournaledRollout, revision: RevisionName, deadline: float = math.inf
 ) -> None:
-    """Ask the public URL until ``confirmations`` answers in a row came from ``revision``.
+    """Poll the public URL until ``confirmations`` answers in a row come from ``revision``.
 
-    Where answers do not say who gave them, the traffic status is read again after them, and only that is said.
-    ``deadline`` is on the monotonic clock, for those who have less time than :data:`CONFIRM_BUDGET_S`.
+    If the answers do not name their revision, read the traffic status again and report that instead. ``deadline`` is on
+    the monotonic clock, for callers that have less time than :data:`CONFIRM_BUDGET_S`.
 
     Raises:
-        OutcomeUnknown: it still answers from elsewhere when the time is up.
+        OutcomeUnknown: another revision still answers at the deadline.
         TargetUnavailable: it does not answer.
     """
     target = rollout.ports.target
@@ -31,12 +31,13 @@ def wait_until_serving(
     if _poll(rollout, revision, lambda: target.answering_revision(url), "the public URL", deadline):
         rollout.progress("confirmed", f"{count} answers in a row from {revision}")
         return
+    # Cloud Run names the revision in no header: a function can (X-Revision), else only the status tells.
     now = target.snapshot().serving
     if now.sole != revision:
         raise OutcomeUnknown(f"the traffic status, read again, gives {now} and not {revision}")
     rollout.progress(
         "serving",
-        f"{count} answers in a row that do not name their revision, as Cloud Run adds none; "
+        f"{count} answers in a row, none of which names its revision (Cloud Run adds no header for it); "
         f"the traffic status, read again, gives 100 % to {revision}",
     )
 
@@ -44,13 +45,12 @@ def wait_until_serving(
 def wait_until_tag_answers(
     rollout: JournaledRollout, revision: RevisionName, tag: str, url: str
 ) -> None:
-    """The same for the URL of a tag, before anything is judged there: it may still lead to what had the tag before.
+    """Poll the URL of a tag until ``revision`` answers; it may still lead to the previous revision of the tag (ADR 10).
 
-    A candidate that gives no answer, or a server error, is not told from another one by that, and is for the gates
-    to judge.
+    No answer, or a server error, does not show another revision: it counts, and the gates judge it.
 
     Raises:
-        OutcomeUnknown: it still answers from elsewhere when the time is up.
+        OutcomeUnknown: another revision still answers at the deadline.
     """
 
     def ask_tag() -> RevisionName | None:
@@ -69,13 +69,13 @@ def _poll(
     what: str,
     deadline: float = math.inf,
 ) -> bool:
-    """Whether every one of the answers that counted named ``revision``; the others do not say who gave them."""
+    """Whether all answers named ``revision``; False if some named none. Raises if one named another revision."""
     ports = rollout.ports
     deadline = min(deadline, ports.clock.monotonic() + CONFIRM_BUDGET_S)
-    problem: TargetUnavailable | OutcomeUnknown = OutcomeUnknown(f"{what} was not asked")
+    problem: TargetUnavailable | OutcomeUnknown = OutcomeUnknown(f"{what} was not polled")
     for _ in attempts(ports.clock, _BACKOFF, deadline=deadline):
         try:
-            # one answer in between from elsewhere, and counting begins again
+            # A mixed run of answers means that the platform is still switching: the count starts again.
             answers = [ask_tag() for _ in range(ports.settings.confirmations)]
         except TargetUnavailable as error:
             problem = error

@@ -127,13 +127,13 @@ def test_build_that_a_killed_session_began_is_waited_for(disturbed: DisturbedPro
     assert disturbed.serving == before
     session = disturbed.begin(log="one")
     until(
-        lambda: "still goes on" in session.output or not session.is_running,
+        lambda: "still runs on the platform" in session.output or not session.is_running,
         seconds=120,
         what="it waits",
     )
     requests.delete(f"{disturbed.project.endpoint}/_local/faults", timeout=30).raise_for_status()
     assert session.end() == 0, session.output
-    assert "still goes on" in session.output
+    assert "still runs on the platform" in session.output
     assert disturbed.serving not in {None, before}
     assert disturbed.is_settled()
 
