@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import accuracy, deployed, google_pace, instructions, ledger, waiting
+from benchmarks import accuracy, canary, deployed, google_pace, instructions, ledger, waiting
 from benchmarks.figures import RESULTS, Figure, page, table
 
 TOPICS: dict[str, Callable[[], list[Figure]]] = {
     "accuracy": accuracy.figures,
+    "canary": canary.figures,
     "ledger": ledger.figures,
     "deployed": deployed.figures,
     "google": google_pace.figures,

@@ -151,12 +151,14 @@ class Number(NamedTuple):
 
     def _is_in_range(self, value: Any) -> bool:
         low, above, high = self.setting.at_least, self.setting.above, self.setting.at_most
+        below = self.setting.below
         if isinstance(value, Decimal) and not value.is_finite():
             return False
         return (
             (low is None or value >= low)
             and (above is None or value > above)
             and (high is None or value <= high)
+            and (below is None or value < below)
         )
 
     def write(self, value: Any) -> str:
@@ -169,6 +171,7 @@ class Number(NamedTuple):
             "minimum": self.setting.at_least,
             "exclusiveMinimum": self.setting.above,
             "maximum": self.setting.at_most,
+            "exclusiveMaximum": self.setting.below,
         }
         found: Schema = {"type": "integer" if self.is_whole else "number"}
         return found | {rule: limit for rule, limit in limits.items() if limit is not None}
@@ -184,6 +187,8 @@ class Number(NamedTuple):
             words.append(f"from {low} up")
         elif above is not None:
             words.append(f"above {above}")
+        if self.setting.below is not None:
+            words.append(f"and below {self.setting.below}")
         return " ".join(words)
 
 

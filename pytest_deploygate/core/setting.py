@@ -32,6 +32,7 @@ class Setting(NamedTuple):
     at_least: int | None = None
     above: int | None = None
     at_most: int | None = None
+    below: int | None = None
     pattern: str = ""
     """Regular expression of a text, whole; for editors and the check, never shown."""
     key_pattern: str = ""

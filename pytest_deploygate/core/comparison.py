@@ -1,0 +1,301 @@
+"""The candidate against the baseline over the same minutes: go on, go back, or look again.
+
+ABORT: worse beyond the margin, at the confidence that is asked for. ADVANCE: not worse beyond the margin, at the same
+confidence. HOLD: neither is shown yet. Both are tests that may be looked at after each minute
+(:mod:`pytest_deploygate.core.sequential_test`, ADR 30), so each of them is wrong with a probability of at most
+``1 - confidence`` however long one looks.
+
+A quantile is compared by how many requests are slow: with ``t`` the baseline's quantile of the minutes before, the
+candidate is worse beyond a ratio of 1.25 if more of its requests take ``1.25 * t`` than of the baseline's take ``t``
+(stochastic order). Between two bounds of a histogram nothing is known: each side is read so that nothing is claimed.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import Final, NamedTuple
+
+from pytest_deploygate.core.latency_histogram import LatencyHistogram, combine
+from pytest_deploygate.core.objective import Objective
+from pytest_deploygate.core.sequential_test import (
+    Arm,
+    Block,
+    Claim,
+    Line,
+    is_shown,
+)
+
+_FIRST_GUESS: Final = 50
+"""Requests that the guess of a share weighs as much as, where nothing has been seen yet."""
+_GUESSED_ERRORS: Final = 0.01
+_MOST_HISTORY: Final = 5000
+"""Requests that what was seen before a minute weighs at most, so that the newest minutes are heard."""
+_HALVINGS: Final = 14
+_RATIOS: Final = (1 / 64, 64.0)
+_POINTS: Final = (-1.0, 1.0)
+"""Ends of the scale on which an effect is looked for."""
+
+
+class MinuteCounts(NamedTuple):
+    """What the platform counted of one revision in one minute."""
+
+    requests: int = 0
+    errors: int = 0
+    latencies: LatencyHistogram = LatencyHistogram()
+
+
+class MinutePair(NamedTuple):
+    """Both sides in the same minute."""
+
+    candidate: MinuteCounts
+    baseline: MinuteCounts
+
+
+@unique
+class StepDecision(Enum):
+    """What a look at a step comes to."""
+
+    ADVANCE = "advance"
+    HOLD = "hold"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveResult:
+    """One objective judged: estimates of both sides, how far they are apart, and what the margin makes of it.
+
+    ``difference``, ``low`` and ``high`` are percentage points as shares (0..1) where the margin is one, else ratios.
+    Each end of the interval holds with the objective's confidence, at all looks together.
+    """
+
+    objective: Objective
+    decision: StepDecision
+    candidate: float
+    baseline: float
+    difference: float
+    low: float
+    high: float
+    candidate_requests: int
+    baseline_requests: int
+    minutes: int
+
+    @property
+    def sentence(self) -> str:
+        """All of it for people."""
+        objective = self.objective
+        told = {
+            StepDecision.ADVANCE: f"not worse by {objective.worse_by} or more",
+            StepDecision.HOLD: f"not yet decided, the margin is {objective.worse_by}",
+            StepDecision.ABORT: f"worse by more than {objective.worse_by}",
+        }[self.decision]
+        seen = f"{self.candidate_requests} and {self.baseline_requests} requests"
+        return (
+            f"{objective.name}: {told}: {objective.describe(self.candidate)} against "
+            f"{objective.describe(self.baseline)}, {self._apart} "
+            f"({seen} in {self.minutes} min, confidence {float(objective.confidence):g})"
+        )
+
+    @property
+    def _apart(self) -> str:
+        """How far both sides are apart, with the interval; an end of it that nothing is known of is open."""
+        lowest, highest = _RATIOS if self.objective.worse_by.is_ratio else _POINTS
+        low = self._describe(self.low) if self.low > lowest else "open"
+        high = self._describe(self.high) if self.high < highest else "open"
+        return f"{self._describe(self.difference)} [{low}, {high}]"
+
+    def _describe(self, effect: float) -> str:
+        return f"x{effect:.2f}" if self.objective.worse_by.is_ratio else f"{100 * effect:+.2f}pp"
+
+
+def compare(
+    objective: Objective, minutes: Sequence[MinutePair], history: Sequence[MinuteCounts] = ()
+) -> ObjectiveResult:
+    """Judge ``objective`` by what was counted in ``minutes``, in their order.
+
+    ``history`` is the baseline in the minutes before: it sharpens the first bets, and is no evidence itself.
+    """
+    pooled = tuple(_pool(minutes))
+    comparison = _Quantile if objective.quantile is not None else _Share
+    return comparison(objective, pooled, tuple(history)).result(len(minutes))
+
+
+def _pool(minutes: Sequence[MinutePair]) -> Iterator[MinutePair]:
+    """Minutes put together until both sides have requests: half a pair would be no evidence."""
+    waiting: list[MinutePair] = []
+    for pair in minutes:
+        waiting.append(pair)
+        added = MinutePair(_add(p.candidate for p in waiting), _add(p.baseline for p in waiting))
+        if added.candidate.requests and added.baseline.requests:
+            yield added
+            waiting = []
+    if waiting:
+        yield MinutePair(_add(p.candidate for p in waiting), _add(p.baseline for p in waiting))
+
+
+def _add(counts: Iterator[MinuteCounts]) -> MinuteCounts:
+    requests, errors, latencies = zip(*counts, strict=True)
+    return MinuteCounts(sum(requests), sum(errors), combine(latencies))
+
+
+class _Comparison(ABC):
+    """What comparisons of shares and of quantiles have in common: an effect on a scale, and a margin on it."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        minutes: tuple[MinutePair, ...],
+        history: tuple[MinuteCounts, ...],
+    ) -> None:
+        self.objective = objective
+        self.minutes = minutes
+        self.history = history
+        self.candidate = _add(iter([MinuteCounts(), *(pair.candidate for pair in minutes)]))
+        self.baseline = _add(iter([MinuteCounts(), *(pair.baseline for pair in minutes)]))
+        self._confidence = float(objective.confidence)
+
+    @abstractmethod
+    def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
+        """What is bet on, to show that the candidate is worse (or not so bad) than by ``effect``."""
+
+    @abstractmethod
+    def line_at(self, effect: float) -> Line:
+        """The border between worse and not so bad than by ``effect``."""
+
+    @abstractmethod
+    def estimates(self) -> tuple[float, float]:
+        """Of the candidate and of the baseline."""
+
+    def is_effect_shown(self, claim: Claim, effect: float) -> bool:
+        """Whether it is shown that the candidate is worse than by ``effect`` (ABOVE), or less so (BELOW)."""
+        line = self.line_at(effect)
+        blocks = self.blocks_at(effect, claim)
+        return is_shown(blocks, line, claim, confidence=self._confidence)
+
+    def result(self, minutes: int) -> ObjectiveResult:
+        """The objective judged."""
+        margin = float(self.objective.worse_by.amount)
+        is_worse = self.is_effect_shown(Claim.ABOVE, margin)
+        is_fine = not is_worse and self.is_effect_shown(Claim.BELOW, margin)
+        lowest, highest = _RATIOS if self.objective.worse_by.is_ratio else _POINTS
+        low = self._search(Claim.ABOVE, margin if is_worse else lowest, highest)
+        high = self._search(Claim.BELOW, margin if is_fine else highest, max(low, lowest))
+        undecided = StepDecision.ADVANCE if is_fine else StepDecision.HOLD
+        candidate, baseline = self.estimates()
+        return ObjectiveResult(
+            objective=self.objective,
+            decision=StepDecision.ABORT if is_worse else undecided,
+            candidate=candidate,
+            baseline=baseline,
+            difference=self._apart(candidate, baseline),
+            low=low,
+            high=high,
+            candidate_requests=self.candidate.requests,
+            baseline_requests=self.baseline.requests,
+            minutes=minutes,
+        )
+
+    def _apart(self, candidate: float, baseline: float) -> float:
+        if not self.objective.worse_by.is_ratio:
+            return candidate - baseline
+        if baseline:
+            return candidate / baseline
+        return math.inf if candidate else 1.0
+
+    def _search(self, claim: Claim, shown: float, not_shown: float) -> float:
+        """The effect furthest from ``shown`` for which ``claim`` is shown as well; ``shown`` where none is."""
+        is_ratio = self.objective.worse_by.is_ratio
+        for _ in range(_HALVINGS):
+            middle = math.sqrt(shown * not_shown) if is_ratio else (shown + not_shown) / 2
+            if self.is_effect_shown(claim, middle):
+                shown = middle
+            else:
+                not_shown = middle
+        return shown
+
+
+class _Share(_Comparison):
+    """Shares of requests that ended with a server error."""
+
+    def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
+        del effect, claim
+        seen = _add(iter([MinuteCounts(), *self.history]))
+        requests, errors = float(seen.requests), float(seen.errors)
+        for candidate, baseline in self.minutes:
+            fade = min(1.0, _MOST_HISTORY / requests) if requests else 1.0
+            requests, errors = requests * fade, errors * fade
+            guess = _GUESSED_ERRORS * _FIRST_GUESS
+            yield Block(
+                Arm(candidate.requests, candidate.errors),
+                Arm(baseline.requests, baseline.errors),
+                (errors + guess) / (requests + _FIRST_GUESS),
+            )
+            requests, errors = requests + baseline.requests, errors + baseline.errors
+
+    def line_at(self, effect: float) -> Line:
+        return Line(scale=effect) if self.objective.worse_by.is_ratio else Line(shift=effect)
+
+    def estimates(self) -> tuple[float, float]:
+        def share(counts: MinuteCounts) -> float:
+            return counts.errors / counts.requests if counts.requests else 0.0
+
+        return share(self.candidate), share(self.baseline)
+
+
+class _Quantile(_Comparison):
+    """A quantile of the latencies, by shares of requests that were slow."""
+
+    def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
+        seen = combine(counts.latencies for counts in self.history)
+        for candidate, baseline in self.minutes:
+            block = self._block(seen, candidate.latencies, baseline.latencies, effect, claim)
+            if block is not None:
+                yield block
+            seen = combine((seen, baseline.latencies))
+
+    def _block(
+        self,
+        seen: LatencyHistogram,
+        candidate: LatencyHistogram,
+        baseline: LatencyHistogram,
+        effect: float,
+        claim: Claim,
+    ) -> Block | None:
+        """One minute as a bet, or None where no bound is known before it, or nothing is known beyond the bounds."""
+        shared = sorted(set(seen.bounds) & set(baseline.bounds))
+        if not shared or not candidate.bounds:
+            return None
+        at = self._slow_from(seen, shared)
+        if claim is Claim.ABOVE:
+            index = bisect_left(candidate.bounds, effect * at)
+        else:
+            index = bisect_right(candidate.bounds, effect * at) - 1
+        if not 0 <= index < len(candidate.bounds):
+            return None
+        slow_share = 1 - self._quantile
+        guess = slow_share * _FIRST_GUESS
+        return Block(
+            Arm(candidate.total, candidate.count_from(candidate.bounds[index])),
+            Arm(baseline.total, baseline.count_from(at)),
+            (seen.count_from(at) + guess) / (seen.total + _FIRST_GUESS),
+        )
+
+    @property
+    def _quantile(self) -> float:
+        assert self.objective.quantile is not None
+        return float(self.objective.quantile)
+
+    def _slow_from(self, seen: LatencyHistogram, shared: list[float]) -> float:
+        """The bound that is nearest to the baseline's quantile of the minutes before."""
+        slow = (1 - self._quantile) * seen.total
+        return min(shared, key=lambda bound: abs(seen.count_from(bound) - slow))
+
+    def line_at(self, effect: float) -> Line:
+        del effect
+        return Line()
+
+    def estimates(self) -> tuple[float, float]:
+        share = self._quantile
+        return self.candidate.latencies.quantile(share), self.baseline.latencies.quantile(share)
