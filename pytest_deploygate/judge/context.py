@@ -20,7 +20,7 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode, judge_phase, reconcile
-from pytest_deploygate.engine.rollout import Staged
+from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
 from pytest_deploygate.judge.judge_hooks import JudgeHooks
 from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry

@@ -19,7 +19,8 @@ from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
-from pytest_deploygate.engine.rollout import Rollout, Staged
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.action import end_unchanged
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.flows.base import posting_note, with_verdict

@@ -1,0 +1,257 @@
+"""Backs up and pins what serves, builds the release once, and starts its revisions beside the baseline.
+
+Nothing here moves traffic, and every effect is journaled first. Only :meth:`Rollout.stage` calls it.
+"""
+
+from dataclasses import dataclass, replace
+
+from pytest_deploygate.core.artifacts import Package
+from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.record import BuildProvenance, RolloutRecord, StepDetails
+from pytest_deploygate.core.release import (
+    TAG_CANDIDATE,
+    TAG_VERIFY,
+    TAGS_OF_SERVING,
+    FunctionSpec,
+    RevisionInfo,
+    RolloutLabels,
+    Snapshot,
+    Variant,
+    secrets_text,
+)
+from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.engine.deploy_operations import RELEASE, deploy
+from pytest_deploygate.engine.finalize import require_restore_point
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.engine.traffic_verification import wait_until_tag_answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """Names and URLs of the staged revisions. ``verification`` equals ``candidate`` if there is no second revision."""
+
+    candidate: RevisionName
+    verification: RevisionName
+    candidate_url: str
+    verification_url: str
+
+
+def settled_traffic(snapshot: Snapshot) -> Traffic:
+    """The serving traffic by revision name, with our tags of the serving revision but not those of a candidate."""
+    keep = {t: r for t, r in snapshot.traffic.tags if t in TAGS_OF_SERVING}
+    return Traffic.of(dict(snapshot.serving.shares), keep)
+
+
+def traffic_while_judged(
+    snapshot: Snapshot, record: RolloutRecord, candidate: RevisionName
+) -> Traffic:
+    """Traffic while the candidate is judged: at the baseline, or on a first release at the built revision."""
+    if snapshot.exists:
+        return Traffic.of(dict(snapshot.serving.shares))
+    return Traffic.of({record.built or candidate: 100})
+
+
+def with_staged_tags(base: Traffic, snapshot: Snapshot, record: RolloutRecord) -> Traffic:
+    """``base`` with the tags of the staged revisions and our tags of the serving revision."""
+    tags = dict(settled_traffic(snapshot).tags)
+    if record.candidate is not None:
+        tags[TAG_CANDIDATE] = record.candidate
+    if record.verification is not None:
+        tags[TAG_VERIFY] = record.verification
+    return base.with_tags(tags)
+
+
+def stage_release(rollout: JournaledRollout, snapshot: Snapshot, package: Package) -> Staged:
+    """Start the candidate beside what serves in ``snapshot``, without traffic.
+
+    Raises:
+        DeployGateError: staging failed.
+    """
+    target, clock = rollout.ports.target, rollout.ports.clock
+    deadline = clock.monotonic() + rollout.ports.settings.rollout_budget_s
+    if snapshot.exists:
+        _back_up(rollout, snapshot)
+        # Pin before the build: traffic that follows LATEST moves to a new revision as soon as it is ready.
+        _pin(rollout, snapshot)
+    rollout.progress("uploading", f"{package.size_bytes} bytes, {len(package.files)} files")
+    source = rollout.act("upload", lambda: target.upload(package))
+    built = _release(rollout, source, deadline)
+    candidate, verification = built, None
+    if target.spec.has_verification:
+        candidate, verification = _add_revisions(rollout, snapshot, built, deadline)
+    rollout.update(rollout.record._replace(candidate=candidate, verification=verification))
+    build = _record_build(rollout, candidate, verification)
+    return _tag(rollout, snapshot, candidate, build)
+
+
+def _back_up(rollout: JournaledRollout, snapshot: Snapshot) -> None:
+    rollout.progress("backing up", str(snapshot.baseline))
+    backup = rollout.act(
+        "backup",
+        lambda: rollout.ports.target.backup(snapshot),
+        observed=lambda b: {"identifier": b.identifier, "sha256": b.sha256},
+    )
+    ports = rollout.ports
+    ports.store.save_backup(ports.environment, backup, ports.clock.now())
+    rollout.update(rollout.record._replace(backup=backup.identifier))
+
+
+def _pin(rollout: JournaledRollout, snapshot: Snapshot) -> None:
+    rollout_labels = snapshot.rollout_labels._replace(
+        rollout=rollout.record.rollout_id, baseline=rollout.record.baseline
+    )
+    rollout.progress("pinning", f"traffic stays at {snapshot.baseline}")
+    rollout.act(
+        "pin",
+        lambda: rollout.ports.target.pin(snapshot, rollout_labels),
+        intent={"serving": str(snapshot.serving)},
+        observed=lambda s: {"traffic": str(s.traffic)},
+    )
+
+
+def _rollout_labels(rollout: JournaledRollout) -> RolloutLabels:
+    """Labels during the rollout: they describe the baseline, not the candidate (ADR 4)."""
+    record = rollout.record
+    labels = require_restore_point(record).labels
+    return labels._replace(rollout=record.rollout_id, baseline=record.baseline)
+
+
+def _release(rollout: JournaledRollout, source: str, deadline: float) -> RevisionName:
+    target = rollout.ports.target
+    rollout.progress("building", "the release, with the production variables")
+    revision = deploy(
+        rollout,
+        RELEASE,
+        lambda: target.begin_release(source, _rollout_labels(rollout)),
+        deadline=deadline,
+    )
+    rollout.progress("started", f"revision {revision}")
+    return revision
+
+
+def _add_revisions(
+    rollout: JournaledRollout, snapshot: Snapshot, built: RevisionName, deadline: float
+) -> tuple[RevisionName, RevisionName]:
+    """Candidate and verification revision, both from the image that ``built`` runs.
+
+    The verification revision is requested first and the candidate right after it, before either has started: the
+    last request stays in the service's template, and everybody's next deployment starts from there (ADR 22).
+    """
+    target, clock = rollout.ports.target, rollout.ports.clock
+    # Each name goes to the record before the next write, so that a recovery knows which revisions are ours.
+    rollout.update(rollout.record._replace(built=built))
+    if not snapshot.exists:
+        _pin(rollout, target.snapshot())
+    verification = _add(rollout, built, Variant.VERIFICATION)
+    rollout.update(rollout.record._replace(verification=verification))
+    candidate = _add(rollout, built, Variant.CANDIDATE)
+    rollout.update(rollout.record._replace(candidate=candidate))
+    for revision in (verification, candidate):
+        rollout.act(
+            "see_ready",
+            lambda revision=revision: target.await_revision(  # type: ignore[misc]
+                revision, budget_s=deadline - clock.monotonic()
+            ),
+            intent={"revision": revision},
+        )
+        rollout.progress("started", f"revision {revision}")
+    return candidate, verification
+
+
+def _add(rollout: JournaledRollout, built: RevisionName, variant: Variant) -> RevisionName:
+    rollout.progress("starting", f"{variant.value} revision")
+    return rollout.act(
+        f"add_{variant.value}",
+        lambda: rollout.ports.target.add_revision(built, variant),
+        intent={"of": built},
+        observed=lambda name: StepDetails(revision=name),
+    )
+
+
+def _record_build(
+    rollout: JournaledRollout, candidate: RevisionName, verification: RevisionName | None
+) -> BuildProvenance:
+    """Record the candidate's image digest and secret versions, so that a rollback can return to exactly these.
+
+    Raises:
+        TargetRefused: the verification revision has another build, or differs in more than the named variables.
+    """
+    info = _staged_revision(rollout, candidate)
+    build = BuildProvenance(
+        image=info.digest or info.image, secrets=info.secrets, base_image=info.base_image
+    )
+    rollout.update(rollout.record._replace(build=build))
+    if verification is not None:
+        other = _staged_revision(rollout, verification)
+        differs_in = _require_same_build(other, info, rollout.ports.target.spec)
+        build = replace(build, differs_in=differs_in)
+        rollout.update(rollout.record._replace(build=build))
+    return build
+
+
+def _staged_revision(rollout: JournaledRollout, name: RevisionName) -> RevisionInfo:
+    info = rollout.ports.target.revision(name)
+    if info is None:
+        raise TargetRefused(f"the staged revision {name} vanished")
+    return info
+
+
+def _require_same_build(
+    verification: RevisionInfo, candidate: RevisionInfo, spec: FunctionSpec
+) -> tuple[str, ...]:
+    """Require one build and a difference in exactly the named variables; return their names."""
+    one, other = verification, candidate
+    # The digest, not the image tag: Google gives every build the same tag (ADR 22).
+    if not one.digest or one.digest != other.digest:
+        raise TargetRefused(
+            f"{one.name} and {other.name} are not of one build: "
+            f"{one.digest or one.image!r}, {other.digest or other.image!r}",
+            hint="nothing was promoted; deploy again, and report it if it happens again",
+        )
+    if one.secrets != other.secrets:
+        given = f"{secrets_text(one.secrets)}, {secrets_text(other.secrets)}"
+        raise TargetRefused(
+            f"{one.name} and {other.name} are given different secrets: {given}",
+            hint="nothing was promoted; deploy again, and report it if it happens again",
+        )
+    names = set(one.variables) | set(other.variables)
+    differing = {n for n in names if one.variables.get(n) != other.variables.get(n)}
+    expected = {n for n, v in spec.verify_variables.items() if spec.variables.get(n) != v}
+    if differing != expected:
+        raise TargetRefused(
+            f"{one.name} and {other.name} differ in {sorted(differing)}, expected {sorted(expected)}"
+        )
+    return tuple(sorted(differing))
+
+
+def _tag(
+    rollout: JournaledRollout,
+    snapshot: Snapshot,
+    candidate: RevisionName,
+    build: BuildProvenance,
+) -> Staged:
+    base = traffic_while_judged(snapshot, rollout.record, candidate)
+    wanted = with_staged_tags(base, snapshot, rollout.record)
+    after = rollout.act(
+        "tag",
+        lambda: rollout.ports.target.shift_traffic(wanted, expect=base),
+        intent={"traffic": str(wanted)},
+        observed=lambda s: {"traffic": str(s.traffic)},
+    )
+    # With automatic base image updates the judged code may change without a new revision, so record them.
+    build = replace(build, updates_base_image=after.updates_base_image)
+    rollout.update(rollout.record._replace(build=build))
+    verification = rollout.record.verification
+    tags = {TAG_CANDIDATE: candidate}
+    if verification is not None:
+        tags[TAG_VERIFY] = verification
+    # The gates must not judge the revision that had the tag before (ADR 10).
+    for tag, revision in tags.items():
+        wait_until_tag_answers(rollout, revision, tag, after.tag_urls[tag])
+    return Staged(
+        candidate=candidate,
+        verification=verification or candidate,
+        candidate_url=after.tag_urls[TAG_CANDIDATE],
+        verification_url=after.tag_urls[TAG_VERIFY if verification is not None else TAG_CANDIDATE],
+    )
