@@ -1,4 +1,4 @@
-"""The digest of a plan: what a person approves is exactly what is then carried out."""
+"""Digest of a plan: the deployment must equal the plan that an operator approved."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ from pytest_deploygate.core.policy import Policy
 def plan_digest(
     *, package: Digest, config: Digest, policy: Policy, baseline: RevisionName | None
 ) -> Digest:
-    """One digest over the source, the settings, the policy that judges, and what would be replaced.
+    """One digest over source, settings, policy, and the revision that will be replaced.
 
-    ``baseline`` is None for a first release. Any change of one of the four gives another digest.
+    ``baseline`` is None for a first release. A change of any of the four changes the digest.
     """
     facts = [package, config, _plain(policy), baseline]
     text = json.dumps(facts, sort_keys=True)
@@ -23,7 +23,7 @@ def plan_digest(
 
 
 def _plain(value: object) -> object:
-    """``value`` as what JSON can say, different for what is different."""
+    """``value`` as JSON types; different values give different results."""
     if isinstance(value, Enum):
         return str(value.value)
     if is_dataclass(value):

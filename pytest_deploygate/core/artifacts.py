@@ -1,4 +1,4 @@
-"""Archives of a source: what will be uploaded, and what is kept of what served."""
+"""Source archives: the package to upload, and the backup of the serving revision."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from pytest_deploygate.core.identifiers import BackupId, Digest, RevisionName
 class Package:
     """The source as it will be uploaded.
 
-    ``digest`` is that of the manifest (names and contents), and identifies the build; ``left_out`` names each
-    excluded path with the reason. ``allowed_secrets`` are places that look like secrets and are packed all the same,
-    each with the reason that the settings give.
+    ``digest`` is the digest of the manifest (names and contents) and identifies the build; ``left_out`` names each
+    excluded path with the reason. ``allowed_secrets`` names texts that look like secrets and are packed nevertheless,
+    each with the reason from the settings.
     """
 
     path: str
@@ -24,7 +24,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """Source and configuration of what served, kept on this side. ``path`` holds the source archive."""
+    """Source and settings of the serving revision, kept locally. ``path`` is the source archive."""
 
     identifier: BackupId
     revision: RevisionName
@@ -32,4 +32,4 @@ class Backup:
     sha256: Digest
     size_bytes: int
     settings: str
-    """The function and the service as the platform described them: JSON text, no secret values."""
+    """The platform's description of function and service: JSON text without secret values."""

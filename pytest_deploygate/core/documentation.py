@@ -1,4 +1,4 @@
-"""Where the documentation is: whoever has the wheel has no ``docs/``."""
+"""URLs of the documentation: the wheel does not contain ``docs/``."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ BASE_URL: Final = "https://pytest-deploygate.readthedocs.io/"
 
 
 def page_url(page: str) -> str:
-    """Address of a page, named by its file under ``docs/`` without the suffix, with ``#anchor`` if wanted."""
+    """URL of a page, named by its file under ``docs/`` without the suffix, with an optional ``#anchor``."""
     name, mark, anchor = page.partition("#")
     return f"{BASE_URL}{name}.html{mark}{anchor}"
 

@@ -1,4 +1,4 @@
-"""Numbers that steer a rollout."""
+"""Settings of a rollout."""
 
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
@@ -16,12 +16,12 @@ def _problem_of_steps(steps: Sequence[object]) -> str:
 
 
 class EngineSettings(NamedTuple):
-    """What the engine keeps to in one environment."""
+    """Settings of the engine in one environment."""
 
     steps: Annotated[
         tuple[int, ...],
         Setting(
-            "percent of the traffic that the candidate gets, one after the other",
+            "percent of the traffic that the candidate gets, in steps",
             example="[5, 25, 100]",
             unit="percent",
             at_least=1,
@@ -33,7 +33,7 @@ class EngineSettings(NamedTuple):
     rollout_budget_s: Annotated[
         int,
         Setting(
-            "how long a rollout may take until it goes back",
+            "how long a rollout may take before it is rolled back",
             example="900",
             unit="seconds",
             at_least=1,
@@ -42,7 +42,7 @@ class EngineSettings(NamedTuple):
     rollback_budget_s: Annotated[
         int,
         Setting(
-            "how long going back may take until a person is called",
+            "how long a rollback may take before the rollout is stranded",
             example="120",
             unit="seconds",
             at_least=1,
@@ -68,4 +68,4 @@ class EngineSettings(NamedTuple):
         ),
     ] = 3
     pause_s: float = 1.0
-    """First pause between two attempts; doubles up to 15 s. No setting."""
+    """First pause between two attempts; doubles up to 15 s. Not a setting."""

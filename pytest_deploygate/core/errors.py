@@ -1,6 +1,6 @@
-"""Errors that the package raises, and the exit statuses that a session can end with.
+"""Errors of the package, and the exit statuses of a session.
 
-A failing gate is a value, not an error. Every error carries a ``hint``: the next thing for a person to do.
+A failing gate is a value, not an error. Every error has a ``hint``: what the operator should do next.
 """
 
 from enum import IntEnum, unique
@@ -8,7 +8,7 @@ from enum import IntEnum, unique
 
 @unique
 class ExitStatus(IntEnum):
-    """What became of traffic; 2 to 6 are pytest's own and always mean that the baseline serves."""
+    """Which revision carries traffic; 2 to 6 are pytest's own and always mean that the baseline serves."""
 
     OK = 0
     FAILED = 1
@@ -39,7 +39,7 @@ class PolicyRefused(DeployGateError):
 
 
 class TargetError(DeployGateError):
-    """The target did not do what was asked; ``log_url`` leads to the platform's own log if there is one."""
+    """The target did not do what was requested; ``log_url`` is the platform's log if there is one."""
 
     def __init__(self, message: str, *, hint: str = "", log_url: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -47,7 +47,7 @@ class TargetError(DeployGateError):
 
 
 class TargetRefused(TargetError):
-    """The target said no; asking again cannot help."""
+    """The target refused the request; a retry cannot help."""
 
 
 class BuildFailed(TargetRefused):
@@ -59,11 +59,11 @@ class StartFailed(TargetRefused):
 
 
 class TargetUnavailable(TargetError):
-    """The request was certainly not applied; asking again later may help."""
+    """The request was certainly not applied; a later retry may help."""
 
 
 class OutcomeUnknown(TargetError):
-    """The request may have been applied: observe before anything else, never repeat it blindly."""
+    """The request may have been applied: observe the target first, never repeat the request blindly."""
 
 
 class Drifted(TargetError):
@@ -75,7 +75,7 @@ class Drifted(TargetError):
 
 
 class LeaseHeld(DeployGateError):
-    """Another rollout holds the lease of the environment; the message names who, since when, for what."""
+    """Another rollout holds the lease of the environment; the message names holder, start and purpose."""
 
 
 class LeaseLost(DeployGateError):
@@ -87,7 +87,7 @@ class StoreError(DeployGateError):
 
 
 class JournalDamaged(StoreError):
-    """The journal of a rollout contradicts itself; a person must look."""
+    """The journal of a rollout contradicts itself; an operator must look."""
 
 
 class IllegalTransition(DeployGateError):

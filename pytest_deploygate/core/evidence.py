@@ -1,7 +1,7 @@
-"""What the checks showed, folded so that only an explicit and complete pass is one.
+"""Evidence of a phase: the state of each check, where only an explicit and complete pass is a pass.
 
-A check is one collected test. The inventory, fixed at collection, is the denominator of every score; what did
-not run, ran twice, was skipped or crashed is in it and is not a pass.
+A check is one collected test. The inventory, fixed at collection, is the denominator of every score. A check that did
+not run, ran twice, was skipped or crashed stays in it and is not a pass.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from pytest_deploygate.core.measurement import Measurement
 
 @unique
 class CheckState(Enum):
-    """What one check came to. Only PASSED is a pass."""
+    """State of one check. Only PASSED is a pass."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -27,14 +27,14 @@ class CheckState(Enum):
     CRASHED = "crashed"
     NOT_RUN = "not_run"
     KNOWN_DEFECT = "known_defect"
-    """Failed, as is known and accepted until a day. Neither a pass nor counted."""
+    """Failed as expected, which is accepted until a given day. Neither a pass nor counted."""
     DEFECT_GONE = "defect_gone"
-    """Held although it is known to fail: the mark is out of date. Neither a pass nor counted."""
+    """Did not fail although it is marked as a known defect: remove the mark. Neither a pass nor counted."""
 
 
 @unique
 class ReportOutcome(Enum):
-    """Outcome of one report as the test runner words it; RERUN is what rerun plugins report of a failed attempt."""
+    """Outcome of one report in the test runner's terms; rerun plugins report RERUN for a failed attempt."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -44,10 +44,10 @@ class ReportOutcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportFact:
-    """One report about one check, stripped to what counts.
+    """The part of one report about one check that counts.
 
-    ``when`` is ``setup``, ``call`` or ``teardown``; anything else is what a runner says of a crashed worker.
-    ``is_xfail`` is set whenever an expected failure had a part in it, whatever the outcome.
+    ``when`` is ``setup``, ``call`` or ``teardown``; any other value comes from a runner whose worker crashed.
+    ``is_xfail`` is set if an expected failure was involved, whatever the outcome.
     """
 
     when: str
@@ -58,14 +58,14 @@ class ReportFact:
 
 _WHENS = ("setup", "call", "teardown")
 _PLAIN_PASS = tuple(ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in _WHENS)
-"""What almost every check comes to."""
+"""The reports of almost every check."""
 
 
 def fold(facts: Iterable[ReportFact]) -> CheckState:
-    """State of a check from all its reports in the order of their arrival.
+    """State of a check from all its reports, in the order in which they arrive.
 
-    PASSED needs exactly one attempt with setup, call and teardown all passed, nothing expected to fail, and no
-    subtest that is anything but passed. Several attempts whose last one passed are FLAKY.
+    PASSED needs exactly one attempt in which setup, call and teardown passed, no failure was expected, and every
+    subtest passed. Several attempts of which the last one passed are FLAKY.
     """
     facts = tuple(facts)
     if facts == _PLAIN_PASS:
@@ -107,7 +107,7 @@ def _fold_attempt(facts: list[ReportFact]) -> CheckState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Checks of one gate, ``0 <= passed <= counted``; ``counted`` is the inventory less allowed skips."""
+    """Checks of one gate, ``0 <= passed <= counted``; ``counted`` is the inventory without allowed skips."""
 
     passed: int
     counted: int
@@ -123,7 +123,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedFailure:
-    """A check that is marked as a known defect, and ran: ``text`` is its last day and reason."""
+    """A check that ran and is marked as a known defect; ``text`` is its last day and reason."""
 
     check: str
     text: str
@@ -144,16 +144,16 @@ UNCOUNTED = tuple(_AS_EXPECTED.values())
 
 
 def as_known_defect(state: CheckState) -> CheckState:
-    """The state of a check that is marked as a known defect; what is no expected failure stays as it is."""
+    """The state of a check that is marked as a known defect; states other than xfail and xpass do not change."""
     return _AS_EXPECTED.get(state, state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """All that one phase showed: state of every check of every gate, measurements, and what makes it incomplete.
+    """Evidence of one phase: the state of every check of every gate, measurements, and what makes it incomplete.
 
-    ``checks`` maps a gate's name to (check id, state) in collection order and has every gate of the phase, also
-    empty ones. ``doubts`` are sentences about the session (interrupted, collection error, ...): with any of
+    ``checks`` maps a gate's name to (check id, state) in collection order; it has every gate of the phase, also empty
+    ones. ``doubts`` are the reasons why the evidence is incomplete (interrupted, collection error, ...): with any of
     them no gate of the phase can pass.
     """
 

@@ -1,12 +1,13 @@
-"""Freeze windows: spans of time in which nothing is promoted. Going back is never frozen.
+"""Freeze windows: spans of time in which nothing is promoted. Rollbacks are never frozen.
 
-Two forms, each with an IANA time zone; a time that is left out is 00:00; starts are included, ends are not:
+A window has one of two forms, each with an IANA time zone. A missing time is 00:00. The start is included, the end is
+not:
 
 * every week: ``fri 15:00 - mon 07:00 Europe/Berlin``
-* once: ``2026-12-20 - 2027-01-03 Europe/Berlin`` (the third of January is free again)
+* once: ``2026-12-20 - 2027-01-03 Europe/Berlin`` (2027-01-03 is not frozen)
 
-Wall times count in the zone of the window, so a weekend begins at 15:00 in summer and in winter. Where the clocks are
-turned in that very hour, the earlier start and the later end count.
+Times are wall clock times in the zone of the window, so a weekend starts at 15:00 in summer and in winter. If the
+clocks change in that hour, the earlier start and the later end count.
 """
 
 import re
@@ -27,7 +28,7 @@ _FORM: Final = re.compile(
 )
 _HINT: Final = (
     "write 'fri 15:00 - mon 07:00 Europe/Berlin' for every week, or "
-    "'2026-12-20 - 2027-01-03 Europe/Berlin' for once; a zone is needed"
+    "'2026-12-20 - 2027-01-03 Europe/Berlin' for one time; the zone is required"
 )
 
 
@@ -44,7 +45,7 @@ class Weekly:
         return self.text
 
     def ends_at(self, now: datetime) -> datetime | None:
-        """When the span that holds at ``now`` (aware) ends, in UTC; None if none holds."""
+        """End, in UTC, of the span that contains ``now`` (aware); None if none does."""
         wall = now.astimezone(self.zone).replace(tzinfo=None)
         monday = datetime(wall.year, wall.month, wall.day) - timedelta(days=wall.weekday())  # noqa: DTZ001 # wall clock
         length = (self.end - self.start) % _WEEK
@@ -67,7 +68,7 @@ class Once:
         return self.text
 
     def ends_at(self, now: datetime) -> datetime | None:
-        """When the span ends if it holds at ``now`` (aware), in UTC; else None."""
+        """End of the span, in UTC, if it contains ``now`` (aware); else None."""
         return self.end if self.start <= now < self.end else None
 
 
@@ -80,7 +81,10 @@ def parse(text: str) -> FreezeWindow:
     Raises:
         ConfigError: it has neither form, an unknown zone, or no length.
     """
-    from zoneinfo import ZoneInfo, available_timezones  # only who has a freeze window needs them
+    from zoneinfo import (
+        ZoneInfo,
+        available_timezones,
+    )  # loaded only if a freeze window is configured
 
     found = _FORM.fullmatch(text.strip())
     if found is None:
@@ -94,7 +98,7 @@ def parse(text: str) -> FreezeWindow:
                 hint="pip install tzdata",
             ) from error
         raise _freeze_error(
-            text, f"{found['zone']!r} is no time zone of the IANA database"
+            text, f"{found['zone']!r} is not a time zone of the IANA database"
         ) from error
     first, last = found["from"].lower(), found["to"].lower()
     if first[:3] in _DAYS and last[:3] in _DAYS:
@@ -111,7 +115,7 @@ def parse(text: str) -> FreezeWindow:
 def frozen_until(
     windows: tuple[FreezeWindow, ...], now: datetime
 ) -> tuple[FreezeWindow, datetime] | None:
-    """The window that holds at ``now`` (aware) longest and when it ends, in UTC; None if none holds."""
+    """The window that contains ``now`` (aware) and ends last, with its end in UTC; None if no window does."""
     holding = [(w, end) for w in windows if (end := w.ends_at(now)) is not None]
     return max(holding, key=lambda pair: pair[1], default=None)
 
@@ -144,10 +148,10 @@ def _moment(text: str, spot: str) -> datetime:
 
 
 def _earliest_moment(wall: datetime, zone: "ZoneInfo") -> datetime:
-    """The first moment, in UTC, that a wall clock may mean which is turned back, or leaves this time out."""
+    """The earliest moment, in UTC, that a wall time may mean: it may occur twice, or not at all."""
     return min(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
 def _latest(wall: datetime, zone: "ZoneInfo") -> datetime:
-    """The last such moment."""
+    """The latest such moment."""
     return max(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))

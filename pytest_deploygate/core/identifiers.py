@@ -15,7 +15,7 @@ Digest = NewType("Digest", str)
 
 @unique
 class Phase(Enum):
-    """The three times at which gates run, in order."""
+    """The three phases in which gates run, in order."""
 
     READINESS = "readiness"
     CANDIDATE = "candidate"
@@ -24,7 +24,7 @@ class Phase(Enum):
 
 @unique
 class Severity(Enum):
-    """How grave a trigger is; lower ``rank`` is graver."""
+    """Severity of a trigger; a lower ``rank`` is more severe."""
 
     CRITICAL = "critical"
     HIGH = "high"
@@ -33,12 +33,12 @@ class Severity(Enum):
 
     @property
     def rank(self) -> int:
-        """0 for the gravest."""
+        """0 for the most severe."""
         return list(Severity).index(self)
 
 
 class Secret:
-    """A text that must not be shown: ``repr`` and ``str`` are ``***``; ``reveal()`` gives it."""
+    """A text that must not be shown: ``repr`` and ``str`` return ``***``; ``reveal()`` returns the text."""
 
     __slots__ = ("_text",)
 
@@ -62,13 +62,13 @@ class Secret:
 
 
 class Actor(NamedTuple):
-    """Who acts: a person or CI job on a host, and the process that does it for them."""
+    """Who acts: an operator or CI job on a host, and the process that acts for them."""
 
     user: str
     host: str
     pid: int
     boot_id: str = ""
-    """Identifies the process beyond its pid (host boot and start time), so that a reused pid is told apart."""
+    """Host boot and start time of the process, so that a reused pid is recognised."""
     ci_url: str = ""
 
     def __str__(self) -> str:

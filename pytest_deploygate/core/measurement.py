@@ -1,7 +1,7 @@
-"""A number that was measured, in the one form in which it is made, carried, recorded, shown and judged.
+"""A measurement, in the one form in which it is taken, transported, recorded, shown and judged.
 
-A check calls ``measure``; the number travels as JSON in the properties of its report, is held against triggers as an
-exact fraction, and is recorded with its unit and its source. Text is made of it for people only.
+A check calls ``measure``; the number travels as JSON in the properties of the check's report, triggers compare it as an
+exact fraction, and the record keeps it with unit and source. It becomes text only for display.
 """
 
 import math
@@ -15,9 +15,9 @@ _MEMBERS: Final = ("name", "value", "unit", "check", "revision")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """A number that ``check`` measured, or the platform of ``revision``; one of the two is empty.
+    """A number that ``check`` measured, or that the platform measured of ``revision``; the other one is empty.
 
-    ``value`` is exact to the shortest decimal text of what was measured; ``unit`` is free text such as ``s`` or ``MB``.
+    ``value`` is exactly the shortest decimal text of the number; ``unit`` is free text such as ``s`` or ``MB``.
     """
 
     name: str
@@ -30,10 +30,10 @@ class Measurement:
     def of(
         cls, name: str, value: object, *, unit: str = "", check: str = "", revision: str = ""
     ) -> "Measurement":
-        """A measurement from a plain number.
+        """Create a measurement from a plain number.
 
         Raises:
-            ValueError: NaN, infinity, or a number that no float can come near to.
+            ValueError: NaN, infinity, or a number beyond the range of a float.
             TypeError: not an int, float or Fraction (a bool is not a number here).
         """
         if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)):
@@ -42,7 +42,7 @@ class Measurement:
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"measurement {name!r} needs a finite number, got {value!r}")
-        # float.__repr__: subclasses (numpy.float64) have words of their own around the number
+        # float.__repr__, because subclasses (numpy.float64) print more than the number
         exact = Fraction(float.__repr__(value) if isinstance(value, float) else value)
         try:
             float(exact)
@@ -52,24 +52,24 @@ class Measurement:
 
     @property
     def is_by_platform(self) -> bool:
-        """Whether the platform measured it, and not a check."""
+        """Whether the platform measured it, not a check."""
         return bool(self.revision)
 
     @property
     def label(self) -> str:
-        """Its name, with the revision where the platform measured it."""
+        """Its name, with the revision if the platform measured it."""
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
     @property
     def text(self) -> str:
-        """Number and unit for people, to nine digits."""
+        """Number and unit for display, to nine digits."""
         return f"{float(self.value):.9g} {self.unit}".rstrip()
 
     def to_json(self) -> dict[str, str | int | float]:
-        """Members of a JSON object; :meth:`from_json` gives an equal measurement back.
+        """Members of a JSON object; :meth:`from_json` returns an equal measurement.
 
-        ``value`` is a number where JSON's numbers are exact for it, else a text such as ``1/3``. An empty source is
-        left out.
+        ``value`` is a number if a JSON number is exact for it, else a text such as ``1/3``. An empty source is left
+        out.
         """
         document: dict[str, str | int | float] = {
             "name": self.name,
@@ -81,10 +81,10 @@ class Measurement:
 
     @classmethod
     def from_json(cls, document: Mapping[str, object]) -> "Measurement":
-        """The measurement of which :meth:`to_json` made ``document``.
+        """Read a ``document`` of :meth:`to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: it is none.
+            ValueError, TypeError, KeyError: it is not a measurement.
         """
         if unknown := sorted(set(document) - set(_MEMBERS)):
             raise ValueError(f"a measurement has no {unknown[0]!r}")
@@ -106,7 +106,7 @@ def _number(value: Fraction) -> int | float | str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What the platform says of one revision; ``problems`` are sentences on what it could not be asked."""
+    """The platform's measurements of one revision; ``problems`` are sentences on what it did not answer."""
 
     measurements: tuple[Measurement, ...] = ()
     problems: tuple[str, ...] = ()

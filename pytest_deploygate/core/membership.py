@@ -1,4 +1,4 @@
-"""Which gate a collected test belongs to, by its file and its markers."""
+"""Assigns collected tests to gates, by file and markers."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -8,7 +8,7 @@ from pytest_deploygate.core.policy import Gate, Policy
 
 
 def gates_of_file(policy: Policy, root: Path, path: Path) -> tuple[Gate, ...]:
-    """Gates whose paths (relative to ``root``) the file ``path`` lies in; those without paths take every file."""
+    """Gates with a path (relative to ``root``) above the file ``path``; a gate without paths takes every file."""
     return tuple(
         gate
         for gate in policy.gates
@@ -17,10 +17,10 @@ def gates_of_file(policy: Policy, root: Path, path: Path) -> tuple[Gate, ...]:
 
 
 def gate_among(gates: tuple[Gate, ...], nodeid: str, markers: Collection[str]) -> Gate | None:
-    """The one of ``gates`` that the test ``nodeid`` with ``markers`` belongs to, or None.
+    """The gate of the test ``nodeid`` with ``markers``, or None.
 
     Raises:
-        ConfigError: it belongs to more than one.
+        ConfigError: the test belongs to more than one gate.
     """
     found = tuple(gate for gate in gates if not gate.marker or gate.marker in markers)
     if len(found) > 1:

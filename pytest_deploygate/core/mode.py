@@ -1,24 +1,24 @@
-"""What a session is for."""
+"""Modes of a session."""
 
 from enum import Enum, unique
 
 
 @unique
 class Mode(Enum):
-    """What a session is for."""
+    """Mode of a session."""
 
     OFF = "off"
-    """The project has no settings for this plugin and no option asks for it."""
+    """The project has no settings for this plugin, and no option uses it."""
     PASSIVE = "passive"
     """No deployment: readiness gates run, the others skip."""
     JUDGE = "judge"
-    """``--deploy-env``: judge what serves, never act."""
+    """``--deploy-env``: judge the serving revision, never act."""
     ROLLBACK_CHECKS = "rollback-checks"
-    """``-m rollback-checks``: judge what serves, roll back if it is bad."""
+    """``-m rollback-checks``: judge the serving revision, roll back if it is bad."""
     PLAN = "plan"
     DEPLOY = "deploy"
 
     @property
     def touches_target(self) -> bool:
-        """Whether the session talks to a target at all."""
+        """Whether the session calls a target."""
         return self not in (Mode.OFF, Mode.PASSIVE)

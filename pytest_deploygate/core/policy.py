@@ -1,4 +1,4 @@
-"""What must hold for a promotion: gates, phases, triggers. Thresholds are exact fractions made from text."""
+"""Policy of a promotion: gates, phases, triggers. Thresholds are exact fractions, read from text."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -13,21 +13,19 @@ from pytest_deploygate.core.setting import Place, Setting
 
 @unique
 class Leniency(Enum):
-    """What a gate makes of a skipped or a flaky check."""
+    """How a gate counts a skipped or a flaky check."""
 
     FAIL = "fail"
     ALLOW = "allow"
 
 
 _SKIPS: Final = Setting(
-    "what a skipped check is: `fail` is no pass; `allow` takes it out of the denominator",
+    "how a skipped check counts: `fail` as not passed; `allow` takes it out of the denominator",
     example='"allow"',
 )
-_LEAST_CHECKS: Final = Setting(
-    "fewer checks that ran make the gate UNKNOWN", example="8", at_least=1
-)
+_LEAST_CHECKS: Final = Setting("the gate is UNKNOWN if fewer checks ran", example="8", at_least=1)
 _AS_THERE: Final = "as in `[tool.deploygate.gates.NAME]`"
-_OF_PHASE: Final = "that of the phase, see above"
+_OF_PHASE: Final = "the default of the phase, see above"
 _THRESHOLD: Final = Setting("", example="0.95", at_least=0, at_most=1)
 
 
@@ -63,7 +61,7 @@ class Gate:
         _THRESHOLD._replace(help="ratio of checks that must pass; 0.95 is exactly 19 of 20"),
     ] = Fraction(1)
     weight: Annotated[
-        Fraction, Setting("counts in the ratio of the phase", example="2", above=0)
+        Fraction, Setting("weight in the ratio of the phase", example="2", above=0)
     ] = Fraction(1)
     required: Annotated[bool, Setting("whether the phase can hold without it", example="false")] = (
         True
@@ -73,31 +71,31 @@ class Gate:
     flaky: Annotated[
         Leniency,
         Setting(
-            "what a check that passed only when it was run again is: `fail` no pass; `allow` a pass",
+            "how a check that passed only after a rerun counts: `fail` as not passed; `allow` as passed",
             example='"allow"',
         ),
     ] = Leniency.FAIL
     needs_at_most_s: Annotated[
         int | None,
         Setting(
-            "what its checks take at most by their own limits; the budget of the phase must be enough for all gates",
+            "longest time that its checks take, by their own limits; the budget of the phase must cover all gates",
             example="60",
             unit="seconds",
             at_least=1,
-            default="not said",
+            default="not given",
         ),
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOverride:
-    """What one environment says of a gate, where some of its checks cannot run; None leaves it as it is."""
+    """Overrides of a gate in one environment, where some of its checks cannot run; None changes nothing."""
 
     skips: Annotated[Leniency | None, _SKIPS._replace(default=_AS_THERE)] = None
     least_checks: Annotated[int | None, _LEAST_CHECKS._replace(default=_AS_THERE)] = None
 
     def apply(self, gate: Gate) -> Gate:
-        """``gate`` as it is in that environment."""
+        """``gate`` with the overrides."""
         return replace(
             gate,
             skips=gate.skips if self.skips is None else self.skips,
@@ -107,7 +105,7 @@ class GateOverride:
 
 @unique
 class Comparison(Enum):
-    """How a measured value is held against a trigger's bound."""
+    """How a trigger compares a measured value with its bound."""
 
     BELOW = "<"
     ABOVE = ">"
@@ -115,7 +113,7 @@ class Comparison(Enum):
     AT_LEAST = ">="
 
     def holds(self, value: Fraction, bound: Fraction) -> bool:
-        """Whether ``value`` stands in this relation to ``bound``."""
+        """Whether the comparison of ``value`` with ``bound`` holds."""
         return _RELATIONS[self](value, bound)
 
 
@@ -141,7 +139,7 @@ class Condition:
         """Read ``NAME < NUMBER`` (also ``>``, ``<=``, ``>=``).
 
         Raises:
-            ValueError: the text is not of that form.
+            ValueError: the text does not have that form.
         """
         parts = text.split()
         if len(parts) != 3 or not parts[0].isidentifier():
@@ -155,7 +153,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """Fires when any condition holds for any measurement; in the phases of ``needed_in`` each must be measured."""
+    """Fires if a condition holds for a measurement; in the phases of ``needed_in`` all must be measured."""
 
     name: Annotated[str, Place.NAME]
     conditions: Annotated[
@@ -171,7 +169,7 @@ class Trigger:
         ),
     ]
     severity: Annotated[
-        Severity, Setting("of triggers that fired the most severe is told first", example='"high"')
+        Severity, Setting("the most severe trigger that fired is listed first", example='"high"')
     ]
     needed_in: Annotated[
         tuple[Phase, ...],
@@ -184,19 +182,19 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePolicy:
-    """``threshold`` for the weighted ratio over the phase's gates; ``budget_s`` ends a phase that never ends."""
+    """``threshold`` of the weighted ratio over the phase's gates; ``budget_s`` limits the duration of the phase."""
 
     threshold: Annotated[
         Fraction,
         _THRESHOLD._replace(
-            help="weighted ratio over the gates of the phase that must be reached",
+            help="weighted ratio that the gates of the phase must reach",
             default=_OF_PHASE,
         ),
     ]
     budget_s: Annotated[
         int,
         Setting(
-            "ends a phase that never ends",
+            "longest duration of the phase",
             example="300",
             unit="seconds",
             at_least=1,
@@ -214,7 +212,7 @@ class Policy:
     triggers: tuple[Trigger, ...] = ()
 
     def gates_of(self, phase: Phase) -> tuple[Gate, ...]:
-        """Gates of one phase in the order of the configuration."""
+        """Gates of one phase in the order of the settings."""
         return tuple(gate for gate in self.gates if gate.phase is phase)
 
     def gate(self, name: str) -> Gate:

@@ -1,10 +1,10 @@
-"""What is found before a rollout begins."""
+"""Findings of the preflight, before a rollout begins."""
 
 from typing import NamedTuple
 
 
 class PreflightFinding(NamedTuple):
-    """One thing that preflight found; a blocking one ends the rollout before anything is touched."""
+    """One finding; a blocking one ends the rollout before it changes anything."""
 
     is_blocking: bool
     sentence: str

@@ -1,7 +1,7 @@
-"""What is kept of rollouts: journal entries (to resume one) and the record (one a rollout, for good).
+"""What the store keeps of a rollout: journal entries, for recovery, and one record, for good.
 
-Whatever a later decision rests on has a field and a type of its own. A value that was never observed is None, so that
-it cannot be mistaken for one that was observed and is empty. Texts (``reason``, ``notes``, ...) are for people.
+Everything that a later decision needs has its own field and type. A value that was never observed is None, so that it
+differs from an observed empty value. Texts (``reason``, ``notes``, ...) are only for display.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class EntryKind(Enum):
 
 @unique
 class EffectFailure(Enum):
-    """What became of an effect that raised: it had begun and failed, it was not applied, or nobody knows."""
+    """What an effect that raised did to the platform: it started and failed, was not applied, or is unknown."""
 
     ENDED = "ended"
     NOT_APPLIED = "not_applied"
@@ -46,10 +46,10 @@ class EffectFailure(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDetails:
-    """What a step was about. Recovery reads ``operation``, ``revision`` and ``failure``; ``notes`` are for people.
+    """Details of a step. Recovery reads ``operation``, ``revision`` and ``failure``; ``notes`` are only for display.
 
-    ``operation`` is the platform's name of a deployment, "" if there is none or it is not known; ``revision`` is what
-    a deployment made.
+    ``operation`` is the platform's name of a deployment, "" if there is none or it is unknown; ``revision`` is the
+    revision that a deployment created.
     """
 
     operation: str = ""
@@ -71,13 +71,12 @@ class JournalEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestorePoint:
-    """What a rollback returns to, as observed before anything was touched.
+    """What a rollback returns to, as observed before the rollout changed anything.
 
-    ``existed`` is False on a first release: going back then deletes the function. ``before`` is the traffic plan as it
-    was (it may follow LATEST, and has all tags); ``restore_to`` is the plan to return to, which names revisions and
-    keeps those tags that describe what serves. ``leaves`` is what a rollback by hand found and moves away from.
-    ``digest`` and ``config_digest`` are the baseline's, as its labels have them. ``was_public`` is None if
-    nobody looked.
+    ``existed`` is False on a first release: a rollback then deletes the function. ``before`` is the observed traffic
+    plan (it may follow LATEST, and has all tags). ``restore_to`` is the plan to return to: it names revisions and keeps
+    the tags of the serving revision. ``leaves`` is the traffic that an operator rollback moves away from. ``digest``
+    and ``config_digest`` are the baseline's, from its labels. ``was_public`` is None if it was not observed.
     """
 
     existed: bool
@@ -90,12 +89,12 @@ class RestorePoint:
 
     @property
     def follows_latest(self) -> bool:
-        """Whether the service is to follow LATEST again: it did before, or was not there."""
+        """Whether the service should follow LATEST again: it did before, or did not exist."""
         return not (self.existed and self.before.is_pinned)
 
     @property
     def labels(self) -> RolloutLabels:
-        """Labels of a service that rests at the baseline."""
+        """Labels of a service that serves the baseline, with no rollout under way."""
         return RolloutLabels(
             baseline=self.restore_to.sole, digest=self.digest, config=self.config_digest
         )
@@ -103,22 +102,22 @@ class RestorePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildProvenance:
-    """What the candidate was built and given: the image (by digest), and each secret in the version it resolved to.
+    """Build and secrets of the candidate: the image (by digest), and the resolved version of each secret.
 
-    ``differs_in`` names the variables in which the verification revision differs; None where there is no other one.
+    ``differs_in`` names the variables in which the verification revision differs; None if there is no second revision.
     """
 
     image: str
     secrets: Mapping[str, SecretRef]
     base_image: str = ""
     updates_base_image: bool | None = None
-    """Whether the platform exchanges the base image below what was judged; None if nobody looked."""
+    """Whether the platform replaces the base image under the judged code; None if it was not observed."""
     differs_in: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedGate:
-    """What one gate came to."""
+    """Result of one gate."""
 
     score: Score
     outcome: Outcome
@@ -128,12 +127,12 @@ class RecordedGate:
 
 
 class RolloutRecord(NamedTuple):
-    """One rollout: who, where, what, and how it stands or ended. ``purpose`` is deploy, rollback, adopt or recover.
+    """One rollout: actor, environment, release, and state. ``purpose`` is deploy, rollback, adopt or recover.
 
-    ``digest`` is that of the source, ``config_digest`` of the settings, ``checks_digest`` of the checks' files,
-    ``approval`` that of the plan that a person approved. ``inventory`` maps each gate to its check ids, ``overrides``
-    each overridden gate to the reason, ``not_passed`` each check that ran or should have and did not pass to its
-    state. ``rollback_cause`` is why a rollback that could not be verified (``rollback_error``) was begun.
+    ``digest`` is the digest of the source, ``config_digest`` of the settings, ``checks_digest`` of the checks' files,
+    ``approval`` of the plan that an operator approved. ``inventory`` maps each gate to its check ids, ``overrides``
+    each overridden gate to the reason, ``not_passed`` each check of the inventory that did not pass to its state.
+    ``rollback_cause`` is the reason for a rollback that could not be verified (``rollback_error``).
     """
 
     rollout_id: RolloutId
@@ -156,14 +155,14 @@ class RolloutRecord(NamedTuple):
     approval: str = ""
     overrides: Mapping[str, str] = {}
     watchdog_pid: int | None = None
-    """None where no watchdog was started."""
+    """None if no watchdog was started."""
     built: RevisionName | None = None
-    """What the release's build made, where candidate and verification revision are others of its image."""
+    """The revision that the build made, if candidate and verification revision were created from its image."""
     backup: str = ""
     restore_point: RestorePoint | None = None
-    """None until the service was observed: then nothing was touched, and there is nothing to return to."""
+    """None until the service is observed: nothing is touched before that, so there is nothing to return to."""
     redeployed: RevisionName | None = None
-    """What was made of the backup, since the baseline was gone."""
+    """The revision that was redeployed from the backup because the baseline was gone."""
     build: BuildProvenance | None = None
     inventory: Mapping[str, tuple[str, ...]] = {}
     scores: Mapping[Phase, Fraction] = {}
@@ -171,22 +170,22 @@ class RolloutRecord(NamedTuple):
     not_passed: Mapping[str, CheckState] = {}
     measurements: Mapping[Phase, tuple[Measurement, ...]] = {}
     rollback_s: float | None = None
-    """Seconds that the rollback took until it was verified."""
+    """Seconds from the start of the rollback until it was verified."""
     rollback_error: str = ""
     rollback_cause: Reason | None = None
     unfinished: str = ""
-    """What of the clean-up after a promotion failed."""
+    """Error of the clean-up after a promotion or rollback; empty if it succeeded."""
     url: str = ""
     notes: Mapping[str, str] = {}
 
     @property
     def is_open(self) -> bool:
-        """Whether the rollout has not ended, or ended so that a person must look."""
+        """Whether the rollout has not ended, or is stranded."""
         return self.ended_at is None
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds from the lease to the end; None while it has not ended."""
+        """Seconds from the lease to the end; None if it has not ended."""
         if self.ended_at is None:
             return None
         return round((self.ended_at - self.began_at).total_seconds(), 3)
@@ -199,9 +198,9 @@ class RolloutRecord(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """The right to act on one environment. ``token`` grows with every grant, so a stale holder is told apart.
+    """The right to act on one environment. ``token`` grows with every grant, so that a stale holder is recognised.
 
-    ``beat`` grows with every heartbeat; whether a holder lives is told by watching it grow, never by clocks.
+    ``beat`` grows with every heartbeat. A holder lives while it grows; clocks of machines are never compared.
     """
 
     environment: EnvironmentName

@@ -1,9 +1,9 @@
-"""Takes secrets out of texts: values that are known, and what is a secret by its shape.
+"""Masks secrets in texts: known values, and texts with the shape of a secret.
 
-Known values are those of configured secrets, of environment variables whose name says so, passwords in addresses, and
-tokens that were obtained meanwhile. They are known in every form in which programs write them: quoted, escaped for
-JSON, HTML and addresses, and in base64. Short values are left alone: they would blacken half of every text and protect
-little. Shapes are those of :mod:`.secret_shapes`, which the scan of a source looks for too.
+Known values are configured secrets, environment variables whose name says that they are secret, passwords in URLs, and
+tokens obtained during the run. The redactor knows each value in every form in which programs write it: quoted, escaped
+for JSON, HTML and URLs, and in base64. It ignores short values: masking them would make most texts unreadable and
+protect little. The shapes are those of :mod:`.secret_shapes`, which the source scan uses too (ADR 21).
 """
 
 import base64
@@ -19,10 +19,10 @@ from pytest_deploygate.core.secret_shapes import mask_secrets
 
 MASK: Final = "***"
 LEAST: Final = 8
-"""Values shorter than this are not looked for."""
+"""Shorter values are not masked."""
 _ELLIPSIS: Final = "..."
 _LEAST_PART: Final = 4
-"""So many characters of a value before or behind an ellipsis are taken for a part of it."""
+"""At least this many characters of a value, before or after an ellipsis, count as a part of it."""
 
 _SECRET_NAME: Final = re.compile(
     r"(?i)(secret|token|passw(or)?d|passphrase|credential|api_?key|access_?key|private_?key|signing_?key|webhook)"
@@ -32,22 +32,22 @@ _PATH_NAME: Final = re.compile(r"(?i)(^|_)(file|path|dir|folder|socket|sock)$")
 _FILE_OF_CREDENTIALS: Final = re.compile(r"(?i)\.(json|toml|ya?ml|ini|cfg|pem|key|p12|txt)$")
 _QUERY: Final = re.compile(r"(https?://[^\s?'\"<>]+|/[^\s?'\"<>]*)\?[^\s'\"<>)]*")
 _HARMLESS: Final = "https://console.cloud.google.com/"
-"""Links to logs: their query says what to show and signs nothing."""
+"""Links to logs: their query is a filter, not a signature."""
 _PASSWORD: Final = re.compile(r"\w://[^\s/:@]*:([^\s/@]+)@")
 
 
 class Redactor:
-    """Replaces secrets in texts by ``***``; learns further values as they become known."""
+    """Replaces secrets in texts with ``***``; learns further values during the run."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._forms: set[str] = set()
         self._literals: set[str] = set()
-        """Those of the forms that pytest shortens: the value itself, and as a literal."""
+        """The forms that pytest may shorten: the value itself, and as a literal."""
         self._pattern: re.Pattern[str] | None = None
         self.learn(values)
 
     def learn(self, values: Iterable[str]) -> None:
-        """Look for these values from now on, also as they stand in URLs, JSON and Python literals."""
+        """Mask these values from now on, also as written in URLs, JSON and Python literals."""
         for value in values:
             for part in (value, *(value.splitlines() if "\n" in value else ())):
                 if len(part.strip()) >= LEAST:
@@ -56,7 +56,7 @@ class Redactor:
                     self._pattern = None
 
     def __call__(self, text: str) -> str:
-        """``text`` without the secrets in it."""
+        """``text`` with its secrets masked."""
         if self._forms:
             if self._pattern is None:
                 longest_first = sorted(self._forms, key=len, reverse=True)
@@ -65,7 +65,7 @@ class Redactor:
         return mask_secrets(text, MASK)
 
     def _strip_partial_secrets(self, text: str) -> str:
-        """``text`` without the ends of values whose middle was left out, as pytest does in long comparisons."""
+        """Mask the ends of values whose middle pytest left out in a long comparison."""
         if _ELLIPSIS not in text:
             return text
         first, *others = text.split(_ELLIPSIS)
@@ -80,7 +80,7 @@ class Redactor:
 
 
 def _overlap(left: str, right: str) -> int:
-    """How many characters at the end of ``left`` are the beginning of ``right``; 0 if too few to tell."""
+    """Number of characters at the end of ``left`` that start ``right``; 0 if there are too few."""
     for length in range(min(len(left), len(right)), _LEAST_PART - 1, -1):
         if left.endswith(right[:length]):
             return length
@@ -88,18 +88,18 @@ def _overlap(left: str, right: str) -> int:
 
 
 def strip_queries(text: str) -> str:
-    """``text`` without the queries of addresses and paths, which may be signatures, and without secrets by shape."""
+    """``text`` without queries of URLs and paths, which may be signatures, and with secret shapes masked."""
     stripped = _QUERY.sub(lambda m: m[0] if m[1].startswith(_HARMLESS) else f"{m[1]}?{MASK}", text)
     return mask_secrets(stripped, MASK)
 
 
 def strip_query(url: str) -> str:
-    """``url`` without query and fragment, fit for messages and logs."""
+    """``url`` without query and fragment, safe for messages and logs."""
     return mask_secrets(url.partition("?")[0].partition("#")[0], MASK)
 
 
 def _forms_of(value: str) -> Iterator[str]:
-    """How programs write ``value``: in addresses, HTML, XML, JSON, Python, shells, and base64."""
+    """The forms in which programs write ``value``: in URLs, HTML, XML, JSON, Python, shells, and base64."""
     raw = value.encode("utf-8", errors="surrogateescape")  # a variable may hold any bytes
     for text in (quote(raw, safe=""), quote(raw), quote_plus(raw), quote_plus(raw, safe="/")):
         yield text
@@ -112,18 +112,18 @@ def _forms_of(value: str) -> Iterator[str]:
     for literal in (json.dumps(value), json.dumps(value, ensure_ascii=False), repr(value)):
         inner = literal[1:-1]
         yield inner
-        # as part of a text that is itself written so
+        # inside a text that is itself escaped
         yield json.dumps(inner)[1:-1]
         yield repr(inner)[1:-1]
         yield html.escape(inner)
-    yield json.dumps(value)[1:-1].replace("/", "\\/")  # as PHP and some JavaScript write it
+    yield json.dumps(value)[1:-1].replace("/", "\\/")  # as in PHP and some JavaScript
     yield repr(raw)[2:-1]
     yield shlex.quote(value)
     yield from filter(lambda text: len(text) >= LEAST, _base64_forms(raw))
 
 
 def _base64_forms(raw: bytes) -> Iterator[str]:
-    """``raw`` within a text in base64, wherever it begins there: what its own bytes alone decide."""
+    """``raw`` inside a base64 text, at each of the three offsets: the characters that depend only on ``raw``."""
     for before in range(3):
         whole = base64.b64encode(bytes(before) + raw).decode()
         inner = whole[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
@@ -133,7 +133,7 @@ def _base64_forms(raw: bytes) -> Iterator[str]:
 
 
 def secrets_among(variables: Mapping[str, str]) -> frozenset[str]:
-    """Values of those variables whose name says that they are secret, and passwords in addresses; no paths of files."""
+    """Values of variables whose name says that they are secret, and passwords in URLs; not paths of files."""
     named = {
         value
         for name, value in variables.items()
@@ -143,7 +143,7 @@ def secrets_among(variables: Mapping[str, str]) -> frozenset[str]:
 
 
 def _is_path(name: str, value: str) -> bool:
-    """Whether ``value`` is the path of a file: only if the name says so, as passwords begin with such letters too."""
+    """Whether ``value`` is the path of a file. The name must say so, because a password may start like a path."""
     if not value.startswith(("/", "./", "../", "~")):
         return False
     is_credentials = "credential" in name.lower() and _FILE_OF_CREDENTIALS.search(value) is not None

@@ -1,4 +1,4 @@
-"""What is deployed, as values: the function's settings, its revisions, a snapshot of the service."""
+"""Values of a deployment: the function's settings, its revisions, a snapshot of the service."""
 
 from collections.abc import Mapping
 from enum import Enum, unique
@@ -10,17 +10,17 @@ from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.units import Memory
 
 TAG_CANDIDATE = "dg-cand"
-"""Tag of the revision that would be promoted (production configuration, no traffic)."""
+"""Tag of the candidate (production settings, no traffic)."""
 TAG_VERIFY = "dg-verify"
 """Tag of the candidate's verification revision: the same build with ``verify-environment``."""
 TAG_LIVE_VERIFY = "dg-live"
-"""Tag of the verification revision of what serves."""
+"""Tag of the verification revision of the serving revision's build."""
 TAG_PREVIOUS = "dg-prev"
-"""Tag that keeps the revision before addressable, so that the platform does not collect it."""
+"""Tag of the previous revision; it keeps the platform from collecting that revision (ADR 22)."""
 TAG_PREVIOUS_VERIFY = "dg-pver"
-"""Tag of the verification revision of the revision before."""
+"""Tag of the previous revision's verification revision."""
 TAGS_OF_SERVING = (TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY)
-"""Those of our tags that describe what serves; they outlive a rollout that is rolled back."""
+"""Our tags of the serving revision; they stay after a rollback."""
 OWN_TAGS = (TAG_CANDIDATE, TAG_VERIFY, TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY)
 
 
@@ -53,7 +53,7 @@ class SecretRef(NamedTuple):
 
 
 def _memory(text: str) -> str:
-    """Turn what a person may write, such as gcloud's ``1GiB``, into the API's word, ``1Gi``."""
+    """Turn what a user may write, such as gcloud's ``1GiB``, into the API's form, ``1Gi``."""
     return Memory.parse(text).api_text
 
 
@@ -62,7 +62,7 @@ INGRESS: Final[Mapping[str, str]] = {
     "internal-only": "ALLOW_INTERNAL_ONLY",
     "internal-and-gclb": "ALLOW_INTERNAL_AND_GCLB",
 }
-"""gcloud's words for who may reach a function, with the platform's."""
+"""gcloud's values for ingress, with the platform's values."""
 VPC_EGRESS: Final[Mapping[str, str]] = {
     "private-ranges-only": "PRIVATE_RANGES_ONLY",
     "all-traffic": "ALL_TRAFFIC",
@@ -73,12 +73,12 @@ _KEPT: Final = "as it is on the platform"
 
 
 def secrets_text(secrets: Mapping[str, SecretRef]) -> str:
-    """Names and versions of secrets for people, never their values: ``KEY=name:3``."""
+    """Names and versions of secrets for display, never their values: ``KEY=name:3``."""
     return ",".join(sorted(f"{key}={ref.name}:{ref.version}" for key, ref in secrets.items()))
 
 
 class ConfirmRequest(NamedTuple):
-    """The request by which a rollout asks a URL who answers."""
+    """The request that a rollout sends to a URL to learn which revision answers."""
 
     method: Annotated[
         Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"],
@@ -97,7 +97,7 @@ class ConfirmRequest(NamedTuple):
     expect: Annotated[
         tuple[int, ...],
         Setting(
-            "statuses that count",
+            "HTTP statuses that count as an answer",
             example="[200, 405]",
             at_least=200,
             at_most=599,
@@ -110,7 +110,7 @@ class ConfirmRequest(NamedTuple):
 class FunctionSpec(NamedTuple):
     """Settings of one Cloud Functions (2nd gen) function in one environment.
 
-    ``memory``, ``ingress`` and ``vpc_egress`` are in the platform's words (``1Gi``), ``source`` is an absolute path.
+    ``memory``, ``ingress`` and ``vpc_egress`` have the platform's values (``1Gi``), ``source`` is an absolute path.
     """
 
     function: Annotated[
@@ -126,7 +126,7 @@ class FunctionSpec(NamedTuple):
     runtime: Annotated[
         str,
         Setting(
-            "language and version that the platform runs it with",
+            "language and version of the function's runtime",
             example='"python312"',
             is_a="a runtime of Python",
             pattern="python3[0-9]{1,2}",
@@ -185,7 +185,12 @@ class FunctionSpec(NamedTuple):
         ),
     ] = "256Mi"
     cpu: Annotated[
-        str, Setting("processors of an instance", example='"1"', default="what goes with `memory`")
+        str,
+        Setting(
+            "processors of an instance",
+            example='"1"',
+            default="chosen by the platform to fit `memory`",
+        ),
     ] = ""
     timeout_s: Annotated[
         int,
@@ -200,14 +205,14 @@ class FunctionSpec(NamedTuple):
     public: Annotated[
         bool,
         Setting(
-            "whether anyone may call it; only a first release is opened, later ones stay as they are",
+            "whether anyone may call it; only a first release is opened, later ones do not change access",
             example="true",
         ),
     ] = False
     variables: Annotated[
         Mapping[str, str],
         _VARIABLES._replace(
-            help="environment variables, plain; one that looks like a secret is refused",
+            help="plain environment variables; a value that looks like a secret is refused",
             key="environment-variables",
         ),
     ] = {}
@@ -215,7 +220,7 @@ class FunctionSpec(NamedTuple):
         Mapping[str, SecretRef],
         Setting(
             'environment variables from Secret Manager, `NAME = "secret:version"`; `latest` is resolved to a '
-            "number when it is deployed, and recorded",
+            "number at deployment and recorded",
             example='{ API_KEY = "api-key:latest" }',
             is_a='a secret with its version, as "name:latest", "name:3" or "projects/ID/secrets/name/versions/3"',
             pattern="(projects/[a-z0-9-]+/secrets/)?[A-Za-z0-9_-]+(:|/versions/)(latest|[0-9]+)",
@@ -225,7 +230,7 @@ class FunctionSpec(NamedTuple):
     verify_variables: Annotated[
         Mapping[str, str],
         _VARIABLES._replace(
-            help="environment variables that the verification revision has instead; checks may write through it",
+            help="environment variables of the verification revision instead; checks may write through that revision",
             key="verify-environment",
             example='{ SHEET_TAB = "TEST" }',
         ),
@@ -233,8 +238,8 @@ class FunctionSpec(NamedTuple):
     allowed_secrets: Annotated[
         Mapping[str, str],
         Setting(
-            "files of the source (`*` and `?` allowed), and plain variables (`environment-variables.NAME`), that "
-            "look as if they held a secret and do not, each with the reason; the plan shows it, the record keeps it",
+            "files of the source (`*` and `?` allowed) and plain variables (`environment-variables.NAME`) that look "
+            "like secrets but are none, each with the reason; the plan shows the reason, the record keeps it",
             example='{ "data/*.json" = "made up for tests" }',
             is_filled=True,
         ),
@@ -290,25 +295,25 @@ class FunctionSpec(NamedTuple):
     base_image_updates: Annotated[
         str,
         Setting(
-            "whether the platform replaces the base image of what serves by itself; the record says which",
+            "whether the platform updates the base image of the serving revision by itself; the record says which",
             example='"on-deploy"',
             choices={"automatic": "automatic", "on-deploy": "on-deploy"},
             default=_KEPT,
         ),
     ] = ""
     ingress: Annotated[
-        str, Setting("who may reach it", example='"internal-only"', choices=INGRESS)
+        str, Setting("which networks may reach it", example='"internal-only"', choices=INGRESS)
     ] = INGRESS["all"]
     min_instances: Annotated[
-        int | None, Setting("instances kept ready", example="1", at_least=0, default=_KEPT)
+        int | None, Setting("least number of instances", example="1", at_least=0, default=_KEPT)
     ] = None
     max_instances: Annotated[
-        int | None, Setting("most instances at a time", example="10", at_least=1, default=_KEPT)
+        int | None, Setting("greatest number of instances", example="10", at_least=1, default=_KEPT)
     ] = None
     concurrency: Annotated[
         int | None,
         Setting(
-            "requests that an instance takes at a time",
+            "requests that an instance handles at a time",
             example="8",
             at_least=1,
             at_most=1000,
@@ -336,26 +341,26 @@ class FunctionSpec(NamedTuple):
         return dict(self.variables)
 
     def is_of_verification(self, variables: Mapping[str, str]) -> bool:
-        """Whether ``variables`` are those of a verification revision, and not of production."""
+        """Whether ``variables`` are those of a verification revision, not of production."""
         production = self.variables
         own = {k: v for k, v in self.verify_variables.items() if production.get(k) != v}
         return bool(own) and all(variables.get(name) == value for name, value in own.items())
 
     @property
     def has_verification(self) -> bool:
-        """Whether a verification revision is made at all."""
+        """Whether a rollout creates a verification revision."""
         return bool(self.verify_variables)
 
 
 PLAIN_VARIABLES: Final = ("variables", "verify_variables", "build_variables")
-"""Fields of a FunctionSpec that have variables which anybody may read."""
+"""Fields of a FunctionSpec with plain variables, which everybody may read."""
 
 
 class RolloutLabels(NamedTuple):
-    """What the service itself remembers of rollouts (labels), so that a lost store can be made good.
+    """The labels of the service, from which a rollback or a recovery works without the store (ADR 4).
 
-    ``rollout`` is set while a rollout is under way. ``baseline`` is then the revision to return to, and afterwards
-    the revision that was judged good last. ``digest`` and ``config`` identify what ``baseline`` was made from.
+    ``rollout`` is set while a rollout is under way. ``baseline`` is then the revision to return to, and afterwards the
+    last revision that was judged good. ``digest`` and ``config`` identify source and settings of ``baseline``.
     """
 
     rollout: RolloutId | None = None
@@ -367,8 +372,8 @@ class RolloutLabels(NamedTuple):
 class RevisionInfo(NamedTuple):
     """One revision as the platform describes it.
 
-    ``image`` is what was deployed, perhaps a tag that each build overwrites; ``digest`` identifies the build
-    (``sha256:...``), empty where the platform does not tell it.
+    ``image`` is the deployed image, perhaps a tag that each build overwrites (ADR 22); ``digest`` identifies the build
+    (``sha256:...``), empty if the platform does not give it.
     """
 
     name: RevisionName
@@ -380,13 +385,13 @@ class RevisionInfo(NamedTuple):
     created_at: str = ""
     note: str = ""
     base_image: str = ""
-    """Image of the operating system and interpreter below the build, where the platform tells it."""
+    """Image of operating system and interpreter under the build, if the platform gives it."""
     has_failed: bool = False
-    """Whether it will never be ready; neither this nor ready is one that is still starting."""
+    """Whether it will never be ready; a revision that is neither failed nor ready is still starting."""
 
 
 class Snapshot(NamedTuple):
-    """The service as observed at one moment. ``exists`` is False before the first release; then all else is empty.
+    """The service as observed at one moment. ``exists`` is False before the first release; all else is then empty.
 
     ``traffic`` is the plan (it may follow LATEST), ``serving`` the same with LATEST resolved to a revision.
     """
@@ -399,12 +404,12 @@ class Snapshot(NamedTuple):
     tag_urls: Mapping[str, str] = {}
     etag: str = ""
     is_settled: bool = True
-    """Whether the platform has carried out everything that it was told (nothing reconciling, no deployment)."""
+    """Whether the platform has applied all changes (nothing reconciling, no deployment)."""
     is_public: bool = False
     latest_ready: RevisionName | None = None
     latest_created: RevisionName | None = None
     updates_base_image: bool = False
-    """Whether the platform replaces the base image by itself: then running code changes without a new revision."""
+    """Whether the platform updates the base image by itself, which changes running code without a new revision."""
     rollout_labels: RolloutLabels = RolloutLabels()
 
     @property
@@ -414,7 +419,7 @@ class Snapshot(NamedTuple):
 
     @property
     def is_marked_good(self) -> bool:
-        """Whether the service itself remembers that what has all traffic was judged good."""
+        """Whether labels of the service say that the revision with all traffic was judged good."""
         rollout_labels = self.rollout_labels
         return (
             self.baseline is not None
@@ -423,11 +428,11 @@ class Snapshot(NamedTuple):
         )
 
     def is_release(self, digest: str, config: str) -> bool:
-        """Whether what has all traffic was judged good, and came of that source and those settings."""
+        """Whether the revision with all traffic was judged good, and has that source and those settings."""
         rollout_labels = self.rollout_labels
         return (
             self.exists
             and self.is_marked_good
             and (rollout_labels.digest, rollout_labels.config)
-            == (digest[:63], config[:63])  # as labels are cut
+            == (digest[:63], config[:63])  # a label has at most 63 characters
         )

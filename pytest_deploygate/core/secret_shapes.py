@@ -1,8 +1,8 @@
-"""The one list of what a secret looks like: redaction takes it out of texts, the scan of a source refuses it.
+"""The one list of secret shapes: redaction masks them in texts, the source scan refuses them (ADR 21).
 
-A shape is tried only on texts that hold one of its hints, and compiled when that happens for the first time: most
-texts hold none. Shapes of vendors are theirs, as their documentation or their own scanners give them; a name such as
-``password`` counts only with a value that a machine made. Why no library: ADR 0021.
+A shape is tried only on texts that contain one of its hints, and compiled on its first try, because most texts contain
+none. Vendor shapes follow the vendor's documentation or scanner. A name such as ``password`` counts only with a value
+that looks machine-made. ADR 21 says why there is no library.
 """
 
 import re
@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 
 class SecretShape(NamedTuple):
-    """What one kind of secret looks like.
+    """Shape of one kind of secret.
 
-    ``hints`` are lower-case texts of which each match holds one. The group ``secret`` of ``pattern`` is what must not
-    be shown; without it, the whole match. ``is_vague`` shapes count only if the secret looks made by a machine.
+    Each match contains at least one of ``hints``, in lower case. The group ``secret`` of ``pattern`` must not be shown;
+    without that group, the whole match. ``is_vague`` shapes count only if the secret looks machine-made.
     """
 
     looks_like: str
@@ -23,7 +23,7 @@ class SecretShape(NamedTuple):
     pattern: str
     is_vague: bool = False
     is_only_masked: bool = False
-    """Whether it is no reason to refuse a source."""
+    """Whether the source scan ignores it."""
 
 
 class SecretMatch(NamedTuple):
@@ -177,34 +177,34 @@ _PLACEHOLDER: Final = re.compile(
     r"(?i)example|change[_-]?me|your[_-]|placeholder|dummy|redacted|replace|x{6}|0{8}|\*{3}|\.{3}|<|>|\$\{|\{\{|%\("
 )
 _LEAST_DISTINCT: Final = 5
-"""A secret of at least eight characters has at least so many different ones."""
+"""A secret of at least eight characters has at least this many different characters."""
 _ROW: Final = "12345678"
 _HAS_DIGIT: Final = re.compile(r"\d")
 _PART: Final = re.compile(r"[A-Za-z]+|\d+")
 _NAME_OR_PATH: Final = re.compile(
     r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$|[.~]*(/[\w.-]{1,20}){2,}$|[.~]{1,2}/|https?:|projects/"
 )
-"""A dotted name, a path, the beginning of an address or of a resource."""
+"""A dotted name, a path, or the start of a URL or resource name."""
 _ODD: Final = re.compile(r"[!@#%^&*]")
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether ``value`` stands for a secret in an example."""
+    """Whether ``value`` is a placeholder for a secret, as in examples."""
     return len(set(value)) < _LEAST_DISTINCT or _PLACEHOLDER.search(value) is not None
 
 
 def is_machine_made(value: str) -> bool:
-    """Whether ``value`` looks like a password or key, and not like a word, a name, a path or an expression."""
+    """Whether ``value`` looks like a password or key, not like a word, a name, a path or an expression."""
     if is_placeholder(value) or _ROW in value or _NAME_OR_PATH.match(value):
         return False
     parts = [part for part in re.split(r"[\W_]+", value) if part]
-    if all(_PART.fullmatch(part) for part in parts):  # words and numbers, as names are made of
+    if all(_PART.fullmatch(part) for part in parts):  # only words and numbers, as in a name
         return len(_ODD.findall(value)) > 1 and _HAS_DIGIT.search(value) is not None
     return _HAS_DIGIT.search(value) is not None
 
 
 def find_secrets(text: str) -> Iterator[SecretMatch]:
-    """What in ``text`` must not be in a source, in the order of the shapes."""
+    """Secrets in ``text`` that a source must not contain, in the order of the shapes."""
     for shape, found in _matches(text):
         if shape.is_only_masked:
             continue
@@ -216,7 +216,7 @@ def find_secrets(text: str) -> Iterator[SecretMatch]:
 
 
 def mask_secrets(text: str, mask: str) -> str:
-    """``text`` with ``mask`` in place of each secret; names and what stands around stay readable."""
+    """``text`` with ``mask`` in place of each secret; names and surrounding text stay readable."""
     lowered = text.lower()
     for shape in SHAPES:
         if any(hint in lowered for hint in shape.hints):

@@ -1,4 +1,4 @@
-"""Relations between a service's settings that Google refuses, minutes into a deployment.
+"""Checks combinations of settings that Google rejects only minutes into a deployment.
 
 Sources: Cloud Run, "Configure CPU limits", "Configure memory limits", "Maximum concurrent requests", "Environment
 variables" (limits); Cloud Run functions, "Memory and CPU limits".
@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 VARIABLES_BYTES = 32 * 1024
-"""Most bytes that all names and values of variables may have together."""
+"""Limit in bytes of all names and values of variables together."""
 TAG = re.compile(r"[a-z](?:[-a-z0-9]{1,44}[a-z0-9])")
-"""What a traffic tag looks like: 3 to 46 characters."""
+"""Pattern of a traffic tag: 3 to 46 characters."""
 _LEAST_CPU = ((16384, 6.0), (8192, 4.0), (4096, 2.0), (1024, 1.0), (512, 0.5))
-"""Memory above so many MiB needs at least so many CPUs, the largest first."""
+"""(MiB, CPUs): memory above this size needs at least this many CPUs; the largest first."""
 _LEAST_MEMORY_MIB = ((6.0, 4096), (4.0, 2048), (2.0, 512))
-"""So many CPUs need at least so much memory (MiB), the largest first."""
+"""(CPUs, MiB): this many CPUs need at least this much memory; the largest first."""
 _WHOLE_CPUS = (1.0, 2.0, 4.0, 6.0, 8.0)
 
 
 class ServiceLimits(NamedTuple):
-    """What is held against each other; None is the platform's own choice."""
+    """The settings that limit each other; None leaves the choice to the platform."""
 
     memory_mib: float
     cpu: float | None = None
@@ -31,7 +31,7 @@ class ServiceLimits(NamedTuple):
 
 
 def limit_problems(wanted: ServiceLimits) -> Iterator[str]:
-    """What of ``wanted`` does not go together, in the words of the settings."""
+    """Problems of ``wanted``, in the terms of the settings."""
     cpu = wanted.cpu
     concurrency = wanted.concurrency or 1
     if cpu is not None:

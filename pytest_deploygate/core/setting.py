@@ -1,8 +1,8 @@
-"""How a value is written in ``[tool.deploygate]``: what there is to say of a setting, said once.
+"""Declaration of a setting of ``[tool.deploygate]``, written once (ADR 23).
 
 A setting is a field of the value that it becomes (a gate, an environment, ...), with a Setting in its annotation: the
-field has the name, the type and the default, the Setting the rest. ``config`` makes of that what reads and checks the
-file, the JSON schema, the reference page, and what messages and ``deploygate plan`` show.
+field has name, type and default, the Setting the rest. ``config`` derives from it the reader with its checks, the JSON
+schema, the reference page, and what messages and ``deploygate plan`` show.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,20 +12,20 @@ from typing import NamedTuple
 
 @unique
 class Place(Enum):
-    """In an annotation: a field that is no setting of its own."""
+    """In an annotation: a field that is not a setting itself."""
 
     NAME = "the name of the table that the value is written in"
     INLINE = "a value whose settings are written among those of the value around it"
 
 
 class Setting(NamedTuple):
-    """What the field does not say of itself. Of a list or a table, the rules are those of each of its items."""
+    """What the field itself does not say. For a list or a table, the rules apply to each item."""
 
     help: str
     example: str = ""
-    """As it is written in TOML, behind ``=``."""
+    """In TOML, the text after ``=``."""
     key: str = ""
-    """Name in TOML where it is not that of the field with hyphens."""
+    """Name in TOML, if it is not the field's name with hyphens."""
     is_a: str = ""
     """What a text must be, for messages: ``a region of Google Cloud``."""
     unit: str = ""
@@ -34,28 +34,28 @@ class Setting(NamedTuple):
     at_most: int | None = None
     below: int | None = None
     pattern: str = ""
-    """Regular expression of a text, whole; for editors and the check, never shown."""
+    """Regular expression of the whole text; for editors and the check, never shown."""
     key_pattern: str = ""
-    """The same of the keys of a table."""
+    """The same for the keys of a table."""
     is_filled: bool = False
     """Whether a text, list or table must not be empty."""
     choices: Mapping[str, object] = {}
-    """Words that may be written, with what each becomes."""
+    """Allowed values in TOML, with the value that each becomes."""
     parse: Callable[[str], object] | None = None
-    """Makes the value of a text; raises ConfigError or ValueError with the cause."""
+    """Converts the text to the value; raises ConfigError or ValueError with the cause."""
     problem: Callable[[tuple[object, ...]], str] | None = None
-    """What is wrong with a list as a whole; empty if nothing is."""
+    """Returns the problem of a list as a whole; empty if there is none."""
     fields_of: type | None = None
-    """Type whose settings the table may have, all of them optional: it is completed by another table."""
+    """Type whose settings the table may have, all optional, because another table completes it."""
     group: str = ""
-    """At least one of the settings of a table that have the same must be written."""
+    """Of the settings of a table with the same group, at least one must be given."""
     default: str = ""
-    """What holds where nothing is written, in words, if the value's own default does not say it."""
+    """The default in words, if the field's default does not say it."""
     needed_by: str = ""
-    """Target that cannot do without."""
+    """Target that requires it."""
     or_in: str = ""
-    """Another table where it may be written as well."""
+    """Another table that may contain it as well."""
 
 
 NAME = r"[a-z][a-z0-9_-]*"
-"""Names that users give: of gates, triggers and environments."""
+"""Pattern of names that users give to gates, triggers and environments."""

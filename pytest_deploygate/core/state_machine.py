@@ -1,7 +1,7 @@
-"""The rollout as one table: from a state and an event to the next state and the effect that it asks for.
+"""The rollout as one table: from a state and an event to the next state and its effect.
 
-A state whose name ends in ``ING`` has an effect in flight. Final states say who serves: PROMOTED the candidate,
-ROLLED_BACK and REFUSED the baseline, STRANDED nobody can tell and a person must look.
+A state whose name ends in ``ING`` has an effect in flight. A final state says which revision serves: PROMOTED the
+candidate, ROLLED_BACK and REFUSED the baseline. STRANDED means that this is unknown and an operator must look.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ from pytest_deploygate.core.identifiers import Phase
 
 @unique
 class State(Enum):
-    """Where a rollout stands."""
+    """State of a rollout."""
 
     OPEN = "OPEN"
     """Lease held, readiness gates are being judged; the target has not been touched."""
     STAGING = "STAGING"
     STAGED = "STAGED"
-    """The candidate is up without traffic; its gates are being judged."""
+    """The candidate runs without traffic; its gates are being judged."""
     PROMOTING = "PROMOTING"
     SERVING = "SERVING"
     """The candidate has the traffic; the live gates are being judged."""
     FINALISING = "FINALISING"
-    """Judged good: tags and labels are being put in order. The candidate serves."""
+    """The candidate was judged good and serves; its tags and labels are being set."""
     ROLLING_BACK = "ROLLING_BACK"
     PROMOTED = "PROMOTED"
     ROLLED_BACK = "ROLLED_BACK"
@@ -48,17 +48,17 @@ class Event(Enum):
     READY = "ready"
     """The readiness gates held."""
     UNCHANGED = "unchanged"
-    """What would be staged already serves, and all gates held."""
+    """The release already serves, and all gates held."""
     NOT_READY = "not_ready"
     SERVING_BAD = "serving_bad"
-    """What serves was judged bad, or a person wants the revision before back."""
+    """The serving revision was judged bad, or an operator asked for a rollback."""
     STAGED = "staged"
     CANDIDATE_HELD = "candidate_held"
     SHIFTED = "shifted"
     LIVE_HELD = "live_held"
     FINALISED = "finalised"
     BROKE = "broke"
-    """Gates broke, an effect failed, somebody interfered, the session was interrupted, or the process was lost."""
+    """A gate did not hold, an effect failed, traffic drifted, the session was interrupted, or the process died."""
     RESTORED = "restored"
     NOT_RESTORED = "not_restored"
 
@@ -69,12 +69,12 @@ NEEDED_FOR: Final[Mapping[Event, Phase]] = {
     Event.LIVE_HELD: Phase.LIVE,
     Event.UNCHANGED: Phase.LIVE,
 }
-"""The events that lead towards a promotion, and the phase that must have been judged to hold before each."""
+"""The events that lead towards a promotion, with the phase that must be judged to hold before each (ADR 8)."""
 
 
 @unique
 class Effect(Enum):
-    """What must be done next."""
+    """What the engine must do next."""
 
     NONE = "none"
     STAGE = "stage"
@@ -85,7 +85,7 @@ class Effect(Enum):
 
 
 class Step(NamedTuple):
-    """One row taken: the state entered and the effect that it asks for."""
+    """One row: the new state and its effect."""
 
     state: State
     effect: Effect
@@ -106,12 +106,12 @@ _TABLE: dict[tuple[State, Event], Step] = {
     (State.SERVING, Event.LIVE_HELD): Step(State.FINALISING, Effect.FINALISE),
     (State.SERVING, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),
     (State.FINALISING, Event.FINALISED): Step(State.PROMOTED, Effect.RECORD),
-    # Judged good and serving: whatever breaks the tidying up, a later tidying up repeats it.
+    # The candidate was judged good and serves: a failed clean-up does not undo that, the next rollout repeats it.
     (State.FINALISING, Event.BROKE): Step(State.PROMOTED, Effect.RECORD),
     (State.ROLLING_BACK, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),
     (State.ROLLING_BACK, Event.RESTORED): Step(State.ROLLED_BACK, Effect.RECORD),
     (State.ROLLING_BACK, Event.NOT_RESTORED): Step(State.STRANDED, Effect.RECORD),
-    # A stranded rollout is ended by a later recovery, which observes first.
+    # A later recovery ends a stranded rollout; it observes the platform first (ADR 7).
     (State.STRANDED, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),
 }
 
@@ -126,7 +126,7 @@ def advance(state: State, event: Event) -> Step:
         return _TABLE[state, event]
     except KeyError:
         raise IllegalTransition(
-            f"a rollout that is {state.value} cannot take the event {event.value}"
+            f"a rollout in state {state.value} cannot take the event {event.value}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Traffic of a service as a value: who gets how many percent, and which tags lead where.
+"""Traffic plan of a service as a value: percent by revision, and revision by tag.
 
 Percentages are whole numbers that add up to 100. A tag gives a revision its own URL and no traffic.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 from pytest_deploygate.core.identifiers import RevisionName
 
 LATEST = RevisionName("LATEST")
-"""Stands for "whatever was deployed last" in a traffic plan, as the platform's own LATEST target does."""
+"""In a traffic plan: the revision that was deployed last, like the platform's own LATEST target."""
 
 
 class _Plan(NamedTuple):
@@ -27,11 +27,11 @@ class Traffic(_Plan):
         shares: tuple[tuple[RevisionName, int], ...],
         tags: tuple[tuple[str, RevisionName], ...] = (),
     ) -> Self:
-        """A plan that is consistent.
+        """Create a consistent plan.
 
         Raises:
-            ValueError: a share below 1, shares that do not add up to 100 (none at all is allowed: a service
-                that serves nothing yet), or a revision or tag named twice.
+            ValueError: a share is below 1, the shares do not add up to 100 (no shares are allowed: a service that
+                serves nothing yet), or a revision or tag is named twice.
         """
         if shares and sum(percent for _, percent in shares) != 100:
             raise ValueError(f"traffic shares do not add up to 100: {shares}")
@@ -82,17 +82,17 @@ class Traffic(_Plan):
         return Traffic.of(dict(self.shares), merged)
 
     def __str__(self) -> str:
-        """``rev-1=90,rev-2=10;dg-cand>rev-2``, as journalled; read back by :meth:`parse`."""
+        """``rev-1=90,rev-2=10;dg-cand>rev-2``, as in the journal; :meth:`parse` reads it."""
         shares = ",".join(f"{r}={p}" for r, p in self.shares)
         tags = ",".join(f"{t}>{r}" for t, r in self.tags)
         return f"{shares};{tags}" if tags else shares
 
     @classmethod
     def parse(cls, text: str) -> "Traffic":
-        """Read what ``str`` wrote.
+        """Read the text that ``str`` returns.
 
         Raises:
-            ValueError: the text is not such a plan.
+            ValueError: the text is not a traffic plan.
         """
         shares_text, _, tags_text = text.partition(";")
         shares = [pair.split("=") for pair in shares_text.split(",") if pair]
@@ -106,9 +106,9 @@ class Traffic(_Plan):
 def steps_to(
     candidate: RevisionName, baseline: RevisionName | None, steps: tuple[int, ...]
 ) -> tuple[Traffic, ...]:
-    """Traffic plans that lead ``candidate`` through ``steps`` percent to 100, the rest staying at ``baseline``.
+    """Traffic plans that give ``candidate`` each percentage of ``steps`` in turn, and ``baseline`` the rest.
 
-    ``steps`` ascends within 1..100 and ends with 100; without a baseline only the last step exists.
+    ``steps`` ascends within 1..100 and ends with 100. Without a baseline there is only the last step.
     """
     if baseline is None:
         return (Traffic.of({candidate: 100}),)

@@ -1,4 +1,4 @@
-"""Rollback triggers: measurements that end a rollout whatever the gates say."""
+"""Rollback triggers: conditions on measurements that end a rollout whatever the gates show."""
 
 from dataclasses import dataclass
 from enum import Enum, unique
@@ -10,7 +10,7 @@ from pytest_deploygate.core.policy import Condition, Trigger
 
 @unique
 class Firing(Enum):
-    """What a trigger says: FIRED, QUIET, or UNKNOWN when a value that it needs was not measured."""
+    """Result of a trigger: FIRED, QUIET, or UNKNOWN if a value that it needs was not measured."""
 
     FIRED = "fired"
     QUIET = "quiet"
@@ -19,7 +19,7 @@ class Firing(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerResult:
-    """One trigger evaluated; ``sentence`` names the condition and the worst value, or what is missing."""
+    """One evaluated trigger; ``sentence`` names the condition and the worst value, or the missing measurement."""
 
     trigger: Trigger
     firing: Firing
@@ -29,7 +29,7 @@ class TriggerResult:
 def evaluate(
     triggers: tuple[Trigger, ...], phase: Phase, measurements: tuple[Measurement, ...]
 ) -> tuple[TriggerResult, ...]:
-    """Every trigger held against every measurement, the most severe first, then in the order of the policy."""
+    """Evaluate every trigger on every measurement; the most severe first, then in the order of the policy."""
     results = [_evaluate_one(trigger, phase, measurements) for trigger in triggers]
     return tuple(
         sorted(results, key=lambda r: (r.firing is not Firing.FIRED, r.trigger.severity.rank))
@@ -51,7 +51,7 @@ def _evaluate_one(
             missing.append(condition.metric)
     if missing and phase in trigger.needed_in:
         needs = f"trigger {trigger.name} needs {', '.join(missing)}"
-        sentence = f"{needs}, which nobody measured in the {phase.value} phase"
+        sentence = f"{needs}, which was not measured in the {phase.value} phase"
         return TriggerResult(trigger=trigger, firing=Firing.UNKNOWN, sentence=sentence)
     return TriggerResult(
         trigger=trigger, firing=Firing.QUIET, sentence=f"trigger {trigger.name} is quiet"

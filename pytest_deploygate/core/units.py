@@ -1,8 +1,9 @@
 """An amount of memory: one quantity, one parser, one unit in which it is measured and judged.
 
-**MB is a million bytes** here, wherever a number of memory has a name or a unit of its own (``memory_usage_mb``,
-``memory_mb``, ``unit="MB"``), whoever measures: the letters mean that (SI, and Google's own ``M`` beside ``Mi``), and
-of the two readings it gives the larger figure, so that a bound is reached sooner and not later.
+**MB is a million bytes** wherever a number of memory has a name or unit of its own (``memory_usage_mb``,
+``memory_mb``, ``unit="MB"``), whether a check or the platform measures it. That is what the letters mean (SI, and
+Google's own ``M`` beside ``Mi``), and of the two readings it gives the larger number, so that a measurement reaches a
+bound sooner.
 """
 
 import re
@@ -21,7 +22,7 @@ _UNITS: Final = {
     "Gi": 2**30,
     "Ti": 2**40,
 }
-"""Bytes by suffix as the API has it: quantities of Kubernetes (``ServiceConfig.available_memory``)."""
+"""Bytes by suffix of the API: Kubernetes quantities (``ServiceConfig.available_memory``)."""
 _FORM: Final = re.compile(r"(\d+(?:\.\d+)?)(?:([kKMGT])(i?))?B?", re.ASCII)
 
 
@@ -33,13 +34,13 @@ class Memory:
 
     @classmethod
     def parse(cls, text: str) -> "Memory":
-        """Read what Google writes and reads: ``512Mi``, ``1Gi``, ``512M``, ``1GiB``, ``256MB``, ``536870912``.
+        """Read every form that Google uses: ``512Mi``, ``1Gi``, ``512M``, ``1GiB``, ``256MB``, ``536870912``.
 
-        ``i`` makes a unit binary, with or without ``B`` after it; ``MB`` is ``M``, as gcloud has it.
-        A plain number is bytes, as in the API. A fraction of a byte is rounded up.
+        ``i`` makes a unit binary, with or without ``B`` after it; ``MB`` is ``M``, as in gcloud. A plain number is
+        bytes, as in the API. A fraction of a byte is rounded up.
 
         Raises:
-            ValueError: it is none of these, or nothing at all.
+            ValueError: it has none of these forms, or is zero.
         """
         found = _FORM.fullmatch(text)
         if found is None:
@@ -49,7 +50,7 @@ class Memory:
         unit = "K" + binary if binary and letter == "k" else unit + binary
         size = Fraction(found[1]) * _UNITS[unit]
         if not size:
-            raise ValueError(f"not an amount of memory: {text!r} is nothing")
+            raise ValueError(f"not an amount of memory: {text!r} is zero")
         return cls(size_bytes=-(-size.numerator // size.denominator))
 
     @property
@@ -59,20 +60,20 @@ class Memory:
 
     @property
     def mib(self) -> float:
-        """In MiB, 2**20 bytes each: only for words and limits of Google's that have them."""
+        """In MiB, 2**20 bytes each: only for texts and limits of Google that use MiB."""
         return self.size_bytes / 2**20
 
     @property
     def api_text(self) -> str:
-        """As the API has it, in the unit that gives the smallest whole number: ``1Gi``, ``256M``."""
+        """In the API's form, with the unit that gives the smallest whole number: ``1Gi``, ``256M``."""
         number, unit = self._number_and_suffix()
         return f"{number}{unit}"
 
     @property
     def gcloud_text(self) -> str:
-        """As a person types it after ``gcloud functions deploy --memory=``: ``1GiB``, ``256MB``.
+        """In the form of ``gcloud functions deploy --memory=``: ``1GiB``, ``256MB``.
 
-        A number without a unit would be read as MB there, so bytes that no unit divides are rounded up to KB.
+        gcloud reads a number without a unit as MB, so bytes that no unit divides are rounded up to KB.
         """
         number, unit = self._number_and_suffix()
         if not unit:

@@ -1,13 +1,13 @@
-"""From evidence to a verdict: pure, exact, and never better than the evidence.
+"""Computes a verdict from evidence: pure, exact, and never better than the evidence.
 
-A phase holds when every one of these rules holds; each broken rule is a reason, and the first decides:
+A phase holds if all of these rules hold. Each broken rule is a reason, and the first one decides:
 
 1. the evidence is complete (``evidence_incomplete``);
 2. no required gate is UNKNOWN (``gate_unknown``);
 3. no trigger fired (``trigger_fired``), and none lacks a value that it needs (``trigger_unknown``);
 4. every required gate PASSED (``gate_failed``);
 5. the weighted ratio over the phase's gates reaches the phase's threshold (``score_below_threshold``);
-6. however lenient the policy is, at least one check passed (``evidence_incomplete``).
+6. at least one check passed, however lenient the policy is (``evidence_incomplete``).
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate
 
 @unique
 class Outcome(Enum):
-    """What one gate showed. UNKNOWN: too few checks ran, or the evidence is incomplete."""
+    """Result of one gate. UNKNOWN: too few checks ran, or the evidence is incomplete."""
 
     PASSED = "PASSED"
     FAILED = "FAILED"
@@ -55,7 +55,7 @@ class ReasonCode(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """A rule that was broken (or held): code for machines, gate or trigger it is about, sentence for people."""
+    """A rule that was broken (or held): its code, the gate or trigger, and a sentence for display."""
 
     code: ReasonCode
     sentence: str
@@ -64,7 +64,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """One gate judged; ``counts`` has how many checks came to each state."""
+    """One judged gate; ``counts`` has the number of checks in each state."""
 
     gate: Gate
     outcome: Outcome
@@ -87,12 +87,12 @@ class PhaseVerdict:
 
     @property
     def reason(self) -> Reason:
-        """The deciding one."""
+        """The deciding reason."""
         return self.reasons[0]
 
 
 def judge_gate(gate: Gate, evidence: Evidence) -> GateResult:
-    """Hold one gate against the evidence of its phase."""
+    """Judge one gate on the evidence of its phase."""
     states = evidence.states(gate.name)
     counts = tuple((state, states.count(state)) for state in CheckState if state in states)
     counted = len(states) - sum(map(states.count, UNCOUNTED))
@@ -124,7 +124,7 @@ def _outcome(gate: Gate, score: Score, ran: int, evidence: Evidence) -> tuple[Ou
 
 
 def weighted_ratio(results: tuple[GateResult, ...]) -> Fraction:
-    """Mean of the gates' ratios by weight; 0 without gates."""
+    """Weighted mean of the gates' ratios; 0 without gates."""
     total = sum(r.gate.weight for r in results)
     if not total:
         return Fraction(0)
@@ -200,19 +200,18 @@ def reconcile(
     custom: PhaseVerdict | None,
     overrides: Mapping[str, str],
 ) -> PhaseVerdict:
-    """The verdict that counts, of the policy's ``own`` and a ``custom`` one.
+    """Combine the policy's ``own`` verdict and a ``custom`` one into the verdict that counts.
 
-    Of a custom verdict only ``holds`` and ``reasons`` count: evidence, scores and phase are always the policy's own. It
-    can be stricter. Where the policy's rules are broken, only ``overrides`` (gate to reason) can
-    still let a phase hold, and only if what is left holds without those gates: triggers and the completeness of the
-    evidence cannot be overridden.
+    Only ``holds`` and ``reasons`` of a custom verdict count; evidence, scores and phase are always the policy's own. It
+    can be stricter. If the policy's rules are broken, only ``overrides`` (gate to reason) can still let the phase hold,
+    and only if the phase holds without those gates: triggers and incomplete evidence cannot be overridden.
     """
     if custom is not None and not custom.holds:
         return _turn_down(own, custom)
     if own.holds:
         return own if custom is None else replace(own, reasons=custom.reasons or own.reasons)
     kept = tuple(g for g in policy.gates if g.name not in overrides)
-    # also one that passed: otherwise losing one of its passes could let the phase hold
+    # An overridden gate that passed is left out too: otherwise the loss of one of its passes could improve the verdict.
     waived = [r for r in own.gates if r.gate.name in overrides]
     if waived and _holds_without(policy, own, kept):
         reasons = tuple(
@@ -234,7 +233,7 @@ def reconcile(
 
 
 def _turn_down(own: PhaseVerdict, custom: PhaseVerdict) -> PhaseVerdict:
-    """The policy's verdict turned down by a custom one, whose reasons come first."""
+    """The policy's verdict, made to fail by a custom one, whose reasons come first."""
     unnamed = Reason(code=ReasonCode.CUSTOM, sentence="a custom decision turned it down")
     given = [r for r in custom.reasons if r.code is not ReasonCode.HELD] or [unnamed]
     more = () if own.holds else tuple(r for r in own.reasons if r not in given)
@@ -245,6 +244,6 @@ def _holds_without(policy: Policy, own: PhaseVerdict, kept: tuple[Gate, ...]) ->
     rest = judge_phase(replace(policy, gates=kept), own.evidence)
     if rest.gates:
         return rest.holds
-    # every gate of the phase was overridden: what is left are doubts and triggers
+    # Every gate of the phase was overridden: only triggers and completeness of the evidence remain.
     quiet = all(t.firing is Firing.QUIET for t in rest.triggers)
     return quiet and not own.evidence.doubts

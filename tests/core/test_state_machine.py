@@ -46,7 +46,7 @@ def test_missing_row_is_a_bug_that_names_itself(state: State, event: Event) -> N
     with pytest.raises(IllegalTransition) as caught:
         advance(state, event)
     assert str(caught.value) == (
-        f"a rollout that is {state.value} cannot take the event {event.value}"
+        f"a rollout in state {state.value} cannot take the event {event.value}"
     )
     assert caught.value.__suppress_context__
 

@@ -57,7 +57,7 @@ def test_trigger_without_its_measurement_is_unknown_where_it_is_needed(phase: Ph
     else:
         assert result.firing is Firing.UNKNOWN
         assert result.sentence == (
-            f"trigger t needs a, b, which nobody measured in the {phase.value} phase"
+            f"trigger t needs a, b, which was not measured in the {phase.value} phase"
         )
 
 
