@@ -1,1 +1,1 @@
-"""Settings of ``[tool.deploygate]``: read, held to their schema, and turned into values."""
+"""Settings of ``[tool.deploygate]``: reads them, checks them, and turns them into values."""

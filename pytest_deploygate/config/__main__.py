@@ -1,4 +1,4 @@
-"""``python -m pytest_deploygate.config`` writes the files that are made from the declarations of the settings."""
+"""``python -m pytest_deploygate.config`` generates files from the declarations of the settings (ADR 23)."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ REFERENCE = Path("docs", "reference", "settings.md")
 
 
 def write_files(root: Path) -> None:
-    """Write the schema and the reference page below ``root``, a copy of this repository."""
+    """Write the schema and the reference page below ``root``, a checkout of this repository."""
     for path, text in ((SCHEMA, json_schema.schema_text()), (REFERENCE, reference_page.page())):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is wrong between settings that are right one by one."""
+"""Finds contradictions between settings that are each valid."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ def find(
     faults: Faults,
     table: Mapping[str, Toml],
 ) -> None:
-    """Note every contradiction; ``environments`` has what is written of each, ``table`` the whole file."""
+    """Note every contradiction; ``environments`` has the keys of each environment, ``table`` the whole file."""
     _shared_paths(document, faults)
     _budgets(document, faults)
     default = document.default_environment
@@ -37,7 +37,7 @@ def find(
 
 def _shared_paths(document: Document, faults: Faults) -> None:
     owners: dict[str, str] = {}
-    gates: Mapping[str, object] = document.gates  # one that could not be read is no Gate
+    gates: Mapping[str, object] = document.gates  # a gate that could not be read is INVALID
     for gate in (gate for gate in gates.values() if isinstance(gate, Gate)):
         for path in gate.paths:
             if path in owners:
@@ -48,7 +48,7 @@ def _shared_paths(document: Document, faults: Faults) -> None:
 
 
 def _budgets(document: Document, faults: Faults) -> None:
-    """A phase whose budget ends it before its gates can reach their own limits never fails by any of them."""
+    """Refuse a budget that ends its phase before the gates reach their own limits: none of these could then fail."""
     gates: Mapping[str, object] = document.gates
     for phase in Phase:
         budget_s = getattr(document.phases, phase.value).budget_s

@@ -1,4 +1,4 @@
-"""What ``deploygate plan`` and ``--deploy-plan`` show of an environment's settings: as they would be written."""
+"""Settings of an environment as ``deploygate plan`` and ``--deploy-plan`` show them: in TOML."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from pytest_deploygate.config.tables import values_in
 
 
 class WrittenSetting(NamedTuple):
-    """A setting that holds; ``value`` is TOML. ``is_default`` says that it need not be written."""
+    """A setting in force; ``value`` is TOML. ``is_default`` if the value is the default."""
 
     key: str
     value: str
@@ -21,7 +21,7 @@ class WrittenSetting(NamedTuple):
 
 
 def written_settings(environment: Environment, folder: Path) -> Iterator[WrittenSetting]:
-    """All settings of ``environment`` that say something; paths are relative to ``folder`` where they are below it."""
+    """All settings of ``environment`` with a value; paths below ``folder`` are relative to it."""
     for field, value in values_in(environment):
         is_default = value == field.default
         if is_default and (field.setting.default or value in ("", None, (), {})):

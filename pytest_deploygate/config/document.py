@@ -1,4 +1,4 @@
-"""All of ``[tool.deploygate]``: where every setting is found, from here down."""
+"""The whole table ``[tool.deploygate]``: the root of all declarations of settings."""
 
 from collections.abc import Mapping
 from fractions import Fraction
@@ -15,10 +15,11 @@ TABLE: Final = "tool.deploygate"
 
 
 class Phases(NamedTuple):
-    """What each phase must reach, and how long it may take."""
+    """Threshold and budget of each phase."""
 
     readiness: Annotated[
-        PhasePolicy, Setting("offline, before anything is touched", example="{ threshold = 0.95 }")
+        PhasePolicy,
+        Setting("offline, before the rollout changes anything", example="{ threshold = 0.95 }"),
     ] = PhasePolicy(threshold=Fraction("0.95"), budget_s=300)
     candidate: Annotated[
         PhasePolicy,
@@ -26,17 +27,17 @@ class Phases(NamedTuple):
     ] = PhasePolicy(threshold=Fraction("0.75"), budget_s=300)
     live: Annotated[
         PhasePolicy,
-        Setting("against what serves, after the promotion", example="{ threshold = 1.0 }"),
+        Setting("against the serving revision, after the promotion", example="{ threshold = 1.0 }"),
     ] = PhasePolicy(threshold=Fraction(1), budget_s=120)
 
 
 class Document(NamedTuple):
-    """All of ``[tool.deploygate]`` as it is written."""
+    """The table ``[tool.deploygate]`` as the user writes it."""
 
     gates: Annotated[
         Mapping[str, Gate],
         Setting(
-            "what must hold",
+            "the gates: requirements that must hold",
             example='{ smoke = { phase = "live", marker = "smoke" } }',
             key_pattern=NAME,
             is_filled=True,
@@ -45,7 +46,7 @@ class Document(NamedTuple):
     environments: Annotated[
         Mapping[str, Mapping[str, object]],
         Setting(
-            "where to deploy to",
+            "the environments to deploy to",
             example='{ local = { target = "local" } }',
             key_pattern=NAME,
             is_filled=True,
@@ -55,7 +56,7 @@ class Document(NamedTuple):
     default_environment: Annotated[
         str,
         Setting(
-            "environment of commands and of `pytest -m rollback-checks` that name none",
+            "environment of commands and of `pytest -m rollback-checks` without one",
             example='"production"',
             is_a="the name of an environment",
             pattern=NAME,
@@ -64,8 +65,8 @@ class Document(NamedTuple):
     state: Annotated[
         str,
         Setting(
-            "where the record is kept: `sqlite:///PATH` or `postgresql+psycopg://...`; the environment "
-            "variable `DEPLOYGATE_STATE` wins",
+            "URL of the record: `sqlite:///PATH` or `postgresql+psycopg://...`; the environment "
+            "variable `DEPLOYGATE_STATE` takes precedence",
             example='"postgresql+psycopg://deploygate@db.example.org/deploygate"',
             is_a="an address that begins with sqlite or postgresql",
             pattern="(sqlite|postgresql).*",
@@ -94,14 +95,14 @@ class Document(NamedTuple):
     phases: Annotated[
         Phases,
         Setting(
-            "what each phase must reach, and how long it may take",
+            "threshold and budget of each phase",
             example="{ candidate = { threshold = 0.8 } }",
         ),
     ] = Phases()
     triggers: Annotated[
         Mapping[str, Trigger],
         Setting(
-            "measurements that roll back whatever the gates say",
+            "conditions on measurements that cause a rollback whatever the gates show",
             example='{ slow = { fires-when = ["latency_s > 5"], severity = "high" } }',
             key_pattern=NAME,
         ),
@@ -109,12 +110,12 @@ class Document(NamedTuple):
     function: Annotated[
         Mapping[str, object],
         Setting(
-            "the function, as far as all environments share it",
+            "settings of the function that all environments share",
             example='{ function = "hello", entry-point = "hello", runtime = "python312", source = "src" }',
             fields_of=FunctionSpec,
         ),
     ] = {}
 
 
-DOCUMENT: Final = TableWith(Setting("what a project sets"), Document)
-ENVIRONMENT: Final = TableWith(Setting("where to deploy to"), Environment)
+DOCUMENT: Final = TableWith(Setting("settings of the project"), Document)
+ENVIRONMENT: Final = TableWith(Setting("an environment to deploy to"), Environment)

@@ -1,4 +1,4 @@
-"""One place to deploy to."""
+"""Settings of one environment."""
 
 import json
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ from pytest_deploygate.core.release import ConfirmRequest, FunctionSpec
 from pytest_deploygate.core.setting import NAME, Place, Setting
 
 GOOGLE_LAG_S = 240
-"""Figures are sampled each minute and not visible for up to four more (Cloud Monitoring, "Latency of metric data")."""
+"""Google samples each minute and shows a figure up to 4 minutes later (Cloud Monitoring, "Latency of metric data")."""
 _SECRETS_FILE = Setting(
-    "TOML file with the secrets of the local cloud, relative to the project; not to be committed",
+    "TOML file with the secrets of the local cloud, relative to the project; do not commit it",
     example='"local.secrets.toml"',
     is_filled=True,
 )
 
 
 class StatisticsWindow(NamedTuple):
-    """Which of its figures the platform is asked for."""
+    """Time window of the platform's statistics."""
 
     window_s: Annotated[
         int,
         Setting(
-            "of how long a time",
+            "length of the window",
             example="900",
             unit="seconds",
             at_least=60,
@@ -36,7 +36,7 @@ class StatisticsWindow(NamedTuple):
     lag_s: Annotated[
         int | None,
         Setting(
-            "how long ago that time ended, since figures come late",
+            "how long ago the window ends, because figures arrive late",
             example="300",
             unit="seconds",
             at_least=0,
@@ -47,7 +47,7 @@ class StatisticsWindow(NamedTuple):
     least_requests: Annotated[
         int,
         Setting(
-            "of fewer requests no rate and no percentile is told",
+            "with fewer requests in the window there is no rate and no percentile",
             example="50",
             unit="requests",
             at_least=1,
@@ -56,12 +56,12 @@ class StatisticsWindow(NamedTuple):
 
 
 class Rehearsal(NamedTuple):
-    """What is otherwise where the environment is rehearsed on the local cloud."""
+    """Overrides for a rehearsal of the environment on the local cloud."""
 
     variables: Annotated[
         Mapping[str, str],
         Setting(
-            "environment variables that are added or replaced",
+            "environment variables to add or replace",
             key="environment-variables",
             example='{ FILE_HOST = "127.0.0.1" }',
             is_a="a text",
@@ -71,7 +71,7 @@ class Rehearsal(NamedTuple):
 
 
 class Environment(NamedTuple):
-    """One place to deploy to."""
+    """One environment: a target, a function, and how to deploy it there."""
 
     name: Annotated[EnvironmentName, Place.NAME]
     target: Annotated[
@@ -88,14 +88,14 @@ class Environment(NamedTuple):
     confirm: Annotated[
         ConfirmRequest,
         Setting(
-            "what a URL is asked to see which revision answers",
+            "request that shows which revision answers a URL",
             example='{ method = "POST", body = "{}", expect = [200, 400] }',
         ),
     ] = ConfirmRequest()
     endpoint: Annotated[
         str,
         Setting(
-            "another endpoint of Google's APIs",
+            "alternative endpoint of Google's APIs",
             example='"http://127.0.0.1:8080"',
             is_a="an address that begins with http:// or https://",
             pattern="https?://.*",
@@ -109,13 +109,13 @@ class Environment(NamedTuple):
             example="8080",
             at_least=1,
             at_most=65535,
-            default="any that is free",
+            default="any free port",
         ),
     ] = 0
     rolls_back: Annotated[
         bool,
         Setting(
-            "what failing rollback-checks do: go back, or only report",
+            "what failing rollback-checks do: roll back, or only report",
             key="on-failure",
             example='"report"',
             choices={"roll-back": True, "report": False},
@@ -125,7 +125,7 @@ class Environment(NamedTuple):
     services: Annotated[
         Mapping[str, str],
         Setting(
-            "base URLs that checks are given, by name; `documents` is where the function reaches this machine",
+            "base URLs for checks, by name; at `documents` the function reaches this machine",
             example='{ documents = "https://files.example.org" }',
             is_a="a text",
             default="`sheets`",
@@ -134,7 +134,7 @@ class Environment(NamedTuple):
     freeze: Annotated[
         tuple[FreezeWindow, ...],
         Setting(
-            "times in which nothing is promoted; going back is never frozen",
+            "times in which nothing is promoted; rollbacks are never frozen",
             example='["fri 15:00 - mon 07:00 Europe/Berlin"]',
             is_a="a freeze window",
             parse=parse,
@@ -149,19 +149,19 @@ class Environment(NamedTuple):
     ] = "none"
     statistics: Annotated[
         StatisticsWindow,
-        Setting("which of its figures the platform is asked for", example="{ window-s = 900 }"),
+        Setting("time window of the platform's statistics", example="{ window-s = 900 }"),
     ] = StatisticsWindow()
     rehearsal: Annotated[
         Rehearsal,
         Setting(
-            "what is otherwise with `--deploy-endpoint=local`",
+            "overrides for `--deploy-endpoint=local`",
             example='{ secrets-file = "rehearsal.secrets.toml" }',
         ),
     ] = Rehearsal()
     gates: Annotated[
         Mapping[str, GateOverride],
         Setting(
-            "what is otherwise about a gate here",
+            "per-environment gate overrides",
             example='{ performance = { skips = "allow", least-checks = 8 } }',
             key_pattern=NAME,
         ),
@@ -169,7 +169,7 @@ class Environment(NamedTuple):
 
     @property
     def config_digest(self) -> Digest:
-        """Digest of everything that makes a revision apart from its source."""
+        """Digest of everything but the source that makes up a revision."""
         import hashlib
 
         spec = self.spec

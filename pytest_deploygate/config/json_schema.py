@@ -6,7 +6,7 @@ from pytest_deploygate.config.document import DOCUMENT
 
 
 def schema_text() -> str:
-    """The schema as a file."""
+    """Text of the schema file."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "[tool.deploygate] of pyproject.toml",

@@ -1,6 +1,6 @@
-"""What a setting can be: a text, a number, a choice, a list, a table. Each reads, writes and describes its values.
+"""Kinds of settings: text, number, choice, list, table. Each kind reads, writes and describes its values.
 
-A value that cannot be read is noted as a Fault and becomes INVALID, so that all faults of a file are told at once.
+A value that cannot be read is noted as a Fault and becomes INVALID, so that one error reports all faults of a file.
 """
 
 import json
@@ -21,7 +21,7 @@ Schema: TypeAlias = "dict[str, Any]"
 
 
 class Fault(NamedTuple):
-    """Something wrong in the settings. ``where`` is the path of the key as the user writes it."""
+    """An error in the settings. ``where`` is the path of the key as the user writes it."""
 
     where: str
     cause: str
@@ -33,35 +33,35 @@ class _Invalid(Enum):
 
 
 INVALID = _Invalid.INVALID
-"""Stands for a value that could not be read; there is a Fault for it."""
+"""Replaces a value that could not be read; there is a Fault for it."""
 
 
 class Faults(list[Fault]):
-    """All that is wrong so far."""
+    """All faults found so far."""
 
     def note(self, where: str, cause: str, hint: str = "") -> _Invalid:
-        """Add one; returns what stands for the value."""
+        """Add a fault; return INVALID as the value."""
         self.append(Fault(where, cause, hint))
         return INVALID
 
     def missing(self, where: str, setting: Setting) -> _Invalid:
-        """Add that a key is missing in the table ``where``."""
+        """Add a fault for a missing key in the table ``where``."""
         elsewhere = f" here or to [{setting.or_in}]" if setting.or_in else ""
         hint = f"add it{elsewhere}: {setting.key} = {setting.example}"
         return self.note(where, f"the key {setting.key} is missing", hint)
 
     def error(self, path: Path) -> ConfigError:
-        """All of them, as one error; each but the last brings its hint along."""
+        """One error with all faults; each but the last contains its hint."""
         errors = [ConfigError(f"{path}: {f.where}: {f.cause}", hint=f.hint) for f in self]
         *others, last = errors
         return ConfigError("\n".join([*map(str, others), last.message]), hint=last.hint)
 
 
 class Kind(Protocol):
-    """What a value may be."""
+    """Kind of a setting."""
 
     def read(self, value: Toml, where: str, faults: Faults) -> object:
-        """The value that ``value`` stands for, or INVALID."""
+        """Convert ``value`` from TOML; INVALID if it is wrong."""
         ...
 
     def write(self, value: Any) -> str:
@@ -69,16 +69,16 @@ class Kind(Protocol):
         ...
 
     def schema(self) -> Schema:
-        """The JSON schema of what may be written."""
+        """The JSON schema of allowed values."""
         ...
 
     def __str__(self) -> str:
-        """What it is, in words that follow "is not"."""
+        """The kind in words that can follow "is not"."""
         ...
 
 
 def written(value: object) -> str:
-    """A value of TOML as it may have been written, for messages."""
+    """A value in TOML, for messages."""
     if isinstance(value, Decimal | Fraction):
         return f"{float(value):g}"
     return json.dumps(
@@ -87,12 +87,12 @@ def written(value: object) -> str:
 
 
 def example_hint(setting: Setting) -> str:
-    """The example, as it would stand in the file."""
+    """The example as the user would write it."""
     return f"for example: {setting.key} = {setting.example}" if setting.example else ""
 
 
 class Text(NamedTuple):
-    """A text, which may become another value."""
+    """A text, which ``parse`` may turn into another value."""
 
     setting: Setting
 
@@ -136,7 +136,7 @@ class Text(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A whole number, or one that is exactly what is written."""
+    """A whole number, or an exact decimal number."""
 
     setting: Setting
     is_whole: bool
@@ -216,7 +216,7 @@ class Flag(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """One of some words."""
+    """One of several words."""
 
     setting: Setting
     choices: Mapping[str, object]
@@ -274,7 +274,7 @@ class ListOf(NamedTuple):
 
 
 class TableOf(NamedTuple):
-    """A table with keys that the user gives."""
+    """A table with keys that the user chooses."""
 
     setting: Setting
     item: Kind

@@ -1,4 +1,4 @@
-"""Reads the table ``[tool.deploygate]`` of a file."""
+"""Reads the table ``[tool.deploygate]`` from a file."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pytest_deploygate.core.errors import ConfigError
 
 
 def read_table(path: Path) -> dict[str, Toml]:
-    """The table in the file at ``path``; numbers with a point are decimals.
+    """Read the table in the file at ``path``; numbers with a point become decimals.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has no such table.
@@ -34,6 +34,6 @@ def read_table(path: Path) -> dict[str, Toml]:
     if not isinstance(table, dict):
         raise ConfigError(
             f"{path}: there is no [tool.deploygate] table",
-            hint=f"begin with the smallest one: {page_url('reference/settings')}",
+            hint=f"start with the smallest table: {page_url('reference/settings')}",
         )
     return table

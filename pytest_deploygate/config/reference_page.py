@@ -1,4 +1,4 @@
-"""The reference page of all settings, ``docs/reference/settings.md``."""
+"""Generates the reference page of all settings, ``docs/reference/settings.md``."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -10,11 +10,11 @@ from pytest_deploygate.config.tables import REQUIRED, Field, TableWith, fields_o
 from pytest_deploygate.core.release import FunctionSpec
 
 _TOP: Final = """\
-<!-- Made by `python -m pytest_deploygate.config` from the declarations of the settings: change those. -->
+<!-- `python -m pytest_deploygate.config` generates this page from the declarations of the settings: edit those. -->
 
 # Settings
 
-A project sets what pytest-deploygate does in the table `[tool.deploygate]` of its `pyproject.toml`. The smallest one:
+The settings of a project are in the table `[tool.deploygate]` of its `pyproject.toml`. The smallest table:
 
 ```toml
 [tool.deploygate.gates.smoke]
@@ -31,26 +31,26 @@ source = "src"
 target = "local"
 ```
 
-No option of the command line changes a setting. Numbers are exact: 0.95 is 19 of 20. A wrong key or value ends pytest
-and `deploygate` with exit status 4 before anything is touched, and a message that names the file, the key, what is
-wrong with it and what to write instead.
+No command line option changes a setting. Numbers are exact: 0.95 is 19 of 20. A wrong key or value ends pytest and
+`deploygate` with exit status 4 before they change anything. The message names the file, the key, what is wrong, and
+what to write instead.
 
-Editors that know JSON Schema can check and complete the table: `schema.json` in the package
+Editors with JSON Schema support can check and complete the table. They need `schema.json` from the package
 `pytest_deploygate.config` (`python -c "import pytest_deploygate.config as c; print(c.__path__[0])"` prints its folder).
 """
 _FUNCTION: Final = """\
-What all environments share. An environment may have any of these keys too: its value wins, and tables in both are
-merged key by key. Keys mean what they mean to `gcloud functions deploy`.
+Settings that all environments share. An environment may have any of these keys too: its value takes precedence, and
+tables in both are merged key by key. The keys have the meaning of `gcloud functions deploy`.
 """
 _ENVIRONMENT: Final = """\
 An environment has these keys, and all those of [`[tool.deploygate.function]`](#tooldeploygatefunction).
 """
 _WORDS: Final[Mapping[type, str]] = {FunctionSpec: _FUNCTION, Environment: _ENVIRONMENT}
-"""What is said of a table above its keys."""
+"""Text of a section above its keys."""
 
 
 def tables() -> Mapping[type, list[str]]:
-    """Every type that a table becomes, with the tables that do: their paths below ``[tool.deploygate]``."""
+    """Every type of a table, with the paths of its tables below ``[tool.deploygate]``."""
     found: dict[type, list[str]] = {}
     _add_tables(DOCUMENT, "", found)
     return found
@@ -66,13 +66,13 @@ def _add_tables(kind: Kind, path: str, found: dict[type, list[str]]) -> None:
 
 
 def own_fields(owner: type) -> list[Field]:
-    """The settings that are told at the table of ``owner``: not those that another table has too."""
+    """The settings in the section of ``owner``, without those of another section."""
     shared = fields_of(FunctionSpec) if owner is Environment else ()
     return [field for field in fields_of(owner) if field not in shared]
 
 
 def page() -> str:
-    """The page as a file."""
+    """Text of the page."""
     return "\n".join([_TOP, *(_section(owner, paths) for owner, paths in tables().items())])
 
 
@@ -94,7 +94,7 @@ def _cells(field: Field) -> Iterator[str]:
 
 
 def default_of(field: Field) -> str:
-    """What holds where the key is not written, in words."""
+    """The default of the key, in words."""
     setting = field.setting
     if setting.default:
         return setting.default

@@ -1,7 +1,7 @@
-"""Settings from ``[tool.deploygate]`` of pyproject.toml, read into values and checked.
+"""Reads and checks the settings in ``[tool.deploygate]`` of pyproject.toml (ADR 23).
 
-Every error names the file, the key with its table as it is written, what is wrong, and what to write instead. Numbers
-are read as decimals, so that a threshold of 0.95 is exactly 19/20.
+Every error names the file, the key with its table as the user writes it, what is wrong, and what to write instead.
+Numbers are read as decimals, so that a threshold of 0.95 is exactly 19/20.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from pytest_deploygate.system.private_folder import STATE_FOLDER
 
 
 class Settings(NamedTuple):
-    """What a project sets. ``root`` is the directory of pyproject.toml; paths are relative to it."""
+    """Settings of a project. ``root`` is the directory of pyproject.toml; paths are relative to it."""
 
     root: Path
     policy: Policy
@@ -31,13 +31,13 @@ class Settings(NamedTuple):
     """By name, in the order of the file."""
     default_environment: str
     state: str
-    """Where the record is kept; empty for the state folder."""
+    """URL of the record; empty for the state folder."""
     prometheus_textfile: str
-    """Where metrics are left for node_exporter's textfile collector; empty for nowhere."""
+    """File for node_exporter's textfile collector; empty for none."""
     plugins: tuple[str, ...]
-    """Modules whose hooks act, loaded by the process that decides."""
+    """Modules with acting hooks; the deciding process loads them."""
     variables: tuple[Mapping[str, str], ...]
-    """Every table of variables as it is written, of the function and of each environment."""
+    """Every table of variables in the file, of the function and of each environment."""
 
     @property
     def environment_names(self) -> tuple[EnvironmentName, ...]:
@@ -48,7 +48,7 @@ class Settings(NamedTuple):
         """The environment of that name.
 
         Raises:
-            ConfigError: there is none; names those that exist.
+            ConfigError: there is none; the hint names those that exist.
         """
         if name in self.environments:
             return self.environments[name]
@@ -58,23 +58,23 @@ class Settings(NamedTuple):
         )
 
     def judging(self, environment: Environment) -> "Settings":
-        """These settings with the policy as it is in ``environment``."""
+        """These settings with the gate overrides of ``environment``."""
         here = environment.gates
         gates = (here[g.name].apply(g) if g.name in here else g for g in self.policy.gates)
         return self._replace(policy=replace(self.policy, gates=tuple(gates)))
 
     @property
     def state_dir(self) -> Path:
-        """Where records, packages, backups and the local cloud live."""
+        """Directory of the record, packages, backups and the local cloud."""
         return self.root / STATE_FOLDER
 
     @property
     def emulator_home(self) -> Path:
-        """Where the emulator of this project keeps its state."""
+        """Directory of the state of this project's emulator."""
         return self.state_dir / "local"
 
     def secrets_files(self) -> Iterator[Path]:
-        """Files that hold the local cloud's secrets, whether or not they exist."""
+        """Paths of the local cloud's secrets files, whether or not they exist."""
         for environment in self.environments.values():
             for name in (environment.secrets_file, environment.rehearsal.secrets_file):
                 if name:
@@ -85,7 +85,7 @@ def load(root: Path) -> Settings:
     """Read and check the settings of the project at ``root``.
 
     Raises:
-        ConfigError: the file is missing, is not TOML, or something in it is wrong; says all that is.
+        ConfigError: the file is missing, is not TOML, or has errors; the message lists all of them.
     """
     path, faults = root / FILE, Faults()
     table = loader.read_table(path)
@@ -117,7 +117,7 @@ def load(root: Path) -> Settings:
 
 
 def _merge(shared: Mapping[str, object], own: object) -> dict[str, object]:
-    """What is written of an environment, on top of what all share; tables of both are merged key by key."""
+    """Merge the keys of an environment into the shared ones; tables in both are merged key by key."""
     if not isinstance(own, dict):
         return {}
     merged = {**shared, **own}

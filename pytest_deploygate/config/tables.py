@@ -1,4 +1,4 @@
-"""Tables whose keys are the fields of a value: made from the annotations of its type, see ``core/setting.py``."""
+"""Reads tables whose keys are the fields of a type, from the type's annotations (``core/setting.py``, ADR 23)."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -27,11 +27,11 @@ from pytest_deploygate.config.kinds import (
 from pytest_deploygate.core.setting import Place, Setting
 
 REQUIRED = object()
-"""Stands for the default of a setting that has none."""
+"""Marks a setting without a default."""
 
 
 class Field(NamedTuple):
-    """One setting of a table. ``owner`` is the type that has it, ``default`` what holds where nothing is written."""
+    """One setting of a table. ``owner`` is the type that declares it."""
 
     name: str
     key: str
@@ -76,7 +76,7 @@ def _defaults_of(owner: type) -> Iterator[tuple[str, object]]:
 
 @cache
 def fields_of(owner: type) -> tuple[Field, ...]:
-    """The settings of ``owner`` in the order of its fields, with those of values that are written inline."""
+    """The settings of ``owner`` in the order of its fields, including those of inline values."""
     return tuple(_fields(owner))
 
 
@@ -92,7 +92,7 @@ def _fields(owner: type) -> Iterator[Field]:
 
 
 def values_in(value: Any) -> Iterator[tuple[Field, object]]:
-    """Every setting of ``value`` with what it is, those of values that are written inline too."""
+    """Every setting of ``value`` with its value, including those of inline values."""
     owner: type = type(value)
     for member in _members(owner):
         own = getattr(value, member.name)
@@ -103,12 +103,12 @@ def values_in(value: Any) -> Iterator[tuple[Field, object]]:
 
 
 def field_of(owner: type, name: str) -> Field:
-    """The setting that the field ``name`` of ``owner`` is."""
+    """The setting of the field ``name`` of ``owner``."""
     return next(field for field in fields_of(owner) if field.name == name)
 
 
 def _kind_of(hint: Any, setting: Setting, default: object = REQUIRED) -> Kind:
-    """What may be written for a value of the type ``hint``."""
+    """The kind of setting for the type ``hint``."""
     origin, arguments = get_origin(hint), get_args(hint)
     if setting.choices:
         return Choice(setting, setting.choices)
@@ -136,8 +136,8 @@ def _kind_of(hint: Any, setting: Setting, default: object = REQUIRED) -> Kind:
 class TableWith(NamedTuple):
     """A table whose keys are the settings of ``owner``.
 
-    A partial one is completed by another table: it is read into what is written, by key. ``default`` is a value that
-    has whatever is not written.
+    Another table completes a partial one, so reading it returns only its keys. ``default`` gives the values of missing
+    keys.
     """
 
     setting: Setting
@@ -146,7 +146,7 @@ class TableWith(NamedTuple):
     default: object = None
 
     def read(self, value: Toml, where: str, faults: Faults) -> object:
-        """An ``owner``, or what is written of it."""
+        """An ``owner``, or the keys of a partial table."""
         if not isinstance(value, dict):
             return faults.note(where, f"{written(value)} is not {self}", example_hint(self.setting))
         known = {field.key: field for field in fields_of(self.owner)}
@@ -159,7 +159,7 @@ class TableWith(NamedTuple):
         return found if self.is_partial else self.make(found, where, faults)
 
     def make(self, found: Mapping[str, object], where: str, faults: Faults) -> Any:
-        """The value of what was read."""
+        """Create the value from the keys that were read."""
         for group in _groups(self.owner):
             if not any(field.key in found for field in group):
                 keys = " and ".join(field.key for field in group)
@@ -176,7 +176,7 @@ class TableWith(NamedTuple):
     def _value(
         self, member: _Member, found: Mapping[str, object], where: str, faults: Faults
     ) -> object:
-        """What a member becomes; REQUIRED where its own default does it."""
+        """Value of a member; REQUIRED if the type's own default applies."""
         if member.mark is Place.NAME:
             return where.rpartition(".")[2]
         if member.mark is Place.INLINE:
@@ -193,7 +193,7 @@ class TableWith(NamedTuple):
         return faults.missing(where, field.setting)
 
     def write(self, value: object) -> str:
-        """What of ``value`` is not the default."""
+        """The settings of ``value`` that differ from their defaults, in TOML."""
         pairs = [
             f"{field.key} = {field.kind.write(one)}"
             for field in fields_of(self.owner)
@@ -202,7 +202,7 @@ class TableWith(NamedTuple):
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
 
     def schema(self) -> Schema:
-        """A schema of all keys, where only those are required that no other table may have."""
+        """JSON schema of all keys; a key that another table may have is not required."""
         fields = fields_of(self.owner)
         found: Schema = {
             "type": "object",
@@ -237,5 +237,5 @@ def _unknown_hint(key: str, known: list[str]) -> str:
 
 
 def _schema_of(field: Field) -> Schema:
-    """What a key may have, and what editors show of it."""
+    """Schema of a key, with its help for editors."""
     return {"description": field.setting.help, **field.kind.schema()}
