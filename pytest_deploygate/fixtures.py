@@ -42,13 +42,24 @@ def _probe(
 
 @pytest.fixture(scope="session")
 def candidate(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[Probe]":
-    """HTTP client of the revision that will be promoted; refuses writes where a verification revision takes them."""
+    """HTTP client of the revision that will be promoted; refuses writes where a verification revision takes them.
+
+    ``candidate.get("/orders", params={"page": 2})``, ``.post(json={...})``, ``.put``, ``.patch``, ``.delete`` and
+    ``.request("OPTIONS")`` take ``data``, ``json``, ``params``, ``files`` and ``headers`` as requests does. Each sends
+    one request, below the revision's URL, and returns an Answer: ``status``, ``headers``, ``text``, ``content``
+    (bytes), ``json`` (a value, None where the body is none), ``is_json``, ``content_type``, ``value("member")``,
+    ``elapsed_s``, ``revision``. A 4xx or 5xx is an answer; a redirect, too, unless ``follow_redirects=True``.
+    Without an answer it raises ProbeFailed.
+    """
     yield from _probe(pytestconfig, deployment.candidate, "candidate", "candidate")
 
 
 @pytest.fixture(scope="session")
 def verification(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[Probe]":
-    """HTTP client of the revision of the same build that may be written through; else that of the candidate."""
+    """HTTP client of the revision of the same build that may be written through; else that of the candidate.
+
+    Methods and answers are those of ``candidate``.
+    """
     yield from _probe(
         pytestconfig, deployment.verification, "verification", "verification revision"
     )
@@ -56,7 +67,10 @@ def verification(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterat
 
 @pytest.fixture(scope="session")
 def live(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[Probe]":
-    """HTTP client of the public URL: refuses any request that might write."""
+    """HTTP client of the public URL: refuses any request that might write.
+
+    Methods and answers are those of ``candidate``: GET, HEAD and OPTIONS pass, and POST with an empty body or ``{}``.
+    """
     yield from _probe(pytestconfig, deployment.live, "live", "public URL")
 
 

@@ -7,7 +7,7 @@ Neither the token nor the query string of a URL ever shows in a message, a ``rep
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, unique
 from ipaddress import ip_address
@@ -24,14 +24,20 @@ from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Secret
 
-Files: TypeAlias = Mapping[str, tuple[str, bytes, str]]
-"""Parts of a multipart form: field name to (file name, content, content type)."""
+Body: TypeAlias = bytes | str | Mapping[str, str]
+"""A body as it is sent, or the fields of a form."""
+Parameters: TypeAlias = Mapping[str, str | int | float | Sequence[str]]
+"""The query of a URL; a list gives a parameter several values."""
+Files: TypeAlias = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]
+"""Parts of a multipart form: field name to content, (file name, content), or (file name, content, content type)."""
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 125.0
 """Longest wait for the next bytes of an answer, and for the whole of it: just over the limit for an invoice (120 s)."""
-_MOST_BYTES = 8 * 1024 * 1024
-_MOST_TEXT = 64 * 1024
+MOST_BYTES = 32 * 1024 * 1024
+"""Largest answer that the platform lets through where it is not streamed (Cloud Run, "Quotas and limits")."""
+_SHOWN = 300
+"""Characters of an answer that its ``repr`` shows."""
 _CONNECT_ATTEMPTS = 3
 _REVISION_HEADERS = ("K-Revision", "X-Revision")
 _READS = ("GET", "HEAD", "OPTIONS")
@@ -49,7 +55,7 @@ class ConnectionFailure(Enum):
     TIMEOUT = "did not answer in time"
     CUT = "broke the connection"
     TLS = "has no valid TLS"
-    TOO_LONG = "answered more than can be read"
+    TOO_LONG = f"answered more than {MOST_BYTES // 2**20} MiB"
     OTHER = "could not be asked"
 
 
@@ -61,7 +67,7 @@ class ProbeFailed(DeployGateError):
         self.trouble = trouble
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Answer:
     """An HTTP answer, read to its end. A 4xx or 5xx is an answer like any other."""
 
@@ -69,14 +75,21 @@ class Answer:
     headers: Mapping[str, str]
     """Names in any case."""
     text: str
-    """The body, at most 64 Ki characters of it."""
+    """The whole body as text."""
     json: Json
-    """The body as JSON, ``None`` if it is none (or is ``null``)."""
+    """The body as JSON, ``None`` if it is none (or is ``null``): a value, not a method."""
     elapsed_s: float
     """From sending until the last byte of the answer."""
     revision: str
     """Revision that the answer names in ``K-Revision`` or ``X-Revision``, else ``""``."""
     is_json: bool = False
+    content: bytes = b""
+    """The whole body as it came, up to 32 MiB."""
+
+    def __repr__(self) -> str:
+        """What a failed assertion shows: how it began, never all of 32 MiB."""
+        more = "…" if len(self.text) > _SHOWN else ""
+        return f"<Answer {self.status} {self.content_type}: {self.text[:_SHOWN]!r}{more}>"
 
     @property
     def content_type(self) -> str:
@@ -119,46 +132,88 @@ class Probe:
     def __post_init__(self) -> None:
         self._pooled = self._session()
 
-    def get(self, path: str = "", *, headers: Mapping[str, str] | None = None) -> Answer:
+    def get(
+        self,
+        path: str = "",
+        *,
+        params: Parameters | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """GET the endpoint, or ``path`` below it."""
-        return self.request("GET", path, headers=headers)
+        return self.request("GET", path, params=params, headers=headers)
 
     def post(
         self,
         path: str = "",
         *,
-        body: bytes | None = None,
-        json_body: Json = None,
-        form: Mapping[str, str] | None = None,
+        data: Body | None = None,
+        json: Json = None,
+        params: Parameters | None = None,
         files: Files | None = None,
         headers: Mapping[str, str] | None = None,
         follow_redirects: bool = False,
     ) -> Answer:
-        """POST once: raw bytes, a JSON document, a form, or a form with files. It is never repeated."""
+        """POST once: bytes or a form (``data``), a JSON document, or files. It is never repeated."""
         return self.request(
             "POST",
             path,
-            body=body,
-            json_body=json_body,
-            form=form,
+            data=data,
+            json=json,
+            params=params,
             files=files,
             headers=headers,
             follow_redirects=follow_redirects,
         )
+
+    def put(
+        self,
+        path: str = "",
+        *,
+        data: Body | None = None,
+        json: Json = None,
+        params: Parameters | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """PUT once."""
+        return self.request("PUT", path, data=data, json=json, params=params, headers=headers)
+
+    def patch(
+        self,
+        path: str = "",
+        *,
+        data: Body | None = None,
+        json: Json = None,
+        params: Parameters | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """PATCH once."""
+        return self.request("PATCH", path, data=data, json=json, params=params, headers=headers)
+
+    def delete(
+        self,
+        path: str = "",
+        *,
+        params: Parameters | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """DELETE once."""
+        return self.request("DELETE", path, params=params, headers=headers)
 
     def request(
         self,
         method: str,
         path: str = "",
         *,
-        body: bytes | None = None,
-        json_body: Json = None,
-        form: Mapping[str, str] | None = None,
+        data: Body | None = None,
+        json: Json = None,
+        params: Parameters | None = None,
         files: Files | None = None,
         headers: Mapping[str, str] | None = None,
         follow_redirects: bool = False,
     ) -> Answer:
         """Send one request and read its answer; redirects are answers unless ``follow_redirects``.
+
+        ``data``, ``json``, ``params``, ``files`` and ``headers`` mean what they mean in requests.
 
         Raises:
             WouldWrite: the endpoint must not be written to and this might; nothing was sent.
@@ -168,9 +223,10 @@ class Probe:
             method,
             self.endpoint.url.rstrip("/") + path if path else self.endpoint.url,
             headers=dict(headers or {}),
-            data=body if body is not None else dict(form) if form is not None else None,
-            json=json_body,
-            files=dict(files) if files is not None else None,
+            params=dict(params) if params is not None else None,
+            data=dict(data) if isinstance(data, Mapping) else data,
+            json=json,
+            files=_parts(files) if files is not None else None,
             auth=_Bearer(self.endpoint.token) if self.endpoint.token is not None else None,
         )
         try:
@@ -248,7 +304,7 @@ class Probe:
         raw = bytearray()
         for chunk in response.iter_content(64 * 1024):
             raw += chunk
-            if len(raw) > _MOST_BYTES:
+            if len(raw) > MOST_BYTES:
                 raise self._probe_error(
                     ConnectionFailure.TOO_LONG, response.url, str(response.request.method)
                 )
@@ -268,13 +324,20 @@ class Probe:
                 hint = "the process may have died or been killed for memory; look into the log of the revision"
             case ConnectionFailure.TLS:
                 hint = "check the certificate and the clock"
-            case ConnectionFailure.TOO_LONG | ConnectionFailure.OTHER:
+            case ConnectionFailure.TOO_LONG:
+                hint = f"at most {MOST_BYTES // 2**20} MiB of an answer are read, as the platform lets through"
+            case ConnectionFailure.OTHER:
                 hint = ""
             case _:
                 assert_never(trouble)
         return ProbeFailed(
             f"{method} {redacted(url)}: the endpoint {trouble.value}", trouble=trouble, hint=hint
         )
+
+
+def _parts(files: Files) -> dict[str, tuple[str, bytes] | tuple[str, bytes, str]]:
+    """Parts with a file name each; content alone gets the name of its field, as in requests."""
+    return {name: (name, part) if isinstance(part, bytes) else part for name, part in files.items()}
 
 
 def _answer(response: requests.Response, raw: bytes, elapsed_s: float) -> Answer:
@@ -287,9 +350,10 @@ def _answer(response: requests.Response, raw: bytes, elapsed_s: float) -> Answer
     return Answer(
         status=response.status_code,
         headers=headers,
-        text=text[:_MOST_TEXT],
+        text=text,
         json=document,
         is_json=is_json,
+        content=raw,
         elapsed_s=elapsed_s,
         revision=next((headers[name] for name in _REVISION_HEADERS if headers.get(name)), ""),
     )

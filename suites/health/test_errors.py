@@ -64,7 +64,7 @@ def test_error_for_a_failing_sink_shows_nothing(
 
 def test_json_that_is_nested_deeply_is_the_callers_fault(verification: Probe) -> None:
     answer = verification.post(
-        body=b"[" * 100_000 + b"]" * 100_000, headers={"Content-Type": "application/json"}
+        data=b"[" * 100_000 + b"]" * 100_000, headers={"Content-Type": "application/json"}
     )
     assert 400 <= answer.status < 500, answer
     assert contract_violations(answer) == ()

@@ -63,20 +63,20 @@ def test_other_methods_are_not_allowed(verification: Probe, method: str) -> None
 
 
 def test_empty_post_says_what_is_missing(probe: Probe) -> None:
-    for answer in (probe.post(), probe.post(json_body={})):
+    for answer in (probe.post(), probe.post(json={})):
         assert refusal_problem(answer, "missing") == ""
 
 
 def test_garbage_is_the_callers_fault(probe: Probe, subtests: pytest.Subtests) -> None:
     for body in BROKEN_BODIES:
         with subtests.test(body=body):
-            answer = probe.post(body=body, headers=JSON_HEADERS)
+            answer = probe.post(data=body, headers=JSON_HEADERS)
             assert 400 <= answer.status < 500, answer
             assert contract_violations(answer) == ()
 
 
 def test_answers_are_json_and_keep_the_contract(probe: Probe) -> None:
-    for answer in (probe.get(), probe.post(), probe.post(json_body={})):
+    for answer in (probe.get(), probe.post(), probe.post(json={})):
         assert answer.content_type == "application/json"
         assert contract_violations(answer) == ()
 
@@ -96,7 +96,7 @@ def test_upload_under_another_name_is_refused(verification: Probe) -> None:
 
 def test_errors_show_nothing_of_the_inside(probe: Probe, answer_leaks: AnswerLeaks) -> None:
     for body in (b"", *BROKEN_BODIES):
-        probe.post(body=body, headers=JSON_HEADERS)
+        probe.post(data=body, headers=JSON_HEADERS)
     assert answer_leaks.take() == []
 
 
@@ -121,7 +121,7 @@ def test_the_revision_to_be_judged_answers(
 
 
 def test_ten_answers_in_a_row_are_the_same(probe: Probe, measure: Callable[..., None]) -> None:
-    answers = [probe.post(json_body={}) for _ in range(10)]
+    answers = [probe.post(json={}) for _ in range(10)]
     assert len({(answer.status, answer.text, answer.revision) for answer in answers}) == 1
     typical = statistics.median(answer.elapsed_s for answer in answers)
     measure("health_median_s", typical, unit="s")
@@ -131,7 +131,7 @@ def test_ten_answers_in_a_row_are_the_same(probe: Probe, measure: Callable[..., 
 
 def test_concurrent_requests_get_their_own_answers(probe: Probe) -> None:
     def ask(number: int) -> tuple[bool, int]:
-        answer = probe.post(json_body={}) if number % 2 else probe.get()
+        answer = probe.post(json={}) if number % 2 else probe.get()
         return bool(number % 2), answer.status
 
     with ThreadPoolExecutor(8) as pool:

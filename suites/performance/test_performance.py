@@ -70,7 +70,7 @@ def cheap_errors(verification: Probe) -> int:
 
     def is_wrong(number: int) -> bool:
         try:
-            answer = verification.get() if number % 2 else verification.post(json_body={})
+            answer = verification.get() if number % 2 else verification.post(json={})
         except ProbeFailed:
             return True
         return answer.status != refusals["method" if number % 2 else "missing"].status

@@ -40,7 +40,7 @@ def test_public_url_answers_in_time(live: Probe, measure: Callable[..., None]) -
 
 
 def test_public_url_keeps_the_contract(live: Probe) -> None:
-    answer = live.post(json_body={})
+    answer = live.post(json={})
     assert refusal_problem(answer, "missing") == ""
     assert answer.content_type == "application/json"
     assert contract_violations(answer) == ()
@@ -60,7 +60,7 @@ def test_error_rate(live: Probe, measure: Callable[..., None]) -> None:
 
     def is_wrong(number: int) -> bool:
         try:
-            answer = live.get() if number % 2 else live.post(json_body={})
+            answer = live.get() if number % 2 else live.post(json={})
         except ProbeFailed:
             return True
         return answer.status != refusals["method" if number % 2 else "missing"].status

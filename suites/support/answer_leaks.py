@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Endpoint, Json
-from pytest_deploygate.checks.probe import Answer, Files, Probe
+from pytest_deploygate.checks.probe import Answer, Body, Files, Parameters, Probe
 from pytest_deploygate.targets.secret_scan import scan_file
 
 LEAST_LENGTH = 8
@@ -72,9 +72,9 @@ class WatchedProbe(Probe):
         method: str,
         path: str = "",
         *,
-        body: bytes | None = None,
-        json_body: Json = None,
-        form: Mapping[str, str] | None = None,
+        data: Body | None = None,
+        json: Json = None,
+        params: Parameters | None = None,
         files: Files | None = None,
         headers: Mapping[str, str] | None = None,
         follow_redirects: bool = False,
@@ -83,9 +83,9 @@ class WatchedProbe(Probe):
             self,
             method,
             path,
-            body=body,
-            json_body=json_body,
-            form=form,
+            data=data,
+            json=json,
+            params=params,
             files=files,
             headers=headers,
             follow_redirects=follow_redirects,

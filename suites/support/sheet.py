@@ -169,14 +169,14 @@ class SheetReader:
         place = f"{self._layout.last}{number}"
         path = f"/{self._range(f'{place}:{place}')}?valueInputOption=RAW"
         self._checked(
-            partial(self._probe.request, "PUT", path, json_body={"values": [["a gap before"]]})
+            partial(self._probe.request, "PUT", path, json={"values": [["a gap before"]]})
         )
         (row,) = self.rows(first=number)
         return row
 
     def _clear(self, cells: str) -> None:
         path = f"/{self._range(cells)}:clear"
-        self._checked(partial(self._probe.post, path, json_body={}))
+        self._checked(partial(self._probe.post, path, json={}))
 
     def _read(self, columns: str, rendering: Rendering) -> list[list[Cell]]:
         query = urlencode(

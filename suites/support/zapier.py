@@ -50,7 +50,7 @@ class Call:
         Raises:
             WouldWrite, ProbeFailed: see :class:`~pytest_deploygate.checks.probe.Probe`.
         """
-        return probe.post(body=self.body, headers=self.headers)
+        return probe.post(data=self.body, headers=self.headers)
 
 
 def load_header_sets(directory: Path) -> Mapping[str, HeaderSet]:

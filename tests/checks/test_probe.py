@@ -1,5 +1,6 @@
 """The probe asks once, in time, says nothing secret, and does not write where it must not."""
 
+import json
 import socket
 import threading
 import traceback
@@ -8,6 +9,7 @@ import pytest
 
 from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.checks.probe import (
+    MOST_BYTES,
     ConnectionFailure,
     Probe,
     ProbeFailed,
@@ -50,13 +52,61 @@ def test_answer_that_is_no_json_is_still_an_answer(http_server: ServerMaker, bod
     assert answer.value("error") is None
 
 
-def test_text_is_bounded_and_an_endless_answer_is_refused(http_server: ServerMaker) -> None:
-    long = http_server(lambda _: Reply(body=b"x" * 200_000))
-    assert len(Probe(Endpoint(url=long.url)).get().text) == 64 * 1024
-    endless = http_server(lambda _: Reply(body=b"x" * (9 * 1024 * 1024)))
-    with pytest.raises(ProbeFailed) as caught:
-        Probe(Endpoint(url=endless.url)).get()
+def test_answer_of_the_platforms_size_is_whole_and_a_larger_one_is_refused_with_the_figure(
+    http_server: ServerMaker,
+) -> None:
+    whole = b"x" * MOST_BYTES
+    server = http_server(lambda asked: Reply(body=whole + b"x" * asked.path.count("more")))
+    probe = Probe(Endpoint(url=server.url))
+    answer = probe.get()
+    assert answer.content == whole
+    assert len(answer.text) == MOST_BYTES == 32 * 1024 * 1024
+    with pytest.raises(ProbeFailed, match="answered more than 32 MiB") as caught:
+        probe.get("/more")
     assert caught.value.trouble is ConnectionFailure.TOO_LONG
+    assert "32 MiB" in caught.value.hint
+
+
+def test_failed_assertion_shows_the_beginning_of_a_long_answer(http_server: ServerMaker) -> None:
+    server = http_server(lambda _: Reply(status=500, body=b"division by zero " + b"x" * 100_000))
+    shown = repr(Probe(Endpoint(url=server.url)).get())
+    assert shown.startswith("<Answer 500")
+    assert "division by zero" in shown
+    assert len(shown) < 500
+
+
+def test_arguments_mean_what_they_mean_in_requests(http_server: ServerMaker) -> None:
+    server = http_server(lambda _: Reply())
+    probe = Probe(Endpoint(url=server.url, may_write=True))
+    probe.get("/orders", params={"page": 2, "tag": ["a", "b c"]}, headers={"X-Team": "1"})
+    probe.post(json={"order": 7}, params={"dry": "no"})
+    probe.post(files={"invoice": b"%PDF", "note": ("n.txt", b"hello")})
+    probe.put("/7", json=[1])
+    probe.patch("/7", data={"state": "sent"})
+    probe.delete("/7", params={"hard": 1})
+    found, posted, uploaded, put, patched, deleted = server.asked
+    assert found.path == "/orders?page=2&tag=a&tag=b+c"
+    assert found.headers["x-team"] == "1"
+    assert (posted.path, json.loads(posted.body)) == ("/?dry=no", {"order": 7})
+    assert posted.headers["content-type"] == "application/json"
+    assert b'name="invoice"; filename="invoice"' in uploaded.body
+    assert b'name="note"; filename="n.txt"' in uploaded.body
+    assert (put.method, put.path, put.body) == ("PUT", "/7", b"[1]")
+    assert (patched.method, patched.body) == ("PATCH", b"state=sent")
+    assert (deleted.method, deleted.path) == ("DELETE", "/7?hard=1")
+
+
+def test_methods_that_write_are_refused_where_nothing_may_be_written(
+    http_server: ServerMaker,
+) -> None:
+    server = http_server(lambda _: Reply())
+    probe = Probe(Endpoint(url=server.url))
+    for method in (probe.put, probe.patch, probe.delete):
+        with pytest.raises(WouldWrite):
+            method("/7")
+    with pytest.raises(WouldWrite):
+        probe.post(params={"order": "7"})
+    assert server.asked == []
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
@@ -72,9 +122,9 @@ def test_read_only_endpoint_lets_empty_and_named_bodies_through(http_server: Ser
     server = http_server(lambda _: Reply())
     probe = Probe(Endpoint(url=server.url), harmless=[b"not json"])
     probe.post()
-    probe.post(body=b"")
-    probe.post(json_body={})
-    probe.post(body=b"not json")
+    probe.post(data=b"")
+    probe.post(json={})
+    probe.post(data=b"not json")
     assert [asked.body for asked in server.asked] == [b"", b"", b"{}", b"not json"]
 
 
@@ -84,20 +134,20 @@ def test_read_only_endpoint_refuses_whatever_might_write(http_server: ServerMake
     bodies: list[Json] = [{"file_url": "http://x/"}, [], [1], "x"]
     for document in bodies:
         with pytest.raises(WouldWrite):
-            probe.post(json_body=document)
+            probe.post(json=document)
     with pytest.raises(WouldWrite):
-        probe.post(form={"file_url": "http://x/"})
+        probe.post(data={"file_url": "http://x/"})
     with pytest.raises(WouldWrite):
         probe.post(files={"invoice_file": ("a.pdf", b"%PDF", "application/pdf")})
     with pytest.raises(WouldWrite):
-        probe.post(body=b"not json ")
+        probe.post(data=b"not json ")
     with pytest.raises(WouldWrite):
         probe.post("?file_url=http://x/")
     for method in ("PUT", "DELETE", "PATCH", "BREW"):
         with pytest.raises(WouldWrite):
             probe.request(method)
     with pytest.raises(WouldWrite):
-        probe.request("GET", body=b"%PDF")
+        probe.request("GET", data=b"%PDF")
     assert server.asked == []
 
 
@@ -105,8 +155,8 @@ def test_writing_endpoint_is_posted_to(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply(status=200))
     probe = Probe(Endpoint(url=server.url, may_write=True))
     probe.post(files={"invoice_file": ("a.pdf", b"%PDF-1.4", "application/pdf")})
-    probe.post(form={"file_url": "http://x/"})
-    probe.request("PUT", body=b"x")
+    probe.post(data={"file_url": "http://x/"})
+    probe.request("PUT", data=b"x")
     first, second, third = server.asked
     assert b'filename="a.pdf"' in first.body
     assert second.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -120,7 +170,7 @@ def test_post_is_never_repeated_when_the_connection_breaks(
     server = http_server(lambda _: Reply(body=b'{"rows": 1}', cut=cut))
     for may_write in (True, False):
         with pytest.raises(ProbeFailed) as caught:
-            Probe(Endpoint(url=server.url, may_write=may_write)).post(json_body={})
+            Probe(Endpoint(url=server.url, may_write=may_write)).post(json={})
         assert caught.value.trouble is ConnectionFailure.CUT
     assert len(server.asked) == 2
 
@@ -134,7 +184,7 @@ def test_get_is_not_repeated_once_it_was_received(http_server: ServerMaker) -> N
 
 def test_post_is_not_repeated_on_a_server_error(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply(status=503, headers={"Retry-After": "0"}))
-    answer = Probe(Endpoint(url=server.url, may_write=True)).post(form={"file_url": "x"})
+    answer = Probe(Endpoint(url=server.url, may_write=True)).post(data={"file_url": "x"})
     assert answer.status == 503
     assert len(server.asked) == 1
 
@@ -144,9 +194,9 @@ def test_whatever_writes_gets_a_connection_of_its_own(http_server: ServerMaker) 
     server = http_server(lambda _: Reply())
     probe = Probe(Endpoint(url=server.url, may_write=True))
     probe.get()
-    probe.post(json_body={})
-    probe.post(body=b"invoice")
-    probe.post(body=b"invoice")
+    probe.post(json={})
+    probe.post(data=b"invoice")
+    probe.post(data=b"invoice")
     ports = [asked.port for asked in server.asked]
     assert ports[0] == ports[1]
     assert len(set(ports)) == 3
@@ -161,7 +211,7 @@ def test_post_is_not_tried_again_where_nobody_listens(unused_url: str) -> None:
 
     probe = Probe(Endpoint(url=unused_url), clock=clock)
     with pytest.raises(ProbeFailed):
-        probe.post(json_body={})
+        probe.post(json={})
     assert len(begun) == 1
 
 
@@ -170,7 +220,7 @@ def test_timeout_says_so_and_nothing_is_repeated(http_server: ServerMaker) -> No
     server = http_server(lambda _: Reply(wait=release))
     probe = Probe(Endpoint(url=server.url, may_write=True), read_timeout_s=0.2)
     with pytest.raises(ProbeFailed) as caught:
-        probe.post(body=b"invoice")
+        probe.post(data=b"invoice")
     release.set()
     assert caught.value.trouble is ConnectionFailure.TIMEOUT
     assert len(server.asked) == 1
@@ -237,7 +287,7 @@ def test_redirects_are_answers_unless_followed(http_server: ServerMaker) -> None
     probe = Probe(Endpoint(url=server.url))
     assert probe.get().status == 307
     assert other.asked == []
-    assert probe.post(json_body={}, follow_redirects=True).json == "there"
+    assert probe.post(json={}, follow_redirects=True).json == "there"
 
 
 def test_token_is_sent_and_shown_nowhere(http_server: ServerMaker, unused_url: str) -> None:
@@ -248,7 +298,7 @@ def test_token_is_sent_and_shown_nowhere(http_server: ServerMaker, unused_url: s
     assert server.asked[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert TOKEN not in repr(endpoint) + str(endpoint) + repr(probe)
     with pytest.raises(WouldWrite) as refused:
-        probe.post(body=b"x")
+        probe.post(data=b"x")
     lost = Probe(Endpoint(url=f"{unused_url}/f?sig=hidden", token=Secret(TOKEN)))
     with pytest.raises(ProbeFailed) as failed:
         lost.get()
