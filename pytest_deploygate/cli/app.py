@@ -44,6 +44,7 @@ Completion of environments, revisions and rollouts in your shell:
 
 
 _MODULES = {
+    "init": "init",
     "status": "read_commands",
     "history": "read_commands",
     "show": "read_commands",

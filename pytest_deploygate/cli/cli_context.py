@@ -47,6 +47,11 @@ class CliContext:
         return load(self._project or _project_above(Path.cwd()))
 
     @property
+    def directory(self) -> Path:
+        """The directory that was named, or this one."""
+        return (self._project or Path.cwd()).resolve()
+
+    @property
     def has_project(self) -> bool:
         """Whether there are settings: named, here, or above."""
         folder = Path.cwd()

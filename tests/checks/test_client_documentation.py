@@ -9,12 +9,26 @@ import pytest
 
 from pytest_deploygate.checks.probe import Answer
 
+SETTINGS = """
+[tool.deploygate.gates.health]
+phase = "candidate"
+paths = ["gates"]
+
+[tool.deploygate.environments.local]
+target = "local"
+function = "hello"
+entry-point = "hello"
+runtime = "python312"
+source = "function"
+"""
+
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What ``pytest --fixtures -v`` says in a folder without anything."""
+    """What ``pytest --fixtures -v`` says in a project that has settings."""
+    folder: Path = tmp_path_factory.mktemp("project")
+    (folder / "pyproject.toml").write_text(SETTINGS)
     command = [sys.executable, "-m", "pytest", "--fixtures", "-v", "-p", "no:cacheprovider"]
-    folder: Path = tmp_path_factory.mktemp("empty")
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
     ).stdout

@@ -1,0 +1,1 @@
+"""What ``deploygate init`` writes: looks at what a project has, and adds what is missing. Overwrites nothing."""
