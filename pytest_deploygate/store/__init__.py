@@ -1,7 +1,7 @@
 """The record: lease, rollouts, journal, backups, in SQLite or PostgreSQL.
 
-The record is a copy; what serves is decided by the target alone. What is kept here lets a rollout whose process
-died be recovered, keeps two deployers apart, and tells afterwards who did what.
+The record is a copy: only the target says what serves. The record lets a recovery end the rollout of a dead process,
+keeps two deployers apart, and shows afterwards who did what.
 """
 
 from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind

@@ -1,7 +1,7 @@
-"""What SQLite and PostgreSQL have in common here: connections that are used again, statements, transactions.
+"""Connections, statements and transactions for SQLite and PostgreSQL (ADR 14).
 
-Statements are SQL that both understand, with ``:name`` where a value belongs. What the two say differently is in their
-:class:`Dialect`. Outside of :meth:`Database.open_transaction` each statement is a transaction of its own.
+Statements are SQL that both understand, with ``:name`` for values. Their differences are in a :class:`Dialect`. Outside
+:meth:`Database.open_transaction` each statement is its own transaction.
 """
 
 import contextlib
@@ -15,21 +15,21 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from pytest_deploygate.store.store_errors import translate_errors
 
 WAIT_MS = 5_000
-"""How long a write waits for another writer; longer than any transaction here, shorter than a CI's patience."""
+"""How long a write waits for another writer; longer than any transaction here, shorter than timeouts of CI."""
 
 Row: TypeAlias = Mapping[str, Any]
-"""The cells of a row by the names of their columns."""
+"""Cells of a row by column name."""
 Cells: TypeAlias = Mapping[str, str | int | None]
-"""What is written into a row."""
+"""Cells to write."""
 
 _VALUE = re.compile(r":([a-z_][a-z0-9_]*)")
 
 
 class Dialect(NamedTuple):
-    """What one kind of database says in its own way.
+    """SQL that differs between the databases.
 
-    ``counter`` is the type of a column that counts rows, ``lock_rows`` what makes a SELECT keep other writers away
-    from its rows, ``has_table`` asks for a table, ``lock_tables`` lets one process at a time make tables.
+    ``counter`` is the type of a column that numbers rows. ``lock_rows`` makes a SELECT lock its rows for writers.
+    ``has_table`` queries whether a table exists. ``lock_tables`` lets one process at a time create tables.
     """
 
     begin: str
@@ -37,12 +37,12 @@ class Dialect(NamedTuple):
     lock_rows: str
     has_table: str
     has_named_values: bool
-    """Whether the driver takes ``:name`` as it is; the other one wants ``%(name)s``."""
+    """Whether the driver accepts ``:name``; otherwise it needs ``%(name)s``."""
     lock_tables: str = ""
 
 
 class Cursor(Protocol):
-    """What a driver gives back for a statement."""
+    """Result of a statement."""
 
     @property
     def rowcount(self) -> int: ...  # noqa: D102 # as in PEP 249
@@ -50,14 +50,14 @@ class Cursor(Protocol):
 
 
 class RawConnection(Protocol):
-    """The part of PEP 249, and of its usual extension ``execute``, that both drivers have."""
+    """The part of PEP 249 that both drivers have and this package uses."""
 
     def rollback(self) -> None: ...  # noqa: D102 # as in PEP 249
     def close(self) -> None: ...  # noqa: D102 # as in PEP 249
 
 
 class Connection:
-    """One connection; ``raw`` is the driver's, whose rows are mappings and which begins no transaction by itself."""
+    """One connection. ``raw`` is the driver's: its rows are mappings, and it begins no transaction by itself."""
 
     def __init__(
         self, raw: RawConnection, execute: Callable[[str, Cells], Cursor], dialect: Dialect
@@ -67,15 +67,15 @@ class Connection:
         self._execute = execute
 
     def rows(self, statement: str, **values: str | int | None) -> list[Row]:
-        """What a SELECT finds."""
+        """Rows that a SELECT finds."""
         return self._run(statement, values).fetchall()
 
     def row(self, statement: str, **values: str | int | None) -> Row | None:
-        """The first row of what a SELECT finds."""
+        """The first row that a SELECT finds, or None."""
         return next(iter(self.rows(statement, **values)), None)
 
     def run(self, statement: str, **values: str | int | None) -> int:
-        """Carry a statement out; returns how many rows it changed."""
+        """Execute a statement; return the number of changed rows."""
         return self._run(statement, values).rowcount
 
     def insert(self, table: str, **cells: str | int | None) -> None:
@@ -84,7 +84,7 @@ class Connection:
         self.run(f"INSERT INTO {table} ({', '.join(cells)}) VALUES ({values})", **cells)  # noqa: S608 # names are ours
 
     def update(self, table: str, key: str, **cells: str | int | None) -> int:
-        """Change the rows whose column ``key``, one of ``cells``, holds that value; returns how many there were."""
+        """Update the rows whose column ``key`` has its value in ``cells``; return their number."""
         changes = ", ".join(f"{name} = :{name}" for name in cells if name != key)
         return self.run(f"UPDATE {table} SET {changes} WHERE {key} = :{key}", **cells)  # noqa: S608 # names are ours
 
@@ -99,9 +99,9 @@ def _to_percent_style(statement: str) -> str:
 
 
 class Database(ABC):
-    """Where connections come from; one that is given back is used again, one that broke is thrown away.
+    """Pool of connections: a released connection is used again, a broken one is closed.
 
-    ``place`` is where it is, as it may be shown. Safe to use from several threads: each has a connection for itself.
+    ``place`` is its location, for display. It is safe to use from several threads: each has its own connection.
     """
 
     def __init__(self, place: str, dialect: Dialect) -> None:
@@ -112,16 +112,16 @@ class Database(ABC):
 
     @abstractmethod
     def _connect(self) -> Connection:
-        """A new connection."""
+        """Open a new connection."""
 
     def _is_usable(self, connection: Connection) -> bool:
-        """Whether an idle connection still leads anywhere."""
+        """Whether an idle connection still works."""
         del connection
         return True
 
     @contextlib.contextmanager
     def open_connection(self) -> Generator[Connection]:
-        """A connection for single questions, each of which sees one moment.
+        """Borrow a connection for single statements, each of which sees one consistent state.
 
         Raises:
             StoreError: the database cannot be reached, read or written.
@@ -131,7 +131,7 @@ class Database(ABC):
 
     @contextlib.contextmanager
     def open_transaction(self) -> Generator[Connection]:
-        """A transaction: all of it is durable when the block has ended, or nothing was done.
+        """Run a transaction: when the block ends, all of it is durable, or nothing has changed.
 
         Raises:
             StoreError: the database cannot be reached, read or written.
@@ -142,7 +142,7 @@ class Database(ABC):
             connection.run("COMMIT")
 
     def close(self) -> None:
-        """Close all connections; those in use as soon as they are given back."""
+        """Close all connections; one in use is closed when it is released."""
         self._is_closed = True
         while self._idle:
             self._idle.pop().raw.close()
@@ -158,7 +158,7 @@ class Database(ABC):
         self._keep(connection)
 
     def _take_connection(self) -> Connection:
-        with contextlib.suppress(IndexError):  # none is left
+        with contextlib.suppress(IndexError):  # no idle connection is left
             while True:
                 connection = self._idle.pop()
                 if self._is_usable(connection):
@@ -167,10 +167,10 @@ class Database(ABC):
         return self._connect()
 
     def _undo_and_keep(self, connection: Connection) -> None:
-        """Undo what a block that broke had begun; where that cannot be done, the connection ends and undoes it."""
+        """Roll back the transaction of a failed block; if that fails, close the connection, which rolls it back."""
         try:
             connection.raw.rollback()
-        except Exception:  # noqa: BLE001 # what broke first is what is told
+        except Exception:  # noqa: BLE001 # the first error is the one to report
             connection.raw.close()
         else:
             self._keep(connection)

@@ -1,4 +1,4 @@
-"""Words about leases that every store says alike."""
+"""Messages about leases, the same for every store."""
 
 from datetime import datetime
 from enum import Enum, unique
@@ -11,14 +11,14 @@ from pytest_deploygate.core.record import Lease
 
 @unique
 class LeaseEventKind(Enum):
-    """What was done to a lease other than by its holder."""
+    """What somebody other than its holder did to a lease."""
 
     TAKEN_OVER = "taken_over"
     BROKEN = "broken"
 
 
 class LeaseEvent(NamedTuple):
-    """A lease that changed hands without its holder: who did it and why; ``token`` and ``rollout_id`` of the old."""
+    """A lease taken from its holder: by whom and why; ``token`` and ``rollout_id`` are the old holder's."""
 
     environment: EnvironmentName
     at: datetime
@@ -30,30 +30,30 @@ class LeaseEvent(NamedTuple):
 
 
 def lease_held_error(lease: Lease) -> LeaseHeld:
-    """Why ``lease`` keeps others out, and what to do."""
+    """The error that names the holder of ``lease`` and what to do."""
     return LeaseHeld(
         f"the environment {lease.environment} is held by {lease.actor} since {_clock(lease.since)} for "
         f"{lease.purpose} (rollout {lease.rollout_id}, last heartbeat {_clock(lease.beat_at)})",
         hint="wait for it (--deploy-wait=SECONDS); if that process is dead: 'deploygate recover "
-        f"{lease.environment}'; to take its right away: 'deploygate unlock {lease.environment} "
+        f"{lease.environment}'; to break the lease: 'deploygate unlock {lease.environment} "
         "--reason TEXT'",
     )
 
 
 def lease_moved_error(environment: EnvironmentName, current: Lease | None) -> LeaseHeld:
-    """Why a takeover came too late."""
+    """The error of a takeover that came too late."""
     if current is not None:
         return lease_held_error(current)
     return LeaseHeld(
-        f"the lease of the environment {environment} was given back while it was being taken over",
+        f"the lease of the environment {environment} was released during the takeover",
         hint="try again",
     )
 
 
 def lease_lost_error(lease: Lease, current: Lease | None) -> LeaseLost:
-    """Why the holder of ``lease`` must stop."""
+    """The error that tells the holder of ``lease`` to stop."""
     if current is None:
-        what = "was broken or given back"
+        what = "was broken or released"
     else:
         what = f"went to {current.actor} for {current.purpose} (rollout {current.rollout_id})"
     return LeaseLost(
@@ -63,7 +63,7 @@ def lease_lost_error(lease: Lease, current: Lease | None) -> LeaseLost:
 
 
 def is_same(one: Lease, other: Lease) -> bool:
-    """Whether both are the same grant at the same heartbeat."""
+    """Whether both have the same token and the same heartbeat."""
     return (one.environment, one.token, one.beat) == (other.environment, other.token, other.beat)
 
 

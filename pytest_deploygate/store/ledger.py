@@ -1,6 +1,6 @@
-"""Reading the record: the database behind it, and what is asked of rollouts, journals and backups.
+"""Reads the record: queries of leases, rollouts, journals and backups.
 
-Reads are single statements, so each sees one moment.
+Reads are single statements, so each sees one consistent state.
 """
 
 from collections.abc import Callable, Generator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pytest_deploygate.core.artifacts import Backup
 
 Cleaner = Callable[[str], str]
-"""Takes out of a text what must not be kept."""
+"""Masks in a text what must not be stored."""
 
 
 class Ledger:
@@ -47,12 +47,12 @@ class Ledger:
 
     @property
     def lineage(self) -> str:
-        """Tells this record from every other one, copies aside."""
+        """Id of this record; only copies of it have the same one."""
         return self._lineage
 
     @property
     def place(self) -> str:
-        """Where the record is, as it may be shown."""
+        """Location of the record, for display."""
         return self._database.place
 
     def __enter__(self) -> Self:
@@ -70,7 +70,7 @@ class Ledger:
     # Leases
 
     def lease(self, environment: EnvironmentName) -> Lease | None:
-        """Who holds the lease."""
+        """The lease, if somebody holds it."""
         with self._database.open_connection() as connection:
             return mapping.held_lease(connection, environment)
 
@@ -88,7 +88,7 @@ class Ledger:
     # Rollouts and their journals
 
     def journal(self, rollout_id: RolloutId) -> tuple[JournalEntry, ...]:
-        """All entries in order. Raises JournalDamaged when they are not whole."""
+        """All entries in order. Raises JournalDamaged if the journal is incomplete or changed."""
         with self._database.open_connection() as connection:
             found = connection.rows(
                 "SELECT r.entries, r.head, j.sequence, j.body, j.hash FROM deploygate_rollouts AS r "
@@ -107,7 +107,7 @@ class Ledger:
         return mapping.record_from(row) if row is not None else None
 
     def open_rollouts(self, environment: EnvironmentName) -> tuple[RolloutRecord, ...]:
-        """Rollouts that have not ended, oldest first (stranded ones too)."""
+        """Rollouts that have not ended, oldest first, including stranded ones."""
         return self._read_rollouts(
             "WHERE environment = :environment AND is_open = 1 ORDER BY number",
             environment=environment,
@@ -145,15 +145,15 @@ class Ledger:
         return found[1] if found is not None else None
 
     def is_known_good(self, environment: EnvironmentName, revision: RevisionName) -> bool:
-        """Whether a rollout finished on that revision or a person adopted it, and none rolled it back since.
+        """Whether a rollout ended with that revision serving or an operator adopted it, and none rolled it back since.
 
-        Good words are PROMOTED rollouts whose candidate it was or that left it serving; a ROLLED_BACK one whose
-        candidate it was is the bad word. The newest word counts.
+        A PROMOTED rollout with it as candidate, or after which it served, is a good verdict; a ROLLED_BACK rollout with
+        it as candidate is a bad one. The newest verdict counts.
         """
-        # Two statements, since a database that is asked for either walks through all of the environment.
-        words = [
-            word
-            for word in (
+        # Two statements, because for one with OR the database scans all rollouts of the environment.
+        verdicts = [
+            verdict
+            for verdict in (
                 self._find_newest(
                     "candidate = :candidate AND state IN (:promoted, :rolled_back)",
                     environment=environment,
@@ -167,21 +167,23 @@ class Ledger:
                     state=State.PROMOTED.value,
                 ),
             )
-            if word is not None
+            if verdict is not None
         ]
-        return bool(words) and max(words, key=itemgetter(0))[1].state is State.PROMOTED
+        return bool(verdicts) and max(verdicts, key=itemgetter(0))[1].state is State.PROMOTED
 
     def is_known_bad(self, environment: EnvironmentName, digest: str) -> RolloutRecord | None:
-        """The rollout that rolled this package digest back, if the latest word on the digest is bad."""
+        """The rollout that rolled this package digest back, if the latest verdict on the digest is bad."""
         if not digest:
             return None
-        word = self._find_newest(
+        verdict = self._find_newest(
             "digest = :digest AND state IN (:promoted, :rolled_back)",
             environment=environment,
             digest=digest,
             **_ENDED,
         )
-        return word[1] if word is not None and word[1].state is State.ROLLED_BACK else None
+        if verdict is None or verdict[1].state is not State.ROLLED_BACK:
+            return None
+        return verdict[1]
 
     # Backups
 
@@ -212,16 +214,16 @@ class Ledger:
             if _lineage_of(connection, connection.dialect.lock_rows) != self._lineage:
                 raise StoreError(
                     f"the record in {self.place} was replaced by another one during this run",
-                    hint="put the record back that was there when this run started",
+                    hint="restore the record that was there when this run started",
                 )
             yield connection
 
     def _require_file(self) -> None:
-        """SQLite goes on writing to a file that was deleted; what it writes then is kept nowhere."""
+        """Refuse to write if the file was deleted or replaced: SQLite would write to the deleted file, and lose it."""
         if self._path is not None and _identity(self._path) != self._file:
             raise StoreError(
                 f"the record in {self.place} was deleted or replaced during this run",
-                hint="put the file back; 'deploygate recover' ends what this run had begun",
+                hint="restore the file; 'deploygate recover' then ends the rollout of this run",
             )
 
     def _read_rollouts(self, which: str, **values: str | int) -> tuple[RolloutRecord, ...]:
@@ -241,7 +243,7 @@ class Ledger:
 
 
 _ENDED = {"promoted": State.PROMOTED.value, "rolled_back": State.ROLLED_BACK.value}
-"""The states that are a word on what was to serve."""
+"""The states that are a verdict on a candidate."""
 
 
 def _lineage_of(connection: Connection, lock: str = "") -> str:
@@ -250,7 +252,7 @@ def _lineage_of(connection: Connection, lock: str = "") -> str:
 
 
 def _identity(path: Path | None) -> tuple[int, int] | None:
-    """Device and inode of a file, or None where there is none."""
+    """Device and inode of a file; None if there is no file."""
     if path is None:
         return None
     try:

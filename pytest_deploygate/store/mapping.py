@@ -1,4 +1,4 @@
-"""Rows of the tables as values and back, with the checks that a row must pass on the way."""
+"""Converts rows of the tables to values and back, and checks rows for damage."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -43,7 +43,7 @@ def held_lease(connection: Connection, environment: EnvironmentName) -> Lease | 
 
 
 def require_lease(connection: Connection, lease: Lease) -> Lease:
-    """The lease as it stands, if it is still the grant ``lease``; raises LeaseLost otherwise."""
+    """The current lease if it has the token of ``lease``; raises LeaseLost otherwise."""
     current = held_lease(connection, lease.environment)
     if current is None or current.token != lease.token:
         raise leases.lease_lost_error(lease, current)
@@ -68,7 +68,7 @@ def rollout_row(connection: Connection, rollout_id: RolloutId) -> Row | None:
 
 
 def rollout_cells(record: RolloutRecord) -> dict[str, str | int | None]:
-    """What of ``record`` goes into a row; ``entries`` and ``head`` belong to the journal."""
+    """Cells of ``record``; the columns ``entries`` and ``head`` belong to the journal."""
     body = record_json.record_body(record)
     return {**_finding_cells(record), "body": body, "seal": serialization.digest(body)}
 
@@ -89,7 +89,7 @@ def record_from(row: Row) -> RolloutRecord:
     """The record in a row.
 
     Raises:
-        StoreError: the record does not match its seal, or the row was found by what the record does not say.
+        StoreError: the record does not match its seal, or the other columns contradict it.
     """
     if serialization.digest(str(row["body"])) == row["seal"]:
         record = record_json.record_from(row["body"])
@@ -113,7 +113,7 @@ def check_chain(rollout_id: RolloutId, rows: Sequence[Row]) -> tuple[JournalEntr
     """Entries from rows of (rollout's ``entries`` and ``head``, entry or NULLs), in order.
 
     Raises:
-        JournalDamaged: an entry is missing, cut off, exchanged or changed.
+        JournalDamaged: an entry is missing, truncated, exchanged or changed.
     """
     entries: list[JournalEntry] = []
     head = serialization.CHAIN_START
@@ -140,16 +140,16 @@ def _journal_damaged_error(rollout_id: RolloutId, what: str) -> JournalDamaged:
 
 
 def unknown_rollout_error(rollout_id: RolloutId) -> StoreError:
-    """That a rollout is not in the record."""
+    """The error for a rollout that is not in the record."""
     return StoreError(
         f"the rollout {rollout_id} is not in the record",
-        hint="'deploygate history' lists what is; the record may have been replaced",
+        hint="'deploygate history' lists all rollouts; the record may have been replaced",
     )
 
 
 def backup_from(row: Row) -> "Backup":
     """The backup in a row."""
-    from pytest_deploygate.core.artifacts import Backup  # no other question needs it
+    from pytest_deploygate.core.artifacts import Backup  # loaded only for this query
 
     return Backup(
         identifier=BackupId(row["identifier"]),

@@ -1,4 +1,4 @@
-"""A record that ends with the process, for the emergency in which no other one can be had."""
+"""A record in memory, for an emergency rollback without a usable record (ADR 7)."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ from pytest_deploygate.store.sqlite import DIALECT, connection_to
 
 
 class MemoryDatabase(Database):
-    """A database in memory, one connection for all threads in turn, gone when it is closed."""
+    """A database in memory. All threads share one connection in turn; closing it deletes the data."""
 
     def __init__(self) -> None:
         super().__init__("memory", DIALECT)
@@ -32,5 +32,5 @@ class MemoryDatabase(Database):
                 raise
 
     def close(self) -> None:
-        """Forget all."""
+        """Close the connection and delete the data."""
         self._only.raw.close()

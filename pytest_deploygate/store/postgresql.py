@@ -1,7 +1,7 @@
-"""PostgreSQL by psycopg 3: a record for a team, with the same statements.
+"""PostgreSQL through psycopg 3: a record for a team, with the same statements as SQLite.
 
-Deadlines on connecting, on locks and on idle transactions, so that a process that was stopped in the middle does not
-stop all others.
+Connecting, locks and idle transactions have deadlines, so that a process that stops in a transaction does not block all
+others.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from pytest_deploygate.store.database import Connection, Database, Dialect
 
 CONNECT_S = 5
 _MIGRATION_LOCK = 0x6465_706C_6F79
-"""Key of the advisory lock under which tables are made; any number that nobody else uses."""
+"""Key of the advisory lock for creating tables: an arbitrary number."""
 
 DIALECT = Dialect(
     begin="BEGIN",
@@ -25,7 +25,7 @@ DIALECT = Dialect(
 
 
 class PostgresqlDatabase(Database):
-    """A database on a server; ``conninfo`` is a URL as libpq takes it."""
+    """A database on a server; ``conninfo`` is a libpq URL."""
 
     def __init__(self, conninfo: str, place: str) -> None:
         super().__init__(place, DIALECT)
@@ -52,7 +52,7 @@ class PostgresqlDatabase(Database):
         return Connection(raw, raw.execute, DIALECT)
 
     def _is_usable(self, connection: Connection) -> bool:
-        """The server may have ended it meanwhile."""
+        """Whether the server has not closed the connection."""
         import psycopg
 
         with contextlib.suppress(psycopg.Error):
@@ -62,7 +62,7 @@ class PostgresqlDatabase(Database):
 
 
 def open_postgresql(conninfo: str) -> PostgresqlDatabase:
-    """The database behind ``conninfo``, its tables made or brought up to date.
+    """Open the database at ``conninfo``; create or migrate its tables.
 
     Raises:
         StoreError: it cannot be reached, read or written, or a newer version wrote it.
@@ -79,7 +79,7 @@ def open_postgresql(conninfo: str) -> PostgresqlDatabase:
 
 
 def _place_of(conninfo: str) -> str:
-    """The URL as it may be shown: without the password and the options."""
+    """The URL for display: without password and options."""
     try:
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
@@ -92,10 +92,10 @@ def _place_of(conninfo: str) -> str:
         parts = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
         port = f":{int(parts['port'])}" if "port" in parts else ""
     except (psycopg.Error, ValueError):
-        # from None: what the driver says may hold the password
+        # from None, because the driver's message may contain the password
         raise ConfigError(
-            "'state' is not a URL of PostgreSQL, or has an option that is not known",
-            hint="its form is 'postgresql+psycopg://user@host/database'; it is set in 'state' or by DEPLOYGATE_STATE",
+            "'state' is not a PostgreSQL URL, or has an unknown option",
+            hint="write it as 'postgresql+psycopg://user@host/database', in 'state' or in DEPLOYGATE_STATE",
         ) from None
     user = f"{parts['user']}@" if "user" in parts else ""
     return f"postgresql+psycopg://{user}{parts.get('host', '')}{port}/{parts.get('dbname', '')}"

@@ -1,8 +1,8 @@
-"""A rollout's record as JSON text and back.
+"""Converts a rollout's record to JSON text and back.
 
-A body names its format. One of an earlier format is brought up to date on reading (:mod:`.record_upgrade`). One of a
-later format, or with a field that is not known here, is refused: where a rollback goes is read from it, and what is not
-understood could neither be obeyed nor kept when the record is written again.
+A body names its format. A body of an earlier format is upgraded when it is read (:mod:`.record_upgrade`). A body of a
+later format, or with an unknown field, is refused: a rollback reads its target from it, and an unknown field could
+neither be obeyed nor kept when the record is written again.
 """
 
 import json
@@ -48,11 +48,11 @@ _PLAIN: Final = (
     *("approval", "watchdog_pid", "built", "backup", "redeployed", "rollback_s", "rollback_error"),
     *("unfinished", "url"),
 )
-"""Fields that JSON has a value for."""
+"""Fields whose values are JSON values."""
 
 
 def record_body(record: RolloutRecord) -> str:
-    """Canonical JSON of the whole ``record``, which was cleaned before (:func:`clean_record`)."""
+    """Canonical JSON of ``record``, which must already be cleaned (:func:`clean_record`)."""
     point, build, cause = record.restore_point, record.build, record.rollback_cause
     return canonical(
         {
@@ -82,7 +82,7 @@ def record_body(record: RolloutRecord) -> str:
 def clean_record(
     record: RolloutRecord, clean: Callable[[str], str] = strip_queries
 ) -> RolloutRecord:
-    """``record`` as it is kept: its free texts without what ``clean`` takes out of them."""
+    """``record`` with ``clean`` applied to its free texts, as the store keeps it."""
     cause = record.rollback_cause
     return record._replace(
         actor=record.actor._replace(ci_url=clean(record.actor.ci_url)),
@@ -104,10 +104,10 @@ def clean_record(
 
 
 def record_from(body: str) -> RolloutRecord:
-    """The record that :func:`record_body` wrote, or an earlier version.
+    """Read a body of :func:`record_body`, or of an earlier version.
 
     Raises:
-        StoreError: the text is not such a record, or a newer version wrote it.
+        StoreError: the text is not a record, or a newer version wrote it.
     """
     try:
         data = json.loads(body)
@@ -167,7 +167,7 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
     )
     if unknown := sorted(set(data) - {"format", *RolloutRecord._fields}):
         raise StoreError(
-            f"the record of rollout {record.rollout_id} has a field that is not known here "
+            f"the record of rollout {record.rollout_id} has an unknown field "
             f"({unknown[0]}): a newer version wrote it",
             hint=_HINT_NEWER,
         )

@@ -1,6 +1,7 @@
-"""Brings bodies that earlier versions wrote up to date, on reading: what is in the database stays as it is.
+"""Upgrades bodies of earlier versions when they are read; the database itself does not change.
 
-A record is written anew only when its rollout goes on; a journal entry never, since later ones are chained to its text.
+A record is written again only if its rollout continues. A journal entry never is, because the hashes of later entries
+cover its text.
 """
 
 import re
@@ -19,12 +20,12 @@ _NOT_APPLIED: Final = frozenset(
         *("StoreError", "JournalDamaged", "TargetError", "TargetRefused", "TargetUnavailable"),
     )
 )
-"""Names of errors as format 1 wrote them down; of an effect that raised any other one nobody knows what became."""
+"""Names of errors in format 1; with any other name, the result of the effect is unknown."""
 _NUMBER: Final = re.compile(r"[-+0-9.e]+")
 
 
 def typed_fields(old: Document) -> Document:
-    """Format 1 to 2: what was a text in ``facts`` or ``measurements`` has a field of its own.
+    """Format 1 to 2: the texts in ``facts`` and ``measurements`` become typed fields.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the body is damaged.
@@ -58,27 +59,27 @@ def typed_fields(old: Document) -> Document:
         "rollback_s": _seconds(facts.pop("rollback_seconds", None)),
         "rollback_cause": _cause(facts),
     }
-    # whatever else was written down was for people
+    # All other facts were only for display.
     return new | {"notes": facts}
 
 
 UPGRADES: Final[tuple[Callable[[Document], Document], ...]] = (typed_fields,)
-"""Each leads from format ``n`` to ``n + 1`` and is never changed once released."""
+"""Each upgrades format ``n`` to ``n + 1``; never change a released one."""
 FORMAT: Final = len(UPGRADES) + 1
-"""The format that is written now."""
+"""The format of new bodies."""
 
 _TEXTS: Final = ("config", "checks_digest", "deploy_reason", "rollback_error", "unfinished", "url")
 
 
 def upgrade_record(body: Document) -> Document:
-    """``body`` in the newest format; one without a format is of the first."""
+    """``body`` in the newest format; a body without a format has format 1."""
     for upgrade in UPGRADES[body.get("format", 1) - 1 :]:
         body = upgrade(body)
     return body
 
 
 def details_of_facts(kind: EntryKind, facts: Mapping[str, str]) -> StepDetails:
-    """What a journal entry of the first format says in one mapping of texts."""
+    """Details of a journal entry of format 1, which has one mapping of texts."""
     revision, failure = facts.get("revision"), None
     if kind is EntryKind.OBSERVED and "error" in facts:
         name = facts["error"]
@@ -94,13 +95,13 @@ def details_of_facts(kind: EntryKind, facts: Mapping[str, str]) -> StepDetails:
 
 
 def _take_facts(facts: dict[str, str], prefix: str) -> dict[str, str]:
-    """Facts whose names begin with ``prefix``, without it; they are taken out of ``facts``."""
+    """Remove the facts whose names start with ``prefix``; return them without it."""
     names = [name for name in facts if name.startswith(prefix)]
     return {name.removeprefix(prefix): facts.pop(name) for name in names}
 
 
 def _restore_point(facts: dict[str, str]) -> Document | None:
-    """All of it was written at once, so that one that lacks a part is damaged, and none at all was not observed."""
+    """The parts were written together: if one is missing, the record is damaged; if all are, nothing was observed."""
     names = ("existed", "traffic", "restore_to", "baseline_digest", "baseline_config")
     was_public, leaves = facts.pop("public", None), facts.pop("leaves", None)
     if not any(name in facts for name in names):
@@ -137,23 +138,23 @@ def _build(facts: dict[str, str]) -> Document | None:
 
 
 def _secret(text: str) -> tuple[str, Document]:
-    """``KEY=name:version``; of which project it was, was not written down."""
+    """Read ``KEY=name:version``; format 1 has no project."""
     key, _, secret = text.partition("=")
     name, _, version = secret.rpartition(":")
     return key, {"name": name, "version": version, "project": ""}
 
 
 def _gate(text: str) -> Document:
-    """``4/5 PASSED``."""
+    """Read ``4/5 PASSED``."""
     score, outcome = text.split(" ")
     passed, counted = score.split("/")
     return {"passed": int(passed), "counted": int(counted), "outcome": outcome}
 
 
 def _measurements(old: Mapping[str, str], facts: dict[str, str]) -> dict[str, list[Document]]:
-    """``candidate.error_rate@REVISION`` and ``0.1 s`` each; which check measured was not written down.
+    """Read pairs of ``candidate.error_rate@REVISION`` and ``0.1 s``; format 1 does not name the check.
 
-    A text of which something that looked like a secret was taken out is no number any more, and goes to ``facts``.
+    A redacted text is not a number and goes to ``facts``.
     """
     found: dict[str, list[Document]] = {}
     for name, text in old.items():

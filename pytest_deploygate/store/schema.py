@@ -1,7 +1,7 @@
-"""Tables of the record, and the steps that bring an older record up to date.
+"""Tables of the record, and the migrations of older records.
 
-Each migration leads from version ``n`` to ``n + 1`` and is never changed once released. A record from a newer
-version is left alone.
+Each migration leads from version ``n`` to ``n + 1``; never change a released one. A record of a newer version is
+refused.
 """
 
 import os
@@ -11,8 +11,8 @@ from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.store.database import Connection
 
 TABLES = (
-    # One row: the version of these tables, and an id that tells this record from any other. Every writing transaction
-    # locks it, so that writers are one after the other on every database.
+    # One row: the version of these tables, and the id of this record. Every writing transaction locks it, so that every
+    # database has one writer at a time.
     """
     CREATE TABLE IF NOT EXISTS deploygate_meta (
         singleton INTEGER NOT NULL PRIMARY KEY,
@@ -20,7 +20,7 @@ TABLES = (
         lineage VARCHAR(36) NOT NULL
     )
     """,
-    # One row an environment, kept after the lease was given back so that the token never starts again.
+    # One row per environment. It stays when the lease is released, so that the token never starts again.
     """
     CREATE TABLE IF NOT EXISTS deploygate_leases (
         environment TEXT NOT NULL PRIMARY KEY,
@@ -47,8 +47,8 @@ TABLES = (
         rollout_id TEXT NOT NULL
     )
     """,
-    # The body is the whole record; the columns beside it only find it and are held to it on reading. Entries and head
-    # say how long the journal is and how it ends, so that a journal cut short is noticed.
+    # The body is the whole record. The other columns are for queries, and reading compares them with the body. Entries
+    # and head are length and last hash of the journal, so that a truncated journal is detected.
     """
     CREATE TABLE IF NOT EXISTS deploygate_rollouts (
         number {counter} NOT NULL PRIMARY KEY,
@@ -98,14 +98,14 @@ INDEXES = {
     "deploygate_rollouts_by_digest": "deploygate_rollouts (environment, digest, number)",
     "deploygate_backups_by_environment": "deploygate_backups (environment, number)",
 }
-"""What each index is on. No question may be answered equally well from two of them: between equals SQLite takes
-whichever was made last, and records of earlier versions had them made in any order."""
+"""Table and columns of each index. No two may fit one query equally well: SQLite then takes the one created last, and
+earlier versions created them in any order (ADR 14)."""
 
 Migration = Callable[[Connection], None]
 
 
 def create_tables(connection: Connection) -> None:
-    """From nothing to version 1."""
+    """Create version 1."""
     for table in TABLES:
         connection.run(table.format(counter=connection.dialect.counter))
     for name, columns in INDEXES.items():
@@ -113,9 +113,9 @@ def create_tables(connection: Connection) -> None:
 
 
 def announce_typed_records(_connection: Connection) -> None:
-    """From version 1 to 2: tables stay as they are, but bodies may be of a format that version 1 cannot read.
+    """From version 1 to 2: tables do not change, but bodies may have a format that version 1 cannot read.
 
-    Bodies that are there are brought up to date on reading (:mod:`.record_upgrade`).
+    Existing bodies are upgraded when they are read (:mod:`.record_upgrade`).
     """
 
 
@@ -123,7 +123,7 @@ MIGRATIONS: tuple[Migration, ...] = (create_tables, announce_typed_records)
 
 
 def is_current(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
-    """Whether nothing is to be migrated.
+    """Whether there is nothing to migrate.
 
     Raises:
         StoreError: the record was written by a newer version.
@@ -132,7 +132,7 @@ def is_current(connection: Connection, migrations: Sequence[Migration] = MIGRATI
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Bring the tables to the newest version inside the caller's transaction.
+    """Migrate the tables to the newest version inside the caller's transaction.
 
     Raises:
         StoreError: the record was written by a newer version; nothing was changed.
@@ -156,7 +156,7 @@ def _version(connection: Connection, newest: int) -> int:
     found = connection.row("SELECT version FROM deploygate_meta")
     if found is None:
         raise StoreError(
-            "the record has no version; it is damaged or was made by another program",
+            "the record has no version; it is damaged or another program created it",
             hint="move it away (keep it), or set 'state' to another place",
         )
     version = int(found["version"])

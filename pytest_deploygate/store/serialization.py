@@ -1,7 +1,7 @@
-"""Values to text and back: journal entries, actors; and the hashes that make damage visible.
+"""Converts journal entries and actors to text and back, and computes the hashes that show damage.
 
-Canonical JSON here is: sorted keys, no white space, no non-finite numbers, UTF-8. A journal entry's hash covers
-the hash before it, so that a changed, a missing or an exchanged entry breaks every later one.
+Canonical JSON has sorted keys, no white space, no non-finite numbers, and is UTF-8. The hash of a journal entry covers
+the hash of the entry before it, so a changed, missing or exchanged entry breaks every later hash.
 """
 
 import json
@@ -18,7 +18,7 @@ from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store.record_upgrade import details_of_facts
 
 CHAIN_START = "0" * 64
-"""What the first entry of a journal is chained to."""
+"""The hash before the first entry of a journal."""
 
 HINT_DAMAGED = (
     "the record was changed outside of this program: keep a copy of it, look at what serves with "
@@ -34,7 +34,7 @@ def canonical(value: object) -> str:
 
 
 def digest(*parts: str) -> str:
-    """SHA-256 over ``parts``, each with its length before it, so that no two lists give the same bytes."""
+    """SHA-256 over ``parts``, each preceded by its length, so that different lists give different bytes."""
     from hashlib import sha256
 
     framed = b"".join(b"%d:%s" % (len(raw), raw) for raw in (part.encode() for part in parts))
@@ -66,7 +66,7 @@ def entry_body(entry: JournalEntry) -> str:
 
 
 def clean_entry(entry: JournalEntry, clean: Callable[[str], str] = strip_queries) -> JournalEntry:
-    """``entry`` as it is kept: its free texts without what ``clean`` takes out of them."""
+    """``entry`` with ``clean`` applied to its free texts, as the store keeps it."""
     notes = {clean(name): clean(text) for name, text in entry.details.notes.items()}
     return entry._replace(details=replace(entry.details, notes=notes))
 
@@ -77,10 +77,10 @@ def entry_hash(before: str, rollout_id: RolloutId, sequence: int, body: str) -> 
 
 
 def entry_from(sequence: int, body: str) -> JournalEntry:
-    """The journal entry that :func:`entry_body` wrote, or a version before it with ``facts`` in one mapping of texts.
+    """Read a body of :func:`entry_body`, or of an earlier version, which has one mapping ``facts``.
 
     Raises:
-        JournalDamaged: the text is not such an entry.
+        JournalDamaged: the text is not a journal entry.
     """
     try:
         data = json.loads(body)
@@ -115,15 +115,15 @@ def actor_text(actor: Actor) -> str:
 
 
 def actor_from(text: str) -> Actor:
-    """The actor that :func:`actor_text` wrote.
+    """Read a text of :func:`actor_text`.
 
     Raises:
-        StoreError: the text is not such an actor.
+        StoreError: the text is not an actor.
     """
     try:
         return Actor(**json.loads(text))
     except (TypeError, ValueError) as error:
-        raise StoreError("the record of who acts cannot be read", hint=HINT_DAMAGED) from error
+        raise StoreError("the actor in the record cannot be read", hint=HINT_DAMAGED) from error
 
 
 def actor_document(actor: Actor) -> dict[str, str | int]:

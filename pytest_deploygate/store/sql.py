@@ -1,8 +1,8 @@
-"""The record in a SQL database: SQLite for one machine, PostgreSQL for a team, with the same statements.
+"""The record in a SQL database: SQLite for one machine, PostgreSQL for a team, with the same statements (ADR 14).
 
-Every write is one transaction that first locks the one row of ``deploygate_meta``; so writers follow each other,
-and a lease checked inside a transaction stays ours until it is committed. Reads are single statements, so each sees
-one moment.
+Every write is one transaction that first locks the only row of ``deploygate_meta``. So there is one writer at a time,
+and a lease that a transaction has checked stays ours until the commit. Reads are single statements, so each sees one
+consistent state.
 """
 
 from datetime import datetime
@@ -30,10 +30,10 @@ _LEASES, _ROLLOUTS, _BACKUPS = "deploygate_leases", "deploygate_rollouts", "depl
 
 
 def open_store(url: str, clock: Clock, clean: Cleaner = str) -> "SqlStore":
-    """The store behind ``url``: ``""`` (``.deploygate/state.db``), ``sqlite:///...`` or ``postgresql+psycopg://...``.
+    """Open the store at ``url``: ``""`` (``.deploygate/state.db``), ``sqlite:///...`` or ``postgresql+psycopg://...``.
 
-    A missing SQLite file or missing PostgreSQL tables are made; older ones are migrated. ``clean`` takes known
-    secrets out of every text that is free (reasons, facts); what URLs may carry is taken out in any case.
+    Missing SQLite files or PostgreSQL tables are created, older ones are migrated. ``clean`` masks known secrets in
+    free texts (reasons, notes); queries of URLs are always masked.
 
     Raises:
         ConfigError: ``url`` is not one of these, or the driver is not installed.
@@ -44,7 +44,7 @@ def open_store(url: str, clock: Clock, clean: Cleaner = str) -> "SqlStore":
 
 
 def open_memory_store(clock: Clock, clean: Cleaner = str) -> "SqlStore":
-    """A store that ends with this process, for the emergency in which no other one can be had."""
+    """A store in memory, for an emergency rollback without a usable record (ADR 7)."""
     from pytest_deploygate.store.memory_database import MemoryDatabase
 
     return SqlStore(MemoryDatabase(), clock, path=None, clean=clean)
@@ -63,7 +63,7 @@ class SqlStore(Ledger):
         rollout_id: RolloutId,
         ttl_s: int,
     ) -> Lease:
-        """Take the lease if nobody holds it. Raises LeaseHeld with the holder's description."""
+        """Take the lease if it is free. Raises LeaseHeld with the holder's description."""
         with self._write() as connection:
             current = mapping.held_lease(connection, environment)
             if current is not None:
@@ -71,7 +71,7 @@ class SqlStore(Ledger):
             return self._grant(connection, environment, actor, purpose, rollout_id, ttl_s)
 
     def renew_lease(self, lease: Lease) -> Lease:
-        """Heartbeat. Raises LeaseLost when the lease is no longer ours."""
+        """Write a heartbeat. Raises LeaseLost if another holder has the lease."""
         with self._write() as connection:
             current = mapping.require_lease(connection, lease)
             beaten = current._replace(beat=current.beat + 1, beat_at=self._clock.now())
@@ -85,7 +85,7 @@ class SqlStore(Ledger):
             return beaten
 
     def release_lease(self, lease: Lease) -> None:
-        """Give the lease back; one that is no longer ours is left alone."""
+        """Release the lease; do nothing if another holder has it."""
         with self._write() as connection:
             connection.run(
                 "UPDATE deploygate_leases SET is_held = 0 WHERE environment = :environment AND token = :token",
@@ -96,8 +96,9 @@ class SqlStore(Ledger):
     def take_over(
         self, stale: Lease, actor: Actor, purpose: str, rollout_id: RolloutId, ttl_s: int
     ) -> Lease:
-        """Replace a lease found dead, if it is still exactly ``stale``. Raises LeaseHeld otherwise."""
+        """Replace the lease of a dead holder if it is still exactly ``stale``. Raises LeaseHeld otherwise."""
         with self._write() as connection:
+            # A heartbeat since ``stale`` was read means that the holder lives.
             current = mapping.held_lease(connection, stale.environment)
             if current is None or not leases.is_same(current, stale):
                 raise leases.lease_moved_error(stale.environment, current)
@@ -105,7 +106,7 @@ class SqlStore(Ledger):
             return self._grant(connection, stale.environment, actor, purpose, rollout_id, ttl_s)
 
     def break_lease(self, environment: EnvironmentName, actor: Actor, reason: str) -> Lease | None:
-        """Remove whatever lease there is, recording who and why; returns it."""
+        """Break the lease, if there is one, and record who did it and why; return it."""
         with self._write() as connection:
             current = mapping.held_lease(connection, environment)
             if current is not None:
@@ -116,7 +117,7 @@ class SqlStore(Ledger):
     # Rollouts and their journals
 
     def begin(self, record: RolloutRecord, lease: Lease) -> None:
-        """Record a new rollout. Raises LeaseLost when the lease is not ours."""
+        """Record a new rollout. Raises LeaseLost if the lease is not ours."""
         with self._write() as connection:
             mapping.require_lease(connection, lease)
             mapping.require_environment(record.environment, lease)
@@ -128,9 +129,9 @@ class SqlStore(Ledger):
             connection.insert(_ROLLOUTS, entries=0, head=serialization.CHAIN_START, **cells)
 
     def append(self, rollout_id: RolloutId, entry: JournalEntry, lease: Lease) -> None:
-        """Add to the journal; ``entry.sequence`` must follow the last. Raises LeaseLost, JournalDamaged.
+        """Append to the journal; ``entry.sequence`` must follow the last one. Raises LeaseLost, JournalDamaged.
 
-        The very entry that was written last is accepted again, so that a caller whose answer was lost may repeat.
+        The last entry is accepted again, so that a caller may repeat a write whose answer was lost.
         """
         with self._write() as connection:
             mapping.require_lease(connection, lease)
@@ -163,10 +164,10 @@ class SqlStore(Ledger):
             )
 
     def save(self, record: RolloutRecord, lease: Lease | None) -> None:
-        """Write the record's current state; ``lease`` None only for rollouts ended by an unlock.
+        """Write the record; ``lease`` is None only for rollouts that an unlock ended.
 
         Raises:
-            LeaseLost: the lease is not ours, or ``lease`` is None and somebody holds one for this very rollout.
+            LeaseLost: the lease is not ours, or ``lease`` is None and another holder has one for this rollout.
         """
         with self._write() as connection:
             if lease is not None:
@@ -186,7 +187,7 @@ class SqlStore(Ledger):
     # Backups
 
     def save_backup(self, environment: EnvironmentName, backup: "Backup", at: datetime) -> None:
-        """Remember where a backup lies; the same identifier again replaces what was remembered."""
+        """Record a backup; the same identifier replaces an earlier one."""
         cells: dict[str, str | int | None] = {
             "identifier": backup.identifier,
             "environment": environment,
@@ -217,6 +218,7 @@ class SqlStore(Ledger):
             "SELECT token FROM deploygate_leases WHERE environment = :environment",
             environment=environment,
         )
+        # The row stays when a lease is released, so tokens only grow: an old holder can never match a new lease.
         lease = Lease(
             environment=environment,
             token=(before["token"] if before is not None else 0) + 1,

@@ -1,6 +1,7 @@
-"""SQLite, made so that what was committed stays committed: a record for one machine.
+"""SQLite with durable commits: a record for one machine.
 
-Write-ahead log, synchronous FULL, transactions that take the write lock at once, a file that only its owner may read.
+It uses a write-ahead log, synchronous FULL, transactions that take the write lock at once, and a file that only its
+owner can read.
 """
 
 import contextlib
@@ -16,12 +17,12 @@ from pytest_deploygate.store.store_errors import translate_errors
 from pytest_deploygate.system.private_folder import make_private_folder
 
 SMALLEST_BYTES = 512
-"""Smallest page of SQLite (https://www.sqlite.org/fileformat.html, 1.3.2); it takes shorter files for new ones."""
+"""Smallest SQLite page (https://www.sqlite.org/fileformat.html, 1.3.2). SQLite takes a shorter file for a new one."""
 CHECKED_BYTES = 16_000_000
-"""Files up to this size are checked whole when opened (about 10 ms); larger ones as they are read."""
+"""Files up to this size are checked completely when opened (about 10 ms); larger ones as they are read."""
 
 DIALECT = Dialect(
-    # a transaction that reads first and writes later fails when another writer came between
+    # A transaction that begins with a read fails at its first write if another writer came in between.
     begin="BEGIN IMMEDIATE",
     counter="INTEGER",
     lock_rows="",
@@ -31,7 +32,7 @@ DIALECT = Dialect(
 
 
 class SqliteDatabase(Database):
-    """The database in one file."""
+    """A database in one file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), DIALECT)
@@ -42,7 +43,7 @@ class SqliteDatabase(Database):
 
 
 def open_sqlite(path: Path) -> SqliteDatabase:
-    """The database in the file ``path`` (absolute), made or brought up to date.
+    """Open the database in the file ``path`` (absolute); create or migrate it.
 
     Raises:
         StoreError: it cannot be read or written, is damaged, or a newer version wrote it.
@@ -73,7 +74,7 @@ def _close_on_failure(found: Database) -> Generator[None]:
 
 
 def connection_to(place: Path | str) -> Connection:
-    """A new connection to the file ``place``, or to ``:memory:``."""
+    """Open a connection to the file ``place``, or to ``:memory:``."""
     raw = sqlite3.connect(
         place, timeout=database.WAIT_MS / 1000, isolation_level=None, check_same_thread=False
     )
@@ -93,15 +94,15 @@ def _as_mapping(cursor: sqlite3.Cursor, cells: tuple[object, ...]) -> Mapping[st
 
 
 def _create(path: Path) -> None:
-    """Make the file beside its place and link it there whole, so that an empty file always means damage."""
+    """Create the file under another name and link it complete to its path: an empty file then always means damage."""
     is_new = not path.parent.exists()
     make_private_folder(path.parent)
-    if is_new:  # the record belongs neither into version control nor into what is deployed
+    if is_new:  # the record must not get into version control or into the source archive
         (path.parent / ".gitignore").write_text("*\n")
     draft = path.with_name(f".{path.name}.{os.urandom(16).hex()}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
-        # the last connection that is closed moves the write-ahead log into the file
+        # Closing the last connection moves the write-ahead log into the file; only then is it complete.
         with (
             contextlib.closing(SqliteDatabase(draft)) as made,
             made.open_transaction() as connection,
@@ -110,7 +111,8 @@ def _create(path: Path) -> None:
         try:
             os.link(draft, path)
         except FileExistsError:
-            return  # another process was faster; its file is as good
+            return  # another process created it first; its file is equivalent
+        # Without this, a power failure could remove the new name, and with it the journal.
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -122,7 +124,7 @@ def _create(path: Path) -> None:
 
 
 def _check_file(path: Path) -> None:
-    """Raise StoreError for what SQLite would take for a new database; keep others from reading the file."""
+    """Raise StoreError for a file that SQLite would treat as a new database; remove access for other users."""
     status = path.stat()
     if status.st_size < SMALLEST_BYTES:
         raise StoreError(
@@ -136,7 +138,7 @@ def _check_file(path: Path) -> None:
 
 def _check_whole(connection: Connection, path: Path) -> None:
     found = connection.row("PRAGMA integrity_check(1)") or {}
-    told = str(found.get("integrity_check", "nothing was answered"))
+    told = str(found.get("integrity_check", "no answer"))
     if told != "ok":
         raise StoreError(
             f"the record in {path} is damaged: {told.splitlines()[0]}",

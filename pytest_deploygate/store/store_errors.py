@@ -1,6 +1,6 @@
-"""What went wrong with the database, told as :class:`StoreError` with the next thing to do.
+"""Translates database errors to :class:`StoreError` with a hint.
 
-Causes are told by error codes (SQLite: result codes, https://www.sqlite.org/rescode.html; PostgreSQL: SQLSTATE,
+Causes are recognised by error codes (SQLite: result codes, https://www.sqlite.org/rescode.html; PostgreSQL: SQLSTATE,
 https://www.postgresql.org/docs/current/errcodes-appendix.html), never by message text.
 """
 
@@ -17,7 +17,7 @@ _HINT_CORRUPT = (
 _SQLITE: tuple[tuple[str, str, str], ...] = (
     ("SQLITE_FULL", "the disk is full", "free space on the disk that holds it, then try again"),
     (
-        "SQLITE_IOERR_SHMSIZE",  # it cannot be enlarged; SQLite calls that no FULL
+        "SQLITE_IOERR_SHMSIZE",  # a full disk too: the shared memory file cannot grow
         "the disk is full",
         "free space on the disk that holds it, then try again",
     ),
@@ -55,7 +55,7 @@ _SQLITE: tuple[tuple[str, str, str], ...] = (
     (
         "SQLITE_IOERR",
         "the disk answered with an error",
-        "check free space and the health of the disk; the file must lie on a local disk",
+        "check free space and the health of the disk; the file must be on a local disk",
     ),
 )
 _POSTGRESQL: tuple[tuple[str, str, str], ...] = (
@@ -83,7 +83,7 @@ _POSTGRESQL: tuple[tuple[str, str, str], ...] = (
 
 
 def store_error(error: BaseException, place: str) -> StoreError:
-    """``error``, raised by a driver or the system, as one sentence about ``place`` and a hint."""
+    """Translate ``error``, raised by a driver or the system, to a message about ``place`` and a hint."""
     cause, hint = _cause(error)
     return StoreError(f"the record in {place} cannot be used: {cause}", hint=hint)
 
@@ -95,7 +95,7 @@ def _cause(origin: BaseException) -> tuple[str, str]:
             if name.startswith(prefix):
                 return cause, hint
         if not name and isinstance(origin, sqlite3.DatabaseError):
-            # The driver itself failed to decode what is in the file.
+            # The driver could not decode the contents of the file.
             return "it is damaged", _HINT_CORRUPT
         return f"SQLite answered {name or type(origin).__name__}", _HINT_CORRUPT
     state = getattr(origin, "sqlstate", None)
@@ -106,7 +106,10 @@ def _cause(origin: BaseException) -> tuple[str, str]:
         return f"the server answered with SQLSTATE {state}", "look into the server's log"
     if isinstance(origin, OSError):
         reason = origin.strerror or type(origin).__name__
-        return reason, "check that the place exists and that the user that runs pytest may write it"
+        return (
+            reason,
+            "check that the directory exists and that the user that runs pytest may write it",
+        )
     return (
         "the database cannot be reached",
         "check that the server runs, and host, port, user and database in 'state'",
@@ -115,13 +118,13 @@ def _cause(origin: BaseException) -> tuple[str, str]:
 
 @contextmanager
 def translate_errors(place: str) -> Generator[None]:
-    """Turn what a driver or the system raises inside the block into :class:`StoreError`."""
+    """Translate errors of a driver or the system inside the block to :class:`StoreError`."""
     try:
         yield
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         raise store_error(error, place) from error
     except Exception as error:
-        # psycopg, which need not be installed: all its errors have this attribute, and no others
+        # psycopg may not be installed, so recognise its errors by an attribute that only they have.
         if not hasattr(error, "sqlstate"):
             raise
         raise store_error(error, place) from error

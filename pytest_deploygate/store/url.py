@@ -1,4 +1,4 @@
-"""From the URL in ``state`` to the database behind it."""
+"""Opens the database that the URL in ``state`` names."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from pytest_deploygate.store.sqlite import open_sqlite
 DEFAULT_URL = "sqlite:///.deploygate/state.db"
 _POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 _HINT = (
-    "set 'state' to nothing, to 'sqlite:///path/to/state.db' or to "
+    "leave 'state' out, or set it to 'sqlite:///path/to/state.db' or "
     "'postgresql+psycopg://user@host/database'"
 )
 
 
 def open_database(url: str) -> tuple[Database, Path | None]:
-    """The database behind ``url``, and its file if it has one.
+    """Open the database at ``url``; return it and its file, if it has one.
 
     ``sqlite:///relative/path``, ``sqlite:////absolute/path``, ``postgresql://...``, or nothing for the default.
 
@@ -31,9 +31,11 @@ def open_database(url: str) -> tuple[Database, Path | None]:
 
         return open_postgresql(f"postgresql://{rest}"), None
     if scheme != "sqlite":
-        raise ConfigError(f"'state' names a database that is not known: {scheme}", hint=_HINT)
+        raise ConfigError(f"'state' names an unknown database: {scheme}", hint=_HINT)
     host, _, name = rest.partition("?")[0].partition("/")
     if host or not name or name == ":memory:":
-        raise ConfigError("'state' names no file, so nothing would outlive the process", hint=_HINT)
+        raise ConfigError(
+            "'state' names no file, so the record would end with the process", hint=_HINT
+        )
     path = Path(name).absolute()
     return open_sqlite(path), path

@@ -192,10 +192,10 @@ def test_takeover_is_refused_when_somebody_else_was_faster(store: AnyStore) -> N
         store.take_over(stale, ADA, "recover", RolloutId("three"), 30)
 
 
-def test_takeover_is_refused_when_the_lease_was_given_back(store: AnyStore) -> None:
+def test_takeover_is_refused_when_the_lease_was_released(store: AnyStore) -> None:
     stale = a_lease(store)
     store.release_lease(stale)
-    with pytest.raises(LeaseHeld, match="given back"):
+    with pytest.raises(LeaseHeld, match="released"):
         store.take_over(stale, BOB, "recover", RolloutId("two"), 30)
 
 
