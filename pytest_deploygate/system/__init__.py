@@ -1,1 +1,1 @@
-"""What the operating system gives: processes and their identity."""
+"""Services of the operating system: time, locks, logs, signals, processes."""

@@ -1,14 +1,14 @@
-"""The machine's own time: the implementation of the port :class:`~pytest_deploygate.ports.Clock`."""
+"""The machine's clock: implements the port :class:`~pytest_deploygate.ports.Clock`."""
 
 import time
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Wall time, monotonic time and waiting, as the operating system gives them."""
+    """Wall time, monotonic time and sleep of the operating system."""
 
     def now(self) -> datetime:
-        """Wall time."""
+        """Wall time in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
@@ -16,5 +16,5 @@ class SystemClock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep for ``seconds``."""
         time.sleep(seconds)

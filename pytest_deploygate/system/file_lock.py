@@ -1,7 +1,7 @@
-"""The one file lock: held by a process for as long as it keeps the file open, so that its death releases it.
+"""The one file lock (ADR 20): a process holds it while the file is open, so its death releases the lock.
 
-The lock is advisory (``flock(2)``) and says nothing on a network file system; what must exclude other machines is
-the lease of the store. A lock that is waited for uses the loops of :mod:`.retry`.
+The lock is advisory (``flock(2)``) and not reliable on a network file system; the lease of the store excludes other
+machines. To wait for a lock, use the loops of :mod:`.retry`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FileLockHeld(Exception):
-    """Another process holds the lock. ``holder`` is its process id, or None if it did not write it down."""
+    """Another process holds the lock. ``holder`` is its process id, or None if the file does not contain it."""
 
     def __init__(self, path: Path, holder: int | None) -> None:
         super().__init__(f"{path} is locked by {holder or 'another process'}")
@@ -28,7 +28,7 @@ class FileLockHeld(Exception):
 
 
 def try_lock(file: IO[str]) -> bool:
-    """Lock the open ``file``, until it is closed; False if another holds it."""
+    """Lock the open ``file`` until it is closed; False if another process holds the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -37,18 +37,18 @@ def try_lock(file: IO[str]) -> bool:
 
 
 def open_lock(path: Path) -> IO[str]:
-    """The lock file at ``path``, opened as it must be: what the holder wrote is left alone."""
+    """Open the lock file at ``path`` without truncating it, so that the holder's process id stays."""
     return path.open("a+", encoding="ascii")
 
 
 @contextlib.contextmanager
 def hold_lock(path: Path, attempts: Iterable[Attempt] = ()) -> Iterator[None]:
-    """Hold the lock at ``path`` while the block runs; without ``attempts`` it is tried once.
+    """Hold the lock at ``path`` while the block runs; without ``attempts``, try once.
 
-    The holder's process id stands in the file, for whoever waits for it.
+    The file contains the holder's process id, for the message of a waiting process.
 
     Raises:
-        FileLockHeld: another process has not given it back within ``attempts``.
+        FileLockHeld: another process did not release it within ``attempts``.
         OSError: the file cannot be opened.
     """
     with open_lock(path) as file:

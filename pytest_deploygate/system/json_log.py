@@ -1,4 +1,4 @@
-"""The one form of our logs: a JSON object a line, the same from a session, the watchdog and the emulator."""
+"""The one log format (ADR 20): one JSON object per line, for sessions, the watchdog and the emulator."""
 
 import json
 import logging
@@ -10,13 +10,13 @@ from typing import Final
 
 _USUAL: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _STEERS: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
-"""What JSON leaves as it is, and a terminal or a reader of lines does not."""
+"""Characters that JSON does not escape, but that affect a terminal or end a line."""
 
 
 class JsonLines(logging.Formatter):
-    """``at``, ``level``, ``event``, ``correlation_id``, ``logger``, ``pid``, then the event's facts.
+    """Formats ``at``, ``level``, ``event``, ``correlation_id``, ``logger``, ``pid``, then the fields of the event.
 
-    Every text passes ``clean``, which takes secrets out.
+    ``clean`` masks secrets in every text.
     """
 
     def __init__(self, clean: Callable[[str], str] = str) -> None:
@@ -24,7 +24,7 @@ class JsonLines(logging.Formatter):
         self._clean = clean
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Format one record as a line, without the line feed."""
         facts = {k: v for k, v in vars(record).items() if k not in _USUAL}
         line: dict[str, object] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -49,7 +49,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(clean: Callable[[str], str]) -> None:
-    """Write what this process logs, from INFO on, to standard error: for a process that is ours alone."""
+    """Log from INFO on to standard error; only for processes that run no other code."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(clean))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

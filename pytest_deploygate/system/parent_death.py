@@ -1,4 +1,4 @@
-"""Ends a process with the one that started it (Linux, prctl(2)); elsewhere a process has to notice by itself."""
+"""Signals a process when its parent dies (Linux, prctl(2)); on other systems a process must notice by itself."""
 
 import ctypes
 import os
@@ -10,8 +10,9 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def signal_with_parent(parent: int, number: signal.Signals) -> None:
-    """Have the system send ``number`` to this process when the process ``parent`` dies, at once if it has."""
+    """Make the kernel send ``number`` to this process when ``parent`` dies; send it at once if it already has."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+        # The parent may have died before prctl: the kernel then sends nothing.
         if os.getppid() != parent:
             os.kill(os.getpid(), number)

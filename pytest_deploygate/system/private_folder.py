@@ -1,20 +1,20 @@
-"""Makes the folder of a project's own records: only its owner may look in, and git leaves it alone."""
+"""Creates the state folder of a project, readable only by its owner and ignored by git."""
 
 import contextlib
 from pathlib import Path
 
 STATE_FOLDER = ".deploygate"
-"""Below the project: records, packages, backups and the emulator."""
+"""Folder in the project for the record, packages, backups and the emulator."""
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make ``folder`` and those above it that are missing, for the owner alone, whoever is the first to need it.
+    """Create ``folder`` and its missing parents, accessible only to the owner.
 
-    The state folder, if ``folder`` is in it, gets a ``.gitignore`` that leaves out all of it: secrets, keys, state and
-    logs lie below.
+    If ``folder`` is in the state folder, that folder gets a ``.gitignore`` for all its contents: secrets, keys, state
+    and logs.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     above = [folder, *folder.parents]
     missing = [path for path in above if not path.exists()]
@@ -24,7 +24,7 @@ def make_private_folder(folder: Path) -> None:
     if root is not None and root not in missing:
         with contextlib.suppress(
             PermissionError
-        ):  # somebody else's: what is below it is private all the same
+        ):  # another user owns it; the folders below it are private anyway
             root.chmod(0o700)
     if root is not None and not (root / ".gitignore").exists():
         (root / ".gitignore").write_text("*\n", encoding="ascii")

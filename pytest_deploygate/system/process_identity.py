@@ -1,7 +1,7 @@
-"""Who we are as a process, and whether another process on this machine is gone.
+"""Identifies this process, and tells whether another process on this machine is gone (ADR 20).
 
-A pid alone says little: it is used again after the process, after a reboot and in every container. So an actor's
-``boot_id`` names the boot of the kernel, the pid namespace and the start time of the process.
+A pid alone is no identity: it is reused after the process ends, after a reboot and in every container. So an actor's
+``boot_id`` has the boot id of the kernel, the pid namespace and the start time of the process.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ from pathlib import Path
 from pytest_deploygate.core.identifiers import Actor
 
 CI_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL", "BUILDKITE_BUILD_URL")
-"""What holds the address of the job: GitLab, Jenkins, CircleCI, Buildkite (the vendors' lists of variables)."""
+"""Variables with the URL of the job: GitLab, Jenkins, CircleCI, Buildkite (from the vendors' documentation)."""
 
 PROC = Path("/proc")
 PS = "/bin/ps"
-"""What is asked where there is no /proc."""
+"""Used if there is no /proc."""
 PS_S = 5.0
-"""How long it may take: a machine on which it hangs must not hang whoever asks for a lease."""
+"""Timeout of ps: a hanging ps must not block a process that needs the lease."""
 _DEAD = frozenset("ZXx")
 """States of a process that no longer runs: zombie, dead (proc(5), /proc/pid/stat field 3)."""
 _STOPPED = frozenset("Tt")
@@ -28,12 +28,12 @@ _STOPPED = frozenset("Tt")
 
 
 def this_process() -> Actor:
-    """The actor that this process is."""
+    """The actor for this process."""
     pid = os.getpid()
     try:
         started = start_time(pid) or ""
     except OSError:
-        started = ""  # nobody will be able to tell that we are gone, so nothing is taken from us
+        started = ""  # unknown: no other process can tell that this one is gone, so none takes its lease over
     return Actor(
         user=_user(),
         host=socket.gethostname(),
@@ -44,10 +44,9 @@ def this_process() -> Actor:
 
 
 def is_gone(actor: Actor) -> bool | None:
-    """Whether the process of ``actor`` no longer runs; None when that cannot be told from here.
+    """Whether the process of ``actor`` no longer runs; None if this process cannot tell.
 
-    It cannot be told from another host, from another container, or after a reboot: a machine with the same name may
-    be another machine.
+    It cannot tell for another host or container, or after a reboot: another machine may have the same name.
     """
     where, _, started = actor.boot_id.rpartition("/")
     if actor.host != socket.gethostname() or where != machine() or not started:
@@ -62,7 +61,7 @@ def is_gone(actor: Actor) -> bool | None:
 
 
 def _is_hidden(pid: int) -> bool:
-    """Whether a process of another user is there although /proc does not show it (mount option hidepid)."""
+    """Whether a process of another user exists although /proc hides it (mount option hidepid)."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -73,7 +72,7 @@ def _is_hidden(pid: int) -> bool:
 
 
 def machine() -> str:
-    """Boot of the kernel and pid namespace: within one of them a pid and a start time name one process."""
+    """Boot id and pid namespace, within which pid and start time identify one process."""
     try:
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{(PROC / 'self/ns/pid').readlink()}"
@@ -82,10 +81,10 @@ def machine() -> str:
 
 
 def start_time(pid: int) -> str | None:
-    """When the process began, as opaque text, or None if it does not run (a zombie does not).
+    """Start time of the process as opaque text; None if it does not run (a zombie does not).
 
     Raises:
-        OSError: it cannot be told.
+        OSError: it cannot be read.
     """
     try:
         fields = _stat_fields(pid)
@@ -97,33 +96,33 @@ def start_time(pid: int) -> str | None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process has this ``pid`` now; a zombie that nobody reaps, as in a container without an init, is none.
+    """Whether a process with this ``pid`` runs now; a zombie, as in a container without an init, does not.
 
-    Which process that is, only its start time tells: :func:`start_time`.
+    Only the start time tells which process it is: :func:`start_time`.
     """
     try:
         return start_time(pid) is not None or _is_hidden(pid)
     except OSError:
-        return True  # it cannot be told, and who waits for its end has a limit of its own
+        return True  # unknown; a caller that waits for the end has its own timeout
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether the process ``pid`` was stopped by a signal (SIGSTOP, Ctrl-Z); False where that cannot be told."""
+    """Whether a signal (SIGSTOP, Ctrl-Z) stopped the process ``pid``; False if that is unknown."""
     with contextlib.suppress(OSError):
         return _stat_fields(pid)[0] in _STOPPED
     return False
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """What ``/proc/pid/stat`` says from its third field on: the state, and what follows."""
+    """Fields of ``/proc/pid/stat`` from the third one on, which is the state."""
     text = (PROC / str(pid) / "stat").read_text()
     return text.rpartition(")")[
         2
-    ].split()  # the program's name, in brackets, may hold spaces and brackets
+    ].split()  # the program's name, in brackets, may contain spaces and brackets
 
 
 def _start_time_by_ps(pid: int) -> str | None:
-    """As :func:`start_time` where there is no /proc (macOS)."""
+    """Like :func:`start_time`, for systems without /proc (macOS)."""
     try:
         found = subprocess.run(
             [PS, "-o", "stat=,lstart=", "-p", str(pid)],

@@ -1,7 +1,7 @@
-"""The one loop that tries again or polls: its attempts, the growing pauses between them, and its end.
+"""The one loop for retries and polls: attempts, growing pauses between them, and the end (ADR 20).
 
-A site states what one attempt does; when to pause and when to give up is decided here. Time is the port ``Clock``, so
-that tests own it; code that runs in an event loop uses :func:`async_attempts`. Why no library: ADR 0020.
+The caller makes one attempt; this module decides when to pause and when to give up. Time comes from the port ``Clock``,
+so that tests control it; code in an event loop uses :func:`async_attempts`. ADR 20 says why there is no library.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Backoff:
 
 
 class Attempt:
-    """One turn of the loop. ``number`` counts from 1; ``pause_s`` is the pause after it, which the turn may change."""
+    """One turn of the loop. ``number`` counts from 1; ``pause_s`` is the pause after it, which may be changed."""
 
     def __init__(self, number: int, pause_s: float, is_over: Callable[[], bool]) -> None:
         self.number = number
@@ -45,14 +45,14 @@ class Attempt:
 
     @property
     def is_last(self) -> bool:
-        """Whether the loop ends with this turn; what was answered once stays so, whatever time passes."""
+        """Whether the loop ends with this turn; the first answer is kept, so that it cannot change during the turn."""
         if self._is_last is None:
             self._is_last = self._is_over()
         return self._is_last
 
 
 class _Series:
-    """What both loops share: makes attempts, and says how long to wait for the next one."""
+    """Shared by both loops: creates attempts, and computes the pauses."""
 
     def __init__(
         self, monotonic: Callable[[], float], backoff: Backoff, deadline: float, most: int | None
@@ -71,16 +71,16 @@ class _Series:
         return self._number == self._most or self._monotonic() >= self._deadline
 
     def wait_s(self, attempt: Attempt) -> float:
-        """How long to wait after ``attempt``: never beyond the deadline, at which one more is made."""
+        """Pause after ``attempt``, cut at the deadline, because one more attempt is made there."""
         return max(0.0, min(attempt.pause_s, self._deadline - self._monotonic()))
 
 
 def attempts(
     clock: Clock, backoff: Backoff, *, deadline: float = math.inf, most: int | None = None
 ) -> Iterator[Attempt]:
-    """Attempts with pauses between them; ends after ``most`` of them, or after the first that ends at ``deadline``.
+    """Attempts with pauses between them; ends after ``most`` attempts, or after the first that ends past ``deadline``.
 
-    ``deadline`` is on the monotonic clock. At least one attempt is made, and none is begun after the deadline but one.
+    ``deadline`` is on the monotonic clock. There is at least one attempt, and a last one at the deadline.
     """
     series = _Series(clock.monotonic, backoff, deadline, most)
     while True:
@@ -91,11 +91,11 @@ def attempts(
         clock.sleep(series.wait_s(attempt))
 
 
-class async_attempts:  # noqa: N801 # used as the function above is; a class, so that leaving it early leaves nothing open
-    """As :func:`attempts`, for coroutines; ``timeout_s`` counts from now by the event loop's clock."""
+class async_attempts:  # noqa: N801 # used like attempts(); a class, so that leaving it early leaves no generator open
+    """Like :func:`attempts`, for coroutines; ``timeout_s`` counts from now on the event loop's clock."""
 
     def __init__(self, backoff: Backoff, *, timeout_s: float = math.inf) -> None:
-        import asyncio  # as dear as all else that most commands load
+        import asyncio  # as slow to load as everything else that most commands need
 
         monotonic = asyncio.get_running_loop().time
         self._series = _Series(monotonic, backoff, monotonic() + timeout_s, None)

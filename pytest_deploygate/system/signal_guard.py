@@ -1,4 +1,4 @@
-"""Signals during a rollout: the first one interrupts the session, none interrupts a return to the baseline."""
+"""Handles signals during a rollout: the first one interrupts the session, none interrupts a rollback."""
 
 import contextlib
 import signal
@@ -13,7 +13,7 @@ _SIGNALS: Final = tuple(
 
 
 class SignalGuard:
-    """Installed while a session may act. A shell that started pytest with SIGINT ignored is overruled."""
+    """Handles the signals while a session may act, also if the shell started pytest with SIGINT ignored."""
 
     def __init__(self) -> None:
         self.received: list[str] = []
@@ -21,21 +21,21 @@ class SignalGuard:
         self._previous: dict[signal.Signals, object] = {}
 
     def install(self) -> None:
-        """Take over the signals; does nothing outside the main thread."""
+        """Install the handlers; does nothing outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, self._handle)
 
     def remove(self) -> None:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         while self._previous:
             number, handler = self._previous.popitem()
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal returned
 
     @contextlib.contextmanager
     def shield(self) -> Iterator[None]:
-        """Only note signals while the block runs."""
+        """Only record signals while the block runs."""
         self._shielded = True
         try:
             yield
@@ -44,7 +44,7 @@ class SignalGuard:
 
     @contextlib.contextmanager
     def defer_signals(self) -> Iterator[None]:
-        """Let a signal interrupt only when the block has ended, so that what it begins is known to who must end it."""
+        """Delay the interrupt until the block ends, so that its caller knows what the block started."""
         known = len(self.received)
         with self.shield():
             yield
@@ -53,7 +53,7 @@ class SignalGuard:
 
     @contextlib.contextmanager
     def deliver_signals(self) -> Iterator[None]:
-        """Let no signal get lost in the block: neither where a check catches what it raises, nor in another's lock.
+        """Raise the interrupt after the block again, in case a check caught it, or it became another error.
 
         An interrupt between two steps of a lock ends as an error about that lock.
         """

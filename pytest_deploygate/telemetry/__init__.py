@@ -1,1 +1,1 @@
-"""Records for machines: a log of JSON lines, the four metrics, Prometheus, OpenTelemetry."""
+"""Telemetry: a log of JSON lines, four metrics, Prometheus, OpenTelemetry."""

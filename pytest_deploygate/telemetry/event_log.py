@@ -1,7 +1,7 @@
-"""The log of JSON lines, and the one terminal event of each rollout.
+"""The log of JSON lines, and the one final event of each rollout.
 
-Nothing is configured on import, and nothing here may change what becomes of a rollout: what cannot be written is
-noted and passed over.
+Importing it configures nothing, and nothing here may change the result of a rollout: a line that cannot be written is
+noted and dropped.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ _PACKAGE: Final = "pytest_deploygate"
 
 
 class LogFile(logging.Handler):
-    """Appends whole lines to a file that only its owner reads; several processes may write to it at once.
+    """Appends whole lines to a file that only its owner can read; several processes may write at once.
 
-    ``problem`` says why lines were lost, or is empty.
+    ``problem`` says why lines were lost; empty if none were.
     """
 
     def __init__(self, path: Path, clean: Callable[[str], str] = str) -> None:
@@ -45,7 +45,7 @@ class LogFile(logging.Handler):
         self._descriptor: int | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; an error is noted."""
+        """Write one line; note an error in ``problem``."""
         try:
             line = self.format(record) + "\n"
             if self._descriptor is None:
@@ -57,7 +57,7 @@ class LogFile(logging.Handler):
             self.problem = f"{self._path} cannot be written: {error}"
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -66,7 +66,7 @@ class LogFile(logging.Handler):
 
 @contextlib.contextmanager
 def log_to(path: Path, clean: Callable[[str], str] = str) -> Iterator[LogFile]:
-    """Write what the package logs, from INFO on, to ``path`` while the block runs."""
+    """Write the package's log records, from INFO on, to ``path`` while the block runs."""
     root = logging.getLogger(_PACKAGE)
     handler, level = LogFile(path, clean), root.level
     root.addHandler(handler)
@@ -81,7 +81,7 @@ def log_to(path: Path, clean: Callable[[str], str] = str) -> Iterator[LogFile]:
 
 
 def log_ending(record: RolloutRecord) -> None:
-    """The one terminal event of a rollout, with the facts of the original deployment task."""
+    """Log the one final event of a rollout, with the fields of the original deployment task."""
     facts: dict[str, object] = {
         "correlation_id": record.rollout_id,
         "environment": record.environment,

@@ -1,4 +1,4 @@
-"""The four metrics, computed from the whole history, so that they outlive every process."""
+"""The four metrics, computed from the whole history, so that they survive every process."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,11 +10,11 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 
 HISTORY: Final = 100_000
-"""How many rollouts the metrics look at: in effect, all."""
+"""How many rollouts the metrics include: in practice, all."""
 
 
 def validation_score(record: RolloutRecord) -> float | None:
-    """Score of the last phase that was judged on a running revision, 0 to 1; None if none was."""
+    """Score of the last phase that was judged on a running revision, 0 to 1; None if there is none."""
     for phase in (Phase.LIVE, Phase.CANDIDATE):
         if phase in record.scores:
             return float(record.scores[phase])
@@ -23,25 +23,25 @@ def validation_score(record: RolloutRecord) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What the history of one environment comes to. Ratios are 0 to 1; None is not known yet.
+    """Metrics of one environment. Ratios are 0 to 1; None means not known yet.
 
-    A deployment counts from the moment it staged something; one that was refused never began.
+    A deployment counts once it has staged something; a refused one does not count.
     """
 
     environment: str
     deployment_success_rate: float | None = None
-    """Promoted deployments in all that ended."""
+    """Promoted deployments, of all that ended."""
     deployment_duration_seconds: float | None = None
-    """Of the last promoted deployment, from lease to end."""
+    """Duration of the last promoted deployment, from lease to end."""
     post_deployment_validation_score: float | None = None
-    """Of the last phase that was judged on a running revision, in the newest rollout that has one."""
+    """Score of the last phase judged on a running revision, in the newest rollout that has one."""
     rollback_trigger_rate: float | None = None
-    """Automatic returns to the revision before (in the deployment or by rollback-checks later) per deployment."""
+    """Automatic rollbacks (in the deployment, or later by rollback-checks) per deployment."""
     last_success_timestamp_seconds: float | None = None
     rollouts: Mapping[str, int] = field(default_factory=dict)
     """Count of ended rollouts by ``purpose/STATE``."""
     rollbacks: Mapping[str, int] = field(default_factory=dict)
-    """Count of rollouts that ended by going back, or could not, by reason code."""
+    """Count of rollouts that ended as rolled back or stranded, by reason code."""
 
 
 def compute_metrics(environment: str, records: Iterable[RolloutRecord]) -> Figures:
@@ -72,8 +72,8 @@ def _has_staged(record: RolloutRecord) -> bool:
 
 
 GAUGES: Final = {
-    "deployment_success_rate": "Promoted deployments in all deployments that staged something (ratio).",
-    "deployment_duration_seconds": "Seconds that the last promoted deployment took.",
+    "deployment_success_rate": "Promoted deployments, of all deployments that staged something (ratio).",
+    "deployment_duration_seconds": "Duration of the last promoted deployment in seconds.",
     "post_deployment_validation_score": "Score of the last judged phase on a running revision (ratio).",
     "rollback_trigger_rate": "Automatic rollbacks per deployment (ratio).",
 }

@@ -1,4 +1,4 @@
-"""The metrics for an OpenTelemetry collector, sent by a process of their own that nobody waits for."""
+"""Sends the metrics to an OpenTelemetry collector, from a separate process that a session does not wait for."""
 
 import argparse
 import contextlib
@@ -19,10 +19,10 @@ from pytest_deploygate.telemetry.event_log import _PACKAGE, log_to, logger
 from pytest_deploygate.telemetry.metrics import GAUGES, Figures
 
 COLLECTOR_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-"""The standard variables that name a collector; metrics are sent where one of them is set."""
+"""The standard variables for a collector; metrics are sent if one of them is set."""
 EXPORT_TIMEOUT_S: Final = 10
 _SENDING: Final[list["subprocess.Popen[bytes]"]] = []
-"""Processes that send metrics; kept, since nobody waits for them."""
+"""Running senders; kept referenced, because nothing waits for them."""
 
 
 def has_collector(variables: Mapping[str, str]) -> bool:
@@ -31,7 +31,7 @@ def has_collector(variables: Mapping[str, str]) -> bool:
 
 
 def _has_exporter() -> bool:
-    """Whether the extra is installed; loads nothing of it but empty packages."""
+    """Whether the extra is installed; loads only its empty packages."""
     try:
         return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
     except ImportError:
@@ -39,9 +39,9 @@ def _has_exporter() -> bool:
 
 
 def send(found: Sequence[Figures], *, log: Path) -> None:
-    """Have a process of its own send the metrics to the collector; returns at once, and nobody waits for it.
+    """Start a process that sends the metrics to the collector, and return at once.
 
-    What goes wrong over there is written to ``log``.
+    That process writes its errors to ``log``.
 
     Raises:
         ConfigError: OpenTelemetry is not installed.
@@ -49,7 +49,7 @@ def send(found: Sequence[Figures], *, log: Path) -> None:
     """
     if not _has_exporter():
         raise ConfigError(
-            "a collector is named, but OpenTelemetry is not installed",
+            "a collector is configured, but OpenTelemetry is not installed",
             hint="pip install 'pytest-deploygate[opentelemetry]'",
         )
     process = subprocess.Popen(
@@ -66,14 +66,14 @@ def send(found: Sequence[Figures], *, log: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Send the metrics that come as JSON on standard input."""
+    """Send the metrics that arrive as JSON on standard input."""
     parser = argparse.ArgumentParser(prog="python -m pytest_deploygate.telemetry.otlp")
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args(arguments)
     with log_to(options.log):
         try:
             _export(json.load(sys.stdin))
-        except Exception as error:  # noqa: BLE001 # whatever it is, the log is where to say it
+        except Exception as error:  # noqa: BLE001 # whatever failed belongs in the log
             logger.warning(
                 "telemetry.export_failed", extra={"reason": f"{type(error).__name__}: {error}"}
             )
@@ -85,7 +85,7 @@ def _export(found: "list[dict[str, object]]") -> None:
     """Send each gauge once.
 
     Raises:
-        ConfigError: the collector did not take them.
+        ConfigError: the collector did not accept them.
     """
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics import MeterProvider
@@ -106,7 +106,7 @@ def _export(found: "list[dict[str, object]]") -> None:
     data = reader.get_metrics_data()
     exporter = OTLPMetricExporter(timeout=EXPORT_TIMEOUT_S)
     if data is not None and exporter.export(data) is not MetricExportResult.SUCCESS:
-        raise ConfigError("the collector did not take the metrics")
+        raise ConfigError("the collector did not accept the metrics")
 
 
 if __name__ == "__main__":

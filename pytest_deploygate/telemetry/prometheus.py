@@ -1,4 +1,4 @@
-"""The metrics as a file for the textfile collector of node_exporter."""
+"""Writes the metrics to a file for node_exporter's textfile collector."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from pytest_deploygate.telemetry.metrics import GAUGES, Figures
 
 
 def write_textfile(path: Path, found: Sequence[Figures]) -> None:
-    """Leave the metrics for node_exporter's textfile collector; the file is replaced as a whole.
+    """Write the metrics for node_exporter's textfile collector; the file is replaced atomically.
 
     Raises:
         ConfigError: prometheus-client is not installed.
@@ -32,20 +32,22 @@ def write_textfile(path: Path, found: Sequence[Figures]) -> None:
 
 
 class _Families:
-    """What prometheus-client collects: values of now, and counters whose values the history gives."""
+    """Metric families for prometheus-client: gauges, and counters computed from the history."""
 
     def __init__(self, found: Sequence[Figures]) -> None:
         self._found = found
 
     def collect(self) -> "Iterator[Metric]":
-        """All families, with a sample for each environment."""
+        """All families, with one sample per environment."""
         for name, text in GAUGES.items():
             yield self._gauge(name, name, text)
         last = "last_success_timestamp_seconds"
         text = "When the last deployment was promoted (Unix time)."
         yield self._gauge(f"deploygate_{last}", last, text)
         yield self._counter("rollouts", "Rollouts that ended.", ("purpose", "state"))
-        yield self._counter("rollbacks", "Rollouts that ended by going back.", ("reason_code",))
+        yield self._counter(
+            "rollbacks", "Rollouts that ended as rolled back or stranded.", ("reason_code",)
+        )
 
     def _gauge(self, name: str, figure: str, text: str) -> "Metric":
         from prometheus_client.core import GaugeMetricFamily

@@ -1,1 +1,1 @@
-"""The detached process that restores the baseline when pytest dies, and the registry of those that live."""
+"""The detached process that restores the baseline when pytest dies, and the registry of live watchdogs."""

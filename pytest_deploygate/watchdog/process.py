@@ -1,10 +1,10 @@
-"""A detached process that notices the death of the process that started it, and then recovers.
+"""The watchdog: a detached process that detects the death of its parent and then recovers the rollout.
 
-However that process ends (SIGKILL, segmentation fault, ``os._exit``), its parent pid changes and its pidfd becomes
-readable; a pipe would not tell while a forked child still holds it. The watchdog has loaded beforehand what recovery
-needs, has a session of its own so that signals to the process group do not reach it, holds no file of its parent
-open, and ends by itself. Recovery is the same as ``deploygate recover``: under the lease, and it does nothing when
-the rollout was ended.
+However the parent ends (SIGKILL, segmentation fault, ``os._exit``), the watchdog's parent pid changes and the pidfd
+becomes readable; a pipe would stay open while a forked child still holds it. The watchdog loads in advance what a
+recovery needs, has its own session so that signals to the process group do not reach it, keeps no file of its parent
+open, and ends by itself. The recovery is that of ``deploygate recover``: it takes the lease, and does nothing if the
+rollout has ended.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from pytest_deploygate.watchdog import registry
 logger = logging.getLogger(__name__)
 
 PREPARE = "pytest_deploygate.wiring:prepare_recovery"
-"""What loads and returns the recovery: ``(root, environment, rollout id) -> () -> sentence``, as ``module:name``.
-Named, not imported, because it stands above this module."""
+"""Function that loads and returns the recovery: ``(root, environment, rollout id) -> () -> sentence``, as
+``module:name``. Not imported, because its layer is above this module."""
 LOG = "watchdog.log"
 RETRY_FOR_S = 300.0
-"""How long a recovery that the target or the store did not let through is repeated; the budget of a rollback."""
+"""How long a recovery is retried if target or store are unavailable; equals the default budget of a rollback."""
 _RETRY = Backoff(first_s=0.5, longest_s=15.0)
 POLL_MS = 200
-"""How often the parent is looked at where there is no pidfd."""
+"""Interval for checking the parent if there is no pidfd."""
 STAND_DOWN = b"stand down\n"
 
 Recovery = Callable[[], str]
@@ -50,7 +50,7 @@ Prepare = Callable[[Path, str, str], Recovery]
 
 
 class Watchdog:
-    """A watchdog as its parent sees it."""
+    """The parent's handle of its watchdog."""
 
     def __init__(self, process: subprocess.Popen[bytes], note: Path) -> None:
         self._process = process
@@ -58,7 +58,7 @@ class Watchdog:
 
     @property
     def pid(self) -> int:
-        """The watchdog's own process."""
+        """Process id of the watchdog."""
         return self._process.pid
 
     def is_alive(self) -> bool:
@@ -66,14 +66,14 @@ class Watchdog:
         return self._process.poll() is None
 
     def is_watching(self) -> bool:
-        """Whether it runs and has come so far that it would notice our death."""
+        """Whether it runs and is ready to detect our death."""
         return self.is_alive() and self._note.exists()
 
     def stand_down(self, timeout_s: float = 10) -> None:
-        """Tell it that the rollout ended; returns when it has ended, or after ``timeout_s`` seconds."""
+        """Tell it that the rollout has ended; return when the watchdog has ended, or after ``timeout_s`` seconds."""
         stdin = self._process.stdin
         assert stdin is not None
-        with contextlib.suppress(OSError):  # it is gone already
+        with contextlib.suppress(OSError):  # it has already ended
             stdin.write(STAND_DOWN)
             stdin.flush()
         with contextlib.suppress(OSError):
@@ -85,9 +85,9 @@ class Watchdog:
 def start(
     *, root: Path, environment: str, rollout_id: str, state_dir: Path, prepare: str = PREPARE
 ) -> Watchdog:
-    """Have the calling process watched until it ends or calls :meth:`Watchdog.stand_down`; does not wait.
+    """Start a watchdog for the calling process, until that ends or calls :meth:`Watchdog.stand_down`; does not wait.
 
-    ``state_dir`` is a directory that exists; the watchdog logs into it.
+    ``state_dir`` must exist; the watchdog writes its log there.
 
     Raises:
         StoreError: the log cannot be written.
@@ -97,7 +97,7 @@ def start(
     command += ["--state-dir", str(state_dir), "--parent", str(os.getpid()), "--prepare", prepare]
     try:
         with _log(state_dir) as log:
-            # Output goes to the log and no pipe of ours is handed down: a CI job ends when its pipes are closed.
+            # Output goes to the log, and the watchdog inherits no pipe: a CI job ends only when its pipes are closed.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -108,15 +108,15 @@ def start(
     except OSError as error:
         raise StoreError(
             f"the watchdog cannot be started: {error.strerror}",
-            hint=f"check that {state_dir} may be written, or turn the watchdog off",
+            hint=f"check that {state_dir} is writable, or turn the watchdog off",
         ) from error
     return Watchdog(process, registry.path_of(state_dir, process.pid))
 
 
 def _log(state_dir: Path) -> BinaryIO:
-    """The log, for its owner alone, whatever the umask or an earlier version let others do."""
+    """Open the log, accessible only to its owner, whatever the umask or an earlier version allowed."""
     descriptor = os.open(state_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with contextlib.suppress(OSError):  # somebody else's, who lets us write
+    with contextlib.suppress(OSError):  # another user owns it and lets us write
         os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "ab")
 
@@ -124,7 +124,7 @@ def _log(state_dir: Path) -> BinaryIO:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Watch the parent process; the entry of ``python -m pytest_deploygate.watchdog.process``."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Handled, not ignored: children, such as the local cloud, would go on ignoring what we ignore.
+        # Handled, not ignored: children, such as the local cloud, inherit ignored signals.
         signal.signal(number, lambda *_: None)
     options = _parser().parse_args(arguments)
     log_to_stderr(Redactor(secrets_among(os.environ)))
@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _open_pidfd(parent: int) -> int | None:
-    """A descriptor that tells of the parent's death at once; None where there is none, or it is dead already."""
+    """A descriptor that becomes readable when the parent dies; None if there is none, or the parent is dead."""
     if not hasattr(os, "pidfd_open"):
         return None
     try:
@@ -167,12 +167,12 @@ def _open_pidfd(parent: int) -> int | None:
         return None
     if os.getppid() == parent:
         return pidfd
-    os.close(pidfd)  # it died before, and its pid may be somebody else's now
+    os.close(pidfd)  # the parent died before; another process may have its pid now
     return None
 
 
 def _has_died(parent: int, pidfd: int | None) -> bool:
-    """Wait for the parent's death (True) or for the word to stand down (False), which counts if both came."""
+    """Wait for the parent's death (True) or the command to stand down (False); the command wins if both came."""
     poll = select.poll()
     stdin = sys.stdin.fileno()
     poll.register(stdin, select.POLLIN)
@@ -186,9 +186,9 @@ def _has_died(parent: int, pidfd: int | None) -> bool:
             said += heard
             if said.startswith(STAND_DOWN):
                 return False
-            if not heard:  # closed without a word: only its death tells
+            if not heard:  # closed without a command: keep watching the parent
                 poll.unregister(stdin)
-        # Orphans get another parent at the moment of the death, so a pid that is used again deceives nobody.
+        # The kernel gives orphans another parent at once, so a reused pid causes no error.
         if pidfd in ready or os.getppid() != parent:
             return True
 
@@ -203,8 +203,8 @@ def _recover(
         except (StoreError, TargetUnavailable, OutcomeUnknown) as error:
             logger.warning("watchdog.retry", extra={**facts, "reason": error.message})
         except DeployGateError as error:
-            # Among them LeaseHeld: a living process has begun to recover this.
-            logger.error("watchdog.not_recovered", extra={**facts, "reason": str(error)})  # noqa: TRY400 # told, not a bug
+            # LeaseHeld is among them: a live process already recovers this rollout.
+            logger.error("watchdog.not_recovered", extra={**facts, "reason": str(error)})  # noqa: TRY400 # an expected error, so no traceback
             return 1
         except Exception:
             logger.exception("watchdog.failed", extra=facts)
@@ -212,16 +212,16 @@ def _recover(
         else:
             logger.info("watchdog.recovered", extra={**facts, "result": sentence})
             return 0
-        recovery = None  # what was prepared may be spent
+        recovery = None  # a prepared recovery can be used once
     logger.error("watchdog.gave_up", extra=facts)
     return 1
 
 
 def _try_recovery(prepare: Callable[[], Recovery], facts: dict[str, str]) -> Recovery | None:
-    """Prepare now; what fails now is tried again when it is needed."""
+    """Prepare the recovery now; if that fails, it is tried again when needed."""
     try:
         return prepare()
-    except Exception:  # whatever it is, going on to watch is better than ending
+    except Exception:  # whatever failed: an unprepared watchdog is better than none
         logger.warning("watchdog.prepare_failed", extra=facts, exc_info=True)
         return None
 

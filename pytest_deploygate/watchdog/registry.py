@@ -1,4 +1,4 @@
-"""What watchdogs that live say of themselves, in files of the state directory that each holds locked."""
+"""Registry of live watchdogs: each keeps a locked file in the state directory."""
 
 import contextlib
 import json
@@ -12,11 +12,11 @@ from pytest_deploygate.system.file_lock import try_lock
 from pytest_deploygate.system.private_folder import make_private_folder
 
 FOLDER = "watchdogs"
-"""Where in the state directory each watchdog keeps a note, locked while it lives."""
+"""Folder in the state directory with one file per watchdog, locked while it lives."""
 
 
 class WatchdogEntry(NamedTuple):
-    """What a watchdog says of itself: who watches whom, for which rollout, since when (ISO 8601)."""
+    """Entry of a watchdog: its pid, the watched pid, the rollout, and the start (ISO 8601)."""
 
     pid: int
     watched_pid: int
@@ -26,25 +26,25 @@ class WatchdogEntry(NamedTuple):
 
 
 def find(state_dir: Path) -> tuple[WatchdogEntry, ...]:
-    """The watchdogs of ``state_dir`` that live."""
+    """The live watchdogs of ``state_dir``."""
     notes: list[WatchdogEntry] = []
     for path in sorted((state_dir / FOLDER).glob("*.json")):
         with contextlib.suppress(FileNotFoundError), path.open("r+") as file:
             if try_lock(file):
-                path.unlink(missing_ok=True)  # what wrote it was killed
+                path.unlink(missing_ok=True)  # its watchdog was killed
             else:
                 notes.append(WatchdogEntry(**json.load(file)))
     return tuple(notes)
 
 
 def path_of(state_dir: Path, pid: int) -> Path:
-    """The file of the watchdog that is the process ``pid``."""
+    """The file of the watchdog with the process id ``pid``."""
     return state_dir / FOLDER / f"{pid}.json"
 
 
 @contextlib.contextmanager
 def register(state_dir: Path, watched: int, environment: str, rollout_id: str) -> Generator[None]:
-    """Keep a locked note for :func:`find`; it appears under its name only when it is locked and whole."""
+    """Keep a locked file for :func:`find`. It gets its name only when it is locked and complete."""
     note = WatchdogEntry(
         pid=os.getpid(),
         watched_pid=watched,
@@ -56,7 +56,7 @@ def register(state_dir: Path, watched: int, environment: str, rollout_id: str) -
     make_private_folder(path.parent)
     draft = path.with_suffix(".draft")
     with draft.open("w") as file:
-        try_lock(file)  # ours alone: the name holds our process id
+        try_lock(file)  # no other process uses it: the name contains our process id
         json.dump(note._asdict(), file)
         file.flush()
         draft.rename(path)
