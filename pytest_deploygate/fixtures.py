@@ -25,15 +25,12 @@ def deployment(pytestconfig: pytest.Config) -> Deployment:
     return found
 
 
-def _probe(
-    config: pytest.Config, endpoint: Endpoint | None, kind: str, what: str
-) -> "Iterator[Probe]":
+def _probe(endpoint: Endpoint | None, what: str) -> "Iterator[Probe]":
     if endpoint is None:
         pytest.fail(f"there is no {what} in this deployment", pytrace=False)
     from pytest_deploygate.checks.probe import Probe
 
-    auditor = config.stash.get(AUDITOR, None)
-    probe = Probe(endpoint, heard=auditor.counter(kind) if auditor is not None else None)
+    probe = Probe(endpoint)
     try:
         yield probe
     finally:
@@ -41,7 +38,7 @@ def _probe(
 
 
 @pytest.fixture(scope="session")
-def candidate(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[Probe]":
+def candidate(deployment: Deployment) -> "Iterator[Probe]":
     """HTTP client of the revision that will be promoted; refuses writes where a verification revision takes them.
 
     ``candidate.get("/orders", params={"page": 2})``, ``.post(json={...})``, ``.put``, ``.patch``, ``.delete`` and
@@ -51,27 +48,25 @@ def candidate(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[
     ``elapsed_s``, ``revision``. A 4xx or 5xx is an answer; a redirect, too, unless ``follow_redirects=True``.
     Without an answer it raises ProbeFailed.
     """
-    yield from _probe(pytestconfig, deployment.candidate, "candidate", "candidate")
+    yield from _probe(deployment.candidate, "candidate")
 
 
 @pytest.fixture(scope="session")
-def verification(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[Probe]":
+def verification(deployment: Deployment) -> "Iterator[Probe]":
     """HTTP client of the revision of the same build that may be written through; else that of the candidate.
 
     Methods and answers are those of ``candidate``.
     """
-    yield from _probe(
-        pytestconfig, deployment.verification, "verification", "verification revision"
-    )
+    yield from _probe(deployment.verification, "verification revision")
 
 
 @pytest.fixture(scope="session")
-def live(pytestconfig: pytest.Config, deployment: Deployment) -> "Iterator[Probe]":
+def live(deployment: Deployment) -> "Iterator[Probe]":
     """HTTP client of the public URL: refuses any request that might write.
 
     Methods and answers are those of ``candidate``: GET, HEAD and OPTIONS pass, and POST with an empty body or ``{}``.
     """
-    yield from _probe(pytestconfig, deployment.live, "live", "public URL")
+    yield from _probe(deployment.live, "public URL")
 
 
 @pytest.fixture

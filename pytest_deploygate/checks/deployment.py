@@ -1,7 +1,7 @@
 """What checks are told about what they judge: configuration, endpoints, services."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from pytest_deploygate.checks.endpoint import Endpoint, Json
@@ -87,8 +87,10 @@ class Deployment:
         return json.dumps(document)
 
     @classmethod
-    def from_json(cls, text: str) -> "Deployment":
-        """The deployment that :meth:`to_json` wrote.
+    def from_json(
+        cls, text: str, *, counter: Callable[[str], Callable[[], None]] | None = None
+    ) -> "Deployment":
+        """The deployment that :meth:`to_json` wrote; ``counter`` makes what counts the answers of an endpoint.
 
         Raises:
             DeploymentDamaged: the text is not of that form.
@@ -96,7 +98,10 @@ class Deployment:
         try:
             document = json.loads(text)
             known = {name: document[name] for name in _TEXTS}
-            known |= {name: _endpoint_of(document[name]) for name in _ENDPOINTS}
+            known |= {
+                name: _endpoint_of(document[name], counter(name) if counter is not None else None)
+                for name in _ENDPOINTS
+            }
             known |= {name: dict(document[name]) for name in _MAPPINGS}
             previous = document["previous"]
             return cls(
@@ -133,7 +138,9 @@ def _endpoint_json(endpoint: Endpoint | None) -> Json:
     }
 
 
-def _endpoint_of(document: Mapping[str, object] | None) -> Endpoint | None:
+def _endpoint_of(
+    document: Mapping[str, object] | None, heard: Callable[[], None] | None
+) -> Endpoint | None:
     if document is None:
         return None
     may_write = document["may_write"]
@@ -144,6 +151,7 @@ def _endpoint_of(document: Mapping[str, object] | None) -> Endpoint | None:
         revision=str(document["revision"]),
         token=_secret_of(document["token"]),
         may_write=may_write,
+        heard=heard,
     )
 
 

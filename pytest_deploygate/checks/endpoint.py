@@ -1,7 +1,7 @@
 """Where a revision answers; apart from the client that asks there, which loads an HTTP library that most never use."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pytest_deploygate.core.identifiers import Secret
@@ -19,3 +19,5 @@ class Endpoint:
     token: Secret | None = None
     """Identity token for the ``Authorization`` header."""
     may_write: bool = False
+    heard: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+    """Called when an answer came from there, over a connection that there really was."""

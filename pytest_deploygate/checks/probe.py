@@ -16,10 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
+from pytest_deploygate.checks.connections import adapter_of
 from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Secret
@@ -125,8 +125,6 @@ class Probe:
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     read_timeout_s: float = READ_TIMEOUT_S
     clock: Callable[[], float] = time.perf_counter
-    heard: Callable[[], None] | None = None
-    """Called when an answer came."""
     _pooled: requests.Session = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -253,7 +251,7 @@ class Probe:
     def _session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = not is_loopback(self.endpoint.url)
-        adapter = HTTPAdapter(max_retries=0, pool_maxsize=32)
+        adapter = adapter_of(self.endpoint.heard)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         session.headers["User-Agent"] = "pytest-deploygate"
@@ -290,10 +288,7 @@ class Probe:
                     allow_redirects=follow_redirects,
                     **settings,
                 ) as response:
-                    raw = self._read(response, start)
-                    if self.heard is not None:
-                        self.heard()
-                    return _answer(response, raw, self.clock() - start)
+                    return _answer(response, self._read(response, start), self.clock() - start)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 trouble = _connection_failure(error)
                 if trouble is not ConnectionFailure.NOT_REACHED or attempts <= 0:

@@ -5,7 +5,7 @@ not run, ran twice, was skipped or crashed stays in it and is not a pass.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from fractions import Fraction
 
@@ -162,6 +162,8 @@ class Evidence:
     measurements: tuple[Measurement, ...] = ()
     doubts: tuple[str, ...] = ()
     expected_failures: tuple[ExpectedFailure, ...] = ()
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """How many requests of a gate's checks the candidate or the verification revision answered, by gate."""
 
     def states(self, gate: str) -> tuple[CheckState, ...]:
         """States of the gate's checks, in collection order."""

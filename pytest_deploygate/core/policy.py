@@ -19,6 +19,15 @@ class Leniency(Enum):
     ALLOW = "allow"
 
 
+@unique
+class Asking(Enum):
+    """How the checks of a candidate gate ask the revision that they judge."""
+
+    CLIENTS = "clients"
+    ITSELF = "itself"
+    NOTHING = "nothing"
+
+
 _SKIPS: Final = Setting(
     "how a skipped check counts: `fail` as not passed; `allow` takes it out of the denominator",
     example='"allow"',
@@ -75,6 +84,15 @@ class Gate:
             example='"allow"',
         ),
     ] = Leniency.FAIL
+    asks: Annotated[
+        Asking,
+        Setting(
+            "how the checks of a candidate gate ask the candidate or the verification revision: `clients`, those of "
+            "the fixtures, and the gate is UNKNOWN when none of its requests was answered by one of them; `itself`, "
+            "with a client of its own, such as a browser; `nothing`, they ask nothing",
+            example='"itself"',
+        ),
+    ] = Asking.CLIENTS
     needs_at_most_s: Annotated[
         int | None,
         Setting(

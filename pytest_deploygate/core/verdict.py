@@ -16,7 +16,8 @@ from enum import Enum, unique
 from fractions import Fraction
 
 from pytest_deploygate.core.evidence import UNCOUNTED, CheckState, Evidence, Score
-from pytest_deploygate.core.policy import Gate, Leniency, Policy
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.policy import Asking, Gate, Leniency, Policy
 from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate
 
 
@@ -120,7 +121,19 @@ def _outcome(gate: Gate, score: Score, ran: int, evidence: Evidence) -> tuple[Ou
         )
     if score.ratio < gate.threshold:
         return Outcome.FAILED, f"gate {gate.name} failed: {score} checks passed, it {need}"
+    if _asked_nobody(gate, evidence):
+        sentence = (
+            f"gate {gate.name} is unknown: neither the candidate nor the verification revision answered its checks; "
+            f'if they use a client of their own, set asks = "itself" in [tool.deploygate.gates.{gate.name}]'
+        )
+        return Outcome.UNKNOWN, sentence
     return Outcome.PASSED, f"gate {gate.name} passed: {score} checks passed, it {need}"
+
+
+def _asked_nobody(gate: Gate, evidence: Evidence) -> bool:
+    """Whether a gate that judges a revision over HTTP has not heard from it."""
+    is_to_ask = gate.phase is Phase.CANDIDATE and gate.asks is Asking.CLIENTS
+    return is_to_ask and not evidence.answers.get(gate.name)
 
 
 def weighted_ratio(results: tuple[GateResult, ...]) -> Fraction:

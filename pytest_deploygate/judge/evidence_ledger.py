@@ -293,14 +293,12 @@ class EvidenceLedger:
         """Take what the platform itself measured for ``phase``, instead of what it said before."""
         self._of_platform[phase] = tuple(measurements)
 
-    def asked(self, gate: str) -> dict[str, int]:
-        """How often the checks of a gate asked which endpoint through the clients that they are given."""
-        total: dict[str, int] = {}
-        for check in self._checks.values():
-            if check.gate == gate:
-                for kind, count in self._asked[check.nodeid].items():
-                    total[kind] = total.get(kind, 0) + count
-        return total
+    def _answers(self, gate: Gate) -> int:
+        """How many requests of a gate's checks the candidate or the verification revision answered."""
+        asked = [
+            self._asked.get(c.nodeid, {}) for c in self._of_phase[gate.phase] if c.gate == gate.name
+        ]
+        return sum(one.get("candidate", 0) + one.get("verification", 0) for one in asked)
 
     def evidence(self, phase: Phase) -> Evidence:
         """The evidence of one phase as it stands now."""
@@ -316,6 +314,7 @@ class EvidenceLedger:
             measurements=(*measured, *self._of_platform.get(phase, ())),
             doubts=self.doubts,
             expected_failures=tuple(self._expected_failures(phase)),
+            answers={gate.name: self._answers(gate) for gate in self._policy.gates_of(phase)},
         )
 
     def _expected_failures(self, phase: Phase) -> Iterator[ExpectedFailure]:

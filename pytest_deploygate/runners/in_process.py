@@ -15,7 +15,7 @@ import pytest
 
 from pytest_deploygate.channel.orders import RunPhase
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.state_keys import DEPLOYMENT
+from pytest_deploygate.state_keys import AUDITOR, DEPLOYMENT
 
 Location: TypeAlias = "tuple[str, tuple[str, int | None, str]]"
 """Node id of a check, and (file, line, name) as reports carry it."""
@@ -126,7 +126,9 @@ class InProcessRunner:
         if not self._items:
             self._items = [(item.nodeid, item) for item in session.items]
         wanted = set(order.checks)
-        self._config.stash[DEPLOYMENT] = Deployment.from_json(order.deployment)
+        self._config.stash[DEPLOYMENT] = Deployment.from_json(
+            order.deployment, counter=self._config.stash[AUDITOR].counter
+        )
         run_items(session, [item for nodeid, item in self._items if nodeid in wanted], budget)
 
     def stop(self) -> None:

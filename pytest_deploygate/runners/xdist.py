@@ -224,7 +224,7 @@ class WorkerCollection:
         self._phase = Phase(told["phase"])
         self._collector = CheckCollector(gates, link, auditor, counts_all=counts_all_phases(config))
         self._channel: _Channel = workerinput[_CHANNEL]  # type: ignore[assignment]  # execnet made it
-        config.stash[DEPLOYMENT] = Deployment.from_json(told["deployment"])
+        config.stash[DEPLOYMENT] = Deployment.from_json(told["deployment"], counter=auditor.counter)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:

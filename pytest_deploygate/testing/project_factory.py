@@ -19,6 +19,7 @@ paths = ["gates/ready"]
 [tool.deploygate.gates.cand]
 phase = "candidate"
 paths = ["gates/cand"]
+asks = "nothing"
 
 [tool.deploygate.gates.live]
 phase = "live"

@@ -4,8 +4,12 @@ import json
 import socket
 import threading
 import traceback
+from io import BytesIO
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
 
 from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.checks.probe import (
@@ -336,3 +340,32 @@ def test_impossible_url_is_a_clear_failure() -> None:
         with pytest.raises(ProbeFailed) as caught:
             Probe(Endpoint(url=url)).get()
         assert caught.value.trouble is ConnectionFailure.OTHER
+
+
+def test_answers_are_counted_where_they_came_over_a_connection(http_server: ServerMaker) -> None:
+    server = http_server(lambda _: Reply())
+    told: list[str] = []
+    endpoint = Endpoint(url=server.url, may_write=True, heard=lambda: told.append("answer"))
+    probe = Probe(endpoint)
+    probe.get()
+    probe.get("/again")
+    probe.post(body=b"x")
+    probe.close()
+    assert len(told) == len(server.asked) == 3
+
+
+def test_answers_that_nobody_gave_are_not_counted(
+    http_server: ServerMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recorded(self: HTTPAdapter, request: requests.PreparedRequest, **_: object) -> object:
+        """As libraries do that answer from a cassette."""
+        raw = HTTPResponse(BytesIO(b"{}"), status=200, preload_content=False)
+        return self.build_response(request, raw)
+
+    server = http_server(lambda _: Reply())
+    told: list[str] = []
+    endpoint = Endpoint(url=server.url, heard=lambda: told.append("answer"))
+    monkeypatch.setattr(HTTPAdapter, "send", recorded)
+    assert Probe(endpoint).get().status == 200
+    assert told == []
+    assert server.asked == []

@@ -6,7 +6,15 @@ from fractions import Fraction
 from pytest_deploygate.core.evidence import CheckState, Evidence
 from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.measurement import Measurement
-from pytest_deploygate.core.policy import Condition, Gate, Leniency, PhasePolicy, Policy, Trigger
+from pytest_deploygate.core.policy import (
+    Asking,
+    Condition,
+    Gate,
+    Leniency,
+    PhasePolicy,
+    Policy,
+    Trigger,
+)
 
 P = CheckState.PASSED
 
@@ -21,6 +29,7 @@ def a_gate(
     skips: Leniency = Leniency.FAIL,
     flaky: Leniency = Leniency.FAIL,
     phase: Phase = Phase.CANDIDATE,
+    asks: Asking = Asking.NOTHING,
 ) -> Gate:
     return Gate(
         name=name,
@@ -32,6 +41,7 @@ def a_gate(
         least_checks=least,
         skips=skips,
         flaky=flaky,
+        asks=asks,
     )
 
 

@@ -16,7 +16,7 @@ from pytest_deploygate.core.evidence import (
     as_known_defect,
 )
 from pytest_deploygate.core.identifiers import Phase, Severity
-from pytest_deploygate.core.policy import Gate, Leniency, Policy
+from pytest_deploygate.core.policy import Asking, Gate, Leniency, Policy
 from pytest_deploygate.core.verdict import (
     Outcome,
     PhaseVerdict,
@@ -562,3 +562,28 @@ def test_known_defect_is_told_with_day_and_reason(is_gone: bool, says: str) -> N
     text = str(ExpectedFailure(check="c", text="until 2999-12-31: x", is_gone=is_gone))
     assert says in text
     assert "(until 2999-12-31: x)" in text
+
+
+# -- whether the revision was asked ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asks", "phase", "answers", "states", "outcome"),
+    [
+        (Asking.CLIENTS, Phase.CANDIDATE, 0, [P], Outcome.UNKNOWN),
+        (Asking.CLIENTS, Phase.CANDIDATE, 1, [P], Outcome.PASSED),
+        (Asking.CLIENTS, Phase.CANDIDATE, 0, [F], Outcome.FAILED),
+        (Asking.CLIENTS, Phase.READINESS, 0, [P], Outcome.PASSED),
+        (Asking.CLIENTS, Phase.LIVE, 0, [P], Outcome.PASSED),
+        (Asking.ITSELF, Phase.CANDIDATE, 0, [P], Outcome.PASSED),
+        (Asking.NOTHING, Phase.CANDIDATE, 0, [P], Outcome.PASSED),
+    ],
+)
+def test_candidate_gate_is_unknown_when_no_judged_revision_answered_it(
+    asks: Asking, phase: Phase, answers: int, states: list[CheckState], outcome: Outcome
+) -> None:
+    gate = a_gate(asks=asks, phase=phase)
+    evidence = replace(evidence_of({"g": states}, phase=phase), answers={"g": answers, "other": 5})
+    result = judge_gate(gate, evidence)
+    assert result.outcome is outcome
+    assert ('set asks = "itself"' in result.sentence) is (outcome is Outcome.UNKNOWN)

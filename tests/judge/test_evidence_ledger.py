@@ -195,13 +195,13 @@ def test_stranger_that_says_nothing_is_a_doubt() -> None:
     assert made.doubts == ("process 99 opened the channel and said nothing",)
 
 
-def test_requests_are_counted_by_gate_and_endpoint() -> None:
+def test_answers_of_the_judged_revisions_are_counted_by_gate() -> None:
     made = told(
         HELLO,
         Collected(CHECKS, ()),
         Began(0),
         Ended(0, PARTS, (), {"candidate": 2}),
         Began(1),
-        Ended(1, PARTS, (), {"candidate": 1, "live": 1}),
+        Ended(1, PARTS, (), {"verification": 1, "live": 1, "before": 7}),
     )
-    assert made.asked("g") == {"candidate": 3, "live": 1}
+    assert made.evidence(Phase.CANDIDATE).answers == {"g": 3}

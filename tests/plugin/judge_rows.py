@@ -168,4 +168,68 @@ LEFT_BEHIND = [
     ),
 ]
 
-JUDGE_ROWS = [*STATUSES, *FORKS, *LEFT_BEHIND]
+ASKS = ('asks = "nothing"\n', "")
+"""A candidate gate that has to ask, as one does that says nothing of it."""
+STAND_IN = """
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+import pytest
+from pytest_deploygate.checks.endpoint import Endpoint
+from pytest_deploygate.checks.probe import Probe
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_): pass
+
+@pytest.fixture
+def candidate():
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Probe(Endpoint(url=f"http://127.0.0.1:{server.server_port}"))
+        server.shutdown()
+"""
+CASSETTE = """
+from io import BytesIO
+import pytest
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+
+@pytest.fixture(autouse=True)
+def recorded(monkeypatch):
+    def send(self, request, **_):
+        raw = HTTPResponse(BytesIO(b""), status=200, preload_content=False)
+        return self.build_response(request, raw)
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+"""
+ANSWERED = "def test_subject(candidate): assert candidate.get().status == 200\n"
+
+
+def asking(name: str, files: dict[str, str]) -> FalseGreen:
+    """A candidate gate whose checks pass, but that hears nothing of what it judges."""
+    return FalseGreen(
+        name=name,
+        files=files,
+        settings=ASKS,
+        reasons=("gate_unknown",),
+        says="neither the candidate nor the verification revision answered its checks",
+    )
+
+
+UNASKED = [
+    asking("candidate gate asks nobody", {SUBJECT: "def test_subject(): pass\n"}),
+    asking(
+        "overridden fixture asks a stand-in",
+        {SUBJECT: ANSWERED, "gates/cand/conftest.py": STAND_IN},
+    ),
+    asking("cassette answers", {SUBJECT: ANSWERED, "gates/cand/conftest.py": CASSETTE}),
+    asking(
+        "candidate gate asks what serves",
+        {SUBJECT: ANSWERED.replace("candidate", "live"), "gates/cand/conftest.py": CASSETTE},
+    ),
+]
+
+JUDGE_ROWS = [*UNASKED, *STATUSES, *FORKS, *LEFT_BEHIND]
