@@ -27,6 +27,7 @@ from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
 from pytest_deploygate.judge.options import DeployOptions
 from pytest_deploygate.judge.reporting.terminal import Terminal
 from pytest_deploygate.judge.session_process import SessionProcess
+from pytest_deploygate.judge.source_watch import SourceWatch
 from pytest_deploygate.ports import Target
 from pytest_deploygate.system.signal_guard import SignalGuard
 from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
@@ -63,6 +64,8 @@ class SessionContext:
     """What the candidate phase of the last promoted rollout measured, by name."""
     statistics: StatisticsSource | None = None
     """The platform's own; None where nothing can be asked."""
+    watch: SourceWatch | None = None
+    """What the checks and the source were; None until the checks are collected."""
     notes: dict[str, str] = field(default_factory=dict)
     """What the record and the JUnit file should say besides the verdict, by name."""
 
@@ -109,6 +112,8 @@ class SessionContext:
         Hooks of the judge's plugins and of the project may turn it down; neither can turn it up.
         """
         policy, overrides = self.settings.policy, dict(self.options.overrides)
+        for sentence in self.watch.changes() if self.watch is not None else ():
+            self.recorder.mark_incomplete(sentence)
         evidence = self.recorder.evidence(phase)
         own = judge_phase(policy, evidence)
         verdict = reconcile(policy, own, self.hooks.decide(policy, evidence), overrides)

@@ -35,6 +35,7 @@ from pytest_deploygate.judge.session_process import (
     junit_text,
 )
 from pytest_deploygate.judge.source_scan import find_vacuous_tests
+from pytest_deploygate.judge.source_watch import SourceWatch
 from pytest_deploygate.system.parent_death import signal_with_parent
 from pytest_deploygate.system.signal_guard import SignalGuard
 
@@ -176,6 +177,7 @@ class Judge:
             for sentence in context.session.refusals:
                 context.recorder.mark_incomplete(sentence)
         self._check_root()
+        context.watch = SourceWatch(context.settings.root, context.recorder.files)
         for sentence in find_vacuous_tests(context.settings.root, context.recorder.files):
             context.recorder.mark_incomplete(sentence)
         is_deploy = context.options.mode is Mode.DEPLOY

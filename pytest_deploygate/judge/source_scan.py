@@ -7,29 +7,39 @@ import ast
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 _ASSERT_OF_PARENTHESES = re.compile(rb"\bassert[\s\\]*\(")
 _TEST = re.compile(rb"\b(?:def|class)[\s\\]+(test\w*)", re.IGNORECASE)
 
 
-def suite_digest(root: Path, files: Iterable[str]) -> str:
-    """SHA-256 over what the checks in ``files`` (relative to ``root``) say, and what decides how they are run.
+def digest_files(root: Path, files: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of each file that has a say in the checks of ``files`` (relative to ``root``), by its name.
 
     These are all Python files beside a check or in a folder above it, up to ``root``: checks, conftest files and what
     they import from there.
     """
     folders = {folder for name in files for folder in (root / name).parents}
-    found = sorted(
-        (path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
+    return {
+        path.relative_to(root).as_posix(): _digest_file(path)
         for folder in folders
         if folder.is_relative_to(root)
         for path in folder.glob("*.py")
-    )
-    return hashlib.sha256(
-        "".join(f"{digest}  {name}\n" for name, digest in found).encode()
-    ).hexdigest()
+    }
+
+
+def _digest_file(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+def suite_digest(digests: Mapping[str, str]) -> str:
+    """SHA-256 over what :func:`digest_files` found."""
+    lines = (f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def find_vacuous_tests(root: Path, files: Iterable[str]) -> Iterator[str]:

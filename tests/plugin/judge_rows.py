@@ -232,4 +232,38 @@ UNASKED = [
     ),
 ]
 
-JUDGE_ROWS = [*UNASKED, *STATUSES, *FORKS, *LEFT_BEHIND]
+CHANGES = [
+    FalseGreen(
+        name="readiness check rewrites a check of a later phase",
+        files={
+            "gates/ready/test_ready.py": f"""
+                def test_honest():
+                    open("{SUBJECT}", "w").write("def test_subject(): pass")
+            """,
+            **FAILS,
+        },
+        state="REFUSED",
+        reasons=(INCOMPLETE,),
+        says=f"{SUBJECT} changed while the session ran",
+    ),
+    by_check(
+        "check adds a conftest file",
+        "def test_subject(): open('gates/live/conftest.py', 'w').write('collect_ignore = []')\n",
+        reasons=(INCOMPLETE,),
+        says="gates/live/conftest.py changed while the session ran",
+    ),
+    by_check(
+        "source is changed after it was packaged",
+        "def test_subject(): open('function/main.py', 'a').write('# more')\n",
+        reasons=(INCOMPLETE,),
+        says="the source changed while the session ran",
+    ),
+    FalseGreen(
+        name="live check changes the source",
+        files={LIVE: "def test_honest(): open('function/main.py', 'a').write('# more')\n"},
+        reasons=(INCOMPLETE,),
+        says="the source changed while the session ran",
+    ),
+]
+
+JUDGE_ROWS = [*UNASKED, *CHANGES, *STATUSES, *FORKS, *LEFT_BEHIND]

@@ -3,7 +3,7 @@
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from pytest_deploygate.judge.source_scan import suite_digest
+from pytest_deploygate.judge.source_scan import digest_files, suite_digest
 from pytest_deploygate.testing import DeploygateProject, SessionOutcome
 from tests.plugin.plugin_project import SUBJECT
 
@@ -156,7 +156,7 @@ def test_file_of_an_earlier_run_does_not_speak_for_one_that_dies(
     assert (run.status, run.serving) == (1, good.serving)
     assert (run.property("verdict"), run.property("reason_code")) == (
         "REFUSE",
-        "evidence_incomplete",
+        "interrupted",
     )
     assert cases(run) == []
     assert results(run) == {}
@@ -174,13 +174,13 @@ def test_digest_of_the_checks_changes_with_every_file_that_has_a_say(
         "gates/conftest.py": "X = 1\n",
         "conftest.py": "X = 1\n",
     }
-    digests = [suite_digest(project.root, FILES)]
+    digests = [suite_digest(digest_files(project.root, FILES))]
     for name, text in files.items():
         project.write({name: text})
-        digests.append(suite_digest(project.root, FILES))
+        digests.append(suite_digest(digest_files(project.root, FILES)))
     assert len(set(digests)) == 5
     project.write({"function/main.py": "v3", "notes.txt": "x"})
-    assert suite_digest(project.root, FILES) == digests[-1]
+    assert suite_digest(digest_files(project.root, FILES)) == digests[-1]
     run = project.deploy()
     assert run.status == 0, run.output
     assert run.record is not None

@@ -33,7 +33,6 @@ from pytest_deploygate.judge.preconditions import (
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.result import result_of_error, result_of_rollout
 from pytest_deploygate.judge.session_process import SessionOver
-from pytest_deploygate.judge.source_scan import suite_digest
 from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.watchdog import process
 from pytest_deploygate.wiring import open_ports, recover
@@ -153,15 +152,16 @@ class DeployFlow:
 
         context = self._context
         options = context.options
-        digest = suite_digest(context.settings.root, context.recorder.files)
+        assert context.watch is not None
         snapshot, package = ports.target.snapshot(), ports.target.package()
+        context.watch.watch_source(package, ports.target.package)
         with context.signals.defer_signals():
             rollout = self._rollout = Rollout.open(
                 ports,
                 actor=this_process(),
                 purpose="deploy",
                 overrides=dict(options.overrides),
-                checks_digest=digest,
+                checks_digest=context.watch.suite_digest,
                 deploy_reason=options.reason,
                 progress=context.terminal.step,
                 grants=self._grants,
