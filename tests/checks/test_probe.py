@@ -349,7 +349,7 @@ def test_answers_are_counted_where_they_came_over_a_connection(http_server: Serv
     probe = Probe(endpoint)
     probe.get()
     probe.get("/again")
-    probe.post(body=b"x")
+    probe.post(data=b"x")
     probe.close()
     assert len(told) == len(server.asked) == 3
 
