@@ -3,7 +3,17 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import accuracy, canary, deployed, google_pace, instructions, ledger, waiting
+from benchmarks import (
+    accuracy,
+    canary,
+    deployed,
+    event_loop,
+    google_pace,
+    instructions,
+    ledger,
+    router,
+    waiting,
+)
 from benchmarks.figures import RESULTS, Figure, page, table
 
 TOPICS: dict[str, Callable[[], list[Figure]]] = {
@@ -11,6 +21,8 @@ TOPICS: dict[str, Callable[[], list[Figure]]] = {
     "canary": canary.figures,
     "ledger": ledger.figures,
     "deployed": deployed.figures,
+    "router": router.figures,
+    "event-loop": event_loop.figures,
     "google": google_pace.figures,
     "waiting": waiting.figures,
     "idle": instructions.idle_figures,

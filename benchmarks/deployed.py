@@ -12,7 +12,6 @@ from pathlib import Path
 
 import requests
 
-from benchmarks import load
 from benchmarks.figures import Figure, quantile, spread
 from pytest_deploygate.config.settings import load as load_settings
 from pytest_deploygate.core.identifiers import RevisionName
@@ -27,7 +26,6 @@ from pytest_deploygate.wiring import open_ports, select_environment
 from tests.e2e.checkout import Checkout, copy_repository, until
 
 INVOICE = Path("test_invoices", "creative_coop_CS003837319.pdf")
-SWITCHES, VISITS, PAUSE_S = 50, 100_000, 0.25
 _REASON = Reason(code=ReasonCode.REQUESTED, sentence="measuring how fast a rollback is")
 
 
@@ -71,8 +69,6 @@ def figures() -> list[Figure]:
         return [
             *rollouts,
             *_invoice(project),
-            *_router(project),
-            *_switches(project, before, after),
             *_rollback_figures(project, before, after),
             *_killed(project),
         ]
@@ -127,70 +123,6 @@ def _invoice(project: Checkout) -> list[Figure]:
             unit="MB",
             at_most=150,
         ),
-    ]
-
-
-def _router(project: Checkout) -> list[Figure]:
-    running = project.call_emulator("services")
-    assert isinstance(running, dict)
-    serving = project.answering()
-    direct = next(
-        process["port"]
-        for service in running["services"]
-        for process in service["processes"]
-        if process["revision"] == serving
-    )
-    routed = int(project.url.rpartition(":")[2])
-    ratios, rates = [], []
-    for port in (direct, routed):
-        load.finish(load.start(port, 500))
-    for _ in range(7):
-        rate = {}
-        for port in (direct, routed):
-            seen = load.finish(load.start(port, 2000))
-            if seen["lost"]:
-                raise RuntimeError(f"requests were lost: {seen}")
-            rate[port] = seen["answered"] / seen["seconds"]
-        ratios.append(rate[routed] / rate[direct])
-        rates.append(rate[direct])
-    return [
-        Figure(
-            topic="router",
-            what="requests a second relative to the function's own port, 8 connections (median)",
-            value=statistics.median(ratios),
-            at_least=0.70,
-            note=f"{spread(ratios, '')}; direct {statistics.median(rates):.0f} a second",
-        )
-    ]
-
-
-def _switches(project: Checkout, one: RevisionName, other: RevisionName) -> list[Figure]:
-    """Promote and roll back again and again for as long as the visitor asks."""
-    port = int(project.url.rpartition(":")[2])
-    visitor = load.start(port, VISITS)
-    done = 0
-    with _ports(project) as ports:
-        while visitor.poll() is None:
-            snapshot = ports.target.snapshot()
-            for revision in (one, other):
-                wanted = snapshot.traffic.with_shares({revision: 100})
-                snapshot = ports.target.shift_traffic(wanted, expect=snapshot.serving)
-                time.sleep(PAUSE_S)
-            done += 1
-    if done < SWITCHES:
-        raise RuntimeError(f"the visitor was done after {done} promotions")
-    seen = load.finish(visitor)
-    wrong = sum(count for status, count in seen["by_status"].items() if status != "405")
-    short = VISITS - seen["answered"]
-    return [
-        Figure(
-            topic="router",
-            what=f"requests lost of {VISITS:,} during {done} promotions, each followed by a rollback",
-            value=seen["lost"] + wrong + max(0, short - seen["lost"]),
-            at_most=0,
-            note=f"{seen['seconds']:.0f} s; answered by {len(seen['by_revision'])} revisions: "
-            + " and ".join(f"{n:,}" for n in sorted(seen["by_revision"].values())),
-        )
     ]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import logging
 import os
@@ -25,7 +26,7 @@ from pytest_deploygate.emulator.api import (
 )
 from pytest_deploygate.emulator.api.admin_log import AdminLog
 from pytest_deploygate.emulator.api.fault_rules import Rule, keep_rule
-from pytest_deploygate.emulator.api.protobuf_json import ApiError
+from pytest_deploygate.emulator.api.protobuf_json import MAX_BODY_BYTES, ApiError, too_large
 from pytest_deploygate.emulator.api.tomorrow import TOMORROW, add_future
 from pytest_deploygate.emulator.container import CLOUD, Cloud, make_cloud
 from pytest_deploygate.emulator.emulator_settings import load_settings
@@ -33,7 +34,6 @@ from pytest_deploygate.emulator.host_check import is_loopback_host
 from pytest_deploygate.emulator.lifecycle import RUN_FILE, code_identity
 from pytest_deploygate.emulator.routing.limits import HEAD_BYTES
 from pytest_deploygate.emulator.runtime.runner import INSTANCES, StartError
-from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
 from pytest_deploygate.emulator.storage.state import STATE_FILE
 from pytest_deploygate.system.file_lock import FileLockHeld, hold_lock
 
@@ -66,6 +66,7 @@ async def serve(home: Path, port: int) -> None:
         await listener.setup()
         try:
             port = await _begin(cloud, listener, port)
+            gc.freeze()
             _announce(home, port)
             logger.info("cloud.ready", extra={"port": port, "home": str(home)})
             tasks = [
@@ -137,7 +138,7 @@ async def _stop_without(path: Path, stopped: asyncio.Event) -> None:
 def make_app(cloud: Cloud) -> web.Application:
     """The admin port: all of Google's APIs that are stood in for, and the side endpoints."""
     app = web.Application(
-        middlewares=[_tomorrow, _log_and_errors, _faults], client_max_size=MAX_UPLOAD_BYTES + 1024
+        middlewares=[_tomorrow, _log_and_errors, _faults], client_max_size=MAX_BODY_BYTES
     )
     app[CLOUD] = cloud
     app[TOMORROW] = cloud.settings.answers == "tomorrow"
@@ -206,8 +207,9 @@ async def _tomorrow(request: web.Request, handler: Handler) -> web.StreamRespons
     is_api = request.app[TOMORROW] and request.path.startswith(("/v1/", "/v2/", "/v3/"))
     if is_api and isinstance(response, web.Response) and isinstance(response.body, bytes):
         kept = {k: v for k, v in response.headers.items() if k == "Retry-After"}
-        body = add_future(json.loads(response.body or b"{}"))
-        return web.json_response(body, status=response.status, headers=kept)
+        whole = response.body or b"{}"
+        body = await asyncio.to_thread(lambda: json.dumps(add_future(json.loads(whole))))
+        return web.json_response(text=body, status=response.status, headers=kept)
     return response
 
 
@@ -224,6 +226,8 @@ async def _log_and_errors(request: web.Request, handler: Handler) -> web.StreamR
         response = await handler(request)
     except ApiError as error:
         response = error.response()
+    except web.HTTPRequestEntityTooLarge:
+        response = too_large(MAX_BODY_BYTES).response()
     except web.HTTPException as error:
         response = ApiError(error.status, error.reason).response()
     except web.RequestPayloadError as error:

@@ -229,13 +229,13 @@ class Pair(NamedTuple):
     second: str
 
 
-def make_pair(driver: Driver, function_id: str) -> Pair:
-    """Deploy such a pair."""
-    service = driver.deploy(function_id, who())
+def make_pair(driver: Driver, function_id: str, source: Callable[[int], str] = who) -> Pair:
+    """Deploy such a pair; ``source`` gives the text of a release."""
+    service = driver.deploy(function_id, source(1))
     first = short(service.latest_ready_revision)
     driver.traffic(service.name, to(first, 100))
     second = driver.update(
-        driver.function(function_id, who(2)), "build_config"
+        driver.function(function_id, source(2)), "build_config"
     ).service_config.revision
     return Pair(driver.service(service.name), first, second)
 

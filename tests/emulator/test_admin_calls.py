@@ -200,3 +200,28 @@ def test_documented_method_that_is_not_here_says_so(
 def test_locations_are_listed(driver: Driver) -> None:
     found = _call(driver, "GET", "projects/p1/locations").json()["locations"]
     assert f"{PARENT}" in [one["name"] for one in found]
+
+
+def test_order_is_that_of_the_whole_list_on_every_page(
+    driver: Driver, admin: Pair, function_id: str
+) -> None:
+    """Pages are cut from what is ordered; a page that is asked for later goes on where the last one ended."""
+    for number, label in enumerate(("b", "c", "a")):
+        driver.create(driver.function(f"{function_id}{number}", who(), labels={"order": label}))
+
+    def names(token: str = "", **query: str) -> list[str]:
+        answer = _call(driver, "GET", f"{PARENT}/functions", pageToken=token, **query).json()
+        rest = names(answer["nextPageToken"], **query) if "nextPageToken" in answer else []
+        return [short(one["name"]) for one in answer["functions"]] + rest
+
+    filters = {"filter": f'name:"{function_id}"', "pageSize": "1"}
+    assert names(orderBy="name desc", **filters) == [f"{function_id}{n}" for n in (2, 1, 0)]
+    assert names(orderBy="labels.order", **filters) == [f"{function_id}{n}" for n in (2, 0, 1)]
+    every = names()
+    assert names(orderBy="environment, name desc", pageSize="2") == sorted(every, reverse=True)
+    first = _call(driver, "GET", f"{PARENT}/functions", orderBy="name desc", **filters).json()
+    driver.functions.delete_function(name=f"{PARENT}/functions/{function_id}2", timeout=20).result(
+        timeout=30
+    )
+    token = str(first["nextPageToken"])
+    assert names(token, filter=f'name:"{function_id}"') == [f"{function_id}{n}" for n in (0, 1)]

@@ -26,6 +26,27 @@ _BAD = [
     ("POST", f"{_F}?functionId=f", b'{"labels": {"a": {}}}'),
     ("POST", f"{_F}?functionId=f", b"\xff\xfe"),
     ("POST", f"{_F}?functionId=f", b"null"),
+    ("POST", f"{_F}?functionId=f", b'{"labels": {"a": "%s"}}' % (b"x" * 1_100_000)),
+    ("POST", f"{_F}?functionId=f", b'{"description": "%s"}' % (b"x" * 11_000_000)),
+    ("POST", f"{_F}?functionId=f", b'{"description": "%s\\ud800"}' % (b"x" * 100_000)),
+    ("POST", f"{_F}?functionId=f", b'{"a": NaN, "b": "%s"}' % (b"x" * 100_000)),
+    ("POST", f"{_F}?functionId=f", b"[" * 100_000 + b"]" * 100_000),
+    ("GET", f"{_F}?filter=a{'%20' * 2500}b", b""),
+    ("GET", f"{_F}?orderBy=a%20b", b""),
+    (
+        "POST",
+        "/v2/entries:list",
+        b'{"resourceNames": ["projects/p"], "pageSize": %s}' % (b"9" * 40),
+    ),
+    ("POST", "/v2/entries:list", b'{"resourceNames": ["projects/p"], "pageSize": -1}'),
+    ("POST", "/v2/entries:list", b'{"resourceNames": ["projects/p"], "pageSize": "x"}'),
+    (
+        "GET",
+        "/v3/projects/p/timeSeries?filter=metric.type=%22run.googleapis.com/request_count%22"
+        "&interval.startTime=2026-01-01T00:00:00Z&interval.endTime=2026-01-01T00:01:00Z"
+        f"&aggregation.alignmentPeriod={'9' * 5000}s",
+        b"",
+    ),
     ("POST", f"{_F}?functionId={'f' * 5000}", b"{}"),
     ("POST", f"{_F}?functionId=%00", b"{}"),
     ("GET", f"{_F}?pageSize=%C2%B2", b""),

@@ -1,53 +1,93 @@
 """Remembers the newest admin calls with their answers, so that tests can hold the wire to Google's documents."""
 
+import contextlib
 import json
 from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pytest_deploygate.emulator.api.protobuf_json import Json
+from pytest_deploygate.emulator.api.protobuf_json import ApiError, parse_json
 
 _CALLS = 2000
-_MAX_BODY_CHARS = 64 * 1024
+_MAX_BODY_BYTES = 64 * 1024
+_MAX_BYTES = 32 * 1024 * 1024
+"""Of the bodies that are remembered together."""
+
+
+@dataclass(slots=True, kw_only=True)
+class AdminCall:
+    """One call; bodies are kept as the JSON texts that they are."""
+
+    seq: int
+    at: datetime
+    method: str
+    path: str
+    query: str
+    request: str
+    http: int | None = None
+    response: str = "null"
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        head = {
+            "seq": self.seq,
+            "at": self.at.isoformat(),
+            "method": self.method,
+            "path": self.path,
+            "query": self.query,
+            "http": self.http,
+        }
+        return f'{json.dumps(head)[:-1]}, "request": {self.request}, "response": {self.response}}}'
 
 
 class AdminLog:
     """A bounded list; each call has a sequence number that never repeats within one life of the process."""
 
     def __init__(self) -> None:
-        self._calls: deque[Json] = deque(maxlen=_CALLS)
+        self._calls: deque[AdminCall] = deque()
         self._next = 1
+        self._bytes = 0
 
-    def begin(self, method: str, path: str, query: str, body: bytes) -> Json:
+    def begin(self, method: str, path: str, query: str, body: bytes) -> AdminCall:
         """Note a call that came in; the answer is added by :meth:`end`."""
-        call: Json = {
-            "seq": self._next,
-            "at": datetime.now(UTC).isoformat(),
-            "method": method,
-            "path": path,
-            "query": query,
-            "request": _readable(body),
-            "http": None,
-            "response": None,
-        }
+        call = AdminCall(
+            seq=self._next,
+            at=datetime.now(UTC),
+            method=method,
+            path=path,
+            query=query,
+            request=_readable(body),
+        )
         self._next += 1
         self._calls.append(call)
+        self._bytes += len(call.request)
+        self._forget_old()
         return call
 
-    def end(self, call: Json, http: int, body: bytes) -> None:
-        """Note the answer; it stays None when the connection was cut."""
-        call["http"] = http
-        call["response"] = _readable(body)
+    def end(self, call: AdminCall, http: int, body: bytes) -> None:
+        """Note the answer; it stays null when the connection was cut."""
+        call.http, call.response = http, _readable(body)
+        if self._calls and call.seq >= self._calls[0].seq:
+            self._bytes += len(call.response)
+        self._forget_old()
 
-    def after(self, seq: int) -> list[Json]:
+    def _forget_old(self) -> None:
+        while len(self._calls) > _CALLS or self._bytes > _MAX_BYTES:
+            old = self._calls.popleft()
+            answered = len(old.response) if old.http is not None else 0
+            self._bytes -= len(old.request) + answered
+
+    def after(self, seq: int) -> list[AdminCall]:
         """Calls with a number above ``seq``, oldest first."""
-        return [call for call in self._calls if int(str(call["seq"])) > seq]
+        return [call for call in self._calls if call.seq > seq]
 
 
-def _readable(body: bytes) -> object:
-    if not body or len(body) > _MAX_BODY_CHARS:
-        return None if not body else f"<{len(body)} bytes>"
-    try:
-        found: object = json.loads(body)
-    except (ValueError, RecursionError):
-        return f"<{len(body)} bytes>"
-    return found
+def _readable(body: bytes) -> str:
+    """``body`` as JSON text: what it says, or how long it is."""
+    if not body:
+        return "null"
+    if len(body) <= _MAX_BODY_BYTES:
+        with contextlib.suppress(ApiError, ValueError):
+            parse_json(body)
+            return body.decode()
+    return json.dumps(f"<{len(body)} bytes>")

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
 from pytest_deploygate.emulator.api.fault_rules import operation_fault
-from pytest_deploygate.emulator.api.paging import matching, ordered, page, under
+from pytest_deploygate.emulator.api.paging import Listing, answer_list, under
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
     Json,
@@ -111,23 +111,20 @@ def _read_variables(function: Message, service: Message) -> None:
 async def get_function(request: web.Request) -> web.Response:
     """``functions.get``."""
     cloud = request.app[CLOUD]
-    return answer(request, _shown(cloud, _known(cloud, _name_of(request))))
+    return await answer(request, _shown(cloud, _known(cloud, _name_of(request))))
 
 
 async def list_functions(request: web.Request) -> web.Response:
     """``functions.list``."""
     cloud = request.app[CLOUD]
 
-    def read(name: str) -> Json:
-        return as_json(_shown(cloud, cloud.state.functions[name]))
+    def read(name: str, *, as_ints: bool) -> Json | None:
+        function = cloud.state.functions.get(name)
+        return function and as_json(_shown(cloud, function), enums_as_ints=as_ints)
 
-    found_names = under(cloud.state.functions.names(), parent_of(request), "functions")
-    found_names = matching(request, found_names, read)
-    names, token = page(request, found_names)
-    names = ordered(request, names, read)
-    found = functions_v2.ListFunctionsResponse.pb()(next_page_token=token)
-    found.functions.extend(_shown(cloud, cloud.state.functions[name]) for name in names)
-    return answer(request, found)
+    names = under(cloud.state.functions.names(), parent_of(request), "functions")
+    listing = Listing(field="functions", names=names, read=read, is_filtered=True, is_ordered=True)
+    return await answer_list(request, listing)
 
 
 async def list_runtimes(request: web.Request) -> web.Response:
@@ -137,7 +134,7 @@ async def list_runtimes(request: web.Request) -> web.Response:
         runtime = found.runtimes.add(name=name, display_name=f"Python 3.{name[7:]}")
         runtime.environment = _Environment.GEN_2
         runtime.stage = functions_v2.ListRuntimesResponse.RuntimeStage.GA
-    return answer(request, found)
+    return await answer(request, found)
 
 
 async def generate_upload_url(request: web.Request) -> web.Response:
@@ -148,7 +145,7 @@ async def generate_upload_url(request: web.Request) -> web.Response:
     url, name = cloud.sources.upload_url(cloud.base_url, bucket)
     found = functions_v2.GenerateUploadUrlResponse.pb()(upload_url=url)
     found.storage_source.bucket, found.storage_source.object_ = bucket, name
-    return answer(request, found)
+    return await answer(request, found)
 
 
 async def generate_download_url(request: web.Request) -> web.Response:
@@ -160,7 +157,7 @@ async def generate_download_url(request: web.Request) -> web.Response:
     if not source.bucket:
         raise not_found(f"source of {function.name}")
     url = cloud.sources.sign(cloud.base_url, "GET", source.bucket, source.object_)
-    return answer(request, functions_v2.GenerateDownloadUrlResponse.pb()(download_url=url))
+    return await answer(request, functions_v2.GenerateDownloadUrlResponse.pb()(download_url=url))
 
 
 async def create_function(request: web.Request) -> web.Response:
@@ -181,7 +178,7 @@ async def create_function(request: web.Request) -> web.Response:
     _fill_defaults(function)
     _validate(cloud, function)
     wanted = DeployJob(function=function, is_new=True)
-    return answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
+    return await answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
 
 
 async def update_function(request: web.Request) -> web.Response:
@@ -202,7 +199,7 @@ async def update_function(request: web.Request) -> web.Response:
     masked = touches(paths, "service_config.all_traffic_on_latest_revision")
     follow = masked and given.service_config.all_traffic_on_latest_revision
     wanted = DeployJob(function=function, follow_latest=follow)
-    return answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
+    return await answer(request, cloud.deployments.deploy(wanted, operation_fault(request)))
 
 
 async def delete_function(request: web.Request) -> web.Response:
@@ -211,7 +208,7 @@ async def delete_function(request: web.Request) -> web.Response:
     name = _name_of(request)
     _known(cloud, name)
     _hold_free(cloud, name)
-    return answer(request, cloud.deployments.delete(name, operation_fault(request)))
+    return await answer(request, cloud.deployments.delete(name, operation_fault(request)))
 
 
 def _clear_output(function: Message) -> None:

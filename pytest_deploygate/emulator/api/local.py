@@ -3,15 +3,19 @@
 They are the local cloud's own; nothing like them exists on the platform.
 """
 
+import asyncio
+import json
 import os
 import re
 import signal
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from pytest_deploygate import __version__
 from pytest_deploygate.emulator.api.admin_log import AdminLog
 from pytest_deploygate.emulator.api.fault_rules import parse_rules
+from pytest_deploygate.emulator.api.paging import send_list
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
     Json,
@@ -27,6 +31,7 @@ from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
 
 ADMIN_LOG = web.AppKey("admin_log", AdminLog)
 _LOG_CHARS = 200_000
+_ENTRIES_AT_ONCE = 200
 _BUILD = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -94,15 +99,29 @@ def _after(request: web.Request) -> int:
     return whole_number(request.query.get("after", "0"), "after")
 
 
-async def traffic_log(request: web.Request) -> web.Response:
+async def traffic_log(request: web.Request) -> web.StreamResponse:
     """Every traffic list that ever held, oldest first; ``?service=FULL_NAME`` and ``?after=SEQ`` narrow it."""
-    entries = request.app[CLOUD].state.traffic_log(request.query.get("service"), _after(request))
-    return web.json_response({"entries": entries})
+    state, service, after = request.app[CLOUD].state, request.query.get("service"), _after(request)
+
+    async def entries() -> AsyncIterator[str]:
+        seen = after
+        while found := state.traffic_log(service, seen, _ENTRIES_AT_ONCE):
+            for entry in found:
+                yield json.dumps(entry)
+            seen = int(str(found[-1]["seq"]))
+
+    return await send_list(request, "entries", entries())
 
 
-async def admin_log(request: web.Request) -> web.Response:
+async def admin_log(request: web.Request) -> web.StreamResponse:
     """The newest admin calls with their answers, oldest first; ``?after=SEQ`` narrows it."""
-    return web.json_response({"calls": request.app[ADMIN_LOG].after(_after(request))})
+    found = request.app[ADMIN_LOG].after(_after(request))
+
+    async def calls() -> AsyncIterator[str]:
+        for call in found:
+            yield call.to_json()
+
+    return await send_list(request, "calls", calls())
 
 
 async def list_faults(request: web.Request) -> web.Response:
@@ -212,11 +231,20 @@ async def upload(request: web.Request) -> web.Response:
     bucket, name = _storage_object(request, "PUT")
     if request.content_type != "application/zip":
         raise ApiError(403, "SignatureDoesNotMatch: the content-type must be application/zip.")
-    content = await request.read()
-    if len(content) > MAX_UPLOAD_BYTES:
-        raise ApiError(413, "EntityTooLarge: the archive is larger than 100 MiB.")
-    request.app[CLOUD].sources.put(bucket, name, content)
+    if (request.content_length or 0) > MAX_UPLOAD_BYTES:
+        raise _too_large()
+    sources, size = request.app[CLOUD].sources, 0
+    with sources.receive(bucket, name) as archive:
+        async for piece in request.content.iter_any():
+            size += len(piece)
+            if size > MAX_UPLOAD_BYTES:
+                raise _too_large()
+            await asyncio.to_thread(archive.write, piece)
     return web.Response()
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "EntityTooLarge: the archive is larger than 100 MiB.")
 
 
 async def download(request: web.Request) -> web.StreamResponse:
@@ -226,4 +254,4 @@ async def download(request: web.Request) -> web.StreamResponse:
     digest = sources.digest(bucket, name)
     if digest is None:
         raise ApiError(404, "NoSuchKey: the object does not exist.")
-    return web.Response(body=sources.path(digest).read_bytes(), content_type="application/zip")
+    return web.FileResponse(sources.path(digest), headers={"Content-Type": "application/zip"})

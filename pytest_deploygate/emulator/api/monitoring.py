@@ -5,6 +5,7 @@ and ``entries.list`` of the Logging API v2 for instances that were ended for the
 only those are known that the target uses; others are refused, never answered wrongly.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +14,12 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json, read_json
+from pytest_deploygate.emulator.api.protobuf_json import (
+    ApiError,
+    Json,
+    read_json,
+    whole_number,
+)
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.revisions import memory_limit
 from pytest_deploygate.emulator.runtime.usage_statistics import (
@@ -104,6 +110,7 @@ async def list_time_series(request: web.Request) -> web.Response:
     interval, seen = _interval(query, cloud.settings.monitoring_lag_s)
     series: list[Json] = []
     for name in _revisions(cloud, request.match_info["project"], wanted):
+        await asyncio.sleep(0)  # there may be many, with many observations each
         instance = cloud.runner.ready(name)
         if metric == _MEMORY and instance is not None:
             await cloud.runner.measure(instance)
@@ -126,7 +133,7 @@ def _interval(query: Mapping[str, str], lag_s: float) -> tuple[Interval, Interva
     """What was asked for, and the part of it that has been ingested."""
     begin = _instant(query.get("interval.startTime", ""), "interval.start_time")
     end = _instant(query.get("interval.endTime", ""), "interval.end_time")
-    period = re.fullmatch(r"(\d+)s", query.get("aggregation.alignmentPeriod", ""))
+    period = re.fullmatch(r"([0-9]{1,9})s", query.get("aggregation.alignmentPeriod", ""))
     if period is None or int(period[1]) < _LEAST_PERIOD_S:
         raise ApiError(
             400, "Field aggregation.alignmentPeriod had an invalid value: at least 60 s."
@@ -236,7 +243,7 @@ async def list_entries(request: web.Request) -> web.Response:
                 if one.at >= since and wanted.get("textPayload", "") in one.line
             )
     entries.sort(key=lambda entry: str(entry["timestamp"]), reverse=True)
-    size = int(str(body.get("pageSize", _MOST_ENTRIES)))
+    size = whole_number(str(body.get("pageSize", _MOST_ENTRIES)), "page_size") or _MOST_ENTRIES
     return web.json_response({"entries": entries[:size]} if entries else {})
 
 

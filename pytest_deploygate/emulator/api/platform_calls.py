@@ -89,7 +89,7 @@ async def wait_operation(request: web.Request) -> web.Response:
     )
     while not cloud.state.operations[name].done and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(_POLL_S)
-    return answer(request, cloud.state.operations[name])
+    return await answer(request, cloud.state.operations[name])
 
 
 def _seconds(text: object) -> float:
@@ -108,7 +108,7 @@ async def delete_operation(request: web.Request) -> web.Response:
     if not cloud.state.operations[name].done:
         raise ApiError(400, f"Operation {name} is not done", status="FAILED_PRECONDITION")
     cloud.state.operations.delete(name)
-    return answer(request, empty_pb2.Empty())
+    return await answer(request, empty_pb2.Empty())
 
 
 async def delete_service(request: web.Request) -> web.Response:
@@ -133,7 +133,7 @@ async def delete_service(request: web.Request) -> web.Response:
         work=work,
         fault=operation_fault(request),
     )
-    return answer(request, cloud.operations.start(job))
+    return await answer(request, cloud.operations.start(job))
 
 
 def check_etag(request: web.Request, current: str, name: str) -> None:

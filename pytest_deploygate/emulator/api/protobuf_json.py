@@ -1,11 +1,14 @@
 """The JSON of Google's REST APIs: messages in and out, field masks, error answers.
 
 Bodies are read into the official protobuf messages, so that unknown fields and wrong types are refused as the platform
-refuses them, and masks have the platform's meaning.
+refuses them, and masks have the platform's meaning. What is large is read and written in a thread, so that other
+requests are answered meanwhile.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable
+from json import decoder, scanner
 from typing import NoReturn, cast
 
 from aiohttp import web
@@ -16,6 +19,13 @@ from pytest_deploygate.emulator.api.tomorrow import TOMORROW, without_future
 
 Json = dict[str, object]
 _MOST_DIGITS = 18
+MAX_BODY_BYTES = 10 * 1024 * 1024
+"""Of a request to an API of Google ("Request payload size exceeds the limit: 10485760 bytes.")."""
+LARGE_BYTES = 64 * 1024
+"""From here on JSON is not read or written by the event loop's own thread."""
+MAX_RESOURCE_BYTES = 1024 * 1024
+"""Of one function, service or policy as JSON; Google's limits of the single fields are below it."""
+_MOST_FIELDS = 10_000
 
 _STATUS_OF = {
     400: "INVALID_ARGUMENT",
@@ -58,16 +68,36 @@ def not_found(name: str) -> ApiError:
     return ApiError(404, f"Resource '{name}' was not found")
 
 
+def too_large(limit_bytes: int) -> ApiError:
+    """413 for a body above ``limit_bytes``."""
+    return ApiError(413, f"Request payload size exceeds the limit: {limit_bytes} bytes.")
+
+
 def as_json(message: Message, *, enums_as_ints: bool = False) -> Json:
     """``message`` in the JSON form of protobuf, without fields that have their default value."""
     found: Json = json_format.MessageToDict(message, use_integers_for_enums=enums_as_ints)
     return found
 
 
-def answer(request: web.Request, message: Message) -> web.Response:
-    """Answer with ``message``; enums as numbers when the client asks so, as the official ones do."""
-    as_ints = "enum-encoding=int" in request.query.get("$alt", "")
-    return web.json_response(as_json(message, enums_as_ints=as_ints))
+def wants_numbers(request: web.Request) -> bool:
+    """Whether the client asks for enums as numbers, as the official ones do."""
+    return "enum-encoding=int" in request.query.get("$alt", "")
+
+
+async def answer(request: web.Request, message: Message) -> web.Response:
+    """Answer with ``message``, enums as the client wants them."""
+
+    def write() -> bytes:
+        return json.dumps(as_json(message, enums_as_ints=wants_numbers(request))).encode()
+
+    is_large = message.ByteSize() > LARGE_BYTES
+    body = await asyncio.to_thread(write) if is_large else write()
+    return json_body(body)
+
+
+def json_body(body: bytes) -> web.Response:
+    """An answer whose JSON is written already."""
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 def parse_json(body: bytes) -> object:
@@ -77,12 +107,34 @@ def parse_json(body: bytes) -> object:
         ApiError: 400 if it is none, is nested too deeply, or holds what is no text, as half a surrogate pair.
     """
     try:
-        found = json.loads(body, parse_constant=_refuse_constant) if body.strip() else {}
+        found = (
+            _reader_for(body).decode(body.decode(json.detect_encoding(body)))
+            if body.strip()
+            else {}
+        )
         if b"\\u" in body or b"\xed" in body:  # only there can half of a pair be
-            json.dumps(found, ensure_ascii=False).encode()
+            for part in json.JSONEncoder(ensure_ascii=False).iterencode(found):
+                part.encode()
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"Invalid JSON payload received. {_reason(error)}") from error
     return cast("object", found)
+
+
+def _reader_for(body: bytes) -> json.JSONDecoder:
+    """For what is large one in Python, not in C, since the interpreter lets other threads run between its steps."""
+    reader = json.JSONDecoder(parse_constant=_refuse_constant)
+    if len(body) > LARGE_BYTES:
+        reader.object_pairs_hook = _dict_of
+        reader.parse_object = decoder.JSONObject  # type: ignore[attr-defined]
+        reader.parse_array = decoder.JSONArray  # type: ignore[attr-defined]
+        reader.scan_once = scanner.py_make_scanner(reader)  # type: ignore[attr-defined]
+    return reader
+
+
+def _dict_of(pairs: list[tuple[str, object]]) -> Json:
+    if len(pairs) > _MOST_FIELDS:
+        raise ValueError(f"An object has {len(pairs)} fields, more than {_MOST_FIELDS}.")
+    return dict(pairs)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -113,9 +165,13 @@ async def read_json(request: web.Request) -> Json:
     """The body as a JSON object; an empty body is an empty object.
 
     Raises:
-        ApiError: 400 if it is not.
+        ApiError: 400 if it is not, 413 if it is too large.
     """
-    found = parse_json(await request.read())
+    content = await request.read()
+    if len(content) > MAX_RESOURCE_BYTES:
+        raise too_large(MAX_RESOURCE_BYTES)
+    is_large = len(content) > LARGE_BYTES
+    found = await asyncio.to_thread(parse_json, content) if is_large else parse_json(content)
     if not isinstance(found, dict):
         raise ApiError(400, "Invalid JSON payload received. An object is expected.")
     if request.app.get(TOMORROW):
@@ -130,6 +186,12 @@ async def read_message(request: web.Request, cls: Callable[[], Message]) -> Mess
         ApiError: 400 for no JSON, an unknown field or a value of the wrong type.
     """
     body = await read_json(request)
+    if len(await request.read()) > LARGE_BYTES:
+        return await asyncio.to_thread(_message_of, body, cls)
+    return _message_of(body, cls)
+
+
+def _message_of(body: Json, cls: Callable[[], Message]) -> Message:
     message = cls()
     try:
         json_format.ParseDict(body, message)

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.message import Message
@@ -17,7 +16,7 @@ from pytest_deploygate.core.service_limits import TAG
 from pytest_deploygate.emulator.api.fault_rules import operation_fault, rule_of
 from pytest_deploygate.emulator.api.functions import parent_of
 from pytest_deploygate.emulator.api.operations import Job, OperationProgress
-from pytest_deploygate.emulator.api.paging import matching, page, under
+from pytest_deploygate.emulator.api.paging import Listing, answer_list, under
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
     Json,
@@ -28,6 +27,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     read_mask,
     read_message,
     touches,
+    wants_numbers,
 )
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.revisions import shown
@@ -88,18 +88,19 @@ async def get_service(request: web.Request) -> web.Response:
     rule = rule_of(request)
     if rule is not None and rule.stale:
         service = cloud.state.services.previous(name) or service
-    return answer(request, service)
+    return await answer(request, service)
 
 
 async def list_services(request: web.Request) -> web.Response:
     """``services.list``."""
-    cloud = request.app[CLOUD]
-    names, token = page(
-        request, under(cloud.state.services.names(), parent_of(request), "services")
-    )
-    found = run_v2.ListServicesResponse.pb()(next_page_token=token)
-    found.services.extend(cloud.state.services[name] for name in names)
-    return answer(request, found)
+    state = request.app[CLOUD].state
+
+    def read(name: str, *, as_ints: bool) -> Json | None:
+        service = state.services.get(name)
+        return service and as_json(service, enums_as_ints=as_ints)
+
+    names = under(state.services.names(), parent_of(request), "services")
+    return await answer_list(request, Listing(field="services", names=names, read=read))
 
 
 async def update_service(request: web.Request) -> web.Response:
@@ -126,7 +127,7 @@ async def update_service(request: web.Request) -> web.Response:
     if touches(paths, "traffic"):
         _normalise_traffic(cloud, service)
     if request.query.get("validateOnly") == "true":
-        return answer(request, _done(parent_of(request), before, service))
+        return await answer(request, _done(parent_of(request), before, service))
     new_template = touches(paths, "template") and not _is_same(service.template, before.template)
     template = type(service.template)()
     template.CopyFrom(service.template)
@@ -145,7 +146,7 @@ async def update_service(request: web.Request) -> web.Response:
         fault=operation_fault(request),
         is_exclusive=False,
     )
-    return answer(request, cloud.operations.start(job))
+    return await answer(request, cloud.operations.start(job))
 
 
 def _is_same(one: Message, other: Message) -> bool:
@@ -242,19 +243,20 @@ def _done(parent: str, before: Message, service: Message) -> Message:
 
 async def list_revisions(request: web.Request) -> web.Response:
     """``revisions.list``, newest first as the platform lists them."""
-    cloud, name = request.app[CLOUD], _name_of(request)
-    known = cloud.state.revisions.names(f"{name}/revisions/")
-    names, token = page(request, known, newest_first=True)
-    found = [_revision_json(request, revision) for revision in names]
-    return web.json_response({"revisions": found} | ({"nextPageToken": token} if token else {}))
+    cloud, service = request.app[CLOUD], _name_of(request)
+    names = cloud.state.revisions.names(f"{service}/revisions/")
+
+    def read(name: str, *, as_ints: bool) -> Json | None:
+        return _revision_json(cloud, name, as_ints) if name in cloud.state.revisions else None
+
+    listing = Listing(field="revisions", names=names, read=read, is_newest_first=True)
+    return await answer_list(request, listing)
 
 
-def _revision_json(request: web.Request, name: str) -> Json:
+def _revision_json(cloud: Cloud, name: str, as_ints: bool) -> Json:
     """A revision with ``containerStatuses``, which the library does not have yet."""
-    cloud = request.app[CLOUD]
     revision = cloud.state.revisions[name]
     has_traffic = name in cloud.services.with_traffic(name.rsplit("/", 2)[0])
-    as_ints = "enum-encoding=int" in request.query.get("$alt", "")
     found = as_json(shown(revision, has_traffic=has_traffic), enums_as_ints=as_ints)
     running = cloud.state.running_images.get(name)
     if running is not None:
@@ -270,10 +272,10 @@ def _revision_of(request: web.Request) -> str:
 
 async def get_revision(request: web.Request) -> web.Response:
     """``revisions.get``."""
-    name = _revision_of(request)
-    if name not in request.app[CLOUD].state.revisions:
+    cloud, name = request.app[CLOUD], _revision_of(request)
+    if name not in cloud.state.revisions:
         raise not_found(name)
-    return web.json_response(_revision_json(request, name))
+    return web.json_response(_revision_json(cloud, name, wants_numbers(request)))
 
 
 async def get_v1_revision(request: web.Request) -> web.Response:
@@ -304,7 +306,7 @@ async def delete_revision(request: web.Request) -> web.Response:
         text = f"Revision '{name.rsplit('/', 1)[-1]}' cannot be deleted: it has traffic or a tag, or is the latest"
         raise ApiError(400, text, status="FAILED_PRECONDITION")
     if request.query.get("validateOnly") == "true":
-        return answer(request, _done(parent_of(request), revision, revision))
+        return await answer(request, _done(parent_of(request), revision, revision))
 
     async def work(_progress: OperationProgress) -> Message:
         await cloud.services.delete_revision(name)
@@ -317,7 +319,7 @@ async def delete_revision(request: web.Request) -> web.Response:
         work=work,
         fault=operation_fault(request),
     )
-    return answer(request, cloud.operations.start(job))
+    return await answer(request, cloud.operations.start(job))
 
 
 def _policy_name(request: web.Request) -> str:
@@ -337,7 +339,7 @@ def _policy_name(request: web.Request) -> str:
 async def get_iam_policy(request: web.Request) -> web.Response:
     """``getIamPolicy`` of a service or function."""
     policy = request.app[CLOUD].state.policies.get(_policy_name(request))
-    return answer(
+    return await answer(
         request, policy if policy is not None else policy_pb2.Policy(version=1, etag=b"ACAB")
     )
 
@@ -358,14 +360,16 @@ async def set_iam_policy(request: web.Request) -> web.Response:
     cloud.state.policies.put(name, policy)
     if request.match_info["kind"] == "services":
         cloud.services.policy_changed(name)
-    return answer(request, policy)
+    return await answer(request, policy)
 
 
 async def test_iam_permissions(request: web.Request) -> web.Response:
     """``testIamPermissions``: locally everything is permitted; a fault rule can say otherwise."""
     _policy_name(request)
     given = await read_message(request, iam_policy_pb2.TestIamPermissionsRequest)
-    return answer(request, iam_policy_pb2.TestIamPermissionsResponse(permissions=given.permissions))
+    return await answer(
+        request, iam_policy_pb2.TestIamPermissionsResponse(permissions=given.permissions)
+    )
 
 
 async def get_operation(request: web.Request) -> web.Response:
@@ -374,14 +378,17 @@ async def get_operation(request: web.Request) -> web.Response:
     operation = request.app[CLOUD].state.operations.get(name)
     if operation is None:
         raise not_found(name)
-    return answer(request, operation)
+    return await answer(request, operation)
 
 
 async def list_operations(request: web.Request) -> web.Response:
     """``operations.list`` of both APIs."""
-    cloud = request.app[CLOUD]
-    known = under(cloud.state.operations.names(), parent_of(request), "operations")
-    known = matching(request, known, lambda name: as_json(cloud.state.operations[name]))
-    names, token = page(request, known)
-    found = [as_json(cloud.state.operations[name]) for name in names]
-    return web.json_response({"operations": found} | ({"nextPageToken": token} if token else {}))
+    state = request.app[CLOUD].state
+
+    def read(name: str, *, as_ints: bool) -> Json | None:
+        operation = state.operations.get(name)
+        return operation and as_json(operation, enums_as_ints=as_ints)
+
+    names = under(state.operations.names(), parent_of(request), "operations")
+    listing = Listing(field="operations", names=names, read=read, is_filtered=True)
+    return await answer_list(request, listing)

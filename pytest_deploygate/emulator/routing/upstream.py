@@ -6,6 +6,7 @@ is never sent twice.
 """
 
 import asyncio
+import io
 import socket
 from collections.abc import Iterable
 
@@ -16,6 +17,7 @@ from yarl import URL
 from pytest_deploygate.emulator.routing.limits import HEAD_BYTES, MAX_HEADERS
 
 KEEP_S = 1.0
+_LARGE_BYTES = 256 * 1024
 _OWN_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 
@@ -61,7 +63,8 @@ class Upstream:
                 method,
                 URL(self._origin + target, encoded=True),
                 headers=CIMultiDict(headers),
-                data=body,
+                # a large body goes in pieces, so that other requests are answered meanwhile
+                data=io.BytesIO(body) if body and len(body) > _LARGE_BYTES else body,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -1,6 +1,6 @@
 """A thread that answers the calls of one service, one after the other, so that none of them holds the event loop.
 
-Large bodies are read and written in Python, not in C, since the interpreter lets other threads run between its steps.
+Large bodies are written in Python, not in C, since the interpreter lets other threads run between its steps.
 """
 
 import asyncio
@@ -8,17 +8,16 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from json import decoder, scanner
 from typing import TypeVar
 
 from aiohttp import web
 from multidict import MultiMapping
 
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json, parse_json
+from pytest_deploygate.emulator.garbage_collection import collection_paused
 
 S = TypeVar("S")
-MAX_BODY_BYTES = 10 * 1024 * 1024
-_LARGE_BYTES = 256 * 1024
+_PARTS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +33,11 @@ class Call:
         """The JSON object that was sent; empty for an empty body.
 
         Raises:
-            ApiError: 400 or 413.
+            ApiError: 400.
         """
-        if len(self.content) > MAX_BODY_BYTES:
-            raise ApiError(413, "Request payload size exceeds the limit of 10 MiB.")
-        found = parse_json(self.content) if len(self.content) <= _LARGE_BYTES else self._in_steps()
+        found = parse_json(self.content)
         if not isinstance(found, dict):
             raise ApiError(400, "Invalid JSON payload received. An object is expected.")
-        return found
-
-    def _in_steps(self) -> object:
-        reader = json.JSONDecoder()
-        reader.parse_object = decoder.JSONObject  # type: ignore[attr-defined]
-        reader.parse_array = decoder.JSONArray  # type: ignore[attr-defined]
-        reader.scan_once = scanner.py_make_scanner(reader)  # type: ignore[attr-defined]
-        try:
-            found: object = reader.decode(self.content.decode())
-        except (ValueError, RecursionError) as error:
-            text = str(error)[:500]
-            raise ApiError(400, f"Invalid JSON payload received. {text}") from error
         return found
 
 
@@ -72,7 +57,7 @@ class Worker:
                 path=dict(request.match_info), query=request.query, content=await request.read()
             )
             loop = asyncio.get_running_loop()
-            body = await loop.run_in_executor(self._thread, lambda: _text(act(state, call)))
+            body = await loop.run_in_executor(self._thread, lambda: _answer(state, call, act))
             return web.Response(body=body, content_type="application/json", charset="utf-8")
 
         return handle
@@ -82,5 +67,12 @@ class Worker:
         self._thread.shutdown()
 
 
-def _text(answer: Json) -> bytes:
-    return "".join(json.JSONEncoder().iterencode(answer)).encode()
+def _answer(state: S, call: Call, act: Callable[[S, Call], Json]) -> bytes:
+    with collection_paused():
+        text, parts = bytearray(), list[str]()
+        for part in json.JSONEncoder().iterencode(act(state, call)):
+            parts.append(part)
+            if len(parts) == _PARTS_AT_ONCE:
+                text += "".join(parts).encode()
+                parts.clear()
+        return bytes(text + "".join(parts).encode())

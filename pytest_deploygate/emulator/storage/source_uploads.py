@@ -5,7 +5,10 @@ import hmac
 import secrets
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlencode
 
 from pytest_deploygate.emulator.storage.state import EmulatorState
@@ -15,6 +18,19 @@ UPLOAD_LIFETIME_S = 1800
 """As the platform's signed URLs for uploads (``generateUploadUrl``: 30 minutes)."""
 MAX_UPLOAD_BYTES = 100 * 1024 * 1024
 """Limit of an uploaded archive (Cloud Functions quotas: "Max deployment size, compressed sources")."""
+
+
+class Receiver:
+    """Writes an archive to a file and computes its digest."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, piece: bytes) -> None:
+        """Add the next piece."""
+        self._file.write(piece)
+        self.digest.update(piece)
 
 
 class Sources:
@@ -57,14 +73,18 @@ class Sources:
         content = text.encode("utf-8", "surrogateescape")
         return hmac.new(self._key, content, hashlib.sha256).hexdigest()
 
-    def put(self, bucket: str, name: str, content: bytes) -> None:
-        """Keep ``content`` as the newest generation of an object."""
-        digest = hashlib.sha256(content).hexdigest()
-        path = self.path(digest)
-        if not path.exists():
-            partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-            partial.write_bytes(content)
-            partial.rename(path)
+    @contextmanager
+    def receive(self, bucket: str, name: str) -> Iterator["Receiver"]:
+        """Take an archive piece by piece; when all is there, it is the newest generation of an object."""
+        partial = self._directory / f"{secrets.token_hex(8)}.partial"
+        try:
+            with partial.open("xb") as file:
+                receiver = Receiver(file)
+                yield receiver
+            digest = receiver.digest.hexdigest()
+            partial.replace(self.path(digest))
+        finally:
+            partial.unlink(missing_ok=True)
         self.link(bucket, name, digest)
 
     def link(self, bucket: str, name: str, digest: str) -> int:

@@ -183,11 +183,12 @@ class EmulatorState:
             "INSERT INTO traffic_log (service, entry) VALUES (?, ?)", (service, json.dumps(entry))
         )
 
-    def traffic_log(self, service: str | None, after: int) -> list[dict[str, object]]:
-        """Entries with a sequence number above ``after``, oldest first, of one service or of all."""
+    def traffic_log(self, service: str | None, after: int, limit: int) -> list[dict[str, object]]:
+        """At most ``limit`` entries with a number above ``after``, oldest first, of one service or of all."""
         rows = self.database.execute(
-            "SELECT seq, service, entry FROM traffic_log WHERE seq > ? AND (? IS NULL OR service = ?) ORDER BY seq",
-            (after, service, service),
+            "SELECT seq, service, entry FROM traffic_log WHERE seq > ? AND (? IS NULL OR service = ?) "
+            "ORDER BY seq LIMIT ?",
+            (after, service, service, limit),
         )
         return [{"seq": seq, "service": name} | json.loads(entry) for seq, name, entry in rows]
 

@@ -1,0 +1,105 @@
+"""No request keeps others waiting: how many are answered between the moment that one was sent whole and its answer."""
+
+import http.client
+import json
+import select
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from google.cloud import functions_v2
+from google.longrunning import operations_pb2
+
+from pytest_deploygate.emulator.storage.state import EmulatorState
+from tests.emulator.emulator_driver import PARENT, Driver
+
+_ENTRIES = 600
+_FEW = 5
+"""One is answered after whatever holds up all others; many are if nothing does."""
+
+
+@pytest.fixture
+def full(own_home: Path, running: Callable[[], Driver]) -> Driver:
+    """An emulator that much was deployed to."""
+    state = EmulatorState(own_home)
+    variables = {f"NAME_{number}": "value" * 10 for number in range(50)}
+    with state.transaction():
+        for number in range(_ENTRIES):
+            function = functions_v2.Function.pb()(name=f"{PARENT}/functions/f{number}")
+            function.service_config.environment_variables.update(variables)
+            state.functions.put(function.name, function)
+            operation = operations_pb2.Operation(name=f"{PARENT}/operations/{number:05}", done=True)
+            operation.response.Pack(function)
+            state.operations.put(operation.name, operation)
+        for _ in range(20_000):
+            state.log_traffic("s", {"traffic": [{"revision": "s-1", "percent": 100}]})
+    state.close()
+    return running()
+
+
+def _answered_meanwhile(driver: Driver, method: str, path: str, body: bytes = b"") -> int:
+    endpoint = driver.cloud.endpoint.removeprefix("http://")
+    connection = http.client.HTTPConnection(endpoint, timeout=60)
+    connection.request(method, path, body)
+    count = 0
+    while not select.select([connection.sock], [], [], 0)[0]:
+        driver.local("GET", "health")
+        count += 1
+    answer = connection.getresponse()
+    assert answer.status < 500
+    assert json.loads(answer.read())
+    connection.close()
+    return count
+
+
+def test_other_requests_are_answered_while_much_is_listed(full: Driver) -> None:
+    for path in ("functions", "functions?filter=name:f599&orderBy=name", "operations"):
+        url = f"/v2/{PARENT}/{path}{'&' if '?' in path else '?'}pageSize=1000"
+        assert _answered_meanwhile(full, "GET", url) > _FEW, path
+
+
+def test_other_requests_are_answered_while_a_large_body_is_read(full: Driver) -> None:
+    labels = {f"label{number}": "x" for number in range(9000)}
+    bodies = [
+        {"labels": labels, "kmsKeyName": "k" * 600_000},
+        {
+            "labels": labels,
+            "serviceConfig": {"environmentVariables": labels | {"LONG": "v" * 500_000}},
+        },
+    ]
+    for body in bodies:
+        url = f"/v2/{PARENT}/functions?functionId=large"
+        assert _answered_meanwhile(full, "POST", url, json.dumps(body).encode()) > _FEW
+
+
+def test_long_log_is_sent_as_it_is_read(full: Driver) -> None:
+    """The first entries are there before the last ones were looked up, and in between others are answered."""
+    with full.http.get(
+        f"{full.cloud.endpoint}/_local/traffic-log", stream=True, timeout=60
+    ) as answer:
+        pieces = answer.iter_content(1000)
+        first = next(pieces)
+        assert full.local("GET", "health")["pid"]
+        entries = json.loads(first + b"".join(pieces))["entries"]
+    assert [entry["seq"] for entry in entries] == list(range(1, 20_001))
+
+
+def test_large_archive_comes_back_as_it_was_sent(driver: Driver) -> None:
+    content = bytes(range(256)) * 40_000
+    source = driver.upload(content)
+    state = driver.local("GET", "health")
+    kept = [path.read_bytes() for path in Path(str(state["home"]), "sources").iterdir()]
+    assert content in kept
+    assert not list(Path(str(state["home"]), "sources").glob("*.partial"))
+    assert source.object_
+
+
+def test_archive_above_the_limit_is_refused_and_leaves_nothing(driver: Driver) -> None:
+    place = driver.functions.generate_upload_url({"parent": PARENT}, timeout=20)
+    pieces = (b"x" * (1 << 20) for _ in range(101))
+    answer = driver.http.put(
+        place.upload_url, data=pieces, headers={"content-type": "application/zip"}, timeout=60
+    )
+    assert (answer.status_code, answer.json()["error"]["status"]) == (413, "INVALID_ARGUMENT")
+    home = Path(str(driver.local("GET", "health")["home"]))
+    assert list((home / "sources").glob("*.partial")) == []
