@@ -37,7 +37,7 @@ def _checkout() -> Iterator[Checkout]:
         copy_repository(root)
         project = Checkout(root=root)
         if "DEPLOYGATE_BUILD_CACHE" not in os.environ:
-            project.environment["DEPLOYGATE_BUILD_CACHE"] = str(Path(folder, "environments"))
+            project.variables["DEPLOYGATE_BUILD_CACHE"] = str(Path(folder, "environments"))
         try:
             _deploy(project)
             yield project

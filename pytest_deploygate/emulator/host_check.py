@@ -2,10 +2,12 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[^:\[\]]+))(?::\d{1,5})?", re.IGNORECASE)
 
 
+@lru_cache(maxsize=256)
 def is_loopback_host(host: str | None) -> bool:
     """Whether a ``Host`` header names this machine: ``localhost``, ``*.localhost``, or a loopback address.
 

@@ -224,4 +224,4 @@ def test_order_is_that_of_the_whole_list_on_every_page(
         timeout=30
     )
     token = str(first["nextPageToken"])
-    assert names(token, filter=f'name:"{function_id}"') == [f"{function_id}{n}" for n in (0, 1)]
+    assert names(token, orderBy="name desc", **filters) == [f"{function_id}{n}" for n in (1, 0)]

@@ -13,6 +13,10 @@ from tests.emulator.emulator_driver import PARENT, Driver, Pair
 
 _F = f"/v2/{PARENT}/functions"
 _S = f"/v2/{PARENT}/services"
+_SERIES = (
+    "/v3/projects/p/timeSeries?filter=metric.type=%22run.googleapis.com/request_count%22"
+    "&interval.startTime=2026-01-01T00:00:00Z&interval.endTime=2026-01-01T00:01:00Z"
+)
 _DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 _BAD = [
     ("POST", f"{_F}?functionId=f", _DEEP),
@@ -42,9 +46,7 @@ _BAD = [
     ("POST", "/v2/entries:list", b'{"resourceNames": ["projects/p"], "pageSize": "x"}'),
     (
         "GET",
-        "/v3/projects/p/timeSeries?filter=metric.type=%22run.googleapis.com/request_count%22"
-        "&interval.startTime=2026-01-01T00:00:00Z&interval.endTime=2026-01-01T00:01:00Z"
-        f"&aggregation.alignmentPeriod={'9' * 5000}s",
+        f"{_SERIES}&aggregation.alignmentPeriod={'9' * 5000}s",
         b"",
     ),
     ("POST", f"{_F}?functionId={'f' * 5000}", b"{}"),

@@ -4,6 +4,7 @@ Checked against the discovery document ``cloudfunctions.v2``; answers are the of
 """
 
 import re
+from collections.abc import Iterator
 
 from aiohttp import web
 from google.cloud import functions_v2
@@ -32,6 +33,8 @@ Function = functions_v2.Function.pb()
 _Environment = functions_v2.Environment
 _FUNCTION_ID = re.compile(r"[a-z]([-_a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9_-]{0,63}")
+_MOST_LABELS = 64
+"""Of one resource (Resource Manager, "Requirements for labels")."""
 _RESERVED = {
     "PORT",
     "K_SERVICE",
@@ -40,6 +43,7 @@ _RESERVED = {
 }
 """Environment variables that the runtime sets itself (Cloud Functions: reserved environment variables)."""
 _SETTABLE = ("description", "build_config", "service_config", "labels", "kms_key_name")
+_SOURCE = "build_config.source.storage_source"
 MAX_TIMEOUT_S = 3600
 MAX_VARIABLE_BYTES = 32 * 1024
 """Limit of one environment variable (Cloud Run quotas)."""
@@ -192,6 +196,8 @@ async def update_function(request: web.Request) -> web.Response:
     function = Function()
     function.CopyFrom(before)
     merge(given, function, paths)
+    if touches(paths, _SOURCE) and not touches(paths, f"{_SOURCE}.generation"):
+        function.build_config.source.storage_source.generation = 0  # it was that of another object
     function.name = name
     merge(before, function, _OUTPUT_ONLY)
     _fill_defaults(function)
@@ -237,52 +243,56 @@ def _validate(cloud: Cloud, function: Message) -> None:
     Raises:
         ApiError: 400, naming the field.
     """
-    build, config = function.build_config, function.service_config
-    problems = []
-    if function.environment != _Environment.GEN_2:
-        problems.append("environment: only GEN_2 is supported")
-    if build.runtime not in RUNTIMES:
-        problems.append(
-            f"build_config.runtime: {build.runtime!r} is not one of {', '.join(RUNTIMES)}"
-        )
-    if not build.entry_point.isidentifier():
-        problems.append(
-            f"build_config.entry_point: {build.entry_point!r} is not the name of a function"
-        )
-    if function.HasField("event_trigger") or config.secret_volumes:
-        problems.append("event_trigger and secret_volumes: the local cloud does not have them")
-    if not 0 < config.timeout_seconds <= MAX_TIMEOUT_S:
-        problems.append(
-            f"service_config.timeout_seconds: {config.timeout_seconds} is not from 1 to {MAX_TIMEOUT_S}"
-        )
-    try:
-        memory_limit(config.available_memory)
-    except ValueError as error:
-        problems.append(f"service_config.available_memory: {error}")
-    else:
-        problems += [f"service_config: {found}" for found in limit_problems(_limits_of(config))]
-    names = [
-        *config.environment_variables,
-        *(secret.key for secret in config.secret_environment_variables),
+    found = [
+        *_problems(function),
+        *_service_problems(function.service_config),
+        *_variable_problems(function.service_config),
     ]
-    problems += [
-        f"service_config.environment_variables: {name!r} is reserved or not a name"
-        for name in names
-        if not name or "=" in name or name in _RESERVED or name.startswith("X_GOOGLE_")
-    ]
-    problems += [
-        f"service_config.environment_variables: {name[:80]!r} is longer than 32 KiB, or holds a null character"
-        for name, value in config.environment_variables.items()
-        if "\0" in f"{name}{value}" or len(f"{name}={value}".encode()) > MAX_VARIABLE_BYTES
-    ]
-    problems += [
-        f"labels: {k}={v} is not a label" for k, v in function.labels.items() if not _is_label(k, v)
-    ]
-    source = build.source.storage_source
+    source = function.build_config.source.storage_source
     if cloud.sources.digest(source.bucket, source.object_, source.generation) is None:
-        problems.append(f"build_config.source: there is no object {source.bucket}/{source.object_}")
-    if problems:
-        raise ApiError(400, "; ".join(problems))
+        found.append(f"build_config.source: there is no object {source.bucket}/{source.object_}")
+    if found:
+        raise ApiError(400, "; ".join(found))
+
+
+def _problems(function: Message) -> Iterator[str]:
+    build = function.build_config
+    if function.environment != _Environment.GEN_2:
+        yield "environment: only GEN_2 is supported"
+    if build.runtime not in RUNTIMES:
+        yield f"build_config.runtime: {build.runtime!r} is not one of {', '.join(RUNTIMES)}"
+    if not build.entry_point.isidentifier():
+        yield f"build_config.entry_point: {build.entry_point!r} is not the name of a function"
+    if function.HasField("event_trigger") or function.service_config.secret_volumes:
+        yield "event_trigger and secret_volumes: the emulator does not have them"
+    if len(function.labels) > _MOST_LABELS:
+        yield f"labels: there are {len(function.labels)}, more than {_MOST_LABELS}"
+        return
+    for key, value in function.labels.items():
+        if not _is_label(key, value):
+            yield f"labels: {key}={value} is not a label"
+
+
+def _service_problems(config: Message) -> Iterator[str]:
+    if not 0 < config.timeout_seconds <= MAX_TIMEOUT_S:
+        yield f"service_config.timeout_seconds: {config.timeout_seconds} is not from 1 to {MAX_TIMEOUT_S}"
+    try:
+        limits = _limits_of(config)
+    except ValueError as error:
+        yield f"service_config.available_memory: {error}"
+    else:
+        yield from (f"service_config: {found}" for found in limit_problems(limits))
+
+
+def _variable_problems(config: Message) -> Iterator[str]:
+    field = "service_config.environment_variables"
+    secrets = (secret.key for secret in config.secret_environment_variables)
+    for name in (*config.environment_variables, *secrets):
+        if not name or "=" in name or name in _RESERVED or name.startswith("X_GOOGLE_"):
+            yield f"{field}: {name!r} is reserved or not a name"
+    for name, value in config.environment_variables.items():
+        if "\0" in f"{name}{value}" or len(f"{name}={value}".encode()) > MAX_VARIABLE_BYTES:
+            yield f"{field}: {name[:80]!r} is longer than 32 KiB, or holds a null character"
 
 
 def _limits_of(config: Message) -> ServiceLimits:

@@ -132,7 +132,7 @@ def _begin(
     if last in names:
         return names.index(last) + 1
     if is_ordered:
-        return position
+        return max(0, position - 1)
     return sum((name > last) if listing.is_newest_first else (name < last) for name in names)
 
 

@@ -32,13 +32,16 @@ _MISSING = (
     ("POST", _BASE + "/builds:submit", "google.cloud.run.v2.Builds.SubmitBuild"),
     ("POST", _BASE + ":uploadSource", "google.cloud.run.v2.SourceUploads.UploadSource"),
     ("*", _BASE + "/{kind:jobs|workerPools|instances}{rest:.*}", "google.cloud.run.v2: {kind}"),
-    ("GET", _BASE + "{rest:.*}:{verb:export(Image|ImageMetadata|Metadata|ProjectMetadata|Status)}",
+    ("*", _BASE + "{rest:.*}:{verb:export(Image|ImageMetadata|Metadata|ProjectMetadata|Status)}",
      "google.cloud.run.v2: {verb}"),
     ("POST", _SHEET + "/sheets/{sheet}:copyTo", "google.sheets.v4: sheets.copyTo"),
     ("POST", _SHEET + ":getByDataFilter", "google.sheets.v4: getByDataFilter"),
     ("POST", _SHEET + "/values:{verb:batchGetByDataFilter|batchUpdateByDataFilter|batchClearByDataFilter}",
      "google.sheets.v4: {verb}"),
     ("*", _SHEET + "/developerMetadata{rest:.*}", "google.sheets.v4: developerMetadata"),
+    ("*", "/drive/v3/{kind:[a-z]+}{rest:.*}", "google.drive.v3: {kind}"),
+    ("*", "/v1/projects/{project}/locations/{location}/{kind:[a-zA-Z]+}{rest:.*}", "v1: {kind} of Run or Functions"),
+    ("*", "/apis/{api:[^/]+}/v1/{rest:.*}", "{api}/v1: the API of Cloud Run v1"),
 )  # fmt: skip
 
 
@@ -61,7 +64,8 @@ class _Missing:
 
     async def __call__(self, request: web.Request) -> web.Response:
         name = self._name.format_map(request.match_info)
-        raise ApiError(501, f"Method {name} is not implemented by the emulator.")
+        call = f"{request.method} {request.path[:200]}"
+        raise ApiError(501, f"Method {name} is not implemented by the emulator ({call}).")
 
 
 async def list_locations(request: web.Request) -> web.Response:

@@ -132,8 +132,11 @@ def _reader_for(body: bytes) -> json.JSONDecoder:
 
 
 def _dict_of(pairs: list[tuple[str, object]]) -> Json:
-    if len(pairs) > _MOST_FIELDS:
-        raise ValueError(f"An object has {len(pairs)} fields, more than {_MOST_FIELDS}.")
+    count = len(pairs)
+    if count > _MOST_FIELDS:
+        while pairs:  # freed in steps, too
+            del pairs[-_MOST_FIELDS:]
+        raise ValueError(f"An object has {count} fields, more than {_MOST_FIELDS}.")
     return dict(pairs)
 
 

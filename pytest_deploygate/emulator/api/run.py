@@ -64,6 +64,9 @@ def routes() -> list[web.RouteDef]:
         web.get(base.replace("/v2/", "/v1/") + "/revisions/{revision:[^/:]+}", get_v1_revision),
         web.get(resource + ":getIamPolicy", get_iam_policy),
         web.post(resource + ":setIamPolicy", set_iam_policy),
+        # firebase-tools opens functions by the API v1
+        web.get(resource.replace("/v2/", "/v1/") + ":getIamPolicy", get_iam_policy),
+        web.post(resource.replace("/v2/", "/v1/") + ":setIamPolicy", set_iam_policy),
         web.post(resource + ":testIamPermissions", test_iam_permissions),
         web.get(base + "/operations", list_operations),
         web.get(base + "/operations/{operation}", get_operation),
