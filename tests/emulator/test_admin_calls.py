@@ -7,7 +7,17 @@ import requests
 from google.api_core import exceptions
 from google.cloud import run_v2
 
-from tests.emulator.emulator_driver import PARENT, Driver, Pair, finished, make_pair, short, to, who
+from tests.emulator.emulator_driver import (
+    PARENT,
+    Driver,
+    Pair,
+    finished,
+    make_pair,
+    short,
+    to,
+    who,
+    zipped,
+)
 
 Json = dict[str, object]
 
@@ -220,8 +230,34 @@ def test_order_is_that_of_the_whole_list_on_every_page(
     every = names()
     assert names(orderBy="environment, name desc", pageSize="2") == sorted(every, reverse=True)
     first = _call(driver, "GET", f"{PARENT}/functions", orderBy="name desc", **filters).json()
-    driver.functions.delete_function(name=f"{PARENT}/functions/{function_id}2", timeout=20).result(
-        timeout=30
+    finished(
+        driver.functions.delete_function(name=f"{PARENT}/functions/{function_id}2", timeout=20)
     )
     token = str(first["nextPageToken"])
     assert names(token, orderBy="name desc", **filters) == [f"{function_id}{n}" for n in (1, 0)]
+
+
+def test_new_source_object_is_deployed_whatever_generation_the_old_one_had(
+    driver: Driver, admin: Pair
+) -> None:
+    """As firebase-tools masks it: bucket and object, no generation."""
+    source = driver.upload(zipped(main_py=who(7)))
+    body = {
+        "buildConfig": {
+            "source": {"storageSource": {"bucket": source.bucket, "object": source.object_}}
+        }
+    }
+    mask = "buildConfig.source.storageSource.bucket,buildConfig.source.storageSource.object"
+    done = _settled(
+        driver, _call(driver, "PATCH", f"{PARENT}/functions/admin", body, updateMask=mask)
+    )
+    config = cast("Json", cast("Json", done["response"])["serviceConfig"])
+    assert str(config["revision"]) not in {admin.first, admin.second}
+
+
+def test_policy_is_set_by_the_api_v1_too(driver: Driver, admin: Pair) -> None:
+    url = f"{driver.cloud.endpoint}/v1/{admin.service.name}"
+    policy = {"policy": {"bindings": [{"role": "roles/run.invoker", "members": ["allUsers"]}]}}
+    assert driver.http.post(f"{url}:setIamPolicy", json=policy, timeout=20).ok
+    assert driver.http.get(f"{url}:getIamPolicy", timeout=20).json()["bindings"]
+    assert driver.get(driver.service(admin.service.name).uri).ok

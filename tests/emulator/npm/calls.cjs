@@ -262,7 +262,7 @@ const firebaseCalls = {
   },
   'cloudfunctionsv2.deleteFunction': async () => {
     const found = await firebase.getFunction(project, location, 'made-by-firebase');
-    assert((await finished(await firebase.deleteFunction(found))).response);
+    assert((await finished(await firebase.deleteFunction(found.name))).response);
   },
   'run.getIamPolicy': async () => assert((await firebaseIam.getIamPolicy(service)).etag),
   'run.setInvokerCreate': async () => {
