@@ -1,1 +1,1 @@
-"""What suites call: accuracy of records, HTTP probe, contracts, sheet reader, Zapier's calls, platform figures."""
+"""Library for test suites: accuracy of records, HTTP probe, contracts, file server, platform statistics."""

@@ -1,21 +1,20 @@
-"""Accuracy of extracted records, held against golden ones, cell by cell.
+"""Accuracy of extracted records, compared with golden records cell by cell.
 
-**The definition, so that it can be counted with a pencil.** Lay the golden list beside the extracted one and pair
-each golden record with at most one extracted record (below). Then count *cells*, one for each field:
+**Definition.** Pair each golden record with at most one extracted record (below). Then count *cells*, one per field:
 
-* a golden cell with something in it is one cell; it is *right* when its partner's cell agrees, else wrong;
-* an extracted cell with something in it where golden has nothing (blank cell, or a record that is in golden
-  nowhere, or a second copy of one that is) is one more cell, and wrong.
+* a non-empty golden cell is one cell; it is *right* if its partner's cell agrees, else wrong;
+* a non-empty extracted cell without a golden cell (the golden cell is empty, there is no golden record, or the record
+  is a second copy) is one more cell, and wrong.
 
-Accuracy of a field is its right cells over its cells; overall accuracy is all right cells over all cells. So a missing
-record costs one wrong cell for each field that it has, and so does an extra or a duplicate record; nothing that an
-extraction gets worse can raise any of these numbers. Agreement of two cells is stated by :class:`Measure`.
+The accuracy of a field is its right cells over its cells; overall accuracy is all right cells over all cells. So a
+missing record costs one wrong cell for each of its fields, and so does an extra or duplicate record. A worse extraction
+never raises any of these numbers. :class:`Measure` defines when two cells agree.
 
-**Pairing.** (1) equal key and at least one more equal field, the most equal fields first; (2) what is left, where the
-key was misread: similar key (or an equal text) and at least one more equal field, and more of them than with the golden
-record whose key it bears, so that a copy stays a copy; looked for only among the few records that share a rare value,
-so that the cost stays near-linear; (3) what is left with an equal key and nothing else. Which pairs arise depends on
-the records alone, never on their order.
+**Pairing.** (1) Equal key and at least one more equal field, the most equal fields first. (2) Of the remaining records,
+for a misread key: similar key (or an equal text) and at least one more equal field, and more equal fields than with the
+golden record of its own key, so that a copy stays a copy. Only records that share a rare value are compared, so that
+the cost stays near-linear. (3) Of the remaining records: equal key and nothing else. The pairs depend only on the
+records, never on their order.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,9 +28,9 @@ from pytest_deploygate.checks.measures import FieldRule, Measure, is_right
 from pytest_deploygate.checks.pairing import Cells, Row, cells_at
 
 Value: TypeAlias = str | int | float | Decimal | None
-"""What a cell may hold; ``None`` and blank text are nothing."""
+"""Value of a cell; ``None`` and blank text are an empty cell."""
 Record: TypeAlias = Mapping[str, Value]
-"""One line: field name to value. Fields without a rule are ignored, absent fields are nothing."""
+"""One line: field name to value. Fields without a rule are ignored, missing fields are empty cells."""
 
 _KeyOf: TypeAlias = Callable[[Cells], Cells]
 
@@ -53,31 +52,31 @@ class FieldScore:
     right: int
     cells: int
     ratio: Fraction
-    """Right over cells. Without any cell: 1 if there are golden records (every blank was left blank), else 0."""
+    """Right over cells. Without any cell: 1 if there are golden records (all cells are empty), else 0."""
 
 
 class Difference(NamedTuple):
-    """A golden record whose partner disagrees. ``line`` counts golden records from 1; ``fields`` names what differs."""
+    """A golden record whose partner differs. ``line`` counts golden records from 1; ``fields`` are the differences."""
 
     line: int
     key: str
     fields: tuple[tuple[str, str, str], ...]
-    """(field, expected, found) as text; nothing is the empty text."""
+    """(field, expected, found) as text; an empty cell is the empty text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyReport:
-    """What a comparison showed; the module says how it is counted.
+    """Result of a comparison, counted as the module defines.
 
-    ``missing`` holds keys of golden records without partner in golden order, ``extra`` keys of extracted records that
-    answer to none, ``duplicates`` keys of further copies of a golden record; the last two are disjoint.
+    ``missing`` has the keys of golden records without partner in golden order, ``extra`` the keys of extracted records
+    without partner, ``duplicates`` the keys of further copies of a golden record; the last two are disjoint.
     """
 
     golden: int
     extracted: int
     fields: tuple[FieldScore, ...]
     overall: Fraction
-    """All right cells over all cells. 0 without golden records: what was compared with nothing shows nothing."""
+    """All right cells over all cells; 0 without golden records."""
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     duplicates: tuple[str, ...]
@@ -93,7 +92,7 @@ class AccuracyReport:
         return self.overall == 1
 
     def explain(self, limit: int = 10) -> str:
-        """The figures, then a table of the first ``limit`` records that differ, are missing or too many."""
+        """The figures, then a table of the first ``limit`` records that differ, are missing or extra."""
         scores = ", ".join(
             f"{s.name} {_percent(s.ratio)} ({s.right} of {s.cells})" for s in self.fields
         )
@@ -117,10 +116,10 @@ class AccuracyReport:
 def compare(
     golden: Sequence[Record], extracted: Sequence[Record], rules: tuple[FieldRule, ...] = LINE_ITEM
 ) -> AccuracyReport:
-    """Hold ``extracted`` against ``golden`` by ``rules``; the order of the records does not matter.
+    """Compare ``extracted`` with ``golden`` by ``rules``; the order of the records does not matter.
 
     Raises:
-        ValueError: no rule is a key, or two rules have one name.
+        ValueError: no rule is a key, or two rules have the same name.
     """
     names = tuple(rule.name for rule in rules)
     if len(set(names)) != len(names) or not any(rule.is_key for rule in rules):

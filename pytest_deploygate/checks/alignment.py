@@ -1,8 +1,7 @@
-"""Lays golden and extracted records beside each other: the equal ones at once, the others by :mod:`.pairing`.
+"""Aligns golden and extracted records: equal ones at once, the others with :mod:`.pairing`.
 
-Nearly all records of a good extraction are equal as they came. Those are found column by column, without a new object
-for each record; only the rest is brought into canonical form, and only what is then still different is compared field
-by field.
+In a good extraction nearly all raw records are equal. These are found column by column, without an object per record.
+Only the rest is converted to canonical form, and only records that still differ are compared field by field.
 """
 
 from collections import Counter, defaultdict
@@ -17,24 +16,24 @@ from pytest_deploygate.checks.pairing import Cells, Row, pair_rest
 
 _Column: TypeAlias = Sequence[object]
 _Columns: TypeAlias = Sequence[_Column]
-"""What a list of records holds: one column (a list) for each rule, all of one length."""
+"""A list of records as columns: one list per rule, all of the same length."""
 _Canonical: TypeAlias = Sequence[Sequence[str | None]]
 _Places: TypeAlias = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """Who answers to whom. Records that are equal in every field are counted, the others are kept."""
+    """Result of an alignment: records that are equal in every field are counted, the others are kept."""
 
     equal_cells: tuple[int, ...]
-    """Cells that hold something in the golden records with an equal partner, for each rule."""
+    """Non-empty cells of golden records with an equal partner, for each rule."""
     pairs: list[tuple[Row, Row]]
-    """Golden and extracted record that belong together and differ in form or content."""
+    """Pairs of golden and extracted record that differ in form or content."""
     missing: list[Row]
     extra: list[Row]
-    """Extracted records without a golden one, copies included."""
+    """Extracted records without a golden one, including copies."""
     copied: frozenset[Cells]
-    """Keys of ``extra`` that golden records have."""
+    """Keys of ``extra`` that golden records have too."""
 
 
 def align(
@@ -42,7 +41,7 @@ def align(
     extracted: Sequence[Mapping[str, object]],
     rules: tuple[FieldRule, ...],
 ) -> Alignment:
-    """Align by ``rules``; line numbers count from 1 in the order given."""
+    """Align by ``rules``; line numbers count from 1 in the given order."""
     raw_truth = [_column(golden, rule.name) for rule in rules]
     raw_found = [_column(extracted, rule.name) for rule in rules]
     key = next((place for place, rule in enumerate(rules) if rule.is_key), 0)
@@ -74,7 +73,7 @@ def align(
 
 
 def _column(records: Sequence[Mapping[str, object]], name: str) -> list[object]:
-    """The values of one field, absent ones None."""
+    """The values of one field; None for a missing one."""
     try:
         return list(map(itemgetter(name), records))
     except KeyError:
@@ -92,7 +91,7 @@ def _canonical_rest(
     found_left: _Places,
     rules: tuple[FieldRule, ...],
 ) -> tuple[_Canonical, _Canonical]:
-    """The rows that are left in either list, in canonical form."""
+    """The remaining rows of both lists, in canonical form."""
     both = [
         canonical_column([*_pick(here, golden_left), *_pick(there, found_left)], rule.measure)
         for here, there, rule in zip(truth, found, rules, strict=True)
@@ -102,20 +101,20 @@ def _canonical_rest(
 
 
 def _rows(columns: _Canonical, rest: _Places, lines: _Places) -> list[Row]:
-    """Rows of canonical columns; ``lines`` are the places in the whole list from which the columns were taken."""
+    """Rows of canonical columns; ``lines`` are the positions of the columns' cells in the whole list."""
     cells = zip(*(map(column.__getitem__, rest) for column in columns), strict=True)
     return [Row(line=lines[i] + 1, cells=row) for i, row in zip(rest, cells, strict=True)]
 
 
 def _count_filled(column: _Column, left: _Places) -> int:
-    """In how many rows besides those that are ``left`` the column holds something."""
+    """Number of rows with a non-empty cell in the column, without the rows in ``left``."""
     return len(column) - _count_blanks(column) - len(left) + _count_blanks(_pick(column, left))
 
 
 def _count_blanks(column: _Column) -> int:
-    """How many values are nothing; raw values are counted as canonical ones would be."""
+    """Number of empty values; raw values count like canonical ones."""
     try:
-        if all(map(str.strip, column)):  # type: ignore[arg-type]  # what is no str raises
+        if all(map(str.strip, column)):  # type: ignore[arg-type]  # a value that is not a str raises
             return 0
     except TypeError:
         if set(map(type, column)) <= {int, float}:
@@ -124,9 +123,9 @@ def _count_blanks(column: _Column) -> int:
 
 
 def _take_equal(truth: _Columns, found: _Columns, key: int) -> tuple[_Places, _Places]:
-    """Places, in either list, of the rows that are left when equal ones are taken, as often as they are in both.
+    """Positions in both lists of the rows that remain after equal rows are removed, as often as both lists have them.
 
-    ``key`` is a column whose values usually occur once: then two rows are compared only where they have it in common.
+    The values of the column ``key`` usually occur once: then only rows with the same key are compared.
     """
     count = len(truth[key])
     if not count:
@@ -141,20 +140,20 @@ def _take_equal(truth: _Columns, found: _Columns, key: int) -> tuple[_Places, _P
         if place == key:
             continue
         golden = _pick(one, partners)
-        for j in alone:  # so that whole columns are equal where all partners are
+        for j in alone:  # rows without partner must not make the columns differ
             golden[j] = other[j]
         if golden != other:
             unequal.update(compress(range(len(partners)), map(ne, golden, other)))
     here = [i for j, i in enumerate(partners) if j not in unequal] if unequal else partners
     taken = set(here)
-    if len(taken) < len(here):  # a record was copied
+    if len(taken) < len(here):  # a record has a copy
         return _take_equal_rows(truth, found)
     left = [i for i in range(count) if i not in taken] if len(taken) < count else []
     return left, sorted(unequal)
 
 
 def _take_equal_rows(truth: _Columns, found: _Columns) -> tuple[_Places, _Places]:
-    """As :func:`_take_equal` has it, where keys occur more than once."""
+    """Like :func:`_take_equal`, for keys that occur more than once."""
     here, there = list(zip(*truth, strict=True)), list(zip(*found, strict=True))
     shared = Counter(here) & Counter(there)
     return _remove_taken(here, shared), _remove_taken(there, shared)
@@ -176,7 +175,7 @@ def _remove_taken(
 def _namesakes(
     truth: _Columns, found: Iterable[Row], rules: tuple[FieldRule, ...]
 ) -> dict[Cells, list[Cells]]:
-    """For each key among ``found`` that golden records have: those golden records."""
+    """Golden records by key, for the keys of ``found``."""
     places = [place for place, rule in enumerate(rules) if rule.is_key]
     wanted = {tuple([row.cells[place] for place in places]) for row in found}
     if not wanted:

@@ -1,4 +1,4 @@
-"""Holds answers against JSON Schemas and says briefly where they break them."""
+"""Checks answers against JSON Schemas and lists the violations briefly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _MOST_SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One breach: ``path`` such as ``line_items[3].price`` (``(whole)`` for the document), and what is wrong there."""
+    """One violation: ``path`` such as ``line_items[3].price`` (``(whole)`` for the document), and what is wrong."""
 
     path: str
     wrong: str
@@ -26,10 +26,10 @@ class Violation:
 
 
 def load_schema(path: Path) -> Mapping[str, Json]:
-    """The JSON Schema in a file.
+    """Read a JSON Schema from a file.
 
     Raises:
-        ConfigError: the file cannot be read or holds no valid schema.
+        ConfigError: the file cannot be read or contains no valid schema.
     """
     import json
 
@@ -39,14 +39,16 @@ def load_schema(path: Path) -> Mapping[str, Json]:
     except (OSError, ValueError, jsonschema.SchemaError) as error:
         raise ConfigError(f"no JSON Schema in {path}: {error}", hint="correct the file") from error
     if not isinstance(schema, dict):
-        raise ConfigError(f"the schema in {path} allows everything or nothing", hint="name fields")
+        raise ConfigError(
+            f"the schema in {path} allows everything or nothing", hint="name fields in the schema"
+        )
     return schema
 
 
 def violations(document: Json, schema: Mapping[str, Json]) -> tuple[Violation, ...]:
-    """Breaches of ``schema`` in ``document``, in the order of their paths, at most 10; empty when it holds.
+    """Violations of ``schema`` in ``document``, in the order of their paths, at most 10; empty if there are none.
 
-    ``format`` is checked for the formats that need no further library (date, email, ipv4, ...).
+    ``format`` is checked for the formats that need no additional library (date, email, ipv4, ...).
     """
     kind = validator_for(schema)
     errors = kind(schema, format_checker=kind.FORMAT_CHECKER).iter_errors(document)
@@ -55,7 +57,7 @@ def violations(document: Json, schema: Mapping[str, Json]) -> tuple[Violation, .
 
 
 def _deepest(error: jsonschema.ValidationError) -> jsonschema.ValidationError:
-    """What is really wrong where alternatives (``oneOf``) failed: the one that came furthest."""
+    """The cause if alternatives (``oneOf``) failed: the error of the best match."""
     best = jsonschema.exceptions.best_match([error])
     return error if best is None else best
 

@@ -1,4 +1,4 @@
-"""What checks are told about what they judge: configuration, endpoints, services."""
+"""The deployment as checks see it: settings, endpoints, services."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,29 +10,29 @@ from pytest_deploygate.core.identifiers import Phase, Secret
 
 
 class DeploymentDamaged(DeployGateError):
-    """The JSON is not that of a deployment: a bug, or the two sides are of different versions."""
+    """The JSON does not describe a deployment: a bug, or the two sides have different versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Previous:
-    """What a rollback would return to, as found before anything was staged; all empty before the first release."""
+    """The rollback target as found before staging; all fields are empty before the first release."""
 
     revision: str = ""
     is_ready: bool = False
     backup: str = ""
-    """Path of the backup's source archive; empty where the platform handed out the settings alone."""
+    """Path of the backup's source archive; empty if the platform returned only the settings."""
     sha256: str = ""
-    """Of the archive, as it was recorded when it was made."""
+    """Digest of the archive, recorded at the backup."""
     problem: str = ""
-    """Why there is no backup at all."""
+    """Why there is no backup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """One deployment as the checks of one phase see it. In the readiness phase it has no endpoint.
 
-    ``verification`` may be written to, ``candidate`` (where it is another revision) and ``live`` may not; each is None
-    where there is none.
+    Checks may write through ``verification``, but not through ``candidate`` (if it is another revision) and ``live``.
+    Each is None if it does not exist.
     """
 
     environment: str
@@ -43,36 +43,36 @@ class Deployment:
     source: str = ""
     """Path of the function's source, relative to the project's root or absolute."""
     candidate: Endpoint | None = None
-    """The revision that will be promoted, with the production configuration."""
+    """The revision that will be promoted, with the production settings."""
     verification: Endpoint | None = None
-    """The revision of the same build that checks may write through; the candidate itself where there is no other."""
+    """The revision of the same build through which checks may write; the candidate itself if there is no other."""
     live: Endpoint | None = None
     """The public URL."""
     before: Endpoint | None = None
-    """Verification revision of what served before, to compare with in the same session; may be written to."""
+    """Verification revision of the baseline's build, to compare with in this session; checks may write through it."""
     verify_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of ``verification``."""
     production_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of ``candidate``."""
     secret_names: tuple[str, ...] = ()
-    """Environment variables that the platform fills from secrets; what they hold is told to no check."""
+    """Environment variables that the platform fills from secrets; checks do not get their values."""
     memory_mb: int = 0
-    """Memory that the function is given, in MB of a million bytes; 0 if not known."""
+    """Memory limit of the function, in MB of a million bytes; 0 if unknown."""
     timeout_s: int = 0
-    """Longest time that the platform lets a request take; 0 if not known."""
+    """Request timeout of the platform; 0 if unknown."""
     services: Mapping[str, str] = field(default_factory=dict)
-    """Base URL of services that the function and the checks use, such as ``sheets``."""
+    """Base URLs of services that the function and the checks use, such as ``sheets``."""
     statistics_url: str = ""
-    """Where the local cloud tells what a revision did; empty elsewhere."""
+    """URL of the local cloud's statistics; empty for other targets."""
     access_token: Secret | None = None
     """Token for ``services``."""
     baseline: Mapping[str, float] = field(default_factory=dict)
-    """What the last promoted rollout measured, by name of the measurement; empty before the first one."""
+    """Measurements of the last promoted rollout by name; empty before the first one."""
     previous: Previous | None = None
-    """None where nobody asked the target: in a session without deployment, and after the readiness phase."""
+    """None in a session without deployment, and after the readiness phase."""
 
     def to_json(self) -> str:
-        """As JSON text **with the tokens in the clear**: for workers of this session only, never for a record."""
+        """As JSON text **with tokens in clear text**: only for workers of this session, never for a record."""
         document: dict[str, Json] = {
             name: value for name in _TEXTS if isinstance(value := getattr(self, name), (str, int))
         }
@@ -90,10 +90,10 @@ class Deployment:
     def from_json(
         cls, text: str, *, counter: Callable[[str], Callable[[], None]] | None = None
     ) -> "Deployment":
-        """The deployment that :meth:`to_json` wrote; ``counter`` makes what counts the answers of an endpoint.
+        """Read a text of :meth:`to_json`; ``counter`` returns a function that counts the answers of an endpoint.
 
         Raises:
-            DeploymentDamaged: the text is not of that form.
+            DeploymentDamaged: the text does not describe a deployment.
         """
         try:
             document = json.loads(text)
@@ -112,9 +112,9 @@ class Deployment:
                 access_token=_secret_of(document["access_token"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
-            # The text may hold tokens, so neither it nor the library's message is shown.
+            # The text may contain tokens, so neither the text nor the library's message is shown.
             raise DeploymentDamaged(
-                "a worker was given no readable deployment",
+                "a worker received no readable deployment",
                 hint="use one version of pytest-deploygate for the session and its workers",
             ) from None
 

@@ -1,4 +1,4 @@
-"""Where a revision answers; apart from the client that asks there, which loads an HTTP library that most never use."""
+"""Endpoint of a revision. Separate from its client, because the client loads an HTTP library that few modules need."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Json: TypeAlias = "Mapping[str, Json] | list[Json] | str | int | float | bool | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a revision answers: ``url`` (http or https), the revision's expected name or ``""``, what is allowed."""
+    """Endpoint of a revision: ``url`` (http or https), the expected name of the revision or ``""``, and permissions."""
 
     url: str
     revision: str = ""

@@ -1,8 +1,8 @@
-"""Serves documents by URL from loopback, in every way in which a document's server can behave.
+"""Serves documents by URL from loopback, and can behave like any document server: slow, redirecting, missing.
 
-``with serve_files({"a.pdf": content}) as host: ...`` starts a real HTTP server; ``host`` makes the URLs and remembers
-what was asked, so that a check can prove that an address was never visited. A function in the cloud cannot reach
-loopback: for it :func:`serve_files_publicly` serves under the public URL of a tunnel or proxy that leads here.
+``with serve_files({"a.pdf": content}) as host: ...`` starts a real HTTP server; ``host`` creates the URLs and
+records the requests, so that a check can prove that a URL was never requested. A function in the cloud cannot reach
+loopback: for it, :func:`serve_files_publicly` serves under the public URL of a tunnel or proxy that leads here.
 """
 
 import threading
@@ -21,12 +21,12 @@ from pytest_deploygate.core.errors import ConfigError
 PDF = "application/pdf"
 DEFAULT_LISTEN = "127.0.0.1:8089"
 _LONGEST_HOLD_S = 60.0
-"""A held request ends by itself after this, so that a failed check leaves nothing hanging."""
+"""A held request ends after this time, so that a failed check leaves no hanging request."""
 
 
 @dataclass(slots=True, kw_only=True)
 class DelayedFile:
-    """A URL whose answer waits: ``arrived`` is set when somebody asks, ``release`` lets the answer go."""
+    """A URL with a delayed answer: ``arrived`` is set at the request, ``release`` sends the answer."""
 
     url: str
     arrived: threading.Event
@@ -44,7 +44,7 @@ class _Page:
 
 @dataclass(slots=True, kw_only=True)
 class FileHost:
-    """A running server; every URL that it makes is answered until the context ends."""
+    """A running server; it answers every URL that it creates until the context ends."""
 
     base: str
     """``http://address:port`` without a slash, or the public URL that leads there."""
@@ -55,34 +55,34 @@ class FileHost:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Paths (with query) in the order in which they were asked for."""
+        """Requested paths (with query), in order."""
         with self._lock:
             return tuple(self._asked)
 
     def url(self, name: str, *, query: str = "") -> str:
-        """The document ``name`` as PDF; any query is accepted."""
+        """URL of the document ``name`` as PDF; any query is accepted."""
         return self._add(name, _Page(content=self.files[name])) + (f"?{query}" if query else "")
 
     def typed(self, name: str, content_type: str, *, called: str = "") -> str:
-        """The document ``name`` under another content type, with the URL ending in ``called`` (or ``name``)."""
+        """URL of the document ``name`` with another content type; the URL ends in ``called`` (or ``name``)."""
         page = _Page(content=self.files[name], content_type=content_type)
         return self._add(called or name, page)
 
     def page(self, called: str, content: bytes, content_type: str) -> str:
-        """Any content."""
+        """URL of any content."""
         return self._add(called, _Page(content=content, content_type=content_type))
 
     def missing(self, called: str = "missing.pdf") -> str:
-        """A URL that is answered with 404 and a page of HTML."""
+        """URL of a 404 answer with an HTML page."""
         page = _Page(status=404, content=b"<html>Not Found</html>", content_type="text/html")
         return self._add(called, page)
 
     def redirect(self, target: str, *, called: str = "moved.pdf") -> str:
-        """A URL that leads to ``target`` with 302."""
+        """URL of a 302 redirect to ``target``."""
         return self._add(called, _Page(status=302, location=target))
 
     def held(self, name: str) -> DelayedFile:
-        """The document ``name``, answered when the caller says so."""
+        """URL of the document ``name``, answered when the caller releases it."""
         held = DelayedFile(url="", arrived=threading.Event(), release=threading.Event())
         held.url = self._add(name, _Page(content=self.files[name], held=held))
         return held
@@ -94,13 +94,13 @@ class FileHost:
         return f"{self.base}{quote(path)}"
 
     def find(self, target: str) -> _Page | None:
-        """What is answered to a request target, which is noted down."""
+        """Record a request target and return its page."""
         with self._lock:
             self._asked.append(target)
             return self._pages.get(unquote(urlsplit(target).path))
 
     def release_all(self) -> None:
-        """Release whatever is still held."""
+        """Release all held answers."""
         with self._lock:
             pages = list(self._pages.values())
         for page in pages:
@@ -115,7 +115,7 @@ def serve_files_publicly(
     """Serve ``files`` on ``listen`` (address:port), where requests to the public ``url`` arrive.
 
     Raises:
-        ConfigError: ``url`` or ``listen`` is wrong, the place is taken, or what is asked of ``url`` does not arrive.
+        ConfigError: ``url`` or ``listen`` is wrong, the address is in use, or requests to ``url`` do not arrive.
     """
     place = listen or DEFAULT_LISTEN
     address, _, port = place.rpartition(":")
@@ -134,12 +134,12 @@ def serve_files_publicly(
     except OSError as error:
         raise ConfigError(
             f"documents cannot be served at {place}: {error.strerror}",
-            hint="end what listens there; workers of pytest-xdist cannot share it: use -n 1",
+            hint="end the process that listens there; pytest-xdist workers cannot share it: use -n 1",
         ) from error
 
 
 def _require_public_route(host: FileHost) -> None:
-    """A tunnel that is down would look like a function that cannot download."""
+    """Raise ConfigError if requests do not arrive: a dead tunnel would look like a function that cannot download."""
     mark = uuid4().hex
     page = urlsplit(host.page("mark.txt", mark.encode(), "text/plain"))
     probe = Probe(Endpoint(url=host.base), read_timeout_s=30)
@@ -151,8 +151,8 @@ def _require_public_route(host: FileHost) -> None:
         probe.close()
     if told != mark:
         raise ConfigError(
-            f"what is asked of {host.base} does not arrive here: {told[:80]!r}",
-            hint="start the tunnel or proxy that leads there to the address that documents are served at",
+            f"requests to {host.base} do not arrive here: {told[:80]!r}",
+            hint="start the tunnel or proxy from that URL to the address of documents-listen",
         )
 
 
@@ -166,10 +166,10 @@ def serve_files(
 ) -> Iterator[FileHost]:
     """Serve ``files`` (name to content, or a directory) on ``address`` until the context ends.
 
-    URLs begin with ``base``; by default that is the address itself, with a free port.
+    URLs start with ``base``, by default the address itself with a free port.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the server cannot listen on the address.
     """
     contents = _contents_of(files) if isinstance(files, Path) else files
     pages: list[FileHost] = []
@@ -190,7 +190,7 @@ def serve_files(
 
 
 class _Directory(dict[str, bytes]):
-    """Reads a file when it is first asked for."""
+    """Reads each file at its first use."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -225,10 +225,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(page.content)
-        except OSError:  # who asked did not wait for the answer
+        except OSError:  # the client closed the connection
             self.close_connection = True
 
     do_GET = do_HEAD = _answer  # noqa: N815  # the base class names them
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base names it
-        """Say nothing."""
+        """Log nothing."""

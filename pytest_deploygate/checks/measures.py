@@ -1,4 +1,4 @@
-"""When two cells agree: the measures that accuracy is counted with, and the canonical form of values."""
+"""Measures of agreement between two cells, for counting accuracy, and the canonical form of values."""
 
 import re
 from collections.abc import Sequence
@@ -11,32 +11,32 @@ from rapidfuzz import fuzz, utils
 
 HALF_CENT = Decimal("0.005")
 _MOST_DIGITS = 20
-"""What has more digits before or after the point is no quantity or amount."""
+"""A number with more digits before or after the point is not a quantity or amount."""
 
 
 @unique
 class Measure(Enum):
-    """When a cell agrees with its golden cell. Nothing agrees with nothing only."""
+    """How a cell is compared with its golden cell. An empty cell agrees only with an empty cell."""
 
     EXACT = "exact"
-    """The same text, outer blanks apart: codes, UPC, ISBN."""
+    """The same text, without outer blanks: codes, UPC, ISBN."""
     CENTS = "cents"
-    """The same amount to the cent: at most half a cent apart, because half of $9.99 is written 4.99, 4.995 or 5.00.
-    A ``$`` and thousands commas do not matter."""
+    """The same amount to the cent: at most half a cent apart, because half of $9.99 may be 4.99, 4.995 or 5.00. A ``$``
+    and thousands commas are ignored."""
     NUMBER = "number"
     """The same number exactly; ``24``, ``"24"`` and ``24.0`` are one number."""
     TEXT = "text"
     """The same words: the similarity of the texts (lower-case, no punctuation) is at least the rule's pass mark.
 
-    It is twice the characters that both have in common, in order, over all characters of both, so a word too few or too
-    many lowers it. The better figure of two counts: words as they stand, and words sorted (rapidfuzz ``ratio`` and
-    ``token_sort_ratio``).
+    Similarity is twice the number of characters that both share in order, divided by the characters of both, so a
+    missing or an additional word lowers it. It is computed with the words in their order and sorted (rapidfuzz
+    ``ratio`` and ``token_sort_ratio``), and the greater value counts.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldRule:
-    """How one field is compared; ``pass_mark`` (0..1) is for :attr:`Measure.TEXT` alone."""
+    """How one field is compared; ``pass_mark`` (0..1) applies only to :attr:`Measure.TEXT`."""
 
     name: str
     measure: Measure
@@ -45,7 +45,7 @@ class FieldRule:
 
 
 def text_similarity(one: str, other: str) -> float:
-    """Similarity of two texts as :attr:`Measure.TEXT` has it, 0..1."""
+    """Similarity of two texts as defined for :attr:`Measure.TEXT`, 0..1."""
     here, there = utils.default_process(one), utils.default_process(other)
     return max(fuzz.ratio(here, there), fuzz.token_sort_ratio(here, there)) / 100
 
@@ -73,19 +73,20 @@ def _is_half_a_cent_apart(golden: str, found: str) -> bool:
 
 
 def canonical_column(column: Sequence[object], measure: Measure) -> list[str | None]:
-    """Values in the form in which equal values are equal text; ``None`` is nothing (also blank text).
+    """Values in canonical form, where equal values are equal texts; ``None`` is an empty cell (also blank text).
 
-    Amounts have at least two decimals, other numbers no trailing zeros; what should be a number and is not stays text.
+    Amounts have at least two decimals, other numbers no trailing zeros; a value that should be a number and is not
+    stays text.
     """
     if measure not in _NUMBERS:
         try:
-            texts = list(map(str.strip, column))  # type: ignore[arg-type]  # what is no str raises
+            texts = list(map(str.strip, column))  # type: ignore[arg-type]  # a value that is not a str raises
         except TypeError:
             pass
         else:
             return texts if all(texts) else [text or None for text in texts]  # type: ignore[return-value]
         return [as_text(value) for value in column]
-    # Prices and quantities repeat a great deal, so each is read once. Equal numbers have one canonical text.
+    # Prices and quantities repeat often, so each value is read once. Equal numbers have one canonical text.
     plain = _PLAIN[measure]
     known = {
         # Golden values are canonical already.
@@ -99,7 +100,7 @@ _NUMBERS = (Measure.CENTS, Measure.NUMBER)
 
 
 def as_text(value: object) -> str | None:
-    """Text without outer blanks, a number in plain digits (a sheet gives an ISBN as a number); ``None`` for nothing."""
+    """Text without outer blanks, or a number in plain digits (a sheet returns an ISBN as number); ``None`` if empty."""
     if value is None or isinstance(value, str):
         return (value.strip() or None) if value is not None else None
     number = as_number(value)
@@ -107,7 +108,7 @@ def as_text(value: object) -> str | None:
 
 
 def as_number(value: object) -> Decimal | None:
-    """A number from ``24``, ``"$1,234.50"``, ``4.995``; ``None`` for nothing and for what is no finite number."""
+    """A number from ``24``, ``"$1,234.50"``, ``4.995``; ``None`` if the value is empty or not a finite number."""
     text = str(value).replace("$", "").replace(",", "").strip()
     try:
         number = Decimal(text)

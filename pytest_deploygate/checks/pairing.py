@@ -1,4 +1,4 @@
-"""Pairs the golden and extracted records that are not equal in every field: keys first, then similarity."""
+"""Pairs golden and extracted records that differ in some field: by key first, then by similarity."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,14 +11,14 @@ from rapidfuzz.distance import Indel
 from pytest_deploygate.checks.measures import FieldRule, Measure, is_right
 
 _MOST_PAIRS_OF_A_KEY = 400
-"""Records with one key are compared each with each up to here; beyond it only where they share a rare value."""
+"""Records with the same key are all compared up to this number of pairs; beyond it only if they share a rare value."""
 _MOST_CANDIDATES = 24
-"""Extracted records that a golden record is compared with by similarity, those with the rarest shared values first."""
+"""How many extracted records a golden record is compared with by similarity; those with the rarest values first."""
 _LARGEST_BLOCK = 48
-"""A value that more records share than this tells nothing about which belong together."""
+"""A value that more records share is no evidence that two of them belong together."""
 _LEAST_KEY_SIMILARITY = 0.6
 _TELLING = (Measure.TEXT, Measure.EXACT)
-"""What tells a record whatever its key; a number alone proves nothing about unlike keys."""
+"""Measures that identify a record without its key; an equal number does not identify one."""
 
 
 Cells: TypeAlias = tuple[str | None, ...]
@@ -26,7 +26,7 @@ Cells: TypeAlias = tuple[str | None, ...]
 
 
 class Row(NamedTuple):
-    """Canonical cells of one record, and its place in the list it came from, counted from 1."""
+    """Canonical cells of one record, and its line in its list, counted from 1."""
 
     line: int
     cells: Cells
@@ -38,10 +38,10 @@ def pair_rest(
     rules: tuple[FieldRule, ...],
     namesakes: Callable[[Iterable[Row]], Mapping[Cells, list[Cells]]],
 ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
-    """Pairs (golden, extracted), golden records without partner, extracted records without partner.
+    """Return pairs (golden, extracted), golden records without partner, extracted records without partner.
 
-    ``namesakes`` gives the golden records by key, also those that are paired already, for the keys of the rows given.
-    It is asked for all extracted records that an equal key and one more equal field did not settle.
+    ``namesakes`` returns the golden records by key, including paired ones, for the keys of the given rows. It is called
+    with all extracted records that an equal key and one more equal field did not pair.
     """
     if not golden or not found:
         namesakes(found)
@@ -57,7 +57,7 @@ def pair_rest(
 
 
 class _Pairing:
-    """What is left of both lists, in an order that depends on the records' contents only."""
+    """The remaining rows of both lists, in an order that depends only on their contents."""
 
     def __init__(self, golden: list[Row], found: list[Row], rules: tuple[FieldRule, ...]) -> None:
         self.golden = _sort_by_content(golden)
@@ -71,7 +71,7 @@ class _Pairing:
         self.namesakes: Mapping[Cells, list[Cells]] = {}
 
     def take(self, scored: Iterable[tuple[float, float, int, int]]) -> None:
-        """Take pairs (equal fields, similarity, golden place, extracted place), the best first."""
+        """Accept pairs (equal fields, similarity, golden position, extracted position), the best first."""
         here: set[int] = set()
         there: set[int] = set()
         for _, _, i, j in sorted(scored, key=lambda s: (-s[0], -s[1], s[2], s[3])):
@@ -83,7 +83,7 @@ class _Pairing:
         self.found = [row for j, row in enumerate(self.found) if j not in there]
 
     def pairs_with_same_key(self, *, least_equal: int) -> Iterator[tuple[float, float, int, int]]:
-        """Pairs with one key and at least ``least_equal`` more equal fields."""
+        """Pairs with the same key and at least ``least_equal`` more equal fields."""
         for here, there in self._key_groups():
             if len(here) * len(there) > _MOST_PAIRS_OF_A_KEY:
                 continue
@@ -94,15 +94,15 @@ class _Pairing:
                         yield equal, 0.0, i, j
 
     def pairs_with_same_key_in_order(self) -> Iterator[tuple[float, float, int, int]]:
-        """Whatever has one key and is still left, in the order of contents."""
+        """The remaining pairs with the same key, in the order of contents."""
         for here, there in self._key_groups():
             for i, j in zip(here, there, strict=False):
                 yield 0, 0.0, i, j
 
     def pairs_with_unique_rest(self) -> Iterator[tuple[float, float, int, int]]:
-        """Pairs that are equal in all but the key, where no other record on either side has those values.
+        """Pairs that are equal in all fields but the key, if no other record on either side has these values.
 
-        :meth:`similar_pairs` would put them first, too; so the usual misread key costs no comparison.
+        :meth:`similar_pairs` would rank them first too; finding them here saves comparisons for a misread key.
         """
         here, there = self._group_by_rest(self.golden), self._group_by_rest(self.found)
         equal = len(self.other_places)
@@ -114,7 +114,7 @@ class _Pairing:
                 yield equal, 0.0, i, j
 
     def _group_by_rest(self, rows: list[Row]) -> dict[Cells, list[int]]:
-        """Places by the cells besides the key, of the rows in which each of those holds something."""
+        """Positions by the cells besides the key, for the rows in which none of these is empty."""
         found: dict[Cells, list[int]] = defaultdict(list)
         for place, row in enumerate(rows):
             rest = self.rest_of(row.cells)
@@ -123,7 +123,7 @@ class _Pairing:
         return found
 
     def similar_pairs(self) -> Iterator[tuple[float, float, int, int]]:
-        """Pairs that share a rare value, have one equal field besides the key, and similar keys or an equal text."""
+        """Pairs with a shared rare value, an equal field besides the key, and similar keys or an equal text."""
         blocks = self._blocks()
         for i, row in enumerate(self.golden):
             shared = (blocks.get(mark, ()) for mark in self._block_keys(row))
@@ -133,7 +133,7 @@ class _Pairing:
                 if self._is_like(i, j, equal):
                     yield equal, self._key_similarity(i, j), i, j
                 if equal == len(self.other_places):
-                    break  # no other record can be more like it
+                    break  # no other record can match better
 
     def _key_groups(self) -> list[tuple[list[int], list[int]]]:
         there: dict[Cells, list[int]] = defaultdict(list)
@@ -155,7 +155,7 @@ class _Pairing:
         return blocks
 
     def _block_keys(self, row: Row) -> Iterator[tuple[object, ...]]:
-        """What a record may share with its partner: each other field, all numbers together, the words of its texts."""
+        """Values that a record may share with its partner: other fields, all numbers together, words of its texts."""
         numbers = []
         for place in self.other_places:
             cell = row.cells[place]
@@ -172,7 +172,7 @@ class _Pairing:
             yield ("numbers", *numbers)
 
     def _equal_fields(self, i: int, j: int) -> int:
-        """Fields besides the key that hold something and agree."""
+        """Number of non-empty fields besides the key that agree."""
         return self._count_equal_cells(self.golden[i].cells, self.found[j].cells)
 
     def _count_equal_cells(self, one: Cells, other: Cells) -> int:
@@ -186,7 +186,7 @@ class _Pairing:
         return equal
 
     def _equal_to_its_own(self, j: int) -> int:
-        """Equal fields of an extracted record and the golden one whose key it bears: a copy is of that, of no other."""
+        """Most equal fields of an extracted record with a golden record of its key, so that a copy stays its copy."""
         other = self.found[j]
         own = self.namesakes.get(self.key_of(other.cells), ())
         return max((self._count_equal_cells(cells, other.cells) for cells in own), default=0)
@@ -205,7 +205,7 @@ class _Pairing:
         )
 
     def _is_identified_by_text(self, i: int, j: int) -> bool:
-        """Whether a field besides the key agrees that tells a record."""
+        """Whether a field besides the key agrees that identifies a record."""
         one, other = self.golden[i], self.found[j]
         return any(
             self.rules[p].measure in _TELLING
@@ -225,7 +225,7 @@ def _distinct_places(blocks: list[list[int]]) -> Iterator[int]:
 
 
 def cells_at(places: tuple[int, ...]) -> Callable[[Cells], Cells]:
-    """Gives the cells at ``places`` as a tuple."""
+    """Function that returns the cells at ``places`` as a tuple."""
     if len(places) == 1:
         return itemgetter(slice(places[0], places[0] + 1))
     return itemgetter(*places) if places else lambda _: ()
@@ -234,5 +234,5 @@ def cells_at(places: tuple[int, ...]) -> Callable[[Cells], Cells]:
 def _sort_by_content(rows: list[Row]) -> list[Row]:
     try:
         return sorted(rows, key=itemgetter(1))
-    except TypeError:  # a text was compared with nothing
+    except TypeError:  # a text was compared with None
         return sorted(rows, key=lambda row: [cell or "" for cell in row.cells])

@@ -1,4 +1,4 @@
-"""What the platform itself says a revision did. What it does not say is ``None``, and ``None`` is never fine."""
+"""Statistics of a revision from the platform. An unknown value is ``None``, and ``None`` is never a pass."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from pytest_deploygate.core.errors import DeployGateError
 
 
 class StatisticsMissing(DeployGateError):
-    """The platform gave no statistics that can be read."""
+    """The platform returned no readable statistics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionStatistics:
-    """Figures of one revision since it was made; every one may be ``None``: not known."""
+    """Statistics of one revision since its creation; each value may be ``None``: unknown."""
 
     requests: int | None = None
     errors_by_class: Mapping[str, int] | None = None
-    """Answers by class: ``4xx``, ``5xx``. A class that is not named had none."""
+    """Answers by class: ``4xx``, ``5xx``. A missing class had none."""
     latency_mean_s: float | None = None
     latency_p50_s: float | None = None
     latency_p95_s: float | None = None
     latency_max_s: float | None = None
     memory_peak_mb: float | None = None
-    """In MB of a million bytes, as the platform's own figures are."""
+    """In MB of a million bytes, like the platform's own figures."""
     memory_kills: int | None = None
-    """Instances ended for using more memory than they are given."""
+    """Instances killed for exceeding their memory limit."""
     crashes: int | None = None
 
     @property
@@ -41,10 +41,10 @@ class StatisticsReader(Protocol):
     """Reads the statistics of one revision."""
 
     def read(self) -> RevisionStatistics:
-        """The figures as they stand now.
+        """Read the current statistics.
 
         Raises:
-            StatisticsMissing: there are none to be had.
+            StatisticsMissing: there are none.
         """
         ...
 
@@ -57,7 +57,7 @@ class LocalStatistics:
         self._path = f"/_local/revisions/{quote(revision, safe='')}/statistics"
 
     def read(self) -> RevisionStatistics:
-        """The figures as they stand now.
+        """Read the current statistics.
 
         Raises:
             StatisticsMissing: the local cloud does not know the revision.
@@ -67,13 +67,13 @@ class LocalStatistics:
         if answer.status != 200 or not isinstance(answer.json, Mapping):
             raise StatisticsMissing(
                 f"no statistics at {self._path}: HTTP {answer.status}",
-                hint="is the local cloud of this version, and does the revision exist?",
+                hint="check that the revision exists and that the local cloud has the version of this package",
             )
         return parse_statistics(answer.json)
 
 
 def parse_statistics(document: Mapping[str, Json]) -> RevisionStatistics:
-    """The figures in a document of the local cloud; what is missing or no number >= 0 becomes ``None``."""
+    """Statistics from a document of the local cloud; a value that is missing or no number >= 0 becomes ``None``."""
     latency, memory = _mapping(document.get("latency_s")), _mapping(document.get("memory_mb"))
     classes = document.get("by_class")
     return RevisionStatistics(
@@ -96,7 +96,7 @@ def _classes(classes: Mapping[str, Json]) -> Mapping[str, int] | None:
 
 
 def _peak(memory: Mapping[str, Json]) -> float | None:
-    """The peak; a process that runs uses memory, so 0 means that nothing was measured yet."""
+    """The peak. A running process uses memory, so 0 means that nothing was measured yet."""
     return _number(memory.get("peak")) or None
 
 

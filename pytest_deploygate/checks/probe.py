@@ -1,8 +1,8 @@
-"""HTTP client of the checks: times out always, repeats no POST ever, and writes nothing where it must not.
+"""HTTP client of the checks: always times out, never repeats a POST, and never writes to a read-only endpoint.
 
-What a request may do is decided by its bytes just before they leave: on an endpoint that must not be written to, only
-GET, HEAD and OPTIONS go out, and POST with an empty body, an empty JSON object or a body named harmless beforehand.
-Neither the token nor the query string of a URL ever shows in a message, a ``repr`` or a traceback's last line.
+The client decides on the final bytes of a request. To a read-only endpoint it sends only GET, HEAD and OPTIONS, and
+POST with an empty body, an empty JSON object, or a body that the caller named as harmless. Neither the token nor the
+query of a URL ever appears in a message, a ``repr`` or the last line of a traceback.
 """
 
 import json
@@ -25,7 +25,7 @@ from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Secret
 
 Body: TypeAlias = bytes | str | Mapping[str, str]
-"""A body as it is sent, or the fields of a form."""
+"""The raw body, or the fields of a form."""
 Parameters: TypeAlias = Mapping[str, str | int | float | Sequence[str]]
 """The query of a URL; a list gives a parameter several values."""
 Files: TypeAlias = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]
@@ -33,9 +33,9 @@ Files: TypeAlias = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, st
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 125.0
-"""Longest wait for the next bytes of an answer, and for the whole of it: just over the limit for an invoice (120 s)."""
+"""Timeout for the next bytes of an answer, and for the whole answer: just above the limit for an invoice (120 s)."""
 MOST_BYTES = 32 * 1024 * 1024
-"""Largest answer that the platform lets through where it is not streamed (Cloud Run, "Quotas and limits")."""
+"""The platform's limit for an answer that is not streamed (Cloud Run, "Quotas and limits")."""
 _SHOWN = 300
 """Characters of an answer that its ``repr`` shows."""
 _CONNECT_ATTEMPTS = 3
@@ -44,7 +44,7 @@ _READS = ("GET", "HEAD", "OPTIONS")
 
 
 class WouldWrite(DeployGateError):
-    """The request might write, and the endpoint must not be written to; nothing was sent."""
+    """The request might write, and the endpoint is read-only; nothing was sent."""
 
 
 @unique
@@ -60,7 +60,7 @@ class ConnectionFailure(Enum):
 
 
 class ProbeFailed(DeployGateError):
-    """There is no answer; ``trouble`` says why. But for NOT_REACHED and TLS a POST may have been carried out."""
+    """There is no answer; ``trouble`` says why. A POST may have been applied, except with NOT_REACHED and TLS."""
 
     def __init__(self, message: str, *, trouble: ConnectionFailure, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -69,25 +69,25 @@ class ProbeFailed(DeployGateError):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Answer:
-    """An HTTP answer, read to its end. A 4xx or 5xx is an answer like any other."""
+    """A complete HTTP answer. A 4xx or 5xx is an answer like any other."""
 
     status: int
     headers: Mapping[str, str]
-    """Names in any case."""
+    """Headers; names are case-insensitive."""
     text: str
     """The whole body as text."""
     json: Json
-    """The body as JSON, ``None`` if it is none (or is ``null``): a value, not a method."""
+    """The body as JSON, ``None`` if it is not JSON (or is ``null``): a value, not a method."""
     elapsed_s: float
-    """From sending until the last byte of the answer."""
+    """Seconds from sending to the last byte of the answer."""
     revision: str
-    """Revision that the answer names in ``K-Revision`` or ``X-Revision``, else ``""``."""
+    """Revision in the header ``K-Revision`` or ``X-Revision``, else ``""``."""
     is_json: bool = False
     content: bytes = b""
-    """The whole body as it came, up to 32 MiB."""
+    """The whole raw body, up to 32 MiB."""
 
     def __repr__(self) -> str:
-        """What a failed assertion shows: how it began, never all of 32 MiB."""
+        """Text for a failed assertion: the start of the body, never all of 32 MiB."""
         more = "…" if len(self.text) > _SHOWN else ""
         return f"<Answer {self.status} {self.content_type}: {self.text[:_SHOWN]!r}{more}>"
 
@@ -97,12 +97,12 @@ class Answer:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def value(self, name: str) -> Json:
-        """Member ``name`` of the JSON object, ``None`` where there is none."""
+        """Member ``name`` of the JSON object; ``None`` if there is none."""
         return self.json.get(name) if isinstance(self.json, Mapping) else None
 
 
 class _Bearer(AuthBase):
-    """Adds the token without keeping it in any variable that a traceback with locals would show."""
+    """Adds the token without keeping it in a variable that a traceback with locals would show."""
 
     def __init__(self, token: Secret) -> None:
         self._token = token
@@ -114,9 +114,9 @@ class _Bearer(AuthBase):
 
 @dataclass(slots=True)
 class Probe:
-    """Asks one endpoint. Threads may share it.
+    """HTTP client of one endpoint. Threads may share it.
 
-    ``harmless`` names POST bodies that are known to write nothing, for endpoints that must not be written to.
+    ``harmless`` lists POST bodies that are known to write nothing, for read-only endpoints.
     """
 
     endpoint: Endpoint
@@ -211,11 +211,11 @@ class Probe:
     ) -> Answer:
         """Send one request and read its answer; redirects are answers unless ``follow_redirects``.
 
-        ``data``, ``json``, ``params``, ``files`` and ``headers`` mean what they mean in requests.
+        ``data``, ``json``, ``params``, ``files`` and ``headers`` are those of requests.
 
         Raises:
-            WouldWrite: the endpoint must not be written to and this might; nothing was sent.
-            ProbeFailed: there is no answer. A GET is tried again where no connection came about, a POST never.
+            WouldWrite: the endpoint is read-only and the request might write; nothing was sent.
+            ProbeFailed: there is no answer. A GET is retried if no connection was made, a POST never.
         """
         outgoing = requests.Request(
             method,
@@ -239,13 +239,13 @@ class Probe:
             )
         if is_harmless:
             return self._send(self._pooled, prepared, follow_redirects=follow_redirects)
-        # A kept connection may be closed by the other side just as an invoice is sent, and nobody could tell
-        # whether it was received. So what writes gets a connection of its own.
+        # The server may close a kept connection just while an invoice is sent, and nobody could tell whether it
+        # received the invoice. So a request that may write gets its own connection.
         with self._session() as fresh:
             return self._send(fresh, prepared, follow_redirects=follow_redirects)
 
     def close(self) -> None:
-        """Give back the kept connections."""
+        """Close the kept connections."""
         self._pooled.close()
 
     def _session(self) -> requests.Session:
@@ -292,7 +292,7 @@ class Probe:
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 trouble = _connection_failure(error)
                 if trouble is not ConnectionFailure.NOT_REACHED or attempts <= 0:
-                    # The library's message holds the whole URL, so it is left out of the chain.
+                    # The library's message contains the whole URL, so it is left out of the chain.
                     raise self._probe_error(trouble, url, method) from None
 
     def _read(self, response: requests.Response, start: float) -> bytes:
@@ -331,7 +331,7 @@ class Probe:
 
 
 def _parts(files: Files) -> dict[str, tuple[str, bytes] | tuple[str, bytes, str]]:
-    """Parts with a file name each; content alone gets the name of its field, as in requests."""
+    """Parts with file names; content without one gets the name of its field, as in requests."""
     return {name: (name, part) if isinstance(part, bytes) else part for name, part in files.items()}
 
 
@@ -367,7 +367,7 @@ def _connection_failure(error: Exception) -> ConnectionFailure:
             reason = getattr(inner, "reason", inner)
             if isinstance(reason, urllib3.exceptions.NewConnectionError):
                 return ConnectionFailure.NOT_REACHED
-            # A read that times out amid the body arrives as a ConnectionError too.
+            # A read that times out during the body is a ConnectionError too.
             is_timeout = isinstance(reason, urllib3.exceptions.ReadTimeoutError)
             return ConnectionFailure.TIMEOUT if is_timeout else ConnectionFailure.CUT
         case requests.exceptions.ChunkedEncodingError() | urllib3.exceptions.ProtocolError():
@@ -377,14 +377,14 @@ def _connection_failure(error: Exception) -> ConnectionFailure:
 
 
 def redacted(url: str) -> str:
-    """The URL without user, password, query and fragment, all of which may hold secrets."""
+    """The URL without user, password, query and fragment, all of which may contain secrets."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine's loopback."""
+    """Whether the URL's host is loopback."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True

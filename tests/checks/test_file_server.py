@@ -48,7 +48,7 @@ def test_public_url_that_leads_elsewhere_is_said_at_once(
     elsewhere = http_server(lambda _: Reply(body=b"<html>somebody else</html>")).url.rstrip("/")
     for url in (elsewhere, "http://127.0.0.1:9"):
         with (
-            pytest.raises(ConfigError, match="does not arrive here") as caught,
+            pytest.raises(ConfigError, match="do not arrive here") as caught,
             serve_files_publicly(FILES, url=url, listen=listen),
         ):
             pass
