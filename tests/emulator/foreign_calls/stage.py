@@ -96,7 +96,7 @@ class Stage:
         for place in ("https://sheets.googleapis.com/", "https://www.googleapis.com/"):
             session.mount(place, ToEmulator(self.driver.cloud.endpoint))
         self._opened.append(session)
-        return gspread.Client(auth=None, session=session)  # type: ignore[arg-type]
+        return gspread.Client(auth=None, session=session)  # type: ignore[arg-type, unused-ignore]  # unused where gspread is not installed
 
     def book(self) -> Given:
         """A spreadsheet of gspread with a header, three rows and three columns."""
