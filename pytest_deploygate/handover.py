@@ -96,6 +96,7 @@ def _request(config: pytest.Config, *, is_whole: bool) -> dict[str, object]:
         "endpoint": known.deploy_endpoint or "",
         "report_only": bool(known.deploy_report_only),
         "wait_s": float(known.deploy_wait),
+        "page": known.deploy_report or "",
         "watchdog": not known.deploy_no_watchdog,
         "plan": bool(known.deploy_plan),
         "reason": known.deploy_reason,

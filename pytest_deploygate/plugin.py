@@ -115,6 +115,12 @@ def _add_how_to_go_about_it(group: pytest.OptionGroup) -> None:
         help="wait so long for somebody else's rollout to end (default: 0)",
     )
     group.addoption(
+        "--deploy-report",
+        dest="deploy_report",
+        metavar="FILE",
+        help="write a page on the rollout to look at: HTML, self-contained",
+    )
+    group.addoption(
         "--deploy-no-watchdog",
         dest="deploy_no_watchdog",
         action="store_true",

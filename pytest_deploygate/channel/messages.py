@@ -93,12 +93,16 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt at a check has ended: its parts in order, what it measured, and how often it asked which endpoint."""
+    """An attempt at a check has ended: its parts in order, what it measured, and how often it asked which endpoint.
+
+    ``why`` is for people: where and with what it failed first, ``FILE:LINE: ERROR``; else empty.
+    """
 
     check: int
     parts: tuple[Part, ...]
     measured: tuple[Measured, ...]
     asked: Mapping[str, int]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +264,7 @@ _READERS: Final[Mapping[type, tuple[Callable[[object], Any], ...]]] = {
     Began: (_whole,),
     Part: (_text, _text, _flag, _flag),
     Measured: (_text, _number, _text),
-    Ended: (_whole, _many(_one(Part)), _many(_one(Measured)), _counts),
+    Ended: (_whole, _many(_one(Part)), _many(_one(Measured)), _counts, _text),
     Passed: (_whole,),
     Doubt: (_text, _text),
     PhaseDone: (_text,),

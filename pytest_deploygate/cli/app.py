@@ -49,6 +49,7 @@ _MODULES = {
     "history": "read_commands",
     "show": "read_commands",
     "backups": "read_commands",
+    "report": "report",
     "plan": "plan",
     "rollback": "rollback",
     "recover": "recover",

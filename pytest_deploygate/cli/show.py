@@ -8,7 +8,7 @@ from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.output import moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
-from pytest_deploygate.core.record import RestorePoint, RolloutRecord
+from pytest_deploygate.core.record import FAILURE_NOTE, RestorePoint, RolloutRecord
 from pytest_deploygate.core.release import SecretRef
 from pytest_deploygate.ports import Store
 
@@ -51,7 +51,8 @@ class ShownRestorePoint(NamedTuple):
 class Shown(NamedTuple):
     """What ``show`` shows. ``checks`` counts what was collected by gate, ``not_passed`` names what did not pass.
 
-    ``secrets`` are names and versions, never values. ``notes`` are remarks on what could not be looked at.
+    ``failures`` says of some of these how they failed first, ``FILE:LINE: ERROR``. ``secrets``
+    are names and versions, never values. ``notes`` are remarks on what could not be looked at.
     """
 
     rollout: PastRollout
@@ -73,6 +74,7 @@ class Shown(NamedTuple):
     gates: Mapping[str, str]
     checks: Mapping[str, int]
     not_passed: Mapping[str, str]
+    failures: Mapping[str, str]
     measurements: Sequence[ShownMeasurement]
     rollback_seconds: float | None
     rollback_error: str
@@ -87,7 +89,7 @@ class Shown(NamedTuple):
 def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
     """One rollout with its evidence; ``rollout`` is an id, a part that only one id has, or ``last``."""
     with context.store() as store:
-        found = _read_rollout(store, _find(store, rollout))
+        found = _read_rollout(store, find_rollout(store, rollout))
     out = context.output(is_json=is_json)
     out.document(found)
     one = found.rollout
@@ -115,7 +117,8 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
     )
     out.table(("gate", "passed"), list(found.gates.items()), title="gates")
     out.table(("gate", "overridden"), list(found.overrides.items()), title="overrides")
-    out.table(("check", "state"), list(found.not_passed.items()), title="checks that did not pass")
+    bad = [(name, state, found.failures.get(name, "")) for name, state in found.not_passed.items()]
+    out.table(("check", "state", "why"), bad, title="checks that did not pass")
     measured = [
         (m.phase, m.name, f"{m.value:.9g} {m.unit}".rstrip(), m.check or f"platform: {m.revision}")
         for m in found.measurements
@@ -157,7 +160,12 @@ def _rollback_rows(found: Shown) -> Iterator[tuple[str, str]]:
     yield ("rolled back because", found.rollback_cause)
 
 
-def _find(store: Store, text: str) -> RolloutRecord:
+def find_rollout(store: Store, text: str) -> RolloutRecord:
+    """The rollout of an id, of a part that only one id has, or the last one.
+
+    Raises:
+        ConfigError: there is none, or several.
+    """
     recent = store.history(None, 1000)
     if text == "last" and recent:
         return recent[0]
@@ -212,6 +220,7 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
         gates={name: str(gate) for name, gate in record.gates.items()},
         checks={gate: len(checks) for gate, checks in record.inventory.items()},
         not_passed={check: state.value for check, state in record.not_passed.items()},
+        failures=dict(record.failures),
         measurements=[
             ShownMeasurement(phase.value, m.name, float(m.value), m.unit, m.check, m.revision)
             for phase, measured in record.measurements.items()
@@ -222,7 +231,7 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
         rollback_cause=cause.sentence if cause is not None else "",
         unfinished=record.unfinished,
         url=record.url,
-        notes=dict(record.notes),
+        notes={n: text for n, text in record.notes.items() if not n.startswith(FAILURE_NOTE)},
         journal=journal,
         journal_problem=problem,
     )

@@ -14,6 +14,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import pytest
@@ -31,6 +32,8 @@ NEVER_SILENT = (
 _RETURNED = "It is deprecated to return a value that is not None from a test case"
 """What unittest warns of when a method of a test case returns something."""
 PLUGIN: Final = "deploygate-auditor"
+LONGEST_FAILURE: Final = 500
+"""Characters that are told of a failure; all of it is in pytest's own report."""
 _Claim: TypeAlias = "tuple[str, bool]"
 """An outcome, and whether an expected failure had a part in it."""
 _ASYNCHRONOUS: Final = (
@@ -59,6 +62,8 @@ class OutcomeAuditor:
         self._parts: list[Part] = []
         self._measured: list[Measured] = []
         self._asked: dict[str, int] = {}
+        self._why = ""
+        """How the check that runs failed first."""
         self.is_muted = False
         """Set while checks that did not run are reported as skipped, for people."""
         self._has_raised = False
@@ -91,6 +96,7 @@ class OutcomeAuditor:
         self._nodeid = item.nodeid
         self._claims.clear()
         self._parts.clear()
+        self._why = ""
         if self._number is not None:
             self._link.send_line(b'["Began",[%d]]\n' % self._number)
         return (yield from self._watching())
@@ -178,6 +184,8 @@ class OutcomeAuditor:
         claim: _Claim = (report.outcome, hasattr(report, "wasxfail"))
         if raised is not None:
             claim = _at_best(claim, raised.value)
+            if claim[0] == "failed" and not self._why:
+                self._why = _first_failure(item, raised)
         elif not self._is_running and (
             # nothing is said to have been raised, and yet the part did not come to its end
             self._has_raised or (call.when == "call" and not self._is_ended and _has_body(item))
@@ -199,7 +207,7 @@ class OutcomeAuditor:
             self._link.send_line(b'["Passed",[%d]]\n' % number)
         else:
             parts, measured = tuple(self._parts), tuple(self._measured)
-            self._link.send(Ended(number, parts, measured, dict(self._asked)))
+            self._link.send(Ended(number, parts, measured, dict(self._asked), self._why))
             self._measured.clear()
             self._asked.clear()
 
@@ -236,6 +244,14 @@ class OutcomeAuditor:
             return ""
         what = "never ran" if truth is None else _TRUTHS.get(truth, "did not come to its end well")
         return f"{nodeid} is reported as {claim[0]}, but its {when} {what}"
+
+
+def _first_failure(item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> str:
+    """Where in the check's own file it failed, and with what: ``FILE:LINE: ERROR``, for people."""
+    own = [entry for entry in raised.traceback if Path(str(entry.path)) == item.path]
+    line = own[-1].lineno + 1 if own else (item.location[1] or 0) + 1
+    error = next((text for text in raised.exconly(tryshort=True).splitlines() if text.strip()), "")
+    return f"{item.location[0]}:{line}: {error.strip()}"[:LONGEST_FAILURE]
 
 
 def _at_best(claim: _Claim, raised: BaseException | None) -> _Claim:

@@ -25,6 +25,9 @@ from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Outcome, Reason
 
+FAILURE_NOTE = "failure."
+"""Before the id of a check, the name of the note that says how the check failed: ``FILE:LINE: ERROR``."""
+
 
 @unique
 class EntryKind(Enum):
@@ -177,6 +180,15 @@ class RolloutRecord(NamedTuple):
     """Error of the clean-up after a promotion or rollback; empty if it succeeded."""
     url: str = ""
     notes: Mapping[str, str] = {}
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """How checks failed first, by check id: ``FILE:LINE: ERROR``, for people."""
+        return {
+            name.removeprefix(FAILURE_NOTE): text
+            for name, text in self.notes.items()
+            if name.startswith(FAILURE_NOTE)
+        }
 
     @property
     def is_open(self) -> bool:

@@ -40,6 +40,7 @@ from pytest_deploygate.judge.check import Check
 _PASS = tuple(
     ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in ("setup", "call", "teardown")
 )
+_LONGEST_FAILURE = 500
 _CRASH = ReportFact(when="crash", outcome=ReportOutcome.FAILED)
 
 
@@ -71,6 +72,7 @@ class EvidenceLedger:
         self._told_by: dict[str, int] = {}
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         self._asked: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self._failures: dict[str, str] = {}
         self._tampered: set[str] = set()
         self._defects: dict[str, str] = {}
         self._doubts: dict[str, None] = {}
@@ -218,6 +220,8 @@ class EvidenceLedger:
         nodeid = self._end(number, witness, ended.check, facts)
         if nodeid is None:
             return
+        if ended.why:
+            self._failures[nodeid] = ended.why[:_LONGEST_FAILURE]
         for kind, count in ended.asked.items():
             self._asked[nodeid][kind] = self._asked[nodeid].get(kind, 0) + count
         for one in ended.measured:
@@ -315,6 +319,11 @@ class EvidenceLedger:
             doubts=self.doubts,
             expected_failures=tuple(self._expected_failures(phase)),
             answers={gate.name: self._answers(gate) for gate in self._policy.gates_of(phase)},
+            failures={
+                c.nodeid: self._failures[c.nodeid]
+                for c in self._of_phase[phase]
+                if c.nodeid in self._failures
+            },
         )
 
     def _expected_failures(self, phase: Phase) -> Iterator[ExpectedFailure]:

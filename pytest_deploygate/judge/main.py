@@ -36,8 +36,10 @@ from pytest_deploygate.judge.session_process import (
 )
 from pytest_deploygate.judge.source_scan import find_vacuous_tests
 from pytest_deploygate.judge.source_watch import SourceWatch
+from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.parent_death import signal_with_parent
 from pytest_deploygate.system.signal_guard import SignalGuard
+from pytest_deploygate.wiring import open_store
 
 logger = logging.getLogger(__name__)
 
@@ -225,6 +227,7 @@ class Judge:
             theirs = context.session.status
         self._write(self._ending, is_last=True)
         status = self._status(theirs)
+        self._quietly(self._write_page)
         self._quietly(self._show)
         return status
 
@@ -303,6 +306,23 @@ class Judge:
         if ending.status is ExitStatus.OK and theirs not in (0, 1):
             return int(ExitStatus.FAILED)
         return int(ending.status)
+
+    def _write_page(self) -> None:
+        """The page that ``--deploy-report`` asks for."""
+        context, ending = self._context, self._ending
+        if not context.options.page or ending is None or ending.record is None:
+            return
+        from pytest_deploygate.report.recorded_pages import rollout_html
+
+        path = Path(self._handover.cwd) / context.options.page
+        try:
+            with contextlib.closing(open_store(context.settings, SystemClock())) as store:
+                policy = context.settings.policy
+                text = rollout_html(store, ending.record, policy, context.redactor)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except (DeployGateError, OSError) as error:
+            context.terminal.line(f"deploygate: note: {path} was not written: {error}", yellow=True)
 
     def _show(self) -> None:
         if self._ending is not None:

@@ -32,6 +32,8 @@ class DeployOptions:
     overrides: tuple[tuple[str, str], ...] = ()
     endpoint: str = ""
     approval: str = ""
+    page: str = ""
+    """File for a page on the rollout, as it was typed; empty for none."""
     watchdog: bool = True
     report_only: bool = False
 
@@ -101,6 +103,7 @@ def read_options(handover: Handover) -> DeployOptions:
         overrides=tuple(_override(text) for text in asked["overrides"]),
         endpoint=asked["endpoint"],
         approval=asked["approval"] or "",
+        page=asked["page"],
         report_only=asked["report_only"],
         watchdog=asked["watchdog"],
     )

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from pytest_deploygate.core.evidence import CheckState
-from pytest_deploygate.core.record import RecordedGate, RolloutRecord
+from pytest_deploygate.core.record import FAILURE_NOTE, RecordedGate, RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 
@@ -32,12 +32,13 @@ def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
     bad = {check: state for check, state in states.items() if state is not CheckState.PASSED}
     # the states, which are typed, are what a policy ratchet counts; last day and reason are for people
     defects = {f"known_defect.{it.check}": str(it) for it in evidence.expected_failures}
+    failures = {f"{FAILURE_NOTE}{check}": why for check, why in evidence.failures.items()}
     return record._replace(
         scores={**record.scores, evidence.phase: verdict.score},
         gates={**record.gates, **gates},
         measurements={**record.measurements, evidence.phase: evidence.measurements},
         not_passed=before | bad,
-        notes={**record.notes, **defects},
+        notes={**record.notes, **defects, **failures},
     )
 
 

@@ -1,0 +1,131 @@
+"""Pages say what the record says, and nothing that a check or a person wrote gets out of its place."""
+
+import re
+from html.parser import HTMLParser
+
+from pytest_deploygate.core.redaction import Redactor
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.report.history_page import history_page
+from pytest_deploygate.report.rendering import render_history, render_rollout
+from pytest_deploygate.report.rollout_page import rollout_page
+from tests.report.recorded_rollouts import MARKUP, POLICY, journal, promotion, rollback
+
+PROMOTIONS = tuple(promotion(number, 1 + number / 10) for number in range(5, 0, -1))
+
+
+class Page(HTMLParser):
+    """Tags, addresses and texts of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.handlers: list[str] = []
+        self.texts: list[str] = []
+        self.open_details = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("href", "src"):
+                self.links.append(value or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+            if tag == "details" and name == "open":
+                self.open_details += 1
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def page_of_rollback() -> str:
+    page = rollout_page(rollback(), policy=POLICY, journal=journal(), promotions=PROMOTIONS)
+    return render_rollout(page, Redactor())
+
+
+def test_nothing_that_was_written_elsewhere_becomes_markup() -> None:
+    text = page_of_rollback()
+    page = Page(text)
+    assert not {"script", "img", "iframe", "link", "object"} & set(page.tags)
+    assert page.handlers == []
+    assert page.links == []  # the url is javascript:
+    assert MARKUP in "".join(page.texts)  # and it is readable
+    assert "\x1b" not in text
+    assert "[31m" not in text
+    assert "\x07" not in text
+
+
+def test_a_web_address_is_a_link() -> None:
+    record = rollback(url="https://svc.example/?a=1&b=2")
+    page = Page(render_rollout(rollout_page(record, policy=POLICY, journal=()), Redactor()))
+    assert page.links == ["https://svc.example/?a=1&b=2"]
+
+
+def test_secrets_are_not_on_the_page() -> None:
+    record = rollback(deploy_reason="token is hunter2-hunter2")
+    text = render_rollout(
+        rollout_page(record, policy=POLICY, journal=()), Redactor(["hunter2-hunter2"])
+    )
+    assert "hunter2" not in text
+
+
+def test_verdict_and_reason_come_first_and_failures_are_open() -> None:
+    text = page_of_rollback()
+    said = "".join(Page(text).texts)
+    assert said.index("ROLLED_BACK") < said.index("gate health failed") < said.index("Timeline")
+    assert "gates/health/t.py:3: AssertionError" in said
+    assert Page(text).open_details == 1  # the gate that failed, not the one that passed
+    assert "3 passed" in said
+    assert "overrode gate accuracy" in said
+
+
+def test_timeline_has_each_state_with_its_time() -> None:
+    page = rollout_page(rollback(), policy=POLICY, journal=journal())
+    assert [(one.state, one.seconds) for one in page.timeline] == [
+        (State.OPEN.value, 5),
+        (State.STAGING.value, 25),
+        (State.STAGED.value, 21),
+        (State.ROLLING_BACK.value, 9),
+        (State.ROLLED_BACK.value, 0),
+    ]
+    assert [entry.name for entry in page.traffic] == ["shift"]
+
+
+def test_measurement_is_held_against_its_trigger_and_the_last_promotions() -> None:
+    page = rollout_page(rollback(), policy=POLICY, journal=(), promotions=PROMOTIONS)
+    (number,) = page.numbers
+    assert number.before == [1.1, 1.2, 1.3, 1.4, 1.5]
+    assert (number.bounds, number.mood) == (["processing_time_s > 5"], "bad")
+    (compared,) = page.comparisons
+    assert (compared.baseline, compared.candidate, compared.change) == (1.5, 7.5, "+400.0 %")
+    text = render_rollout(page)
+    assert text.count("<circle") == 6
+    assert 'class="bound"' in text
+
+
+def test_a_rollout_that_was_refused_at_once_has_a_page() -> None:
+    record = rollback(
+        inventory={}, gates={}, not_passed={}, measurements={}, baseline=None, candidate=None
+    )
+    text = render_rollout(rollout_page(record, policy=POLICY, journal=(), journal_problem="torn"))
+    assert "none was judged" in text
+    assert "torn" in text
+
+
+def test_history_counts_what_ended_and_shows_all() -> None:
+    rollouts = (rollback(), *PROMOTIONS, promotion(6)._replace(ended_at=None, state=State.STAGING))
+    page = history_page("production", rollouts)
+    assert (page.deployments, page.promoted, page.rolled_back) == (6, 5, 1)
+    assert page.success_percent == "83 %"
+    assert (page.median_seconds, page.median_rollback_seconds) == (43.5, 2.0)
+    assert sum(week.total for week in page.weeks) == 6
+    text = render_history(page, Redactor())
+    assert len(re.findall("<rect", text)) == 6
+    assert not {"script", "img"} & set(Page(text).tags)
+
+
+def test_history_of_nothing_says_so() -> None:
+    text = render_history(history_page("production", ()))
+    assert "no rollout is recorded yet" in text
+    assert "none yet" in text
