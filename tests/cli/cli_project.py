@@ -24,6 +24,7 @@ paths = ["suites/test_ready.py"]
 [tool.deploygate.gates.health]
 phase = "candidate"
 paths = ["suites/test_health.py"]
+asks = "nothing"
 
 [tool.deploygate.gates.live]
 phase = "live"
