@@ -1,4 +1,4 @@
-"""Properties hold on slow machines, too: no test of them may depend on how fast it is."""
+"""Property tests run without deadlines, so that no test depends on the speed of the machine."""
 
 from hypothesis import HealthCheck, settings
 

@@ -1,4 +1,4 @@
-"""Short ways to make policies and evidence."""
+"""Short functions that create policies and evidence."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction

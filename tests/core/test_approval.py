@@ -1,4 +1,4 @@
-"""The digest of a plan changes with everything that a person approves."""
+"""The digest of a plan changes with everything that an operator approves."""
 
 from dataclasses import replace
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Settings: what is read, and errors that name the file, the key, what is wrong with it and what is allowed."""
+"""Settings: values, and errors that name the file, the key, what is wrong and what is allowed."""
 
 from fractions import Fraction
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every URL that a message gives leads to a page and a section that there are."""
+"""Every URL in a message leads to an existing page and section."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Environments: what is the function's and what is the environment's own, how each is rehearsed and judged."""
+"""Environments: shared and own settings, rehearsals, gate overrides."""
 
 from pathlib import Path
 

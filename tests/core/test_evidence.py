@@ -1,4 +1,4 @@
-"""Folding reports into one state a check, measurements, scores."""
+"""One state per check from its reports; measurements; scores."""
 
 from fractions import Fraction
 
@@ -29,7 +29,7 @@ WHENS = {"u": "setup", "c": "call", "d": "teardown", "?": "???"}
 
 
 def facts(text: str) -> list[ReportFact]:
-    """``u. c. d.``: setup, call, teardown passed; ``x`` rollout labels an expected failure, ``t`` a subtest."""
+    """``u. c. d.``: setup, call, teardown passed; ``x`` marks an expected failure, ``t`` a subtest."""
     return [
         ReportFact(
             when=WHENS[word[0]],
@@ -110,7 +110,7 @@ a_fact = st.builds(
 
 @given(st.lists(a_fact, max_size=8))
 def test_fold_passes_only_three_plain_reports_of_one_attempt(reports: list[ReportFact]) -> None:
-    """The rule said a second time, independently: nothing that is not a plain pass may be among the reports."""
+    """The rule written a second time, independently: every report must be a plain pass."""
     if fold(reports) is not CheckState.PASSED:
         return
     assert all(r.outcome is ReportOutcome.PASSED and not r.is_xfail for r in reports)

@@ -1,4 +1,4 @@
-"""Freeze windows: what holds when, in which zone, and what cannot be read."""
+"""Freeze windows: when they hold, in which zone, and texts that cannot be read."""
 
 import sys
 import time
@@ -42,7 +42,7 @@ def test_weekly_window_follows_the_wall_clock_in_summer_and_winter(day: str) -> 
 
 
 def test_weekly_window_ends_by_the_wall_clock_when_the_clocks_change_inside_it() -> None:
-    # In the night to 2026-10-25 Berlin goes back from UTC+2 to UTC+1.
+    # In the night to 2026-10-25 Berlin changes from UTC+2 to UTC+1.
     end = parse(WEEKEND).ends_at(at("2026-10-24 12:00"))
     assert end == datetime(2026, 10, 26, 6, 0, tzinfo=UTC)
 
@@ -50,11 +50,11 @@ def test_weekly_window_ends_by_the_wall_clock_when_the_clocks_change_inside_it()
 @pytest.mark.parametrize(
     ("moment", "end"),
     [
-        # 02:30 comes twice in the night to 2026-10-25: at 00:30 and at 01:30 UTC
+        # 02:30 occurs twice in the night to 2026-10-25: at 00:30 and at 01:30 UTC
         ("2026-10-25 00:45", "2026-10-25 01:30"),
         ("2026-10-25 01:15", "2026-10-25 01:30"),
         ("2026-10-25 01:30", None),
-        # and never in the night to 2026-03-29, when 01:00 UTC is 03:00 at once
+        # and never in the night to 2026-03-29, when 01:00 UTC is 03:00
         ("2026-03-29 00:59", "2026-03-29 01:30"),
         ("2026-03-29 01:30", None),
     ],
@@ -223,7 +223,7 @@ def test_end_of_a_window_is_told_in_utc_wherever_the_machine_is(
 def test_weekly_window_at_either_end_of_a_week_holds_wherever_the_machine_is(
     text: str, moment: str, end: str, machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There the week of the machine is not that of the window."""
+    """Zones in which the machine's week is not the window's week."""
     monkeypatch.setenv("TZ", machine)
     time.tzset()
     try:

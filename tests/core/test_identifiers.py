@@ -1,4 +1,4 @@
-"""Plain values: secrets that do not show, severities in order, errors with their hint, gates found by name."""
+"""Plain values: hidden secrets, ordered severities, errors with hints, gates by name."""
 
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -139,7 +139,7 @@ def test_words_of_settings_records_and_reports_do_not_change(kind: type[Enum], w
 
 
 def test_tags_do_not_change() -> None:
-    """Services carry them from one release to the next."""
+    """Services keep these names from one release to the next."""
     assert OWN_TAGS == ("dg-cand", "dg-verify", "dg-live", "dg-prev", "dg-pver")
     assert TAGS_OF_SERVING == ("dg-live", "dg-prev", "dg-pver")
 

@@ -1,4 +1,4 @@
-"""A measurement in all its forms: made, carried as JSON, shown."""
+"""A measurement: created, as JSON, and displayed."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from pytest_deploygate.core.measurement import Measurement
 
 
 class Odd(float):
-    """A float with words around it, as numpy's is."""
+    """A float whose ``repr`` has more than the number, like numpy's."""
 
     def __repr__(self) -> str:
         return f"Odd({float(self)})"

@@ -1,7 +1,7 @@
 """All messages of the package have one style: what failed: cause, then hint: do this.
 
-Found in the source: what errors are made of, and everything that becomes a hint. Answers of the emulator's APIs are not
-among them: they are in Google's words.
+The test finds messages in the source: texts of errors, and everything that becomes a hint. It skips answers of the
+emulator's APIs: they have Google's words.
 """
 
 import ast
@@ -30,11 +30,11 @@ NAMES = (
     "SQLite",
     "PostgreSQL",
 )
-"""With what a message may begin in a capital letter, besides names in capitals."""
+"""Names with a capital letter that may start a message, besides names in capitals."""
 
 
 class Message(NamedTuple):
-    """One text of a message: {} stands for what is filled in."""
+    """One text of a message; {} is a placeholder."""
 
     where: str
     text: str
@@ -42,7 +42,7 @@ class Message(NamedTuple):
 
 
 def texts_of(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
-    """The texts that an expression may come to, as far as they are written there."""
+    """The literal texts that an expression can become."""
     match node:
         case ast.Constant(value=str(text)):
             yield text, node
@@ -65,7 +65,7 @@ def texts_of(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _hinting(module: ast.Module) -> dict[str, int]:
-    """Functions of a module that take a hint, and at which place."""
+    """Functions of a module that take a hint, with the position of that parameter."""
     found: dict[str, int] = {}
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef):
@@ -108,7 +108,7 @@ def messages(package: Path = PACKAGE) -> Iterator[Message]:
 
 
 def faults_of(text: str) -> list[str]:
-    """What is wrong with the style of a message."""
+    """Faults in the style of a message."""
     found = []
     if re.match(r"[A-Z][a-z\s]", text) and not text.startswith(NAMES):
         found.append("begins with a capital letter")

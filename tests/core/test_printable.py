@@ -1,4 +1,4 @@
-"""What other people wrote is printed without steering whoever reads it."""
+"""Foreign texts are printed without control sequences for terminals and CI services."""
 
 import pytest
 

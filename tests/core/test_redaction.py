@@ -1,4 +1,4 @@
-"""What is taken out of a text, and what stays readable."""
+"""What redaction masks in a text, and what stays readable."""
 
 import base64
 import html
@@ -64,7 +64,7 @@ def test_values_are_learned_line_by_line_and_short_ones_left_alone() -> None:
 @pytest.mark.parametrize("end", ["", "x"])
 @pytest.mark.parametrize("middle", ['"', "\n", "\\", "é", "\x0b"])
 def test_value_is_found_as_json_and_python_write_it(middle: str, end: str) -> None:
-    """Nothing of it is left at either end."""
+    """No part of it stays at either end."""
     value = f"abcdefgh{middle}ijklmnop{end}"
     clean = Redactor([value])
     assert clean(f"<{value}>") == "<***>"
@@ -74,7 +74,7 @@ def test_value_is_found_as_json_and_python_write_it(middle: str, end: str) -> No
 
 
 def test_value_of_a_single_line_is_not_looked_for_in_pieces() -> None:
-    """Other characters than a line feed do not end a line of a key."""
+    """Only a line feed ends a line of a key."""
     assert Redactor(["first part\x0bsecond part"])("second part") == "second part"
 
 
@@ -206,7 +206,7 @@ SHOWN_AS_MASKED = {
     "address of a repository",
     "allowed on the line",
 }
-"""What a source may hold, and is masked in texts all the same: doubt costs nothing there."""
+"""Texts that a source may contain and that are masked in output nevertheless: masking too much costs nothing."""
 
 FORMS = {
     "as it is": AWKWARD,

@@ -1,4 +1,4 @@
-"""Relations between settings that the platform refuses, at their edges."""
+"""Combinations of settings that the platform rejects, at their limits."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each setting is declared once: what is made from the declarations says the same everywhere."""
+"""Each setting is declared once: everything generated from the declarations agrees (ADR 23)."""
 
 import json
 import tomllib
@@ -28,7 +28,7 @@ def is_in_schema(text: str) -> bool:
 
 
 def with_example(table: str, field: Field) -> str:
-    """Settings in which the key is written as its example says."""
+    """Settings with the key as in its example."""
     path = ["n" if part == "NAME" else part for part in table.split(".")[1:]]
     document: dict[str, Any] = tomllib.loads(GOOD)["tool"]["deploygate"]
     document["function"] |= {"project": "some-project", "region": "us-central1"}
@@ -75,7 +75,7 @@ def test_setting_has_help_and_an_example_that_is_right(
 
 @pytest.mark.parametrize("text", [text for text, _ in WRONG.values()], ids=WRONG)
 def test_editors_accept_nothing_that_has_a_wrong_form(tmp_path: Path, text: str) -> None:
-    """What only shows between settings, or takes a parser, is no matter of the schema."""
+    """The schema does not cover contradictions between settings, or rules that need a parser."""
     with pytest.raises(ConfigError) as caught:
         load(written(tmp_path, text))
     beyond = (

@@ -1,4 +1,4 @@
-"""What a plan shows of settings is what could be written."""
+"""A plan shows settings as valid TOML."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Values of the core cannot be changed, have no room for typing errors, are made by names, and begin empty."""
+"""Values of the core are immutable, accept no unknown attribute, take keyword arguments only, and default to empty."""
 
 import dataclasses
 import importlib
@@ -30,7 +30,7 @@ GIVEN = {
         "rollout_labels": RolloutLabels(),
     },
 }
-"""What is not empty where nobody said anything, beside settings."""
+"""Defaults that are not empty, besides those of settings."""
 
 
 def _values() -> Iterator[type]:
@@ -46,7 +46,7 @@ def _values() -> Iterator[type]:
 
 VALUES = list(_values())
 WRITTEN = {*tables(), EngineSettings}
-"""Values that users write: what they are where nobody does is held by tests/core/test_config.py."""
+"""Values from settings: tests/core/test_config.py checks their defaults."""
 
 
 def defaults_of(value: type) -> dict[str, object]:

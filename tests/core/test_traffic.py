@@ -1,4 +1,4 @@
-"""Traffic plans: what is allowed, how they change, and that their text can be read back."""
+"""Traffic plans: allowed values, changes, and text that can be read back."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Triggers at, below and above their bounds, and where a value is missing."""
+"""Triggers at, below and above their bounds, and with a missing value."""
 
 from fractions import Fraction
 
@@ -40,7 +40,7 @@ def test_trigger_is_exact_at_its_bound(condition: str, below: bool, at: bool, ab
 
 
 def test_trigger_takes_a_float_at_its_word() -> None:
-    """0.1 + 0.2 is not 0.3 in floats; what was measured as 0.1 is exactly a tenth."""
+    """0.1 + 0.2 is not 0.3 in floats; a measured 0.1 is exactly a tenth."""
     [result] = evaluate(
         (a_trigger("error_rate > 0.10"),), Phase.LIVE, (measured("error_rate", 0.1),)
     )

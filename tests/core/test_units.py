@@ -1,4 +1,4 @@
-"""Amounts of memory: every spelling of Google's, one figure."""
+"""Amounts of memory: every form that Google uses gives the same number."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Gates and phases held against evidence: every rule, exact at thresholds, never better than the evidence."""
+"""Verdicts on gates and phases: every rule, exact at thresholds, never better than the evidence."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -340,7 +340,7 @@ def test_losing_a_pass_never_improves_a_verdict_whatever_is_overridden(
 def test_override_lets_as_much_pass_of_a_gate_that_passed_as_of_one_that_failed(
     states: Sequence[CheckState],
 ) -> None:
-    """The phase does not hold with the overridden gate, whichever way that went, and holds without it."""
+    """Whether the phase does not hold with the overridden gate, whatever its outcome, and holds without it."""
     policy = a_policy(a_gate("a"), a_gate("b", threshold="0.5"), threshold="0.8")
     own = judge_phase(policy, evidence_of({"a": [P], "b": states}))
     assert not own.holds
@@ -446,7 +446,7 @@ def test_custom_decision_cannot_be_more_lenient() -> None:
 
 
 def test_of_a_custom_decision_only_the_word_and_the_reasons_count() -> None:
-    """What it says of evidence, scores and phase is not what was seen."""
+    """Its evidence, scores and phase differ from what was seen."""
     made_up = replace(
         judge_phase(POLICY, GOOD),
         evidence=replace(GOOD, phase=Phase.LIVE, checks={}),

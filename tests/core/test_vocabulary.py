@@ -1,4 +1,4 @@
-"""Words that were retired do not come back: docs/reference/glossary.md says what is said instead."""
+"""Retired words do not come back; docs/reference/glossary.md has the words to use instead."""
 
 import re
 from pathlib import Path
@@ -32,18 +32,18 @@ RETIRED = {
     "witness": (r"witness", EVERYWHERE),
     "lies": (r"\blies\b", ("docs", "README.md")),
 }
-"""A retired word, the pattern that finds it (in any case), and where it must not be."""
+"""A retired word, its pattern (in any case), and the places that must not contain it."""
 ALLOWED = {
     ("misbehave", "pytest_deploygate/emulator/routing/router.py"): "private names of one class",
     ("misbehave", "tests/emulator/test_faults.py"): "names of tests",
     ("misbehave", "tests/emulator/conftest.py"): "a docstring",
 }
-"""Where a word has its ordinary sense, and why."""
+"""Files where a word has its ordinary sense, with the reason."""
 HERE = (GLOSSARY, Path(__file__))
 
 
 def files_below(places: tuple[str, ...]) -> list[Path]:
-    """Sources and pages, without those that must name the words: fragments of the changelog say what was before."""
+    """Sources and pages, without those that must name the words: changelog fragments name old words."""
     found: list[Path] = []
     for place in places:
         path = ROOT / place

@@ -1,4 +1,4 @@
-"""One cloud, one record, and deployers that come, act and die; with the invariants that must hold at every moment."""
+"""Simulates one platform, one record, and deployers that act and die, and checks the invariants at every change."""
 
 import os
 from dataclasses import dataclass
@@ -34,22 +34,22 @@ from tests.fakes import (
 PROD = EnvironmentName("production")
 CONFIG = "c" * 64
 GRID = os.environ.get("DEPLOYGATE_GRID", "")
-"""How many faults are tried: a sample; ``calls``, as in CI: each one at every call of every kind of rollout; ``full``,
-as in ``tox -e full``: also each one at every call of the recovery from every death."""
+"""How many faults are tried. Empty: a sample. ``calls``, as in CI: every fault at every call of every kind of rollout.
+``full``, as in ``tox -e full``: also every fault at every call of the recovery from every death."""
 CALL_STRIDE = 1 if GRID in {"calls", "full"} else 8
-"""Of the calls every so manieth is tried."""
+"""A fault is tried at every n-th call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What a deployer finds, and what the gates will say."""
+    """What a deployer finds, and the results of the gates."""
 
     name: str
     has_baseline: bool = True
     by_hand: bool = False
-    """The baseline was deployed by other means, so the service carries no rollout labels."""
+    """The baseline was deployed by other means, so the service has no rollout labels."""
     is_pinned: bool = False
-    """A rollout of ours has promoted the baseline before, following which traffic is pinned by name."""
+    """An earlier rollout of ours promoted the baseline, so traffic is pinned by name."""
     verify: bool = False
     public: bool = True
     steps: tuple[int, ...] = (100,)
@@ -58,7 +58,7 @@ class Scenario:
 
     @property
     def holds(self) -> bool:
-        """Whether the gates hold to the end."""
+        """Whether all gates hold."""
         return self.candidate_holds and self.live_holds
 
     @property
@@ -69,7 +69,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a deployer ended by itself: its record if it had come so far, and the error that stopped it."""
+    """How a deployer ended: its record, if there is one, and the error that stopped it."""
 
     record: RolloutRecord | None
     error: DeployGateError | None = None
@@ -80,7 +80,7 @@ def _reason(code: ReasonCode, sentence: str) -> Reason:
 
 
 class World:
-    """Everything that outlives a process."""
+    """Everything that survives a process."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -90,10 +90,10 @@ class World:
         self.store = FakeStore(self.clock, self.faults)
         self.living: set[int] = set()
         self.is_observed = False
-        """Whether a deployer has read the service, so that what people do from now on is drift."""
+        """Whether a deployer has read the service, so that changes by others are drift from now on."""
         self.is_drifted = False
         self.vouched: set[RevisionName] = set()
-        """Revisions that served before the rollout that is looked at, and may serve again."""
+        """Revisions that served before the rollout under test, and may serve again."""
         self._pids = 100
         if scenario.has_baseline:
             self.cloud.deployed("v1", by_hand=scenario.by_hand)
@@ -110,13 +110,13 @@ class World:
     # What processes do
 
     def new_actor(self) -> Actor:
-        """A process that begins to live."""
+        """Start a process."""
         self._pids += 1
         self.living.add(self._pids)
         return Actor(user="ada", host="ci", pid=self._pids)
 
     def observed(self) -> None:
-        """A deployer has just read the service: this is what it must return to."""
+        """Note what a deployer that has just read the service must return to."""
         self.is_observed, self.is_drifted = True, False
         self.existed = self.cloud.service is not None
         self.before = self.cloud.serving()
@@ -124,7 +124,7 @@ class World:
         self.was_public = self.cloud.peek().is_public
 
     def ports(self, source: str = "v2") -> Ports:
-        """What a process works with."""
+        """Ports of a process."""
         target = FakeTarget(self.cloud, self.faults, self.scenario.spec)
         target.source = source
         return Ports(
@@ -136,11 +136,11 @@ class World:
         )
 
     def is_stale(self, lease: Lease) -> bool:
-        """Whether the holder is dead; an unlocked test world sees every process."""
+        """Whether the holder is dead; the simulation sees every process."""
         return lease.actor.pid not in self.living
 
     def recover(self) -> tuple[Recovery, ...]:
-        """A process that only settles what is open."""
+        """A process that only recovers open rollouts."""
         actor = self.new_actor()
         try:
             return self.settle(self.ports(), actor)
@@ -148,14 +148,14 @@ class World:
             self.living.discard(actor.pid)
 
     def settle(self, ports: Ports, actor: Actor) -> tuple[Recovery, ...]:
-        """What every process does first."""
+        """Recover first, as every process does."""
         settled = recover_environment(ports, actor=actor, is_stale=self.is_stale)
         if not any(r.is_open for r in self.store.peek_all()):
             self.is_observed = False
         return settled
 
     def deploy(self, source: str = "v2", *, is_judged: bool = True) -> Ended:
-        """A process that carries a rollout through, as a session does; all gates hold if not ``is_judged``."""
+        """A process that runs a whole rollout, as a session does; all gates hold unless ``is_judged``."""
         actor, ports = self.new_actor(), self.ports(source)
         try:
             return self._deploy(actor, ports, is_judged=is_judged)
@@ -208,20 +208,20 @@ class World:
         return Ended(record=rollout.record, error=error)
 
     def deploy_until_it_ends_or_dies(self) -> Ended | None:
-        """None if it died."""
+        """Run a process; None if it died."""
         try:
             return self.deploy()
         except Killed:
             return None
 
     def watch_traffic_only(self) -> None:
-        """The record is lost, so it can no longer be held against what serves."""
+        """Lose the record, so that it can no longer be compared with what serves."""
         self.cloud.watchers.clear()
 
     # Invariants
 
     def _watch(self, change: Change) -> None:
-        """Holds at every change of traffic."""
+        """Check the invariants at a change of traffic."""
         service = self.cloud.service
         if change.cause == "human" and not self.is_observed:
             self.before, self.before_images = change.serving, self.cloud.images_serving()
@@ -241,10 +241,10 @@ class World:
                 self._may_serve(revision)
 
     def _could_not_be_seen(self, change: Change) -> bool:
-        """Whether a first release may be deleted although a person has just put something of theirs into it.
+        """Whether a first release may be deleted although somebody else has just changed it.
 
-        The platform deletes without comparing; and a process that died before it learned the name of its first
-        revision leaves nothing to tell it from another one.
+        The platform's delete is not compare-and-set, and a process that died before it learned the name of its first
+        revision leaves no way to distinguish that revision from another one.
         """
         if change.cause != "delete_function":
             return False
@@ -252,7 +252,7 @@ class World:
         return not has_name or self.faults.fired[-1][1] == "target.delete_function"
 
     def _may_serve(self, revision: RevisionName) -> None:
-        """What the public reaches served before, is a copy of that, or was judged good beforehand."""
+        """Assert that a public revision served before, is a copy of such a revision, or was judged good."""
         service = self.cloud.existing()
         info = service.revisions[revision]
         assert info.variables.get("SHEET") == "production", f"{revision} writes elsewhere"
@@ -268,7 +268,7 @@ class World:
         ), f"{revision} serves, and nobody recorded that it was judged good"
 
     def serves_baseline(self) -> bool:
-        """Whether what the public reaches is what it reached before."""
+        """Whether the public reaches the same revisions as before."""
         if not self.existed:
             return self.cloud.service is None
         return (
@@ -277,14 +277,14 @@ class World:
         ) and self.cloud.peek().is_public == self.was_public
 
     def serves_candidate(self, record: RolloutRecord) -> bool:
-        """Whether the public reaches the rollout's candidate and nothing else."""
+        """Whether the public reaches only the rollout's candidate."""
         is_open = self.cloud.peek().is_public == (self.scenario.public or self.was_public)
         return record.candidate is not None and (
             self.cloud.serving().sole == record.candidate and is_open
         )
 
     def check_told_truth(self, record: RolloutRecord) -> None:
-        """A final state tells who serves, and only a stranded rollout keeps the lease."""
+        """Assert that a final state says what serves, and that only a stranded rollout keeps the lease."""
         assert record.state.is_final, f"ended as {record.state}"
         if self.is_drifted:
             assert self.cloud.serving().percent(FOREIGN) == 100
@@ -295,7 +295,7 @@ class World:
             assert self.serves_baseline(), self._scene(record)
 
     def check_settled(self) -> None:
-        """Nothing is open, nobody holds the lease, and the service carries no mark of a rollout under way."""
+        """Assert that no rollout is open, the lease is free, and the service has no labels of a rollout under way."""
         stranded = [r for r in self.store.peek_all() if r.state is State.STRANDED]
         if stranded:
             return
@@ -308,7 +308,7 @@ class World:
             self._check_template()
 
     def _check_template(self) -> None:
-        """Whoever deploys next starts from the production variables, unless the record says what is left to do."""
+        """Assert that the next deployment starts from production variables, or that the record says what is left."""
         service, records = self.cloud.service, self.store.peek_all()
         newest = service.latest_created if service is not None else None
         if service is None or newest not in service.revisions or newest is None:
@@ -317,7 +317,7 @@ class World:
         assert service.revisions[newest].variables.get("SHEET") == "production" or is_noted
 
     def check_recovery_is_idempotent(self) -> None:
-        """A second recovery finds nothing to do."""
+        """Assert that a second recovery finds nothing to do."""
         seen = (self.cloud.peek(), self.store.peek_all(), self.store.peek_lease(PROD))
         changes = len(self.cloud.changes)
         if any(r.state is State.STRANDED for r in self.store.peek_all()):
@@ -327,7 +327,7 @@ class World:
         assert len(self.cloud.changes) == changes
 
     def check_next_rollout_works(self) -> None:
-        """Whatever happened, the next deployer succeeds, unless a person must look first."""
+        """Assert that the next deployer succeeds, unless a rollout is stranded."""
         if self.is_drifted or any(r.state is State.STRANDED for r in self.store.peek_all()):
             return
         ended = self.deploy("v9", is_judged=False)

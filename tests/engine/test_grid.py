@@ -1,7 +1,7 @@
-"""Every fault at every call of every kind of rollout, and every death followed by every fault of the recovery.
+"""Every fault at every call of every kind of rollout, and every fault of the recovery after every death.
 
-The calls are counted in a run without faults, so a new step of the engine is covered by itself. How many are tried:
-:data:`tests.engine.simulation.GRID`.
+A run without faults counts the calls, so a new step of the engine is covered automatically.
+:data:`tests.engine.simulation.GRID` sets how many are tried.
 """
 
 import contextlib
@@ -31,21 +31,21 @@ SCENARIOS = (
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 RECOVERY_STRIDE = 1 if GRID == "full" else 23
-"""Of the calls of the recovery that follows a death every so manieth is tried."""
+"""After a death, a fault is tried at every n-th call of the recovery."""
 STORE_FAULTS = (Fault.UNAVAILABLE, Fault.LOST_ANSWER, Fault.SLOW, *KILLS)
-"""The others are UNAVAILABLE to a record, or cannot happen to it."""
+"""The faults of a store; the others equal UNAVAILABLE, or cannot happen to a store."""
 AT = {
     Fault.LAG: {"target.shift_traffic"},
     Fault.BUILD_FAILS: {"target.begin_release", "target.await_release"},
     Fault.START_FAILS: {"target.begin_release", "target.await_release"},
 }
-"""Where alone these change anything."""
+"""The only calls that these faults affect."""
 UNREAD = (Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.HALF_APPLIED)
-"""To a reading all three are UNAVAILABLE."""
+"""For a read, all three equal UNAVAILABLE."""
 
 
 def can_strike(fault: Fault, name: str) -> bool:
-    """Whether ``fault`` at that call differs from no fault, and from a fault that is tried there already."""
+    """Whether ``fault`` at that call has an effect of its own."""
     if not name.startswith("target."):
         return fault in STORE_FAULTS
     if fault in UNREAD and name.removeprefix("target.") in READS:
@@ -54,7 +54,7 @@ def can_strike(fault: Fault, name: str) -> bool:
 
 
 def points(scenario: Scenario, fault: Fault) -> list[int]:
-    """Numbers of the calls of a rollout at which ``fault`` is tried; samples of two faults differ."""
+    """Numbers of the calls of a rollout at which ``fault`` is tried; each fault has another sample."""
     calls = enumerate(calls_of(scenario.name), start=1)
     found = [number for number, name in calls if can_strike(fault, name)]
     first = list(Fault).index(fault) % min(CALL_STRIDE, len(found))
@@ -63,7 +63,7 @@ def points(scenario: Scenario, fault: Fault) -> list[int]:
 
 @cache
 def calls_of(name: str) -> tuple[str, ...]:
-    """The calls of a rollout in which nothing goes wrong."""
+    """The calls of a rollout without faults."""
     world = World(BY_NAME[name])
     world.deploy()
     return tuple(world.faults.calls)
@@ -71,7 +71,7 @@ def calls_of(name: str) -> tuple[str, ...]:
 
 @cache
 def recovery_of(name: str, kill: Fault, number: int) -> tuple[str, ...]:
-    """The calls of the recovery that follows a death at a call."""
+    """The calls of the recovery after a death at a call."""
     world = dead_world(name, kill, number)
     before = len(world.faults.calls)
     world.recover()
@@ -87,7 +87,7 @@ def dead_world(name: str, kill: Fault, number: int) -> World:
 
 
 def settle_after(world: World, ended: Ended | None) -> None:
-    """What must hold once the fault is over, and after what the next command settles."""
+    """Check what must hold after the fault, and after the recovery by the next command."""
     told = ended is not None and ended.record is not None and ended.record.state.is_final
     if told and ended is not None and ended.record is not None:
         world.check_told_truth(ended.record)

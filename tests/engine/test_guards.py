@@ -1,4 +1,4 @@
-"""Guards of the engine that no single fault of the grid fires, each by the situation that it is there for."""
+"""Guards of the engine that no single fault of the grid triggers, each in the situation that it is for."""
 
 import pytest
 
@@ -37,7 +37,7 @@ ALL = PhasePermits(*Phase)
 
 
 def observed(world: World, grants: PhasePermits | None = ALL) -> Rollout:
-    """A rollout that has looked at the service."""
+    """A rollout that has observed the service."""
     actor, ports = world.new_actor(), world.ports()
     snapshot = ports.target.snapshot()
     world.observed()
@@ -94,7 +94,7 @@ def test_rollout_that_was_opened_without_grants_can_only_end() -> None:
 def recorded(
     world: World, state: State, point: RestorePoint | None = None
 ) -> tuple[RolloutRecord, Lease]:
-    """A rollout that a process left in the record as it says."""
+    """A rollout that a process left in the record in this state."""
     actor = world.new_actor()
     world.living.clear()
     record = RolloutRecord(
@@ -140,7 +140,7 @@ def test_promotion_whose_record_does_not_say_what_was_before_is_closed_and_says_
 
 
 def test_labels_of_a_rollout_that_observed_nothing_are_left_alone() -> None:
-    """A missing value is not an empty traffic plan, which a service that serves nothing would match."""
+    """A missing value is not an empty traffic plan, which would match a service that serves nothing."""
     world = World(Scenario(name="second"))
     record, lease = recorded(world, State.REFUSED)
     rollout = JournaledRollout(world.ports(), record, lease)
@@ -213,7 +213,7 @@ def test_baseline_without_backup_that_is_gone_strands_the_rollout() -> None:
 
 
 def test_service_stays_pinned_while_a_build_is_under_way() -> None:
-    """Following LATEST again, the service would give all traffic to what that build makes."""
+    """A service that follows LATEST again would give all traffic to the revision of that build."""
     world = World(Scenario(name="second"))
     world.cloud.tells_of_operations = False
     rollout = observed(world)
@@ -491,7 +491,7 @@ def test_anonymous_answers_do_not_hide_that_traffic_went_elsewhere() -> None:
         rollout.promote()
 
 
-# -- breaking off ----------------------------------------------------------------------------------
+# -- aborting --------------------------------------------------------------------------------------
 
 
 def test_rollout_that_touched_nothing_breaks_off_as_refused() -> None:
@@ -545,7 +545,7 @@ def test_marks_of_a_dead_rollout_stay_where_somebody_else_decided_what_serves() 
     assert world.deploy_until_it_ends_or_dies() is None
     world.recover()
     world.cloud.human_moves()
-    world.cloud.finish_operations()  # the build ends, and brings the rollout labels of its rollout along
+    world.cloud.finish_operations()  # the build ends, and writes the labels of its rollout again
     assert world.cloud.peek().rollout_labels.rollout is not None
     changes = len(world.cloud.changes)
     assert world.recover() == ()
@@ -568,7 +568,7 @@ def test_rollout_that_had_ended_and_was_not_closed_is_closed_as_it_ended() -> No
 
 def test_tidying_up_after_a_promotion_is_done_by_the_next_recovery() -> None:
     world = World(Scenario(name="second"))
-    world.faults.on("target.shift_traffic", Fault.REFUSED, nth=3)  # tags, promotion, tidying up
+    world.faults.on("target.shift_traffic", Fault.REFUSED, nth=3)  # tags, promotion, clean-up
     ended = world.deploy()
     assert ended.record is not None
     assert ended.record.state is State.PROMOTED

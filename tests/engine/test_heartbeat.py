@@ -1,4 +1,4 @@
-"""The thread that keeps a lease alive: what it does when a heartbeat fails, and when the lease is gone."""
+"""The heartbeat thread: what it does when a heartbeat fails, and when the lease is lost."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LIMIT_S = 30
 
 @dataclass(slots=True)
 class Kept:
-    """A lease that is to be beaten at once, and what its keeper said."""
+    """A lease with an immediate heartbeat, and the messages of its thread."""
 
     faults: Faults = field(default_factory=Faults)
     said: list[str] = field(default_factory=list)

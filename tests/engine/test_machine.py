@@ -1,4 +1,4 @@
-"""Deployers, recoveries, people and faults in any order: what may never happen does not, and all can be settled."""
+"""Deployers, recoveries, operators and faults in any order: invariants hold, and recovery ends every rollout."""
 
 import contextlib
 import logging
@@ -26,7 +26,7 @@ GOOD = Reason(code=ReasonCode.HELD, sentence="all gates held")
 
 
 class Deployers(RuleBasedStateMachine):
-    """At most one rollout is carried by hand, step by step; others come and go whole."""
+    """At most one rollout runs step by step; the others run to their end at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Deployers(RuleBasedStateMachine):
     @precondition(lambda self: self.rollout is not None)
     @rule()
     def advances(self) -> None:
-        """The next step of the rollout, or an end of it if there is none."""
+        """Take the next step of the rollout, or end it if there is none."""
         rollout = self.rollout
         assert rollout is not None
         try:
@@ -96,7 +96,7 @@ class Deployers(RuleBasedStateMachine):
     @precondition(lambda self: self.rollout is not None)
     @rule()
     def sleeps_so_long_that_somebody_unlocks(self) -> None:
-        """A zombie: it goes on later, and must not get through."""
+        """A process that resumes after it lost its lease must not act."""
         with contextlib.suppress(DeployGateError, Killed):
             self.world.store.break_lease(PROD, self.world.new_actor(), "it hangs")
 
@@ -148,7 +148,7 @@ class Deployers(RuleBasedStateMachine):
     def time_passes(self) -> None:
         self.world.cloud.finish_operations()
 
-    # What always holds; more of it is checked by the world at every change of traffic
+    # Invariants; the world checks more of them at every change of traffic
 
     @invariant()
     def tokens_and_sequences_grow(self) -> None:
@@ -162,7 +162,7 @@ class Deployers(RuleBasedStateMachine):
             assert record.is_open or record.state.is_final
 
     def teardown(self) -> None:
-        """When everybody is dead and nothing goes wrong any more, one recovery settles it all."""
+        """When all processes are dead and there are no more faults, one recovery ends every rollout."""
         self.world.faults.clear()
         self.world.living.clear()
         self.world.recover()

@@ -23,7 +23,7 @@ BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
 
 
 def opened(world: World, source: str = "v2") -> Rollout:
-    """A rollout that its deployer has begun and observed."""
+    """A rollout whose deployer has observed the service."""
     actor, ports = world.new_actor(), world.ports(source)
     world.settle(ports, actor)
     snapshot = ports.target.snapshot()
@@ -40,7 +40,7 @@ def die(world: World, rollout: Rollout) -> None:
 @pytest.mark.parametrize("kill", KILLS)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_marks_on_the_service_suffice_when_the_record_is_lost(name: str, kill: Fault) -> None:
-    """Until the candidate was judged good to the end, the service itself says where to return to."""
+    """Until the live gates have held, labels on the service name the baseline."""
     rehearsal = World(SCENARIOS[name])
     rehearsal.deploy()
     for number in range(1, len(rehearsal.faults.calls) + 1):
@@ -120,7 +120,7 @@ def test_deployer_that_wakes_up_after_a_recovery_changes_nothing(when: str) -> N
 
 @pytest.mark.parametrize("kill", KILLS)
 def test_recovery_that_dies_everywhere_is_finished_by_the_next(kill: Fault) -> None:
-    """Dead recoveries follow each other, each killed one call later than the one before."""
+    """Each recovery dies, one call later than the one before."""
     world = World(SCENARIOS["second"])
     rollout = opened(world)
     rollout.stage()
@@ -189,7 +189,7 @@ def test_rollback_goes_on_without_the_record() -> None:
     world.check_settled()
 
 
-# -- what goes on at the platform ------------------------------------------------------------------
+# -- operations that still run on the platform -----------------------------------------------------
 
 
 @pytest.mark.parametrize("kill", KILLS)

@@ -1,4 +1,4 @@
-"""Going back to a revision that the platform lost: it is deployed once more, and no death makes it happen twice."""
+"""Rollback to a revision that the platform lost: it is redeployed, and no death causes a second redeployment."""
 
 import pytest
 
@@ -19,7 +19,7 @@ ASKED = Reason(code=ReasonCode.REQUESTED, sentence="customers complain")
 
 
 def lost() -> World:
-    """A second release serves, and the platform has lost the first, of which there is a backup."""
+    """A second release serves; the platform has lost the first one, which has a backup."""
     world = promoted_twice()
     world.cloud.human_deletes(FIRST)
     image = backup_image(world)
@@ -29,13 +29,13 @@ def lost() -> World:
 
 
 def backup_image(world: World) -> str:
-    """What the lost release was built as."""
+    """The build of the lost release."""
     (backup,) = [b for _, b in world.store.backups(PROD) if b.revision == FIRST]
     return backup.settings
 
 
 def go_back(world: World) -> JournaledRollout:
-    """What ``rollback --to-backup`` does."""
+    """Run ``rollback --to-backup``."""
     actor, ports = world.new_actor(), world.ports()
     try:
         world.settle(ports, actor)
@@ -48,7 +48,7 @@ def go_back(world: World) -> JournaledRollout:
 
 
 def die(world: World, at: str, fault: Fault = Fault.KILLED_BEFORE) -> None:
-    """Go back, and be killed on the way."""
+    """Roll back, and be killed meanwhile."""
     world.faults.on(at, fault)
     with pytest.raises(Killed):
         go_back(world)
@@ -59,7 +59,7 @@ def newest(world: World) -> RolloutRecord:
 
 
 def entries(world: World, name: str, kind: EntryKind) -> list[JournalEntry]:
-    """What the journal of the newest rollout says of one effect."""
+    """Journal entries of one effect in the newest rollout."""
     journal = world.store.peek_journal(newest(world).rollout_id)
     return [entry for entry in journal if (entry.name, entry.kind) == (name, kind)]
 
@@ -70,7 +70,7 @@ def deployments(world: World) -> int:
 
 
 def assert_is_back(world: World) -> None:
-    """The record and the service agree that the lost release serves again, as another revision."""
+    """Assert that record and service agree: the lost release serves again, as another revision."""
     record = newest(world)
     serves = world.cloud.serving().sole
     assert (record.purpose, record.state) == ("rollback", State.ROLLED_BACK)
@@ -122,7 +122,7 @@ def test_traffic_stays_where_it_is_until_the_redeployment_is_ready() -> None:
 
 
 def die_once_it_was_seen_ready(world: World) -> None:
-    """Die between the journal, where the new revision stands, and the record, which names the lost one."""
+    """Die when the journal names the new revision and the record still names the lost one."""
 
     def watch(call: str) -> None:
         if call == "store.save" and entries(world, "await_backup", EntryKind.OBSERVED):
@@ -239,7 +239,7 @@ def test_redeployment_that_goes_on_and_cannot_be_asked_about_is_not_begun_again(
 def test_what_somebody_else_deploys_is_waited_for_first() -> None:
     world = lost()
     serving = world.cloud.serving()
-    world.cloud.write("before", serving, None)  # by name, so that theirs gets no traffic
+    world.cloud.write("before", serving, None)  # pinned, so that the other revision gets no traffic
     world.cloud.begin(
         image="theirs", variables={}, rollout_labels=world.cloud.existing().rollout_labels
     )
@@ -319,7 +319,7 @@ def test_every_fault_at_every_call_ends_where_the_record_says(fault: Fault) -> N
 
 
 def check_after(world: World) -> None:
-    """What serves is known, now and after a recovery, which begins no second build without need."""
+    """Assert that what serves is known, now and after a recovery, which starts no unnecessary second build."""
     world.faults.clear()
     world.recover()
     record = newest(world)

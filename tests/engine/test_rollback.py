@@ -1,4 +1,4 @@
-"""Going back by hand: where to, where not to, and what becomes of it when anything goes wrong on the way."""
+"""Operator rollbacks: allowed and refused targets, and every fault during a rollback."""
 
 import pytest
 
@@ -22,7 +22,7 @@ FIRST, SECOND = RevisionName("svc-00001"), RevisionName("svc-00002")
 
 
 def promoted_twice() -> World:
-    """A second release of ours serves, and the first is still there."""
+    """A second release of ours serves, and the first one still exists."""
     world = World(Scenario(name="rollback"))
     ended = world.deploy("v2")
     assert ended.record is not None
@@ -36,7 +36,7 @@ def promoted_twice() -> World:
 
 
 def go_back(world: World, to: RevisionName | None = None) -> JournaledRollout:
-    """What the command does: settle, plan, roll back."""
+    """Do what the command does: recover, plan, roll back."""
     actor, ports = world.new_actor(), world.ports()
     try:
         world.settle(ports, actor)
@@ -193,7 +193,7 @@ def test_every_fault_at_every_call_of_a_rollback_ends_well(fault: Fault) -> None
 
 
 def check_after(world: World, rollout: JournaledRollout | None) -> None:
-    """The record tells the truth, now and after a recovery."""
+    """Assert that the record is right, now and after a recovery."""
     if rollout is not None and rollout.state is State.ROLLED_BACK:
         assert serves(world) == FIRST or world.is_drifted
     world.faults.clear()
@@ -250,7 +250,7 @@ def test_adoption_that_cannot_mark_the_service_adopts_nothing() -> None:
     world.check_settled()
 
 
-# A person decides
+# An operator decides
 
 
 @pytest.mark.parametrize("number", range(1, 70))

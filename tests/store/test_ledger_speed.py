@@ -1,4 +1,4 @@
-"""The ledger answers from its indexes, so that it does not matter how many rollouts it holds."""
+"""The ledger answers from its indexes, so its speed does not depend on the number of rollouts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,11 +27,11 @@ QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
 
 
 def plan_of(store: SqlStore, question: Callable[[SqlStore], object]) -> list[str]:
-    """How SQLite goes about the statement that a question turns into."""
+    """SQLite's query plan for the statement of a query."""
     with store._database.open_connection() as connection:
         asked: list[str] = []
         connection.raw.set_trace_callback(asked.append)  # type: ignore[attr-defined] # it is SQLite's
-    question(store)  # is given the same connection
+    question(store)  # uses the same connection
     with store._database.open_connection() as connection:
         connection.raw.set_trace_callback(None)  # type: ignore[attr-defined] # as above
         return [
@@ -42,7 +42,7 @@ def plan_of(store: SqlStore, question: Callable[[SqlStore], object]) -> list[str
 
 
 def make_indexes_again(store: SqlStore, *, backwards: bool) -> None:
-    """As if they had been made in another order, by which SQLite tells equals apart."""
+    """Create the indexes in another order, which SQLite uses to break ties."""
     with store._database.open_transaction() as connection:
         for name in INDEXES:
             connection.run(f"DROP INDEX {name}")

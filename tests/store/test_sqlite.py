@@ -1,4 +1,4 @@
-"""What goes wrong with a file: damage, full disks, missing rights, other versions; always a sentence and a hint."""
+"""Faults of a file: damage, full disks, missing permissions, other versions; each gives a message and a hint."""
 
 import os
 import sqlite3
@@ -73,7 +73,7 @@ def filled(store: SqlStore, entries: int = 4) -> Lease:
 
 
 def execute(path: Path, statement: str, *values: object) -> None:
-    """Change the record behind the store's back."""
+    """Change the record without the store."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         changed = connection.execute(statement, values)
@@ -232,7 +232,7 @@ def test_file_cut_anywhere_gives_the_same_answers_or_an_error(path: Path) -> Non
     for left in range(len(whole) - 1, 0, -2000):
         path.write_bytes(whole[:left])
         try:
-            with opened(path) as store:  # what was lost were zeros that SQLite puts back
+            with opened(path) as store:  # the lost bytes were zeros, which SQLite restores
                 assert (store.journal(ONE), store.open_rollouts(PROD)) == right, left
         except StoreError:
             pass
@@ -384,7 +384,7 @@ except StoreError as error:
 
 
 def as_somebody_else(path: Path, what: str) -> str:
-    """What a process without root's rights is told; it is not measured, since it may write nothing."""
+    """Output of a process without root's permissions; coverage does not measure it, because it cannot write."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(path), what],
@@ -406,7 +406,7 @@ def test_disk_that_refuses_to_grow_a_file_is_told(path: Path) -> None:
 
 
 def open_to_all(path: Path) -> None:
-    """Let the other user reach the directory of the test."""
+    """Give the other user access to the directory of the test."""
     for parent in (path, *path.parents):
         if parent == Path(parent.root) or parent.stat().st_uid != os.geteuid():
             break

@@ -1,4 +1,4 @@
-"""One store in several threads: the heartbeat has one of its own, and each write is a transaction by itself."""
+"""One store in several threads: the heartbeat has its own, and each write is its own transaction."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
