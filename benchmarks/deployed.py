@@ -1,4 +1,4 @@
-"""What is measured on a real local cloud with ``process_invoice`` deployed by real sessions."""
+"""What is measured on a real emulator with ``process_invoice`` deployed by real sessions."""
 
 import os
 import signal
@@ -127,7 +127,7 @@ def _invoice(project: Checkout) -> list[Figure]:
 
 
 def _rollback_figures(project: Checkout, one: RevisionName, other: RevisionName) -> list[Figure]:
-    """From the journal's ROLLING_BACK to the traffic that the local cloud logged, and to verified."""
+    """From the journal's ROLLING_BACK to the traffic that the emulator logged, and to verified."""
     shifted, verified = [], []
     with _ports(project) as ports:
         for number in range(200):

@@ -66,7 +66,7 @@ def _add_what_to_do(group: pytest.OptionGroup) -> None:
         dest="deploy_endpoint",
         metavar="local",
         choices=("local",),
-        help="rehearse: use ENV's whole configuration against the local cloud",
+        help="rehearse: use ENV's whole configuration against the emulator",
     )
     group.addoption(
         "--deploy-env",

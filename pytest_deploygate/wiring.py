@@ -22,7 +22,7 @@ from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.system.retry import Backoff, attempts
 
 if TYPE_CHECKING:
-    from pytest_deploygate.emulator.lifecycle import LocalCloud
+    from pytest_deploygate.emulator.lifecycle import RunningEmulator
     from pytest_deploygate.engine.engine_context import Ports, Progress
     from pytest_deploygate.engine.recovery import Recovery
 
@@ -46,7 +46,7 @@ def open_ports(
     ``in_memory`` is for the emergency in which the record cannot be opened: what is recorded is then lost.
 
     Raises:
-        ConfigError: credentials or a library are missing, or the local cloud cannot be started.
+        ConfigError: credentials or a library are missing, or the emulator cannot be started.
         StoreError: the record cannot be opened.
     """
     from pytest_deploygate.engine.engine_context import Ports
@@ -159,14 +159,14 @@ def _foreign_target(settings: Settings, environment: Environment, clock: Clock) 
 
 
 def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
-    """The target of ``environment``; starts the local cloud where that is the target."""
+    """The target of ``environment``; starts the emulator where that is the target."""
     if environment.target not in (LOCAL, GOOGLE):
         return _foreign_target(settings, environment, clock)
     from pytest_deploygate.targets.auth import credentials_for
     from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 
     is_local = environment.target == LOCAL
-    endpoint = local_cloud(settings, environment).endpoint if is_local else environment.endpoint
+    endpoint = start_emulator(settings, environment).endpoint if is_local else environment.endpoint
     return CloudFunctionsTarget(
         spec=environment.spec,
         endpoint=endpoint,
@@ -200,7 +200,9 @@ def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> 
     is_local = environment.target == LOCAL
     return open_platform_metrics(
         environment.spec,
-        endpoint=local_cloud(settings, environment).endpoint if is_local else environment.endpoint,
+        endpoint=start_emulator(settings, environment).endpoint
+        if is_local
+        else environment.endpoint,
         is_local=is_local,
         clock=clock,
         lag_s=statistics_lag_s(environment),
@@ -216,12 +218,12 @@ def statistics_lag_s(environment: Environment) -> int:
 
 
 def cloud_home(settings: Settings) -> Path:
-    """Where the local cloud of this project keeps its state."""
+    """Where the emulator of this project keeps its state."""
     return settings.emulator_home
 
 
-def local_cloud(settings: Settings, environment: Environment) -> "LocalCloud":
-    """The running local cloud, started if it is not running."""
+def start_emulator(settings: Settings, environment: Environment) -> "RunningEmulator":
+    """The running emulator, started if it is not running."""
     from pytest_deploygate.emulator.lifecycle import ensure_running
 
     home = cloud_home(settings)
@@ -232,7 +234,7 @@ def local_cloud(settings: Settings, environment: Environment) -> "LocalCloud":
 
 
 def _link_secrets(source: Path, place: Path) -> None:
-    """The local cloud reads its secrets from its home; the settings may name a file elsewhere."""
+    """The emulator reads its secrets from its home; the settings may name a file elsewhere."""
     if not source.is_file():
         raise ConfigError(
             f"secrets-file: {source} does not exist",
@@ -243,7 +245,7 @@ def _link_secrets(source: Path, place: Path) -> None:
         return
     if place.exists() and not place.is_symlink():
         raise ConfigError(
-            f"secrets-file: {source} is named by the settings, but the local cloud has one of its own: {place}",
+            f"secrets-file: {source} is named by the settings, but the emulator has one of its own: {place}",
             hint="remove one of them",
         )
     place.unlink(missing_ok=True)

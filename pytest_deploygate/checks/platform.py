@@ -50,7 +50,7 @@ class StatisticsReader(Protocol):
 
 
 class LocalStatistics:
-    """Statistics of the local cloud: ``GET {endpoint}/_local/revisions/{revision}/statistics``."""
+    """Statistics of the emulator: ``GET {endpoint}/_local/revisions/{revision}/statistics``."""
 
     def __init__(self, endpoint: str, revision: str) -> None:
         self._probe = Probe(Endpoint(url=endpoint), read_timeout_s=10)
@@ -60,8 +60,8 @@ class LocalStatistics:
         """Read the current statistics.
 
         Raises:
-            StatisticsMissing: the local cloud does not know the revision.
-            ProbeFailed: the local cloud did not answer.
+            StatisticsMissing: the emulator does not know the revision.
+            ProbeFailed: the emulator did not answer.
         """
         answer = self._probe.get(self._path)
         if answer.status != 200 or not isinstance(answer.json, Mapping):

@@ -71,7 +71,7 @@ class CliContext:
         return Output(is_json=is_json, clean=self.redactor)
 
     def environment(self, name: str) -> "Environment":
-        """The environment of that name, or the default one; ``NAME-rehearsal`` is NAME on the local cloud.
+        """The environment of that name, or the default one; ``NAME-rehearsal`` is NAME on the emulator.
 
         Raises:
             ConfigError: there is none.

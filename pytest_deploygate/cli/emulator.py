@@ -97,7 +97,7 @@ def _environment(context: CliContext) -> Environment:
 def up(context: CliContext, *, is_json: bool) -> None:
     """Start it, if it is not running; what was deployed serves again. Prints what other clients need."""
     if context.has_project:
-        cloud = wiring.local_cloud(context.settings, _environment(context))
+        cloud = wiring.start_emulator(context.settings, _environment(context))
     else:
         cloud = lifecycle.ensure_running(_home(context))
     out = context.output(is_json=is_json)
@@ -270,7 +270,7 @@ def faults(context: CliContext, add: str | None, *, clear: bool) -> None:
 # -- talking to it ---------------------------------------------------------------------------------
 
 
-def _require_running(context: CliContext) -> lifecycle.LocalCloud:
+def _require_running(context: CliContext) -> lifecycle.RunningEmulator:
     cloud = lifecycle.find(_home(context))
     if cloud is None:
         raise TargetUnavailable("the emulator is down", hint="deploygate emulator up")
@@ -307,7 +307,7 @@ def _message(text: str) -> str:
         return text[:500]
 
 
-def _state(cloud: lifecycle.LocalCloud) -> LocalState:
+def _state(cloud: lifecycle.RunningEmulator) -> LocalState:
     answer = _call(cloud.endpoint, "GET", "services")
     services = answer["services"] if isinstance(answer, dict) else []
     return LocalState(

@@ -64,7 +64,7 @@ class _Answers(NamedTuple):
 @click.option(
     "--target",
     type=click.Choice(("local", *_TARGETS)),
-    help="Where to deploy to, besides the local cloud on this machine.",
+    help="Where to deploy to, besides the emulator on this machine.",
 )
 @click.option("--gcp-project", metavar="ID", help="Id of the Google Cloud project.")
 @click.option(
@@ -140,7 +140,7 @@ def _ask(survey: ProjectSurvey, said: _Answers) -> Wishes:
         default = found[0].entry_point if found else _STUB_NAME
         name = click.prompt("Name of the function", default=default, err=True)
     target = said.target or click.prompt(
-        "Where to, besides the local cloud on this machine",
+        "Where to, besides the emulator on this machine",
         type=click.Choice(("local", *_TARGETS)),
         default="local",
         err=True,

@@ -42,8 +42,8 @@ class Holder(NamedTuple):
     lives: bool | None
 
 
-class LocalCloudState(NamedTuple):
-    """The local cloud of this project; ``endpoint`` and ``pid`` are empty while it is down."""
+class EmulatorSummary(NamedTuple):
+    """The emulator of this project; ``endpoint`` and ``pid`` are empty while it is down."""
 
     is_up: bool
     endpoint: str = ""
@@ -77,7 +77,7 @@ class Status(NamedTuple):
     open_rollouts: Sequence[PastRollout] = ()
     last_rollout: PastRollout | None = None
     watchdogs: Sequence[int] = ()
-    local_cloud: LocalCloudState | None = None
+    emulator: EmulatorSummary | None = None
     frozen_until: datetime | None = None
     needs_approval: bool = False
 
@@ -152,16 +152,16 @@ def _add_problem(found: Status, what: str, error: DeployGateError) -> Status:
 def _add_target(
     context: CliContext, environment: Environment, found: Status
 ) -> tuple[Status, Target | None]:
-    """The target, if it can be had without starting the local cloud; the caller closes it."""
+    """The target, if it can be had without starting the emulator; the caller closes it."""
     if environment.target == wiring.LOCAL:
         from pytest_deploygate.emulator.lifecycle import find
 
         cloud = find(wiring.cloud_home(context.settings))
         if cloud is None:
-            down = ["the local cloud is down: deploygate emulator up"]
-            return found._replace(problems=down, local_cloud=LocalCloudState(is_up=False)), None
-        up = LocalCloudState(is_up=True, endpoint=cloud.endpoint, pid=cloud.pid)
-        found = found._replace(local_cloud=up)
+            down = ["the emulator is down: deploygate emulator up"]
+            return found._replace(problems=down, emulator=EmulatorSummary(is_up=False)), None
+        up = EmulatorSummary(is_up=True, endpoint=cloud.endpoint, pid=cloud.pid)
+        found = found._replace(emulator=up)
     try:
         return found, wiring.open_target(context.settings, environment, context.clock)
     except DeployGateError as error:
@@ -249,7 +249,7 @@ def _print(out: Output, found: Status) -> None:
             ("settled", "" if found.is_settled else "no: the platform is still at work"),
             ("lease", _holder_text(found.lease) if found.lease is not None else lease),
             ("watchdog", _watchdog_text(found)),
-            ("local cloud", _cloud_text(found.local_cloud)),
+            ("emulator", _cloud_text(found.emulator)),
             ("frozen", f"until {moment(found.frozen_until)}" if found.frozen_until else ""),
             ("approval", "required" if found.needs_approval else ""),
             ("last", _past_text(found.last_rollout) if found.last_rollout else last),
@@ -302,7 +302,7 @@ def _watchdog_text(found: Status) -> str:
     return "off" if found.open_rollouts else "off: no rollout is under way"
 
 
-def _cloud_text(cloud: LocalCloudState | None) -> str:
+def _cloud_text(cloud: EmulatorSummary | None) -> str:
     if cloud is None:
         return ""
     return f"up at {cloud.endpoint}, process {cloud.pid}" if cloud.is_up else "down"

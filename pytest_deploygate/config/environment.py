@@ -14,7 +14,7 @@ from pytest_deploygate.core.setting import NAME, Place, Setting
 GOOGLE_LAG_S = 240
 """Google samples each minute and shows a figure up to 4 minutes later (Cloud Monitoring, "Latency of metric data")."""
 _SECRETS_FILE = Setting(
-    "TOML file with the secrets of the local cloud, relative to the project; do not commit it",
+    "TOML file with the secrets of the emulator, relative to the project; do not commit it",
     example='"local.secrets.toml"',
     is_filled=True,
 )
@@ -41,7 +41,7 @@ class StatisticsWindow(NamedTuple):
             unit="seconds",
             at_least=0,
             at_most=3600,
-            default=f"{GOOGLE_LAG_S} on Google, 0 on the local cloud",
+            default=f"{GOOGLE_LAG_S} on Google, 0 on the emulator",
         ),
     ] = None
     least_requests: Annotated[
@@ -56,7 +56,7 @@ class StatisticsWindow(NamedTuple):
 
 
 class Rehearsal(NamedTuple):
-    """Overrides for a rehearsal of the environment on the local cloud."""
+    """Overrides for a rehearsal of the environment on the emulator."""
 
     variables: Annotated[
         Mapping[str, str],
@@ -105,7 +105,7 @@ class Environment(NamedTuple):
     port: Annotated[
         int,
         Setting(
-            "port of the local cloud",
+            "port of the emulator",
             example="8080",
             at_least=1,
             at_most=65535,

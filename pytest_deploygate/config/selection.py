@@ -12,7 +12,7 @@ LOCAL = "local"
 
 
 def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> Environment:
-    """The environment of that name, or the default one; with ``endpoint="local"`` rehearsed on the local cloud.
+    """The environment of that name, or the default one; with ``endpoint="local"`` rehearsed on the emulator.
 
     Raises:
         ConfigError: unknown environment.

@@ -65,7 +65,7 @@ class Settings(NamedTuple):
 
     @property
     def state_dir(self) -> Path:
-        """Directory of the record, packages, backups and the local cloud."""
+        """Directory of the record, packages, backups and the emulator."""
         return self.root / STATE_FOLDER
 
     @property
@@ -74,7 +74,7 @@ class Settings(NamedTuple):
         return self.state_dir / "local"
 
     def secrets_files(self) -> Iterator[Path]:
-        """Paths of the local cloud's secrets files, whether or not they exist."""
+        """Paths of the emulator's secrets files, whether or not they exist."""
         for environment in self.environments.values():
             for name in (environment.secrets_file, environment.rehearsal.secrets_file):
                 if name:

@@ -1,4 +1,4 @@
-"""The local cloud: a process of its own on loopback that builds, runs and serves functions.
+"""The emulator: a process of its own on loopback that builds, runs and serves functions.
 
 It speaks the REST of Cloud Functions v2, Cloud Run v2 and of the Sheets v4 values, so that the one target drives it
 with Google's official clients. It outlives pytest, and it keeps functions, revisions, traffic, IAM, ports and sheets

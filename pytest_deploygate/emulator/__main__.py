@@ -1,4 +1,4 @@
-"""``python -m pytest_deploygate.emulator --home DIRECTORY``: runs the local cloud, in the foreground or detached."""
+"""``python -m pytest_deploygate.emulator --home DIRECTORY``: runs the emulator, in the foreground or detached."""
 
 import argparse
 import asyncio
@@ -40,7 +40,7 @@ def main() -> int:
     except Exception as error:
         text = json.dumps(
             {
-                "message": f"the local cloud did not start: {error!r}",
+                "message": f"the emulator did not start: {error!r}",
                 "hint": f"see {home / LOG_FILE}",
             }
         )

@@ -1,4 +1,4 @@
-"""The parts of a local cloud, put together."""
+"""The parts of an emulator, put together."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

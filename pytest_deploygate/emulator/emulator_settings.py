@@ -1,4 +1,4 @@
-"""Settings of one home directory of the local cloud: ``settings.toml`` there, all keys optional."""
+"""Settings of one home directory of the emulator: ``settings.toml`` there, all keys optional."""
 
 import os
 import tomllib

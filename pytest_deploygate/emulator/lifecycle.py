@@ -1,7 +1,7 @@
-"""Starts, finds and stops the local cloud of a home directory; what the wiring and the command line use.
+"""Starts, finds and stops the emulator of a home directory; what the wiring and the command line use.
 
 Needs nothing but the standard library and requests, so that it can say what is not installed. All calls wait for what
-they ask for. Two callers at once start one local cloud: a file lock in the home directory decides.
+they ask for. Two callers at once start one emulator: a file lock in the home directory decides.
 """
 
 import contextlib
@@ -29,24 +29,24 @@ from pytest_deploygate.system.retry import Backoff, attempts
 if TYPE_CHECKING:
     import requests
 
-RUN_FILE = "local-cloud.json"
-"""Written by the local cloud when it is ready: process, port, version, identity of its code."""
+RUN_FILE = "emulator.json"
+"""Written by the emulator when it is ready: process, port, version, identity of its code."""
 ERROR_FILE = "start-error.json"
-"""Written by a local cloud that could not start: message and hint."""
-LOG_FILE = "local-cloud.log"
-_LOCK_FILE = "local-cloud.lock"
+"""Written by an emulator that could not start: message and hint."""
+LOG_FILE = "emulator.log"
+_LOCK_FILE = "emulator.lock"
 _NEEDED = ("aiohttp", "functions_framework", "psutil")
 _POLL = Backoff(first_s=0.02, factor=1)
 _CLOCK = SystemClock()
 _STOP_TIMEOUT_S = 30.0
 _HINT_OLD = "restart it: deploygate emulator down; its functions and sheets are kept"
 LOCK_TIMEOUT_S = 120.0
-"""How long others may start or stop the local cloud before we give up: twice as long as a start may take."""
+"""How long others may start or stop the emulator before we give up: twice as long as a start may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalCloud:
-    """A local cloud that runs: ``endpoint`` is the URL of its admin API."""
+class RunningEmulator:
+    """An emulator that runs: ``endpoint`` is the URL of its admin API."""
 
     endpoint: str
     pid: int
@@ -58,8 +58,8 @@ class LocalCloud:
 
 def ensure_running(
     home: Path, *, port: int = 0, timeout_s: float = 60, lock_timeout_s: float = LOCK_TIMEOUT_S
-) -> LocalCloud:
-    """The local cloud of ``home``, started if none runs; it goes on after the caller has ended.
+) -> RunningEmulator:
+    """The emulator of ``home``, started if none runs; it goes on after the caller has ended.
 
     Args:
         home: directory that keeps functions, traffic and sheets; made if missing.
@@ -75,7 +75,7 @@ def ensure_running(
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"the local cloud needs {', '.join(missing)}",
+            f"the emulator needs {', '.join(missing)}",
             hint="pip install pytest-deploygate[local]",
         )
     home = home.absolute()
@@ -85,17 +85,17 @@ def ensure_running(
             found = _start(home, port, timeout_s)
         elif port and not found.endpoint.endswith(f":{port}"):
             raise ConfigError(
-                f"the local cloud under {home} listens at {found.endpoint}, not at port {port}",
+                f"the emulator under {home} listens at {found.endpoint}, not at port {port}",
                 hint="stop it with `deploygate emulator down`, or ask for the port it has",
             )
     if found.version != __version__:
         raise ConfigError(
-            f"a local cloud of version {found.version} runs under {home} (process {found.pid}), this is {__version__}",
+            f"an emulator of version {found.version} runs under {home} (process {found.pid}), this is {__version__}",
             hint=_HINT_OLD,
         )
     if found.code != code_identity():
         raise ConfigError(
-            f"the local cloud under {home} (process {found.pid}) is from a different build of version {__version__}",
+            f"the emulator under {home} (process {found.pid}) is from a different build of version {__version__}",
             hint=_HINT_OLD,
         )
     return found
@@ -103,7 +103,7 @@ def ensure_running(
 
 @cache
 def code_identity() -> str:
-    """Digest of the code that the local cloud consists of, as it was when this process first asked.
+    """Digest of the code that the emulator consists of, as it was when this process first asked.
 
     The cloud asks when it starts. Of the package it runs this folder, and ``system`` as this folder uses it, so a
     change elsewhere needs no restart.
@@ -116,8 +116,8 @@ def code_identity() -> str:
     return digest.hexdigest()[:16]
 
 
-def find(home: Path) -> LocalCloud | None:
-    """The local cloud that runs under ``home`` and answers, or None; a file that a dead one left is not enough."""
+def find(home: Path) -> RunningEmulator | None:
+    """The emulator that runs under ``home`` and answers, or None; a file that a dead one left is not enough."""
     home = home.absolute()
     try:
         run = json.loads((home / RUN_FILE).read_text(encoding="utf-8"))
@@ -129,14 +129,16 @@ def find(home: Path) -> LocalCloud | None:
     except (OSError, ValueError, KeyError, TypeError):  # what requests raises is an OSError
         return None
     return (
-        LocalCloud(endpoint=endpoint, pid=int(run["pid"]), version=version, code=code, home=home)
+        RunningEmulator(
+            endpoint=endpoint, pid=int(run["pid"]), version=version, code=code, home=home
+        )
         if is_ours
         else None
     )
 
 
 def stop(home: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> bool:
-    """Stop the local cloud of ``home`` with all function processes and wait for that; False if none ran.
+    """Stop the emulator of ``home`` with all function processes and wait for that; False if none ran.
 
     Raises:
         ConfigError: it does not stop, or somebody else holds the lock of the home.
@@ -153,12 +155,12 @@ def stop(home: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> bool:
             if not is_running(found.pid):
                 return True
     raise ConfigError(
-        f"the local cloud (process {found.pid}) does not stop", hint=f"see {home / LOG_FILE}"
+        f"the emulator (process {found.pid}) does not stop", hint=f"see {home / LOG_FILE}"
     )
 
 
 def logs(home: Path, revision: str | None = None, tail: int = 100) -> str:
-    """The last ``tail`` lines of the log of the local cloud, or of what a revision wrote; empty if there is none.
+    """The last ``tail`` lines of the log of the emulator, or of what a revision wrote; empty if there is none.
 
     Raises:
         ConfigError: ``revision`` is not the name of one that has a log.
@@ -181,7 +183,7 @@ def logs(home: Path, revision: str | None = None, tail: int = 100) -> str:
     return "\n".join(lines[-tail:])
 
 
-def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
+def _start(home: Path, port: int, timeout_s: float) -> RunningEmulator:
     with contextlib.suppress(FileNotFoundError):
         (home / ERROR_FILE).unlink()
     command = [
@@ -206,12 +208,12 @@ def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
         )
     except subprocess.TimeoutExpired as error:
         raise ConfigError(
-            f"the local cloud did not start within {timeout_s:g} s",
+            f"the emulator did not start within {timeout_s:g} s",
             hint=f"is this machine busy? Try again, and see {home / LOG_FILE}",
         ) from error
     if done.returncode != 0:
         raise ConfigError(
-            f"the local cloud did not start: {done.stderr.strip()}", hint=f"see {home / LOG_FILE}"
+            f"the emulator did not start: {done.stderr.strip()}", hint=f"see {home / LOG_FILE}"
         )
     pid = int(done.stdout)
     for _ in attempts(_CLOCK, _POLL, deadline=deadline):
@@ -223,13 +225,13 @@ def _start(home: Path, port: int, timeout_s: float) -> LocalCloud:
         if not is_alive:
             break
     raise ConfigError(
-        f"the local cloud was not ready within {timeout_s:g} s, or died",
+        f"the emulator was not ready within {timeout_s:g} s, or died",
         hint=f"see {home / LOG_FILE}: {logs(home, tail=3)}",
     )
 
 
 def _raise_start_error(home: Path) -> None:
-    """Raise what the local cloud wrote; returns if it is still writing."""
+    """Raise what the emulator wrote; returns if it is still writing."""
     with contextlib.suppress(ValueError):
         error = json.loads((home / ERROR_FILE).read_text(encoding="utf-8"))
         raise ConfigError(error["message"], hint=error["hint"])
@@ -252,7 +254,7 @@ def _locked(home: Path, timeout_s: float) -> Iterator[None]:
             raise _held(path, error.holder, timeout_s) from error
         except OSError as error:
             raise ConfigError(
-                f"{home} cannot be written: {error}", hint="choose another home for the local cloud"
+                f"{home} cannot be written: {error}", hint="choose another home for the emulator"
             ) from error
         yield
 
@@ -264,7 +266,7 @@ def _held(path: Path, holder: int | None, timeout_s: float) -> ConfigError:
         who = f"process {holder}{', which is stopped,' if is_stopped(holder) else ''}"
         look = f"ps -f -p {holder}"
     return ConfigError(
-        f"{who} starts or stops the local cloud under {path.parent}, and has not ended that for {timeout_s:g} s",
+        f"{who} starts or stops the emulator under {path.parent}, and has not ended that for {timeout_s:g} s",
         hint=f"look at it: {look}; let it go on (kill -CONT) or end it, then try again",
     )
 

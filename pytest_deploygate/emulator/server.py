@@ -1,4 +1,4 @@
-"""The process of the local cloud: puts the parts together, listens, and stops them in the right order."""
+"""The process of the emulator: puts the parts together, listens, and stops them in the right order."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def serve(home: Path, port: int) -> None:
-    """Run the local cloud of ``home`` on ``port`` (0: any free one) until SIGTERM or SIGINT.
+    """Run the emulator of ``home`` on ``port`` (0: any free one) until SIGTERM or SIGINT.
 
     It also ends when somebody removes its home, as nobody could find it any more.
 
@@ -246,7 +246,7 @@ def _hold_off_web_pages(request: web.Request) -> None:
     if not is_loopback_host(request.headers.get("Host")):
         raise ApiError(403, "The Host header names another machine than this one.")
     if "Origin" in request.headers:
-        raise ApiError(403, "The local cloud takes no calls from web pages.")
+        raise ApiError(403, "The emulator takes no calls from web pages.")
 
 
 @web.middleware

@@ -266,10 +266,10 @@ class SessionContext:
 
     def _add_services(self, deployment: Deployment) -> Deployment:
         """Add where the platform's services and statistics are."""
-        from pytest_deploygate.wiring import local_cloud, services_token
+        from pytest_deploygate.wiring import services_token, start_emulator
 
         if self.environment.target == LOCAL:
-            endpoint = local_cloud(self.settings, self.environment).endpoint
+            endpoint = start_emulator(self.settings, self.environment).endpoint
             services: Mapping[str, str] = {"sheets": endpoint}
             statistics = endpoint
         else:

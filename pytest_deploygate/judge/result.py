@@ -80,7 +80,7 @@ def _lines(
     if error is not None and error.hint:
         lines.append(f"hint: {error.hint}")
     if context.environment.target == LOCAL and rollout.record.serving:
-        lines.append(f"stop the local cloud: {own_command(context.settings.root)} local down")
+        lines.append(f"stop the emulator: {own_command(context.settings.root)} local down")
     if rollout.state is State.STRANDED:
         lines.append(
             f"an operator must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"

@@ -24,7 +24,7 @@ CiSystem = Literal["none", "github", "gitlab"]
 
 
 class Wishes(NamedTuple):
-    """What the user answered. ``target`` is empty where only the local cloud of this machine is wanted."""
+    """What the user answered. ``target`` is empty where only the emulator of this machine is wanted."""
 
     function: str
     found: FoundFunction | None

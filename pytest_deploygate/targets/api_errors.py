@@ -141,7 +141,7 @@ def translate(error: Exception, *, doing: str, is_write: bool) -> DeployGateErro
     if is_never_sent(error):
         return TargetUnavailable(
             f"{doing}: no connection: {_short(error)}",
-            hint="is the address right, and is a proxy in the way? For the local cloud: "
+            hint="is the address right, and is a proxy in the way? For the emulator: "
             "deploygate emulator up",
         )
     return lost_answer(f"{doing}: {_short(error)}", is_write=is_write)

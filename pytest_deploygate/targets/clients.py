@@ -1,4 +1,4 @@
-"""The official clients over REST, for Google and for the local cloud alike.
+"""The official clients over REST, for Google and for the emulator alike.
 
 Only endpoint and credentials differ. Loading this module costs about a second (protobuf): import it
 where a target is made, never where the plugin loads.

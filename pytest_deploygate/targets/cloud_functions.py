@@ -1,4 +1,4 @@
-"""The target: one Cloud Functions (2nd gen) function, at Google or in the local cloud.
+"""The target: one Cloud Functions (2nd gen) function, at Google or in the emulator.
 
 Both run this code through the official clients over REST; only endpoint and credentials differ. The
 platform's libraries are loaded when a target is made, not when this module is.

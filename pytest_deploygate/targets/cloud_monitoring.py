@@ -4,7 +4,7 @@ Names and units are those of the triggers: ``error_rate`` (0..1, server errors a
 ``processing_time_s`` (95th percentile), ``memory_usage_mb`` (99th percentile over the instances,
 the largest), ``memory_kills``; and for the record ``request_count``, in all and by class
 (``request_count_5xx``). What the platform does not know yet is left out: its figures are minutes
-late, so the window that is asked for ends that long ago. The local cloud answers the same calls.
+late, so the window that is asked for ends that long ago. The emulator answers the same calls.
 """
 
 import logging

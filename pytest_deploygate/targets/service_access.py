@@ -32,9 +32,9 @@ class ServiceAccess:
         caller: makes the calls.
         services: the API of services.
         name_of: full name of the service.
-        credentials: of google-auth; None for the local cloud, which asks for none.
+        credentials: of google-auth; None for the emulator, which asks for none.
         confirm: what a URL is asked to see who answers.
-        is_local: the local cloud.
+        is_local: the emulator.
     """
 
     def __init__(

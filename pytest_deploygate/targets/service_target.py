@@ -38,10 +38,10 @@ class ServiceTarget(ABC):
     Args:
         spec: what is deployed.
         endpoint: address of the APIs with its scheme; empty for Google's own.
-        credentials: of google-auth; None for the local cloud, which asks for none.
+        credentials: of google-auth; None for the emulator, which asks for none.
         home: directory for packages and backups, made when needed.
         clock: time.
-        is_local: the local cloud: its own tokens, secrets and addresses.
+        is_local: the emulator: its own tokens, secrets and addresses.
         timeout_s: how long one answer of an API may take.
         confirm: what a URL is asked to see who answers; a GET where there is none.
     """

@@ -124,7 +124,7 @@ def _log(state_dir: Path) -> BinaryIO:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Watch the parent process; the entry of ``python -m pytest_deploygate.watchdog.process``."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Handled, not ignored: children, such as the local cloud, inherit ignored signals.
+        # Handled, not ignored: children, such as the emulator, inherit ignored signals.
         signal.signal(number, lambda *_: None)
     options = _parser().parse_args(arguments)
     log_to_stderr(Redactor(secrets_among(os.environ)))

@@ -4,7 +4,7 @@ Where reading is a service (``offline = false`` in the suite profile) the functi
 known when there is a revision, and is the candidate gate's.
 
 It runs in an environment of its own with what ``requirements.txt`` names and nothing else: that a package happens to be
-installed beside the tests proves nothing. The environment is made once and kept where the local cloud keeps its own.
+installed beside the tests proves nothing. The environment is made once and kept where the emulator keeps its own.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Statistics are read as the local cloud writes them, and what is missing is None, never zero."""
+"""Statistics are read as the emulator writes them, and what is missing is None, never zero."""
 
 import json
 
@@ -26,7 +26,7 @@ FULL: dict[str, Json] = {
 }
 
 
-def test_statistics_of_the_local_cloud_are_read(http_server: ServerMaker) -> None:
+def test_statistics_of_the_emulator_are_read(http_server: ServerMaker) -> None:
     def respond(asked: Asked) -> Reply:
         known = asked.path == "/_local/revisions/f-00002-abc/statistics"
         return Reply(status=200 if known else 404, body=json.dumps(FULL).encode())

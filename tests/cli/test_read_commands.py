@@ -112,13 +112,13 @@ def test_status_shows_the_record_when_the_target_cannot_be_read(project: CliProj
     assert last["state"] == "PROMOTED"
 
 
-def test_status_of_a_local_environment_does_not_start_the_local_cloud(new: CliProject) -> None:
+def test_status_of_a_local_environment_does_not_start_the_emulator(new: CliProject) -> None:
     new.write_settings(environment='[tool.deploygate.environments.here]\ntarget = "local"')
     done = new.deploygate("status", "here", "--json")
     assert done.status == 10
-    assert done.json["local_cloud"] == {"is_up": False, "endpoint": "", "pid": 0}
+    assert done.json["emulator"] == {"is_up": False, "endpoint": "", "pid": 0}
     assert new.deploygate("local", "status").status == 10
-    assert not (new.root / ".deploygate" / "local" / "local-cloud.json").exists()
+    assert not (new.root / ".deploygate" / "local" / "emulator.json").exists()
 
 
 @pytest.mark.parametrize(

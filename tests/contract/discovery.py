@@ -1,6 +1,6 @@
 """Holds what goes over the wire to Google's own discovery documents, which ship with google-api-python-client.
 
-A call is a record of method, path, query, request, http and response, as the local cloud's admin
+A call is a record of method, path, query, request, http and response, as the emulator's admin
 log gives it.
 """
 

@@ -1,4 +1,4 @@
-"""A project in a directory of its own, deployed by real pytest sessions to a real local cloud."""
+"""A project in a directory of its own, deployed by real pytest sessions to a real emulator."""
 
 import json
 import shutil

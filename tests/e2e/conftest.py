@@ -1,4 +1,4 @@
-"""Projects of the end-to-end tests; all share the environments that the local clouds build."""
+"""Projects of the end-to-end tests; all share the environments that the emulators build."""
 
 import os
 from collections.abc import Iterator

@@ -233,7 +233,7 @@ class DisturbedProject:
             return not store.open_rollouts(LOCAL) and store.lease(LOCAL) is None  # type: ignore[arg-type]
 
     def left_over(self) -> list[str]:
-        """Command lines of processes that work on the project and do not belong to the local cloud."""
+        """Command lines of processes that work on the project and do not belong to the emulator."""
         root = str(self.project.root)
         cloud = find(self.project.root / ".deploygate" / "local")
         belongs = set()

@@ -164,7 +164,7 @@ def test_nothing_is_judged_while_a_tag_still_routes_to_the_old_revision(
 # -- a part is killed ------------------------------------------------------------------------------
 
 
-def test_killed_local_cloud_comes_back_with_what_served(disturbed: DisturbedProject) -> None:
+def test_killed_emulator_comes_back_with_what_served(disturbed: DisturbedProject) -> None:
     disturbed.prepare(NEXT)
     before = disturbed.serving
     _kill_cloud(disturbed)
@@ -176,7 +176,7 @@ def test_killed_local_cloud_comes_back_with_what_served(disturbed: DisturbedProj
 
 
 @pytest.mark.parametrize("gate", ["greeting", "alive"])
-def test_local_cloud_killed_in_a_rollout_and_started_again_serves_the_baseline(
+def test_emulator_killed_in_a_rollout_and_started_again_serves_the_baseline(
     disturbed: DisturbedProject, gate: str
 ) -> None:
     disturbed.prepare(NEXT)

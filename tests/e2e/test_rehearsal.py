@@ -1,4 +1,4 @@
-"""``--deploy-endpoint=local``: the whole production configuration on the local cloud, before the night it matters."""
+"""``--deploy-endpoint=local``: the whole production configuration on the emulator, before the night it matters."""
 
 import shlex
 import subprocess

@@ -1,4 +1,4 @@
-"""Types the commands of docs/how-to/runbook.md on the local cloud, and compares what they print with the page."""
+"""Types the commands of docs/how-to/runbook.md on the emulator, and compares what they print with the page."""
 
 import json
 import os
@@ -236,7 +236,7 @@ def test_rollback_that_cannot_be_verified_is_stranded_until_a_person_looks(night
     assert night.is_as_told_in("A stranded rollout")
 
 
-def test_local_commands_show_start_and_stop_the_local_cloud(night: Night) -> None:
+def test_local_commands_show_start_and_stop_the_emulator(night: Night) -> None:
     first = night.release("one")
     up = night.deploygate("local", "status", "--json").json
     assert up["is_up"] is True

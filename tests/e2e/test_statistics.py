@@ -1,4 +1,4 @@
-"""What the platform itself measured decides, too: real visitors, the local cloud's Monitoring API, both targets."""
+"""What the platform itself measured decides, too: real visitors, the emulator's Monitoring API, both targets."""
 
 import json
 from collections.abc import Iterator
@@ -132,7 +132,7 @@ def test_statistics_that_cannot_be_read_roll_nothing_back_and_are_said(project: 
 def test_the_code_for_google_asks_the_same_and_rolls_back(
     project: Checkout, tmp_path: Path
 ) -> None:
-    """A ``google`` environment with credentials of its own, whose APIs the local cloud stands in for."""
+    """A ``google`` environment with credentials of its own, whose APIs the emulator stands in for."""
     first, second = release(project, "one"), release(project, "two")
     settings = project.root / "pyproject.toml"
     settings.write_text(settings.read_text() + GOOGLE.format(endpoint=project.endpoint))

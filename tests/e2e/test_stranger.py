@@ -37,7 +37,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where a project and its local cloud live."""
+    """Where a project and its emulator live."""
     try:
         yield tmp_path
     finally:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def tomorrow(tmp_path: Path, build_cache: Path) -> Iterator[Checkout]:
-    """The small project, whose local cloud answers as the platform may tomorrow."""
+    """The small project, whose emulator answers as the platform may tomorrow."""
     made = small_project(tmp_path / "checkout", build_cache)
     home = made.root / ".deploygate" / "local"
     home.mkdir(parents=True)

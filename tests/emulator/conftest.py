@@ -1,4 +1,4 @@
-"""A local cloud for the tests of this folder: a real process on loopback, shared by the session."""
+"""An emulator for the tests of this folder: a real process on loopback, shared by the session."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    """The local cloud of the session; use ``driver``."""
+    """The emulator of the session; use ``driver``."""
     home = tmp_path_factory.mktemp("cloud")
     (home / "settings.toml").write_text("idle_s = 0.5\nstart_timeout_s = 10\n", encoding="utf-8")
     with Driver(ensure_running(home)) as driver:
@@ -37,7 +37,7 @@ def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
 
 @pytest.fixture
 def driver(shared_driver: Driver) -> Iterator[Driver]:
-    """The local cloud without any fault in force, neither before nor after the test.
+    """The emulator without any fault in force, neither before nor after the test.
 
     Every call that the test made is held to Google's discovery documents, request and answer.
     """
@@ -74,7 +74,7 @@ def pair(driver: Driver, shared_pair: Pair) -> Pair:
 
 @pytest.fixture
 def own_home(tmp_path: Path) -> Iterator[Path]:
-    """A home directory whose local cloud, if any, is stopped after the test."""
+    """A home directory whose emulator, if any, is stopped after the test."""
     home = tmp_path / "home"
     home.mkdir()
     (home / "settings.toml").write_text("idle_s = 0.5\nstart_timeout_s = 10\n", encoding="utf-8")
@@ -84,7 +84,7 @@ def own_home(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def running(own_home: Path) -> Iterator[Callable[[], Driver]]:
-    """Opens drivers of the local cloud in ``own_home``, started if need be."""
+    """Opens drivers of the emulator in ``own_home``, started if need be."""
     opened: list[Driver] = []
 
     def start() -> Driver:

@@ -1,4 +1,4 @@
-"""Drives a local cloud in tests, with Google's own clients and with plain requests."""
+"""Drives an emulator in tests, with Google's own clients and with plain requests."""
 
 import io
 import time
@@ -12,7 +12,7 @@ from google.api_core.future.polling import DEFAULT_POLLING
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import functions_v2, run_v2
 
-from pytest_deploygate.emulator.lifecycle import LocalCloud
+from pytest_deploygate.emulator.lifecycle import RunningEmulator
 
 T = TypeVar("T")
 
@@ -59,9 +59,9 @@ def until(read: Callable[[], T], holds: Callable[[T], bool], *, seconds: float =
 
 
 class Driver:
-    """One local cloud."""
+    """One emulator."""
 
-    def __init__(self, cloud: LocalCloud) -> None:
+    def __init__(self, cloud: RunningEmulator) -> None:
         self.cloud = cloud
         credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
         options = ClientOptions(api_endpoint=cloud.endpoint)
@@ -95,7 +95,7 @@ class Driver:
         return found
 
     def calls(self, after: int = 0) -> list[dict[str, object]]:
-        """Admin calls that the local cloud saw."""
+        """Admin calls that the emulator saw."""
         found = self.local("GET", f"admin-log?after={after}")["calls"]
         assert isinstance(found, list)
         return found
@@ -217,7 +217,7 @@ def finished_service(operation: object) -> run_v2.Service:
 
 
 def is_done(operation: object) -> bool:
-    """Whether an operation has ended, asked of the local cloud."""
+    """Whether an operation has ended, asked of the emulator."""
     return bool(operation.done())  # type: ignore[attr-defined]
 
 

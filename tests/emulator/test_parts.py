@@ -1,4 +1,4 @@
-"""Parts of the local cloud that need no process: balancing, interpreters, sheets' ranges, state, memory."""
+"""Parts of the emulator that need no process: balancing, interpreters, sheets' ranges, state, memory."""
 
 import os
 import sqlite3

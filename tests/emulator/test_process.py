@@ -19,7 +19,7 @@ import requests
 
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.emulator import lifecycle
-from pytest_deploygate.emulator.lifecycle import LocalCloud, ensure_running, find, logs, stop
+from pytest_deploygate.emulator.lifecycle import RunningEmulator, ensure_running, find, logs, stop
 from tests.emulator.emulator_driver import Driver, make_pair, short, to, until, who
 
 Start = Callable[[], Driver]
@@ -50,7 +50,7 @@ def test_running_one_is_used_again_and_stop_ends_it(own_home: Path) -> None:
 
 
 def test_concurrent_callers_start_exactly_one(own_home: Path) -> None:
-    found: list[LocalCloud] = []
+    found: list[RunningEmulator] = []
     threads = [
         threading.Thread(target=lambda: found.append(ensure_running(own_home))) for _ in range(4)
     ]
@@ -80,7 +80,7 @@ def test_stopped_process_that_holds_the_lock_is_named_and_not_waited_for(own_hom
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         until(lambda: psutil.Process(holder.pid).status(), lambda s: s == psutil.STATUS_STOPPED)
-        said = rf"process {holder.pid}, which is stopped, starts or stops the local cloud under"
+        said = rf"process {holder.pid}, which is stopped, starts or stops the emulator under"
         with pytest.raises(ConfigError, match=said) as raised:
             ensure_running(own_home, lock_timeout_s=0)
         assert f"ps -f -p {holder.pid}" in raised.value.hint
@@ -94,7 +94,7 @@ def test_stopped_process_that_holds_the_lock_is_named_and_not_waited_for(own_hom
 
 def test_holder_of_the_lock_that_left_no_name_is_to_be_looked_for(own_home: Path) -> None:
     own_home.mkdir(exist_ok=True)
-    path = own_home / "local-cloud.lock"
+    path = own_home / "emulator.lock"
     with path.open("w") as lock:  # as an earlier version holds it
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match="another process starts or stops") as raised:
@@ -117,7 +117,7 @@ def test_port_that_is_taken_is_named_with_its_holder(own_home: Path) -> None:
 
 def test_other_version_is_refused(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifecycle, "__version__", "99.0")
-    with pytest.raises(ConfigError, match="a local cloud of version") as raised:
+    with pytest.raises(ConfigError, match="an emulator of version") as raised:
         ensure_running(driver.cloud.home)
     assert "deploygate emulator down" in raised.value.hint
 
@@ -146,7 +146,7 @@ def test_one_of_older_code_of_the_same_version_is_refused(
     if changed.startswith("cli/"):
         assert ensure_running(own_home).pid == int(started.stdout), "it runs the same code"
         return
-    said = rf"the local cloud under .*process {int(started.stdout)}\) is from a different build"
+    said = rf"the emulator under .*process {int(started.stdout)}\) is from a different build"
     with pytest.raises(ConfigError, match=said) as raised:
         ensure_running(own_home)
     assert "deploygate emulator down" in raised.value.hint

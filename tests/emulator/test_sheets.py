@@ -24,7 +24,7 @@ _ROWS = [
 
 
 class Sheet:
-    """One spreadsheet of the local cloud."""
+    """One spreadsheet of the emulator."""
 
     def __init__(self, driver: Driver, spreadsheet: str) -> None:
         self._http = driver.http

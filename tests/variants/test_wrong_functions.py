@@ -26,7 +26,7 @@ SUITES = {"creative_coop": "big_order"}
 """Folder of a gate's suite where it is named otherwise."""
 GATES = ("health", "creative_coop", "vendor_regression", "zapier", "performance", "rollback_checks")
 IDENTITY = "not test_the_revision_to_be_judged_answers"
-"""The other function names no revision, and only the local cloud itself counts requests."""
+"""The other function names no revision, and only the emulator itself counts requests."""
 SAMPLE = frozenset(
     {
         "price accuracy 93.2 %: one price in 15 is the first product's",
@@ -48,8 +48,8 @@ def name_of(wrong: Wrong) -> str:
 
 @pytest.fixture(scope="module")
 def sheets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The Sheets API of a local cloud."""
-    home = tmp_path_factory.mktemp("local-cloud")
+    """The Sheets API of an emulator."""
+    home = tmp_path_factory.mktemp("emulator")
     yield ensure_running(home).endpoint
     stop(home)
 

@@ -1,6 +1,6 @@
-"""The side endpoints of the local cloud below ``/_local/``: health, logs, statistics, faults, storage.
+"""The side endpoints of the emulator below ``/_local/``: health, logs, statistics, faults, storage.
 
-They are the local cloud's own; nothing like them exists on the platform.
+They are the emulator's own; nothing like them exists on the platform.
 """
 
 import asyncio
@@ -160,7 +160,7 @@ def _revision(request: web.Request) -> tuple[Cloud, str]:
 
 
 async def statistics(request: web.Request) -> web.Response:
-    """What a revision did since the local cloud started."""
+    """What a revision did since the emulator started."""
     cloud, name = _revision(request)
     instance = cloud.runner.ready(name)
     running: Json = {"revision": request.match_info["revision"], "is_running": instance is not None}

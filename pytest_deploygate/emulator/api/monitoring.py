@@ -1,4 +1,4 @@
-"""What the local cloud measured, as Cloud Monitoring and Cloud Logging tell it.
+"""What the emulator measured, as Cloud Monitoring and Cloud Logging tell it.
 
 ``projects.timeSeries.list`` of the Monitoring API v3 for the metrics of Cloud Run revisions that a rollback looks at,
 and ``entries.list`` of the Logging API v2 for instances that were ended for their memory. Of filters and aggregations
@@ -143,7 +143,7 @@ def _interval(query: Mapping[str, str], lag_s: float) -> tuple[Interval, Interva
             400, "Field interval had an invalid value: the end time is before the start."
         )
     if int(period[1]) < int(end - begin):
-        raise ApiError(501, "The local cloud aligns to the whole interval only.")
+        raise ApiError(501, "The emulator aligns to the whole interval only.")
     return (begin, end), (begin, min(end, time.time() - lag_s))
 
 
@@ -170,7 +170,7 @@ Aggregation = tuple[str, str, str]
 
 
 def _unknown(aggregation: Aggregation) -> ApiError:
-    return ApiError(501, f"The local cloud does not aggregate by {aggregation}.")
+    return ApiError(501, f"The emulator does not aggregate by {aggregation}.")
 
 
 def _request_count(

@@ -102,7 +102,7 @@ class Operations:
                 operation.done = True
                 operation.error.code = INTERNAL
                 operation.error.message = (
-                    "The local cloud was stopped while this operation was running."
+                    "The emulator was stopped while this operation was running."
                 )
                 self._state.operations.put(name, operation)
 

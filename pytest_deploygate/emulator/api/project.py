@@ -31,7 +31,7 @@ async def get_version(request: web.Request) -> web.Response:
     try:
         number, _ = find_version(home, secret, version)
     except SecretMissing as error:
-        how = f'the local cloud takes it from {home / FILE}, from a line like {secret} = "any text"'
+        how = f'the emulator takes it from {home / FILE}, from a line like {secret} = "any text"'
         raise ApiError(404, f"{error} ({how})") from error
     name = f"projects/{project}/secrets/{secret}/versions/{number}"
     return web.json_response({"name": name, "createTime": _CREATED, "state": "ENABLED"})

@@ -1,7 +1,7 @@
 """Builds a function: unpacks its source, and makes a virtual environment with what it requires.
 
 Environments are cached by all that they are made from and shared between builds and restarts. One counts as
-built only when its marker file exists, and is made under a lock, so that neither a kill nor a second local cloud on
+built only when its marker file exists, and is made under a lock, so that neither a kill nor a second emulator on
 the same cache leaves half of one behind.
 """
 

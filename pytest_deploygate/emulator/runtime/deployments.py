@@ -85,9 +85,7 @@ class Deployments:
         for name in self._state.functions.names():
             function = self._state.functions[name]
             if function.state in {_State.DEPLOYING, _State.DELETING}:
-                self._fail(
-                    name, "The local cloud was stopped while this function was being deployed."
-                )
+                self._fail(name, "The emulator was stopped while this function was being deployed.")
 
     def deploy(self, wanted: DeployJob, fault: OperationFault | None) -> Message:
         """Begin a deployment; returns its operation."""

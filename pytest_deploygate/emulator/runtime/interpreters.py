@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 RUNTIMES = ("python310", "python311", "python312", "python313", "python314")
-"""Runtimes of Cloud Functions 2nd gen that the local cloud accepts (Cloud Functions runtime support page)."""
+"""Runtimes of Cloud Functions 2nd gen that the emulator accepts (Cloud Functions runtime support page)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +27,14 @@ class Interpreter:
         if self.is_exact:
             return f"built with Python {self.version} for {runtime}"
         return (
-            f"built with Python {self.version}, the local cloud's own, because this machine has no interpreter "
+            f"built with Python {self.version}, the emulator's own, because this machine has no interpreter "
             f"for {runtime}"
         )
 
 
 @cache
 def find_interpreter(runtime: str) -> Interpreter:
-    """The interpreter for ``runtime``, or the one that runs the local cloud if the machine has none."""
+    """The interpreter for ``runtime``, or the one that runs the emulator if the machine has none."""
     match = re.fullmatch(r"python(\d)(\d+)", runtime)
     wanted = f"{match[1]}.{match[2]}" if match else ""
     own = ".".join(map(str, sys.version_info[:3]))

@@ -75,7 +75,7 @@ class EmulatedServices:
         """After a restart: listen where each service listened, route as before, drop what was half made."""
         for name in self._state.revisions.names():
             if self._state.revisions[name].reconciling:
-                self._mark(name, "The local cloud was stopped while this revision was starting.")
+                self._mark(name, "The emulator was stopped while this revision was starting.")
         for name in self._state.services.names():
             service = self._state.services[name]
             service.reconciling = False

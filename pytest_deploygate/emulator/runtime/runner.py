@@ -133,7 +133,7 @@ class Runner:
         self._is_closing = False
 
     def kill_leftovers(self) -> None:
-        """End function processes of a local cloud that was killed."""
+        """End function processes of an emulator that was killed."""
         for name in self._state.instances.names():
             found = self._state.instances[name]
             pid, created = int(str(found["pid"])), str(found["created"])

@@ -1,4 +1,4 @@
-"""What each revision did since the local cloud started: requests, latencies, memory, starts and kills."""
+"""What each revision did since the emulator started: requests, latencies, memory, starts and kills."""
 
 import time
 from collections import deque

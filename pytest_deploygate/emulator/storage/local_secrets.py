@@ -1,4 +1,4 @@
-"""Secrets of the local cloud: ``secrets.toml`` in its home directory, in place of Secret Manager.
+"""Secrets of the emulator: ``secrets.toml`` in its home directory, in place of Secret Manager.
 
 A secret is a text (then it is version 1), or a table of versions::
 

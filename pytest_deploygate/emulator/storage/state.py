@@ -1,4 +1,4 @@
-"""What the local cloud remembers, written through to SQLite in its home directory.
+"""What the emulator remembers, written through to SQLite in its home directory.
 
 Each write is committed before the call that made it is answered, so that ``kill -9`` loses nothing that a client was
 told. Shelves hold protobuf messages and small values by name; a value read is a copy, and only ``put`` changes the
@@ -138,7 +138,7 @@ class EmulatorState:
             version = self.database.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA:
                 raise ConfigError(
-                    f"{path} was written by a newer version of the local cloud",
+                    f"{path} was written by a newer version of the emulator",
                     hint="use that version, or remove the directory to start from nothing",
                 )
             self.database.executescript(_TABLES)

@@ -1,4 +1,4 @@
-"""The local cloud for the tests of the target; every call is held to Google's discovery documents."""
+"""The emulator for the tests of the target; every call is held to Google's discovery documents."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    """The local cloud of the session; use ``driver``."""
+    """The emulator of the session; use ``driver``."""
     home = tmp_path_factory.mktemp("cloud")
     (home / "settings.toml").write_text("start_timeout_s = 10\n", encoding="utf-8")
     (home / "secrets.toml").write_text('api-key = "from the secret store"\n', encoding="utf-8")
@@ -48,7 +48,7 @@ def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
 
 @pytest.fixture
 def driver(shared_driver: Driver) -> Iterator[Driver]:
-    """The local cloud without faults; what the target asked of it is held to Google's documents."""
+    """The emulator without faults; what the target asked of it is held to Google's documents."""
     shared_driver.local("DELETE", "faults")
     before = last_call(shared_driver)
     yield shared_driver

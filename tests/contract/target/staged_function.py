@@ -1,4 +1,4 @@
-"""A function on the local cloud with a baseline and a staged candidate, and targets that look at it."""
+"""A function on the emulator with a baseline and a staged candidate, and targets that look at it."""
 
 import sys
 import time
@@ -82,7 +82,7 @@ def make_spec(function: str, source: Path, **changes: object) -> FunctionSpec:
 def make_target(
     driver: Driver, spec: FunctionSpec, home: Path, *, timeout_s: float = 20.0
 ) -> CloudFunctionsTarget:
-    """A target on the local cloud."""
+    """A target on the emulator."""
     return CloudFunctionsTarget(
         spec=spec,
         endpoint=driver.cloud.endpoint,
@@ -95,7 +95,7 @@ def make_target(
 
 
 def last_call(driver: Driver) -> int:
-    """Number of the newest call that the local cloud has seen; it keeps the newest ones only."""
+    """Number of the newest call that the emulator has seen; it keeps the newest ones only."""
     return max((int(str(call["seq"])) for call in driver.calls()), default=0)
 
 
@@ -183,7 +183,7 @@ class Lab:
         return self.driver.service(self.service)
 
     def writes(self, after: int) -> int:
-        """How many changes the local cloud was asked for since the call number ``after``."""
+        """How many changes the emulator was asked for since the call number ``after``."""
         return sum(call["method"] == "PATCH" for call in self.driver.calls(after))
 
     def serving(self) -> set[str]:

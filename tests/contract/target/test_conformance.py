@@ -1,4 +1,4 @@
-"""One whole life of a function, the same against the local cloud and against Google.
+"""One whole life of a function, the same against the emulator and against Google.
 
 With ``DEPLOYGATE_GCP_PROJECT`` set (and credentials, and optionally ``DEPLOYGATE_GCP_REGION``), the
 second run proves on the platform what is otherwise known from documentation and reports alone: that

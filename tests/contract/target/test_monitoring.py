@@ -1,4 +1,4 @@
-"""The platform's own statistics: samples of Google's documentation, and the same calls on the local cloud."""
+"""The platform's own statistics: samples of Google's documentation, and the same calls on the emulator."""
 
 import json
 import urllib.parse
@@ -196,7 +196,7 @@ def test_answers_that_make_no_sense_are_no_measurement(start: ServerMaker, body:
     assert any("reading the log" in problem for problem in found.problems)
 
 
-# -- the same code on the local cloud --------------------------------------------------------------
+# -- the same code on the emulator --------------------------------------------------------------
 
 
 def on(lab: Lab, revision: RevisionName, *, lag_s: int = 0, window_s: int = 3600) -> Sample:
@@ -222,7 +222,7 @@ def inject_fault(lab: Lab) -> Iterator[Callable[..., None]]:
     lab.driver.local("DELETE", f"revisions/{lab.baseline}/inject_fault")
 
 
-def test_the_local_cloud_tells_what_it_served(lab: Lab, inject_fault: Callable[..., None]) -> None:
+def test_the_emulator_tells_what_it_served(lab: Lab, inject_fault: Callable[..., None]) -> None:
     before = values(on(lab, lab.baseline))
     lab.serving()  # 20 requests
     inject_fault(error_ratio=1.0, status=503)

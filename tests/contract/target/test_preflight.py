@@ -126,7 +126,7 @@ def test_a_platform_that_is_not_there_is_one_finding(lab: Lab) -> None:
 def altered(
     lab: Lab, *changes: tuple[str, Reply], **settings: object
 ) -> tuple[PreflightFinding, ...]:
-    """Preflight of the lab's function on the local cloud, with other answers where the path has the words."""
+    """Preflight of the lab's function on the emulator, with other answers where the path has the words."""
 
     def answer(asked: Asked) -> Reply:
         for words, other in changes:

@@ -1,4 +1,4 @@
-"""A rollout on the local cloud, call by call: what the public sees, and what the platform remembers."""
+"""A rollout on the emulator, call by call: what the public sees, and what the platform remembers."""
 
 import json
 import zipfile
