@@ -63,7 +63,7 @@ class Deployment:
     services: Mapping[str, str] = field(default_factory=dict)
     """Base URLs of services that the function and the checks use, such as ``sheets``."""
     statistics_url: str = ""
-    """URL of the local cloud's statistics; empty for other targets."""
+    """URL of the emulator's statistics; empty for other targets."""
     access_token: Secret | None = None
     """Token for ``services``."""
     baseline: Mapping[str, float] = field(default_factory=dict)

@@ -67,13 +67,13 @@ class LocalStatistics:
         if answer.status != 200 or not isinstance(answer.json, Mapping):
             raise StatisticsMissing(
                 f"no statistics at {self._path}: HTTP {answer.status}",
-                hint="check that the revision exists and that the local cloud has the version of this package",
+                hint="check that the revision exists and that the emulator has the version of this package",
             )
         return parse_statistics(answer.json)
 
 
 def parse_statistics(document: Mapping[str, Json]) -> RevisionStatistics:
-    """Statistics from a document of the local cloud; a value that is missing or no number >= 0 becomes ``None``."""
+    """Statistics from a document of the emulator; a value that is missing or no number >= 0 becomes ``None``."""
     latency, memory = _mapping(document.get("latency_s")), _mapping(document.get("memory_mb"))
     classes = document.get("by_class")
     return RevisionStatistics(
