@@ -1,4 +1,4 @@
-"""What checks are told of an environment without anybody asking it."""
+"""The deployment as checks see it before anything is asked of the target: from the settings alone."""
 
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.config.environment import Environment
@@ -8,7 +8,7 @@ from pytest_deploygate.core.units import Memory
 
 
 def configuration_of(environment: Environment, phase: Phase, memory: str) -> Deployment:
-    """What is known of an environment without asking it."""
+    """The deployment of ``environment``, from its settings alone."""
     spec = environment.spec
     return Deployment(
         environment=environment.name,

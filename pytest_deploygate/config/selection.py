@@ -1,4 +1,4 @@
-"""Which environment a session is about, and which secrets its project has."""
+"""Selects the environment of a session, and creates the redactor of its project."""
 
 import contextlib
 import os
@@ -8,14 +8,14 @@ from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 
 LOCAL = "local"
-"""The target that the emulator is."""
+"""Target of the emulator."""
 
 
 def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> Environment:
-    """The environment of that name, or the default one; with ``endpoint="local"`` rehearsed on the emulator.
+    """The environment of that name, or the default one; with ``endpoint="local"`` its rehearsal on the emulator.
 
     Raises:
-        ConfigError: unknown environment.
+        ConfigError: the environment is unknown.
     """
     environment = settings.environment(name or settings.default_environment)
     if endpoint == LOCAL and environment.target != LOCAL:
@@ -34,12 +34,14 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
 
 
 def redactor_for(settings: Settings) -> Redactor:
-    """Knows the secrets of this project: local secrets, and variables here and there whose name says so."""
+    """Create a redactor with the secrets of this project: local secrets, and variables whose name says so."""
     redactor = Redactor(secrets_among(os.environ))
     for variables in settings.variables:
         redactor.learn(secrets_among(variables))
     for place in {settings.emulator_home / "secrets.toml", *settings.secrets_files()}:
-        with contextlib.suppress(OSError, ValueError):  # whoever needs the file says what is wrong
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # the code that needs the file reports its errors
             text = place.read_text(encoding="utf-8")
             import tomllib
 

@@ -1,13 +1,14 @@
-"""The candidate against the baseline over the same minutes: go on, go back, or look again.
+"""Compares the candidate with the baseline over the same minutes: advance, abort, or hold.
 
-ABORT: worse beyond the margin, at the confidence that is asked for. ADVANCE: not worse beyond the margin, at the same
-confidence. HOLD: neither is shown yet. Both are tests that may be looked at after each minute
-(:mod:`pytest_deploygate.core.sequential_test`, ADR 30), so each of them is wrong with a probability of at most
-``1 - confidence`` however long one looks.
+ABORT: worse than the margin, at the configured confidence. ADVANCE: not worse than the margin, at the same confidence.
+HOLD: neither is shown yet. Both are sequential tests, which may be evaluated after each minute
+(:mod:`pytest_deploygate.core.sequential_test`, ADR 30): each is wrong with a probability of at most ``1 - confidence``,
+however often it is evaluated.
 
-A quantile is compared by how many requests are slow: with ``t`` the baseline's quantile of the minutes before, the
-candidate is worse beyond a ratio of 1.25 if more of its requests take ``1.25 * t`` than of the baseline's take ``t``
-(stochastic order). Between two bounds of a histogram nothing is known: each side is read so that nothing is claimed.
+A quantile is compared by the share of slow requests. Let ``t`` be the baseline's quantile of the minutes before. The
+candidate is worse than a ratio of 1.25 if the share of its requests above ``1.25 * t`` exceeds the share of the
+baseline's requests above ``t`` (stochastic order). Between two bounds of a histogram nothing is known: each side is
+rounded so that nothing is claimed.
 """
 
 import math
@@ -29,18 +30,18 @@ from pytest_deploygate.core.sequential_test import (
 )
 
 _FIRST_GUESS: Final = 50
-"""Requests that the guess of a share weighs as much as, where nothing has been seen yet."""
+"""Weight, in requests, of the guessed share before anything is observed."""
 _GUESSED_ERRORS: Final = 0.01
 _MOST_HISTORY: Final = 5000
-"""Requests that what was seen before a minute weighs at most, so that the newest minutes are heard."""
+"""Largest weight, in requests, of earlier minutes, so that the newest minutes count."""
 _HALVINGS: Final = 14
 _RATIOS: Final = (1 / 64, 64.0)
 _POINTS: Final = (-1.0, 1.0)
-"""Ends of the scale on which an effect is looked for."""
+"""Ends of the scale on which an effect is searched."""
 
 
 class MinuteCounts(NamedTuple):
-    """What the platform counted of one revision in one minute."""
+    """The platform's counts of one revision in one minute."""
 
     requests: int = 0
     errors: int = 0
@@ -56,7 +57,7 @@ class MinutePair(NamedTuple):
 
 @unique
 class StepDecision(Enum):
-    """What a look at a step comes to."""
+    """Decision at a step."""
 
     ADVANCE = "advance"
     HOLD = "hold"
@@ -65,10 +66,10 @@ class StepDecision(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveResult:
-    """One objective judged: estimates of both sides, how far they are apart, and what the margin makes of it.
+    """One judged objective: estimates of both sides, their difference with its interval, and the decision.
 
-    ``difference``, ``low`` and ``high`` are percentage points as shares (0..1) where the margin is one, else ratios.
-    Each end of the interval holds with the objective's confidence, at all looks together.
+    ``difference``, ``low`` and ``high`` are shares (0..1) if the margin is in percentage points, else ratios. Each end
+    of the interval holds with the objective's confidence, over all evaluations.
     """
 
     objective: Objective
@@ -84,7 +85,7 @@ class ObjectiveResult:
 
     @property
     def sentence(self) -> str:
-        """All of it for people."""
+        """The result as one sentence."""
         objective = self.objective
         told = {
             StepDecision.ADVANCE: f"not worse by {objective.worse_by} or more",
@@ -100,7 +101,7 @@ class ObjectiveResult:
 
     @property
     def _apart(self) -> str:
-        """How far both sides are apart, with the interval; an end of it that nothing is known of is open."""
+        """Difference of both sides with the interval; an unknown end is open."""
         lowest, highest = _RATIOS if self.objective.worse_by.is_ratio else _POINTS
         low = self._describe(self.low) if self.low > lowest else "open"
         high = self._describe(self.high) if self.high < highest else "open"
@@ -113,9 +114,9 @@ class ObjectiveResult:
 def compare(
     objective: Objective, minutes: Sequence[MinutePair], history: Sequence[MinuteCounts] = ()
 ) -> ObjectiveResult:
-    """Judge ``objective`` by what was counted in ``minutes``, in their order.
+    """Judge ``objective`` on the counts of ``minutes``, in their order.
 
-    ``history`` is the baseline in the minutes before: it sharpens the first bets, and is no evidence itself.
+    ``history`` is the baseline in the minutes before: it improves the first bets, and is not evidence itself.
     """
     pooled = tuple(_pool(minutes))
     comparison = _Quantile if objective.quantile is not None else _Share
@@ -123,7 +124,7 @@ def compare(
 
 
 def _pool(minutes: Sequence[MinutePair]) -> Iterator[MinutePair]:
-    """Minutes put together until both sides have requests: half a pair would be no evidence."""
+    """Merge minutes until both sides have requests, because one side alone is no evidence."""
     waiting: list[MinutePair] = []
     for pair in minutes:
         waiting.append(pair)
@@ -141,7 +142,7 @@ def _add(counts: Iterator[MinuteCounts]) -> MinuteCounts:
 
 
 class _Comparison(ABC):
-    """What comparisons of shares and of quantiles have in common: an effect on a scale, and a margin on it."""
+    """Common part of the comparisons of shares and of quantiles: an effect on a scale, and a margin on it."""
 
     def __init__(
         self,
@@ -158,24 +159,24 @@ class _Comparison(ABC):
 
     @abstractmethod
     def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
-        """What is bet on, to show that the candidate is worse (or not so bad) than by ``effect``."""
+        """Blocks to bet on, to show that the candidate is worse than ``effect``, or not."""
 
     @abstractmethod
     def line_at(self, effect: float) -> Line:
-        """The border between worse and not so bad than by ``effect``."""
+        """The border between worse than ``effect`` and not worse."""
 
     @abstractmethod
     def estimates(self) -> tuple[float, float]:
-        """Of the candidate and of the baseline."""
+        """Estimates of candidate and baseline."""
 
     def is_effect_shown(self, claim: Claim, effect: float) -> bool:
-        """Whether it is shown that the candidate is worse than by ``effect`` (ABOVE), or less so (BELOW)."""
+        """Whether it is shown that the candidate is worse than ``effect`` (ABOVE), or not worse (BELOW)."""
         line = self.line_at(effect)
         blocks = self.blocks_at(effect, claim)
         return is_shown(blocks, line, claim, confidence=self._confidence)
 
     def result(self, minutes: int) -> ObjectiveResult:
-        """The objective judged."""
+        """Judge the objective."""
         margin = float(self.objective.worse_by.amount)
         is_worse = self.is_effect_shown(Claim.ABOVE, margin)
         is_fine = not is_worse and self.is_effect_shown(Claim.BELOW, margin)
@@ -205,7 +206,7 @@ class _Comparison(ABC):
         return math.inf if candidate else 1.0
 
     def _search(self, claim: Claim, shown: float, not_shown: float) -> float:
-        """The effect furthest from ``shown`` for which ``claim`` is shown as well; ``shown`` where none is."""
+        """The effect furthest from ``shown`` for which ``claim`` is shown too; ``shown`` if there is none."""
         is_ratio = self.objective.worse_by.is_ratio
         for _ in range(_HALVINGS):
             middle = math.sqrt(shown * not_shown) if is_ratio else (shown + not_shown) / 2
@@ -217,7 +218,7 @@ class _Comparison(ABC):
 
 
 class _Share(_Comparison):
-    """Shares of requests that ended with a server error."""
+    """Compares the shares of requests with a server error."""
 
     def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
         del effect, claim
@@ -245,7 +246,7 @@ class _Share(_Comparison):
 
 
 class _Quantile(_Comparison):
-    """A quantile of the latencies, by shares of requests that were slow."""
+    """Compares a latency quantile, by the shares of slow requests."""
 
     def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
         seen = combine(counts.latencies for counts in self.history)
@@ -263,7 +264,7 @@ class _Quantile(_Comparison):
         effect: float,
         claim: Claim,
     ) -> Block | None:
-        """One minute as a bet, or None where no bound is known before it, or nothing is known beyond the bounds."""
+        """One minute as a bet; None if no bound is known before it, or the bounds do not reach far enough."""
         shared = sorted(set(seen.bounds) & set(baseline.bounds))
         if not shared or not candidate.bounds:
             return None
@@ -288,7 +289,7 @@ class _Quantile(_Comparison):
         return float(self.objective.quantile)
 
     def _slow_from(self, seen: LatencyHistogram, shared: list[float]) -> float:
-        """The bound that is nearest to the baseline's quantile of the minutes before."""
+        """The bound nearest to the baseline's quantile of the minutes before."""
         slow = (1 - self._quantile) * seen.total
         return min(shared, key=lambda bound: abs(seen.count_from(bound) - slow))
 

@@ -163,9 +163,9 @@ class Evidence:
     doubts: tuple[str, ...] = ()
     expected_failures: tuple[ExpectedFailure, ...] = ()
     answers: Mapping[str, int] = field(default_factory=dict)
-    """How many requests of a gate's checks the candidate or the verification revision answered, by gate."""
+    """Requests of a gate's checks that the candidate or the verification revision answered, by gate."""
     failures: Mapping[str, str] = field(default_factory=dict)
-    """How checks failed first, by check id: ``FILE:LINE: ERROR``, for people."""
+    """First failure of each check by id, for display: ``FILE:LINE: ERROR``."""
 
     def states(self, gate: str) -> tuple[CheckState, ...]:
         """States of the gate's checks, in collection order."""

@@ -1,4 +1,4 @@
-"""Latencies as the platform tells them: how many requests lay between which bounds (a ``Distribution``)."""
+"""Latencies in the platform's form: counts of requests between bounds (a ``Distribution``)."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -13,17 +13,18 @@ class _Buckets(NamedTuple):
 class LatencyHistogram(_Buckets):
     """Counts by ascending ``bounds`` in seconds.
 
-    ``counts`` has one member more than ``bounds``: bucket ``i`` has what is at least ``bounds[i - 1]`` and below
-    ``bounds[i]``, the first one all below, the last one the rest. Without bounds there are no latencies.
+    ``counts`` has one member more than ``bounds``: bucket ``i`` counts latencies of at least ``bounds[i - 1]`` and
+    below ``bounds[i]``, the first bucket all below ``bounds[0]``, the last one the rest. Without bounds there are no
+    latencies.
     """
 
     __slots__ = ()
 
     def __new__(cls, bounds: tuple[float, ...] = (), counts: tuple[int, ...] = ()) -> Self:
-        """A histogram that is consistent.
+        """Create a consistent histogram.
 
         Raises:
-            ValueError: bounds that do not ascend, a negative count, or more or fewer counts than buckets.
+            ValueError: bounds that do not ascend, a negative count, or another number of counts than buckets.
         """
         if list(bounds) != sorted(set(bounds)):
             raise ValueError(f"bounds of a histogram must ascend: {bounds}")
@@ -35,17 +36,17 @@ class LatencyHistogram(_Buckets):
 
     @property
     def total(self) -> int:
-        """How many latencies it has."""
+        """Number of latencies."""
         return sum(self.counts)
 
     def count_from(self, bound: float) -> int:
-        """How many are at least ``bound``, which is one of ``bounds``."""
+        """Number of latencies of at least ``bound``, which is one of ``bounds``."""
         return sum(self.counts[bisect_left(self.bounds, bound) + 1 :])
 
     def quantile(self, share: float) -> float:
-        """About the latency that ``share`` (0..1) of them stay below: linear within a bucket.
+        """Estimate the quantile ``share`` (0..1), by linear interpolation within a bucket.
 
-        The last bucket has no upper bound; what lies in it is told as its lower one. 0 without latencies.
+        The last bucket has no upper bound: its lower one is returned. 0 without latencies.
         """
         rank = share * self.total
         below = 0
@@ -59,9 +60,9 @@ class LatencyHistogram(_Buckets):
 
 
 def combine(histograms: Iterable[LatencyHistogram]) -> LatencyHistogram:
-    """All of them in one, on the bounds that all non-empty ones have.
+    """Add histograms, on the bounds that all non-empty ones share.
 
-    Coarser buckets lose nothing but detail, so histograms of different bounds can be added.
+    Coarser buckets lose only detail, so histograms with different bounds can be added.
     """
     full = [one for one in histograms if one.total]
     if not full:

@@ -1,4 +1,4 @@
-"""How much worse than the baseline a candidate may be: by percentage points, or by a ratio."""
+"""Margin by which a candidate may be worse than the baseline: percentage points, or a ratio."""
 
 import re
 from fractions import Fraction
@@ -21,7 +21,7 @@ class Margin(NamedTuple):
         """Read ``1pp`` or ``x1.25``.
 
         Raises:
-            ValueError: the text is not of that form.
+            ValueError: the text does not have that form.
         """
         found = _FORM.fullmatch(text) if re.fullmatch(PATTERN, text) else None
         if found is None:

@@ -1,4 +1,4 @@
-"""What of the candidate is compared with the baseline at each step, and how much worse it may be."""
+"""Objectives: what each step compares between candidate and baseline, and how much worse the candidate may be."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,14 +20,14 @@ class Objective:
     metric: Annotated[
         Literal["error_rate", "processing_time_s"],
         Setting(
-            "figure of the platform that is compared: server errors among all requests, or latency",
+            "metric of the platform to compare: server errors per request, or latency",
             example='"error_rate"',
         ),
     ]
     worse_by: Annotated[
         Margin,
         Setting(
-            "how much worse than the baseline is too much: percentage points (of `error_rate` only) or a ratio",
+            "how much worse than the baseline is too much: percentage points (only for `error_rate`) or a ratio",
             example='"x1.25"',
             is_a='a margin such as "1pp" or "x1.25"',
             pattern=margin.PATTERN,
@@ -37,7 +37,7 @@ class Objective:
     quantile: Annotated[
         Fraction | None,
         Setting(
-            "which quantile of `processing_time_s` is compared",
+            "quantile of `processing_time_s` to compare",
             example="0.95",
             above=0,
             below=1,
@@ -47,7 +47,7 @@ class Objective:
     confidence: Annotated[
         Fraction,
         Setting(
-            "how sure a step must be to go on or to go back; looking each minute does not use it up",
+            "confidence that a step needs to advance or to abort; it covers all evaluations of the step together",
             example="0.99",
             above=0,
             below=1,
@@ -55,5 +55,5 @@ class Objective:
     ] = Fraction("0.95")
 
     def describe(self, value: float) -> str:
-        """A value of the metric for people."""
+        """A value of the metric for display."""
         return f"{100 * value:.2f} %" if self.metric == ERRORS else f"{value:.3g} s"

@@ -21,7 +21,7 @@ class Leniency(Enum):
 
 @unique
 class Asking(Enum):
-    """How the checks of a candidate gate ask the revision that they judge."""
+    """How the checks of a candidate gate call the revision that they judge."""
 
     CLIENTS = "clients"
     ITSELF = "itself"
@@ -87,9 +87,9 @@ class Gate:
     asks: Annotated[
         Asking,
         Setting(
-            "how the checks of a candidate gate ask the candidate or the verification revision: `clients`, those of "
-            "the fixtures, and the gate is UNKNOWN when none of its requests was answered by one of them; `itself`, "
-            "with a client of its own, such as a browser; `nothing`, they ask nothing",
+            "how the checks of a candidate gate call the candidate or the verification revision: `clients`, with the "
+            "clients of the fixtures, and the gate is UNKNOWN if neither revision answered; `itself`, with their own "
+            "client, such as a browser; `nothing`, they call neither",
             example='"itself"',
         ),
     ] = Asking.CLIENTS

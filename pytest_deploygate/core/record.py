@@ -183,7 +183,7 @@ class RolloutRecord(NamedTuple):
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """How checks failed first, by check id: ``FILE:LINE: ERROR``, for people."""
+        """First failure of each check by id, for display: ``FILE:LINE: ERROR``."""
         return {
             name.removeprefix(FAILURE_NOTE): text
             for name, text in self.notes.items()

@@ -1,18 +1,18 @@
-"""A test of two proportions that may be looked at after every minute, and stopped at any of them.
+"""A sequential test of two proportions: it may be evaluated after every minute, and stopped at any (ADR 30).
 
-The hypothesis is a line: the candidate's share of bad requests is at most (or at least) ``scale`` times the baseline's
-plus ``shift``. Each block of requests, here a minute, becomes a bet against it that cannot win in the long run where
-the hypothesis is true; what the bets made so far is evidence. By Ville's inequality it ever exceeds ``1 / alpha`` with
-a probability of at most ``alpha``, however often one looks (Turner, Ly and Gruenwald, "Safe tests for 2x2 contingency
-tables", arXiv 2106.02693; the form of the bets: Waudby-Smith and Ramdas, "Estimating means of bounded random variables
-by betting", arXiv 2010.09686).
+The hypothesis is a line: the candidate's share of bad requests is at most (or at least) ``scale`` times the
+baseline's plus ``shift``. Each block of requests, here a minute, becomes a bet against it that cannot win in the long
+run if the hypothesis is true; the capital of the bets is the evidence. By Ville's inequality it ever exceeds ``1 /
+alpha`` with a probability of at most ``alpha``, however often the test is evaluated (Turner, Ly and Gruenwald, "Safe
+tests for 2x2 contingency tables", arXiv 2106.02693; the form of the bets: Waudby-Smith and Ramdas, "Estimating means
+of bounded random variables by betting", arXiv 2010.09686).
 
 Why a block cannot win: let ``c`` and ``b`` be the true shares of candidate and baseline, ``(c0, b0)`` a point of the
 line, and ``u`` and ``v`` stakes with ``n_b * v = scale * n_c * u``. A block multiplies the evidence by the product of
-``1 + u * (y - c0)`` over the candidate's requests and ``1 - v * (y - b0)`` over the baseline's, where ``y`` is 1 for a
-bad one. As ``1 + x <= exp(x)``, its expectation is at most ``exp(n_c * u * (c - scale * b - shift))``: 1 or less for
-all shares on the right side of the line. Nothing is assumed of ``b``, and both shares may change from minute to
-minute; the point and the stakes only have to be chosen before the block is seen.
+``1 + u * (y - c0)`` over the candidate's requests and ``1 - v * (y - b0)`` over the baseline's, where ``y`` is 1 for
+a bad one. As ``1 + x <= exp(x)``, its expectation is at most ``exp(n_c * u * (c - scale * b - shift))``: 1 or less
+for all shares on the right side of the line. Nothing is assumed about ``b``, and both shares may change from minute
+to minute; only the point and the stakes must be chosen before the block is seen.
 """
 
 import math
@@ -21,20 +21,20 @@ from enum import Enum, unique
 from typing import Final, NamedTuple
 
 _MOST_STAKE: Final = 0.95
-"""Part of what has been won that one request may lose at most; all of it would end the betting."""
+"""Largest part of the capital that one request may lose; to lose all of it would end the betting."""
 _EDGE: Final = 1e-9
-"""Distance that shares keep from 0 and 1, where no bet is possible."""
+"""Distance of shares from 0 and 1, where no bet is possible."""
 
 
 class Arm(NamedTuple):
-    """Requests of one side in one block, and how many of them were bad."""
+    """Requests of one side in one block, and the number of bad ones."""
 
     requests: int
     bad: int
 
 
 class Block(NamedTuple):
-    """Both sides over the same time; ``expected`` is the baseline's share of bad ones as seen before the block."""
+    """Both sides over the same time; ``expected`` is the baseline's share of bad requests before the block."""
 
     candidate: Arm
     baseline: Arm
@@ -42,7 +42,7 @@ class Block(NamedTuple):
 
 
 class Line(NamedTuple):
-    """The border: the candidate's share is ``scale`` times the baseline's plus ``shift``; some shares lie on it."""
+    """The border: the candidate's share is ``scale`` times the baseline's plus ``shift``."""
 
     scale: float = 1.0
     shift: float = 0.0
@@ -50,7 +50,7 @@ class Line(NamedTuple):
 
 @unique
 class Claim(Enum):
-    """What evidence is gathered for: that the candidate's share is above the line, or below it."""
+    """The claim to show: the candidate's share is above the line, or below it."""
 
     ABOVE = "above"
     BELOW = "below"
@@ -60,21 +60,21 @@ _BETS: Final = {
     Claim.ABOVE: ((1.5, 0.2), (3.0, 0.6), (8.0, 0.2)),
     Claim.BELOW: ((0.25, 0.2), (0.5, 0.6), (0.8, 0.2)),
 }
-"""Shares of the candidate that are bet on, as multiples of that on the line, and the part of the capital on each.
+"""Candidate shares to bet on, as multiples of the share on the line, with the part of the capital on each.
 
-The middle one is what a regression looks like that is worth an alarm; the others are for small and for total ones.
+The middle one fits a regression that is worth an alarm; the others fit small and total regressions.
 """
 
 
 def log_evidence(blocks: Iterable[Block], line: Line, claim: Claim) -> Iterator[float]:
-    """The evidence after each of ``blocks``, as a natural logarithm.
+    """Natural logarithm of the evidence after each of ``blocks``.
 
     Against a true hypothesis it ever reaches ``log(1 / alpha)`` with a probability of at most ``alpha``.
     """
     bets = _BETS[claim]
     logs = [0.0] * len(bets)
     for block in blocks:
-        # a side without requests says nothing: its stake could not be balanced
+        # Skip a block with one empty side: the stakes could not be balanced.
         if block.candidate.requests and block.baseline.requests:
             for index, (multiple, _) in enumerate(bets):
                 logs[index] += _log_gain(block, line, claim, multiple)
@@ -84,13 +84,13 @@ def log_evidence(blocks: Iterable[Block], line: Line, claim: Claim) -> Iterator[
 
 
 def is_shown(blocks: Iterable[Block], line: Line, claim: Claim, *, confidence: float) -> bool:
-    """Whether ``claim`` is shown at any time during ``blocks``: once shown is shown for good."""
+    """Whether ``claim`` is shown at any time during ``blocks``; once shown, it stays shown."""
     needed = -math.log(1 - confidence)
     return any(evidence >= needed for evidence in log_evidence(blocks, line, claim))
 
 
 def _log_gain(block: Block, line: Line, claim: Claim, multiple: float) -> float:
-    """By how much one bet on one block multiplies the capital, as a logarithm."""
+    """Logarithm of the factor by which one bet on one block multiplies the capital."""
     (n_c, bad_c), (n_b, bad_b), expected = block
     low, high = _ends(line)
     at = _within(expected, low, high)
@@ -99,7 +99,7 @@ def _log_gain(block: Block, line: Line, claim: Claim, multiple: float) -> float:
     bet_on = multiple * border
     if is_above:
         bet_on = min(max(bet_on, expected), (1 + border) / 2)
-    # the point of the line that is hardest to tell from what is bet on, as the baseline's share is not known exactly
+    # The point of the line that is hardest to distinguish from the bet: the baseline's share is not exactly known.
     weight_b = n_b / (at * (1 - at))
     near = max(border, min(bet_on, expected))
     weight_c = n_c * line.scale**2 / (near * (1 - near))
@@ -122,7 +122,7 @@ def _log_gain(block: Block, line: Line, claim: Claim, multiple: float) -> float:
 
 
 def _ends(line: Line) -> tuple[float, float]:
-    """Shares of the baseline between which both sides' shares on the line lie within 0 and 1."""
+    """Range of the baseline's share in which both shares on the line are within 0 and 1."""
     low = max(0.0, -line.shift / line.scale)
     high = min(1.0, (1 - line.shift) / line.scale)
     return low + _EDGE, high - _EDGE

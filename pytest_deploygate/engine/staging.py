@@ -1,4 +1,4 @@
-"""Backs up and pins what serves, builds the release once, and starts its revisions beside the baseline.
+"""Backs up and pins the baseline, builds the release once, and starts its revisions beside the baseline (ADR 22).
 
 Nothing here moves traffic, and every effect is journaled first. Only :meth:`Rollout.stage` calls it.
 """
@@ -63,7 +63,7 @@ def with_staged_tags(base: Traffic, snapshot: Snapshot, record: RolloutRecord) -
 
 
 def stage_release(rollout: JournaledRollout, snapshot: Snapshot, package: Package) -> Staged:
-    """Start the candidate beside what serves in ``snapshot``, without traffic.
+    """Start the candidate beside the serving revision of ``snapshot``, without traffic.
 
     Raises:
         DeployGateError: staging failed.
