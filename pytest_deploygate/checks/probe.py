@@ -312,7 +312,7 @@ class Probe:
     def _probe_error(self, trouble: ConnectionFailure, url: str, method: str) -> ProbeFailed:
         match trouble:
             case ConnectionFailure.NOT_REACHED:
-                hint = "is the revision running, and the address right?"
+                hint = "check that the revision runs and that the address is right"
             case ConnectionFailure.TIMEOUT:
                 hint = f"it was given {self.read_timeout_s:g} s; look into the log of the revision"
             case ConnectionFailure.CUT:
@@ -320,7 +320,7 @@ class Probe:
             case ConnectionFailure.TLS:
                 hint = "check the certificate and the clock"
             case ConnectionFailure.TOO_LONG:
-                hint = f"at most {MOST_BYTES // 2**20} MiB of an answer are read, as the platform lets through"
+                hint = f"the client reads at most {MOST_BYTES // 2**20} MiB, which is the limit of the platform"
             case ConnectionFailure.OTHER:
                 hint = ""
             case _:

@@ -72,9 +72,9 @@ class Gate:
     weight: Annotated[
         Fraction, Setting("weight in the ratio of the phase", example="2", above=0)
     ] = Fraction(1)
-    required: Annotated[bool, Setting("whether the phase can hold without it", example="false")] = (
-        True
-    )
+    required: Annotated[
+        bool, Setting("whether the phase holds only if this gate passes", example="false")
+    ] = True
     least_checks: Annotated[int, _LEAST_CHECKS] = 1
     skips: Annotated[Leniency, _SKIPS] = Leniency.FAIL
     flaky: Annotated[

@@ -230,7 +230,7 @@ class FunctionSpec(NamedTuple):
     verify_variables: Annotated[
         Mapping[str, str],
         _VARIABLES._replace(
-            help="environment variables of the verification revision instead; checks may write through that revision",
+            help="variables that the verification revision has instead; checks may write through that revision",
             key="verify-environment",
             example='{ SHEET_TAB = "TEST" }',
         ),

@@ -64,7 +64,7 @@ def plan_rollback(
         raise TargetRefused(
             f"revision {wanted} {'does not exist' if info is None else 'is not ready'}",
             hint=f"deploygate history {ports.environment} lists the revisions that were judged good, "
-            f"deploygate backups {ports.environment} what can be redeployed (--to-backup)",
+            f"deploygate backups {ports.environment} the backups for --to-backup",
         )
     is_named = to is not None or backup is not None
     if not (is_emergency and is_named):
@@ -127,9 +127,10 @@ def _find_last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
             and ports.store.is_known_good(ports.environment, good)
         ):
             return good
-    doubt = f"; {left} was left, and the record does not know why" if left is not None else ""
+    # Never go to the revision that somebody left without recording it: it may be the bad one (ADR 12).
+    doubt = f"; {left} was rolled back without a record" if left is not None else ""
     raise TargetRefused(
-        f"no revision that was judged good is known besides what serves{doubt}",
+        f"there is no known good revision besides the one that serves{doubt}",
         hint=f"name one: deploygate rollback {ports.environment} --to REVISION --reason TEXT",
     )
 

@@ -129,8 +129,8 @@ def _check_file(path: Path) -> None:
     if status.st_size < SMALLEST_BYTES:
         raise StoreError(
             f"the record in {path} was cut off: {status.st_size} bytes are left",
-            hint="restore it from a backup, or move it away; 'deploygate recover' then works from what the "
-            "service itself remembers",
+            hint="restore it from a backup, or move it away; 'deploygate recover' then works from the labels "
+            "of the service",
         )
     if status.st_mode & 0o077 and status.st_uid == os.geteuid():
         path.chmod(0o600)
@@ -143,5 +143,5 @@ def _check_whole(connection: Connection, path: Path) -> None:
         raise StoreError(
             f"the record in {path} is damaged: {told.splitlines()[0]}",
             hint="move the file away (keep it); 'deploygate status' and 'deploygate recover' then work from "
-            "what the service itself remembers",
+            "the labels of the service",
         )

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pytest_deploygate.core.errors import StoreError
 
 _HINT_CORRUPT = (
-    "move the file away (keep it); 'deploygate status' and 'deploygate recover' then work from what "
-    "the service itself remembers"
+    "move the file away (keep it); 'deploygate status' and 'deploygate recover' then work from the "
+    "labels of the service"
 )
 _SQLITE: tuple[tuple[str, str, str], ...] = (
     ("SQLITE_FULL", "the disk is full", "free space on the disk that holds it, then try again"),

@@ -239,7 +239,7 @@ def test_release_that_was_left_without_a_record_is_no_rollback_target_by_itself(
     place.write_bytes(record)
     again = project.deploygate(*BAD)
     assert again.status == 10, "the record still says that svc-00002 is good"
-    assert "svc-00002 was left, and the record does not know why" in again.err
+    assert "svc-00002 was rolled back without a record" in again.err
     assert project.shares == {"svc-00001": 100}
     assert project.deploygate(*BAD, "--to", "svc-00002").status == 0, "a person may say so"
 
