@@ -128,6 +128,36 @@ def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[
     return tuple(problems)
 
 
+def start_notifications(settings: Settings) -> tuple[str, ...]:
+    """Have how rollouts ended told to the channels of the project, by a process that nobody waits for."""
+    if not settings.channels:
+        return ()
+    from pytest_deploygate.notify.starting import start_sender
+
+    return tuple(filter(None, [start_sender(settings.root)]))
+
+
+def send_notifications(root: Path) -> int:
+    """Send what is due in the project at ``root``; one process at a time. The exit status: 1 if something is left."""
+    from pytest_deploygate.notify.delivering import deliver
+    from pytest_deploygate.notify.sender import Outbox, send_due
+    from pytest_deploygate.system.file_lock import open_lock, try_lock
+
+    settings, clock = load(root), SystemClock()
+    redactor = redactor_for(settings)
+    for channel in settings.channels:
+        for name in (channel.url, channel.signing_key):
+            redactor.learn(filter(None, [os.environ.get(name.removeprefix("env:"))]))
+    with open_lock(settings.state_dir / "notify.lock") as lock:
+        if not try_lock(lock):
+            return 0
+        with contextlib.closing(open_store(settings, clock)) as store:
+            if not isinstance(store, Outbox):
+                return 1  # a store of another package that cannot remember what was sent
+            left = send_due(store, settings.channels, clock, deliver, clean=redactor)
+    return int(left > 0)
+
+
 def _load(dotted: str) -> Callable[..., Any]:
     """What ``module:name`` names.
 
@@ -324,6 +354,7 @@ def prepare_recovery(root: Path, environment: str, rollout_id: str) -> Callable[
     def run() -> str:
         with stack:
             recovered = recover(ports)
+        start_notifications(settings)
         return "; ".join(f"{r.rollout_id} {r.state.value}: {r.sentence}" for r in recovered) or (
             f"nothing to recover for {rollout_id}"
         )

@@ -119,7 +119,8 @@ class CliContext:
         from pytest_deploygate.telemetry import event_log
 
         event_log.log_ending(record)
-        for problem in wiring.write_metrics(self.settings, variables=os.environ):
+        problems = wiring.write_metrics(self.settings, variables=os.environ)
+        for problem in (*problems, *wiring.start_notifications(self.settings)):
             out.note(f"note: not everything was recorded: {problem}")
 
     def free_lease(self, ports: "Ports", reason: str) -> "Lease | None":

@@ -13,6 +13,7 @@ from pytest_deploygate.cli.output import BAD, DOUBTFUL, Output, moment
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus, TargetRefused
+from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
 from pytest_deploygate.core.state_machine import State
@@ -21,6 +22,8 @@ from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.ports import Store, Target
 from pytest_deploygate.watchdog import registry
 
+_DELIVERIES = 100
+"""How many of the latest notifications are looked at."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -40,6 +43,16 @@ class Holder(NamedTuple):
     since: datetime
     heartbeat_at: datetime
     lives: bool | None
+
+
+class Undelivered(NamedTuple):
+    """A notification that no receiver has taken yet; ``error`` is what the last attempt came to."""
+
+    channel: str
+    event: str
+    rollout_id: str
+    attempts: int
+    error: str
 
 
 class EmulatorSummary(NamedTuple):
@@ -80,6 +93,7 @@ class Status(NamedTuple):
     emulator: EmulatorSummary | None = None
     frozen_until: datetime | None = None
     needs_approval: bool = False
+    undelivered: Sequence[Undelivered] = ()
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -125,7 +139,8 @@ def _read_status(context: CliContext, environment: Environment) -> Status:
                 found = _add_problem(found, "target", error)
         try:
             store = stack.enter_context(context.store())
-            found = _add_record(store, environment, found, snapshot)
+            has_channels = bool(context.settings.channels)
+            found = _add_record(store, environment, found, snapshot, has_channels=has_channels)
         except DeployGateError as error:
             found = _add_problem(found, "record", error)
             store = stack.enter_context(context.store(in_memory=True))
@@ -188,7 +203,12 @@ def _add_snapshot(found: Status, snapshot: Snapshot) -> Status:
 
 
 def _add_record(
-    store: Store, environment: Environment, found: Status, snapshot: Snapshot | None
+    store: Store,
+    environment: Environment,
+    found: Status,
+    snapshot: Snapshot | None,
+    *,
+    has_channels: bool,
 ) -> Status:
     name, latest = environment.name, store.history(environment.name, 1)
     lease, judged = store.lease(name), found.is_judged_good
@@ -200,7 +220,20 @@ def _add_record(
         open_rollouts=[PastRollout.of(r) for r in store.open_rollouts(name)],
         last_rollout=PastRollout.of(latest[0]) if latest else None,
         is_judged_good=judged,
+        undelivered=_undelivered(store, name) if has_channels else (),
     )
+
+
+def _undelivered(store: Store, environment: EnvironmentName) -> Sequence[Undelivered]:
+    from pytest_deploygate.notify.sender import Outbox
+
+    if not isinstance(store, Outbox):
+        return ()
+    return [
+        Undelivered(d.channel, d.event.value, d.rollout_id, d.attempts, d.error)
+        for d in store.deliveries(_DELIVERIES)
+        if d.environment == environment and d.sent_at is None
+    ]
 
 
 def _add_rollback_target(ports: Ports, snapshot: Snapshot, found: Status) -> Status:
@@ -263,6 +296,12 @@ def _print(out: Output, found: Status) -> None:
 
 
 def _print_advice(out: Output, found: Status) -> None:
+    for one in found.undelivered:
+        out.line(
+            f"not delivered: {one.channel} was not told that {one.rollout_id} was {one.event}: "
+            f"{one.error} ({one.attempts} attempts)",
+            DOUBTFUL,
+        )
     for problem in found.problems:
         out.line(f"could not look: {problem}", BAD)
     if found.rollback_target and not found.is_record_read:

@@ -6,6 +6,7 @@ from typing import Annotated, Final, NamedTuple
 
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.tables import TableWith
+from pytest_deploygate.core.notification import NotifyChannel
 from pytest_deploygate.core.policy import Gate, PhasePolicy, Trigger
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.setting import NAME, Setting
@@ -104,6 +105,14 @@ class Document(NamedTuple):
         Setting(
             "conditions on measurements that cause a rollback whatever the gates show",
             example='{ slow = { fires-when = ["latency_s > 5"], severity = "high" } }',
+            key_pattern=NAME,
+        ),
+    ] = {}
+    notify: Annotated[
+        Mapping[str, NotifyChannel],
+        Setting(
+            "who is told how rollouts end",
+            example='{ chat = { url = "env:SLACK_WEBHOOK", form = "slack" } }',
             key_pattern=NAME,
         ),
     ] = {}

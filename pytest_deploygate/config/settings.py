@@ -17,6 +17,7 @@ from pytest_deploygate.config.kinds import Faults
 from pytest_deploygate.config.tables import field_of
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import EnvironmentName, Phase
+from pytest_deploygate.core.notification import NotifyChannel
 from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.core.release import PLAIN_VARIABLES, FunctionSpec
 from pytest_deploygate.system.private_folder import STATE_FOLDER
@@ -36,6 +37,8 @@ class Settings(NamedTuple):
     """File for node_exporter's textfile collector; empty for none."""
     plugins: tuple[str, ...]
     """Modules with acting hooks; the deciding process loads them."""
+    channels: tuple[NotifyChannel, ...]
+    """Who is told how rollouts end."""
     variables: tuple[Mapping[str, str], ...]
     """Every table of variables in the file, of the function and of each environment."""
 
@@ -110,6 +113,7 @@ def load(root: Path) -> Settings:
         environments={name: _add_source(root, one) for name, one in environments.items()},
         default_environment=document.default_environment,
         state=document.state,
+        channels=tuple(document.notify.values()),
         prometheus_textfile=document.prometheus_textfile,
         plugins=document.plugins,
         variables=tuple(_variables_in(document)),

@@ -8,7 +8,7 @@ from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.telemetry import event_log
-from pytest_deploygate.wiring import write_metrics
+from pytest_deploygate.wiring import start_notifications, write_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ class JudgeTelemetry:
         try:
             event_log.log_ending(record)
             problems = write_metrics(self._settings, variables=os.environ)
+            problems += start_notifications(self._settings)
         except Exception as error:  # a record never decides
             logger.exception("telemetry.failed", extra={"correlation_id": record.rollout_id})
             problems = (f"{type(error).__name__}: {error}",)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.store.database import Connection
+from pytest_deploygate.store.deliveries import create_deliveries
 
 TABLES = (
     # One row: the version of these tables, and the id of this record. Every writing transaction locks it, so that every
@@ -119,7 +120,7 @@ def announce_typed_records(_connection: Connection) -> None:
     """
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_tables, announce_typed_records)
+MIGRATIONS: tuple[Migration, ...] = (create_tables, announce_typed_records, create_deliveries)
 
 
 def is_current(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> bool:

@@ -14,11 +14,13 @@ from pytest_deploygate.core.identifiers import (
     EnvironmentName,
     RolloutId,
 )
+from pytest_deploygate.core.notification import Delivery
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import leases, mapping, record_json, serialization
 from pytest_deploygate.store.database import Connection
+from pytest_deploygate.store.deliveries import read_deliveries, write_delivery
 from pytest_deploygate.store.leases import LeaseEventKind
 from pytest_deploygate.store.ledger import Cleaner, Ledger
 from pytest_deploygate.store.url import open_database
@@ -201,6 +203,18 @@ class SqlStore(Ledger):
         with self._write() as connection:
             if connection.update(_BACKUPS, "identifier", **cells) == 0:
                 connection.insert(_BACKUPS, **cells)
+
+    # Notifications
+
+    def deliveries(self, limit: int) -> tuple[Delivery, ...]:
+        """What became of the latest notifications, the newest rollout first."""
+        with self._database.open_connection() as connection:
+            return read_deliveries(connection, limit)
+
+    def save_delivery(self, delivery: Delivery) -> None:
+        """Write what became of one notification."""
+        with self._write() as connection:
+            write_delivery(connection, delivery)
 
     # Within
 

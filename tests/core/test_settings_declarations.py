@@ -34,6 +34,8 @@ def with_example(table: str, field: Field) -> str:
     document["function"] |= {"project": "some-project", "region": "us-central1"}
     if path[:1] == ["environments"]:
         document["environments"]["n"] = {"target": "local"}
+    if path[:1] == ["notify"]:
+        document["notify"] = {"n": {"url": "env:CHAT"}}
     if "gates" in path:
         document["gates"]["n"] = {"phase": "live", "marker": "m"}
     if path[:1] == ["triggers"]:
