@@ -38,9 +38,6 @@ class Outbox(Protocol):
         ...
 
 
-Deliver = Callable[[NotifyChannel, RolloutRecord, Delivery, datetime], None]
-
-
 def send_due(
     outbox: Outbox,
     channels: Sequence[NotifyChannel],
