@@ -130,7 +130,7 @@ def _find_last_good(ports: Ports, snapshot: Snapshot) -> RevisionName:
     # Never go to the revision that somebody left without recording it: it may be the bad one (ADR 12).
     doubt = f"; {left} was rolled back without a record" if left is not None else ""
     raise TargetRefused(
-        f"there is no known good revision besides the one that serves{doubt}",
+        f"no revision besides the one that serves is known to be good{doubt}",
         hint=f"name one: deploygate rollback {ports.environment} --to REVISION --reason TEXT",
     )
 

@@ -95,7 +95,9 @@ def test_status_names_the_rollback_figures(project: CliProject) -> None:
     assert project.deploygate("rollback", "fake", "--reason", "x", "--yes").status == 0
     found = project.deploygate("status", "--json").json
     assert found["rollback_target"] == ""
-    assert "there is no known good revision" in str(found["no_rollback_target"])
+    assert "no revision besides the one that serves is known to be good" in str(
+        found["no_rollback_target"]
+    )
     assert "rollback to  none: no revision" in project.deploygate("status").out
 
 
