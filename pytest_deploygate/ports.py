@@ -160,6 +160,10 @@ class Target(Protocol):
         """
         ...
 
+    def keep_image(self, revision: RevisionName, tag: str) -> None:
+        """Let ``tag`` lead to the image that ``revision`` runs, in the registry: then no clean-up takes it."""
+        ...
+
     def set_public(self, is_public: bool) -> None:
         """Let anyone call the service, or nobody without a token. Touches nothing else of the access policy."""
         ...

@@ -58,6 +58,10 @@ class StartFailed(TargetRefused):
     """The build succeeded, but the revision never became ready to serve."""
 
 
+class NotCarriedOut(TargetRefused):
+    """The target took a plan of traffic and gave up on it: a revision in it cannot serve, or its image is gone."""
+
+
 class TargetUnavailable(TargetError):
     """The request was certainly not applied; a later retry may help."""
 

@@ -17,12 +17,14 @@ from aiohttp import web
 from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.emulator.api import (
+    artifact_registry,
     functions,
     local,
     monitoring,
     platform_calls,
     project,
     run,
+    run_v1,
 )
 from pytest_deploygate.emulator.api.admin_log import AdminLog
 from pytest_deploygate.emulator.api.fault_rules import Rule, keep_rule
@@ -143,7 +145,7 @@ def make_app(cloud: Cloud) -> web.Application:
     app[CLOUD] = cloud
     app[TOMORROW] = cloud.settings.answers == "tomorrow"
     app[local.ADMIN_LOG] = AdminLog()
-    for module in (functions, run, monitoring, project, local):
+    for module in (functions, run, run_v1, artifact_registry, monitoring, project, local):
         app.add_routes(module.routes())
     for service in cloud.stand_ins:
         app.add_routes(service.routes())

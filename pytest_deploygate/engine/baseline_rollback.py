@@ -11,6 +11,7 @@ from dataclasses import replace
 from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import (
     Drifted,
+    NotCarriedOut,
     OutcomeUnknown,
     StoreError,
     TargetError,
@@ -101,7 +102,17 @@ def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
     # The write below expects the traffic of this snapshot: it raises Drifted if somebody moves traffic in between.
     _refuse_if_foreign(rollout, now, point)
     point = _restore_missing_baseline(rollout, point, now, deadline)
-    wanted, final = point.restore_to, _unpin_if_untouched(rollout, point, now)
+    try:
+        _shift_back(rollout, point, now)
+    except NotCarriedOut as error:
+        point, now = _replace_broken_baseline(rollout, point, now, error, deadline)
+        _shift_back(rollout, point, now)
+    if point.restore_to.sole is not None:
+        wait_until_serving(rollout, point.restore_to.sole, deadline)
+
+
+def _shift_back(rollout: JournaledRollout, point: RestorePoint, now: Snapshot) -> None:
+    final = _unpin_if_untouched(rollout, point, now)
     rollout.act(
         "shift_back",
         lambda: rollout.ports.target.shift_traffic(
@@ -110,8 +121,6 @@ def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
         intent={"from": str(now.serving), "to": str(final)},
         observed=lambda s: {"traffic": str(s.traffic)},
     )
-    if wanted.sole is not None:
-        wait_until_serving(rollout, wanted.sole, deadline)
 
 
 def _revisions_of(record: RolloutRecord) -> set[str]:
@@ -181,10 +190,47 @@ def _restore_missing_baseline(
             hint="name another revision: deploygate rollback ENV --to REVISION --reason TEXT",
         )
     rollout.progress("redeploying", f"{baseline} is gone: restoring it from {backup.identifier}")
+    return _redeploy_baseline(rollout, point, now, backup, deadline)
+
+
+def _redeploy_baseline(
+    rollout: JournaledRollout, point: RestorePoint, now: Snapshot, backup: Backup, deadline: float
+) -> RestorePoint:
     revision = redeploy(rollout, backup, now, deadline=deadline)
     point = replace(point, restore_to=Traffic.of({revision: 100}))
     rollout.update(rollout.record._replace(restore_point=point, redeployed=revision))
     return point
+
+
+def _replace_broken_baseline(
+    rollout: JournaledRollout,
+    point: RestorePoint,
+    now: Snapshot,
+    error: NotCarriedOut,
+    deadline: float,
+) -> tuple[RestorePoint, Snapshot]:
+    """The baseline redeployed from its backup: it says that it is ready and takes no traffic, as its image is gone.
+
+    The plan that failed is taken back first: as long as the service asks for it, the platform refuses deployments.
+    """
+    target, baseline = rollout.ports.target, point.restore_to.sole
+    backup = _find_backup(rollout, baseline) if baseline is not None else None
+    if backup is None:
+        raise NotCarriedOut(f"{error.message}; there is no backup of it", hint=error.hint)
+    if now.serving.shares == point.restore_to.shares:  # it may well serve: nothing is moved away
+        raise NotCarriedOut(
+            f"{error.message}; its source is in the backup {backup.identifier}",
+            hint=f"deploygate rollback ENV --to-backup {backup.identifier} --reason TEXT",
+        )
+    rollout.progress("redeploying", f"{error.message}: restoring it from {backup.identifier}")
+    by_name = now.traffic.with_shares(dict(now.serving.shares))  # what is deployed next gets none
+    rollout.act(
+        "keep",
+        lambda: target.shift_traffic(by_name, expect=target.snapshot().serving),
+        intent={"serving": str(now.serving)},
+    )
+    point = _redeploy_baseline(rollout, point, target.snapshot(), backup, deadline)
+    return point, target.snapshot()
 
 
 def _find_backup(rollout: JournaledRollout, baseline: RevisionName) -> Backup | None:

@@ -3,7 +3,7 @@
 It reads only the record and the service, so a recovery can repeat it.
 """
 
-from pytest_deploygate.core.errors import DeployGateError, LeaseLost, StoreError
+from pytest_deploygate.core.errors import DeployGateError, LeaseLost, StoreError, TargetError
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.record import RestorePoint, RolloutRecord
 from pytest_deploygate.core.release import (
@@ -36,6 +36,7 @@ def require_restore_point(record: RolloutRecord) -> RestorePoint:
 def finalize_best_effort(rollout: JournaledRollout, reason: Reason) -> None:
     """Clean up and end as PROMOTED. The candidate serves and was judged good, so a failure here is only recorded."""
     rollout.is_lenient = True  # a store that cannot be written must not undo a promotion
+    _keep_previous_image(rollout)
     event = Event.FINALISED
     try:
         rollout.act("finalise", lambda: _clean_up(rollout))
@@ -46,6 +47,25 @@ def finalize_best_effort(rollout: JournaledRollout, reason: Reason) -> None:
         event = Event.BROKE
     rollout.move(event, {"reason": reason.sentence})
     rollout.close(reason)
+
+
+def _keep_previous_image(rollout: JournaledRollout) -> None:
+    """Tag the image of the baseline in the registry: policies that clean up take what has no tag (ADR 22).
+
+    Whoever may not do that has the backup of the source, from which a rollback deploys; so a failure is only noted.
+    """
+    baseline = rollout.record.baseline
+    if baseline is None:
+        return
+    try:
+        rollout.act(
+            "keep_image",
+            lambda: rollout.ports.target.keep_image(baseline, TAG_PREVIOUS),
+            intent={"revision": baseline, "tag": TAG_PREVIOUS},
+        )
+    except TargetError as error:
+        notes = {**rollout.record.notes, "previous image": str(error)}
+        rollout.update(rollout.record._replace(notes=notes))
 
 
 def clear_labels(rollout: JournaledRollout, snapshot: Snapshot) -> None:

@@ -85,8 +85,14 @@ def plan_rollback(
         public=snapshot.is_public,
         bad_digest=bad.digest if bad is not None else "",
         bad_config=bad.config_digest if bad is not None else "",
-        backup=backup.identifier if backup is not None else "",
+        backup=backup.identifier if backup is not None else _newest_backup(ports, wanted),
     )
+
+
+def _newest_backup(ports: Ports, revision: RevisionName) -> str:
+    """The newest backup of ``revision``, from which it is deployed again where the platform lost it or its image."""
+    known = ports.store.backups(ports.environment)
+    return next((backup.identifier for _, backup in known if backup.revision == revision), "")
 
 
 def _refuse_unjudged(ports: Ports, snapshot: Snapshot, wanted: RevisionName) -> None:

@@ -11,6 +11,7 @@ from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.record import BuildProvenance, RolloutRecord, StepDetails
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
+    TAG_PREVIOUS,
     TAG_VERIFY,
     TAGS_OF_SERVING,
     FunctionSpec,
@@ -57,6 +58,9 @@ def with_staged_tags(base: Traffic, snapshot: Snapshot, record: RolloutRecord) -
     tags = dict(settled_traffic(snapshot).tags)
     if record.candidate is not None:
         tags[TAG_CANDIDATE] = record.candidate
+        if record.baseline is not None and base.percent(record.candidate):
+            # in use without a gap, so that nobody collects its image (ADR 22)
+            tags[TAG_PREVIOUS] = record.baseline
     if record.verification is not None:
         tags[TAG_VERIFY] = record.verification
     return base.with_tags(tags)

@@ -12,6 +12,7 @@ from google.cloud import run_v2
 
 from pytest_deploygate.core.errors import (
     Drifted,
+    NotCarriedOut,
     OutcomeUnknown,
     TargetError,
     TargetRefused,
@@ -34,12 +35,10 @@ _ATTEMPTS: Final = 5
 _SETTLE_S: Final = 90.0
 _WRITE_BACKOFF: Final = Backoff(first_s=0.2)
 _POLL: Final = Backoff(first_s=0.05, factor=1.5, longest_s=1.0)
+_LOCATION: Final = "cloud.googleapis.com/location"
+"""Label by which the API v1 says in which region a service is."""
 _POLICY_VERSION: Final = 3
 """Reads and keeps conditional bindings; a lower version would drop their conditions."""
-
-
-class NotCarriedOut(TargetRefused):
-    """The platform took the traffic plan and gave up on it."""
 
 
 class RunServices:
@@ -48,6 +47,7 @@ class RunServices:
     def __init__(self, clients: Clients, caller: ApiCaller) -> None:
         self._caller = caller
         self._api = clients.json_api("run", "v2", caller)
+        self._knative = clients.json_api("run", "apis/serving.knative.dev/v1", caller)
 
     def get(self, name: str) -> run_v2.Service | None:
         """The service, or None if there is none of that name."""
@@ -72,6 +72,29 @@ class RunServices:
                 hint="somebody deleted it: deploy the function again",
             )
         return service
+
+    def regions_of_same_name(self, spec: FunctionSpec) -> tuple[str, ...]:
+        """Other regions of the project that have a service of the same name.
+
+        Asked of the API v1, as the API v2 lists one region at a time.
+        """
+        slug = self.name_of(spec).rpartition("/")[2]
+        found: set[str] = set()
+        params: dict[str, str] = {}
+        while True:
+            answer = self._knative.require(
+                "looking for the service in other regions",
+                f"namespaces/{spec.project}/services",
+                params,
+            )
+            for item in answer.get("items", []):
+                metadata = item.get("metadata", {})
+                if metadata.get("name") == slug:
+                    found.add(str(metadata.get("labels", {}).get(_LOCATION, "")))
+            token = str(answer.get("metadata", {}).get("continue", ""))
+            if not token:
+                return tuple(sorted(found - {spec.region, ""}))
+            params = {"continue": token}
 
     # -- traffic ---------------------------------------------------------------------------------
 

@@ -67,6 +67,14 @@ class RunRevisions:
             status.get("imageDigest") if isinstance(status, dict) else ""
         )
 
+    def image_by_digest(self, service: str, name: RevisionName) -> str:
+        """The image that a revision runs, by digest; empty where the revision is gone or the digest is not told."""
+        found = self.revision(service, name)
+        if found is None:
+            return ""
+        digest = container_images.digest_of(found) or self.status_digest(service, name)
+        return container_images.pinned_image(found, digest) if digest else ""
+
     def add_revision(
         self,
         name: str,

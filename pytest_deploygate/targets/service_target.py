@@ -188,6 +188,13 @@ class ServiceTarget(ABC):
         """Wait until a revision that was added is ready."""
         self._revisions.await_revision(self._service_name(), name, budget_s=budget_s)
 
+    def keep_image(self, revision: RevisionName, tag: str) -> None:
+        """Let ``tag`` lead to the image that ``revision`` runs, where it is in Artifact Registry."""
+        from pytest_deploygate.targets.image_tags import ImageTags
+
+        image = self._revisions.image_by_digest(self._service_name(), revision)
+        ImageTags(self._clients, self._caller).point(tag, image)
+
     # -- traffic and access ----------------------------------------------------------------------
 
     def pin(self, snapshot: Snapshot, rollout_labels: RolloutLabels) -> Snapshot:

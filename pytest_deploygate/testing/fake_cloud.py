@@ -77,6 +77,10 @@ class Cloud:
         self.is_answering = True
         self.are_answers_anonymous = False
         """Whether answers leave out which revision gave them, as Cloud Run by itself does."""
+        self.missing_images: set[str] = set()
+        """Revisions that are ready by their own word, and to which no traffic can be given."""
+        self.image_tags: dict[str, str] = {}
+        """Builds that were tagged in the registry, by tag."""
         self.tells_of_operations = True
         """Whether the service shows that a deployment of its function is under way."""
         self.changes: list[Change] = []

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import (
     Drifted,
+    NotCarriedOut,
     OutcomeUnknown,
     StartFailed,
     TargetRefused,
@@ -202,6 +203,9 @@ class FakeTarget:
             for name in {r for r, _ in wanted.shares} | {r for _, r in plan.tags}:
                 if name not in service.revisions or not service.revisions[name].is_ready:
                     raise TargetRefused(f"revision {name} does not exist or is not ready")
+            broken = cloud.missing_images & {r for r, _ in wanted.shares}
+            if broken:
+                raise NotCarriedOut(f"no traffic for {', '.join(sorted(broken))}: no such image")
             if fault is Fault.LAG:
                 cloud.lag()
             if fault is Fault.HALF_APPLIED:
@@ -209,6 +213,10 @@ class FakeTarget:
                 raise OutcomeUnknown("the platform stopped half-way")
             cloud.write("shift_traffic", plan, rollout_labels)
             return cloud.peek()
+
+    def keep_image(self, revision: RevisionName, tag: str) -> None:
+        with self._call("keep_image"):
+            self.cloud.image_tags[tag] = self.cloud.existing().revisions[revision].digest
 
     def set_public(self, is_public: bool) -> None:
         with self._call("set_public"):

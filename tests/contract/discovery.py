@@ -24,6 +24,7 @@ Api = Literal[
     "monitoring.v3",
     "logging.v2",
     "secretmanager.v1",
+    "artifactregistry.v1",
     "serviceusage.v1",
     "iam.v1",
     "iamcredentials.v1",

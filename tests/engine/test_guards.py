@@ -503,6 +503,23 @@ def test_rollout_that_touched_nothing_breaks_off_as_refused() -> None:
     world.check_settled()
 
 
+def test_image_of_the_release_before_is_tagged_and_without_permission_that_is_noted() -> None:
+    world = World(Scenario(name="second", verify=True))
+    first = world.cloud.existing().revisions[FIRST].digest
+    ended = world.deploy("v2")
+    assert ended.record is not None
+    assert world.cloud.image_tags == {"dg-prev": first}
+    assert "previous image" not in ended.record.notes
+
+    world = World(Scenario(name="second", verify=True))
+    world.faults.always("target.keep_image", Fault.REFUSED)
+    ended = world.deploy("v2")
+    assert ended.record is not None
+    assert ended.record.state is State.PROMOTED
+    assert ended.record.unfinished == ""
+    assert "keep_image was refused" in ended.record.notes["previous image"]
+
+
 def test_rollout_that_was_judged_to_the_end_breaks_off_as_promoted() -> None:
     world = World(Scenario(name="second"))
     rollout = observed(world)

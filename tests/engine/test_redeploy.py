@@ -10,7 +10,7 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.engine.rollback_plan import plan_rollback
-from tests.engine.simulation import CALL_STRIDE, PROD, World
+from tests.engine.simulation import CALL_STRIDE, PROD, Scenario, World
 from tests.engine.test_grid import can_strike
 from tests.engine.test_rollback import FIRST, SECOND, promoted_twice
 from tests.fakes import FOREIGN, KILLS, READS, Fault, Killed
@@ -360,3 +360,47 @@ def test_backup_that_is_refused_is_stranded_and_nothing_moves() -> None:
     assert world.cloud.serving().sole == SECOND
     (failed,) = entries(world, "begin_backup", EntryKind.OBSERVED)
     assert failed.details.failure is EffectFailure.NOT_APPLIED
+
+
+def test_baseline_whose_image_is_gone_is_deployed_from_its_backup() -> None:
+    world = promoted_twice()
+    world.before_images.add(backup_image(world))
+    world.cloud.watchers.append(lambda _: world.before_images.add(backup_image(world)))
+    world.cloud.missing_images.add(FIRST)
+    rollout = go_back_to_first(world)
+    assert rollout.state is State.ROLLED_BACK
+    assert_is_back(world)
+    assert deployments(world) == 1
+    assert entries(world, "keep", EntryKind.OBSERVED)
+
+
+def go_back_to_first(world: World) -> JournaledRollout:
+    """What ``rollback --to REVISION`` does."""
+    actor, ports = world.new_actor(), world.ports()
+    try:
+        plan = plan_rollback(ports, ports.target.snapshot(), to=FIRST)
+        world.is_observed = True
+        return rollback_to_revision(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
+    finally:
+        world.living.discard(actor.pid)
+
+
+def test_baseline_whose_image_is_gone_without_a_backup_is_stranded_and_says_so() -> None:
+    world = promoted_twice()
+    world.cloud.missing_images.add(FIRST)
+    actor, ports = world.new_actor(), world.ports()
+    plan = plan_rollback(ports, ports.target.snapshot(), to=FIRST)._replace(backup="")
+    rollout = rollback_to_revision(ports, plan, actor=actor, purpose="rollback", reason=ASKED)
+    assert rollout.state is State.STRANDED
+    assert "no such image; there is no backup of it" in rollout.record.reason
+    assert world.cloud.serving().sole == SECOND
+
+
+def test_baseline_that_serves_already_is_not_left_although_its_image_is_gone() -> None:
+    world = World(Scenario(name="rollback", candidate_holds=False))
+    world.cloud.missing_images.add(FIRST)
+    ended = world.deploy("v2")
+    assert ended.record is not None
+    assert ended.record.state is State.STRANDED
+    assert "its source is in the backup backup-svc-00001" in ended.record.reason
+    assert world.cloud.serving().sole == FIRST
