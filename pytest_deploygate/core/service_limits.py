@@ -16,6 +16,17 @@ _LEAST_CPU = ((16384, 6.0), (8192, 4.0), (4096, 2.0), (1024, 1.0), (512, 0.5))
 """(MiB, CPUs): memory above this size needs at least this many CPUs; the largest first."""
 _LEAST_MEMORY_MIB = ((6.0, 4096), (4.0, 2048), (2.0, 512))
 """(CPUs, MiB): this many CPUs need at least this much memory; the largest first."""
+_DEFAULT_CPU = (
+    (16384, 8.0),
+    (8192, 4.0),
+    (2048, 2.0),
+    (1024, 1.0),
+    (512, 0.5833),
+    (256, 0.3333),
+    (128, 0.1666),
+)
+"""(MiB, CPUs): a function with memory above this size gets this many CPUs if it asks for none; the largest first."""
+_SMALLEST_CPU = 0.0833
 _WHOLE_CPUS = (1.0, 2.0, 4.0, 6.0, 8.0)
 
 
@@ -28,6 +39,11 @@ class ServiceLimits(NamedTuple):
     min_instances: int | None = None
     max_instances: int | None = None
     variables: Mapping[str, str] = {}
+
+
+def default_cpu(memory_mib: float) -> float:
+    """How many CPUs a function with so much memory gets that asks for none."""
+    return next((cpu for above, cpu in _DEFAULT_CPU if memory_mib > above), _SMALLEST_CPU)
 
 
 def limit_problems(wanted: ServiceLimits) -> Iterator[str]:

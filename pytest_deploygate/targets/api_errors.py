@@ -7,6 +7,7 @@ HTTP code alone, and ``requests`` exceptions unwrapped.
 """
 
 import email.utils
+import re
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -58,6 +59,24 @@ NEEDED_APIS: Final = (
     "artifactregistry.googleapis.com",
 )
 """APIs without which no function can be deployed."""
+_PERMISSION: Final = re.compile(r"[Pp]ermission '([a-z]+(?:\.[A-Za-z]+){2})'")
+"""How an answer names a permission that its details leave out; a hint is made of it, and nothing decided."""
+_ROLES: Final = (
+    ("cloudfunctions.", "roles/cloudfunctions.developer"),
+    ("run.services.setIamPolicy", "roles/run.admin"),
+    ("run.routes.invoke", "roles/run.invoker"),
+    ("run.", "roles/run.developer"),
+    ("iam.serviceAccounts.actAs", "roles/iam.serviceAccountUser on the account that is named"),
+    ("iam.serviceAccounts.", "roles/iam.serviceAccountOpenIdTokenCreator on the deploying account"),
+    ("secretmanager.versions.access", "roles/secretmanager.secretAccessor"),
+    ("secretmanager.", "roles/secretmanager.viewer"),
+    ("artifactregistry.", "roles/artifactregistry.writer on the repository of the image"),
+    ("cloudbuild.", "roles/cloudbuild.builds.viewer"),
+    ("monitoring.", "roles/monitoring.viewer"),
+    ("logging.", "roles/logging.viewer"),
+    ("serviceusage.", "roles/serviceusage.serviceUsageConsumer"),
+)
+"""The least role that has a permission, by how the permission begins (docs/how-to/google.md); the first counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +89,8 @@ class ErrorAnswer:
     reason: str = ""
     api: str = ""
     """Host of the API that the answer is about (``run.googleapis.com``), where it says so."""
+    permission: str = ""
+    """Permission that is missing, where the answer names it."""
     retry_after_s: float | None = None
 
     @property
@@ -90,12 +111,15 @@ def error_answer_of(error: BaseException) -> ErrorAnswer | None:
         retry_after = retry_after_of(response)
     if not status and error.grpc_status_code is not None:
         status = error.grpc_status_code.name
+    told = dict(error.metadata or {})
+    named = _PERMISSION.search(message)
     return ErrorAnswer(
         http=int(error.code or 0),
         status=status,
         message=strip_queries(message),
         reason=error.reason or "",
-        api=str(dict(error.metadata or {}).get("service", "")),
+        api=str(told.get("service", "")),
+        permission=str(told.get("permission", "")) or (named[1] if named is not None else ""),
         retry_after_s=retry_after,
     )
 
@@ -203,6 +227,9 @@ def enable(*apis: str) -> str:
 def _hint_forbidden(answer: ErrorAnswer) -> str:
     if answer.reason == API_IS_OFF:
         return enable(answer.api) if answer.api else enable(*NEEDED_APIS)
+    role = next((role for start, role in _ROLES if answer.permission.startswith(start)), "")
+    if role:
+        return f"the deploying account lacks {answer.permission}: ask for {role}"
     return (
         "the deploying account needs roles/cloudfunctions.developer and roles/run.developer on the "
         "project, and roles/iam.serviceAccountUser on the function's service account; "

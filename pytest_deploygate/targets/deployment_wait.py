@@ -36,6 +36,8 @@ _WORDS: Final = {
     _Name.TRIGGER_ROLLBACK: "undoing the trigger",
 }
 _DOING: Final = {_State.IN_PROGRESS: "under way", _State.COMPLETE: "done"}
+_MOST_LINES: Final = 3
+"""Of what the platform says of a build: the rest is in the log."""
 _LOG_LINK: Final = re.compile(r"https://console\.cloud\.google\.com/\S+?(?=[.,]?(?:\s|$))")
 
 
@@ -109,9 +111,10 @@ def _failure(said: str, code: int, metadata: functions_v2.OperationMetadata) -> 
     see = f" The log: {log_url}" if log_url else ""
     match None if broken is None else broken.name:
         case _Name.ARTIFACT_REGISTRY | _Name.BUILD:
+            lines = [log_url, *_ends_of(text)] if log_url else _ends_of(text)
             return BuildFailed(
-                f"the build failed: {text}",
-                hint=f"nothing new was deployed. Correct the source or its requirements.{see}",
+                "the build failed: " + "\n".join(lines),
+                hint="nothing new was deployed. Correct the source or its requirements",
                 log_url=log_url,
             )
         case _Name.SERVICE | _Name.SERVICE_ROLLBACK:
@@ -127,3 +130,9 @@ def _failure(said: str, code: int, metadata: functions_v2.OperationMetadata) -> 
                 hint=f"look at the function.{see}",
                 log_url=log_url,
             )
+
+
+def _ends_of(text: str) -> list[str]:
+    """Three lines of ``text``: the first says which step failed, the last ones say why."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines if len(lines) <= _MOST_LINES else [lines[0], *lines[1 - _MOST_LINES :]]

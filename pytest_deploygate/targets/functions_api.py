@@ -248,12 +248,18 @@ class CloudFunctions:
                 {"pageToken": token} if token else None,
             )
             entries = answer.get("operations", [])
-            found += [operation_of(entry) for entry in entries if _target_of(entry) == self.name]
+            found += [operation_of(entry) for entry in entries if self._is_about_us(entry)]
             token = str(answer.get("nextPageToken", ""))
             if not token:
                 break
         found.sort(key=lambda operation: operation.created_at)
         return tuple(reversed(found))
+
+    def _is_about_us(self, entry: object) -> bool:
+        """Whether an operation of the region is about this function, of whichever kind it is."""
+        metadata = entry.get("metadata") if isinstance(entry, dict) else None
+        target = str(metadata.get("target", "")) if isinstance(metadata, dict) else ""
+        return _in_project(target) == _in_project(self.name)
 
     def regions_of_same_name(self) -> tuple[str, ...]:
         """Other regions of the project that have a function of the same name."""
@@ -296,7 +302,6 @@ class CloudFunctions:
         return tuple(p for p in permissions if p not in answer.get("permissions", []))
 
 
-def _target_of(entry: object) -> str:
-    """Full name of what an operation of the region is about; empty where it does not say."""
-    metadata = entry.get("metadata") if isinstance(entry, dict) else None
-    return str(metadata.get("target", "")) if isinstance(metadata, dict) else ""
+def _in_project(name: str) -> list[str]:
+    """Parts of a full name without the project, which the platform may name by its number."""
+    return name.split("/")[2:]

@@ -5,22 +5,24 @@ would not refuse but nobody wants: a name too long for its tags, a split that wo
 variables that would vanish.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from google.cloud import functions_v2
 
-from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.errors import DeployGateError, TargetRefused
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.service_limits import default_cpu
+from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.function_config import PLATFORM_VARIABLES
 from pytest_deploygate.targets.functions_api import CloudFunctions
 from pytest_deploygate.targets.preflight_findings import ask, blocking, missing_permissions, note
 from pytest_deploygate.targets.preflight_project import ProjectPreflight
 from pytest_deploygate.targets.preflight_service import ServicePreflight
-from pytest_deploygate.targets.preflight_settings import settings_problems
+from pytest_deploygate.targets.preflight_settings import NUMBER, settings_problems
 
 _ON_FUNCTION: Final = (
     "cloudfunctions.functions.get",
@@ -47,6 +49,7 @@ class Preflight:
         except DeployGateError as error:
             found.append(blocking(error.message, error.hint))
             return tuple(found)
+        found += ask(lambda: self._concurrency(function))
         found += self.on_project.apis()
         found += ask(self._runtime)
         found += ask(self.on_project.secret_versions)
@@ -64,6 +67,22 @@ class Preflight:
         known = function.service_config.service_account_email if function is not None else ""
         return self.spec.service_account or known
 
+    def _concurrency(self, function: functions_v2.Function | None) -> Iterator[PreflightFinding]:
+        """Several requests at a time need a whole CPU; where the settings name none, it goes with the memory."""
+        spec = self.spec
+        if spec.cpu or (spec.concurrency or 1) == 1:
+            return
+        known = function.service_config.available_cpu if function is not None else ""
+        cpu = (
+            float(known) if NUMBER.fullmatch(known) else default_cpu(Memory.parse(spec.memory).mib)
+        )
+        if cpu < 1:
+            yield blocking(
+                f"concurrency {spec.concurrency} needs at least 1 cpu, and {spec.memory} of memory "
+                f"come with {cpu:g}",
+                'add `cpu = "1"` to the settings: Google would refuse it',
+            )
+
     def _service_alone(self) -> Iterator[PreflightFinding]:
         """A Cloud Run service of the function's name is no first release, and not ours to create over."""
         name = self.on_service.services.name_of(self.spec)
@@ -76,13 +95,28 @@ class Preflight:
             )
 
     def _other_regions(self) -> Iterator[PreflightFinding]:
-        regions = self.functions.regions_of_same_name()
-        if regions:
-            yield note(
-                f"{self.spec.function} exists in {', '.join(regions)} and not in "
-                f"{self.spec.region}: this would be a first release there",
-                "correct `region` in the settings if that is not meant",
-            )
+        """Functions and services of that name elsewhere: the region may be a mistake. Who may not ask is told that."""
+        name = self.spec.function
+        services = self.on_service.services
+        slug = converters.short_name(services.name_of(self.spec))
+        kinds: dict[str, Callable[[], tuple[str, ...]]] = {
+            name: self.functions.regions_of_same_name,
+            f"the Cloud Run service {slug}": lambda: services.regions_of_same_name(self.spec),
+        }
+        said: set[str] = set()
+        for what, regions_of in kinds.items():
+            try:
+                regions = sorted(set(regions_of()) - said)
+            except TargetRefused as error:
+                yield note(error.message, "look at them yourself: gcloud run services list")
+                continue
+            said |= set(regions)
+            if regions:
+                yield note(
+                    f"{what} exists in {', '.join(regions)} and not in {self.spec.region}: "
+                    "this would be a first release there",
+                    "correct `region` in the settings if that is not meant",
+                )
 
     def _runtime(self) -> Iterator[PreflightFinding]:
         offered = self.functions.runtimes()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.cloud import run_v2
 
@@ -21,13 +21,51 @@ from pytest_deploygate.targets.run_revisions import RunRevisions
 
 _ON_SERVICE: Final = ("run.services.get", "run.services.update", "run.services.getIamPolicy")
 _OPEN: Final = "run.services.setIamPolicy"
-_TERRAFORM: Final = "goog-terraform-provisioned"
-"""Label of resources that Terraform's provider made."""
 _Ingress = run_v2.IngressTraffic
 _INTERNAL: Final = (
     _Ingress.INGRESS_TRAFFIC_INTERNAL_ONLY,
     _Ingress.INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER,
     _Ingress.INGRESS_TRAFFIC_NONE,
+)
+
+
+class _Manager(NamedTuple):
+    """A tool that writes services by itself, the label by which it marks them, and what it does to a rollout."""
+
+    name: str
+    label: str
+    values: tuple[str, ...]
+    does: str
+    hint: str
+
+
+_FROM_YAML: Final = "which writes traffic and template of the service from Knative YAML again"
+_MANAGERS: Final = (
+    _Manager(
+        name="Terraform",
+        label="goog-terraform-provisioned",
+        values=("true",),
+        does="whose next apply gives all traffic to the latest revision and resets what a rollout "
+        "changed",
+        hint="add to the resource: lifecycle { ignore_changes = [build_config, "
+        "service_config[0].all_traffic_on_latest_revision, "
+        "service_config[0].environment_variables, labels] }",
+    ),
+    _Manager(
+        name="Cloud Deploy",
+        label="managed-by",
+        values=("google-cloud-deploy",),
+        does=_FROM_YAML,
+        hint="take the service out of its delivery pipeline, or deploy it with that alone",
+    ),
+    _Manager(
+        name="Config Connector",
+        label="managed-by-cnrm",
+        values=("true",),
+        does=_FROM_YAML,
+        hint='annotate the resource with cnrm.cloud.google.com/reconcile-interval-in-seconds: "0", '
+        "or deploy it with that alone",
+    ),
 )
 
 
@@ -43,7 +81,7 @@ class ServicePreflight:
         """Everything about ``service``; ``labels`` are those of what manages it, too."""
         yield from self._traffic(service)
         yield from self._reachable(service)
-        yield from self._terraform({**labels, **service.labels})
+        yield from self._managers({**labels, **service.labels})
         is_public = self.services.is_public(service)
         needed: tuple[str, ...] = _ON_SERVICE
         if self.spec.public and not is_public:
@@ -77,15 +115,14 @@ class ServicePreflight:
                 'run the checks there, or set `ingress = "all"` and close it by IAM',
             )
 
-    def _terraform(self, labels: Mapping[str, str]) -> Iterator[PreflightFinding]:
-        if _TERRAFORM in labels:
-            yield note(
-                f"{self.spec.function} is managed by Terraform, whose next apply gives all "
-                "traffic to the latest revision and resets what a rollout changed",
-                "add to the resource: lifecycle { ignore_changes = [build_config, "
-                "service_config[0].all_traffic_on_latest_revision, "
-                "service_config[0].environment_variables, labels] }",
-            )
+    def _managers(self, labels: Mapping[str, str]) -> Iterator[PreflightFinding]:
+        """Tools that write the service from a file of theirs, and with it traffic and template."""
+        for manager in _MANAGERS:
+            if labels.get(manager.label) in manager.values:
+                yield note(
+                    f"{self.spec.function} is managed by {manager.name}, {manager.does}",
+                    manager.hint,
+                )
 
     def _traffic(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
         plan = converters.resolved(converters.plan_of(service), converters.latest_ready(service))

@@ -25,7 +25,7 @@ _SET_BY_PLATFORM: Final = (
 
 ``FUNCTION_TARGET`` is none of them: functions that firebase deployed carry it as a user variable.
 """
-_NUMBER: Final = re.compile(r"\d+(\.\d+)?")
+NUMBER: Final = re.compile(r"\d+(\.\d+)?")
 
 
 def settings_problems(spec: FunctionSpec) -> Iterator[PreflightFinding]:
@@ -53,7 +53,7 @@ def _limits(spec: FunctionSpec) -> Iterator[PreflightFinding]:
     for variables in (spec.variables, {**spec.variables, **spec.verify_variables}):
         wanted = ServiceLimits(
             memory_mib=Memory.parse(spec.memory).mib,
-            cpu=float(spec.cpu) if _NUMBER.fullmatch(spec.cpu) else None,
+            cpu=float(spec.cpu) if NUMBER.fullmatch(spec.cpu) else None,
             concurrency=spec.concurrency,
             min_instances=spec.min_instances,
             max_instances=spec.max_instances,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
+from pytest_deploygate.core.service_limits import ServiceLimits, default_cpu, limit_problems
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,12 @@ def test_what_goes_together_is_no_problem(good: ServiceLimits) -> None:
 def test_what_does_not_is_named(bad: ServiceLimits, words: str) -> None:
     [problem] = limit_problems(bad)
     assert words in problem
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "cpu"),
+    [(128, 0.0833), (256, 0.1666), (512, 0.3333), (1024, 0.5833), (2048, 1), (4096, 2), (8192, 2)],
+)
+def test_cpu_goes_with_the_memory_where_none_is_asked_for(memory_mib: float, cpu: float) -> None:
+    assert default_cpu(memory_mib) == cpu
+    assert list(limit_problems(ServiceLimits(memory_mib=memory_mib, cpu=cpu))) == []

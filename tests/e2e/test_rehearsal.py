@@ -35,6 +35,7 @@ ingress = "internal-and-gclb"
 min-instances = 1
 max-instances = 3
 concurrency = 4
+cpu = "1"
 labels = { team = "greeters" }
 vpc-connector = "projects/real-project/locations/europe-west1/connectors/c"
 vpc-egress = "private-ranges-only"

@@ -57,12 +57,17 @@ def deploy_again(lab: Lab) -> str:
 # -- builds and starts, for real -------------------------------------------------------------------
 
 
-def test_a_build_that_fails_shows_the_end_of_its_log(new_target: NewTarget, tmp_path: Path) -> None:
+def test_a_build_that_fails_shows_the_link_to_its_log_and_three_lines(
+    new_target: NewTarget, tmp_path: Path
+) -> None:
     target = new_target()
     make_source(tmp_path / "source", requirements="./no-such-package\n")
     with pytest.raises(BuildFailed, match="no-such-package") as caught:
         wait(target, begin(target))
-    assert caught.value.log_url.endswith("/log")
+    link, *lines = caught.value.message.removeprefix("the build failed: ").splitlines()
+    assert link == caught.value.log_url
+    assert link.endswith("/log")
+    assert len(lines) == 3
     assert "nothing new was deployed" in caught.value.hint
 
 
@@ -163,7 +168,7 @@ def test_the_kind_of_a_failure_is_told_by_its_stage(
     assert "words that say nothing" in caught.value.message
     if isinstance(caught.value, BuildFailed):
         assert "/_local/builds/" in caught.value.log_url
-        assert caught.value.log_url in caught.value.hint
+        assert caught.value.message.startswith(f"the build failed: {caught.value.log_url}\n")
 
 
 CONSOLE = "https://console.cloud.google.com/logs/viewer?project=p1&resource=cloud_run_revision"

@@ -26,6 +26,7 @@ from pytest_deploygate.targets.auth import (
     credentials_for,
 )
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from pytest_deploygate.targets.json_api import JsonApi
 from pytest_deploygate.targets.secret_versions import SecretVersions
 from tests.contract.target.google_replies import error, reply
 from tests.contract.target.keys import service_account
@@ -105,6 +106,34 @@ def test_latest_becomes_the_number_that_it_stands_for(start: ServerMaker) -> Non
         "/projects/p1/secrets/other/versions/3",
         "/projects/p2/secrets/far/versions/latest",
     ]
+
+
+DENIED = "Permission 'run.services.update' denied on resource 'projects/p1/locations/l/services/s'"
+
+
+@pytest.mark.parametrize(
+    ("message", "metadata", "role"),
+    [
+        ("no", {"permission": "cloudfunctions.functions.update"}, "cloudfunctions.developer"),
+        ("no", {"permission": "run.services.setIamPolicy"}, "run.admin"),
+        ("no", {"permission": "iam.serviceAccounts.actAs"}, "iam.serviceAccountUser"),
+        (DENIED, {}, "run.developer"),
+    ],
+)
+def test_a_missing_permission_is_named_with_its_role(
+    start: ServerMaker, message: str, metadata: dict[str, str], role: str
+) -> None:
+    refused = error(
+        403, "PERMISSION_DENIED", message, reason="IAM_PERMISSION_DENIED", metadata=metadata
+    )
+    server = start(lambda asked: refused)
+    api = JsonApi(requests.Session(), server.url, ApiCaller(HurriedClock(), timeout_s=5))
+    with pytest.raises(TargetRefused) as caught:
+        api.require("reading the service s", "s")
+    permission = metadata.get("permission", "run.services.update")
+    assert caught.value.hint.startswith(
+        f"the deploying account lacks {permission}: ask for roles/{role}"
+    )
 
 
 @pytest.mark.parametrize(

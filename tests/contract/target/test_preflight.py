@@ -307,12 +307,32 @@ def test_a_function_in_another_region_is_named(lab: Lab) -> None:
     assert "exists in us-central1 and not in europe-west1" in found.sentence
 
 
+KNATIVE = "/apis/serving.knative.dev/"
+
+
+def test_a_service_without_a_function_in_another_region_is_named(lab: Lab) -> None:
+    labels = {"cloud.googleapis.com/location": "asia-east1"}
+    items = [{"metadata": {"name": "far-away", "labels": labels}}]
+    found = the_one(altered(lab, (KNATIVE, reply({"items": items})), function="far_away"))
+    assert not found.is_blocking
+    assert "the Cloud Run service far-away exists in asia-east1 and not in us" in found.sentence
+
+
+def test_other_regions_that_nobody_may_list_are_a_note(lab: Lab) -> None:
+    denied = error(403, "PERMISSION_DENIED", "Permission 'run.services.list' denied")
+    found = the_one(altered(lab, (KNATIVE, denied), function="far_away"))
+    assert not found.is_blocking
+    assert "looking for the service in other regions: 403" in found.sentence
+
+
 @pytest.mark.parametrize(
     ("service", "words", "is_blocking"),
     [
         ({"defaultUriDisabled": True}, "default URL", True),
         ({"ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, "ingress of", False),
         ({"labels": {"goog-terraform-provisioned": "true"}}, "managed by Terraform", False),
+        ({"labels": {"managed-by": "google-cloud-deploy"}}, "from Knative YAML", False),
+        ({"labels": {"managed-by-cnrm": "true"}}, "managed by Config Connector", False),
     ],
 )
 def test_what_hurts_later_is_said_before_anything_is_built(
@@ -343,6 +363,8 @@ def test_a_traffic_update_that_failed_is_told_from_a_split(lab: Lab) -> None:
     ("changes", "words"),
     [
         ({"concurrency": 8, "cpu": "0.5"}, "needs at least 1 cpu"),
+        ({"concurrency": 8}, "512Mi of memory come with 0.3333"),
+        ({"concurrency": 8, "function": "elsewhere"}, "512Mi of memory come with 0.3333"),
         ({"memory": "8Gi", "cpu": "1"}, "needs at least 2 cpu"),
         ({"min_instances": 3, "max_instances": 2}, "above max-instances"),
         ({"variables": {"MODE": "x" * 40_000, "SHEET": "s"}}, "32768 are allowed"),
