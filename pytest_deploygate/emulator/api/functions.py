@@ -27,6 +27,12 @@ from pytest_deploygate.emulator.api.protobuf_json import (
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.deployments import DeployJob, follows_latest
 from pytest_deploygate.emulator.runtime.interpreters import RUNTIMES
+from pytest_deploygate.emulator.runtime.platform_fields import (
+    FUNCTION_TARGET,
+    derived_cpu,
+    fill_function,
+    function_url,
+)
 from pytest_deploygate.emulator.runtime.revisions import memory_limit
 
 Function = functions_v2.Function.pb()
@@ -97,7 +103,8 @@ def _shown(cloud: Cloud, function: Message) -> Message:
     """``function`` with what the service says now."""
     service = cloud.state.services.get(function.service_config.service)
     if service is not None:
-        function.url = function.service_config.uri = service.uri
+        function.service_config.uri = service.uri
+        function.url = function_url(service.uri)
         _read_variables(function, service)
         function.service_config.all_traffic_on_latest_revision = follows_latest(service)
     return function
@@ -106,9 +113,11 @@ def _shown(cloud: Cloud, function: Message) -> Message:
 def _read_variables(function: Message, service: Message) -> None:
     """Show the variables that the service's template has, whoever put them there."""
     variables = function.service_config.environment_variables
+    hidden = {FUNCTION_TARGET} - set(variables)  # the platform's own, unless the user set it, too
     variables.clear()
     for container in service.template.containers[:1]:
-        plain = [v for v in container.env if not v.HasField("value_source")]
+        env = (v for v in container.env if v.name not in hidden)
+        plain = [v for v in env if not v.HasField("value_source")]
         variables.update({variable.name: variable.value for variable in plain})
 
 
@@ -200,6 +209,7 @@ async def update_function(request: web.Request) -> web.Response:
         function.build_config.source.storage_source.generation = 0  # it was that of another object
     function.name = name
     merge(before, function, _OUTPUT_ONLY)
+    _forget_derived_cpu(before, given, function)
     _fill_defaults(function)
     _validate(cloud, function)
     masked = touches(paths, "service_config.all_traffic_on_latest_revision")
@@ -225,6 +235,15 @@ def _clear_output(function: Message) -> None:
     )
 
 
+def _forget_derived_cpu(before: Message, given: Message, function: Message) -> None:
+    """CPUs that went with the memory before go with the memory of now, unless some are asked for."""
+    known = before.service_config
+    if not given.service_config.available_cpu and known.available_cpu == derived_cpu(
+        known.available_memory or "256M"
+    ):
+        function.service_config.available_cpu = ""
+
+
 def _fill_defaults(function: Message) -> None:
     """What the platform fills in for what was left out (``ServiceConfig`` reference)."""
     config = function.service_config
@@ -235,6 +254,7 @@ def _fill_defaults(function: Message) -> None:
     config.max_instance_count = config.max_instance_count or 100
     ingress = functions_v2.ServiceConfig.IngressSettings
     config.ingress_settings = config.ingress_settings or ingress.ALLOW_ALL
+    fill_function(function)
 
 
 def _validate(cloud: Cloud, function: Message) -> None:

@@ -261,6 +261,8 @@ def _revision_json(cloud: Cloud, name: str, as_ints: bool) -> Json:
     revision = cloud.state.revisions[name]
     has_traffic = name in cloud.services.with_traffic(name.rsplit("/", 2)[0])
     found = as_json(shown(revision, has_traffic=has_traffic), enums_as_ints=as_ints)
+    short = name.rpartition("/")[2]
+    found.setdefault("logUri", f"{cloud.base_url}/_local/revisions/{short}/log")
     running = cloud.state.running_images.get(name)
     if running is not None:
         found["containerStatuses"] = [

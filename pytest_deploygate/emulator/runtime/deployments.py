@@ -29,6 +29,11 @@ from pytest_deploygate.emulator.api.operations import (
 from pytest_deploygate.emulator.api.protobuf_json import merge
 from pytest_deploygate.emulator.runtime.builder import Builder, BuildError, BuildRequest
 from pytest_deploygate.emulator.runtime.pace import Pace
+from pytest_deploygate.emulator.runtime.platform_fields import (
+    fill_service,
+    function_url,
+    project_number,
+)
 from pytest_deploygate.emulator.runtime.revisions import (
     image_tag_of,
     push_image,
@@ -47,6 +52,10 @@ OperationMetadata = functions_v2.OperationMetadata.pb()
 _Stage = functions_v2.Stage
 _State = functions_v2.Function.State
 _ERROR = functions_v2.StateMessage.Severity.ERROR
+_INFO = functions_v2.StateMessage.Severity.INFO
+_NOT_ALL = "CloudRunServiceNewRevisionTrafficInfo"
+_NOT_ALL_TEXT = "The new revision does not serve 100% of traffic."
+"""What the platform says of a deployment that went well beside traffic that is given by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +152,8 @@ class Deployments:
 
     def _metadata(self, name: str, verb: str) -> Message:
         metadata = OperationMetadata(target=name, verb=verb, api_version="v2")
+        metadata.operation_type = functions_v2.OperationType[f"{verb.upper()}_FUNCTION"]
+        metadata.source_token = secrets.token_urlsafe(12)
         metadata.create_time.GetCurrentTime()
         return metadata
 
@@ -166,6 +177,8 @@ class Deployments:
             text = f"{text} {error.message}"
             raise OperationFailed(error.code, text) from error
         stage.state = _Stage.State.COMPLETE
+        if not follows_latest(self._state.services[service]):
+            stage.state_messages.add(severity=_INFO, type_=_NOT_ALL, message=_NOT_ALL_TEXT)
         self._describe(function, service, revision)
         progress.metadata.end_time.GetCurrentTime()
         with self._state.transaction():
@@ -183,7 +196,7 @@ class Deployments:
         run = secrets.token_hex(8)
         log_url = f"{self.base_url}/_local/builds/{run}/log"
         parent = function.name.rsplit("/", 2)[0]
-        config.build = f"{parent}/builds/{run}"
+        config.build = f"{_by_number(parent)}/builds/{run}"
         stage.state = _Stage.State.IN_PROGRESS
         stage.resource, stage.resource_uri = config.build, log_url
         progress.metadata.build_name = config.build
@@ -212,7 +225,7 @@ class Deployments:
         config = function.build_config
         _, project, _, location = parent.split("/")
         resolved = config.source_provenance.resolved_storage_source
-        resolved.bucket = f"gcf-v2-sources-{project}-{location}"
+        resolved.bucket = f"gcf-v2-sources-{project_number(project)}-{location}"
         resolved.object_ = f"{function.name.rsplit('/', 1)[-1]}/function-source.zip"
         resolved.generation = self._sources.link(resolved.bucket, resolved.object_, digest)
         config.source.storage_source.CopyFrom(resolved)
@@ -227,12 +240,13 @@ class Deployments:
         foreign = dict(known.labels) if known is not None else {}
         for name in before.labels:
             foreign.pop(name, None)
-        labels = foreign | dict(function.labels) | {"goog-managed-by": "cloudfunctions"}
+        labels = foreign | dict(function.labels)
         wanted = NewRevision(
             service=service,
             template=template,
             labels=labels,
             follow_latest=follow_latest,
+            describe=lambda made: fill_service(made, function),
             is_named=True,
         )
         return (
@@ -245,7 +259,7 @@ class Deployments:
         config = function.service_config
         config.service, config.uri = service, found.uri
         config.revision = revision.rsplit("/", 1)[-1]
-        function.url = found.uri
+        function.url = function_url(found.uri)
         config.all_traffic_on_latest_revision = follows_latest(found)
         function.state = _State.ACTIVE
         del function.state_messages[:]
@@ -278,6 +292,12 @@ def _refuse_build(log: Path, text: str) -> NoReturn:
 def follows_latest(service: Message) -> bool:
     """Whether all traffic of a service goes to its latest ready revision."""
     return any(target.type_ == LATEST and target.percent == 100 for target in service.traffic)
+
+
+def _by_number(parent: str) -> str:
+    """``parent`` with the project's number, as builds are named."""
+    _, project, rest = parent.split("/", 2)
+    return f"projects/{project_number(project)}/{rest}"
 
 
 def _stage(metadata: Message, name: int) -> Message:

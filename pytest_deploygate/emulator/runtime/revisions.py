@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.runtime.builder import Build
+from pytest_deploygate.emulator.runtime.platform_fields import fill_template
 from pytest_deploygate.emulator.runtime.runner import (
     INSTANCES,
     ImageMissing,
@@ -101,6 +102,7 @@ def template_of(function: Message, image: str) -> Message:
         reference = container.env.add(name=secret.key).value_source.secret_key_ref
         reference.secret = secret.secret
         reference.version = secret.version or "latest"
+    fill_template(template, function)
     return template
 
 
@@ -158,7 +160,8 @@ def shown(revision: Message, *, has_traffic: bool) -> Message:
     if not is_ready(revision):
         return revision
     set_condition(revision, "ContainerReady", _States.CONDITION_SUCCEEDED)
-    set_condition(revision, "ResourcesAvailable", _States.CONDITION_SUCCEEDED)
+    available = _States.CONDITION_SUCCEEDED if has_traffic else _States.CONDITION_RECONCILING
+    set_condition(revision, "ResourcesAvailable", available)
     set_condition(revision, "MinInstancesProvisioned", _States.CONDITION_FAILED)
     revision.conditions[-1].severity = run_v2.Condition.Severity.INFO
     revision.conditions[-1].revision_reason = _Reasons.MIN_INSTANCES_NOT_PROVISIONED

@@ -7,6 +7,7 @@ latest *ready* revision where its traffic says LATEST, and nothing else moves tr
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -24,6 +25,7 @@ from pytest_deploygate.emulator.api.operations import (
 from pytest_deploygate.emulator.routing.balancer import Balancer
 from pytest_deploygate.emulator.routing.router import Router, Routes
 from pytest_deploygate.emulator.runtime.pace import Pace
+from pytest_deploygate.emulator.runtime.platform_fields import fill_urls
 from pytest_deploygate.emulator.runtime.revisions import (
     is_ready,
     resolve_image,
@@ -58,6 +60,8 @@ class NewRevision:
     labels: dict[str, str]
     follow_latest: bool = False
     """Send all traffic to the latest ready revision from now on."""
+    describe: Callable[[Message], None] = lambda _: None
+    """Adds to the service what is said of it beside template and labels."""
     is_named: bool = False
     """Leave the revision's name in the template, as a deployment of a function does."""
 
@@ -80,7 +84,7 @@ class EmulatedServices:
             service = self._state.services[name]
             service.reconciling = False
             service.uri = await self._router.listen(name)
-            service.urls[:] = [service.uri]
+            fill_urls(service)
             for status in service.traffic_statuses:
                 if status.tag:
                     status.uri = await self._router.listen(name, status.tag)
@@ -95,7 +99,7 @@ class EmulatedServices:
         service.create_time.GetCurrentTime()
         service.traffic.add(type_=LATEST, percent=100)
         service.uri = await self._router.listen(wanted.service)
-        service.urls.append(service.uri)
+        fill_urls(service)
         self._state.services.put(wanted.service, service)
         self._state.policies.put(
             wanted.service, policy_pb2.Policy(version=1, etag=secrets.token_bytes(6))
@@ -120,6 +124,7 @@ class EmulatedServices:
         service.labels.update(wanted.labels)
         service.latest_created_revision = name
         service.reconciling = True
+        wanted.describe(service)
         if wanted.follow_latest:
             tagged = [target for target in service.traffic if target.tag]
             del service.traffic[:]
