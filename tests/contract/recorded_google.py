@@ -1,4 +1,8 @@
-"""A stand-in for Google that answers with what was recorded there (shapes; names and numbers are made up)."""
+"""A stand-in for Google that answers with what was recorded there (shapes; names and numbers are made up).
+
+It does what it is asked as little as a rollout needs: revisions are copies of the recorded one, operations are the
+recorded ones, and traffic is shown as soon as it is written.
+"""
 
 import json
 from collections.abc import Callable
@@ -7,12 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.loopback_server import Asked, Reply
+from tests.loopback_server import Asked, Reply, ServerMaker
 
 RECORDED = Path(__file__).parent / "recorded"
 PROJECT, REGION, FUNCTION = "acme-424242", "europe-west1", "greet_visitor"
 BASELINE, CANDIDATE = "greet-visitor-00007-hov", "greet-visitor-00008-wim"
 DIGEST = "sha256:" + "c0de" * 16
+OPERATION = f"projects/{PROJECT}/locations/{REGION}/operations/operation-1771111111111-0a0b0c0d0e0f0-11112222-33334444"
 Json = dict[str, Any]
 
 
@@ -29,15 +34,27 @@ class RecordedGoogle:
         self.service = recorded("service_staged")
         self.function = recorded("function")
         self.operations = [recorded("operation_running"), recorded("operation_done")]
-        self.revisions = {CANDIDATE: recorded("revision_staged")}
-        self.revisions[BASELINE] = deepcopy(self.revisions[CANDIDATE])
-        self.revisions[BASELINE]["name"] = f"{self.service['name']}/revisions/{BASELINE}"
+        staged = recorded("revision_staged")
+        self.revisions = {CANDIDATE: staged, BASELINE: self._copied(staged, BASELINE)}
         self.writes: list[tuple[str, Json]] = []
         self._change = change
+        self._url = ""
+
+    def listen(self, start: ServerMaker) -> str:
+        """Answer at an address of loopback, which stands for all of Google's and for the function's own."""
+        self._url = start(self.respond).url
+        self.service["uri"] = f"{self._url}/function"
+        for status in self.service["trafficStatuses"]:
+            status["uri"] = f"{self._url}/function"
+        return self._url
 
     def respond(self, asked: Asked) -> Reply:
         """The answer to one request."""
         path = urlsplit(asked.path).path
+        if path == "/function":
+            return Reply(body=b"hello", headers={"content-type": "text/plain"})
+        if path == "/storage":
+            return Reply(body=b"an archive", headers={"content-type": "application/zip"})
         status, body = self._answer(asked.method, path, asked.body)
         return Reply(
             status=status,
@@ -51,7 +68,12 @@ class RecordedGoogle:
             return 501, {"error": {"code": 501, "message": "no", "status": "UNIMPLEMENTED"}}
         if path.endswith(":getIamPolicy"):
             return 200, {"bindings": [{"role": "roles/run.invoker", "members": ["allUsers"]}]}
-        if path.endswith((":generateDownloadUrl", "services:batchGet")):
+        if path.endswith(":generateUploadUrl"):
+            source = {"bucket": "gcf-v2-uploads", "object": "uploaded.zip"}
+            return 200, {"uploadUrl": f"{self._url}/storage", "storageSource": source}
+        if path.endswith(":generateDownloadUrl"):
+            return 200, {"downloadUrl": f"{self._url}/storage"}
+        if path.endswith("services:batchGet"):
             return 200, {}
         if path.endswith("/runtimes"):
             return 200, {"runtimes": [{"name": "python312", "environment": "GEN_2", "stage": "GA"}]}
@@ -59,24 +81,56 @@ class RecordedGoogle:
             return 200, recorded("operations_of_region")
         if "/operations/" in path:
             return 200, self.operations.pop(0) if len(self.operations) > 1 else self.operations[0]
-        if "/revisions/" in path and last in self.revisions:
+        if "/v2/" in path and "/revisions/" in path and last in self.revisions:
             return 200, self.revisions[last]
         if path.endswith(f"/functions/{FUNCTION}"):
-            return 200, self.function
+            return 200, self._update_function(json.loads(body)) if body else self.function
         if path.endswith("/services/greet-visitor"):
-            if method == "PATCH":
-                self._write(path, json.loads(body))
-                return 200, {
-                    "name": f"projects/{PROJECT}/locations/{REGION}/operations/t",
-                    "done": True,
-                }
-            return 200, self.service
+            return 200, self._update_service(path, json.loads(body)) if body else self.service
         return 404, {"error": {"code": 404, "message": path, "status": "NOT_FOUND"}}
 
-    def _write(self, path: str, body: Json) -> None:
+    def _update_function(self, body: Json) -> Json:
+        """What a deployment does to the function, its service and its revisions; the recorded operation tells of it."""
+        variables = body["serviceConfig"]["environmentVariables"]
+        env = [{"name": name, "value": value} for name, value in variables.items()]
+        template = self.service["template"]
+        template["containers"][0] |= {"env": env, "image": self._image(BASELINE)}
+        name = self._add_revision()
+        template["revision"] = name
+        self.service["labels"] |= body["labels"]
+        self.function["labels"] = body["labels"]
+        self.function["serviceConfig"] |= {"environmentVariables": variables, "revision": name}
+        begun, ended = recorded("operation_running"), recorded("operation_done")
+        ended["response"]["serviceConfig"]["revision"] = name
+        self.operations = [begun, ended]
+        return recorded("operation_running")
+
+    def _update_service(self, path: str, body: Json) -> Json:
         self.writes.append((path, body))
+        if "template" in body:
+            self.service["template"]["containers"] = body["template"]["containers"]
+            self.service["template"].pop("revision", None)
+            self._add_revision()
         self.service |= {k: v for k, v in body.items() if k in ("traffic", "labels")}
+        self.service["etag"] = f'"{len(self.writes)}"'
         self.service["trafficStatuses"] = deepcopy(self.service["traffic"])
         for status in self.service["trafficStatuses"]:
             if "tag" in status:
-                status["uri"] = f"https://{status['tag']}---greet-visitor-q3x9kd20fa-ew.a.run.app"
+                status["uri"] = f"{self._url}/function"
+        parent = f"projects/{PROJECT}/locations/{REGION}"
+        return {"name": f"{parent}/operations/t", "done": True}
+
+    def _add_revision(self) -> str:
+        """One more revision by the service's template, of the digest that was recorded."""
+        name = f"greet-visitor-{len(self.revisions) + 7:05d}-abc"
+        revision = self._copied(self.revisions[CANDIDATE], name)
+        revision["containers"] = deepcopy(self.service["template"]["containers"])
+        self.revisions[name] = revision
+        self.service["latestCreatedRevision"] = revision["name"]
+        return name
+
+    def _copied(self, revision: Json, name: str) -> Json:
+        return {**deepcopy(revision), "name": f"{self.service['name']}/revisions/{name}"}
+
+    def _image(self, name: str) -> str:
+        return str(self.revisions[name]["containers"][0]["image"])

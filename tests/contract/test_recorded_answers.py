@@ -1,5 +1,6 @@
 """Every step of a rollout reads what was recorded of the real platform, and whatever it may add tomorrow."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,28 +8,30 @@ import pytest
 
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.release import TAG_CANDIDATE, FunctionSpec, RolloutLabels
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.emulator.api.tomorrow import add_future
+from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from tests.contract import engine_runs
 from tests.contract.recorded_google import (
     BASELINE,
     CANDIDATE,
     DIGEST,
     FUNCTION,
+    OPERATION,
     PROJECT,
     REGION,
     Json,
     RecordedGoogle,
 )
-from tests.contract.target.staged_function import HurriedClock
+from tests.contract.target.staged_function import MAIN, HurriedClock, make_source
 from tests.loopback_server import serving
 
-OPERATION = (
-    f"projects/{PROJECT}/locations/{REGION}/operations/operation-1771111111111-0a0b0c0d0e0f0"
-)
 SPEC = FunctionSpec(
     function=FUNCTION, project=PROJECT, region=REGION, runtime="python312", entry_point=FUNCTION,
     source="/src", memory="1Gi", public=True, variables={"SHEET": "production"},
+    verify_variables={"SHEET": "staging"},
 )  # fmt: skip
 AT_BASELINE = Traffic.of({RevisionName(BASELINE): 100}, {TAG_CANDIDATE: RevisionName(CANDIDATE)})
 
@@ -50,13 +53,24 @@ def google(request: pytest.FixtureRequest) -> RecordedGoogle:
 @pytest.fixture
 def target(google: RecordedGoogle, tmp_path: Path) -> Iterator[CloudFunctionsTarget]:
     """A target that asks it."""
+    spec = SPEC._replace(
+        source=str(make_source(tmp_path / "source", MAIN.replace("hello", FUNCTION)))
+    )
     with serving() as start:
         made = CloudFunctionsTarget(
-            spec=SPEC, endpoint=start(google.respond).url, credentials=None, home=tmp_path,
+            spec=spec, endpoint=google.listen(start), credentials=None, home=tmp_path / "records",
             clock=HurriedClock(), is_local=True,
         )  # fmt: skip
         yield made
         made.close()
+
+
+@pytest.fixture
+def ports(target: CloudFunctionsTarget) -> Iterator[Ports]:
+    """The target with a record of its own."""
+    made = engine_runs.ports_on(target, HurriedClock())
+    yield made
+    made.store.close()
 
 
 def test_a_snapshot_reads_the_recorded_service(target: CloudFunctionsTarget) -> None:
@@ -98,11 +112,77 @@ def test_traffic_goes_to_the_candidate_and_back(
     target.pin(target.snapshot(), labels)
     after = target.shift_traffic(candidate, expect=AT_BASELINE)
     assert after.serving.sole == CANDIDATE
-    assert after.tag_urls[TAG_CANDIDATE].startswith("https://dg-cand---")
+    assert after.tag_urls[TAG_CANDIDATE]
     back = target.shift_traffic(AT_BASELINE, expect=candidate)
     assert back.serving.sole == BASELINE
     assert {key for _, body in google.writes for key in body} == {"etag", "traffic", "labels"}
     assert google.service["labels"]["goog-managed-by"] == "cloudfunctions"
+
+
+def test_preflight_finds_nothing_that_blocks(target: CloudFunctionsTarget) -> None:
+    found = target.preflight()
+    assert not any(f.is_blocking for f in found), found
+    assert all("permissions cannot be asked" in f.sentence for f in found), found
+
+
+def test_a_release_is_staged_and_promoted(ports: Ports, google: RecordedGoogle) -> None:
+    record = engine_runs.deploy(ports, "c1")
+    assert record.state is State.PROMOTED, record.reason
+    assert record.build is not None
+    assert record.build.image == DIGEST
+    assert record.build.differs_in == ("SHEET",)
+    assert record.build.updates_base_image
+    assert shares(google) == {record.candidate: 100}
+    env = {v["name"]: v.get("value") for v in google.service["template"]["containers"][0]["env"]}
+    assert env["SHEET"] == "production"
+    assert env["LOG_EXECUTION_ID"] == "true"
+    assert google.service["labels"]["goog-managed-by"] == "cloudfunctions"
+
+
+def test_a_release_that_fails_is_taken_back(ports: Ports, google: RecordedGoogle) -> None:
+    record = engine_runs.deploy(ports, "c1", holds=False)
+    assert record.state is State.ROLLED_BACK, record.reason
+    assert shares(google) == {BASELINE: 100}
+
+
+@pytest.mark.parametrize("is_record_lost", [False, True])
+def test_what_a_death_left_is_recovered(
+    ports: Ports, google: RecordedGoogle, is_record_lost: bool
+) -> None:
+    died = engine_runs.deploy_and_die(ports, "c1")
+    assert shares(google) == {died.candidate: 100}
+    if is_record_lost:
+        ports.store.close()
+        ports = engine_runs.ports_on(ports.target, ports.clock)
+    [recovered] = engine_runs.recover(ports)
+    assert recovered.state is State.ROLLED_BACK, recovered.sentence
+    assert shares(google) == {BASELINE: 100}
+    if is_record_lost:
+        ports.store.close()
+
+
+def shares(google: RecordedGoogle) -> dict[str, int]:
+    """What serves, as it was written last."""
+    return {t["revision"]: t["percent"] for t in google.service["traffic"] if t.get("percent")}
+
+
+def test_an_own_operation_is_known_although_it_names_the_project_by_its_number(
+    tmp_path: Path,
+) -> None:
+    def numbered(path: str, body: Json) -> object:
+        text = json.dumps(body).replace(f"projects/{PROJECT}/", "projects/998877665544/")
+        return json.loads(text.replace('"done": true', '"done": false'))
+
+    google = RecordedGoogle(numbered)
+    with serving() as start:
+        target = CloudFunctionsTarget(
+            spec=SPEC, endpoint=google.listen(start), credentials=None, home=tmp_path,
+            clock=HurriedClock(), is_local=True,
+        )  # fmt: skip
+        found = target.find_operation()
+        target.close()
+    assert found is not None
+    assert found.rpartition("/")[2] == OPERATION.rpartition("/")[2]
 
 
 @pytest.mark.parametrize(
