@@ -14,7 +14,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -33,6 +32,13 @@ from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.ports import Metrics
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.cloud_monitoring import open_metrics
+from tests.contract.target.function_cleaner import (
+    BUDGET_S,
+    PROJECT,
+    SystemClock,
+    deleted_afterwards,
+    google_target,
+)
 from tests.contract.target.staged_function import (
     MAIN,
     Staged,
@@ -44,23 +50,7 @@ from tests.contract.target.staged_function import (
 )
 from tests.emulator.emulator_driver import Driver
 
-PROJECT = "DEPLOYGATE_GCP_PROJECT"
-REGION = "DEPLOYGATE_GCP_REGION"
-BUDGET_S = 900.0
 FUNCTION = f"dg_conformance_{secrets.token_hex(3)}"
-
-
-class SystemClock:
-    """Real time."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +71,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         endpoint = driver.cloud.endpoint
         made = make_target(driver, make_spec(FUNCTION, source), tmp_path / "records")
     else:
-        project = os.environ.get(PROJECT)
-        if not project:
+        if not os.environ.get(PROJECT):
             pytest.skip(
                 f"no Google project: {PROJECT} is not set, so nothing is proved on Google itself"
             )
-        from pytest_deploygate.targets.auth import credentials_for
-
-        region = os.environ.get(REGION, "us-central1")
-        made = CloudFunctionsTarget(
-            spec=make_spec(FUNCTION, source, project=project, region=region, runtime="python312"),
-            credentials=credentials_for(project),
-            home=tmp_path / "records",
-            clock=SystemClock(),
-            is_local=False,
-        )
+        made = google_target(FUNCTION, tmp_path)
     metrics = open_metrics(
         made.spec,
         endpoint=endpoint,
@@ -104,10 +84,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         lag_s=0 if endpoint else GOOGLE_LAG_S,
         least_requests=1,
     )
-    yield Place(target=made, metrics=metrics)
-    if made.snapshot().exists:
-        made.set_public(False)
-    made.delete_function()
+    with deleted_afterwards(FUNCTION, tmp_path, endpoint):
+        yield Place(target=made, metrics=metrics)
     made.close()
 
 

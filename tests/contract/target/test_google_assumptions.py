@@ -23,39 +23,22 @@ from pytest_deploygate.core.release import RolloutLabels, Variant
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.json_api import Json
+from tests.contract.target.function_cleaner import (
+    BUDGET_S,
+    PROJECT,
+    ROOT,
+    deleted_afterwards,
+    google_target,
+)
 from tests.contract.target.staged_function import make_source, make_spec, make_target, quietly
-from tests.contract.target.test_conformance import BUDGET_S, PROJECT, REGION, SystemClock
-from tests.emulator.emulator_driver import Driver
+from tests.emulator.emulator_driver import Driver, until
 
 RECORDINGS = "DEPLOYGATE_GCP_RECORDINGS"
 FUNCTION = f"dg_assume_{secrets.token_hex(3)}"
 LABELS = RolloutLabels(rollout=RolloutId("assumptions"))
-_DELETES = """
-import sys
-from pathlib import Path
-from tests.contract.target.test_google_assumptions import google_target
-sys.stdin.read()  # ends when the process that started this one does
-target = google_target(sys.argv[1], Path(sys.argv[2]))
-if target.snapshot().exists:
-    target.set_public(False)
-target.delete_function()
-"""
 _HIDDEN = re.compile(r"(Bearer |X-Goog-Signature=|X-Goog-Credential=)[^\"&\s]+")
-
-
-def google_target(function: str, folder: Path) -> CloudFunctionsTarget:
-    """A target on the project that the caller named."""
-    from pytest_deploygate.targets.auth import credentials_for
-
-    project = os.environ[PROJECT]
-    region = os.environ.get(REGION, "us-central1")
-    spec = make_spec(
-        function, folder / "source", project=project, region=region, runtime="python312"
-    )
-    return CloudFunctionsTarget(
-        spec=spec, credentials=credentials_for(project), home=folder / "records",
-        clock=SystemClock(), is_local=False,
-    )  # fmt: skip
+_PERSON = re.compile(r"[\w.+-]+@(?![\w.-]*gserviceaccount\.com)[\w-]+(\.[\w-]+)+")
+_NUMBER = re.compile(r"(?<!\d)\d{12}(?!\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +49,33 @@ class Subject:
     service: str
     baseline: RevisionName
     built: RevisionName
-    is_local: bool
+    first_operation: str
 
-    def ask(self, check: str, path: str, version: str = "v2") -> Json:
-        """One answer of the platform, printed and recorded under the name of the check."""
-        session = self.target._clients.session
-        endpoint = self.target._clients.endpoint or "https://run.googleapis.com"
-        answer = session.get(f"{endpoint}/{version}/{path}", timeout=60)
+    def send(
+        self, check: str, method: str, path: str, *, api: str = "run", body: Json | None = None,
+        **params: str,
+    ) -> requests.Response:  # fmt: skip
+        """One request; its answer is printed and recorded under the name of the check."""
+        clients = self.target._clients
+        endpoint = clients.endpoint or f"https://{api}.googleapis.com"
+        answer = clients.session.request(
+            method, f"{endpoint}/{path}", json=body, params=params, timeout=60
+        )
         keep(check, answer, self.target.spec.project)
+        return answer
+
+    def ask(self, check: str, path: str, version: str = "v2", api: str = "run") -> Json:
+        """What the platform says of one resource."""
+        answer = self.send(check, "GET", f"{version}/{path}", api=api)
+        answer.raise_for_status()
         found: Json = answer.json()
         return found
+
+    @property
+    def function(self) -> str:
+        """Full name of the function."""
+        spec = self.target.spec
+        return f"projects/{spec.project}/locations/{spec.region}/functions/{spec.function}"
 
 
 def say(text: str) -> None:
@@ -83,11 +83,19 @@ def say(text: str) -> None:
     sys.stdout.write(f"\n{text}\n")
 
 
-def keep(check: str, answer: requests.Response, project: str) -> None:
-    """Print an answer, and write it down without the project's name and anything that is signed."""
-    text = json.dumps(answer.json(), indent=1)
+def sanitised(text: str, project: str) -> str:
+    """``text`` without the project's name and number, people, and anything that is signed."""
     clean = _HIDDEN.sub(r"\1***", text).replace(project, "project-1")
-    clean = re.sub(r"\b\d{12}\b", "123456789012", clean)
+    return _PERSON.sub("somebody@example.com", _NUMBER.sub("123456789012", clean))
+
+
+def keep(check: str, answer: requests.Response, project: str) -> None:
+    """Print an answer, and write it down where the caller wants recordings."""
+    try:
+        text = json.dumps(answer.json(), indent=1)
+    except ValueError:
+        text = answer.text
+    clean = sanitised(text, project)
     say(f"{check}: {answer.status_code}\n{clean}")
     if folder := os.environ.get(RECORDINGS):
         path = Path(folder)
@@ -103,39 +111,38 @@ def subject(
     folder = tmp_path_factory.mktemp("assumptions")
     source = make_source(folder / "source")
     is_local = request.param == "local"
-    cleaner: subprocess.Popen[bytes] | None = None
     if is_local:
         driver: Driver = request.getfixturevalue("shared_driver")
+        endpoint = driver.cloud.endpoint
         target = make_target(driver, make_spec(FUNCTION, source), folder / "records")
     else:
         if not os.environ.get(PROJECT):
             pytest.skip(f"no Google project: {PROJECT} is not set, so nothing is proved there")
+        endpoint = ""
         target = google_target(FUNCTION, folder)
-        cleaner = subprocess.Popen(
-            [sys.executable, "-c", _DELETES, FUNCTION, str(folder)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
-    try:
-        baseline = build(target)
+    with deleted_afterwards(FUNCTION, folder, endpoint):
+        first = begin(target)
+        baseline = target.await_release(first, progress=quietly, budget_s=BUDGET_S)
         target.pin(target.snapshot(), LABELS)
         make_source(source, "import os\n\n\ndef hello(request):\n    return os.environ['SHEET']\n")
         built = build(target)
         service = target.snapshot().service
         yield Subject(
-            target=target, service=service, baseline=baseline, built=built, is_local=is_local
+            target=target,
+            service=service,
+            baseline=baseline,
+            built=built,
+            first_operation=first,
         )
-    finally:
-        target.delete_function()
-        target.close()
-        if cleaner is not None and cleaner.stdin is not None:
-            cleaner.stdin.close()
-            cleaner.wait(BUDGET_S)
+    target.close()
+
+
+def begin(target: CloudFunctionsTarget) -> str:
+    return target.begin_release(target.upload(target.package()), LABELS)
 
 
 def build(target: CloudFunctionsTarget) -> RevisionName:
-    operation = target.begin_release(target.upload(target.package()), LABELS)
-    return target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
+    return target.await_release(begin(target), progress=quietly, budget_s=BUDGET_S)
 
 
 def test_an_update_leaves_pinned_traffic_alone(subject: Subject) -> None:
@@ -199,28 +206,70 @@ def test_asking_again_for_the_newest_revision_makes_no_other(subject: Subject) -
     assert subject.target.add_revision(subject.built, Variant.CANDIDATE) == first
 
 
-def test_a_foreign_tag_and_a_foreign_label_survive_an_update(subject: Subject) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """Function and service before and after one ``functions.patch`` that names its labels alone."""
+
+    function_before: Json
+    function_after: Json
+    service_after: Json
+
+
+@pytest.fixture(scope="module")
+def update(subject: Subject) -> Update:
+    """Somebody tags, labels and changes variables through Cloud Run; then the function's labels are updated."""
     target = subject.target
-    now = target.snapshot()
-    session = target._clients.session
-    endpoint = target._clients.endpoint or "https://run.googleapis.com"
+    service = subject.ask("service-before-foreign-changes", subject.service)
+    [container] = service["template"]["containers"]
+    container["env"] = [*container["env"], {"name": "ONLY_CLOUD_RUN", "value": "1"}]
     kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
     body = {
-        "etag": now.etag,
-        "labels": {**subject.ask("labels-before", subject.service)["labels"], "foreign": "kept"},
+        "etag": service["etag"],
+        "labels": {**service["labels"], "foreign": "kept"},
         "traffic": [
             {"type": kind, "revision": subject.baseline, "percent": 100},
             {"type": kind, "revision": subject.built, "tag": "blue"},
         ],
+        "template": {"containers": [container]},
     }
-    mask = {"updateMask": "traffic,labels"}
-    url = f"{endpoint}/v2/{subject.service}"
-    session.patch(url, params=mask, json=body, timeout=60).raise_for_status()
-    target.shift_traffic(now.traffic, expect=now.serving)  # waits until it holds
-    build(target)
-    found = subject.ask("foreign-tag-and-label-after-an-update", subject.service)
-    assert "blue" in {t.get("tag") for t in found["traffic"]}
-    assert found["labels"]["foreign"] == "kept"
+    mask = {"updateMask": "traffic,labels,template.revision,template.containers"}
+    path = f"v2/{subject.service}"
+    subject.send("foreign-changes", "PATCH", path, body=body, **mask).raise_for_status()
+    known = service["latestCreatedRevision"].rpartition("/")[2]
+    newest = until(target.snapshot, lambda s: s.latest_created != known, seconds=120).latest_created
+    assert newest is not None
+    target.await_revision(newest, budget_s=BUDGET_S)
+    before = subject.ask("function-before-an-update", subject.function, api="cloudfunctions")
+    begun = subject.send(
+        "update-of-labels-alone", "PATCH", f"v2/{subject.function}", api="cloudfunctions",
+        body={"labels": {**before["labels"], "asked": "again"}}, updateMask="labels",
+    )  # fmt: skip
+    begun.raise_for_status()
+    target.await_release(begun.json()["name"], progress=quietly, budget_s=BUDGET_S)
+    return Update(
+        function_before=before,
+        function_after=subject.ask(
+            "function-after-an-update", subject.function, api="cloudfunctions"
+        ),
+        service_after=subject.ask("service-after-an-update", subject.service),
+    )
+
+
+def test_a_foreign_tag_and_a_foreign_label_survive_an_update(update: Update) -> None:
+    assert "blue" in {t.get("tag") for t in update.service_after["traffic"]}
+    assert update.service_after["labels"]["foreign"] == "kept"
+
+
+def test_a_variable_that_only_cloud_run_knows_survives_an_update_that_does_not_name_it(
+    update: Update,
+) -> None:
+    [container] = update.service_after["template"]["containers"]
+    assert "ONLY_CLOUD_RUN" in {one["name"] for one in container["env"]}
+
+
+def test_an_update_of_labels_alone_builds_again(update: Update) -> None:
+    before, after = update.function_before, update.function_after
+    assert after["buildConfig"]["build"] != before["buildConfig"]["build"]
 
 
 def test_how_soon_a_tag_that_moved_leads_to_its_new_revision(subject: Subject) -> None:
@@ -241,6 +290,102 @@ def test_how_soon_a_tag_that_moved_leads_to_its_new_revision(subject: Subject) -
 
 
 def test_what_is_said_to_whoever_asks_for_permissions(subject: Subject) -> None:
+    for check, api, resource in (
+        ("permissions-on-the-function", "cloudfunctions", subject.function),
+        ("permissions-on-the-service", "run", subject.service),
+    ):
+        wanted = f"{'cloudfunctions.functions' if api != 'run' else 'run.services'}.update"
+        answer = subject.send(
+            check, "POST", f"v2/{resource}:testIamPermissions", api=api,
+            body={"permissions": [wanted]},
+        )  # fmt: skip
+        assert answer.status_code in (200, 403, 501)
     found = subject.target.preflight()
     say(f"preflight: {[f.sentence for f in found]}")
     assert not any(f.is_blocking for f in found)
+
+
+def test_an_operation_of_long_ago_can_still_be_read(subject: Subject) -> None:
+    found = subject.ask("first-operation", subject.first_operation, api="cloudfunctions")
+    assert found["done"]
+    assert found["response"]["serviceConfig"]["revision"] == subject.baseline
+    parent = subject.function.rpartition("/functions/")[0]
+    listed = subject.ask("operations-of-the-region", f"{parent}/operations", api="cloudfunctions")
+    made = [o.get("metadata", {}).get("createTime", "") for o in listed["operations"]]
+    say(f"oldest-operation: {min(filter(None, made))} of {len(made)}")
+    assert subject.target.find_operation() is None
+
+
+def test_a_revision_name_that_exists_is_refused_or_changes_nothing(subject: Subject) -> None:
+    service = subject.ask("service-before-an-echoed-name", subject.service)
+    newest = service["latestCreatedRevision"]
+    template = {**service["template"], "revision": newest.rpartition("/")[2]}
+    answer = subject.send(
+        "echoed-revision-name", "PATCH", f"v2/{subject.service}",
+        body={"etag": service["etag"], "template": template}, updateMask="template",
+    )  # fmt: skip
+    assert answer.status_code in (200, 409)
+    assert subject.target.snapshot().latest_created == newest.rpartition("/")[2]
+
+
+def test_which_form_of_its_image_a_revision_shows(subject: Subject) -> None:
+    found = subject.ask("image-of-a-built-revision", f"{subject.service}/revisions/{subject.built}")
+    image = found["containers"][0]["image"]
+    say(f"image-of-a-built-revision: {'digest' if '@sha256:' in image else 'tag'}: {image}")
+    assert re.search(r"@sha256:|:version_\d+$", image)
+
+
+def test_the_image_of_a_revision_can_be_tagged(subject: Subject) -> None:
+    subject.target.keep_image(subject.built, "dg-prev")
+    subject.target.keep_image(subject.baseline, "dg-prev")  # one that exists is moved
+
+
+def test_services_of_all_regions_can_be_listed(subject: Subject) -> None:
+    spec = subject.target.spec
+    path = f"apis/serving.knative.dev/v1/namespaces/{spec.project}/services"
+    found = subject.send("services-of-all-regions", "GET", path).json()
+    slug = subject.service.rpartition("/")[2]
+    [own] = [one["metadata"] for one in found["items"] if one["metadata"]["name"] == slug]
+    assert own["labels"]["cloud.googleapis.com/location"] == spec.region
+
+
+def test_what_a_submitted_build_must_have(subject: Subject) -> None:
+    parent = subject.service.rpartition("/services/")[0]
+    answer = subject.send(
+        "builds-submit-without-anything", "POST", f"v2/{parent}/builds:submit", body={}
+    )
+    assert answer.status_code in (400, 403, 501)
+
+
+def test_recordings_tell_of_nobody() -> None:
+    text = """{"creator": "ann.lee@shop.example.org", "bucket": "gcf-v2-sources-998877665544-r",
+    "lastModifier": "service-998877665544@gcf-admin-robot.iam.gserviceaccount.com",
+    "name": "projects/shop-424242/locations/r", "url": "https://x?X-Goog-Signature=abc&a=b"}"""
+    clean = sanitised(text, "shop-424242")
+    assert not re.search(r"ann|lee|998877665544|424242|=abc", clean)
+    assert "service-123456789012@gcf-admin-robot.iam.gserviceaccount.com" in clean
+
+
+def test_the_function_is_deleted_although_the_tests_are_killed(
+    driver: Driver, tmp_path: Path
+) -> None:
+    name = f"dg_killed_{secrets.token_hex(3)}"
+    target = make_target(driver, make_spec(name, make_source(tmp_path / "source")), tmp_path)
+    begin(target)  # and nobody waits for it
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from tests.contract.target.function_cleaner import start_cleaner\n"
+        "start_cleaner(sys.argv[1], Path(sys.argv[2]), sys.argv[3])\n"
+        "print('ready', flush=True); time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", code, name, str(tmp_path), driver.cloud.endpoint]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as tests:
+        assert tests.stdout is not None
+        assert tests.stdout.readline() == b"ready\n"
+        tests.kill()
+    until(
+        target.snapshot,
+        lambda found: not found.exists and not found.rollout_labels.rollout,
+        seconds=120,
+    )
+    target.close()
