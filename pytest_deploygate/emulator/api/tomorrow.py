@@ -23,6 +23,13 @@ _TEXT_MAPS: Final = frozenset(
     )
 )
 """Fields whose keys are the user's own: nothing can be added there."""
+_OF_REVISIONS: Final[dict[str, object]] = {
+    "client": "cli-tomorrow",
+    "clientVersion": "9.9",
+    "ambientNetworking": {},
+    "sandboxes": [{"name": "s"}],
+    "workloadIdentityConfig": {},
+}
 _ADDED: Final[dict[str, dict[str, object]]] = {
     "function": {
         "satisfiesPzi": True,
@@ -35,16 +42,26 @@ _ADDED: Final[dict[str, dict[str, object]]] = {
     "buildConfig": {"sourceToken": "AB-tomorrow"},
     "metadata": {"customIamRoleDetected": False},
     "service": {"functionalType": "FUNCTION", "sshEnabled": False, "launchStage": "TOMORROW"},
-    "revision": {
-        "client": "cli-tomorrow",
-        "ambientNetworking": {},
-        "sandboxes": [{"name": "s"}],
-        "workloadIdentityConfig": {},
-    },
-    "container": {"sandboxLauncher": {"mode": "TOMORROW"}},
+    "revision": {**_OF_REVISIONS, "containerStatuses": [{"name": "of-tomorrow"}]},
+    "template": _OF_REVISIONS,
+    "container": {"sandboxLauncher": {"mode": "TOMORROW"}, "buildConfig": {"imageUri": "i"}},
     "condition": {"instanceReason": "TOMORROW"},
 }
 """By kind of object: fields of cloudfunctions v2 (20261029) and run v2 (20261031) that the libraries lack."""
+_OPERATION_TYPES: Final = (
+    "ABORT_FUNCTION_UPGRADE",
+    "COMMIT_FUNCTION_UPGRADE",
+    "COMMIT_FUNCTION_UPGRADE_AS_GEN2",
+    "DETACH_FUNCTION",
+    "REDIRECT_FUNCTION_UPGRADE_TRAFFIC",
+    "ROLLBACK_FUNCTION_UPGRADE_TRAFFIC",
+    "SETUP_FUNCTION_UPGRADE_CONFIG",
+)
+_FOREIGN_FUNCTIONS: Final[list[object]] = [
+    {"name": f"projects/p/locations/l/functions/{state.lower()}", "state": state}
+    for state in ("DETACHING", "DETACH_FAILED", "TOMORROW")
+]
+"""Functions of others, which a list has as well."""
 _FOREIGN: Final[list[object]] = [
     {
         "name": "projects/p/locations/l/operations/operation-1-first-generation",
@@ -55,14 +72,17 @@ _FOREIGN: Final[list[object]] = [
         },
         "done": True,
     },
-    {
-        "name": "projects/p/locations/l/operations/operation-2-detached",
-        "metadata": {
-            "@type": "type.googleapis.com/google.cloud.functions.v2.OperationMetadata",
-            "target": "projects/p/locations/l/functions/detached",
-            "operationType": "DETACH_FUNCTION",
-        },
-    },
+    *(
+        {
+            "name": f"projects/p/locations/l/operations/operation-2-{kind.lower()}",
+            "metadata": {
+                "@type": "type.googleapis.com/google.cloud.functions.v2.OperationMetadata",
+                "target": "projects/p/locations/l/functions/another",
+                "operationType": kind,
+            },
+        }
+        for kind in _OPERATION_TYPES
+    ),
     {"name": "projects/p/locations/l/operations/3", "metadata": _INVENTION},
 ]
 """Operations of others in the same region, which a list has as well."""
@@ -88,8 +108,15 @@ def add_future(answer: object) -> object:
             found[key] = {**_ADDED[key], **inner}
     if isinstance(operations := found.get("operations"), list):
         found["operations"] = [*_FOREIGN, *operations]
+    if isinstance(functions := found.get("functions"), list):
+        found["functions"] = [*_FOREIGN_FUNCTIONS, *functions]
     if isinstance(conditions := found.get("conditions"), list):
-        more = {"type": "ReadyTomorrow", "state": "CONDITION_TOMORROW", "severity": "TOMORROW"}
+        more = {
+            "type": "ReadyTomorrow",
+            "state": "CONDITION_TOMORROW",
+            "severity": "TOMORROW",
+            "executionReason": "DELAYED_EXECUTION_EXCEEDING_DURATION_LIMIT",
+        }
         found["conditions"] = [*conditions, more]
     return {**found, _INVENTED: _INVENTION}
 
@@ -100,6 +127,7 @@ def _kinds_of(found: dict[str, object]) -> list[str]:
         "metadata": "target" in found and "apiVersion" in found,
         "service": "trafficStatuses" in found,
         "revision": "containers" in found and "service" in found,
+        "template": "containers" in found and "service" not in found,
         "container": "image" in found and "name" in found,
         "condition": "lastTransitionTime" in found,
     }
@@ -112,8 +140,10 @@ def without_future(body: object) -> object:
         return [without_future(one) for one in body]
     if not isinstance(body, dict):
         return body
-    added = {_INVENTED, *(name for fields in _ADDED.values() for name in fields)} - {
-        "launchStage",
-        "client",
-    }
+    names = {name for fields in _ADDED.values() for name in fields}
+    added = {_INVENTED, *names} - {"launchStage", "client", "buildConfig"}
+    if "image" in body:  # a container, of which this field is new, as of others it is not
+        added.add("buildConfig")
+    if "containers" in body:  # a template, likewise
+        added.add("client")
     return {key: without_future(value) for key, value in body.items() if key not in added}

@@ -51,6 +51,11 @@ Function = functions_v2.Function.pb()
 OperationMetadata = functions_v2.OperationMetadata.pb()
 _Stage = functions_v2.Stage
 _State = functions_v2.Function.State
+_TYPES = {
+    "create": functions_v2.OperationType.CREATE_FUNCTION,
+    "update": functions_v2.OperationType.UPDATE_FUNCTION,
+    "delete": functions_v2.OperationType.DELETE_FUNCTION,
+}
 _ERROR = functions_v2.StateMessage.Severity.ERROR
 _INFO = functions_v2.StateMessage.Severity.INFO
 _NOT_ALL = "CloudRunServiceNewRevisionTrafficInfo"
@@ -152,7 +157,7 @@ class Deployments:
 
     def _metadata(self, name: str, verb: str) -> Message:
         metadata = OperationMetadata(target=name, verb=verb, api_version="v2")
-        metadata.operation_type = functions_v2.OperationType[f"{verb.upper()}_FUNCTION"]
+        metadata.operation_type = _TYPES[verb]
         metadata.source_token = secrets.token_urlsafe(12)
         metadata.create_time.GetCurrentTime()
         return metadata
