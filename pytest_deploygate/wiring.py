@@ -6,6 +6,7 @@ Heavy libraries are loaded here, when a target is really used, and never in a wo
 import contextlib
 import importlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,18 @@ STORE_GROUP = "pytest_deploygate.stores"
 """Entry points ``(url, Clock) -> Store`` by the scheme of the URL; ``module:callable`` does without an entry point."""
 LOCAL, GOOGLE = "local", "google"
 GOOGLE_SERVICES = {"sheets": "https://sheets.googleapis.com"}
+
+
+def preload(environment: Environment) -> None:
+    """Begin to load what :func:`open_ports` will need, in a thread, while the caller waits for something else."""
+
+    def load_libraries() -> None:
+        with contextlib.suppress(Exception):  # open_ports says what is wrong
+            for name in ("targets.clients", "targets.preflight_checks", "store.sql"):
+                importlib.import_module(f"pytest_deploygate.{name}")
+
+    if environment.target in (LOCAL, GOOGLE):
+        threading.Thread(target=load_libraries, name="preload", daemon=True).start()
 
 
 @contextlib.contextmanager

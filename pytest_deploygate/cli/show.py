@@ -61,6 +61,8 @@ class Shown(NamedTuple):
     config_digest: str
     checks_digest: str
     image: str
+    base_image: str
+    updates_base_image: bool | None
     secrets: Mapping[str, str]
     differs_in: Sequence[str]
     backup: str
@@ -133,12 +135,21 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
         out.line(f"journal: {found.journal_problem}")
 
 
+def _base_image(found: Shown) -> str:
+    """The image below the build; running code may change without a rollout where the platform updates it."""
+    if found.updates_base_image is None:
+        return found.base_image
+    updates = "updated by the platform" if found.updates_base_image else "updated by rollouts alone"
+    return f"{found.base_image or 'unknown'} ({updates})"
+
+
 def _release(found: Shown) -> Iterator[tuple[str, str]]:
     """What was released, of what, and who allowed it."""
     yield ("source", found.digest)
     yield ("settings", found.config_digest)
     yield ("checks", found.checks_digest)
     yield ("image", found.image)
+    yield ("base image", _base_image(found))
     yield ("secrets", ", ".join(f"{key}={ref}" for key, ref in found.secrets.items()))
     yield ("verification differs in", ", ".join(found.differs_in))
     yield ("deployed because", found.deploy_reason)
@@ -207,6 +218,8 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
         config_digest=record.config_digest,
         checks_digest=record.checks_digest,
         image=build.image if build is not None else "",
+        base_image=build.base_image if build is not None else "",
+        updates_base_image=build.updates_base_image if build is not None else None,
         secrets=_versions(build.secrets) if build is not None else {},
         differs_in=build.differs_in or () if build is not None else (),
         backup=record.backup,

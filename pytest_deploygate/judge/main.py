@@ -39,7 +39,7 @@ from pytest_deploygate.judge.source_watch import SourceWatch
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.parent_death import signal_with_parent
 from pytest_deploygate.system.signal_guard import SignalGuard
-from pytest_deploygate.wiring import open_store
+from pytest_deploygate.wiring import open_store, preload
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +152,7 @@ class Judge:
         is_complete = False
         try:
             context.session.start(self._handover.command, self._handover.cwd, os.environ)
+            preload(context.environment)  # the session collects meanwhile
             with context.signals.deliver_signals():
                 self._drive()
             is_complete = not context.session.is_over

@@ -37,6 +37,7 @@ class CloudFunctionsTarget(ServiceTarget):
     """Implements :class:`pytest_deploygate.ports.Target` by the Cloud Functions API."""
 
     _last: "functions_v2.Function | None" = None
+    _known_service = ""
 
     @cached_property
     def _functions(self) -> "CloudFunctions":
@@ -91,7 +92,10 @@ class CloudFunctionsTarget(ServiceTarget):
         return self._last
 
     def _service_name(self) -> str:
-        return self._name_by(self._seen() or self._functions.require())
+        """Full name of the service, asked for once: a function never changes it."""
+        if not self._known_service:
+            self._known_service = self._name_by(self._seen() or self._functions.require())
+        return self._known_service
 
     def _name_by(self, function: "functions_v2.Function") -> str:
         """Full name of the service: as the function says, or by the platform's rule before it does."""

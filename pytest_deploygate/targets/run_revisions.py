@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS: Final = 5
 _SETTLE_S: Final = 90.0
 _WRITE_BACKOFF: Final = Backoff(first_s=0.2)
-_POLL: Final = Backoff(first_s=0.05, factor=1.5, longest_s=1.0)
+_POLL: Final = Backoff(first_s=0.05, factor=1.05, longest_s=1.0)
+"""Each pause is a twentieth of the time waited so far."""
 
 
 class RunRevisions:

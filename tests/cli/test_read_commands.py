@@ -208,7 +208,11 @@ def test_show_has_gates_and_journal_and_takes_a_part_of_the_id(project: CliProje
     assert isinstance(journal, list)
     assert [step["name"] for step in journal][:2] == ["ready", "backup"]
     assert [step["sequence"] for step in journal] == list(range(1, len(journal) + 1))
-    assert newest in project.deploygate("show", "last").out
+    assert found["updates_base_image"] is False
+    shown = project.deploygate("show", "last").out
+    assert newest in shown
+    assert "base image" in shown
+    assert "updated by rollouts alone" in shown
 
 
 def test_show_names_the_checks_that_did_not_pass(project: CliProject) -> None:

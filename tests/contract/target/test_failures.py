@@ -19,6 +19,7 @@ from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RolloutLabels, SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.deploy_requests import adopt
+from tests.contract.target.function_cleaner import SystemClock
 from tests.contract.target.staged_function import (
     BUDGET_S,
     MAIN,
@@ -313,6 +314,24 @@ def test_a_busy_function_is_said(lab: Lab) -> None:
     with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
         lab.again().begin_release(source, other)
     assert wait(lab.target, operation)
+
+
+def test_a_busy_function_is_waited_for_and_asked_once_more(lab: Lab) -> None:
+    lab.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 0.5})
+    theirs = deploy_again(lab)
+    target = CloudFunctionsTarget(
+        spec=lab.target.spec,
+        endpoint=lab.driver.cloud.endpoint,
+        credentials=None,
+        home=lab.home,
+        clock=SystemClock(),
+        is_local=True,
+    )
+    ours = begin(target)
+    assert ours != theirs
+    assert wait(target, ours)
+    assert wait(lab.target, theirs)
+    target.close()
 
 
 # -- lost answers ----------------------------------------------------------------------------------

@@ -43,6 +43,20 @@ def test_before_the_first_release_nothing_exists(new_target: NewTarget) -> None:
     target.delete_function()
 
 
+@pytest.mark.parametrize(
+    ("updates", "is_automatic"), [("", True), ("automatic", True), ("on-deploy", False)]
+)
+def test_the_policy_of_base_image_updates_is_that_of_the_settings(
+    new_target: NewTarget, updates: str, is_automatic: bool
+) -> None:
+    target = new_target(base_image_updates=updates)
+    staged = stage(target)
+    assert staged.snapshot.updates_base_image is is_automatic
+    info = target.revision(staged.candidate)
+    assert info is not None
+    assert info.base_image.endswith(f"/runtimes/{target.spec.runtime}")
+
+
 def test_a_first_release_is_closed_until_it_is_opened(
     new_target: NewTarget, driver: Driver
 ) -> None:
