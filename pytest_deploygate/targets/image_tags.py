@@ -23,11 +23,11 @@ class ImageTags:
     def __init__(self, clients: Clients, caller: ApiCaller) -> None:
         self._api = clients.json_api("artifactregistry", "v1", caller)
 
-    def point(self, tag: str, image: str) -> bool:
-        """Let ``tag`` lead to ``image`` (by digest); False where the image is in no such registry."""
+    def point(self, tag: str, image: str) -> None:
+        """Let ``tag`` lead to ``image`` (by digest); an image in another registry is left alone."""
         found = _IMAGE.fullmatch(image)
         if found is None:
-            return False
+            return
         place = f"projects/{found['project']}/locations/{found['location']}"
         repository = f"{place}/repositories/{found['repository']}"
         package = f"{repository}/packages/{quote(found['package'], safe='')}"
@@ -39,4 +39,3 @@ class ImageTags:
             self._api.write(doing, "POST", f"{package}/tags", body=wanted, params={"tagId": tag})
         elif known.get("version") != wanted["version"]:
             self._api.write(doing, "PATCH", name, body=wanted, params={"updateMask": "version"})
-        return True
