@@ -114,8 +114,9 @@ def test_both_revisions_have_one_build_and_differ_in_the_named_variables(lab: La
     assert verification.is_ready
     assert candidate.is_ready
     assert verification.digest == candidate.digest != ""
-    assert candidate.variables == {"SHEET": "production", "MODE": "a, b=c"}
-    assert verification.variables == {"SHEET": "staging", "MODE": "a, b=c"}
+    shared = {"MODE": "a, b=c", "FUNCTION_TARGET": "hello"}
+    assert candidate.variables == {"SHEET": "production", **shared}
+    assert verification.variables == {"SHEET": "staging", **shared}
 
 
 def test_a_revision_that_does_not_exist_is_none(lab: Lab) -> None:
