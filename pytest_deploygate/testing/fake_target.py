@@ -216,7 +216,9 @@ class FakeTarget:
 
     def keep_image(self, revision: RevisionName, tag: str) -> None:
         with self._call("keep_image"):
-            self.cloud.image_tags[tag] = self.cloud.existing().revisions[revision].digest
+            found = self.cloud.existing().revisions.get(revision)
+            if found is not None:
+                self.cloud.image_tags[tag] = found.digest
 
     def set_public(self, is_public: bool) -> None:
         with self._call("set_public"):
