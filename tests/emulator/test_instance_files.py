@@ -1,7 +1,10 @@
 """What an instance writes is seen by no other instance, is gone with it, and counts as memory."""
 
+from pathlib import Path
+
 import pytest
 
+from pytest_deploygate.emulator.lifecycle import ensure_running, stop
 from tests.emulator.emulator_driver import Driver, Pair, short, to, until
 
 _WRITER = """
@@ -11,6 +14,7 @@ def _places():
     here = pathlib.Path(__file__).parent
     return {
         "source": here / "mark.txt", "main": here / "main.py", "cwd": pathlib.Path("mark-cwd.txt"),
+        "pip": pathlib.Path(flask.__file__).parents[1] / "werkzeug" / "__init__.py",
         "package": pathlib.Path(flask.__file__).parent / "mark.txt", "module": pathlib.Path(flask.__file__),
         "tmp": pathlib.Path("/tmp/deploygate-mark.txt"), "tempfile": pathlib.Path(tempfile.gettempdir()) / "mark.txt",
         "home": pathlib.Path.home() / "mark.txt",
@@ -21,6 +25,7 @@ def hello(request):
     for name, path in _places().items():
         if request.method == "POST":
             try:
+                os.chmod(path if path.exists() else path.parent, 0o755)  # its owner may
                 with open(path, "a") as file:
                     file.write("\\n# mark")
             except OSError as error:
@@ -77,3 +82,18 @@ def test_files_count_as_memory(driver: Driver, writers: Pair) -> None:
     before_mb = used_mb()
     driver.get(f"{_url(writers, 'other')}/?fill={100 << 20}")
     until(used_mb, lambda now_mb: now_mb > before_mb + 90)
+
+
+def test_packages_are_copied_where_no_layer_can_be_laid_over_them(tmp_path: Path) -> None:
+    """As where the kernel has no layers; here for a comma in the path, which the kernel takes for an option."""
+    home = tmp_path / "a, b"
+    try:
+        with Driver(ensure_running(home)) as driver:
+            url = driver.deploy("writers", _WRITER.replace("VERSION", "1")).uri
+            written = driver.http.post(url, timeout=20).json()["marks"]
+            assert written["module"] is written["pip"] is True
+            other = driver.deploy("others", _WRITER.replace("VERSION", "1")).uri
+            assert not any(driver.get(other).json()["marks"].values())
+    finally:
+        stop(home)
+    assert list((home / "instances").iterdir()) == []

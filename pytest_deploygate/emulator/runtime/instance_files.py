@@ -1,8 +1,8 @@
 """The file system of one instance: what a function writes is seen by no other instance, and gone with it.
 
 As on Cloud Run, an instance begins with the image as it was built, and all that it writes is kept in memory and counts
-as memory. Its source is a copy. Its environment is a tree of hard links to files that nobody may write, so that it
-costs no space and little time; new files in it are the instance's own. Both work without privileges.
+as memory. Its source is a copy. Its environment is a tree of hard links, so that it costs no space and little time; the
+launcher lays a layer of the instance's own over it, or makes copies where there are no layers. All works unprivileged.
 """
 
 import contextlib
@@ -27,6 +27,8 @@ class InstanceFiles:
     temporary: Path
     """Its ``/tmp``."""
     home: Path
+    layer: Path
+    """What the launcher lays over the environment."""
     image_bytes: int
     """Size of the source as it was built."""
 
@@ -36,12 +38,17 @@ class InstanceFiles:
         return self.environment / "bin" / "python"
 
     def written_bytes(self) -> int:
-        """What the instance has written and not removed; the environment is not looked at, as it has many files."""
+        """What the instance has written and not removed; of the environment only what is in the layer over it."""
         grown = _size_of(self.source) - self.image_bytes
-        return max(grown, 0) + _size_of(self.temporary) + _size_of(self.home)
+        own = (self.temporary, self.home, self.layer / "changes")
+        return max(grown, 0) + sum(_size_of(folder) for folder in own)
 
     def remove(self) -> None:
         """Remove them all."""
+        with contextlib.suppress(OSError):
+            (self.layer / "work" / "work").chmod(
+                0o700
+            )  # the kernel makes it so that nobody may look
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -54,10 +61,16 @@ def make_instance_files(parent: Path, build: Build) -> InstanceFiles:
         environment=folder / "environment",
         temporary=folder / "tmp",
         home=folder / "home",
+        layer=folder / "layer",
         image_bytes=_size_of(Path(build.source)),
     )
     try:
-        for directory in (files.temporary, files.home):
+        for directory in (
+            files.temporary,
+            files.home,
+            files.layer / "changes",
+            files.layer / "work",
+        ):
             directory.mkdir(parents=True)
         folder.chmod(0o700)
         make_writable_copy(Path(build.source), files.source)

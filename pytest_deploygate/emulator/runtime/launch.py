@@ -1,14 +1,16 @@
 """Runs functions-framework inside a function's own environment; executed by path, with that interpreter.
 
 It imports nothing of this package, as the function's environment does not have it. On Linux it gives the instance a
-``/tmp`` of its own, takes all privileges from it (so that root, too, cannot write the files that instances share), and
-asks the kernel to end it when the emulator dies, since a killed parent cannot.
+``/tmp`` of its own, lays a layer of its own over the packages, takes all privileges from it, and asks the kernel to end
+it when the emulator dies, since a killed parent cannot. Where no layer can be had, the instance gets copies of its
+packages: they are hard links to files of the build, which their owner could make writable.
 """
 
 import ctypes
 import os
 import runpy
 import signal
+import stat
 import sys
 
 _PR_SET_PDEATHSIG = 1
@@ -21,9 +23,12 @@ def main() -> None:
     """Usage: ``launch.py PARENT_PID INSTANCE_FOLDER functions-framework-arguments...``."""
     parent, folder = int(sys.argv[1]), sys.argv[2]
     source = os.getcwd()  # noqa: PTH109 - pathlib would be one more import in each cold start
+    is_layered = False
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         try:
+            _unshare(libc)
+            is_layered = _mount_layer(libc, folder)
             _mount_own_tmp(libc, folder)
             os.environ.pop("TMPDIR", None)
             os.chdir(source)
@@ -32,8 +37,12 @@ def main() -> None:
                 f"this machine lets no instance have a /tmp of its own ({error}): "
                 f"tempfile.gettempdir() is private, a path that begins with /tmp is not\n"
             )
+        if not is_layered:
+            _copy_packages(folder)
         _drop_capabilities(libc)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    else:
+        _copy_packages(folder)
     if os.getppid() != parent:  # it died before the kernel was asked
         sys.exit(1)
     # The directory of this file must not shadow modules of the function, whose own directory comes first.
@@ -42,8 +51,8 @@ def main() -> None:
     runpy.run_module("functions_framework", run_name="__main__", alter_sys=True)
 
 
-def _mount_own_tmp(libc: ctypes.CDLL, folder: str) -> None:
-    """Show the instance's own directory as ``/tmp``, in a mount namespace of its own.
+def _unshare(libc: ctypes.CDLL) -> None:
+    """Go into a mount namespace of its own.
 
     Raises:
         OSError: the kernel does not allow it.
@@ -57,6 +66,41 @@ def _mount_own_tmp(libc: ctypes.CDLL, folder: str) -> None:
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - as above
                 file.write(text)
     _mount(libc, "none", "/", _MS_REC | _MS_PRIVATE)
+
+
+def _mount_layer(libc: ctypes.CDLL, folder: str) -> bool:
+    """Let what the instance changes in its packages go to a directory of its own; False where that cannot be had."""
+    if set(folder) & set(",:\\"):  # they have a meaning in the options
+        return False
+    packages = f"{folder}/environment"
+    own = f"lowerdir={packages},upperdir={folder}/layer/changes,workdir={folder}/layer/work"
+    for options in (own, f"{own},userxattr"):  # the second for those who are not root
+        try:
+            _mount(libc, "overlay", packages, 0, kind="overlay", options=options)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _copy_packages(folder: str) -> None:
+    import shutil  # only where it is needed: each cold start waits for its imports
+
+    for directory, _, names in os.walk(f"{folder}/environment"):
+        for name in names:
+            path = f"{directory}/{name}"
+            found = os.lstat(path)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+                shutil.copy2(path, f"{path}.own")
+                os.replace(f"{path}.own", path)  # noqa: PTH105 - as above
+
+
+def _mount_own_tmp(libc: ctypes.CDLL, folder: str) -> None:
+    """Show the instance's own directory as ``/tmp``.
+
+    Raises:
+        OSError: the kernel does not allow it.
+    """
     own = os.path.join(folder, "tmp")  # noqa: PTH118 - as above
     shown = os.path.realpath("/tmp")  # noqa: S108 - it is the very directory that is replaced
     # What the process needs and lies below /tmp is shown there again.
@@ -68,8 +112,11 @@ def _mount_own_tmp(libc: ctypes.CDLL, folder: str) -> None:
     _mount(libc, own, shown, _MS_BIND | _MS_REC)
 
 
-def _mount(libc: ctypes.CDLL, source: str, target: str, flags: int) -> None:
-    _check(libc.mount(source.encode(), target.encode(), None, ctypes.c_ulong(flags), None))
+def _mount(
+    libc: ctypes.CDLL, source: str, target: str, flags: int, *, kind: str = "", options: str = ""
+) -> None:
+    names = (text.encode() or None for text in (source, target, kind))
+    _check(libc.mount(*names, ctypes.c_ulong(flags), options.encode() or None))
 
 
 def _check(result: int) -> None:
