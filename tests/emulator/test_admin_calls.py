@@ -261,3 +261,50 @@ def test_policy_is_set_by_the_api_v1_too(driver: Driver, admin: Pair) -> None:
     assert driver.http.post(f"{url}:setIamPolicy", json=policy, timeout=20).ok
     assert driver.http.get(f"{url}:getIamPolicy", timeout=20).json()["bindings"]
     assert driver.get(driver.service(admin.service.name).uri).ok
+
+
+def test_revision_is_named_as_the_client_says(driver: Driver, admin: Pair) -> None:
+    template = _call(driver, "GET", admin.service.name).json()["template"]
+    body = {"template": template | {"revision": "admin-mine", "annotations": {"a": "b"}}}
+    _settled(driver, _call(driver, "PATCH", admin.service.name, body, updateMask="template"))
+    assert short(driver.service(admin.service.name).latest_created_revision) == "admin-mine"
+    body["template"]["annotations"] = {"a": "c"}
+    again = _call(driver, "PATCH", admin.service.name, body, updateMask="template")
+    assert (again.status_code, again.json()["error"]["status"]) == (409, "ALREADY_EXISTS")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("revision", "other-mine", "revision"),
+        ("revision", "admin-Mine", "revision"),
+        ("revision", "admin-" + "m" * 60, "revision"),
+        ("timeout", "3601s", "timeout"),
+        ("resources", {"limits": {"memory": "lots"}}, "memory"),
+        ("env", [{"name": "PORT", "value": "1"}], "env"),
+        ("env", [{"name": "A=B", "value": "1"}], "env"),
+        ("env", [{"name": "A", "value": "a\0b"}], "env"),
+        ("env", [{"name": "A", "value": "x" * 40_000}], "env"),
+        ("env", [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}], "env"),
+        ("env", [{"name": f"N{n}", "value": "1"} for n in range(1001)], "env"),
+        ("containers", None, "sidecars"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_template_that_the_platform_refuses_is_refused_before_anything_is_stored(
+    driver: Driver, admin: Pair, field: str, value: object, named: str
+) -> None:
+    before = driver.service(admin.service.name)
+    template = _call(driver, "GET", admin.service.name).json()["template"]
+    container = template["containers"][0]
+    if field == "containers":
+        template["containers"] *= 2
+    elif field in {"resources", "env"}:
+        container[field] = value
+    else:
+        template[field] = value
+    answer = _call(
+        driver, "PATCH", admin.service.name, {"template": template}, updateMask="template"
+    )
+    assert (answer.status_code, named in answer.json()["error"]["message"]) == (400, True)
+    assert driver.service(admin.service.name) == before

@@ -24,6 +24,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     read_message,
     touches,
 )
+from pytest_deploygate.emulator.api.template_checks import variable_problems
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.deployments import DeployJob, follows_latest
 from pytest_deploygate.emulator.runtime.interpreters import RUNTIMES
@@ -41,18 +42,9 @@ _FUNCTION_ID = re.compile(r"[a-z]([-_a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 _MOST_LABELS = 64
 """Of one resource (Resource Manager, "Requirements for labels")."""
-_RESERVED = {
-    "PORT",
-    "K_SERVICE",
-    "K_REVISION",
-    "K_CONFIGURATION",
-}
-"""Environment variables that the runtime sets itself (Cloud Functions: reserved environment variables)."""
 _SETTABLE = ("description", "build_config", "service_config", "labels", "kms_key_name")
 _SOURCE = "build_config.source.storage_source"
 MAX_TIMEOUT_S = 3600
-MAX_VARIABLE_BYTES = 32 * 1024
-"""Limit of one environment variable (Cloud Run quotas)."""
 _OUTPUT_ONLY = (
     "build_config.build", "build_config.source_provenance", "service_config.service", "service_config.uri",
     "service_config.revision", "service_config.all_traffic_on_latest_revision", "state", "state_messages", "url",
@@ -305,14 +297,12 @@ def _service_problems(config: Message) -> Iterator[str]:
 
 
 def _variable_problems(config: Message) -> Iterator[str]:
-    field = "service_config.environment_variables"
-    secrets = (secret.key for secret in config.secret_environment_variables)
-    for name in (*config.environment_variables, *secrets):
-        if not name or "=" in name or name in _RESERVED or name.startswith("X_GOOGLE_"):
-            yield f"{field}: {name!r} is reserved or not a name"
-    for name, value in config.environment_variables.items():
-        if "\0" in f"{name}{value}" or len(f"{name}={value}".encode()) > MAX_VARIABLE_BYTES:
-            yield f"{field}: {name[:80]!r} is longer than 32 KiB, or holds a null character"
+    variables = [
+        *config.environment_variables.items(),
+        *((secret.key, "") for secret in config.secret_environment_variables),
+    ]
+    for problem in variable_problems(variables):
+        yield f"service_config.environment_variables: {problem}"
 
 
 def _limits_of(config: Message) -> ServiceLimits:

@@ -29,6 +29,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     touches,
     wants_numbers,
 )
+from pytest_deploygate.emulator.api.template_checks import check_template_fields
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.revisions import shown
 from pytest_deploygate.emulator.runtime.run_services import NewRevision, Service
@@ -110,6 +111,7 @@ async def update_service(request: web.Request) -> web.Response:
     """``services.patch``: traffic, labels and the like; a changed template makes a new revision."""
     cloud, name = request.app[CLOUD], _name_of(request)
     given = await read_message(request, Service)
+    check_template_fields(request.match_info["service"], given.template)
     masked = read_mask(request, given)
     # what only the platform writes may stand in a mask and is left alone
     paths = tuple(p for p in masked if p.split(".")[0] in _SETTABLE) if masked else _SETTABLE
