@@ -24,9 +24,8 @@ from typing import Final, NoReturn
 import pytest
 
 from pytest_deploygate import ROLLBACK_CHECKS, is_configured
+from pytest_deploygate.channel import SESSION_VARIABLE
 
-VARIABLE: Final = "DEPLOYGATE_SESSION"
-"""Tells the session and its workers where the judge is: JSON of ``address``, ``judge``, ``session``, ``junit``."""
 _ASKED: Final = ("help", "version", "markers")
 """Options that only ask pytest something."""
 _SELECTS: Final = re.compile(rf"(?<!not )(?<![\w-]){ROLLBACK_CHECKS}(?![\w-])")
@@ -43,16 +42,16 @@ class Role:
 
 def role_of_this_process() -> Role | None:
     """The part of this process in a judge's session, or None where it has none (a nested pytest, too)."""
-    text = os.environ.get(VARIABLE)
+    text = os.environ.get(SESSION_VARIABLE)
     if not text:
         return None
     told = json.loads(text)
     if told["session"] is None and told["judge"] == os.getppid():
-        os.environ[VARIABLE] = json.dumps({**told, "session": os.getpid()})
+        os.environ[SESSION_VARIABLE] = json.dumps({**told, "session": os.getpid()})
         return Role(name="session", address=told["address"], junit=told["junit"])
     if told["session"] == os.getppid() and "PYTEST_XDIST_WORKER" in os.environ:
         return Role(name="worker", address=told["address"], junit="")
-    del os.environ[VARIABLE]
+    del os.environ[SESSION_VARIABLE]
     return None
 
 
@@ -163,7 +162,7 @@ def _environment_of_start() -> dict[str, str]:
 
 def _run(command: list[str]) -> int:
     """Run the judge beside this process; signals that reach this process alone are passed on."""
-    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != SESSION_VARIABLE}
     with subprocess.Popen(command, env=environment) as judge:
         before = {
             number: signal.signal(number, lambda number, _: judge.send_signal(number))

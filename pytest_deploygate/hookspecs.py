@@ -2,19 +2,24 @@
 
 from typing import TYPE_CHECKING
 
-import pytest
+import pluggy
 
 if TYPE_CHECKING:
+    import pytest
+
     from pytest_deploygate.core.evidence import Evidence
     from pytest_deploygate.core.policy import Policy
     from pytest_deploygate.core.record import RolloutRecord
     from pytest_deploygate.core.verdict import PhaseVerdict
     from pytest_deploygate.engine.rollout import Rollout
 
+_hookspec = pluggy.HookspecMarker("pytest")
+"""As ``pytest.hookspec``; the judge, which reads these, does not load pytest."""
 
-@pytest.hookspec(firstresult=True)
+
+@_hookspec(firstresult=True)
 def pytest_deploygate_decide(
-    config: pytest.Config, policy: "Policy", evidence: "Evidence"
+    config: "pytest.Config", policy: "Policy", evidence: "Evidence"
 ) -> "PhaseVerdict | None":
     """Judge the evidence of one phase; the default holds it against the policy.
 
@@ -23,7 +28,7 @@ def pytest_deploygate_decide(
     """
 
 
-@pytest.hookspec(firstresult=True)
+@_hookspec(firstresult=True)
 def pytest_deploygate_act(rollout: "Rollout", verdict: "PhaseVerdict") -> bool | None:
     """Turn the verdict of a phase into an action; the default stages, promotes, keeps or rolls back.
 
@@ -36,10 +41,10 @@ def pytest_deploygate_act(rollout: "Rollout", verdict: "PhaseVerdict") -> bool |
 
 
 def pytest_deploygate_verdict(
-    config: pytest.Config, rollout: "RolloutRecord", verdict: "PhaseVerdict"
+    config: "pytest.Config", rollout: "RolloutRecord", verdict: "PhaseVerdict"
 ) -> None:
     """Called with each phase's verdict, after it was decided and before anything is done about it."""
 
 
-def pytest_deploygate_finished(config: pytest.Config, rollout: "RolloutRecord") -> None:
+def pytest_deploygate_finished(config: "pytest.Config", rollout: "RolloutRecord") -> None:
     """Called once with the record of a rollout that ended."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+from pytest_deploygate.channel import SESSION_VARIABLE
 from pytest_deploygate.channel.messages import (
     Bye,
     CollectionDone,
@@ -38,7 +39,6 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.evidence import Evidence
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.handover import VARIABLE
 from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
 from pytest_deploygate.system.parent_death import signal_with_parent
 
@@ -96,7 +96,7 @@ class SessionProcess:
             self._process = subprocess.Popen(
                 list(command),
                 cwd=cwd,
-                env={**environment, VARIABLE: json.dumps(told)},
+                env={**environment, SESSION_VARIABLE: json.dumps(told)},
                 preexec_fn=lambda: signal_with_parent(judge, signal.SIGKILL),  # noqa: PLW1509
             )
         except OSError as error:
