@@ -111,7 +111,7 @@ class Document(NamedTuple):
     notify: Annotated[
         Mapping[str, NotifyChannel],
         Setting(
-            "who is told how rollouts end",
+            "channels that receive the results of rollouts",
             example='{ chat = { url = "env:SLACK_WEBHOOK", form = "slack" } }',
             key_pattern=NAME,
         ),

@@ -1,4 +1,4 @@
-"""Who is told of which ends of rollouts, and what became of telling them."""
+"""Notification channels: which results of rollouts each one receives, and the state of each delivery."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -14,16 +14,16 @@ REFERENCE: Final = (
     r"(env:[A-Za-z_][A-Za-z0-9_]*"
     r"|secret:projects/[a-z0-9-]+/secrets/[A-Za-z0-9_-]+/versions/(latest|[0-9]+))"
 )
-"""Where a secret value is: in an environment variable, or in Secret Manager."""
+"""Pattern for the source of a secret value: an environment variable, or Secret Manager."""
 NEW_FOR: Final = timedelta(hours=1)
-"""A rollout that ended longer ago is no news: a channel that is added tells nothing of the past."""
+"""A rollout that ended longer ago is not sent, so that a new channel gets no old messages."""
 RETRIED_FOR: Final = timedelta(days=1)
-"""How long a notification that did not arrive is sent again."""
+"""How long a failed notification is retried."""
 
 
 @unique
 class NotifyEvent(Enum):
-    """How a rollout ended, as channels name it; WATCH_ROLLBACK is one of ``-m rollback-checks``."""
+    """Result of a rollout, in the terms of channels; WATCH_ROLLBACK is a rollback by ``-m rollback-checks``."""
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled-back"
@@ -32,14 +32,14 @@ class NotifyEvent(Enum):
 
 
 class NotifyChannel(NamedTuple):
-    """One receiver of notifications. ``url`` and ``signing_key`` say where the value is; they do not hold it."""
+    """One receiver of notifications. ``url`` and ``signing_key`` name the source of a value, not the value."""
 
     name: Annotated[str, Place.NAME]
     url: Annotated[
         str,
         Setting(
-            "where the address of the receiver is: `env:NAME`, or `secret:projects/ID/secrets/NAME/versions/N` of "
-            "Secret Manager; the address itself is not written here, since it is a secret",
+            "source of the receiver's URL: `env:NAME`, or `secret:projects/ID/secrets/NAME/versions/N` of Secret "
+            "Manager; the URL itself is a secret and does not belong here",
             example='"env:SLACK_WEBHOOK"',
             is_a="a reference, env:NAME or secret:projects/ID/secrets/NAME/versions/N",
             pattern=REFERENCE,
@@ -47,19 +47,19 @@ class NotifyChannel(NamedTuple):
     ]
     on: Annotated[
         tuple[NotifyEvent, ...],
-        Setting("of what it is told", example='["rolled-back", "stranded"]', is_filled=True),
+        Setting("events that it receives", example='["rolled-back", "stranded"]', is_filled=True),
     ] = tuple(NotifyEvent)
     form: Annotated[
         Literal["webhook", "slack", "teams", "cdevents", "apprise"],
         Setting(
-            "what is sent: `webhook` is a JSON document, `apprise` needs the extra `apprise`",
+            "format of the message: `webhook` is a JSON document, `apprise` needs the extra `apprise`",
             example='"slack"',
         ),
     ] = "webhook"
     signing_key: Annotated[
         str,
         Setting(
-            "where the key is that signs what is sent, written as in `url`",
+            "source of the key that signs the message, in the form of `url`",
             example='"env:WEBHOOK_KEY"',
             is_a="a reference, env:NAME or secret:projects/ID/secrets/NAME/versions/N",
             pattern=REFERENCE,
@@ -68,11 +68,11 @@ class NotifyChannel(NamedTuple):
     ] = ""
     environments: Annotated[
         tuple[str, ...],
-        Setting("of which environments it is told", example='["production"]', default="of all"),
+        Setting("environments whose events it receives", example='["production"]', default="all"),
     ] = ()
 
     def wants(self, environment: str, event: NotifyEvent) -> bool:
-        """Whether this channel is told of ``event`` in ``environment``."""
+        """Whether this channel receives ``event`` of ``environment``."""
         return event in self.on and (not self.environments or environment in self.environments)
 
 
