@@ -99,6 +99,7 @@ def _request(config: pytest.Config, *, is_whole: bool) -> dict[str, object]:
         "watchdog": not known.deploy_no_watchdog,
         "plan": bool(known.deploy_plan),
         "reason": known.deploy_reason,
+        "steps": known.deploy_steps,
         "approval": known.deploy_approval,
         "overrides": list(known.deploy_override),
     }

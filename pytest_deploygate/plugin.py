@@ -103,6 +103,13 @@ def _add_what_people_say(group: pytest.OptionGroup) -> None:
         default=[],
         help="emergency: promote although GATE did not pass; recorded and printed; may be given again",
     )
+    group.addoption(
+        "--deploy-steps",
+        dest="deploy_steps",
+        metavar="none",
+        choices=("none",),
+        help="emergency: go to 100 percent at once, without judging steps; needs --deploy-reason and is recorded",
+    )
 
 
 def _add_how_to_go_about_it(group: pytest.OptionGroup) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Secret,
     )
     from pytest_deploygate.core.measurement import Sample
+    from pytest_deploygate.core.minute_counts import MinuteSeries
     from pytest_deploygate.core.preflight import PreflightFinding
     from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
     from pytest_deploygate.core.release import (
@@ -310,4 +311,13 @@ class Metrics(Protocol):
 
     def sample(self, revision: RevisionName, window_s: int) -> Sample:
         """Measurements over ``window_s`` seconds; a value that is not known is not there. Raises nothing."""
+        ...
+
+    @property
+    def period_s(self) -> int:
+        """How long the periods of :meth:`minutes` are: a minute, less where the platform can count in less."""
+        ...
+
+    def minutes(self, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
+        """What was counted in each of ``count`` periods from ``begin`` on, oldest first. Raises nothing."""
         ...

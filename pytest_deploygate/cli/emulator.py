@@ -27,6 +27,7 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.emulator import lifecycle
+from pytest_deploygate.emulator.load_limits import MOST_PER_S, MOST_SECONDS
 from pytest_deploygate.system.private_folder import STATE_FOLDER
 
 _TIMEOUT_S = (2, 30)
@@ -144,14 +145,10 @@ def local_status(context: CliContext, *, is_json: bool) -> int:
 @pass_context
 def url(context: CliContext, service: str, *, is_json: bool) -> None:
     """The public URL of the function (or of SERVICE), for scripts."""
-    services = _state(_require_running(context)).services
-    found = [s for s in services if not service or s.service == service]
-    if len(found) != 1:
-        names = ", ".join(s.service for s in services) or "none"
-        raise ConfigError(f"which service? there are: {names}", hint="deploygate emulator status")
+    found = _service(context, service)
     out = context.output(is_json=is_json)
-    out.document(found[0])
-    out.line(found[0].url)
+    out.document(found)
+    out.line(found.url)
 
 
 class LocalLog(NamedTuple):
@@ -265,6 +262,83 @@ def faults(context: CliContext, add: str | None, *, clear: bool) -> None:
     else:
         answer = _ask(context, "DELETE" if clear else "GET", "faults")
     context.output(is_json=False).line(json.dumps(answer, indent=2))
+
+
+class LocalLoad(NamedTuple):
+    """What ``emulator load`` got: answers by revision (where it says so) and class of status."""
+
+    url: str
+    seconds: int
+    requests: int
+    answers: Sequence[tuple[str, str, int]]
+
+
+@emulator.command(
+    short_help="Send requests to a function at a steady rate.",
+    epilog=examples(
+        "deploygate emulator load --rps 20 --seconds 120",
+        "deploygate emulator load --rps 5 --post invoice.json",
+    ),
+)
+@click.argument("service", required=False, default="")
+@click.option(
+    "--rps",
+    type=click.FloatRange(0, MOST_PER_S, min_open=True),
+    default=5,
+    show_default=True,
+    help="Requests a second.",
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(1, MOST_SECONDS),
+    default=60,
+    show_default=True,
+    help="For how long.",
+)
+@click.option(
+    "--post",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Post this file as JSON (more than one: one of them at random).",
+)
+@json_option
+@pass_context
+def load(
+    context: CliContext,
+    service: str,
+    rps: float,
+    seconds: int,
+    post: tuple[Path, ...],
+    *,
+    is_json: bool,
+) -> None:
+    """Send requests to the function (or to SERVICE), so that a canary can be tried on this machine.
+
+    Without --post it is asked with GET and a random parameter n from 0 to 99.
+    """
+    from pytest_deploygate.emulator.load_generator import LoadGenerator
+
+    found = _service(context, service)
+    generator = LoadGenerator(found.url, per_s=rps, bodies=[path.read_bytes() for path in post])
+    try:
+        generator.run(seconds)
+    except KeyboardInterrupt:
+        generator.stop()
+    answers = sorted((*key, count) for key, count in generator.tally.answers.items())
+    out = context.output(is_json=is_json)
+    total = generator.tally.total
+    out.document(LocalLoad(url=found.url, seconds=seconds, requests=total, answers=answers))
+    rows = [(revision or "not told", status, str(count)) for revision, status, count in answers]
+    out.table(("revision", "answer", "requests"), rows)
+
+
+def _service(context: CliContext, service: str) -> LocalService:
+    services = _state(_require_running(context)).services
+    found = [s for s in services if not service or s.service == service]
+    if len(found) != 1:
+        names = ", ".join(s.service for s in services) or "none"
+        raise ConfigError(f"which service? there are: {names}", hint="deploygate emulator status")
+    return found[0]
 
 
 # -- talking to it ---------------------------------------------------------------------------------

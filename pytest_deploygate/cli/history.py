@@ -107,6 +107,54 @@ def show_history(context: CliContext, environment: str, limit: int, *, is_json: 
     )
 
 
+class WarnedRule(NamedTuple):
+    """A rule that only warns: in how many of the rollouts it would have decided, and what it said last."""
+
+    rule: str
+    rollouts: int
+    last_rollout: str
+    last: str
+
+
+class Warnings(NamedTuple):
+    """What ``history --warnings`` shows, of so many ``rollouts``."""
+
+    rollouts: int
+    warnings: Sequence[WarnedRule]
+
+
+def show_warnings(context: CliContext, environment: str, limit: int, *, is_json: bool) -> None:
+    """How often each rule with ``enforce = "warn"`` would have decided in the last ``limit`` rollouts."""
+    chosen = context.names(environment)[0] if environment else None
+    with context.store() as store:
+        records = store.history(chosen, limit)
+    by_rule: dict[str, list[RolloutRecord]] = {}
+    for record in records:
+        for rule in record.warnings:
+            by_rule.setdefault(rule, []).append(record)
+    found = Warnings(
+        rollouts=len(records),
+        warnings=[
+            WarnedRule(
+                rule=rule,
+                rollouts=len(of_rule),
+                last_rollout=of_rule[0].rollout_id,
+                last=of_rule[0].warnings[rule],
+            )
+            for rule, of_rule in sorted(by_rule.items(), key=lambda item: -len(item[1]))
+        ],
+    )
+    out = context.output(is_json=is_json)
+    out.document(found)
+    if not found.warnings:
+        out.line(f"no rule that only warns would have decided any of {found.rollouts} rollouts")
+    rows = [
+        (w.rule, f"{w.rollouts} of {found.rollouts}", w.last_rollout, w.last)
+        for w in found.warnings
+    ]
+    out.table(("rule", "would have decided", "last in", "what it said"), rows)
+
+
 def _row(one: PastRollout) -> tuple[str, ...]:
     return (
         one.rollout_id,

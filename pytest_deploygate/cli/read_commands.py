@@ -10,7 +10,7 @@ from pytest_deploygate.cli.arguments import (
     pass_context,
 )
 from pytest_deploygate.cli.cli_context import CliContext
-from pytest_deploygate.cli.history import LIMIT, show_history
+from pytest_deploygate.cli.history import LIMIT, show_history, show_warnings
 
 
 @click.command(
@@ -38,16 +38,28 @@ def status(context: CliContext, environment: str, *, is_json: bool) -> int:
     short_help="Past rollouts, newest first.",
     epilog=examples(
         "deploygate history production",
+        "deploygate history production --warnings",
         "deploygate history --limit 100 --json | jq '.rollouts[] | select(.state == \"ROLLED_BACK\")'",
     ),
 )
 @optional_environment
 @click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="How many.")
+@click.option(
+    "--warnings",
+    "only_warnings",
+    is_flag=True,
+    help='Count how often each rule with enforce = "warn" would have decided.',
+)
 @json_option
 @pass_context
-def history(context: CliContext, environment: str, limit: int, *, is_json: bool) -> None:
+def history(
+    context: CliContext, environment: str, limit: int, *, only_warnings: bool, is_json: bool
+) -> None:
     """Past rollouts, rollbacks, adoptions and broken leases, newest first; of all environments without ENV."""
-    show_history(context, environment, limit, is_json=is_json)
+    if only_warnings:
+        show_warnings(context, environment, limit, is_json=is_json)
+    else:
+        show_history(context, environment, limit, is_json=is_json)
 
 
 @click.command(

@@ -8,7 +8,12 @@ from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.output import moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
-from pytest_deploygate.core.record import FAILURE_NOTE, RestorePoint, RolloutRecord
+from pytest_deploygate.core.record import (
+    FAILURE_NOTE,
+    RecordedStep,
+    RestorePoint,
+    RolloutRecord,
+)
 from pytest_deploygate.core.release import SecretRef
 from pytest_deploygate.ports import Store
 
@@ -78,6 +83,8 @@ class Shown(NamedTuple):
     not_passed: Mapping[str, str]
     failures: Mapping[str, str]
     measurements: Sequence[ShownMeasurement]
+    steps: Sequence[RecordedStep]
+    warnings: Mapping[str, str]
     rollback_seconds: float | None
     rollback_error: str
     rollback_cause: str
@@ -127,6 +134,20 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
     ]
     out.table(("phase", "measurement", "value", "measured by"), measured, title="measurements")
     out.table(("about", "note"), list(found.notes.items()), title="notes")
+    warned = list(found.warnings.items())
+    out.table(("rule", "would have decided"), warned, title="warnings")
+    steps = [
+        (
+            f"{s.percent} %",
+            s.decision,
+            f"{s.candidate_requests}",
+            f"{s.baseline_requests}",
+            s.reason,
+        )
+        for s in found.steps
+    ]
+    columns = ("step", "decision", "candidate requests", "baseline requests", "reason")
+    out.table(columns, steps, title="steps")
     journal = [
         (str(j.sequence), moment(j.at), j.kind, j.name, j.state, _pairs(j)) for j in found.journal
     ]
@@ -239,6 +260,8 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
             for phase, measured in record.measurements.items()
             for m in measured
         ],
+        steps=record.steps,
+        warnings=dict(record.warnings),
         rollback_seconds=record.rollback_s,
         rollback_error=record.rollback_error,
         rollback_cause=cause.sentence if cause is not None else "",

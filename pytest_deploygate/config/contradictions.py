@@ -6,6 +6,7 @@ from pytest_deploygate.config.document import TABLE, Document
 from pytest_deploygate.config.kinds import Faults, Toml
 from pytest_deploygate.config.tables import fields_of
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.objective import ERRORS, LATENCY, Objective
 from pytest_deploygate.core.policy import Gate
 from pytest_deploygate.core.release import FunctionSpec
 
@@ -23,6 +24,7 @@ def find(
     if "default-environment" in table and default not in environments:
         cause = f"{default!r} is not an environment"
         faults.note(f"{TABLE}.default-environment", cause, _join_names(environments))
+    _objectives(document, faults)
     for name, own in environments.items():
         where = f"{TABLE}.environments.{name}"
         gates = own.get("gates")
@@ -30,9 +32,30 @@ def find(
             if gate not in document.gates:
                 cause = f"there is no gate {gate!r}"
                 faults.note(f"{where}.gates", cause, _join_names(document.gates))
+        steps = own.get("steps")
+        waits = isinstance(steps, tuple) and any(step.wait for step in steps)
+        if waits and not document.objectives:
+            cause = "a step with for needs an objective to be judged by, and there is none"
+            hint = 'add [tool.deploygate.objectives.errors] with metric = "error_rate", worse-by = "1pp"'
+            faults.note(f"{where}.steps", cause, hint)
         for field in fields_of(FunctionSpec):
             if field.key not in own and own.get("target") == field.setting.needed_by:
                 faults.missing(where, field.setting)
+
+
+def _objectives(document: Document, faults: Faults) -> None:
+    objectives: Mapping[str, object] = (
+        document.objectives
+    )  # one that could not be read is no Objective
+    for one in (one for one in objectives.values() if isinstance(one, Objective)):
+        where = f"{TABLE}.objectives.{one.name}"
+        if one.metric == LATENCY and one.quantile is None:
+            faults.note(where, "the key quantile is missing", "add it: quantile = 0.95")
+        if one.metric == ERRORS and one.quantile is not None:
+            faults.note(f"{where}.quantile", "an error rate has no quantiles", "remove it")
+        if one.metric == LATENCY and not one.worse_by.is_ratio:
+            cause = f"{one.worse_by} is a difference of shares, and a latency is no share"
+            faults.note(f"{where}.worse-by", cause, 'for example: worse-by = "x1.25"')
 
 
 def _shared_paths(document: Document, faults: Faults) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, NamedTuple
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.tables import TableWith
 from pytest_deploygate.core.notification import NotifyChannel
+from pytest_deploygate.core.objective import Objective
 from pytest_deploygate.core.policy import Gate, PhasePolicy, Trigger
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.setting import NAME, Setting
@@ -113,6 +114,14 @@ class Document(NamedTuple):
         Setting(
             "channels that receive the results of rollouts",
             example='{ chat = { url = "env:SLACK_WEBHOOK", form = "slack" } }',
+            key_pattern=NAME,
+        ),
+    ] = {}
+    objectives: Annotated[
+        Mapping[str, Objective],
+        Setting(
+            "what of the candidate is compared with the baseline at each step that waits",
+            example='{ errors = { metric = "error_rate", worse-by = "1pp" } }',
             key_pattern=NAME,
         ),
     ] = {}

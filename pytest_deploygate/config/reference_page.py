@@ -5,7 +5,7 @@ from typing import Final
 
 from pytest_deploygate.config.document import DOCUMENT
 from pytest_deploygate.config.environment import Environment
-from pytest_deploygate.config.kinds import Kind, TableOf
+from pytest_deploygate.config.kinds import Kind, ListOf, TableOf
 from pytest_deploygate.config.tables import REQUIRED, Field, TableWith, fields_of
 from pytest_deploygate.core.release import FunctionSpec
 
@@ -57,7 +57,9 @@ def tables() -> Mapping[type, list[str]]:
 
 
 def _add_tables(kind: Kind, path: str, found: dict[type, list[str]]) -> None:
-    if isinstance(kind, TableOf):
+    if isinstance(kind, ListOf):
+        _add_tables(kind.item, path, found)
+    elif isinstance(kind, TableOf):
         _add_tables(kind.item, f"{path}.NAME", found)
     elif isinstance(kind, TableWith):
         found.setdefault(kind.owner, []).append(path)

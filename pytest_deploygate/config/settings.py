@@ -109,6 +109,7 @@ def load(root: Path) -> Settings:
             gates=tuple(document.gates.values()),
             phases={phase: getattr(document.phases, phase.value) for phase in Phase},
             triggers=tuple(document.triggers.values()),
+            objectives=tuple(document.objectives.values()),
         ),
         environments={name: _add_source(root, one) for name, one in environments.items()},
         default_environment=document.default_environment,

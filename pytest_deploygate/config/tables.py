@@ -147,13 +147,18 @@ class TableWith(NamedTuple):
 
     def read(self, value: Toml, where: str, faults: Faults) -> object:
         """An ``owner``, or the keys of a partial table."""
+        plain = ""
+        if self.setting.plain and not isinstance(value, dict):
+            plain = field_of(self.owner, self.setting.plain).key
+            value = {plain: value}
         if not isinstance(value, dict):
             return faults.note(where, f"{written(value)} is not {self}", example_hint(self.setting))
         known = {field.key: field for field in fields_of(self.owner)}
         found: dict[str, object] = {}
         for key, one in value.items():
             if key in known:
-                found[key] = known[key].kind.read(one, f"{where}.{key}", faults)
+                path = where if key == plain else f"{where}.{key}"
+                found[key] = known[key].kind.read(one, path, faults)
             else:
                 faults.note(f"{where}.{key}", "unknown key", _unknown_hint(key, list(known)))
         return found if self.is_partial else self.make(found, where, faults)
@@ -194,6 +199,9 @@ class TableWith(NamedTuple):
 
     def write(self, value: object) -> str:
         """The settings of ``value`` that differ from their defaults, in TOML."""
+        plain = self.setting.plain
+        if plain and value == self.owner(**{plain: getattr(value, plain)}):
+            return field_of(self.owner, plain).kind.write(getattr(value, plain))
         pairs = [
             f"{field.key} = {field.kind.write(one)}"
             for field in fields_of(self.owner)
@@ -214,11 +222,15 @@ class TableWith(NamedTuple):
             for field in fields
             if field.default is REQUIRED and not field.setting.or_in and self.default is None
         ]
-        groups = [[{"required": [f.key]} for f in group] for group in _groups(self.owner)]
         found |= {"required": required} if required else {}
+        if self.setting.plain:
+            return {"anyOf": [field_of(self.owner, self.setting.plain).kind.schema(), found]}
+        groups = [[{"required": [f.key]} for f in group] for group in _groups(self.owner)]
         return found | ({"anyOf": groups[0]} if groups else {})
 
     def __str__(self) -> str:
+        if self.setting.plain:
+            return f"{field_of(self.owner, self.setting.plain).kind} or a table"
         return "a table"
 
 

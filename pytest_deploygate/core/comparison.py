@@ -20,6 +20,7 @@ from enum import Enum, unique
 from typing import Final, NamedTuple
 
 from pytest_deploygate.core.latency_histogram import LatencyHistogram, combine
+from pytest_deploygate.core.minute_counts import MinuteCounts, add_counts
 from pytest_deploygate.core.objective import Objective
 from pytest_deploygate.core.sequential_test import (
     Arm,
@@ -38,14 +39,6 @@ _HALVINGS: Final = 14
 _RATIOS: Final = (1 / 64, 64.0)
 _POINTS: Final = (-1.0, 1.0)
 """Ends of the scale on which an effect is searched."""
-
-
-class MinuteCounts(NamedTuple):
-    """The platform's counts of one revision in one minute."""
-
-    requests: int = 0
-    errors: int = 0
-    latencies: LatencyHistogram = LatencyHistogram()
 
 
 class MinutePair(NamedTuple):
@@ -81,7 +74,7 @@ class ObjectiveResult:
     high: float
     candidate_requests: int
     baseline_requests: int
-    minutes: int
+    seconds: int
 
     @property
     def sentence(self) -> str:
@@ -96,7 +89,7 @@ class ObjectiveResult:
         return (
             f"{objective.name}: {told}: {objective.describe(self.candidate)} against "
             f"{objective.describe(self.baseline)}, {self._apart} "
-            f"({seen} in {self.minutes} min, confidence {float(objective.confidence):g})"
+            f"({seen} in {_time_text(self.seconds)}, confidence {float(objective.confidence):g})"
         )
 
     @property
@@ -111,16 +104,24 @@ class ObjectiveResult:
         return f"x{effect:.2f}" if self.objective.worse_by.is_ratio else f"{100 * effect:+.2f}pp"
 
 
+def _time_text(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{seconds / 60:g} min"
+
+
 def compare(
-    objective: Objective, minutes: Sequence[MinutePair], history: Sequence[MinuteCounts] = ()
+    objective: Objective,
+    minutes: Sequence[MinutePair],
+    history: Sequence[MinuteCounts] = (),
+    *,
+    minute_s: int = 60,
 ) -> ObjectiveResult:
-    """Judge ``objective`` on the counts of ``minutes``, in their order.
+    """Judge ``objective`` on the counts of ``minutes``, in their order; each is ``minute_s`` seconds long.
 
     ``history`` is the baseline in the minutes before: it improves the first bets, and is not evidence itself.
     """
     pooled = tuple(_pool(minutes))
     comparison = _Quantile if objective.quantile is not None else _Share
-    return comparison(objective, pooled, tuple(history)).result(len(minutes))
+    return comparison(objective, pooled, tuple(history)).result(len(minutes) * minute_s)
 
 
 def _pool(minutes: Sequence[MinutePair]) -> Iterator[MinutePair]:
@@ -128,17 +129,16 @@ def _pool(minutes: Sequence[MinutePair]) -> Iterator[MinutePair]:
     waiting: list[MinutePair] = []
     for pair in minutes:
         waiting.append(pair)
-        added = MinutePair(_add(p.candidate for p in waiting), _add(p.baseline for p in waiting))
+        added = MinutePair(
+            add_counts(p.candidate for p in waiting), add_counts(p.baseline for p in waiting)
+        )
         if added.candidate.requests and added.baseline.requests:
             yield added
             waiting = []
     if waiting:
-        yield MinutePair(_add(p.candidate for p in waiting), _add(p.baseline for p in waiting))
-
-
-def _add(counts: Iterator[MinuteCounts]) -> MinuteCounts:
-    requests, errors, latencies = zip(*counts, strict=True)
-    return MinuteCounts(sum(requests), sum(errors), combine(latencies))
+        yield MinutePair(
+            add_counts(p.candidate for p in waiting), add_counts(p.baseline for p in waiting)
+        )
 
 
 class _Comparison(ABC):
@@ -153,8 +153,8 @@ class _Comparison(ABC):
         self.objective = objective
         self.minutes = minutes
         self.history = history
-        self.candidate = _add(iter([MinuteCounts(), *(pair.candidate for pair in minutes)]))
-        self.baseline = _add(iter([MinuteCounts(), *(pair.baseline for pair in minutes)]))
+        self.candidate = add_counts(pair.candidate for pair in minutes)
+        self.baseline = add_counts(pair.baseline for pair in minutes)
         self._confidence = float(objective.confidence)
 
     @abstractmethod
@@ -175,7 +175,7 @@ class _Comparison(ABC):
         blocks = self.blocks_at(effect, claim)
         return is_shown(blocks, line, claim, confidence=self._confidence)
 
-    def result(self, minutes: int) -> ObjectiveResult:
+    def result(self, seconds: int) -> ObjectiveResult:
         """Judge the objective."""
         margin = float(self.objective.worse_by.amount)
         is_worse = self.is_effect_shown(Claim.ABOVE, margin)
@@ -195,7 +195,7 @@ class _Comparison(ABC):
             high=high,
             candidate_requests=self.candidate.requests,
             baseline_requests=self.baseline.requests,
-            minutes=minutes,
+            seconds=seconds,
         )
 
     def _apart(self, candidate: float, baseline: float) -> float:
@@ -222,7 +222,7 @@ class _Share(_Comparison):
 
     def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
         del effect, claim
-        seen = _add(iter([MinuteCounts(), *self.history]))
+        seen = add_counts(self.history)
         requests, errors = float(seen.requests), float(seen.errors)
         for candidate, baseline in self.minutes:
             fade = min(1.0, _MOST_HISTORY / requests) if requests else 1.0

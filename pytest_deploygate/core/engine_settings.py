@@ -1,35 +1,90 @@
 """Settings of a rollout."""
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
+from pytest_deploygate.core.duration import PATTERN, Duration
 from pytest_deploygate.core.setting import Setting
+
+_DURATION: Final = Setting(
+    "",
+    example='"10m"',
+    is_a="a duration such as 90s, 10m or 2h",
+    pattern=PATTERN,
+    parse=Duration.parse,
+)
+
+
+class TrafficStep(NamedTuple):
+    """Percent of the traffic that the candidate gets, and what it must show before it gets more."""
+
+    percent: Annotated[
+        int, Setting("of the traffic", example="5", unit="percent", at_least=1, at_most=100)
+    ]
+    wait: Annotated[
+        Duration | None,
+        _DURATION._replace(
+            help="how long a time the figures must cover before the next step",
+            key="for",
+            default="none: the next step follows at once",
+        ),
+    ] = None
+    least_requests: Annotated[
+        int,
+        Setting(
+            "with fewer requests to the candidate the next step does not follow",
+            example="200",
+            unit="requests",
+            at_least=1,
+        ),
+    ] = 1
+    at_most: Annotated[
+        Duration | None,
+        _DURATION._replace(
+            help="how long the step may stay undecided, plus the time that figures come late",
+            example='"2h"',
+            default="three times `for`",
+        ),
+    ] = None
+    undecided: Annotated[
+        Literal["roll-back", "advance"],
+        Setting("what follows if the step is undecided then", example='"advance"'),
+    ] = "roll-back"
+
+    @property
+    def longest_s(self) -> int:
+        """How long the step may stay undecided."""
+        return self.at_most or 3 * (self.wait or 0)
 
 
 def _problem_of_steps(steps: Sequence[object]) -> str:
-    if (
-        list(steps) == sorted({step for step in steps if isinstance(step, int)})
-        and steps[-1] == 100
-    ):
-        return ""
-    return f"must ascend and end with 100, got {list(steps)}"
+    known = [step for step in steps if isinstance(step, TrafficStep)]
+    percents = [step.percent for step in known]
+    if percents != sorted(set(percents)) or percents[-1] != 100:
+        return f"must ascend and end with 100, got {percents}"
+    if known[-1].wait:
+        return "at 100 percent there is no baseline to compare with, so there is no for"
+    for step in known:
+        if step.at_most and not step.wait:
+            return f"the at-most of {step.percent} percent needs a for"
+        if step.wait and step.longest_s < step.wait:
+            return f"the at-most of {step.percent} percent is shorter than its for"
+    return ""
 
 
 class EngineSettings(NamedTuple):
     """Settings of the engine in one environment."""
 
     steps: Annotated[
-        tuple[int, ...],
+        tuple[TrafficStep, ...],
         Setting(
-            "percent of the traffic that the candidate gets, in steps",
-            example="[5, 25, 100]",
-            unit="percent",
-            at_least=1,
-            at_most=100,
+            "traffic that the candidate gets, in steps; a plain number is a step that does not wait",
+            example='[{ percent = 5, for = "10m" }, 25, 100]',
             is_filled=True,
+            plain="percent",
             problem=_problem_of_steps,
         ),
-    ] = (100,)
+    ] = (TrafficStep(percent=100),)
     rollout_budget_s: Annotated[
         int,
         Setting(
@@ -69,3 +124,12 @@ class EngineSettings(NamedTuple):
     ] = 3
     pause_s: float = 1.0
     """First pause between two attempts; doubles up to 15 s. Not a setting."""
+
+    def without_steps(self) -> "EngineSettings":
+        """The same, with all traffic moved at once."""
+        return self._replace(steps=(TrafficStep(percent=100),))
+
+    @property
+    def percents(self) -> tuple[int, ...]:
+        """Percent of each step."""
+        return tuple(step.percent for step in self.steps)

@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Annotated, Final, Literal
 
 from pytest_deploygate.core import margin
+from pytest_deploygate.core.enforcement import ENFORCE, Enforcement
 from pytest_deploygate.core.margin import Margin
 from pytest_deploygate.core.setting import Place, Setting
 
@@ -53,6 +54,7 @@ class Objective:
             below=1,
         ),
     ] = Fraction("0.95")
+    enforce: Annotated[Enforcement, ENFORCE] = Enforcement.BLOCK
 
     def describe(self, value: float) -> str:
         """A value of the metric for display."""

@@ -7,7 +7,9 @@ from enum import Enum, unique
 from fractions import Fraction
 from typing import Annotated, Final
 
+from pytest_deploygate.core.enforcement import ENFORCE, Enforcement
 from pytest_deploygate.core.identifiers import Phase, Severity
+from pytest_deploygate.core.objective import Objective
 from pytest_deploygate.core.setting import Place, Setting
 
 
@@ -103,6 +105,7 @@ class Gate:
             default="not given",
         ),
     ] = None
+    enforce: Annotated[Enforcement, ENFORCE] = Enforcement.BLOCK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +199,7 @@ class Trigger:
             example='["candidate", "live"]',
         ),
     ] = (Phase.LIVE,)
+    enforce: Annotated[Enforcement, ENFORCE] = Enforcement.BLOCK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,11 +227,12 @@ class PhasePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """All gates, triggers and phases. Gate names are unique."""
+    """All gates, triggers, objectives and phases. Gate names are unique."""
 
     gates: tuple[Gate, ...]
     phases: Mapping[Phase, PhasePolicy]
     triggers: tuple[Trigger, ...] = ()
+    objectives: tuple[Objective, ...] = ()
 
     def gates_of(self, phase: Phase) -> tuple[Gate, ...]:
         """Gates of one phase in the order of the settings."""

@@ -129,6 +129,22 @@ class RecordedGate:
         return f"{self.score} {self.outcome.value}"
 
 
+class RecordedStep(NamedTuple):
+    """A step that waited: how it was decided, on how many requests, in how many seconds.
+
+    ``decision`` is ``advance``, ``abort``, or ``hold`` while it lasts; ``objectives`` has a sentence of each objective.
+    """
+
+    percent: int
+    decision: str
+    reason: str
+    seconds: float
+    candidate_requests: int = 0
+    baseline_requests: int = 0
+    is_undecided: bool = False
+    objectives: Mapping[str, str] = {}
+
+
 class RolloutRecord(NamedTuple):
     """One rollout: actor, environment, release, and state. ``purpose`` is deploy, rollback, adopt or recover.
 
@@ -172,6 +188,9 @@ class RolloutRecord(NamedTuple):
     gates: Mapping[str, RecordedGate] = {}
     not_passed: Mapping[str, CheckState] = {}
     measurements: Mapping[Phase, tuple[Measurement, ...]] = {}
+    steps: tuple[RecordedStep, ...] = ()
+    warnings: Mapping[str, str] = {}
+    """By rule (``gate.NAME``, ``trigger.NAME``, ``objective.NAME``), what it would have decided if it were enforced."""
     rollback_s: float | None = None
     """Seconds from the start of the rollback until it was verified."""
     rollback_error: str = ""

@@ -51,6 +51,8 @@ class Setting(NamedTuple):
     """Of the settings of a table with the same group, at least one must be given."""
     default: str = ""
     """The default in words, if the field's default does not say it."""
+    plain: str = ""
+    """Of a table: the field that a value stands for which is written in place of the table."""
     needed_by: str = ""
     """Target that requires it."""
     or_in: str = ""

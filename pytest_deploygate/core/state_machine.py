@@ -6,7 +6,7 @@ candidate, ROLLED_BACK and REFUSED the baseline. STRANDED means that this is unk
 
 from collections.abc import Mapping
 from enum import Enum, unique
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from pytest_deploygate.core.errors import IllegalTransition
 from pytest_deploygate.core.identifiers import Phase
@@ -22,6 +22,8 @@ class State(Enum):
     STAGED = "STAGED"
     """The candidate runs without traffic; its gates are being judged."""
     PROMOTING = "PROMOTING"
+    STEPPING = "STEPPING"
+    """The candidate has part of the traffic; it is compared with the baseline."""
     SERVING = "SERVING"
     """The candidate has the traffic; the live gates are being judged."""
     FINALISING = "FINALISING"
@@ -54,6 +56,10 @@ class Event(Enum):
     """The serving revision was judged bad, or an operator asked for a rollback."""
     STAGED = "staged"
     CANDIDATE_HELD = "candidate_held"
+    STEP_SHIFTED = "step_shifted"
+    """The candidate has the traffic of a step that waits."""
+    STEP_HELD = "step_held"
+    """It may have more."""
     SHIFTED = "shifted"
     LIVE_HELD = "live_held"
     FINALISED = "finalised"
@@ -63,9 +69,19 @@ class Event(Enum):
     NOT_RESTORED = "not_restored"
 
 
-NEEDED_FOR: Final[Mapping[Event, Phase]] = {
+@unique
+class Judged(Enum):
+    """What is judged besides the phases."""
+
+    STEP = "step"
+    """The candidate against the baseline, at part of the traffic."""
+
+
+Permit: TypeAlias = Phase | Judged
+NEEDED_FOR: Final[Mapping[Event, Permit]] = {
     Event.READY: Phase.READINESS,
     Event.CANDIDATE_HELD: Phase.CANDIDATE,
+    Event.STEP_HELD: Judged.STEP,
     Event.LIVE_HELD: Phase.LIVE,
     Event.UNCHANGED: Phase.LIVE,
 }
@@ -102,6 +118,9 @@ _TABLE: dict[tuple[State, Event], Step] = {
     (State.STAGED, Event.CANDIDATE_HELD): Step(State.PROMOTING, Effect.SHIFT),
     (State.STAGED, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),
     (State.PROMOTING, Event.SHIFTED): Step(State.SERVING, Effect.NONE),
+    (State.PROMOTING, Event.STEP_SHIFTED): Step(State.STEPPING, Effect.NONE),
+    (State.STEPPING, Event.STEP_HELD): Step(State.PROMOTING, Effect.SHIFT),
+    (State.STEPPING, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),
     (State.PROMOTING, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),
     (State.SERVING, Event.LIVE_HELD): Step(State.FINALISING, Effect.FINALISE),
     (State.SERVING, Event.BROKE): Step(State.ROLLING_BACK, Effect.RESTORE),

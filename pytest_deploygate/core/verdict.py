@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, unique
 from fractions import Fraction
 
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.evidence import UNCOUNTED, CheckState, Evidence, Score
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Asking, Gate, Leniency, Policy
@@ -42,6 +43,8 @@ class ReasonCode(Enum):
     TRIGGER_UNKNOWN = "trigger_unknown"
     GATE_FAILED = "gate_failed"
     SCORE_BELOW_THRESHOLD = "score_below_threshold"
+    WORSE_THAN_BASELINE = "worse_than_baseline"
+    STEP_UNDECIDED = "step_undecided"
     CUSTOM = "custom"
     REQUESTED = "requested"
     OVERRIDDEN = "overridden"
@@ -85,6 +88,8 @@ class PhaseVerdict:
     gates: tuple[GateResult, ...]
     triggers: tuple[TriggerResult, ...]
     reasons: tuple[Reason, ...]
+    warnings: tuple[Reason, ...] = ()
+    """What rules with ``enforce = "warn"`` would have had against it."""
 
     @property
     def reason(self) -> Reason:
@@ -147,8 +152,10 @@ def weighted_ratio(results: tuple[GateResult, ...]) -> Fraction:
 def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:
     """Verdict of one phase by the rules of this module."""
     phase = evidence.phase
-    results = tuple(judge_gate(gate, evidence) for gate in policy.gates_of(phase))
-    triggers = evaluate(policy.triggers, phase, evidence.measurements)
+    gates = tuple(judge_gate(gate, evidence) for gate in policy.gates_of(phase))
+    evaluated = evaluate(policy.triggers, phase, evidence.measurements)
+    results = tuple(r for r in gates if r.gate.enforce is Enforcement.BLOCK)
+    triggers = tuple(t for t in evaluated if t.trigger.enforce is Enforcement.BLOCK)
     threshold = policy.phases[phase].threshold
     score = weighted_ratio(results)
     broken = [
@@ -160,10 +167,7 @@ def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:
                 code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=f"the {phase.value} phase has no gate"
             )
         )
-    broken += _gate_reasons(results, Outcome.UNKNOWN, ReasonCode.GATE_UNKNOWN)
-    broken += _trigger_reasons(triggers, Firing.FIRED, ReasonCode.TRIGGER_FIRED)
-    broken += _trigger_reasons(triggers, Firing.UNKNOWN, ReasonCode.TRIGGER_UNKNOWN)
-    broken += _gate_reasons(results, Outcome.FAILED, ReasonCode.GATE_FAILED)
+    broken += _broken_rules(results, triggers)
     if score < threshold:
         sentence = (
             f"the {phase.value} phase scored {float(score):.4f}, it needs {float(threshold):g}"
@@ -181,10 +185,28 @@ def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:
         holds=not broken,
         score=score,
         threshold=threshold,
-        gates=results,
-        triggers=triggers,
+        gates=gates,
+        triggers=evaluated,
         reasons=tuple(broken) or (held,),
+        warnings=tuple(
+            _broken_rules(
+                tuple(r for r in gates if r.gate.enforce is Enforcement.WARN),
+                tuple(t for t in evaluated if t.trigger.enforce is Enforcement.WARN),
+            )
+        ),
     )
+
+
+def _broken_rules(
+    results: tuple[GateResult, ...], triggers: tuple[TriggerResult, ...]
+) -> list[Reason]:
+    """What required gates and triggers have against the phase, in the order of the rules."""
+    return [
+        *_gate_reasons(results, Outcome.UNKNOWN, ReasonCode.GATE_UNKNOWN),
+        *_trigger_reasons(triggers, Firing.FIRED, ReasonCode.TRIGGER_FIRED),
+        *_trigger_reasons(triggers, Firing.UNKNOWN, ReasonCode.TRIGGER_UNKNOWN),
+        *_gate_reasons(results, Outcome.FAILED, ReasonCode.GATE_FAILED),
+    ]
 
 
 def _gate_reasons(

@@ -1,6 +1,6 @@
-"""Permits for the next step of a rollout: the phases that were judged to hold (ADR 8)."""
+"""Permits for the next step of a rollout: the phases, or the step, that were judged to hold (ADR 8)."""
 
-from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.state_machine import Permit
 
 
 class PhasePermits:
@@ -9,13 +9,13 @@ class PhasePermits:
     The code that judges keeps this object, so a hook that receives the rollout cannot permit a step itself.
     """
 
-    def __init__(self, *phases: Phase) -> None:
+    def __init__(self, *phases: Permit) -> None:
         self._phases = frozenset(phases)
 
-    def grant(self, *phases: Phase) -> None:
+    def grant(self, *phases: Permit) -> None:
         """Permit the steps after exactly these phases from now on."""
         self._phases = frozenset(phases)
 
-    def allows(self, phase: Phase) -> bool:
+    def allows(self, phase: Permit) -> bool:
         """Whether the step after ``phase`` is permitted."""
         return phase in self._phases

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from pytest_deploygate.core.artifacts import Package
+from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.errors import PolicyRefused
 from pytest_deploygate.core.identifiers import Actor, RevisionName, RolloutId
 from pytest_deploygate.core.record import RestorePoint, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import NEEDED_FOR, Event, State, Step
-from pytest_deploygate.core.traffic import steps_to
+from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
 from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
@@ -43,6 +44,8 @@ class Rollout(JournaledRollout):
     snapshot: Snapshot
     package: Package
     staged: Staged | None = None
+    step: TrafficStep | None = None
+    """The step that the traffic is at; None before the promotion."""
     _grants: PhasePermits
 
     @classmethod
@@ -149,15 +152,31 @@ class Rollout(JournaledRollout):
     # -- promotion -------------------------------------------------------------------------------
 
     def promote(self) -> None:
-        """Move the traffic to the candidate, step by step.
+        """Move the traffic to the candidate, step by step, up to a step that waits: then the rollout is STEPPING.
 
         Raises:
             DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`abort`.
         """
         self.move(Event.CANDIDATE_HELD)
+        self._shift_on(traffic_while_judged(self.snapshot, self.record, self._candidate()))
+
+    def advance_step(self) -> None:
+        """Go on from the step that was judged to hold, as :meth:`promote` does.
+
+        Raises:
+            DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`abort`.
+        """
+        done = self.step
+        assert done is not None
+        self.move(Event.STEP_HELD)
+        (plan,) = steps_to(self._candidate(), self.record.baseline, (done.percent,))
+        self._shift_on(plan)
+
+    def _shift_on(self, expect: Traffic) -> None:
+        """Shift from ``expect`` to the next step that waits, or to the last one."""
         candidate = self._candidate()
-        expect = traffic_while_judged(self.snapshot, self.record, candidate)
-        for plan in steps_to(candidate, self.record.baseline, self.ports.settings.steps):
+        for step in self._remaining_steps():
+            (plan,) = steps_to(candidate, self.record.baseline, (step.percent,))
             wanted = with_staged_tags(plan, self.snapshot, self.record)
             # Each step expects the traffic of the one before: if somebody else moved it, the step raises Drifted.
             self.progress("shifting", f"{plan.percent(candidate)} % to {candidate}")
@@ -170,7 +189,10 @@ class Rollout(JournaledRollout):
                 intent={"from": str(before), "to": str(plan)},
                 observed=lambda s: {"traffic": str(s.traffic)},
             )
-            expect = plan
+            self.step, expect = step, plan
+            if step.wait:
+                self.move(Event.STEP_SHIFTED, {"percent": str(step.percent)})
+                return
         if not self.snapshot.exists and self.ports.target.spec.public:
             self.progress("opening", "anyone may call it now")
             self.act("open", lambda: self.ports.target.set_public(True))
@@ -178,6 +200,14 @@ class Rollout(JournaledRollout):
         wait_until_serving(self, candidate)
         self.update(self.record._replace(serving=candidate))
         self.move(Event.SHIFTED)
+
+    def _remaining_steps(self) -> tuple[TrafficStep, ...]:
+        """Steps after the one that the traffic is at; without a baseline only the last step exists."""
+        steps = self.ports.settings.steps
+        if self.record.baseline is None:
+            return steps[-1:]
+        reached = self.step.percent if self.step is not None else 0
+        return tuple(step for step in steps if step.percent > reached)
 
     def finalise(self, reason: Reason) -> None:
         """Keep the candidate: set tags and labels. A failure here is recorded, and the next rollout repeats it."""

@@ -66,7 +66,7 @@ def build_plan(
         digest=digest,
         is_unchanged=is_unchanged,
         findings=tuple(findings),
-        gcloud=ports.target.gcloud_commands(snapshot, environment.engine.steps),
+        gcloud=ports.target.gcloud_commands(snapshot, environment.engine.percents),
         settings=tuple(written_settings(environment, Path.cwd())),
     )
 

@@ -15,6 +15,7 @@ from pytest_deploygate.core.printable import one_line
 _ALONE = {
     "plan": "--deploy-plan",
     "reason": "--deploy-reason",
+    "steps": "--deploy-steps",
     "approval": "--deploy-approval",
     "overrides": "--deploy-override",
 }
@@ -29,6 +30,8 @@ class DeployOptions:
     environment: str = ""
     wait_s: float = 0
     reason: str = ""
+    skips_steps: bool = False
+    """Whether to go to 100 % at once, without judging any step."""
     overrides: tuple[tuple[str, str], ...] = ()
     endpoint: str = ""
     approval: str = ""
@@ -94,12 +97,18 @@ def read_options(handover: Handover) -> DeployOptions:
         raise ConfigError("--deploy-plan needs --deploy-to=ENV")
     if asked["reason"] is not None and not asked["reason"].strip():
         raise ConfigError("--deploy-reason is empty", hint="say why: --deploy-reason=TEXT")
+    if asked["steps"] and not (asked["to"] and asked["reason"]):
+        raise ConfigError(
+            f"--deploy-steps={asked['steps']} needs --deploy-to=ENV and --deploy-reason=TEXT",
+            hint="say why no step is judged: --deploy-reason='fix of the outage'",
+        )
     _require_typed(handover)
     return DeployOptions(
         mode=_mode_of(asked),
         environment=asked["to"] or asked["env"] or "",
         wait_s=asked["wait_s"],
         reason=one_line(asked["reason"] or ""),
+        skips_steps=asked["steps"] == "none",
         overrides=tuple(_override(text) for text in asked["overrides"]),
         endpoint=asked["endpoint"],
         approval=asked["approval"] or "",
@@ -141,6 +150,7 @@ def _typed(arguments: Sequence[str]) -> dict[str, Any]:
     )
     parser.add_argument("--deploy-plan", dest="plan", action="store_true")
     parser.add_argument("--deploy-reason", dest="reason")
+    parser.add_argument("--deploy-steps", dest="steps")
     parser.add_argument("--deploy-approval", dest="approval")
     parser.add_argument("--deploy-override", dest="overrides", action="append", default=[])
     return vars(parser.parse_known_args(list(arguments))[0])

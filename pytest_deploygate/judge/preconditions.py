@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.approval import plan_digest
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused, TargetRefused
 from pytest_deploygate.core.freeze import frozen_until
 from pytest_deploygate.core.identifiers import Digest
@@ -130,7 +131,8 @@ def check_gates_are_complete(context: SessionContext) -> None:
     inventory = context.recorder.inventory
     for gate in context.settings.policy.gates:
         count = len(inventory[gate.name])
-        if gate.required and count < gate.least_checks:
+        is_needed = gate.required and gate.enforce is Enforcement.BLOCK
+        if is_needed and count < gate.least_checks:
             where = " ".join(gate.paths) or f"marker {gate.marker}"
             raise ConfigError(
                 f"gate {gate.name} needs at least {gate.least_checks} checks, {count} were collected ({where})",

@@ -151,6 +151,19 @@ class SessionProcess:
         done = self._ask(order, Done, HOOK_LIMIT_S)
         return done.note if done is not None else ""
 
+    def wait(self, seconds: float) -> None:
+        """Let ``seconds`` go by, and hear the session meanwhile.
+
+        Raises:
+            SessionOver: it ended.
+        """
+        deadline = time.monotonic() + seconds
+        while (left_s := deadline - time.monotonic()) > 0:
+            if self._has_gone() or self.is_over:
+                self._drain()
+                raise SessionOver
+            self._step(min(_TICK_S, left_s))
+
     def end_checks(self) -> None:
         """Nothing of a check may run any more when this returns."""
         self._ask(EndChecks(), Done, HOOK_LIMIT_S)

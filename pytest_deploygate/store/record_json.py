@@ -25,6 +25,7 @@ from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.record import (
     BuildProvenance,
     RecordedGate,
+    RecordedStep,
     RestorePoint,
     RolloutRecord,
 )
@@ -73,6 +74,10 @@ def record_body(record: RolloutRecord) -> str:
                 phase.value: [one.to_json() for one in measured]
                 for phase, measured in record.measurements.items()
             },
+            "warnings": dict(record.warnings),
+            "steps": [
+                {**step._asdict(), "objectives": dict(step.objectives)} for step in record.steps
+            ],
             "rollback_cause": _reason_document(cause) if cause is not None else None,
             "notes": dict(record.notes),
         }
@@ -93,6 +98,8 @@ def clean_record(
             phase: tuple(replace(m, name=clean(m.name), unit=clean(m.unit)) for m in measured)
             for phase, measured in record.measurements.items()
         },
+        steps=tuple(step._replace(reason=clean(step.reason)) for step in record.steps),
+        warnings={rule: clean(text) for rule, text in record.warnings.items()},
         rollback_error=clean(record.rollback_error),
         rollback_cause=replace(cause, sentence=clean(cause.sentence))
         if cause is not None
@@ -158,6 +165,9 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
             Phase(phase): tuple(map(Measurement.from_json, measured))
             for phase, measured in data["measurements"].items()
         },
+        # records that were written before there were steps and warnings have none
+        warnings=dict(data.get("warnings", {})),
+        steps=tuple(RecordedStep(**step) for step in data.get("steps", ())),
         rollback_s=data["rollback_s"],
         rollback_error=data["rollback_error"],
         rollback_cause=_reason(cause) if cause is not None else None,

@@ -18,6 +18,7 @@ from google.api_core.exceptions import from_http_response
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.measurement import Measurement, Sample
+from pytest_deploygate.core.minute_counts import MinuteSeries
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.ports import Clock
@@ -25,6 +26,7 @@ from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import API_IS_OFF, error_answer_of
 from pytest_deploygate.targets.auth import credentials_for
 from pytest_deploygate.targets.clients import authorized, base_url, bypass_proxies
+from pytest_deploygate.targets.minute_series import PER_MINUTE, SHORT_PERIODS, read_minutes
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +62,13 @@ def open_metrics(
         bypass_proxies()
     return CloudMonitoring(
         spec,
-        requests.Session() if is_local else authorized(credentials_for(spec.project)),
+        local_session() if is_local else authorized(credentials_for(spec.project)),
         ApiCaller(clock, timeout_s=_TIMEOUT_S),
         monitoring_url=base_url(endpoint, "monitoring", "v3"),
         logging_url=base_url(endpoint, "logging", "v2"),
         lag_s=lag_s,
         least_requests=least_requests,
+        period_s=1 if is_local else LEAST_WINDOW_S,
     )
 
 
@@ -80,6 +83,7 @@ class CloudMonitoring:
         logging_url: of Cloud Logging.
         lag_s: how late figures are; the window ends that long ago.
         least_requests: of fewer requests no rate and no percentile is told.
+        period_s: how long the periods are that :meth:`minutes` counts in.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class CloudMonitoring:
         logging_url: str,
         lag_s: int,
         least_requests: int,
+        period_s: int = LEAST_WINDOW_S,
     ) -> None:
         self._spec = spec
         self._session = session
@@ -100,6 +105,12 @@ class CloudMonitoring:
         self._logging_url = logging_url
         self._lag_s = lag_s
         self._least_requests = least_requests
+        self._period_s = period_s
+
+    @property
+    def period_s(self) -> int:
+        """How long the periods of :meth:`minutes` are."""
+        return self._period_s
 
     @property
     def lag_s(self) -> int:
@@ -129,6 +140,26 @@ class CloudMonitoring:
             for name, (value, unit) in values.items()
         )
         return Sample(measurements=tuple(measured), problems=tuple(problems))
+
+    def minutes(self, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
+        """What was counted in each of ``count`` periods from ``begin`` on; a period without requests is empty."""
+        if count < 1:
+            return MinuteSeries()
+        end = begin + timedelta(seconds=count * self._period_s)
+        try:
+            answers = [
+                self._ask(
+                    revision,
+                    metric,
+                    (begin, end),
+                    query | {"aggregation.alignmentPeriod": f"{self._period_s}s"},
+                )
+                for metric, query in PER_MINUTE.items()
+            ]
+            counts = read_minutes(*answers, end=end, period_s=self._period_s, count=count)
+        except DeployGateError as error:
+            return MinuteSeries(problems=(_problem(error, _MAY_READ_FIGURES),))
+        return MinuteSeries(minutes=counts)
 
     def _requests(self, revision: RevisionName, begin: datetime, end: datetime) -> Values:
         by_class = self._series(
@@ -195,26 +226,13 @@ class CloudMonitoring:
         """Newest value of each series by the label in ``group``; without one, under the empty name."""
         begin, end = interval
         query = {
-            "filter": f'metric.type="run.googleapis.com/{metric}" AND '
-            'resource.type="cloud_run_revision" AND '
-            f'resource.labels.revision_name="{revision}" AND '
-            f'resource.labels.location="{self._spec.region}"',
-            "interval.startTime": _zulu(begin),
-            "interval.endTime": _zulu(end),
             "aggregation.alignmentPeriod": f"{round((end - begin).total_seconds())}s",
             "aggregation.perSeriesAligner": aligner,
             "aggregation.crossSeriesReducer": reducer,
         }
         if group:
             query["aggregation.groupByFields"] = group
-        url = f"{self._monitoring_url}/projects/{self._spec.project}/timeSeries"
-
-        def call() -> Json:
-            response = self._session.get(url, params=query, timeout=self._caller.timeout_s)
-            # what a project never had a figure of is not found, and no error
-            return {} if response.status_code == _NOT_FOUND else _read(response)
-
-        found = self._caller.read(f"reading {metric} of {revision}", call)
+        found = self._ask(revision, metric, interval, query)
         result = {}
         series = found.get("timeSeries")
         for one in series if isinstance(series, list) else []:
@@ -223,6 +241,40 @@ class CloudMonitoring:
             if value is not None and math.isfinite(value):
                 result[str(label or "")] = value
         return result
+
+    def _ask(
+        self,
+        revision: RevisionName,
+        metric: str,
+        interval: tuple[datetime, datetime],
+        aggregation: dict[str, str],
+    ) -> Json:
+        """The time series of ``metric`` over ``interval``."""
+        begin, end = interval
+        query = {
+            "filter": f'metric.type="run.googleapis.com/{metric}" AND '
+            'resource.type="cloud_run_revision" AND '
+            f'resource.labels.revision_name="{revision}" AND '
+            f'resource.labels.location="{self._spec.region}"',
+            "interval.startTime": _zulu(begin),
+            "interval.endTime": _zulu(end),
+            **aggregation,
+        }
+        url = f"{self._monitoring_url}/projects/{self._spec.project}/timeSeries"
+
+        def call() -> Json:
+            response = self._session.get(url, params=query, timeout=self._caller.timeout_s)
+            # what a project never had a figure of is not found, and no error
+            return {} if response.status_code == _NOT_FOUND else _read(response)
+
+        return self._caller.read(f"reading {metric} of {revision}", call)
+
+
+def local_session() -> requests.Session:
+    """A session for the local cloud, which is asked for shorter periods than Google has."""
+    session = requests.Session()
+    session.headers[SHORT_PERIODS] = "1"
+    return session
 
 
 def _problem(error: DeployGateError, role: str) -> str:

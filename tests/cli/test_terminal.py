@@ -125,7 +125,8 @@ def test_shell_completes_commands_and_what_they_are_about(
     "command",
     [
         "status", "history", "show", "plan", "rollback", "recover", "unlock", "adopt", "watch", "backups",
-        "emulator up", "emulator down", "emulator status", "emulator url", "emulator logs", "emulator inject-fault",
+        "emulator up", "emulator down", "emulator status", "emulator url", "emulator logs",
+        "emulator load", "emulator inject-fault",
         "emulator faults",
     ],
 )  # fmt: skip

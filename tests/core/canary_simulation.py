@@ -9,8 +9,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from random import Random
 
-from pytest_deploygate.core.comparison import MinuteCounts, MinutePair
+from pytest_deploygate.core.comparison import MinutePair
 from pytest_deploygate.core.latency_histogram import LatencyHistogram
+from pytest_deploygate.core.minute_counts import MinuteCounts
 
 BOUNDS = tuple(0.01 * 1.1**i for i in range(80))
 """Seconds: exponential buckets as those of ``request_latencies``."""

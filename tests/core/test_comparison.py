@@ -4,14 +4,10 @@ from fractions import Fraction
 
 import pytest
 
-from pytest_deploygate.core.comparison import (
-    MinuteCounts,
-    MinutePair,
-    StepDecision,
-    compare,
-)
+from pytest_deploygate.core.comparison import MinutePair, StepDecision, compare
 from pytest_deploygate.core.latency_histogram import LatencyHistogram
 from pytest_deploygate.core.margin import Margin
+from pytest_deploygate.core.minute_counts import MinuteCounts
 from pytest_deploygate.core.objective import Objective
 
 ERRORS = Objective(name="errors", metric="error_rate", worse_by=Margin.parse("1pp"))
@@ -60,7 +56,7 @@ def test_errors_may_have_a_ratio_as_margin() -> None:
 def test_nothing_seen_decides_nothing() -> None:
     result = compare(ERRORS, [])
     assert result.decision is StepDecision.HOLD
-    assert (result.candidate_requests, result.baseline_requests, result.minutes) == (0, 0, 0)
+    assert (result.candidate_requests, result.baseline_requests, result.seconds) == (0, 0, 0)
     assert "[open, open]" in result.sentence
 
 
@@ -134,13 +130,15 @@ def test_minutes_of_one_side_alone_wait_for_the_other_side() -> None:
     result = compare(ERRORS, [*lone, one, *lone, one, *lone, one])
     assert result.decision is StepDecision.ABORT
     assert (result.candidate_requests, result.baseline_requests) == (3, 60 * 60)
-    assert result.minutes == 60
+    assert result.seconds == 3600
 
 
 def test_the_sentence_has_all_that_a_person_needs() -> None:
     sentence = compare(ERRORS, pairs((100, 6), (1000, 10), 15)).sentence
     assert sentence.startswith("errors: worse by more than 1pp: 6.00 % against 1.00 %, +5.00pp [+")
     assert "(1500 and 15000 requests in 15 min, confidence 0.95)" in sentence
+    short = compare(ERRORS, pairs((100, 6), (1000, 10), 15), minute_s=1).sentence
+    assert "requests in 15 s, " in short
     sentence = compare(LATENCY, [MinutePair(SLOW, FAST)] * 5).sentence
     assert "0.5 s against 0.2 s, x2.50 [x" in sentence
     assert compare(ERRORS, pairs((100, 1), (1000, 10), 15)).sentence.startswith(

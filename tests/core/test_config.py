@@ -7,6 +7,7 @@ import pytest
 
 from pytest_deploygate import is_configured
 from pytest_deploygate.config.settings import load
+from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.policy import Leniency
@@ -241,7 +242,7 @@ WRONG = {
         GOOD + "steps = [50, 10, 100]\n",
         (
             "tool.deploygate.environments.local.steps: must ascend and end with 100, got [50, 10, 100]\n"
-            "  hint: for example: steps = [5, 25, 100]"
+            '  hint: for example: steps = [{ percent = 5, for = "10m" }, 25, 100]'
         ),
     ),
     "steps that do not arrive": (
@@ -359,7 +360,7 @@ def test_settings_that_nobody_writes_are_as_safe_as_can_be(tmp_path: Path) -> No
         1,
     )
     assert (gate.skips, gate.flaky) == (Leniency.FAIL, Leniency.FAIL)
-    assert local.engine[:5] == ((100,), 600, 300, 60, 3)
+    assert local.engine[:5] == ((TrafficStep(percent=100),), 600, 300, 60, 3)
     assert (local.rolls_back, local.approval, local.freeze) == (True, "none", ())
     assert local.statistics == (600, None, 10)
     spec = local.spec

@@ -42,10 +42,21 @@ def with_example(table: str, field: Field) -> str:
         document["triggers"] = {"n": {"fires-when": ["a < 1"], "severity": "low"}}
     if field.key == "gates" and path:
         document["gates"]["performance"] = {"phase": "live", "marker": "p"}
+    if field.key == "steps" or path[:1] == ["objectives"] or path[-1:] == ["steps"]:
+        document["objectives"] = {"n": {"metric": "error_rate", "worse-by": "1pp"}}
+    if field.key == "quantile":
+        document["objectives"]["n"] = {"metric": "processing_time_s", "worse-by": "x2"}
+    if path[-1:] == ["steps"]:
+        step = {"percent": 5, "for": "10m"} | tomllib.loads(
+            f"{field.key} = {field.setting.example}"
+        )
+        document["environments"]["n"]["steps"] = [step, 100]
+        path = []
     place = document
     for part in path:
         place = place.setdefault(part, {})
-    place[field.key] = tomllib.loads(f"x = {field.setting.example}")["x"]
+    if path or not table.endswith(".steps"):
+        place[field.key] = tomllib.loads(f"x = {field.setting.example}")["x"]
     if field.key == "default-environment":
         document["environments"]["production"] = {"target": "local"}
     return "".join(
@@ -59,6 +70,8 @@ def inline(value: object) -> str:
         return (
             f"{{ {', '.join(f'{json.dumps(key)} = {inline(one)}' for key, one in value.items())} }}"
         )
+    if isinstance(value, list):
+        return f"[{', '.join(map(inline, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 

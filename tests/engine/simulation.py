@@ -3,12 +3,13 @@
 import os
 from dataclasses import dataclass
 
-from pytest_deploygate.core.engine_settings import EngineSettings
+from pytest_deploygate.core.duration import Duration
+from pytest_deploygate.core.engine_settings import EngineSettings, TrafficStep
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, Phase, RevisionName
 from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
 from pytest_deploygate.core.release import FunctionSpec
-from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.state_machine import Judged, State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.journaled_rollout import reason_for
@@ -53,13 +54,17 @@ class Scenario:
     verify: bool = False
     public: bool = True
     steps: tuple[int, ...] = (100,)
+    waiting: tuple[int, ...] = ()
+    """Those of ``steps`` at which the candidate is judged before it gets more."""
+    failing_step: int = 0
+    """The step at which the candidate turns out to be worse."""
     candidate_holds: bool = True
     live_holds: bool = True
 
     @property
     def holds(self) -> bool:
-        """Whether all gates hold."""
-        return self.candidate_holds and self.live_holds
+        """Whether all gates and steps hold."""
+        return self.candidate_holds and self.live_holds and not self.failing_step
 
     @property
     def spec(self) -> FunctionSpec:
@@ -132,8 +137,12 @@ class World:
             target=target,
             store=self.store,
             clock=self.clock,
-            settings=EngineSettings(steps=self.scenario.steps),
+            settings=EngineSettings(steps=tuple(map(self._step, self.scenario.steps))),
         )
+
+    def _step(self, percent: int) -> TrafficStep:
+        waits = percent in self.scenario.waiting
+        return TrafficStep(percent=percent, wait=Duration(60) if waits else None)
 
     def is_stale(self, lease: Lease) -> bool:
         """Whether the holder is dead; the simulation sees every process."""
@@ -173,7 +182,7 @@ class World:
             self.observed()
             package = ports.target.package()
             rollout = Rollout.open(
-                ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase)
+                ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase, *Judged)
             )
             rollout.observe(snapshot, package, CONFIG)
             if rollout.is_unchanged:
@@ -193,6 +202,12 @@ class World:
             rollout.abort(failed)
             return
         rollout.promote()
+        while rollout.state is State.STEPPING:
+            assert rollout.step is not None
+            if is_judged and rollout.step.percent == self.scenario.failing_step:
+                rollout.abort(failed)
+                return
+            rollout.advance_step()
         if is_judged and not self.scenario.live_holds:
             rollout.abort(failed)
             return

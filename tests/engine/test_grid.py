@@ -26,6 +26,10 @@ SCENARIOS = (
     Scenario(name="second-pinned", is_pinned=True, verify=True),
     Scenario(name="second-by-hand", by_hand=True),
     Scenario(name="second-bad", verify=True, candidate_holds=False),
+    Scenario(name="second-judged-steps", verify=True, steps=(5, 25, 100), waiting=(5, 25)),
+    Scenario(
+        name="second-judged-step-bad", steps=(5, 10, 25, 100), waiting=(5, 25), failing_step=25
+    ),
     Scenario(name="second-live-bad", steps=(50, 100), live_holds=False),
     Scenario(name="pinned-live-bad", is_pinned=True, live_holds=False),
 )

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.state_machine import Judged, State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
@@ -53,7 +53,7 @@ class Deployers(RuleBasedStateMachine):
             self.world.observed()
             package = ports.target.package()
             rollout = Rollout.open(
-                ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase)
+                ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase, *Judged)
             )
             self.rollout = rollout
             rollout.observe(snapshot, package, CONFIG)
@@ -73,6 +73,8 @@ class Deployers(RuleBasedStateMachine):
                 rollout.stage()
             elif rollout.state is State.STAGED:
                 rollout.promote()
+            elif rollout.state is State.STEPPING:
+                rollout.advance_step()
             elif rollout.state is State.SERVING:
                 rollout.finalise(GOOD)
                 self.ends()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -22,6 +23,7 @@ from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.config.environment import StatisticsWindow
 from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.measurement import Measurement, Sample
+from pytest_deploygate.core.minute_counts import MinuteSeries
 from pytest_deploygate.core.policy import Trigger
 from pytest_deploygate.core.verdict import ReasonCode, judge_phase
 from pytest_deploygate.judge.context import SessionContext
@@ -50,6 +52,7 @@ class FakeMetrics:
     clock: FakeClock
     figures: Mapping[RevisionName, Mapping[str, float]]
     lag_s: int = 240
+    period_s: int = 60
     late_s: float = 0
     problems: tuple[str, ...] = ()
     asked: list[tuple[RevisionName, int]] = field(default_factory=list)
@@ -66,6 +69,9 @@ class FakeMetrics:
             measurements=tuple(Measurement.of(n, v, revision=revision) for n, v in told.items()),
             problems=self.problems,
         )
+
+    def minutes(self, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
+        raise AssertionError("only steps ask for minutes")
 
 
 @dataclass

@@ -1,16 +1,19 @@
 """What the emulator measured, as Cloud Monitoring and Cloud Logging tell it.
 
-``projects.timeSeries.list`` of the Monitoring API v3 for the metrics of Cloud Run revisions that a rollback looks at,
-and ``entries.list`` of the Logging API v2 for instances that were ended for their memory. Of filters and aggregations
-only those are known that the target uses; others are refused, never answered wrongly.
+``projects.timeSeries.list`` of the Monitoring API v3 for the metrics of Cloud Run revisions that a rollback and a step
+look at, over the whole interval or period by period (latencies then as a ``Distribution``; Google does not document the
+bounds of its buckets, so ours are an assumption), and ``entries.list`` of the Logging API v2 for instances that were
+ended for their memory. Of filters and aggregations only those are known that the target uses; others are refused, never
+answered wrongly.
 """
 
 import asyncio
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from aiohttp import web
 
@@ -40,6 +43,13 @@ _ALIGNERS = {"ALIGN_PERCENTILE_50": 0.5, "ALIGN_PERCENTILE_95": 0.95, "ALIGN_PER
 Observed = TypeVar("Observed", Answered, Used)
 Interval = tuple[float, float]
 """Begin (not included) and end (included), in seconds since the epoch."""
+Value: TypeAlias = "int | float | Json"
+"""A count, a figure, or a distribution."""
+Point: TypeAlias = "tuple[Interval, Value]"
+SHORT_PERIODS = "X-Deploygate-Short-Periods"
+"""Header with which alignment periods below a minute are taken."""
+_GROWTH, _FINITE_BUCKETS, _SCALE_MS = 1.1, 145, 1.0
+"""Buckets of latencies: from a millisecond to a quarter of an hour."""
 
 
 def routes() -> list[web.RouteDef]:
@@ -99,7 +109,7 @@ def _revisions(cloud: Cloud, project: str, wanted: dict[str, str]) -> list[str]:
 
 
 async def list_time_series(request: web.Request) -> web.Response:
-    """One point for each series: the aggregation over the whole interval."""
+    """One point for each series and alignment period, the newest first."""
     cloud = request.app[CLOUD]
     query = request.query
     known = ("metric.type", "resource.type", *_LABELS)
@@ -107,7 +117,7 @@ async def list_time_series(request: web.Request) -> web.Response:
     metric = wanted.get("metric.type", "").removeprefix(_PREFIX)
     if wanted.get("resource.type", RESOURCE) != RESOURCE or metric not in _METRICS:
         raise ApiError(404, f"Cannot find metric(s) that match type = {metric!r}.")
-    interval, seen = _interval(query, cloud.settings.monitoring_lag_s)
+    intervals = _intervals(query, cloud.settings.monitoring_lag_s, _least_period(request))
     series: list[Json] = []
     for name in _revisions(cloud, request.match_info["project"], wanted):
         await asyncio.sleep(0)  # there may be many, with many observations each
@@ -117,8 +127,12 @@ async def list_time_series(request: web.Request) -> web.Response:
         aligner = query.get("aggregation.perSeriesAligner", "ALIGN_NONE")
         reducer = query.get("aggregation.crossSeriesReducer", "REDUCE_NONE")
         group = query.get("aggregation.groupByFields", "")
-        values = _METRICS[metric](cloud, name, seen, (aligner, reducer, group))
-        series += [_series(metric, value, label, interval) for label, value in values.items()]
+        points: dict[str, list[Point]] = {}
+        for interval, seen in intervals:
+            values = _METRICS[metric](cloud, name, seen, (aligner, reducer, group))
+            for label, value in values.items():
+                points.setdefault(label, []).append((interval, value))
+        series += [_series(metric, of_label, label) for label, of_label in points.items()]
     return web.json_response({"timeSeries": series} if series else {})
 
 
@@ -129,12 +143,19 @@ _LABELS = (
 )
 
 
-def _interval(query: Mapping[str, str], lag_s: float) -> tuple[Interval, Interval]:
-    """What was asked for, and the part of it that has been ingested."""
+def _least_period(request: web.Request) -> int:
+    """Shortest alignment period: a minute, as Google's; a client of ours may ask for less, so as not to wait."""
+    return 1 if request.headers.get(SHORT_PERIODS) else _LEAST_PERIOD_S
+
+
+def _intervals(
+    query: Mapping[str, str], lag_s: float, least_period_s: int
+) -> list[tuple[Interval, Interval]]:
+    """Alignment periods of what was asked for, newest first, each with the part of it that has been ingested."""
     begin = _instant(query.get("interval.startTime", ""), "interval.start_time")
     end = _instant(query.get("interval.endTime", ""), "interval.end_time")
     period = re.fullmatch(r"([0-9]{1,9})s", query.get("aggregation.alignmentPeriod", ""))
-    if period is None or int(period[1]) < _LEAST_PERIOD_S:
+    if period is None or int(period[1]) < least_period_s:
         raise ApiError(
             400, "Field aggregation.alignmentPeriod had an invalid value: at least 60 s."
         )
@@ -142,28 +163,39 @@ def _interval(query: Mapping[str, str], lag_s: float) -> tuple[Interval, Interva
         raise ApiError(
             400, "Field interval had an invalid value: the end time is before the start."
         )
-    if int(period[1]) < int(end - begin):
-        raise ApiError(501, "The emulator aligns to the whole interval only.")
-    return (begin, end), (begin, min(end, time.time() - lag_s))
+    ingested = time.time() - lag_s
+    found: list[tuple[Interval, Interval]] = []
+    while end > begin or not found:
+        start = max(begin, end - int(period[1]))
+        found.append(((start, end), (start, min(end, ingested))))
+        end = start
+    return found
 
 
-def _series(metric: str, value: float, label: str, interval: Interval) -> Json:
-    begin, end = (
-        datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z") for at in interval
-    )
-    is_count = isinstance(value, int)
+def _series(metric: str, points: list[Point], label: str) -> Json:
+    value = points[0][1]
+    kind = "INT64" if isinstance(value, int) else "DOUBLE"
+    if isinstance(value, dict):
+        kind = "DISTRIBUTION"
     labels = {_CLASS.rpartition(".")[2]: label} if label else {}
-    point: Json = {
-        "interval": {"startTime": begin, "endTime": end},
-        "value": {"int64Value": str(value)} if is_count else {"doubleValue": value},
-    }
     return {
         "metric": {"type": f"{_PREFIX}{metric}", "labels": labels},
         "resource": {"type": RESOURCE, "labels": {}},
-        "metricKind": "DELTA" if is_count else "GAUGE",
-        "valueType": "INT64" if is_count else "DOUBLE",
-        "points": [point],
+        "metricKind": "GAUGE" if kind == "DOUBLE" else "DELTA",
+        "valueType": kind,
+        "points": [_point(interval, value) for interval, value in points],
     }
+
+
+def _point(interval: Interval, value: Value) -> Json:
+    begin, end = (
+        datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z") for at in interval
+    )
+    if isinstance(value, dict):
+        told: Json = {"distributionValue": value}
+    else:
+        told = {"int64Value": str(value)} if isinstance(value, int) else {"doubleValue": value}
+    return {"interval": {"startTime": begin, "endTime": end}, "value": told}
 
 
 Aggregation = tuple[str, str, str]
@@ -186,13 +218,39 @@ def _request_count(
 
 def _request_latencies(
     cloud: Cloud, name: str, seen: Interval, aggregation: Aggregation
-) -> dict[str, float]:
+) -> dict[str, float] | dict[str, Json]:
     aligner, reducer, group = aggregation
-    if aligner != "ALIGN_DELTA" or reducer not in _SHARES or group:
+    if aligner != "ALIGN_DELTA" or reducer not in {*_SHARES, "REDUCE_SUM"} or group:
         raise _unknown(aggregation)
     answered = _within(cloud.statistics.of(name).answered, seen)
+    if reducer == "REDUCE_SUM":
+        return {"": _distribution([1000 * one.seconds for one in answered])} if answered else {}
     found = quantile(sorted(one.seconds for one in answered), _SHARES[reducer])
     return {} if found is None else {"": found * 1000}
+
+
+def _distribution(values: list[float]) -> Json:
+    """``google.api.Distribution`` of ``values`` in exponential buckets; empty ones at the end are left out."""
+    bounds = [_SCALE_MS * _GROWTH**i for i in range(_FINITE_BUCKETS + 1)]
+    counts = [0] * (len(bounds) + 1)
+    for value in values:
+        counts[bisect_right(bounds, value)] += 1
+    while counts[-1] == 0:
+        counts.pop()
+    mean = sum(values) / len(values)
+    return {
+        "count": str(len(values)),
+        "mean": mean,
+        "sumOfSquaredDeviation": sum((value - mean) ** 2 for value in values),
+        "bucketOptions": {
+            "exponentialBuckets": {
+                "numFiniteBuckets": _FINITE_BUCKETS,
+                "growthFactor": _GROWTH,
+                "scale": _SCALE_MS,
+            }
+        },
+        "bucketCounts": [str(count) for count in counts],
+    }
 
 
 def _memory_utilizations(
@@ -215,7 +273,10 @@ def _within(observed: Iterable[Observed], seen: Interval) -> list[Observed]:
 
 _MEMORY = "container/memory/utilizations"
 _METRICS: dict[
-    str, Callable[[Cloud, str, Interval, Aggregation], dict[str, float] | dict[str, int]]
+    str,
+    Callable[
+        [Cloud, str, Interval, Aggregation], dict[str, float] | dict[str, int] | dict[str, Json]
+    ],
 ] = {
     "request_count": _request_count,
     "request_latencies": _request_latencies,

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.record import FAILURE_NOTE, RecordedGate, RolloutRecord
-from pytest_deploygate.core.verdict import PhaseVerdict
+from pytest_deploygate.core.verdict import PhaseVerdict, ReasonCode
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 
 
@@ -38,8 +38,18 @@ def with_verdict(record: RolloutRecord, verdict: PhaseVerdict) -> RolloutRecord:
         gates={**record.gates, **gates},
         measurements={**record.measurements, evidence.phase: evidence.measurements},
         not_passed=before | bad,
+        warnings={**record.warnings, **warnings_of(verdict)},
         notes={**record.notes, **defects, **failures},
     )
+
+
+def warnings_of(verdict: PhaseVerdict) -> dict[str, str]:
+    """What rules that only warn would have decided, by rule."""
+    of_gates = (ReasonCode.GATE_FAILED, ReasonCode.GATE_UNKNOWN)
+    return {
+        f"{'gate' if reason.code in of_gates else 'trigger'}.{reason.subject}": reason.sentence
+        for reason in verdict.warnings
+    }
 
 
 def posting_note(record: RolloutRecord) -> str:

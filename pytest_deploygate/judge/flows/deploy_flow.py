@@ -4,6 +4,7 @@ import contextlib
 import logging
 
 from pytest_deploygate.checks.deployment import Deployment
+from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import (
     DeployGateError,
@@ -12,7 +13,7 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
 )
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.state_machine import Judged, State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
@@ -33,9 +34,10 @@ from pytest_deploygate.judge.preconditions import (
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.result import result_of_error, result_of_rollout
 from pytest_deploygate.judge.session_process import SessionOver
+from pytest_deploygate.judge.step_watch import StepWatch, recorded_step
 from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.watchdog import process
-from pytest_deploygate.wiring import open_ports, recover
+from pytest_deploygate.wiring import open_metrics, open_ports, recover
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ class DeployFlow:
         self._deciding: PhaseVerdict | None = None
         self._staged: Staged | None = None
         self._is_unchanged = False
+        self._stopped: Reason | None = None
+        """Why a step was not gone on from."""
 
     # -- between collection and session end ------------------------------------------------------
 
@@ -106,10 +110,32 @@ class DeployFlow:
         staged, context, target = self._staged, self._context, rollout.ports.target
         if staged is None or not self._phase(Phase.CANDIDATE, rollout):
             return
+        self._walk_steps(rollout)
         if rollout.state is State.SERVING:
             now = target.snapshot()._replace(is_public=context.environment.spec.public)
             deployment = context.staged(target, staged, now, Phase.LIVE)
             self._judge(Phase.LIVE, deployment, rollout)
+
+    def _walk_steps(self, rollout: Rollout) -> None:
+        """Compare the candidate with the baseline at each step that waits, and go on as long as it is shown to hold."""
+        context, ports = self._context, rollout.ports
+        metrics = None
+        while rollout.state is State.STEPPING:
+            metrics = metrics or open_metrics(context.settings, context.environment, ports.clock)
+            self._grants.grant()
+            verdict = StepWatch(context, metrics, rollout).watch()
+            steps = (*rollout.record.steps, recorded_step(verdict))
+            warnings = {**rollout.record.warnings, **verdict.look.warnings}
+            rollout.update(rollout.record._replace(steps=steps, warnings=warnings))
+            doubts = context.recorder.doubts
+            if doubts:
+                self._stopped = Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=doubts[0])
+                return
+            if verdict.decision is not StepDecision.ADVANCE:
+                self._stopped = verdict.reason
+                return
+            self._grants.grant(Judged.STEP)
+            rollout.advance_step()
 
     def _judge(self, phase: Phase, deployment: Deployment, rollout: Rollout) -> PhaseVerdict:
         """Run one phase and judge it; the verdict is recorded and told before anything follows from it.
@@ -173,6 +199,8 @@ class DeployFlow:
             self._watch(rollout)
         rollout.observe(snapshot, package, context.environment.config_digest)
         rollout.update(rollout.record._replace(inventory=context.recorder.inventory))
+        if options.skips_steps:
+            context.note("steps", "no step was judged: --deploy-steps=none")
         context.terminal.step("rollout", f"{rollout.record.rollout_id} to {ports.environment}")
         context.terminal.step(
             "packaging", f"{len(package.files)} files, digest {package.digest[:12]}"
@@ -222,6 +250,8 @@ class DeployFlow:
     def _why_stopped(self) -> Reason | None:
         if self._error is not None:
             return reason_for(self._error, self._code_of_error())
+        if self._stopped is not None:
+            return self._stopped
         if self._deciding is not None and not self._deciding.holds:
             return self._deciding.reason
         return None

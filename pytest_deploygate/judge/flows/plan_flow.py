@@ -43,7 +43,7 @@ class PlanFlow:
                 context.tell_left_out(plan.package)
                 self._blocking = plan.blocking
                 self._lines = tuple(
-                    _lines(plan, ports.target.spec, context.environment.engine.steps)
+                    _lines(plan, ports.target.spec, context.environment.engine.percents)
                 )
         except SessionOver:
             return

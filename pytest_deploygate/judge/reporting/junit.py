@@ -221,6 +221,16 @@ def properties(
             named[f"gate.{result.gate.name}"] = f"{result.score} {result.outcome.value}"
         for failure in verdict.evidence.expected_failures:
             named[f"known_defect.{failure.check}"] = str(failure)
+    for step in record.steps if record else ():
+        told = f"step.{step.percent}"
+        named[f"{told}.decision"] = step.decision
+        named[f"{told}.reason"] = step.reason
+        named[f"{told}.seconds"] = f"{step.seconds:.3f}"
+        named[f"{told}.candidate_requests"] = str(step.candidate_requests)
+        named[f"{told}.baseline_requests"] = str(step.baseline_requests)
+        named |= {f"{told}.objective.{name}": text for name, text in step.objectives.items()}
+    for rule, text in record.warnings.items() if record else ():
+        named[f"warning.{rule}"] = text
     overrides = record.overrides if record else {}
     named |= {f"override.{gate}": why for gate, why in overrides.items()}
     return {f"deploygate.{name}": value for name, value in named.items()}

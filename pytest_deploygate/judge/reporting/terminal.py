@@ -6,8 +6,10 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.policy import Gate
 from pytest_deploygate.core.printable import printable
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict
@@ -60,12 +62,16 @@ class Terminal:
         for result in verdict.gates:
             score = f"{result.score} passed, needs {float(result.gate.threshold):g}"
             optional = "" if result.gate.required else " (not required)"
+            if result.gate.enforce is Enforcement.WARN:
+                optional = " (warns only)"
             good = result.outcome is Outcome.PASSED
             self.line(
                 f"deploygate: gate {result.gate.name}: {result.outcome.value}: {score}{optional}",
                 green=good,
                 red=not good,
             )
+        for warning in verdict.warnings:
+            self.line(f"deploygate: warning: {warning.sentence}", yellow=True)
         self.line(
             f"deploygate: {verdict.evidence.phase.value}: "
             f"{'holds' if verdict.holds else 'does not hold'}: {verdict.reason.sentence}",
@@ -110,6 +116,12 @@ def _is_colored(color: str) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout is not None and sys.stdout.isatty())
 
 
+def _remark(gate: Gate) -> str:
+    if gate.enforce is Enforcement.WARN:
+        return " (warns only)"
+    return "" if gate.required else " (optional)"
+
+
 def _table(verdicts: Mapping[Phase, PhaseVerdict]) -> Iterable[str]:
     rows = [("phase", "gate", "outcome", "passed", "needs", "weight", "checks")]
     for phase, verdict in verdicts.items():
@@ -119,7 +131,7 @@ def _table(verdicts: Mapping[Phase, PhaseVerdict]) -> Iterable[str]:
             rows.append(
                 (
                     phase.value,
-                    gate.name + ("" if gate.required else " (optional)"),
+                    gate.name + _remark(gate),
                     result.outcome.value,
                     str(result.score),
                     f"{float(gate.threshold):g}",

@@ -1,0 +1,134 @@
+"""What follows from one look at a step: advance, hold, or abort.
+
+Rules, the first that holds decides:
+
+1. a trigger fired, or an objective is worse beyond its margin: ABORT;
+2. the figures cover less than the step's ``for``, the candidate had fewer than ``least-requests``, an objective is not
+   decided, or something else keeps the step (a freeze, figures that cannot be read): HOLD;
+3. otherwise: ADVANCE.
+
+A HOLD that has lasted for ``at-most`` is never a pass: it becomes ABORT, unless the step says ``undecided = "advance"``
+and nothing but evidence is missing.
+"""
+
+from dataclasses import dataclass, replace
+
+from pytest_deploygate.core.comparison import ObjectiveResult, StepDecision
+from pytest_deploygate.core.enforcement import Enforcement
+from pytest_deploygate.core.engine_settings import TrafficStep
+from pytest_deploygate.core.triggers import Firing, TriggerResult
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLook:
+    """What is known of a step at one look.
+
+    ``elapsed_s`` is the time since the candidate got the traffic, ``covered_s`` the part of it that the figures cover,
+    ``late_s`` how late they are. ``problem`` says why they could not be read, ``blocked`` what else keeps the step.
+    """
+
+    step: TrafficStep
+    elapsed_s: float
+    covered_s: float
+    late_s: float = 0
+    candidate_requests: int = 0
+    baseline_requests: int = 0
+    results: tuple[ObjectiveResult, ...] = ()
+    triggers: tuple[TriggerResult, ...] = ()
+    problem: str = ""
+    blocked: str = ""
+
+    @property
+    def enforced(self) -> tuple[ObjectiveResult, ...]:
+        """Results of the objectives that decide."""
+        return tuple(r for r in self.results if r.objective.enforce is Enforcement.BLOCK)
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """By name, what objectives and triggers that only warn would have aborted for."""
+        found = {
+            f"objective.{r.objective.name}": r.sentence
+            for r in self.results
+            if r.decision is StepDecision.ABORT and r.objective.enforce is Enforcement.WARN
+        }
+        return found | {
+            f"trigger.{t.trigger.name}": t.sentence
+            for t in self.triggers
+            if t.firing is Firing.FIRED and t.trigger.enforce is Enforcement.WARN
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepVerdict:
+    """A look judged; ``reason`` is the rule that decided. ``is_undecided``: time is up, and nothing was shown."""
+
+    look: StepLook
+    decision: StepDecision
+    reason: Reason
+    is_undecided: bool = False
+
+
+def decide_step(look: StepLook) -> StepVerdict:
+    """Judge one look by the rules of this module."""
+    worse = [r for r in look.enforced if r.decision is StepDecision.ABORT]
+    fired = [
+        t
+        for t in look.triggers
+        if t.firing is Firing.FIRED and t.trigger.enforce is Enforcement.BLOCK
+    ]
+    if fired:
+        reason = Reason(
+            code=ReasonCode.TRIGGER_FIRED, sentence=fired[0].sentence, subject=fired[0].trigger.name
+        )
+        return StepVerdict(look=look, decision=StepDecision.ABORT, reason=reason)
+    if worse:
+        reason = Reason(
+            code=ReasonCode.WORSE_THAN_BASELINE,
+            sentence=worse[0].sentence,
+            subject=worse[0].objective.name,
+        )
+        return StepVerdict(look=look, decision=StepDecision.ABORT, reason=reason)
+    held = _why_held(look)
+    if held:
+        reason = Reason(code=ReasonCode.STEP_UNDECIDED, sentence=held)
+        verdict = StepVerdict(look=look, decision=StepDecision.HOLD, reason=reason)
+        is_over = look.elapsed_s >= look.step.longest_s + look.late_s
+        return _time_is_up(verdict) if is_over else verdict
+    told = "; ".join(result.sentence for result in look.enforced)
+    reason = Reason(code=ReasonCode.HELD, sentence=told)
+    return StepVerdict(look=look, decision=StepDecision.ADVANCE, reason=reason)
+
+
+def _why_held(look: StepLook) -> str:
+    """What keeps the step; empty if nothing does."""
+    step = look.step
+    if look.blocked:
+        return look.blocked
+    if look.problem:
+        return f"the platform's figures cannot be read: {look.problem}"
+    if look.candidate_requests < step.least_requests:
+        return (
+            f"the candidate had {look.candidate_requests} requests, "
+            f"the step needs {step.least_requests}"
+        )
+    undecided = [r for r in look.enforced if r.decision is StepDecision.HOLD]
+    if undecided:
+        return undecided[0].sentence
+    if look.covered_s < (step.wait or 0):
+        return f"the figures cover {look.covered_s:.0f} s of {step.wait}"
+    return ""
+
+
+def _time_is_up(verdict: StepVerdict) -> StepVerdict:
+    look = verdict.look
+    may_advance = look.step.undecided == "advance" and not look.blocked
+    told = f"undecided after {look.elapsed_s:.0f} s at {look.step.percent} %"
+    if may_advance:
+        told = f'{told}, and the step says undecided = "advance"'
+    return replace(
+        verdict,
+        decision=StepDecision.ADVANCE if may_advance else StepDecision.ABORT,
+        reason=replace(verdict.reason, sentence=f"{told}: {verdict.reason.sentence}"),
+        is_undecided=True,
+    )

@@ -1,0 +1,168 @@
+"""Watches one step of a promotion: asks the platform for both revisions over the same minutes, until it is decided.
+
+The minutes begin with the first whole one after the shift, so what the gates asked of the candidate before is not among
+them. Figures come late: a look sees what is older than the platform's lag, and time is up only that much later.
+"""
+
+import math
+from datetime import datetime, timedelta
+from typing import Final
+
+from pytest_deploygate.core.comparison import MinutePair, StepDecision, compare
+from pytest_deploygate.core.engine_settings import TrafficStep
+from pytest_deploygate.core.errors import PolicyRefused
+from pytest_deploygate.core.identifiers import Phase, RevisionName
+from pytest_deploygate.core.minute_counts import MinuteCounts, MinuteSeries, group_minutes
+from pytest_deploygate.core.record import RecordedStep
+from pytest_deploygate.core.step_decision import StepLook, StepVerdict, decide_step
+from pytest_deploygate.core.triggers import evaluate
+from pytest_deploygate.engine.finalize import require_revision
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.preconditions import check_not_frozen
+from pytest_deploygate.ports import Clock, Metrics
+
+_MOST_BLOCKS: Final = 240
+"""Into how many blocks a step is divided at most; where minutes are shorter or more, some are put together."""
+_HISTORY: Final = 60
+"""How many periods of the baseline before the step sharpen the first bets."""
+_LONGEST_POLL_S: Final = 60.0
+_LINES: Final = 20
+"""How many lines a step shows at most while nothing changes."""
+
+
+class StepWatch:
+    """One step, from the shift to its decision."""
+
+    def __init__(self, context: SessionContext, metrics: Metrics | None, rollout: Rollout) -> None:
+        assert rollout.step is not None
+        self._context = context
+        self._metrics = metrics
+        self._step: TrafficStep = rollout.step
+        self._clock: Clock = rollout.ports.clock
+        self._candidate = require_revision(rollout.record.candidate, "candidate")
+        self._baseline = require_revision(rollout.record.baseline, "baseline")
+        self._period_s = metrics.period_s if metrics is not None else 60
+        self._began_at = self._clock.monotonic()
+        self._first = _next_period(self._clock.now(), self._period_s)
+        self._history: tuple[MinuteCounts, ...] = ()
+        self._shown_at = -math.inf
+
+    def watch(self) -> StepVerdict:
+        """Look until the step advances or is aborted.
+
+        Raises:
+            SessionOver: the session ended meanwhile.
+            KeyboardInterrupt: a signal came.
+        """
+        self._history = self._ask(
+            self._baseline, self._first - timedelta(seconds=_HISTORY * self._period_s), _HISTORY
+        ).minutes
+        while True:
+            verdict = decide_step(self._look())
+            self._show(verdict)
+            if verdict.decision is not StepDecision.HOLD or self._context.recorder.doubts:
+                return verdict
+            with self._context.signals.deliver_signals():
+                self._context.session.wait(min(self._period_s, _LONGEST_POLL_S))
+
+    def _look(self) -> StepLook:
+        """What is known now."""
+        elapsed_s = self._clock.monotonic() - self._began_at
+        look = StepLook(
+            step=self._step, elapsed_s=elapsed_s, covered_s=0, blocked=self._why_blocked()
+        )
+        metrics = self._metrics
+        if metrics is None:
+            return _with_problem(look, "its target has no figures by minute")
+        until = self._clock.now() - timedelta(seconds=metrics.lag_s)
+        count = max(0, int((until - self._first).total_seconds() // self._period_s))
+        size = max(1, self._step.longest_s // (self._period_s * _MOST_BLOCKS))
+        candidate = self._ask(self._candidate, self._first, count)
+        baseline = self._ask(self._baseline, self._first, count)
+        problems = (*candidate.problems, *baseline.problems)
+        grouped = (group_minutes(one.minutes, size) for one in (candidate, baseline))
+        pairs = [MinutePair(*pair) for pair in zip(*grouped, strict=not problems)]
+        objectives = self._context.settings.policy.objectives
+        return StepLook(
+            step=self._step,
+            elapsed_s=elapsed_s,
+            covered_s=len(pairs) * size * self._period_s,
+            late_s=metrics.lag_s + self._period_s * size,
+            candidate_requests=sum(pair.candidate.requests for pair in pairs),
+            baseline_requests=sum(pair.baseline.requests for pair in pairs),
+            results=tuple(
+                compare(one, pairs, self._history, minute_s=size * self._period_s)
+                for one in objectives
+            ),
+            triggers=evaluate(
+                self._context.settings.policy.triggers,
+                Phase.LIVE,
+                metrics.sample(self._candidate, max(60, count * self._period_s)).measurements,
+            )
+            if count
+            else (),
+            problem=problems[0] if problems else "",
+            blocked=look.blocked,
+        )
+
+    def _ask(self, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
+        return (
+            MinuteSeries()
+            if self._metrics is None
+            else self._metrics.minutes(revision, begin, count)
+        )
+
+    def _why_blocked(self) -> str:
+        """A freeze that began meanwhile keeps the step; going back is never frozen."""
+        try:
+            check_not_frozen(self._context.environment, self._clock.now())
+        except PolicyRefused as error:
+            return error.message
+        return ""
+
+    def _show(self, verdict: StepVerdict) -> None:
+        """A line of what is known, now and then, and whenever the decision changes."""
+        look = verdict.look
+        is_due = look.elapsed_s - self._shown_at >= self._step.longest_s / _LINES
+        if verdict.decision is StepDecision.HOLD and not is_due:
+            return
+        self._shown_at = look.elapsed_s
+        for sentence in look.warnings.values():
+            self._context.terminal.line(f"deploygate: warning: {sentence}", yellow=True)
+        seen = f"{look.candidate_requests} and {look.baseline_requests} requests"
+        self._context.terminal.step(
+            f"step {look.step.percent} %",
+            f"{verdict.decision.value} after {look.elapsed_s:.0f} s, {seen}: {verdict.reason.sentence}",
+        )
+
+
+def _with_problem(look: StepLook, problem: str) -> StepLook:
+    return StepLook(
+        step=look.step,
+        elapsed_s=look.elapsed_s,
+        covered_s=0,
+        problem=problem,
+        blocked=look.blocked,
+    )
+
+
+def _next_period(now: datetime, period_s: int) -> datetime:
+    """The first moment from ``now`` on at which a period begins, which are counted from midnight of 1970."""
+    seconds = math.ceil(now.timestamp() / period_s) * period_s
+    return datetime.fromtimestamp(seconds, tz=now.tzinfo)
+
+
+def recorded_step(verdict: StepVerdict) -> RecordedStep:
+    """What the record keeps of a step."""
+    look = verdict.look
+    return RecordedStep(
+        percent=look.step.percent,
+        decision=verdict.decision.value,
+        reason=verdict.reason.sentence,
+        seconds=round(look.elapsed_s, 3),
+        candidate_requests=look.candidate_requests,
+        baseline_requests=look.baseline_requests,
+        is_undecided=verdict.is_undecided,
+        objectives={result.objective.name: result.sentence for result in look.results},
+    )

@@ -1,0 +1,119 @@
+"""Advance, hold, abort: every rule of a look at a step, and what time makes of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_deploygate.core.comparison import MinutePair, ObjectiveResult, StepDecision, compare
+from pytest_deploygate.core.duration import Duration
+from pytest_deploygate.core.engine_settings import TrafficStep
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.margin import Margin
+from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.minute_counts import MinuteCounts
+from pytest_deploygate.core.objective import Objective
+from pytest_deploygate.core.step_decision import StepLook, decide_step
+from pytest_deploygate.core.triggers import evaluate
+from pytest_deploygate.core.verdict import ReasonCode
+from tests.core.policy_factory import a_trigger
+
+STEP = TrafficStep(percent=5, wait=Duration(600), least_requests=200)
+ERRORS = Objective(name="errors", metric="error_rate", worse_by=Margin.parse("1pp"))
+
+
+def result(errors: int, minutes: int = 20) -> ObjectiveResult:
+    pair = MinutePair(MinuteCounts(100, errors), MinuteCounts(1000, 10))
+    return compare(ERRORS, [pair] * minutes)
+
+
+GOOD, BAD, UNSURE = result(1), result(9), result(2, 2)
+LOOK = StepLook(
+    step=STEP,
+    elapsed_s=700,
+    covered_s=600,
+    candidate_requests=2000,
+    baseline_requests=20_000,
+    results=(GOOD,),
+)
+TRIGGER = a_trigger("memory_usage_mb > 1500", name="memory", needed_in=())
+
+
+def test_a_candidate_that_is_shown_not_to_be_worse_goes_on() -> None:
+    verdict = decide_step(LOOK)
+    assert (verdict.decision, verdict.reason.code) == (StepDecision.ADVANCE, ReasonCode.HELD)
+    assert verdict.reason.sentence == GOOD.sentence
+
+
+def test_one_that_is_worse_is_aborted_at_once() -> None:
+    verdict = decide_step(replace(LOOK, elapsed_s=60, covered_s=60, results=(GOOD, BAD)))
+    assert (verdict.decision, verdict.reason.code) == (
+        StepDecision.ABORT,
+        ReasonCode.WORSE_THAN_BASELINE,
+    )
+    assert (verdict.reason.subject, verdict.reason.sentence) == ("errors", BAD.sentence)
+
+
+def test_a_trigger_that_fires_comes_first() -> None:
+    measured = (Measurement.of("memory_usage_mb", 1600, unit="MB", revision="r"),)
+    fired = evaluate((TRIGGER,), Phase.LIVE, measured)
+    quiet = evaluate((TRIGGER,), Phase.LIVE, ())
+    verdict = decide_step(replace(LOOK, triggers=fired, results=(BAD,)))
+    assert (verdict.decision, verdict.reason.code, verdict.reason.subject) == (
+        StepDecision.ABORT,
+        ReasonCode.TRIGGER_FIRED,
+        "memory",
+    )
+    assert decide_step(replace(LOOK, triggers=quiet)).decision is StepDecision.ADVANCE
+
+
+@pytest.mark.parametrize(
+    ("look", "sentence"),
+    [
+        (replace(LOOK, covered_s=540), "the figures cover 540 s of 10m"),
+        (replace(LOOK, candidate_requests=199), "had 199 requests, the step needs 200"),
+        (replace(LOOK, results=(GOOD, UNSURE)), "not yet decided"),
+        (replace(LOOK, problem="503"), "figures cannot be read: 503"),
+        (replace(LOOK, blocked="frozen until 8:00"), "frozen until 8:00"),
+    ],
+)
+def test_what_is_not_shown_holds_and_is_never_a_pass_when_time_is_up(
+    look: StepLook, sentence: str
+) -> None:
+    verdict = decide_step(look)
+    assert (verdict.decision, verdict.reason.code) == (
+        StepDecision.HOLD,
+        ReasonCode.STEP_UNDECIDED,
+    )
+    assert sentence in verdict.reason.sentence
+    late = decide_step(replace(look, elapsed_s=1800))
+    assert (late.decision, late.is_undecided) == (StepDecision.ABORT, True)
+    assert late.reason.sentence.startswith("undecided after 1800 s at 5 %: ")
+    assert sentence in late.reason.sentence
+
+
+def test_time_that_figures_come_late_is_added() -> None:
+    look = replace(LOOK, results=(UNSURE,), elapsed_s=1800, late_s=240)
+    assert decide_step(look).decision is StepDecision.HOLD
+    assert decide_step(replace(look, elapsed_s=2040)).decision is StepDecision.ABORT
+
+
+def test_a_step_may_say_that_undecided_advances() -> None:
+    step = STEP._replace(undecided="advance", at_most=Duration(900))
+    look = replace(LOOK, step=step, results=(UNSURE,), elapsed_s=900)
+    verdict = decide_step(look)
+    assert (verdict.decision, verdict.is_undecided) == (StepDecision.ADVANCE, True)
+    assert verdict.reason.code is ReasonCode.STEP_UNDECIDED
+    assert 'and the step says undecided = "advance"' in verdict.reason.sentence
+    frozen = decide_step(replace(look, blocked="frozen"))
+    assert frozen.decision is StepDecision.ABORT
+    worse = decide_step(replace(look, results=(BAD,)))
+    assert (worse.decision, worse.is_undecided) == (StepDecision.ABORT, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("3600s", 3600)]
+)
+def test_durations_are_written_as_people_do(text: str, seconds: int) -> None:
+    assert Duration.parse(text) == seconds
+    assert Duration.parse(str(Duration(seconds))) == seconds
+    assert [str(Duration(s)) for s in (90, 600, 7200)] == ["90s", "10m", "2h"]

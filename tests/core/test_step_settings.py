@@ -1,0 +1,102 @@
+"""Steps and objectives as they are written in the settings."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.config.settings import Settings, load
+from pytest_deploygate.core.engine_settings import TrafficStep
+from pytest_deploygate.core.errors import ConfigError
+
+PROJECT = """
+[tool.deploygate.gates.smoke]
+phase = "live"
+marker = "smoke"
+[tool.deploygate.function]
+function = "f"
+entry-point = "f"
+runtime = "python312"
+source = "src"
+[tool.deploygate.environments.local]
+target = "local"
+steps = {steps}
+"""
+ERRORS = '[tool.deploygate.objectives.errors]\nmetric = "error_rate"\nworse-by = "1pp"\n'
+
+
+def read(tmp_path: Path, steps: str, more: str = ERRORS) -> Settings:
+    (tmp_path / "pyproject.toml").write_text(PROJECT.format(steps=steps) + more)
+    return load(tmp_path)
+
+
+def test_plain_numbers_are_steps_that_do_not_wait(tmp_path: Path) -> None:
+    steps = read(tmp_path, "[5, 25, 100]", "").environments["local"].engine
+    assert steps.percents == (5, 25, 100)
+    assert all(step.wait is None for step in steps.steps)
+
+
+def test_a_step_says_how_long_and_on_how_much_it_is_judged(tmp_path: Path) -> None:
+    text = (
+        '[{ percent = 5, for = "10m", least-requests = 200, at-most = "2h", undecided = "advance" },'
+        '{ percent = 25, for = "90s" }, 100]'
+    )
+    first, second, last = read(tmp_path, text).environments["local"].engine.steps
+    assert (first.wait, first.least_requests, first.longest_s) == (600, 200, 7200)
+    assert first.undecided == "advance"
+    assert (second.wait, second.longest_s, second.undecided) == (90, 270, "roll-back")
+    assert last == TrafficStep(percent=100)
+
+
+def test_an_objective_says_what_is_compared(tmp_path: Path) -> None:
+    more = ERRORS + (
+        '[tool.deploygate.objectives.slow]\nmetric = "processing_time_s"\nquantile = 0.95\n'
+        'worse-by = "x1.25"\nconfidence = 0.99\n'
+    )
+    errors, slow = read(tmp_path, "[100]", more).policy.objectives
+    assert (errors.name, errors.worse_by.amount, errors.confidence) == (
+        "errors",
+        Fraction(1, 100),
+        Fraction(19, 20),
+    )
+    assert (slow.quantile, slow.worse_by.amount, slow.confidence) == (
+        Fraction(19, 20),
+        Fraction(5, 4),
+        Fraction(99, 100),
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "more", "cause"),
+    [
+        ("[50, 10, 100]", "", "steps: must ascend and end with 100, got [50, 10, 100]"),
+        ('[{ percent = 5, for = "1m" }, 50]', ERRORS, "steps: must ascend and end with 100"),
+        ('[{ percent = 100, for = "1m" }]', ERRORS, "at 100 percent there is no baseline"),
+        ('[{ percent = 5, at-most = "1m" }, 100]', ERRORS, "the at-most of 5 percent needs a for"),
+        (
+            '[{ percent = 5, for = "2m", at-most = "1m" }, 100]',
+            ERRORS,
+            "the at-most of 5 percent is shorter than its for",
+        ),
+        ('[{ percent = 5, for = "1m" }, 100]', "", "needs an objective to be judged by"),
+        ('[{ percent = 5, for = "soon" }, 100]', ERRORS, '"soon" is not a duration such as'),
+        ("[{ percent = 5, wait = 1 }, 100]", ERRORS, "steps.wait: unknown key"),
+        ('[{ for = "1m" }, 100]', ERRORS, "the key percent is missing"),
+        ('["5", 100]', ERRORS, '"5" is not a whole number of percent from 1 to 100'),
+        ("[100]", ERRORS.replace("1pp", "1%"), 'is not a margin such as "1pp" or "x1.25"'),
+        ("[100]", ERRORS + "quantile = 0.95\n", "an error rate has no quantiles"),
+        ("[100]", ERRORS + "confidence = 1\n", "is not a number above 0 and below 1"),
+        ("[100]", ERRORS.replace("error_rate", "processing_time_s"), "key quantile is missing"),
+        (
+            "[100]",
+            ERRORS.replace("error_rate", "processing_time_s") + "quantile = 0.5\n",
+            "1pp is a difference of shares, and a latency is no share",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key(
+    tmp_path: Path, steps: str, more: str, cause: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, steps, more)
+    assert cause in str(caught.value)

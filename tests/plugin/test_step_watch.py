@@ -1,0 +1,193 @@
+"""A step as the judge watches it: what it asks, when it looks again, what it says, and what keeps it."""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from pytest_deploygate.core.comparison import StepDecision
+from pytest_deploygate.core.duration import Duration
+from pytest_deploygate.core.engine_settings import TrafficStep
+from pytest_deploygate.core.freeze import parse
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.margin import Margin
+from pytest_deploygate.core.measurement import Measurement, Sample
+from pytest_deploygate.core.minute_counts import MinuteCounts, MinuteSeries
+from pytest_deploygate.core.objective import Objective
+from pytest_deploygate.core.step_decision import StepVerdict
+from pytest_deploygate.core.verdict import ReasonCode
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.session_process import SessionOver
+from pytest_deploygate.judge.step_watch import StepWatch, recorded_step
+from tests.core.policy_factory import a_trigger
+from tests.fakes import FakeClock
+
+BASELINE, CANDIDATE = RevisionName("svc-1"), RevisionName("svc-2")
+ERRORS = Objective(name="errors", metric="error_rate", worse_by=Margin.parse("1pp"))
+STEP = TrafficStep(percent=5, wait=Duration(600), at_most=Duration(1200), least_requests=100)
+PER_MINUTE = {CANDIDATE: MinuteCounts(100, 1), BASELINE: MinuteCounts(1900, 19)}
+BAD = {**PER_MINUTE, CANDIDATE: MinuteCounts(100, 8)}
+
+
+@dataclass
+class Figures:
+    """Every minute is as ``per_minute`` says; ``asked`` has revision, begin and number of minutes."""
+
+    clock: FakeClock
+    per_minute: Mapping[RevisionName, MinuteCounts]
+    lag_s: int = 240
+    period_s: int = 60
+    problem: str = ""
+    measured: tuple[Measurement, ...] = ()
+    asked: list[tuple[RevisionName, datetime, int]] = field(default_factory=list)
+
+    def minutes(self, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
+        self.asked.append((revision, begin, count))
+        end = begin + timedelta(seconds=count * self.period_s)
+        is_visible = end <= self.clock.now() - timedelta(seconds=self.lag_s)
+        assert is_visible or not count or revision == BASELINE
+        if self.problem:
+            return MinuteSeries(problems=(self.problem,))
+        return MinuteSeries(minutes=(self.per_minute[revision],) * count)
+
+    def sample(self, revision: RevisionName, window_s: int) -> Sample:
+        assert (revision, window_s >= 60) == (CANDIDATE, True)
+        return Sample(measurements=self.measured)
+
+
+@dataclass
+class Watched:
+    """A rollout at its first step, and what is around it."""
+
+    step: TrafficStep = STEP
+    freeze: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    clock: FakeClock = field(default_factory=FakeClock)
+    shown: list[str] = field(default_factory=list)
+    wait: Callable[[float], None] | None = None
+
+    def watch(self, metrics: Figures | None) -> StepVerdict:
+        trigger = a_trigger("memory_usage_mb > 1500", name="memory")
+        context = SimpleNamespace(
+            settings=SimpleNamespace(
+                policy=SimpleNamespace(objectives=(ERRORS,), triggers=(trigger,))
+            ),
+            environment=SimpleNamespace(name="production", freeze=tuple(map(parse, self.freeze))),
+            recorder=SimpleNamespace(doubts=self.doubts),
+            terminal=SimpleNamespace(step=lambda name, text: self.shown.append(f"{name}: {text}")),
+            signals=SimpleNamespace(deliver_signals=nullcontext),
+            session=SimpleNamespace(wait=self.wait or self.clock.sleep),
+        )
+        record = SimpleNamespace(candidate=CANDIDATE, baseline=BASELINE)
+        ports = SimpleNamespace(clock=self.clock)
+        rollout = SimpleNamespace(step=self.step, record=record, ports=ports)
+        return StepWatch(cast("SessionContext", context), metrics, cast("Rollout", rollout)).watch()
+
+
+def test_a_step_advances_when_its_figures_cover_the_time_and_decide() -> None:
+    watched = Watched()
+    metrics = Figures(watched.clock, PER_MINUTE)
+    verdict = watched.watch(metrics)
+    assert verdict.decision is StepDecision.ADVANCE
+    # it is decided by minutes that are not younger than the lag
+    assert verdict.look.covered_s >= 600
+    assert verdict.look.elapsed_s >= verdict.look.covered_s + metrics.lag_s
+    recorded = recorded_step(verdict)
+    assert (recorded.percent, recorded.decision) == (5, "advance")
+    minutes = int(verdict.look.covered_s / 60)
+    assert (recorded.candidate_requests, recorded.baseline_requests) == (
+        100 * minutes,
+        1900 * minutes,
+    )
+    assert "not worse by 1pp or more" in recorded.objectives["errors"]
+    assert "advance after" in watched.shown[-1]
+
+
+def test_both_sides_are_asked_about_the_same_whole_minutes_after_the_shift() -> None:
+    watched = Watched()
+    watched.clock.advance(17)
+    began = watched.clock.now()
+    metrics = Figures(watched.clock, PER_MINUTE)
+    watched.watch(metrics)
+    (history, _, sixty), *looks = metrics.asked
+    assert (history, sixty) == (BASELINE, 60)
+    for candidate, baseline in zip(looks[::2], looks[1::2], strict=True):
+        assert (candidate[0], baseline[0]) == (CANDIDATE, BASELINE)
+        assert candidate[1:] == baseline[1:]
+        assert began <= candidate[1] < began + timedelta(seconds=60)
+        assert candidate[1].second == 0
+
+
+def test_a_bad_candidate_is_aborted_before_the_time_of_the_step() -> None:
+    watched = Watched()
+    verdict = watched.watch(Figures(watched.clock, BAD))
+    assert (verdict.decision, verdict.reason.code) == (
+        StepDecision.ABORT,
+        ReasonCode.WORSE_THAN_BASELINE,
+    )
+    assert verdict.look.covered_s < 600
+
+
+def test_a_trigger_on_the_candidate_aborts() -> None:
+    watched = Watched()
+    metrics = Figures(watched.clock, PER_MINUTE)
+    metrics.measured = (Measurement.of("memory_usage_mb", 1600, unit="MB", revision=CANDIDATE),)
+    assert watched.watch(metrics).reason.code is ReasonCode.TRIGGER_FIRED
+
+
+@pytest.mark.parametrize("per_minute", [{CANDIDATE: MinuteCounts(), BASELINE: MinuteCounts()}])
+def test_without_requests_time_runs_out(per_minute: Mapping[RevisionName, MinuteCounts]) -> None:
+    watched = Watched()
+    verdict = watched.watch(Figures(watched.clock, per_minute))
+    assert (verdict.decision, verdict.is_undecided) == (StepDecision.ABORT, True)
+    assert "the candidate had 0 requests, the step needs 100" in verdict.reason.sentence
+    assert 1200 + 240 <= verdict.look.elapsed_s <= 1200 + 240 + 120
+    assert 10 < len(watched.shown) < 30
+
+
+def test_figures_that_cannot_be_read_hold_and_then_abort() -> None:
+    watched = Watched()
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE, problem="503 UNAVAILABLE"))
+    assert verdict.decision is StepDecision.ABORT
+    assert "figures cannot be read: 503 UNAVAILABLE" in verdict.reason.sentence
+
+
+def test_a_target_without_figures_is_never_a_pass() -> None:
+    verdict = Watched().watch(None)
+    assert (verdict.decision, verdict.is_undecided) == (StepDecision.ABORT, True)
+    assert "its target has no figures by minute" in verdict.reason.sentence
+
+
+def test_a_freeze_that_began_holds_and_says_so() -> None:
+    watched = Watched(freeze=("2020-01-01 - 2099-01-01 UTC",))
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    assert verdict.decision is StepDecision.ABORT
+    assert "environment production is frozen until" in watched.shown[0]
+    assert "hold after" in watched.shown[0]
+
+
+def test_a_doubt_about_the_session_ends_the_watch_undecided() -> None:
+    watched = Watched(doubts=("a worker died",))
+    assert watched.watch(Figures(watched.clock, PER_MINUTE)).decision is StepDecision.HOLD
+
+
+def test_a_session_that_ends_is_noticed() -> None:
+    def over(_: float) -> None:
+        raise SessionOver
+
+    watched = Watched(wait=over)
+    with pytest.raises(SessionOver):
+        watched.watch(Figures(watched.clock, PER_MINUTE))
+
+
+def test_short_periods_are_put_together_so_that_a_look_stays_cheap() -> None:
+    watched = Watched()
+    per_second = {name: MinuteCounts(10, 0) for name in PER_MINUTE}
+    verdict = watched.watch(Figures(watched.clock, per_second, lag_s=0, period_s=1))
+    assert verdict.decision is StepDecision.ADVANCE
+    assert verdict.look.covered_s % 15 == 0
