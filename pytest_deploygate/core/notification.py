@@ -77,7 +77,7 @@ class NotifyChannel(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """What became of telling one channel of one end; ``sent_at`` is None until the receiver took it."""
+    """Delivery of one result to one channel; ``sent_at`` is None until the receiver accepts it."""
 
     rollout_id: RolloutId
     environment: EnvironmentName
@@ -90,12 +90,12 @@ class Delivery(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What it is about: one rollout, one channel, one event."""
+        """Identity of the delivery: rollout, channel, event."""
         return (self.rollout_id, self.channel, self.event.value)
 
 
 def event_of(record: RolloutRecord) -> NotifyEvent | None:
-    """What ``record`` is to be told as; None if it is none of these ends."""
+    """The event of ``record``; None if no channel receives its result."""
     if record.purpose == "adopt":
         return None
     match record.state:
@@ -117,7 +117,7 @@ def due_deliveries(
     known: Iterable[Delivery],
     now: datetime,
 ) -> Iterator[tuple[RolloutRecord, NotifyChannel, Delivery]]:
-    """Everything that is still to be sent: what ended lately and nobody was told of, and what did not arrive."""
+    """Deliveries that are due: recent results that were not sent yet, and failed deliveries."""
     found = {delivery.key: delivery for delivery in known}
     channels = tuple(channels)
     for record in records:
