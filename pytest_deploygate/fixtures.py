@@ -1,7 +1,8 @@
 """Fixtures that suites are offered. They work in this process and in workers of pytest-xdist alike."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,23 @@ def verification(deployment: Deployment) -> "Iterator[Probe]":
     Methods and answers are those of ``candidate``.
     """
     yield from _probe(deployment.verification, "verification revision")
+
+
+@pytest.fixture(scope="session")
+def verification_variants(
+    deployment: Deployment,
+) -> "Iterator[Mapping[str, Probe]]":
+    """HTTP clients of the revisions that ``verify-variants`` names, by name; each may be written through.
+
+    They are there while a release is judged. Where what serves is judged, and where the settings name none, this is
+    empty: a check then says what it did not try.
+    """
+    with ExitStack() as stack:
+        made = contextmanager(_probe)
+        yield {
+            name: stack.enter_context(made(endpoint, f"variant {name}"))
+            for name, endpoint in deployment.variants.items()
+        }
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         RevisionName,
         RolloutId,
         Secret,
+        VariantName,
     )
     from pytest_deploygate.core.measurement import Sample
     from pytest_deploygate.core.minute_counts import MinuteSeries
@@ -102,8 +103,10 @@ class Target(Protocol):
         """
         ...
 
-    def add_revision(self, of: RevisionName, variant: Variant) -> RevisionName:
+    def add_revision(self, of: RevisionName, variant: Variant | VariantName) -> RevisionName:
         """Ask for one more revision of the very image that ``of`` runs, with the variables of ``variant``.
+
+        A name is that of a verification variant of the settings.
 
         Builds nothing, and returns its name before it has started. What was asked for last is what the service's
         template describes. Asking again for what is already the newest revision changes nothing.

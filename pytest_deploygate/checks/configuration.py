@@ -20,6 +20,7 @@ def configuration_of(environment: Environment, phase: Phase, memory: str) -> Dep
         verification=None,
         live=None,
         verify_variables=spec.variables_of(Variant.VERIFICATION),
+        variant_variables={name: spec.variables_of(name) for name in spec.verify_variants},
         production_variables=spec.variables_of(Variant.CANDIDATE),
         memory_mb=round(Memory.parse(memory).mb),
         timeout_s=spec.timeout_s,

@@ -31,8 +31,8 @@ class Previous:
 class Deployment:
     """One deployment as the checks of one phase see it. In the readiness phase it has no endpoint.
 
-    Checks may write through ``verification``, but not through ``candidate`` (if it is another revision) and ``live``.
-    Each is None if it does not exist.
+    Checks may write through ``verification`` and ``variants``, but not through ``candidate`` (if it is another
+    revision) and ``live``. Each is None if it does not exist.
     """
 
     environment: str
@@ -46,12 +46,16 @@ class Deployment:
     """The revision that will be promoted, with the production settings."""
     verification: Endpoint | None = None
     """The revision of the same build through which checks may write; the candidate itself if there is no other."""
+    variants: Mapping[str, Endpoint] = field(default_factory=dict)
+    """Staged verification variants, by name. No promotion keeps them: empty where the serving revision is judged."""
     live: Endpoint | None = None
     """The public URL."""
     before: Endpoint | None = None
     """Verification revision of the baseline's build, to compare with in this session; checks may write through it."""
     verify_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of ``verification``."""
+    variant_variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Environment variables of each verification variant of the settings, by name."""
     production_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of ``candidate``."""
     secret_names: tuple[str, ...] = ()
@@ -80,6 +84,8 @@ class Deployment:
             document[name] = _endpoint_json(getattr(self, name))
         for name in _MAPPINGS:
             document[name] = dict(getattr(self, name))
+        document["variants"] = {name: _endpoint_json(one) for name, one in self.variants.items()}
+        document["variant_variables"] = {n: dict(own) for n, own in self.variant_variables.items()}
         document["phase"] = self.phase.value
         document["secret_names"] = list(self.secret_names)
         document["access_token"] = _secret_text(self.access_token)
@@ -103,9 +109,14 @@ class Deployment:
                 for name in _ENDPOINTS
             }
             known |= {name: dict(document[name]) for name in _MAPPINGS}
+            heard = counter("variants") if counter is not None else None
+            variants = {n: _endpoint_of(one, heard) for n, one in document["variants"].items()}
+            variables = document["variant_variables"].items()
             previous = document["previous"]
             return cls(
                 **known,
+                variants={name: one for name, one in variants.items() if one is not None},
+                variant_variables={name: dict(own) for name, own in variables},
                 previous=None if previous is None else Previous(**previous),
                 phase=Phase(document["phase"]),
                 secret_names=tuple(map(str, document["secret_names"])),

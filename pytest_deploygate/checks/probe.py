@@ -126,9 +126,14 @@ class Probe:
     read_timeout_s: float = READ_TIMEOUT_S
     clock: Callable[[], float] = time.perf_counter
     _pooled: requests.Session = field(init=False, repr=False)
+    _looks: list[Callable[[Answer], None]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._pooled = self._session()
+
+    def watch(self, look: Callable[[Answer], None]) -> None:
+        """Call ``look`` with every answer from now on, before a check gets it; threads may call it at once."""
+        self._looks.append(look)
 
     def get(
         self,
@@ -288,7 +293,10 @@ class Probe:
                     allow_redirects=follow_redirects,
                     **settings,
                 ) as response:
-                    return _answer(response, self._read(response, start), self.clock() - start)
+                    answer = _answer(response, self._read(response, start), self.clock() - start)
+                    for look in self._looks:
+                        look(answer)
+                    return answer
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 trouble = _connection_failure(error)
                 if trouble is not ConnectionFailure.NOT_REACHED or attempts <= 0:

@@ -10,6 +10,7 @@ from pytest_deploygate.cli.output import moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
 from pytest_deploygate.core.record import (
     FAILURE_NOTE,
+    BuildProvenance,
     RecordedStep,
     RestorePoint,
     RolloutRecord,
@@ -62,6 +63,7 @@ class Shown(NamedTuple):
 
     rollout: PastRollout
     verify_revision: str
+    variants: Mapping[str, str]
     digest: str
     config_digest: str
     checks_digest: str
@@ -70,6 +72,7 @@ class Shown(NamedTuple):
     updates_base_image: bool | None
     secrets: Mapping[str, str]
     differs_in: Sequence[str]
+    variants_differ_in: Mapping[str, Sequence[str]]
     backup: str
     redeployed: str
     restore_point: ShownRestorePoint | None
@@ -116,6 +119,7 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
             ("baseline", one.baseline),
             ("revision", one.revision),
             ("verification", found.verify_revision),
+            *((f"variant {name}", revision) for name, revision in found.variants.items()),
             ("serving", one.serving),
             *_release(found),
             *_rollback_rows(found),
@@ -173,6 +177,8 @@ def _release(found: Shown) -> Iterator[tuple[str, str]]:
     yield ("base image", _base_image(found))
     yield ("secrets", ", ".join(f"{key}={ref}" for key, ref in found.secrets.items()))
     yield ("verification differs in", ", ".join(found.differs_in))
+    for name, variables in found.variants_differ_in.items():
+        yield (f"variant {name} differs in", ", ".join(variables))
     yield ("deployed because", found.deploy_reason)
     yield ("approval", found.approval)
     if found.rollout.purpose == "deploy":
@@ -235,6 +241,7 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
     return Shown(
         rollout=PastRollout.of(record),
         verify_revision=record.verification or "",
+        variants={str(name): revision for name, revision in record.variants.items()},
         digest=record.digest,
         config_digest=record.config_digest,
         checks_digest=record.checks_digest,
@@ -243,6 +250,7 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
         updates_base_image=build.updates_base_image if build is not None else None,
         secrets=_versions(build.secrets) if build is not None else {},
         differs_in=build.differs_in or () if build is not None else (),
+        variants_differ_in=_differences(build) if build is not None else {},
         backup=record.backup,
         redeployed=record.redeployed or "",
         restore_point=_shown_point(point) if point is not None else None,
@@ -281,6 +289,10 @@ def _shown_point(point: RestorePoint) -> ShownRestorePoint:
         follows_latest=point.follows_latest,
         was_public=point.was_public,
     )
+
+
+def _differences(build: BuildProvenance) -> Mapping[str, Sequence[str]]:
+    return {str(name): variables for name, variables in build.variants_differ_in.items()}
 
 
 def _versions(secrets: Mapping[str, SecretRef]) -> Mapping[str, str]:

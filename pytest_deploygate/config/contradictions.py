@@ -38,6 +38,7 @@ def find(
             cause = "a step with for needs an objective to be judged by, and there is none"
             hint = 'add [tool.deploygate.objectives.errors] with metric = "error_rate", worse-by = "1pp"'
             faults.note(f"{where}.steps", cause, hint)
+        _verify_variants(own, where, faults)
         for field in fields_of(FunctionSpec):
             if field.key not in own and own.get("target") == field.setting.needed_by:
                 faults.missing(where, field.setting)
@@ -56,6 +57,33 @@ def _objectives(document: Document, faults: Faults) -> None:
         if one.metric == LATENCY and not one.worse_by.is_ratio:
             cause = f"{one.worse_by} is a difference of shares, and a latency is no share"
             faults.note(f"{where}.worse-by", cause, 'for example: worse-by = "x1.25"')
+
+
+def _verify_variants(own: Mapping[str, object], where: str, faults: Faults) -> None:
+    """A variant differs from the verification revision, and writes nowhere where production does."""
+    production = _variables(own, "environment-variables")
+    verify = _variables(own, "verify-environment")
+    for name, variables in _variables(own, "verify-variants").items():
+        at = f"{where}.verify-variants.{name}"
+        if not isinstance(variables, Mapping):
+            continue  # it could not be read
+        if not verify:
+            cause = "there is no verify-environment of which it could be a variant"
+            faults.note(at, cause, "name under verify-environment where checks may write")
+            continue
+        shared = [n for n in verify if n in variables and variables[n] == production.get(n)]
+        for variable in shared:
+            cause = "this is the value that production has"
+            hint = "verify-environment keeps checks away from it, and so must a variant"
+            faults.note(f"{at}.{variable}", cause, hint)
+        if all({**production, **verify}.get(n) == value for n, value in variables.items()):
+            cause = "it has the variables of verify-environment and no others"
+            faults.note(at, cause, "name a variable that is to be otherwise, or take it out")
+
+
+def _variables(own: Mapping[str, object], key: str) -> Mapping[str, object]:
+    found = own.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _shared_paths(document: Document, faults: Faults) -> None:

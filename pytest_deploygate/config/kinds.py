@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.setting import Setting
+from pytest_deploygate.core.setting import NAME, Setting
 
 Toml: TypeAlias = "str | int | bool | Decimal | list[Toml] | dict[str, Toml]"
 Schema: TypeAlias = "dict[str, Any]"
@@ -289,7 +289,8 @@ class TableOf(NamedTuple):
         for key, one in value.items():
             path = f"{where}.{key}"
             if pattern and not re.fullmatch(pattern, key):
-                faults.note(path, f"{written(key)} is not a name", NAME_HINT)
+                hint = NAME_HINT if pattern == NAME else example_hint(self.setting)
+                faults.note(path, f"{written(key)} is not a name", hint)
             found[key] = self.item.read(one, path, faults)
         return found
 

@@ -142,5 +142,7 @@ def _variables_in(document: Document) -> Iterator[Mapping[str, str]]:
         for name in PLAIN_VARIABLES:
             if isinstance(found := own.get(field_of(FunctionSpec, name).key), dict):
                 yield found
+        variants = own.get(field_of(FunctionSpec, "verify_variants").key)
+        yield from variants.values() if isinstance(variants, dict) else ()
         if isinstance(rehearsal := own.get("rehearsal"), Rehearsal):
             yield rehearsal.variables

@@ -119,7 +119,7 @@ def _kind_of(hint: Any, setting: Setting, default: object = REQUIRED) -> Kind:
     if setting.fields_of is not None and arguments == (str, object):
         return TableWith(setting, setting.fields_of, is_partial=True)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return TableOf(setting, _kind_of(arguments[1], setting))
+        return TableOf(setting, _kind_of(arguments[1], setting._replace(key_pattern="")))
     if setting.parse is not None or hint is str:
         return Text(setting)
     if NoneType in arguments:

@@ -7,6 +7,8 @@ RolloutId = NewType("RolloutId", str)
 """Identifies one rollout; also the correlation id of logs."""
 RevisionName = NewType("RevisionName", str)
 """Short name of a revision as the platform gave it, e.g. ``process-invoice-00003-abc``."""
+VariantName = NewType("VariantName", str)
+"""Name of a verification variant: a further verification revision, as the settings call it."""
 EnvironmentName = NewType("EnvironmentName", str)
 BackupId = NewType("BackupId", str)
 Digest = NewType("Digest", str)

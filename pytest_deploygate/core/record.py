@@ -18,6 +18,7 @@ from pytest_deploygate.core.identifiers import (
     Phase,
     RevisionName,
     RolloutId,
+    VariantName,
 )
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.release import RolloutLabels, SecretRef
@@ -116,6 +117,8 @@ class BuildProvenance:
     updates_base_image: bool | None = None
     """Whether the platform replaces the base image under the judged code; None if it was not observed."""
     differs_in: tuple[str, ...] | None = None
+    variants_differ_in: Mapping[VariantName, tuple[str, ...]] = field(default_factory=dict)
+    """The same of each verification variant, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +167,8 @@ class RolloutRecord(NamedTuple):
     baseline: RevisionName | None = None
     candidate: RevisionName | None = None
     verification: RevisionName | None = None
+    variants: Mapping[VariantName, RevisionName] = {}
+    """Further verification revisions of the same build, by name; no promotion keeps them."""
     serving: RevisionName | None = None
     reason_code: str = ""
     reason: str = ""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum, unique
 from typing import Annotated, Final, Literal, NamedTuple
 
-from pytest_deploygate.core.identifiers import RevisionName, RolloutId
+from pytest_deploygate.core.identifiers import RevisionName, RolloutId, VariantName
 from pytest_deploygate.core.setting import Setting
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.units import Memory
@@ -26,7 +26,7 @@ OWN_TAGS = (TAG_CANDIDATE, TAG_VERIFY, TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIO
 
 @unique
 class Variant(Enum):
-    """Which of the two revisions of one build: VERIFICATION has the ``verify-environment``, CANDIDATE does not."""
+    """Which revision of one build: VERIFICATION has the ``verify-environment``, CANDIDATE does not."""
 
     VERIFICATION = "verification"
     CANDIDATE = "candidate"
@@ -235,6 +235,16 @@ class FunctionSpec(NamedTuple):
             example='{ SHEET_TAB = "TEST" }',
         ),
     ] = {}
+    verify_variants: Annotated[
+        Mapping[VariantName, Mapping[str, str]],
+        Setting(
+            "further verification revisions of the same image, by name, each with the environment variables that it "
+            "has instead of those of `verify-environment`; they are there while the release is judged",
+            example='{ unwritable-sheet = { SHEET_ID = "shared-with-nobody" } }',
+            is_a="a text",
+            key_pattern="[a-z]([a-z0-9-]*[a-z0-9])?",
+        ),
+    ] = {}
     allowed_secrets: Annotated[
         Mapping[str, str],
         Setting(
@@ -334,17 +344,43 @@ class FunctionSpec(NamedTuple):
         ),
     ] = ""
 
-    def variables_of(self, variant: Variant) -> Mapping[str, str]:
-        """Environment variables of one of the two revisions."""
-        if variant is Variant.VERIFICATION:
-            return {**self.variables, **self.verify_variables}
-        return dict(self.variables)
+    def variables_of(self, variant: Variant | VariantName) -> Mapping[str, str]:
+        """Environment variables of one revision of the build."""
+        return {**self.variables, **self._test_variables_of(variant)}
+
+    def _test_variables_of(self, variant: Variant | VariantName) -> Mapping[str, str]:
+        """Environment variables that are written for a revision, besides those of production."""
+        if variant is Variant.CANDIDATE:
+            return {}
+        own = {} if isinstance(variant, Variant) else self.verify_variants[variant]
+        return {**self.verify_variables, **own}
+
+    def differences_of(self, variant: Variant | VariantName) -> Mapping[str, str]:
+        """The variables of a revision that are otherwise than in production."""
+        production = self.variables
+        return {k: v for k, v in self.variables_of(variant).items() if production.get(k) != v}
+
+    def changes_to(
+        self, variant: Variant | VariantName, now: Mapping[str, str]
+    ) -> Mapping[str, str | None]:
+        """What to change in the variables that a revision of the build has ``now``; None removes one."""
+        if variant is not Variant.CANDIDATE:
+            return dict(self._test_variables_of(variant))
+        if not self.is_of_verification(now):
+            return {}
+        names = {name for one in self._verifying for name in self._test_variables_of(one)}
+        return {name: self.variables.get(name) for name in names}
 
     def is_of_verification(self, variables: Mapping[str, str]) -> bool:
-        """Whether ``variables`` are those of a verification revision, not of production."""
-        production = self.variables
-        own = {k: v for k, v in self.verify_variables.items() if production.get(k) != v}
-        return bool(own) and all(variables.get(name) == value for name, value in own.items())
+        """Whether ``variables`` are those of a verification revision or of a variant of it, and not of production."""
+        return any(
+            bool(own) and all(variables.get(name) == value for name, value in own.items())
+            for own in map(self.differences_of, self._verifying)
+        )
+
+    @property
+    def _verifying(self) -> tuple[Variant | VariantName, ...]:
+        return (Variant.VERIFICATION, *self.verify_variants)
 
     @property
     def has_verification(self) -> bool:

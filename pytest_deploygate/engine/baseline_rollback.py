@@ -125,7 +125,7 @@ def _shift_back(rollout: JournaledRollout, point: RestorePoint, now: Snapshot) -
 
 def _revisions_of(record: RolloutRecord) -> set[str]:
     """Revisions that the rollout created."""
-    made = {record.candidate, record.verification, record.built}
+    made = {record.candidate, record.verification, record.built, *record.variants.values()}
     return {name for name in made if name}
 
 

@@ -54,6 +54,7 @@ class JournaledRollout:
         self.is_lenient = False
         self.keeps_lease = False
         self._sequence: int | None = None
+        self._has_lease = True
 
     @property
     def state(self) -> State:
@@ -63,7 +64,8 @@ class JournaledRollout:
     def update(self, record: RolloutRecord) -> None:
         """Write the record."""
         self.record = record
-        self._write_with_retry(lambda: self.ports.store.save(record, self.lease))
+        lease = self.lease if self._has_lease else None  # remarks on a rollout that has ended
+        self._write_with_retry(lambda: self.ports.store.save(record, lease))
 
     def move(self, event: Event, notes: Mapping[str, str] | None = None) -> Step:
         """Take the row for ``event``: the new state is durable when this returns."""
@@ -161,7 +163,11 @@ class JournaledRollout:
         )
         # The record first: a new holder of the lease must not find this rollout open.
         if not is_stranded and not self.keeps_lease:
-            self._write_with_retry(lambda: self.ports.store.release_lease(self.lease))
+            self._write_with_retry(self._release_lease)
+
+    def _release_lease(self) -> None:
+        self.ports.store.release_lease(self.lease)
+        self._has_lease = False
 
 
 def reason_for(error: DeployGateError, code: ReasonCode) -> Reason:

@@ -13,6 +13,7 @@ from pytest_deploygate.core.record import Lease, RestorePoint, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.variant_tags import variants_tagged
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
 from pytest_deploygate.engine.deploy_operations import started_operations
@@ -245,6 +246,7 @@ def _recover_orphan(
         baseline=baseline,
         candidate=tags.get("dg-cand") or (foreign[0] if len(foreign) == 1 else None),
         verification=tags.get("dg-verify"),
+        variants=variants_tagged(tags),
         restore_point=point,
         built=built,
     )

@@ -3,18 +3,18 @@
 Nothing here moves traffic, and every effect is journaled first. Only :meth:`Rollout.stage` calls it.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.identifiers import RevisionName, VariantName
 from pytest_deploygate.core.record import BuildProvenance, RolloutRecord, StepDetails
 from pytest_deploygate.core.release import (
     TAG_CANDIDATE,
     TAG_PREVIOUS,
     TAG_VERIFY,
     TAGS_OF_SERVING,
-    FunctionSpec,
     RevisionInfo,
     RolloutLabels,
     Snapshot,
@@ -22,10 +22,19 @@ from pytest_deploygate.core.release import (
     secrets_text,
 )
 from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.engine.deploy_operations import RELEASE, deploy
 from pytest_deploygate.engine.finalize import require_restore_point
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.traffic_verification import wait_until_tag_answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedVariant:
+    """Name and URL of one verification variant."""
+
+    revision: RevisionName
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +45,7 @@ class Staged:
     verification: RevisionName
     candidate_url: str
     verification_url: str
+    variants: Mapping[VariantName, StagedVariant] = field(default_factory=dict)
 
 
 def settled_traffic(snapshot: Snapshot) -> Traffic:
@@ -55,15 +65,22 @@ def traffic_while_judged(
 
 def with_staged_tags(base: Traffic, snapshot: Snapshot, record: RolloutRecord) -> Traffic:
     """``base`` with the tags of the staged revisions and our tags of the serving revision."""
-    tags = dict(settled_traffic(snapshot).tags)
+    tags = dict(settled_traffic(snapshot).tags) | _tags_of_staged(record)
+    candidate, baseline = record.candidate, record.baseline
+    if baseline is not None and candidate is not None and base.percent(candidate):
+        # in use without a gap, so that nobody collects its image (ADR 22)
+        tags[TAG_PREVIOUS] = baseline
+    return base.with_tags(tags)
+
+
+def _tags_of_staged(record: RolloutRecord) -> dict[str, RevisionName]:
+    """The revisions of the rollout by their tags."""
+    tags = {variant_tag(name): revision for name, revision in record.variants.items()}
     if record.candidate is not None:
         tags[TAG_CANDIDATE] = record.candidate
-        if record.baseline is not None and base.percent(record.candidate):
-            # in use without a gap, so that nobody collects its image (ADR 22)
-            tags[TAG_PREVIOUS] = record.baseline
     if record.verification is not None:
         tags[TAG_VERIFY] = record.verification
-    return base.with_tags(tags)
+    return tags
 
 
 def stage_release(rollout: JournaledRollout, snapshot: Snapshot, package: Package) -> Staged:
@@ -81,11 +98,11 @@ def stage_release(rollout: JournaledRollout, snapshot: Snapshot, package: Packag
     rollout.progress("uploading", f"{package.size_bytes} bytes, {len(package.files)} files")
     source = rollout.act("upload", lambda: target.upload(package))
     built = _release(rollout, source, deadline)
-    candidate, verification = built, None
+    candidate = built
     if target.spec.has_verification:
-        candidate, verification = _add_revisions(rollout, snapshot, built, deadline)
-    rollout.update(rollout.record._replace(candidate=candidate, verification=verification))
-    build = _record_build(rollout, candidate, verification)
+        candidate = _add_revisions(rollout, snapshot, built, deadline)
+    rollout.update(rollout.record._replace(candidate=candidate))
+    build = _record_build(rollout, candidate)
     return _tag(rollout, snapshot, candidate, build)
 
 
@@ -136,11 +153,11 @@ def _release(rollout: JournaledRollout, source: str, deadline: float) -> Revisio
 
 def _add_revisions(
     rollout: JournaledRollout, snapshot: Snapshot, built: RevisionName, deadline: float
-) -> tuple[RevisionName, RevisionName]:
-    """Candidate and verification revision, both from the image that ``built`` runs.
+) -> RevisionName:
+    """Start verification revision, its variants and candidate from the image that ``built`` runs; return the candidate.
 
-    The verification revision is requested first and the candidate right after it, before either has started: the
-    last request stays in the service's template, and everybody's next deployment starts from there (ADR 22).
+    All are requested before any has started, the candidate last: the last request stays in the service's template,
+    and everybody's next deployment starts from there (ADR 22).
     """
     target, clock = rollout.ports.target, rollout.ports.clock
     # Each name goes to the record before the next write, so that a recovery knows which revisions are ours.
@@ -149,9 +166,12 @@ def _add_revisions(
         _pin(rollout, target.snapshot())
     verification = _add(rollout, built, Variant.VERIFICATION)
     rollout.update(rollout.record._replace(verification=verification))
+    for name in target.spec.verify_variants:
+        variants = {**rollout.record.variants, name: _add(rollout, built, name)}
+        rollout.update(rollout.record._replace(variants=variants))
     candidate = _add(rollout, built, Variant.CANDIDATE)
     rollout.update(rollout.record._replace(candidate=candidate))
-    for revision in (verification, candidate):
+    for revision in (verification, *rollout.record.variants.values(), candidate):
         rollout.act(
             "see_ready",
             lambda revision=revision: target.await_revision(  # type: ignore[misc]
@@ -160,36 +180,52 @@ def _add_revisions(
             intent={"revision": revision},
         )
         rollout.progress("started", f"revision {revision}")
-    return candidate, verification
+    return candidate
 
 
-def _add(rollout: JournaledRollout, built: RevisionName, variant: Variant) -> RevisionName:
-    rollout.progress("starting", f"{variant.value} revision")
+def _add(
+    rollout: JournaledRollout, built: RevisionName, variant: Variant | VariantName
+) -> RevisionName:
+    if isinstance(variant, Variant):
+        effect, what, notes = f"add_{variant.value}", f"{variant.value} revision", {}
+    else:
+        effect, what, notes = (
+            "add_variant",
+            f"verification variant {variant}",
+            {"name": str(variant)},
+        )
+    rollout.progress("starting", what)
     return rollout.act(
-        f"add_{variant.value}",
+        effect,
         lambda: rollout.ports.target.add_revision(built, variant),
-        intent={"of": built},
+        intent={"of": built, **notes},
         observed=lambda name: StepDetails(revision=name),
     )
 
 
-def _record_build(
-    rollout: JournaledRollout, candidate: RevisionName, verification: RevisionName | None
-) -> BuildProvenance:
+def _record_build(rollout: JournaledRollout, candidate: RevisionName) -> BuildProvenance:
     """Record the candidate's image digest and secret versions, so that a rollback can return to exactly these.
 
     Raises:
-        TargetRefused: the verification revision has another build, or differs in more than the named variables.
+        TargetRefused: a verification revision has another build, or differs in other than the named variables.
     """
-    info = _staged_revision(rollout, candidate)
+    info, record = _staged_revision(rollout, candidate), rollout.record
     build = BuildProvenance(
         image=info.digest or info.image, secrets=info.secrets, base_image=info.base_image
     )
     rollout.update(rollout.record._replace(build=build))
-    if verification is not None:
-        other = _staged_revision(rollout, verification)
-        differs_in = _require_same_build(other, info, rollout.ports.target.spec)
-        build = replace(build, differs_in=differs_in)
+    if record.verification is not None:
+        spec = rollout.ports.target.spec
+
+        def differs_in(variant: Variant | VariantName, revision: RevisionName) -> tuple[str, ...]:
+            expected = frozenset(spec.differences_of(variant))
+            return _require_same_build(_staged_revision(rollout, revision), info, expected)
+
+        build = replace(
+            build,
+            differs_in=differs_in(Variant.VERIFICATION, record.verification),
+            variants_differ_in={n: differs_in(n, r) for n, r in record.variants.items()},
+        )
         rollout.update(rollout.record._replace(build=build))
     return build
 
@@ -202,9 +238,9 @@ def _staged_revision(rollout: JournaledRollout, name: RevisionName) -> RevisionI
 
 
 def _require_same_build(
-    verification: RevisionInfo, candidate: RevisionInfo, spec: FunctionSpec
+    verification: RevisionInfo, candidate: RevisionInfo, expected: frozenset[str]
 ) -> tuple[str, ...]:
-    """Require one build and a difference in exactly the named variables; return their names."""
+    """Require one build and a difference in exactly the ``expected`` variables; return their names."""
     one, other = verification, candidate
     # The digest, not the image tag: Google gives every build the same tag (ADR 22).
     if not one.digest or one.digest != other.digest:
@@ -221,7 +257,6 @@ def _require_same_build(
         )
     names = set(one.variables) | set(other.variables)
     differing = {n for n in names if one.variables.get(n) != other.variables.get(n)}
-    expected = {n for n, v in spec.verify_variables.items() if spec.variables.get(n) != v}
     if differing != expected:
         raise TargetRefused(
             f"{one.name} and {other.name} differ in {sorted(differing)}, expected {sorted(expected)}"
@@ -246,16 +281,17 @@ def _tag(
     # With automatic base image updates the judged code may change without a new revision, so record them.
     build = replace(build, updates_base_image=after.updates_base_image)
     rollout.update(rollout.record._replace(build=build))
-    verification = rollout.record.verification
-    tags = {TAG_CANDIDATE: candidate}
-    if verification is not None:
-        tags[TAG_VERIFY] = verification
+    record, urls = rollout.record, after.tag_urls
     # The gates must not judge the revision that had the tag before (ADR 10).
-    for tag, revision in tags.items():
-        wait_until_tag_answers(rollout, revision, tag, after.tag_urls[tag])
+    for tag, revision in _tags_of_staged(record).items():
+        wait_until_tag_answers(rollout, revision, tag, urls[tag])
     return Staged(
         candidate=candidate,
-        verification=verification or candidate,
-        candidate_url=after.tag_urls[TAG_CANDIDATE],
-        verification_url=after.tag_urls[TAG_VERIFY if verification is not None else TAG_CANDIDATE],
+        verification=record.verification or candidate,
+        candidate_url=urls[TAG_CANDIDATE],
+        verification_url=urls[TAG_VERIFY if record.verification is not None else TAG_CANDIDATE],
+        variants={
+            name: StagedVariant(revision=revision, url=urls[variant_tag(name)])
+            for name, revision in record.variants.items()
+        },
     )

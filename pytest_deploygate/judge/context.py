@@ -219,6 +219,10 @@ class SessionContext:
                     token=token,
                     may_write=True,
                 ),
+                variants={
+                    name: Endpoint(url=one.url, revision=one.revision, token=token, may_write=True)
+                    for name, one in staged.variants.items()
+                },
                 live=Endpoint(
                     url=snapshot.url, revision=serving or "", token=token, may_write=False
                 )

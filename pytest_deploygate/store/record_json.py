@@ -20,6 +20,7 @@ from pytest_deploygate.core.identifiers import (
     Phase,
     RevisionName,
     RolloutId,
+    VariantName,
 )
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.record import (
@@ -66,6 +67,7 @@ def record_body(record: RolloutRecord) -> str:
             "overrides": dict(record.overrides),
             "restore_point": _point_document(point) if point is not None else None,
             "build": _build_document(build) if build is not None else None,
+            "variants": dict(record.variants),
             "inventory": {gate: list(checks) for gate, checks in record.inventory.items()},
             "scores": {phase.value: str(score) for phase, score in record.scores.items()},
             "gates": {name: _gate_document(gate) for name, gate in record.gates.items()},
@@ -142,6 +144,10 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
         baseline=_revision(data["baseline"]),
         candidate=_revision(data["candidate"]),
         verification=_revision(data["verification"]),
+        variants={
+            VariantName(name): RevisionName(revision)
+            for name, revision in data.get("variants", {}).items()
+        },
         serving=_revision(data["serving"]),
         reason_code=data["reason_code"],
         reason=data["reason"],
@@ -215,6 +221,7 @@ def _build_document(build: BuildProvenance) -> dict[str, object]:
         "base_image": build.base_image,
         "updates_base_image": build.updates_base_image,
         "differs_in": list(build.differs_in) if build.differs_in is not None else None,
+        "variants_differ_in": {n: list(names) for n, names in build.variants_differ_in.items()},
     }
 
 
@@ -226,6 +233,10 @@ def _build(data: dict[str, Any]) -> BuildProvenance:
         base_image=data["base_image"],
         updates_base_image=data["updates_base_image"],
         differs_in=tuple(differs_in) if differs_in is not None else None,
+        variants_differ_in={
+            VariantName(name): tuple(variables)
+            for name, variables in data.get("variants_differ_in", {}).items()
+        },
     )
 
 

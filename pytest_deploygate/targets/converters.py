@@ -13,13 +13,13 @@ from google.cloud import run_v2
 from pytest_deploygate.core.errors import ConfigError, TargetRefused
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.release import (
-    OWN_TAGS,
     RevisionInfo,
     RolloutLabels,
     SecretRef,
     Snapshot,
 )
 from pytest_deploygate.core.traffic import LATEST, Traffic
+from pytest_deploygate.core.variant_tags import is_own_tag
 from pytest_deploygate.targets.container_images import digest_of
 from pytest_deploygate.targets.json_api import Json, read_message
 
@@ -127,8 +127,8 @@ def resolved(plan: Traffic, latest: RevisionName | None) -> Traffic:
 
 def wanted_plan(to: Traffic, now: Traffic) -> Traffic:
     """Shares and our tags as in ``to``, all other tags as they are ``now``."""
-    foreign = {tag: revision for tag, revision in now.tags if tag not in OWN_TAGS}
-    own = {tag: revision for tag, revision in to.tags if tag in OWN_TAGS}
+    foreign = {tag: revision for tag, revision in now.tags if not is_own_tag(tag)}
+    own = {tag: revision for tag, revision in to.tags if is_own_tag(tag)}
     return Traffic.of(dict(to.shares), foreign | own)
 
 

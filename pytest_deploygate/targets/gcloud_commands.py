@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploygate.core.engine_settings import EngineSettings
-from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.identifiers import RevisionName, VariantName
 from pytest_deploygate.core.release import (
     INGRESS,
     TAG_CANDIDATE,
@@ -19,9 +19,11 @@ from pytest_deploygate.core.release import (
     FunctionSpec,
     SecretRef,
     Snapshot,
+    Variant,
 )
 from pytest_deploygate.core.traffic import steps_to
 from pytest_deploygate.core.units import Memory
+from pytest_deploygate.core.variant_tags import variant_tag
 
 _DELIMITERS: Final = ("##", "@@", "%%", "~~", "||", "::", ";;", "++", "#@#@#")
 _LINE: Final = " \\\n    "
@@ -70,7 +72,7 @@ def commands(
 
 
 def _two_revisions(spec: FunctionSpec, service: str) -> Iterator[str]:
-    """The verification revision and the candidate, both of the image that was built, by digest."""
+    """The verification revision, its variants and the candidate, all of the image that was built, by digest."""
     region = _flag("region", spec.region)
     yield _newest(spec, service, "BUILT")
     yield (
@@ -78,16 +80,28 @@ def _two_revisions(spec: FunctionSpec, service: str) -> Iterator[str]:
         "--format='value(status.imageDigest)')"
     )
     update = f'gcloud run services update {shlex.quote(service)} {region} --image="$IMAGE"'
-    verify = _flag("update-env-vars", joined(spec.verify_variables))
-    yield _says("the verification revision, of the same image", f"{update} {verify}")
-    yield _newest(spec, service, "VERIFY")
-    yield _tag(spec, service, TAG_VERIFY, "VERIFY")
-    production = {k: v for k, v in spec.variables.items() if k in spec.verify_variables}
-    others = [key for key in spec.verify_variables if key not in production]
-    flags = [_flag("update-env-vars", joined(production))] if production else []
-    flags += [_flag("remove-env-vars", ",".join(others))] if others else []
-    yield _says("the candidate, of the same image", " ".join([update, *flags]))
+    now = spec.variables
+    revisions: list[tuple[str, Variant | VariantName, str]] = [
+        ("the verification revision", Variant.VERIFICATION, TAG_VERIFY),
+        *((f"the verification variant {n}", n, variant_tag(n)) for n in spec.verify_variants),
+    ]
+    for what, variant, tag in revisions:
+        wanted = spec.variables_of(variant)
+        yield _says(f"{what}, of the same image", " ".join([update, *_changes(now, wanted)]))
+        yield _newest(spec, service, "VERIFY")
+        yield _tag(spec, service, tag, "VERIFY")
+        now = wanted
+    changes = _changes(now, spec.variables)
+    yield _says("the candidate, of the same image", " ".join([update, *changes]))
     yield _newest(spec, service, "CANDIDATE")
+
+
+def _changes(now: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """Flags that turn the variables of the template from what they are ``now`` into the ``wanted`` ones."""
+    changed = {key: value for key, value in wanted.items() if now.get(key) != value}
+    gone = [key for key in now if key not in wanted]
+    flags = [_flag("update-env-vars", joined(changed))] if changed else []
+    return flags + ([_flag("remove-env-vars", ",".join(gone))] if gone else [])
 
 
 def _promote(

@@ -148,6 +148,7 @@ class Preflight:
         )
         gone = set(function.service_config.environment_variables) - set(self.spec.variables)
         gone -= {*PLATFORM_VARIABLES, *self.spec.verify_variables}
+        gone -= set().union(*self.spec.verify_variants.values())
         if gone:
             yield note(
                 f"{name} has variables that the settings do not name, and the new "

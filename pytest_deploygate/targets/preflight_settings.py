@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from pytest_deploygate.core.identifiers import VariantName
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import OWN_TAGS, FunctionSpec
+from pytest_deploygate.core.release import OWN_TAGS, FunctionSpec, Variant
 from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
 from pytest_deploygate.core.units import Memory
+from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.preflight_findings import blocking
 
@@ -36,12 +38,13 @@ def settings_problems(spec: FunctionSpec) -> Iterator[PreflightFinding]:
             f"{name!r} cannot be the name of a function",
             "at most 63 of a-z, 0-9, - and _, beginning with a letter",
         )
-    longest = max(OWN_TAGS, key=len)
+    longest = max((*OWN_TAGS, *map(variant_tag, spec.verify_variants)), key=len)
     if len(longest) + len(name) > LONGEST_HOST_LABEL:
         yield blocking(
             f"the name {name!r} has {len(name)} characters; with the tag {longest} in front its "
             f"address would have more than the {LONGEST_HOST_LABEL} that Cloud Run takes",
-            f"shorten it to {LONGEST_HOST_LABEL - len(longest)} characters",
+            f"shorten it to {LONGEST_HOST_LABEL - len(longest)} characters"
+            + ("" if longest in OWN_TAGS else ", or shorten the name of the variant"),
         )
 
     yield from _variables(spec)
@@ -50,7 +53,8 @@ def settings_problems(spec: FunctionSpec) -> Iterator[PreflightFinding]:
 
 def _limits(spec: FunctionSpec) -> Iterator[PreflightFinding]:
     """Relations that the platform refuses minutes into a deployment."""
-    for variables in (spec.variables, {**spec.variables, **spec.verify_variables}):
+    revisions: tuple[Variant | VariantName, ...] = (*Variant, *spec.verify_variants)
+    for variables in map(spec.variables_of, revisions):
         wanted = ServiceLimits(
             memory_mib=Memory.parse(spec.memory).mib,
             cpu=float(spec.cpu) if NUMBER.fullmatch(spec.cpu) else None,
@@ -68,7 +72,7 @@ def _limits(spec: FunctionSpec) -> Iterator[PreflightFinding]:
 
 def _variables(spec: FunctionSpec) -> Iterator[PreflightFinding]:
     """Names that the platform refuses, or that would say two things."""
-    variables = {*spec.variables, *spec.verify_variables}
+    variables = {*spec.variables, *spec.verify_variables}.union(*spec.verify_variants.values())
     for key in sorted({*variables, *spec.secrets}):
         if not _VARIABLE.fullmatch(key):
             yield blocking(

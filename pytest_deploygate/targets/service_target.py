@@ -4,13 +4,13 @@ The platform's libraries are loaded when a target is made, not when this module 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.identifiers import RevisionName, Secret
+from pytest_deploygate.core.identifiers import RevisionName, Secret, VariantName
 from pytest_deploygate.core.release import (
     ConfirmRequest,
     FunctionSpec,
@@ -170,19 +170,11 @@ class ServiceTarget(ABC):
 
         return package_source(self._spec, self._home)
 
-    def add_revision(self, of: RevisionName, variant: Variant) -> RevisionName:
+    def add_revision(self, of: RevisionName, variant: Variant | VariantName) -> RevisionName:
         """Ask for one more revision of the image that ``of`` runs; returns its name before it has started."""
         service = self._service_name()
-        return self._revisions.add_revision(service, of, lambda now: self._changes(now, variant))
-
-    def _changes(self, now: Mapping[str, str], variant: Variant) -> Mapping[str, str | None]:
-        """What to change in the variables that a revision has ``now``; None removes one."""
-        spec = self._spec
-        if variant is Variant.VERIFICATION:
-            return dict(spec.verify_variables)
-        if spec.is_of_verification(now):
-            return {name: spec.variables.get(name) for name in spec.verify_variables}
-        return {}
+        changes_of = partial(self._spec.changes_to, variant)
+        return self._revisions.add_revision(service, of, changes_of)
 
     def await_revision(self, name: RevisionName, *, budget_s: float) -> None:
         """Wait until a revision that was added is ready."""

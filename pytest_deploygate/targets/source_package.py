@@ -1,5 +1,6 @@
 """The archive that is shipped, after its source and the plain variables were searched for secrets."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def package_source(spec: FunctionSpec, home: Path) -> Package:
     return replace(package, allowed_secrets=(*allowed, *package.allowed_secrets))
 
 
+def _plain_variables(spec: FunctionSpec) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Every table of variables that anybody may read, with its key in the settings."""
+    for name in PLAIN_VARIABLES:
+        yield field_of(FunctionSpec, name).key, getattr(spec, name)
+    for variant, variables in spec.verify_variants.items():
+        yield f"{field_of(FunctionSpec, 'verify_variants').key}.{variant}", variables
+
+
 def check_variables(spec: FunctionSpec) -> tuple[tuple[str, str], ...]:
     """What looks like a secret in the plain variables and is allowed, with the reason.
 
@@ -36,10 +45,8 @@ def check_variables(spec: FunctionSpec) -> tuple[tuple[str, str], ...]:
     """
     finds = [
         find
-        for name in PLAIN_VARIABLES
-        for find in secret_scan.scan_variables(
-            getattr(spec, name), where=field_of(FunctionSpec, name).key
-        )
+        for where, variables in _plain_variables(spec)
+        for find in secret_scan.scan_variables(variables, where=where)
     ]
     allowed, refused = secret_scan.split_allowed(finds, spec.allowed_secrets)
     if refused:

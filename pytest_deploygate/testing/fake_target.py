@@ -1,6 +1,6 @@
 """The target on a modelled cloud, with faults at every call."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 from pytest_deploygate.core.artifacts import Backup, Package
@@ -12,10 +12,9 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.identifiers import BackupId, RevisionName, Secret
+from pytest_deploygate.core.identifiers import BackupId, RevisionName, Secret, VariantName
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import (
-    OWN_TAGS,
     FunctionSpec,
     RevisionInfo,
     RolloutLabels,
@@ -23,11 +22,14 @@ from pytest_deploygate.core.release import (
     Variant,
 )
 from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.variant_tags import is_own_tag
 from pytest_deploygate.testing.fake_cloud import Cloud, digest_of, image_of
 from pytest_deploygate.testing.faults import SLOW_S, Fault, Faults, Killed
 
 
-def a_spec(*, public: bool = True, **verify: str) -> FunctionSpec:
+def a_spec(
+    *, public: bool = True, variants: Mapping[str, Mapping[str, str]] | None = None, **verify: str
+) -> FunctionSpec:
     """A function's settings; ``verify`` are the variables of the verification revision."""
     return FunctionSpec(
         function="svc",
@@ -39,6 +41,7 @@ def a_spec(*, public: bool = True, **verify: str) -> FunctionSpec:
         public=public,
         variables={"SHEET": "production"},
         verify_variables=verify,
+        verify_variants={VariantName(name): own for name, own in (variants or {}).items()},
     )
 
 
@@ -139,7 +142,7 @@ class FakeTarget:
             )
             return operation.name
 
-    def add_revision(self, of: RevisionName, variant: Variant) -> RevisionName:
+    def add_revision(self, of: RevisionName, variant: Variant | VariantName) -> RevisionName:
         with self._call("add_revision") as fault:
             variables = self._spec.variables_of(variant)
             return self.cloud.add(of, variables, is_ready=fault is not Fault.START_FAILS)
@@ -193,7 +196,7 @@ class FakeTarget:
     ) -> Snapshot:
         with self._call("shift_traffic") as fault:
             cloud, service = self.cloud, self.cloud.existing()
-            foreign = {t: r for t, r in service.traffic.tags if t not in OWN_TAGS}
+            foreign = {t: r for t, r in service.traffic.tags if not is_own_tag(t)}
             plan = Traffic.of(dict(to.shares), {**dict(to.tags), **foreign})
             if plan == service.traffic and rollout_labels in (None, service.rollout_labels):
                 return cloud.peek()

@@ -20,7 +20,16 @@ FULL = Deployment(
         url="https://v---f.a.run.app", revision="f-2-v", token=Secret("planted-1"), may_write=True
     ),
     candidate=Endpoint(url="https://c---f.a.run.app", revision="f-3-c", token=Secret("planted-1")),
+    variants={
+        "slow": Endpoint(
+            url="https://s---f.a.run.app",
+            revision="f-4-s",
+            token=Secret("planted-1"),
+            may_write=True,
+        )
+    },
     live=Endpoint(url="https://f.a.run.app"),
+    variant_variables={"slow": {"GOOGLE_SHEETS_SHEET_NAME": "SLOW"}},
     verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "TEST"},
     production_variables={"GOOGLE_SHEETS_SHEET_NAME": "Update 20230525"},
     secret_names=("GEMINI_API_KEY",),
@@ -44,10 +53,12 @@ def test_deployment_survives_json(deployment: Deployment) -> None:
 
 def test_tokens_are_in_the_json_and_nowhere_else() -> None:
     assert "planted" not in repr(FULL) + str(FULL)
-    assert FULL.to_json().count("planted-1") == 2
+    assert FULL.to_json().count("planted-1") == 3
 
 
-@pytest.mark.parametrize("change", [{"phase": "later"}, {"verification": "x"}, {"services": None}])
+@pytest.mark.parametrize(
+    "change", [{"phase": "later"}, {"verification": "x"}, {"services": None}, {"variants": None}]
+)
 def test_damaged_json_is_refused_without_showing_it(change: dict[str, object]) -> None:
     broken = json.dumps(json.loads(FULL.to_json()) | change)
     for text in (broken, "{", "[]", "{}"):

@@ -14,6 +14,7 @@ from urllib3 import HTTPResponse
 from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.checks.probe import (
     MOST_BYTES,
+    Answer,
     ConnectionFailure,
     Probe,
     ProbeFailed,
@@ -369,3 +370,16 @@ def test_answers_that_nobody_gave_are_not_counted(
     assert Probe(endpoint).get().status == 200
     assert told == []
     assert server.asked == []
+
+
+def test_every_answer_is_looked_at_before_the_check_gets_it(http_server: ServerMaker) -> None:
+    server = http_server(lambda asked: Reply(status=500 if asked.method == "POST" else 200))
+    probe = Probe(Endpoint(url=server.url, may_write=True))
+    seen: list[Answer] = []
+    also: list[int] = []
+    probe.get()
+    probe.watch(seen.append)
+    probe.watch(lambda answer: also.append(answer.status))
+    got = [probe.get(), probe.post(data=b"x"), probe.put(json={})]
+    assert seen == got
+    assert also == [200, 500, 200]

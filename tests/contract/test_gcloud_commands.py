@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploygate.config.settings import load
-from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import SecretRef, Snapshot
+from pytest_deploygate.core.identifiers import RevisionName, VariantName
+from pytest_deploygate.core.release import SecretRef, Snapshot, Variant
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.targets import gcloud_commands
 
@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 PRODUCTION = load(REPOSITORY).environment("production").spec
 """Production as pyproject.toml has it: what is printed must be what was typed by hand for it."""
 HERE = Path("/srv/checkout")
-SPEC = PRODUCTION._replace(source=str(HERE), verify_variables={})
+SPEC = PRODUCTION._replace(source=str(HERE), verify_variables={}, verify_variants={})
 
 AS_TYPED_BY_HAND = r"""
 gcloud functions deploy process_invoice \
@@ -189,6 +189,38 @@ def test_the_rollout_pins_first_and_ends_with_the_rollback_target() -> None:
     assert "--to-revisions=NEW=100" in calls[6]
     assert "--to-latest" in calls[7]
     assert "--to-revisions=process-invoice-00001-abc=100" in calls[8]
+
+
+def test_each_variant_gets_its_revision_and_tag_and_the_candidate_comes_last() -> None:
+    spec = SPEC._replace(
+        verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "Staging"},
+        verify_variants={
+            VariantName("no-sheet"): {"GOOGLE_SHEETS_SHEET_NAME": "None"},
+            VariantName("slow"): {"DELAY": "1"},
+        },
+    )
+    made = gcloud_commands.commands(spec, served(Traffic.of({LATEST: 100})), cwd=HERE)
+    calls = words("\n".join(made).replace("$(gcloud", "$(printf NEW; gcloud >/dev/null"))
+    template, tagged = dict(spec.variables), {}
+    for call in calls:
+        if call[:3] == ["run", "services", "update"]:
+            assert "--image=NEW" in call
+            for word in call:
+                flag, _, value = word.partition("=")
+                if flag == "--update-env-vars":
+                    template |= read_as_gcloud(value)
+                elif flag == "--remove-env-vars":
+                    template = {k: v for k, v in template.items() if k not in value.split(",")}
+        for word in call:
+            if word.startswith("--update-tags="):
+                tagged[word.partition("=")[2].partition("=")[0]] = dict(template)
+    assert tagged == {
+        "dg-verify": spec.variables_of(Variant.VERIFICATION),
+        "dg-v-no-sheet": spec.variables_of(VariantName("no-sheet")),
+        "dg-v-slow": spec.variables_of(VariantName("slow")),
+        "dg-cand": spec.variables,
+    }
+    assert list(tagged)[-1] == "dg-cand"
 
 
 def test_the_traffic_moves_in_the_steps_of_the_environment() -> None:

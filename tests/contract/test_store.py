@@ -17,6 +17,7 @@ from pytest_deploygate.core.identifiers import (
     Phase,
     RevisionName,
     RolloutId,
+    VariantName,
 )
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.record import (
@@ -285,6 +286,7 @@ def test_record_comes_back_whole(opener: Opener) -> None:
         baseline=R1,
         candidate=R2,
         verification=R3,
+        variants={VariantName("slow"): R1},
         serving=R2,
         reason_code="gates",
         reason="héalth ✓ 'quoted' \"double\"\n",
@@ -314,6 +316,7 @@ def test_record_comes_back_whole(opener: Opener) -> None:
             updates_base_image=True,
             secrets={"KEY": SecretRef(name="key", version="3", project="other")},
             differs_in=("SHEET",),
+            variants_differ_in={VariantName("slow"): ("DELAY", "SHEET")},
         ),
         scores={Phase.CANDIDATE: Fraction(1, 3), Phase.LIVE: Fraction(1)},
         gates={"health": RecordedGate(score=Score(passed=1, counted=3), outcome=Outcome.FAILED)},

@@ -16,6 +16,9 @@ GATES = '[tool.deploygate.gates.g]\nphase = "live"\npaths = ["gates/"]\n'
 FUNCTION = '[tool.deploygate.function]\nfunction = "f"\nruntime = "python312"\nentry-point = "f"\nsource = "src"\n'
 ENVIRONMENT = '[tool.deploygate.environments.local]\ntarget = "local"\n'
 GOOD = GATES + FUNCTION + ENVIRONMENT
+VERIFY = (
+    'environment-variables = { SHEET = "production" }\nverify-environment = { SHEET = "test" }\n'
+)
 
 
 def written(root: Path, text: str) -> Path:
@@ -190,6 +193,33 @@ WRONG = {
             "tool.deploygate.phases.live.budget-s: 120 s are less than the 121 s that its gates need at most\n"
             "  hint: give it 121 s, or lower needs-at-most-s and the limits behind it (g 121)"
         ),
+    ),
+    "variant of nothing": (
+        GOOD + 'verify-variants = { slow = { DELAY = "1" } }\n',
+        (
+            "environments.local.verify-variants.slow: there is no verify-environment of which it could be a variant\n"
+            "  hint: name under verify-environment where checks may write"
+        ),
+    ),
+    "variant that writes where production does": (
+        GOOD + VERIFY + 'verify-variants = { slow = { SHEET = "production", DELAY = "1" } }\n',
+        "environments.local.verify-variants.slow.SHEET: this is the value that production has",
+    ),
+    "variant without the production variable that verification replaces": (
+        GOOD + VERIFY + 'verify-variants = { slow = { SHEET = "test" } }\n',
+        "verify-variants.slow: it has the variables of verify-environment and no others",
+    ),
+    "name of a variant": (
+        GOOD + VERIFY + 'verify-variants = { "Slow_Sheet" = { DELAY = "1" } }\n',
+        'verify-variants.Slow_Sheet: "Slow_Sheet" is not a name\n  hint: for example: verify-variants = { unwritable-',
+    ),
+    "variant that is no table": (
+        GOOD + VERIFY + 'verify-variants = { slow = "1" }\n',
+        'verify-variants.slow: "1" is not a table; each value is a text',
+    ),
+    "variable of a variant that is no text": (
+        GOOD + VERIFY + "verify-variants = { slow = { DELAY = 1 } }\n",
+        "verify-variants.slow.DELAY: 1 is not a text",
     ),
     "shared path": (
         GOOD + '[tool.deploygate.gates.h]\nphase = "live"\npaths = ["gates"]\n',
@@ -377,3 +407,11 @@ def test_settings_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_bytes(b"[tool.deploygate]\nstate = '\xff'\n")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load(tmp_path)
+
+
+def test_variables_of_a_variant_are_kept_by_its_name(tmp_path: Path) -> None:
+    text = GOOD + VERIFY + 'verify-variants.no-sheet = { SHEET = "", DELAY = "1" }\n'
+    settings = load(written(tmp_path, text))
+    spec = settings.environment("local").spec
+    assert spec.verify_variants == {"no-sheet": {"SHEET": "", "DELAY": "1"}}
+    assert {"SHEET": "", "DELAY": "1"} in settings.variables

@@ -22,6 +22,12 @@ SCHEMA = Draft202012Validator(json.loads(json_schema.schema_text()))
 SETTINGS = [(paths[0], field) for owner, paths in tables().items() for field in fields_of(owner)]
 
 
+BESIDE: dict[str, dict[str, Any]] = {
+    "verify-variants": {"verify-environment": {"SHEET_ID": "test"}}
+}
+"""What a key cannot be without, in the same table."""
+
+
 def is_in_schema(text: str) -> bool:
     document = tomllib.loads(text)
     return bool(SCHEMA.is_valid(document.get("tool", {}).get("deploygate")))
@@ -55,6 +61,7 @@ def with_example(table: str, field: Field) -> str:
     place = document
     for part in path:
         place = place.setdefault(part, {})
+    place |= BESIDE.get(field.key, {})
     if path or not table.endswith(".steps"):
         place[field.key] = tomllib.loads(f"x = {field.setting.example}")["x"]
     if field.key == "default-environment":
@@ -97,6 +104,9 @@ def test_editors_accept_nothing_that_has_a_wrong_form(tmp_path: Path, text: str)
         "not an environment",
         "already belongs",
         "are less than the",
+        "of which it could be a variant",
+        "the value that production has",
+        "of verify-environment and no others",
         "must ascend",
         "freeze window",
         "not valid TOML",

@@ -43,12 +43,19 @@ build-environment-variables = { GOOGLE_PYTHON_VERSION = "3.12" }
 environment-variables = { GREETS = "the world, and its dogs", PATHS = "a=b;c" }
 secrets = { GREETING_KEY = "greeting-key:latest" }
 verify-environment = { GREETS = "in a test" }
+verify-variants = { shy = { GREETS = "nobody", SHY = "yes" } }
 freeze = ["mon 00:00 - sun 23:59 UTC"]
 approval = "required"
 
 [tool.deploygate.environments.production.rehearsal]
 environment-variables = { REHEARSED = "yes" }
 secrets-file = "secrets.local.toml"
+"""
+USES_VARIANT = """
+def test_the_shy_one_answers(verification_variants, deployment):
+    shy = verification_variants["shy"]
+    assert shy.get("?name=Ada").revision == deployment.variants["shy"].revision
+    assert shy.post(data=b"anything").status == 200
 """
 KEY = "a-key-that-nobody-may-see"
 NEEDS_KEY = """
@@ -73,6 +80,7 @@ def project(tmp_path: Path, build_cache: Path) -> Iterator[Checkout]:
     settings.write_text(settings.read_text() + PRODUCTION)
     with (project.root / "function" / "main.py").open("a") as main:
         main.write(NEEDS_KEY)
+    (project.root / "checks" / "greeting" / "test_variant.py").write_text(USES_VARIANT)
     keep_secret(project, f'"{KEY}"')
     try:
         yield project
@@ -102,7 +110,12 @@ def test_the_whole_configuration_is_tried_with_secrets_and_both_revisions(
     assert record.build is not None
     assert secrets_text(record.build.secrets) == "GREETING_KEY=greeting-key:1"
     assert record.build.differs_in == ("GREETS",)
+    assert record.build.variants_differ_in == {"shy": ("GREETS", "SHY")}
+    assert set(record.variants) == {"shy"}
     described = project.describe_service()
+    traffic = described["traffic"]
+    assert isinstance(traffic, list)
+    assert {target.get("tag") or "" for target in traffic} == {"", "dg-live"}
     template = described["template"]
     assert isinstance(template, dict)
     assert template["serviceAccount"] == "hello@real-project.iam.gserviceaccount.com"
@@ -175,7 +188,12 @@ def test_the_plan_can_be_pasted_into_a_shell(project: Checkout, tmp_path: Path) 
     assert "--set-secrets=GREETING_KEY=greeting-key:latest" in deploy
     assert "--no-allow-unauthenticated" in deploy
     assert "--vpc-connector=projects/real-project/locations/europe-west1/connectors/c" in deploy
-    verification, candidate = (call for call in calls if call[:3] == ["run", "services", "update"])
+    verification, variant, candidate = (
+        call for call in calls if call[:3] == ["run", "services", "update"]
+    )
+    assert "--update-env-vars=GREETS=nobody,SHY=yes" in variant
+    assert "--remove-env-vars=SHY" in candidate
+    assert any("--update-tags=dg-v-shy=newest-revision" in call for call in calls)
     assert "--update-env-vars=GREETS=in a test" in verification
     assert any(word.endswith("GREETS=the world, and its dogs") for word in candidate)
     image = [word for word in verification if word.startswith("--image=")]

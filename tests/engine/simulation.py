@@ -8,8 +8,9 @@ from pytest_deploygate.core.engine_settings import EngineSettings, TrafficStep
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, Phase, RevisionName
 from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
-from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.release import TAGS_OF_SERVING, FunctionSpec
 from pytest_deploygate.core.state_machine import Judged, State
+from pytest_deploygate.core.variant_tags import is_own_tag
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.journaled_rollout import reason_for
@@ -52,6 +53,8 @@ class Scenario:
     is_pinned: bool = False
     """An earlier rollout of ours promoted the baseline, so traffic is pinned by name."""
     verify: bool = False
+    variants: tuple[str, ...] = ()
+    """Further verification revisions, each with a sheet called as itself."""
     public: bool = True
     steps: tuple[int, ...] = (100,)
     waiting: tuple[int, ...] = ()
@@ -69,7 +72,9 @@ class Scenario:
     @property
     def spec(self) -> FunctionSpec:
         """Settings of the function."""
-        return a_spec(public=self.public, **({"SHEET": "test"} if self.verify else {}))
+        variants = {name: {"SHEET": name} for name in self.variants}
+        verify = {"SHEET": "test"} if self.verify else {}
+        return a_spec(public=self.public, variants=variants, **verify)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +325,8 @@ class World:
             assert self.cloud.peek().rollout_labels.rollout is None, (
                 "the service is marked as under way"
             )
+            own = {t for t, _ in self.cloud.peek().traffic.tags if is_own_tag(t)}
+            assert own <= set(TAGS_OF_SERVING), f"left behind: {own}"
             self._check_template()
 
     def _check_template(self) -> None:

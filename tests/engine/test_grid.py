@@ -24,6 +24,8 @@ SCENARIOS = (
     Scenario(name="second"),
     Scenario(name="second-verify", verify=True, steps=(10, 50, 100)),
     Scenario(name="second-pinned", is_pinned=True, verify=True),
+    Scenario(name="second-variants", verify=True, variants=("unwritable", "slow")),
+    Scenario(name="first-variants", has_baseline=False, verify=True, variants=("slow",)),
     Scenario(name="second-by-hand", by_hand=True),
     Scenario(name="second-bad", verify=True, candidate_holds=False),
     Scenario(name="second-judged-steps", verify=True, steps=(5, 25, 100), waiting=(5, 25)),
@@ -147,7 +149,9 @@ def test_every_fault_at_every_call_ends_well(name: str, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("kill", KILLS)
-@pytest.mark.parametrize("name", ["first-verify", "second-verify", "second-live-bad"])
+@pytest.mark.parametrize(
+    "name", ["first-verify", "second-verify", "second-variants", "second-live-bad"]
+)
 @pytest.mark.parametrize("fault", Fault)
 def test_every_fault_of_a_recovery_after_every_death_ends_well(
     name: str, kill: Fault, fault: Fault

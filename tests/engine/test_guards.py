@@ -632,3 +632,15 @@ def test_a_rollout_with_two_revisions_builds_once() -> None:
     assert world.faults.calls.count("target.add_revision") == 2
     service = world.cloud.existing()
     assert service.latest_created == world.cloud.serving().sole
+
+
+def test_remarks_on_a_rollout_that_has_ended_are_kept_and_take_no_lease() -> None:
+    world = World(Scenario(name="second"))
+    rollout = observed(world)
+    rollout.stage()
+    rollout.promote()
+    rollout.finalise(GOOD)
+    other = world.store.acquire_lease(PROD, world.new_actor(), "deploy", RolloutId("other"), 60)
+    rollout.update(rollout.record._replace(url="https://svc.example"))
+    assert world.store.peek(rollout.record.rollout_id).url == "https://svc.example"
+    assert world.store.peek_lease(PROD) == other

@@ -53,9 +53,11 @@ def warnings_of(verdict: PhaseVerdict) -> dict[str, str]:
 
 
 def posting_note(record: RolloutRecord) -> str:
-    """Say through which revision checks wrote: where it is another one than the candidate, none with its settings."""
+    """Say through which revisions checks wrote: where a verification revision did, none has production settings."""
+    if record.candidate is None:
+        return "no revision was staged"
     if record.verification is None:
-        return "nothing was posted: no revision was staged"
-    if record.verification == record.candidate:
         return f"checks posted with production settings, through {record.candidate}"
-    return f"nothing was posted with production settings: checks wrote through {record.verification} alone"
+    variants = (f"{revision} (variant {name})" for name, revision in record.variants.items())
+    through = " and ".join([record.verification, *variants])
+    return f"nothing was posted with production settings: checks wrote through {through} alone"

@@ -7,6 +7,7 @@ from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_VERIFY, FunctionSpec, Snapshot
 from pytest_deploygate.core.traffic import Traffic, steps_to
+from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.deploy_plan import DeployPlan, build_plan
@@ -96,6 +97,7 @@ def _traffic(snapshot: Snapshot, spec: FunctionSpec, steps: tuple[int, ...]) -> 
     tags = {TAG_CANDIDATE: candidate}
     if spec.has_verification:
         tags[TAG_VERIFY] = RevisionName("VERIFICATION")
+    tags |= {variant_tag(n): RevisionName(f"VARIANT-{n}") for n in spec.verify_variants}
     if not snapshot.exists:
         yield "traffic now: none, it would be the first release; it stays closed until it is judged"
     else:
