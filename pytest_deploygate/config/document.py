@@ -120,7 +120,7 @@ class Document(NamedTuple):
     objectives: Annotated[
         Mapping[str, Objective],
         Setting(
-            "what of the candidate is compared with the baseline at each step that waits",
+            "comparisons of candidate and baseline at each step that waits",
             example='{ errors = { metric = "error_rate", worse-by = "1pp" } }',
             key_pattern=NAME,
         ),

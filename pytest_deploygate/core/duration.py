@@ -1,4 +1,4 @@
-"""Durations as people write them: ``90s``, ``10m``, ``2h``."""
+"""Durations in the form of settings: ``90s``, ``10m``, ``2h``."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
 class Duration(int):
-    """Seconds, 1 or more; ``str`` is the shortest way to write them."""
+    """Seconds, 1 or more; ``str`` returns the shortest form."""
 
     @classmethod
     def parse(cls, text: str) -> "Duration":

@@ -1,4 +1,4 @@
-"""Whether a rule decides, or only says what it would have decided."""
+"""Whether a rule decides, or only reports what it would decide."""
 
 from enum import Enum, unique
 from typing import Final
@@ -8,12 +8,12 @@ from pytest_deploygate.core.setting import Setting
 
 @unique
 class Enforcement(Enum):
-    """BLOCK: the rule decides. WARN: it is judged, shown and recorded, and decides nothing."""
+    """BLOCK: the rule decides. WARN: the rule is judged, shown and recorded, but decides nothing."""
 
     BLOCK = "block"
     WARN = "warn"
 
 
 ENFORCE: Final = Setting(
-    "`warn`: judged, shown and recorded, but it decides nothing", example='"warn"'
+    "`warn`: the rule is judged, shown and recorded, but decides nothing", example='"warn"'
 )

@@ -16,15 +16,22 @@ _DURATION: Final = Setting(
 
 
 class TrafficStep(NamedTuple):
-    """Percent of the traffic that the candidate gets, and what it must show before it gets more."""
+    """Percent of the traffic for the candidate, and the evidence that the next step needs."""
 
     percent: Annotated[
-        int, Setting("of the traffic", example="5", unit="percent", at_least=1, at_most=100)
+        int,
+        Setting(
+            "share of the traffic that the candidate gets",
+            example="5",
+            unit="percent",
+            at_least=1,
+            at_most=100,
+        ),
     ]
     wait: Annotated[
         Duration | None,
         _DURATION._replace(
-            help="how long a time the figures must cover before the next step",
+            help="time that the figures must cover before the next step",
             key="for",
             default="none: the next step follows at once",
         ),
@@ -32,7 +39,7 @@ class TrafficStep(NamedTuple):
     least_requests: Annotated[
         int,
         Setting(
-            "with fewer requests to the candidate the next step does not follow",
+            "least number of requests to the candidate before the next step",
             example="200",
             unit="requests",
             at_least=1,
@@ -41,14 +48,14 @@ class TrafficStep(NamedTuple):
     at_most: Annotated[
         Duration | None,
         _DURATION._replace(
-            help="how long the step may stay undecided, plus the time that figures come late",
+            help="how long the step may stay undecided, not counting the delay of the figures",
             example='"2h"',
             default="three times `for`",
         ),
     ] = None
     undecided: Annotated[
         Literal["roll-back", "advance"],
-        Setting("what follows if the step is undecided then", example='"advance"'),
+        Setting("what an undecided step does after `at-most`", example='"advance"'),
     ] = "roll-back"
 
     @property
@@ -78,7 +85,7 @@ class EngineSettings(NamedTuple):
     steps: Annotated[
         tuple[TrafficStep, ...],
         Setting(
-            "traffic that the candidate gets, in steps; a plain number is a step that does not wait",
+            "traffic of the candidate, in steps; a plain number is a step that does not wait",
             example='[{ percent = 5, for = "10m" }, 25, 100]',
             is_filled=True,
             plain="percent",
@@ -126,7 +133,7 @@ class EngineSettings(NamedTuple):
     """First pause between two attempts; doubles up to 15 s. Not a setting."""
 
     def without_steps(self) -> "EngineSettings":
-        """The same, with all traffic moved at once."""
+        """The same settings with one step of 100 %."""
         return self._replace(steps=(TrafficStep(percent=100),))
 
     @property

@@ -1,4 +1,4 @@
-"""What the platform counted of one revision, minute by minute."""
+"""The platform's counts of one revision, minute by minute."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from pytest_deploygate.core.latency_histogram import LatencyHistogram, combine
 
 
 class MinuteCounts(NamedTuple):
-    """Requests of one revision in one minute, those that ended with a server error, and how long they took."""
+    """Requests of one revision in one minute, their server errors, and their latencies."""
 
     requests: int = 0
     errors: int = 0
@@ -15,14 +15,14 @@ class MinuteCounts(NamedTuple):
 
 
 class MinuteSeries(NamedTuple):
-    """One revision's minutes, oldest first; ``problems`` say what could not be asked: then there are none."""
+    """Minutes of one revision, oldest first. If they cannot be read, there are none and ``problems`` says why."""
 
     minutes: tuple[MinuteCounts, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 def add_counts(counts: Iterable[MinuteCounts]) -> MinuteCounts:
-    """All of them in one."""
+    """Add ``counts``."""
     known = tuple(counts)
     return MinuteCounts(
         requests=sum(one.requests for one in known),
@@ -32,6 +32,6 @@ def add_counts(counts: Iterable[MinuteCounts]) -> MinuteCounts:
 
 
 def group_minutes(minutes: tuple[MinuteCounts, ...], size: int) -> tuple[MinuteCounts, ...]:
-    """``size`` of them at a time put together; the newest ones that make no whole group are left out."""
+    """Add ``size`` minutes at a time; drop the newest minutes of an incomplete group."""
     starts = range(0, len(minutes) - size + 1, size)
     return tuple(add_counts(minutes[start : start + size]) for start in starts)

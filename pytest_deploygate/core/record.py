@@ -133,9 +133,9 @@ class RecordedGate:
 
 
 class RecordedStep(NamedTuple):
-    """A step that waited: how it was decided, on how many requests, in how many seconds.
+    """A step that waited: its decision, requests and duration.
 
-    ``decision`` is ``advance``, ``abort``, or ``hold`` while it lasts; ``objectives`` has a sentence of each objective.
+    ``decision`` is ``advance``, ``abort``, or ``hold`` while it waits; ``objectives`` has one sentence per objective.
     """
 
     percent: int
@@ -195,7 +195,7 @@ class RolloutRecord(NamedTuple):
     measurements: Mapping[Phase, tuple[Measurement, ...]] = {}
     steps: tuple[RecordedStep, ...] = ()
     warnings: Mapping[str, str] = {}
-    """By rule (``gate.NAME``, ``trigger.NAME``, ``objective.NAME``), what it would have decided if it were enforced."""
+    """By rule (``gate.NAME``, ``trigger.NAME``, ``objective.NAME``), the reason for which it would have blocked."""
     rollback_s: float | None = None
     """Seconds from the start of the rollback until it was verified."""
     rollback_error: str = ""

@@ -52,7 +52,7 @@ class Setting(NamedTuple):
     default: str = ""
     """The default in words, if the field's default does not say it."""
     plain: str = ""
-    """Of a table: the field that a value stands for which is written in place of the table."""
+    """For a table: the field that a plain value sets when it is written instead of the table."""
     needed_by: str = ""
     """Target that requires it."""
     or_in: str = ""

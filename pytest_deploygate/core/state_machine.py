@@ -23,7 +23,7 @@ class State(Enum):
     """The candidate runs without traffic; its gates are being judged."""
     PROMOTING = "PROMOTING"
     STEPPING = "STEPPING"
-    """The candidate has part of the traffic; it is compared with the baseline."""
+    """The candidate has part of the traffic and is compared with the baseline."""
     SERVING = "SERVING"
     """The candidate has the traffic; the live gates are being judged."""
     FINALISING = "FINALISING"
@@ -59,7 +59,7 @@ class Event(Enum):
     STEP_SHIFTED = "step_shifted"
     """The candidate has the traffic of a step that waits."""
     STEP_HELD = "step_held"
-    """It may have more."""
+    """The candidate may get more traffic."""
     SHIFTED = "shifted"
     LIVE_HELD = "live_held"
     FINALISED = "finalised"
@@ -71,7 +71,7 @@ class Event(Enum):
 
 @unique
 class Judged(Enum):
-    """What is judged besides the phases."""
+    """Judgements besides those of phases."""
 
     STEP = "step"
     """The candidate against the baseline, at part of the traffic."""

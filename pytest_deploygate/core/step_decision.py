@@ -1,14 +1,14 @@
-"""What follows from one look at a step: advance, hold, or abort.
+"""Decides one evaluation of a step: advance, hold, or abort (ADR 30).
 
-Rules, the first that holds decides:
+The first rule that holds decides:
 
-1. a trigger fired, or an objective is worse beyond its margin: ABORT;
-2. the figures cover less than the step's ``for``, the candidate had fewer than ``least-requests``, an objective is not
-   decided, or something else keeps the step (a freeze, figures that cannot be read): HOLD;
-3. otherwise: ADVANCE.
+1. ABORT: a trigger fired, or an objective is worse than its margin;
+2. HOLD: the figures cover less than the step's ``for``, the candidate had fewer than ``least-requests``, an objective
+   is undecided, or something else blocks the step (a freeze, figures that cannot be read);
+3. ADVANCE: otherwise.
 
-A HOLD that has lasted for ``at-most`` is never a pass: it becomes ABORT, unless the step says ``undecided = "advance"``
-and nothing but evidence is missing.
+A HOLD that lasts for ``at-most`` is never a pass: it becomes ABORT, unless the step has ``undecided = "advance"`` and
+only evidence is missing.
 """
 
 from dataclasses import dataclass, replace
@@ -22,10 +22,10 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepLook:
-    """What is known of a step at one look.
+    """Data of one evaluation of a step.
 
     ``elapsed_s`` is the time since the candidate got the traffic, ``covered_s`` the part of it that the figures cover,
-    ``late_s`` how late they are. ``problem`` says why they could not be read, ``blocked`` what else keeps the step.
+    ``late_s`` their delay. ``problem`` says why they could not be read, ``blocked`` what else blocks the step.
     """
 
     step: TrafficStep
@@ -46,7 +46,7 @@ class StepLook:
 
     @property
     def warnings(self) -> dict[str, str]:
-        """By name, what objectives and triggers that only warn would have aborted for."""
+        """By name, the reasons for which objectives and triggers with ``enforce = "warn"`` would abort."""
         found = {
             f"objective.{r.objective.name}": r.sentence
             for r in self.results
@@ -61,7 +61,7 @@ class StepLook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepVerdict:
-    """A look judged; ``reason`` is the rule that decided. ``is_undecided``: time is up, and nothing was shown."""
+    """A judged evaluation; ``reason`` is the rule that decided. ``is_undecided``: the time is up without a result."""
 
     look: StepLook
     decision: StepDecision
@@ -70,7 +70,7 @@ class StepVerdict:
 
 
 def decide_step(look: StepLook) -> StepVerdict:
-    """Judge one look by the rules of this module."""
+    """Judge one evaluation by the rules of this module."""
     worse = [r for r in look.enforced if r.decision is StepDecision.ABORT]
     fired = [
         t
@@ -101,7 +101,7 @@ def decide_step(look: StepLook) -> StepVerdict:
 
 
 def _why_held(look: StepLook) -> str:
-    """What keeps the step; empty if nothing does."""
+    """Why the step must hold; empty if it need not."""
     step = look.step
     if look.blocked:
         return look.blocked

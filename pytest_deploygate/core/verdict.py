@@ -89,7 +89,7 @@ class PhaseVerdict:
     triggers: tuple[TriggerResult, ...]
     reasons: tuple[Reason, ...]
     warnings: tuple[Reason, ...] = ()
-    """What rules with ``enforce = "warn"`` would have had against it."""
+    """Reasons of broken rules with ``enforce = "warn"``, which do not decide."""
 
     @property
     def reason(self) -> Reason:
@@ -200,7 +200,7 @@ def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:
 def _broken_rules(
     results: tuple[GateResult, ...], triggers: tuple[TriggerResult, ...]
 ) -> list[Reason]:
-    """What required gates and triggers have against the phase, in the order of the rules."""
+    """Reasons of broken rules of required gates and triggers, in the order of the rules."""
     return [
         *_gate_reasons(results, Outcome.UNKNOWN, ReasonCode.GATE_UNKNOWN),
         *_trigger_reasons(triggers, Firing.FIRED, ReasonCode.TRIGGER_FIRED),

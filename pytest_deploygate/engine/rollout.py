@@ -45,7 +45,7 @@ class Rollout(JournaledRollout):
     package: Package
     staged: Staged | None = None
     step: TrafficStep | None = None
-    """The step that the traffic is at; None before the promotion."""
+    """The current step of the traffic; None before the promotion."""
     _grants: PhasePermits
 
     @classmethod
@@ -161,7 +161,7 @@ class Rollout(JournaledRollout):
         self._shift_on(traffic_while_judged(self.snapshot, self.record, self._candidate()))
 
     def advance_step(self) -> None:
-        """Go on from the step that was judged to hold, as :meth:`promote` does.
+        """Continue after the step that was judged to hold, like :meth:`promote`.
 
         Raises:
             DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`abort`.
@@ -202,7 +202,7 @@ class Rollout(JournaledRollout):
         self.move(Event.SHIFTED)
 
     def _remaining_steps(self) -> tuple[TrafficStep, ...]:
-        """Steps after the one that the traffic is at; without a baseline only the last step exists."""
+        """Steps after the current one; without a baseline there is only the last step."""
         steps = self.ports.settings.steps
         if self.record.baseline is None:
             return steps[-1:]
