@@ -47,7 +47,7 @@ class Deployment:
     verification: Endpoint | None = None
     """The revision of the same build through which checks may write; the candidate itself if there is no other."""
     variants: Mapping[str, Endpoint] = field(default_factory=dict)
-    """Staged verification variants, by name. No promotion keeps them: empty where the serving revision is judged."""
+    """Staged verification variants by name; empty if the serving revision is judged, which has none."""
     live: Endpoint | None = None
     """The public URL."""
     before: Endpoint | None = None

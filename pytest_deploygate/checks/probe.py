@@ -132,7 +132,7 @@ class Probe:
         self._pooled = self._session()
 
     def watch(self, look: Callable[[Answer], None]) -> None:
-        """Call ``look`` with every answer from now on, before a check gets it; threads may call it at once."""
+        """Call ``look`` with every answer from now on, before the check gets it; threads may call it concurrently."""
         self._looks.append(look)
 
     def get(

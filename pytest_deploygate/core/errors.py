@@ -59,7 +59,7 @@ class StartFailed(TargetRefused):
 
 
 class NotCarriedOut(TargetRefused):
-    """The target took a plan of traffic and gave up on it: a revision in it cannot serve, or its image is gone."""
+    """The target accepted a traffic plan and could not apply it: a revision cannot serve, or its image is gone."""
 
 
 class TargetUnavailable(TargetError):

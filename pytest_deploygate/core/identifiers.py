@@ -8,7 +8,7 @@ RolloutId = NewType("RolloutId", str)
 RevisionName = NewType("RevisionName", str)
 """Short name of a revision as the platform gave it, e.g. ``process-invoice-00003-abc``."""
 VariantName = NewType("VariantName", str)
-"""Name of a verification variant: a further verification revision, as the settings call it."""
+"""Name of a verification variant (a further verification revision) in the settings."""
 EnvironmentName = NewType("EnvironmentName", str)
 BackupId = NewType("BackupId", str)
 Digest = NewType("Digest", str)

@@ -118,7 +118,7 @@ class BuildProvenance:
     """Whether the platform replaces the base image under the judged code; None if it was not observed."""
     differs_in: tuple[str, ...] | None = None
     variants_differ_in: Mapping[VariantName, tuple[str, ...]] = field(default_factory=dict)
-    """The same of each verification variant, by name."""
+    """The same for each verification variant, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,7 @@ class RolloutRecord(NamedTuple):
     candidate: RevisionName | None = None
     verification: RevisionName | None = None
     variants: Mapping[VariantName, RevisionName] = {}
-    """Further verification revisions of the same build, by name; no promotion keeps them."""
+    """Further verification revisions of the same build, by name; they are not kept after a promotion."""
     serving: RevisionName | None = None
     reason_code: str = ""
     reason: str = ""

@@ -238,8 +238,8 @@ class FunctionSpec(NamedTuple):
     verify_variants: Annotated[
         Mapping[VariantName, Mapping[str, str]],
         Setting(
-            "further verification revisions of the same image, by name, each with the environment variables that it "
-            "has instead of those of `verify-environment`; they are there while the release is judged",
+            "further verification revisions of the same image, by name, each with environment variables instead of "
+            "those of `verify-environment`; they exist only while the release is judged",
             example='{ unwritable-sheet = { SHEET_ID = "shared-with-nobody" } }',
             is_a="a text",
             key_pattern="[a-z]([a-z0-9-]*[a-z0-9])?",
@@ -349,21 +349,21 @@ class FunctionSpec(NamedTuple):
         return {**self.variables, **self._test_variables_of(variant)}
 
     def _test_variables_of(self, variant: Variant | VariantName) -> Mapping[str, str]:
-        """Environment variables that are written for a revision, besides those of production."""
+        """Environment variables that a revision gets besides those of production."""
         if variant is Variant.CANDIDATE:
             return {}
         own = {} if isinstance(variant, Variant) else self.verify_variants[variant]
         return {**self.verify_variables, **own}
 
     def differences_of(self, variant: Variant | VariantName) -> Mapping[str, str]:
-        """The variables of a revision that are otherwise than in production."""
+        """Variables of a revision that differ from production."""
         production = self.variables
         return {k: v for k, v in self.variables_of(variant).items() if production.get(k) != v}
 
     def changes_to(
         self, variant: Variant | VariantName, now: Mapping[str, str]
     ) -> Mapping[str, str | None]:
-        """What to change in the variables that a revision of the build has ``now``; None removes one."""
+        """Changes to the variables ``now`` of a revision of the build; None removes one."""
         if variant is not Variant.CANDIDATE:
             return dict(self._test_variables_of(variant))
         if not self.is_of_verification(now):
@@ -372,7 +372,7 @@ class FunctionSpec(NamedTuple):
         return {name: self.variables.get(name) for name in names}
 
     def is_of_verification(self, variables: Mapping[str, str]) -> bool:
-        """Whether ``variables`` are those of a verification revision or of a variant of it, and not of production."""
+        """Whether ``variables`` are those of a verification revision or a variant, not of production."""
         return any(
             bool(own) and all(variables.get(name) == value for name, value in own.items())
             for own in map(self.differences_of, self._verifying)

@@ -1,4 +1,4 @@
-"""Tags of verification variants: an open set, beside those of our tags that have a name of their own."""
+"""Tags of verification variants. Unlike our other tags, their number is not fixed."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,7 +7,7 @@ from pytest_deploygate.core.identifiers import RevisionName, VariantName
 from pytest_deploygate.core.release import OWN_TAGS
 
 PREFIX: Final = "dg-v-"
-"""First characters; the name of the variant follows."""
+"""Prefix of the tags; the name of the variant follows."""
 
 
 def variant_tag(name: VariantName) -> str:
@@ -16,12 +16,12 @@ def variant_tag(name: VariantName) -> str:
 
 
 def is_own_tag(tag: str) -> bool:
-    """Whether a tag is ours: a write of traffic replaces these and keeps all others."""
+    """Whether a tag is ours: a traffic write replaces our tags and keeps all others."""
     return tag in OWN_TAGS or tag.startswith(PREFIX)
 
 
 def variants_tagged(tags: Mapping[str, RevisionName]) -> Mapping[VariantName, RevisionName]:
-    """Revisions that have the tag of a verification variant, by its name."""
+    """Revisions with the tag of a verification variant, by name of the variant."""
     return {
         VariantName(tag.removeprefix(PREFIX)): revision
         for tag, revision in tags.items()

@@ -209,21 +209,23 @@ def _replace_broken_baseline(
     error: NotCarriedOut,
     deadline: float,
 ) -> tuple[RestorePoint, Snapshot]:
-    """The baseline redeployed from its backup: it says that it is ready and takes no traffic, as its image is gone.
+    """Redeploy from its backup a baseline that reports ready but takes no traffic, because its image is gone.
 
-    The plan that failed is taken back first: as long as the service asks for it, the platform refuses deployments.
+    First undo the failed traffic plan: the platform refuses deployments as long as the plan names that revision (ADR
+    22).
     """
     target, baseline = rollout.ports.target, point.restore_to.sole
     backup = _find_backup(rollout, baseline) if baseline is not None else None
     if backup is None:
         raise NotCarriedOut(f"{error.message}; there is no backup of it", hint=error.hint)
-    if now.serving.shares == point.restore_to.shares:  # it may well serve: nothing is moved away
+    if now.serving.shares == point.restore_to.shares:  # it may still serve, so move no traffic
         raise NotCarriedOut(
             f"{error.message}; its source is in the backup {backup.identifier}",
             hint=f"deploygate rollback ENV --to-backup {backup.identifier} --reason TEXT",
         )
     rollout.progress("redeploying", f"{error.message}: restoring it from {backup.identifier}")
-    by_name = now.traffic.with_shares(dict(now.serving.shares))  # what is deployed next gets none
+    # By revision name, not LATEST: the redeployed revision must get no traffic before it is verified.
+    by_name = now.traffic.with_shares(dict(now.serving.shares))
     rollout.act(
         "keep",
         lambda: target.shift_traffic(by_name, expect=target.snapshot().serving),

@@ -50,9 +50,9 @@ def finalize_best_effort(rollout: JournaledRollout, reason: Reason) -> None:
 
 
 def _keep_previous_image(rollout: JournaledRollout) -> None:
-    """Tag the image of the baseline in the registry: policies that clean up take what has no tag (ADR 22).
+    """Tag the image of the baseline in the registry, because clean-up policies delete untagged images (ADR 22).
 
-    Whoever may not do that has the backup of the source, from which a rollback deploys; so a failure is only noted.
+    Without the permission a rollback can still redeploy the source from the backup, so a failure is only recorded.
     """
     baseline = rollout.record.baseline
     if baseline is None:

@@ -64,7 +64,7 @@ class JournaledRollout:
     def update(self, record: RolloutRecord) -> None:
         """Write the record."""
         self.record = record
-        lease = self.lease if self._has_lease else None  # remarks on a rollout that has ended
+        lease = self.lease if self._has_lease else None  # notes on a rollout that has ended
         self._write_with_retry(lambda: self.ports.store.save(record, lease))
 
     def move(self, event: Event, notes: Mapping[str, str] | None = None) -> Step:

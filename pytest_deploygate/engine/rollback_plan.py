@@ -90,7 +90,7 @@ def plan_rollback(
 
 
 def _newest_backup(ports: Ports, revision: RevisionName) -> str:
-    """The newest backup of ``revision``, from which it is deployed again where the platform lost it or its image."""
+    """Id of the newest backup of ``revision``, for a redeployment if the platform lost it or its image; "" if none."""
     known = ports.store.backups(ports.environment)
     return next((backup.identifier for _, backup in known if backup.revision == revision), "")
 

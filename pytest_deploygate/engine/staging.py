@@ -68,13 +68,13 @@ def with_staged_tags(base: Traffic, snapshot: Snapshot, record: RolloutRecord) -
     tags = dict(settled_traffic(snapshot).tags) | _tags_of_staged(record)
     candidate, baseline = record.candidate, record.baseline
     if baseline is not None and candidate is not None and base.percent(candidate):
-        # in use without a gap, so that nobody collects its image (ADR 22)
+        # The tag keeps the baseline in use while it loses its traffic, so that its image is not collected (ADR 22).
         tags[TAG_PREVIOUS] = baseline
     return base.with_tags(tags)
 
 
 def _tags_of_staged(record: RolloutRecord) -> dict[str, RevisionName]:
-    """The revisions of the rollout by their tags."""
+    """Staged revisions of the rollout, by tag."""
     tags = {variant_tag(name): revision for name, revision in record.variants.items()}
     if record.candidate is not None:
         tags[TAG_CANDIDATE] = record.candidate
@@ -154,7 +154,7 @@ def _release(rollout: JournaledRollout, source: str, deadline: float) -> Revisio
 def _add_revisions(
     rollout: JournaledRollout, snapshot: Snapshot, built: RevisionName, deadline: float
 ) -> RevisionName:
-    """Start verification revision, its variants and candidate from the image that ``built`` runs; return the candidate.
+    """Start verification revision, variants and candidate from the image that ``built`` runs; return the candidate.
 
     All are requested before any has started, the candidate last: the last request stays in the service's template,
     and everybody's next deployment starts from there (ADR 22).
