@@ -1,4 +1,4 @@
-"""``python -m benchmarks [TOPIC ...]``: measure, print, and keep the figures of a whole run in RESULTS.md."""
+"""``python -m benchmarks [TOPIC ...]``: measure, print, and keep the figures in RESULTS.md."""
 
 import sys
 from collections.abc import Callable
@@ -43,9 +43,10 @@ def main() -> int:
         found = TOPICS[name]()
         print(table(found), file=sys.stderr, flush=True)
         figures += found
-    print(page(figures))
-    if not sys.argv[1:]:
-        RESULTS.write_text(page(figures), encoding="utf-8")
+    before = RESULTS.read_text(encoding="utf-8") if sys.argv[1:] else ""
+    found_page = page(figures, before)
+    print(found_page)
+    RESULTS.write_text(found_page, encoding="utf-8")
     return 0
 
 

@@ -84,6 +84,11 @@ def machine() -> str:
     )
 
 
-def page(figures: Sequence[Figure]) -> str:
-    """The whole page."""
-    return f"# What it costs\n\n{NOTE}\nMachine: {machine()}.\n\n{table(figures)}\n"
+def page(figures: Sequence[Figure], before: str = "") -> str:
+    """The whole page: rows of other topics as they stand in ``before``, then those of ``figures``."""
+    measured = {"topic", "---", *(figure.topic for figure in figures)}
+    rows = [line for line in before.splitlines() if line.startswith("| ")]
+    kept = [row for row in rows if row[2:].partition(" | ")[0] not in measured]
+    head, rule, *new = table(figures).splitlines()
+    text = "\n".join([head, rule, *kept, *new])
+    return f"# What it costs\n\n{NOTE}\nMachine of the last run: {machine()}.\n\n{text}\n"

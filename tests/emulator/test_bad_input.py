@@ -7,9 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud import functions_v2
 
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
-from tests.emulator.emulator_driver import PARENT, Driver, Pair
+from tests.emulator.emulator_driver import PARENT, Driver, Pair, finished, who
 
 _F = f"/v2/{PARENT}/functions"
 _S = f"/v2/{PARENT}/services"
@@ -144,3 +146,31 @@ def test_folder_of_records_is_private_whoever_makes_it(tmp_path: Path) -> None:
     root = home.parent
     assert (root.stat().st_mode & 0o777, home.stat().st_mode & 0o777) == (0o700, 0o700)
     assert (root / ".gitignore").read_text() == "*\n"
+
+
+def test_after_a_defect_the_next_call_works(driver: Driver, function_id: str) -> None:
+    """Here somebody has taken the archive away, which nothing expects."""
+    name = f"{PARENT}/functions/{function_id}"
+    sources = Path(str(driver.local("GET", "health")["home"]), "sources")
+
+    def without_archive(release: int) -> functions_v2.Function:
+        before = set(sources.iterdir())
+        wanted = driver.function(function_id, who(release))
+        for archive in set(sources.iterdir()) - before:
+            archive.unlink()
+        return wanted
+
+    with pytest.raises(GoogleAPICallError, match="defect"):
+        driver.create(without_archive(9901))
+    assert driver.functions.get_function(name=name, timeout=20).state.name == "FAILED"
+    first = driver.update(driver.function(function_id, who(9902)), "build_config")
+    with pytest.raises(GoogleAPICallError, match="defect"):
+        driver.update(without_archive(9903), "build_config")
+    found = driver.functions.get_function(name=name, timeout=20)
+    assert (found.state, found.service_config.revision) == (
+        first.state,
+        first.service_config.revision,
+    )
+    later = driver.update(driver.function(function_id, who(9904)), "build_config")
+    assert later.service_config.revision != first.service_config.revision
+    finished(driver.functions.delete_function(name=name, timeout=20))

@@ -19,8 +19,8 @@ RENDERS: tuple[Render, ...] = ("FORMATTED_VALUE", "UNFORMATTED_VALUE", "FORMULA"
 
 MAX_CELL_CHARS = 50_000
 """Characters of one cell ("Google Sheets limits")."""
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
-_PLAIN = re.compile(rf"[+-]?(?:{_NUMBER})(?:[eE][+-]?\d{{1,3}})?")
+_NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
+_PLAIN = re.compile(rf"[+-]?(?:{_NUMBER})(?:[eE][+-]?[0-9]{{1,3}})?")
 _CURRENCY = re.compile(rf"(?P<sign>[+-]?)\$\s?(?P<number>[+-]?(?:{_NUMBER}))")
 _PERCENT = re.compile(rf"(?P<number>[+-]?(?:{_NUMBER}))\s?%")
 

@@ -18,17 +18,17 @@ _NAME = r"(?P<name>[A-Za-z]{3,9})\.?"
 _DATES = tuple(
     re.compile(text, re.IGNORECASE)
     for text in (
-        r"(?P<month>\d{1,2})(?P<s>[/-])(?P<day>\d{1,2})(?P=s)(?P<year>\d{4}|\d{2})",
-        r"(?P<year>\d{4})(?P<s>[/-])(?P<month>\d{1,2})(?P=s)(?P<day>\d{1,2})",
-        r"(?P<month>\d{1,2})(?P<s>[/-])(?P<year>\d{4})",
-        r"(?P<month>\d{1,2})(?P<s>[/-])(?P<day>\d{1,2})",
-        rf"{_NAME} (?P<day>\d{{1,2}})(?:(?P<comma>,?) (?P<year>\d{{4}}))?",
-        rf"(?P<day>\d{{1,2}})(?P<s>[ -]){_NAME}(?:(?P=s)(?P<year>\d{{4}}|\d{{2}}))?",
-        rf"{_NAME} (?P<year>\d{{4}})",
+        r"(?P<month>[0-9]{1,2})(?P<s>[/-])(?P<day>[0-9]{1,2})(?P=s)(?P<year>[0-9]{4}|[0-9]{2})",
+        r"(?P<year>[0-9]{4})(?P<s>[/-])(?P<month>[0-9]{1,2})(?P=s)(?P<day>[0-9]{1,2})",
+        r"(?P<month>[0-9]{1,2})(?P<s>[/-])(?P<year>[0-9]{4})",
+        r"(?P<month>[0-9]{1,2})(?P<s>[/-])(?P<day>[0-9]{1,2})",
+        rf"{_NAME} (?P<day>[0-9]{{1,2}})(?:(?P<comma>,?) (?P<year>[0-9]{{4}}))?",
+        rf"(?P<day>[0-9]{{1,2}})(?P<s>[ -]){_NAME}(?:(?P=s)(?P<year>[0-9]{{4}}|[0-9]{{2}}))?",
+        rf"{_NAME} (?P<year>[0-9]{{4}})",
     )
 )
 _TIME = re.compile(
-    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?(?: ?(?P<half>[AaPp][Mm]))?"
+    r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?(?: ?(?P<half>[AaPp][Mm]))?"
 )
 _PARTS = re.compile(r"Y+|M+|D+|h+|m+|s+|A")
 _HALF_DAY = 12
