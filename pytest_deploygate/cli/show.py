@@ -88,6 +88,7 @@ class Shown(NamedTuple):
     measurements: Sequence[ShownMeasurement]
     steps: Sequence[RecordedStep]
     warnings: Mapping[str, str]
+    drill_seconds: float | None
     rollback_seconds: float | None
     rollback_error: str
     rollback_cause: str
@@ -193,6 +194,7 @@ def _rollback_rows(found: Shown) -> Iterator[tuple[str, str]]:
         yield ("returns to", point.restore_to)
     yield ("backup", found.backup)
     yield ("redeployed", found.redeployed)
+    yield ("drilled way back took", seconds(found.drill_seconds))
     yield ("rollback took", seconds(found.rollback_seconds))
     yield ("rollback error", found.rollback_error)
     yield ("rolled back because", found.rollback_cause)
@@ -270,6 +272,7 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
         ],
         steps=record.steps,
         warnings=dict(record.warnings),
+        drill_seconds=record.drill_s,
         rollback_seconds=record.rollback_s,
         rollback_error=record.rollback_error,
         rollback_cause=cause.sentence if cause is not None else "",

@@ -129,6 +129,13 @@ class EngineSettings(NamedTuple):
             at_most=100,
         ),
     ] = 3
+    drill: Annotated[
+        bool,
+        Setting(
+            "whether a rollout tries the way back before it moves traffic; without one nothing is promoted",
+            example="true",
+        ),
+    ] = False
     pause_s: float = 1.0
     """First pause between two attempts; doubles up to 15 s. Not a setting."""
 

@@ -19,6 +19,7 @@ from pytest_deploygate.core.state_machine import NEEDED_FOR, Event, State, Step
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
+from pytest_deploygate.engine.drill import drill_rollback
 from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
 from pytest_deploygate.engine.finalize import finalize_best_effort, require_revision
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
@@ -158,7 +159,11 @@ class Rollout(JournaledRollout):
             DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`abort`.
         """
         self.move(Event.CANDIDATE_HELD)
-        self._shift_on(traffic_while_judged(self.snapshot, self.record, self._candidate()))
+        now = traffic_while_judged(self.snapshot, self.record, self._candidate())
+        if self.ports.settings.drill and self.record.baseline is not None:
+            tagged = with_staged_tags(now, self.snapshot, self.record)
+            drill_rollback(self, self.record.baseline, tagged)
+        self._shift_on(now)
 
     def advance_step(self) -> None:
         """Continue after the step that was judged to hold, like :meth:`promote`.

@@ -48,7 +48,7 @@ _PLAIN: Final = (
     *("rollout_id", "environment", "purpose", "baseline", "candidate", "verification", "serving"),
     *("reason_code", "reason", "deploy_reason", "digest", "config_digest", "checks_digest"),
     *("approval", "watchdog_pid", "built", "backup", "redeployed", "rollback_s", "rollback_error"),
-    *("unfinished", "url"),
+    *("unfinished", "url", "drill_s"),
 )
 """Fields whose values are JSON values."""
 
@@ -171,9 +171,10 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
             Phase(phase): tuple(map(Measurement.from_json, measured))
             for phase, measured in data["measurements"].items()
         },
-        # records that were written before there were steps and warnings have none
+        # records that were written before there were steps, warnings and drills have none
         warnings=dict(data.get("warnings", {})),
         steps=tuple(RecordedStep(**step) for step in data.get("steps", ())),
+        drill_s=data.get("drill_s"),
         rollback_s=data["rollback_s"],
         rollback_error=data["rollback_error"],
         rollback_cause=_reason(cause) if cause is not None else None,

@@ -168,7 +168,9 @@ class Cloud:
     def human_moves(self) -> None:
         """A person deploys a revision of their own and gives it all traffic."""
         if self.service is not None:
-            foreign = RevisionInfo(name=FOREIGN, is_ready=True, image="theirs")
+            foreign = RevisionInfo(
+                name=FOREIGN, is_ready=True, image="theirs", digest="image-theirs"
+            )
             self.service.revisions[FOREIGN] = foreign
             self.write("human", Traffic.of({FOREIGN: 100}, dict(self.service.traffic.tags)), None)
 

@@ -59,6 +59,7 @@ class Scenario:
     steps: tuple[int, ...] = (100,)
     waiting: tuple[int, ...] = ()
     """Those of ``steps`` at which the candidate is judged before it gets more."""
+    drill: bool = False
     failing_step: int = 0
     """The step at which the candidate turns out to be worse."""
     candidate_holds: bool = True
@@ -142,7 +143,9 @@ class World:
             target=target,
             store=self.store,
             clock=self.clock,
-            settings=EngineSettings(steps=tuple(map(self._step, self.scenario.steps))),
+            settings=EngineSettings(
+                steps=tuple(map(self._step, self.scenario.steps)), drill=self.scenario.drill
+            ),
         )
 
     def _step(self, percent: int) -> TrafficStep:

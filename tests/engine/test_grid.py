@@ -28,6 +28,7 @@ SCENARIOS = (
     Scenario(name="first-variants", has_baseline=False, verify=True, variants=("slow",)),
     Scenario(name="second-by-hand", by_hand=True),
     Scenario(name="second-bad", verify=True, candidate_holds=False),
+    Scenario(name="second-drilled", verify=True, drill=True),
     Scenario(name="second-judged-steps", verify=True, steps=(5, 25, 100), waiting=(5, 25)),
     Scenario(
         name="second-judged-step-bad", steps=(5, 10, 25, 100), waiting=(5, 25), failing_step=25

@@ -214,6 +214,7 @@ def properties(
         "rollback_seconds": f"{record.rollback_s:.3f}"
         if record and record.rollback_s is not None
         else "",
+        "drill_seconds": f"{record.drill_s:.3f}" if record and record.drill_s is not None else "",
         "checks_digest": record.checks_digest if record else "",
     }
     for verdict in verdicts.values():
