@@ -21,3 +21,5 @@ AUDITOR: pytest.StashKey["OutcomeAuditor"] = pytest.StashKey()
 """What tells the judge; absent where no target is touched."""
 LINK: pytest.StashKey["JudgeLink"] = pytest.StashKey()
 """The channel to the judge; absent where no target is touched."""
+IS_TERSE = pytest.StashKey[bool]()
+"""Whether ``-q`` was given: the letters of all phases stay on one line."""

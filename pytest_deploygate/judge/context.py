@@ -81,7 +81,8 @@ class SessionContext:
             SessionOver: the session ended before the checks had run.
         """
         count = len(self.recorder.checks_of(phase))
-        self.terminal.step(phase.value, f"{count} checks")
+        self.terminal.step("checks", f"{count} of the {phase.value} phase")
+        self.terminal.rest()
         self.redactor.learn(_tokens_of(deployment))
         budget_s = float(self.settings.policy.phases[phase].budget_s)
         try:

@@ -51,7 +51,9 @@ def result_of_rollout(
         others=others,
         status=_status(state, error),
         record=record,
-        lines=_lines(context, rollout, error),
+        lines=_lines(rollout, error),
+        hints=_hints(context, rollout),
+        details=tuple(f"postings: {text}" for text in filter(None, [record.notes.get("postings")])),
     )
 
 
@@ -65,27 +67,42 @@ def _status(state: State, error: DeployGateError | None) -> ExitStatus:
     return ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.COULD_NOT_ACT
 
 
-def _lines(
-    context: SessionContext, rollout: JournaledRollout, error: DeployGateError | None
-) -> tuple[str, ...]:
+def _lines(rollout: JournaledRollout, error: DeployGateError | None) -> tuple[str, ...]:
+    """Who serves, and what must be done."""
     lines = [f"serving: {rollout.record.serving or 'nothing'}"]
     if rollout.record.url:
         lines.append(f"url: {rollout.record.url}")
-    if postings := rollout.record.notes.get("postings"):
-        lines.append(f"postings: {postings}")
-    with contextlib.suppress(DeployGateError):
-        now = rollout.ports.target.snapshot()
-        if rollout.state is State.ROLLED_BACK:
-            lines += gcloud_commands.pinned(rollout.ports.target.spec, now)
     if error is not None and error.hint:
         lines.append(f"hint: {error.hint}")
-    if context.environment.target == LOCAL and rollout.record.serving:
-        lines.append(f"stop the emulator: {own_command(context.settings.root)} local down")
     if rollout.state is State.STRANDED:
         lines.append(
             f"an operator must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"
         )
     return tuple(lines)
+
+
+def _hints(context: SessionContext, rollout: JournaledRollout) -> tuple[str, ...]:
+    """What to type next. What is for Google only is not said of the local cloud."""
+    hints: list[str] = []
+    is_local = context.environment.target == LOCAL
+    with contextlib.suppress(DeployGateError):
+        now = rollout.ports.target.snapshot()
+        if rollout.state is State.ROLLED_BACK and not is_local:
+            hints += gcloud_commands.pinned(rollout.ports.target.spec, now)
+        if rollout.record.serving and rollout.record.url:
+            hints.append(f"call it: {curl_command(now, is_local=is_local)}")
+    if is_local and rollout.record.serving:
+        command = f"{own_command(context.settings.root)} emulator down"
+        hints.append(f"it serves until you type: {command}")
+    return tuple(hints)
+
+
+def curl_command(now: Snapshot, *, is_local: bool) -> str:
+    """How to call what serves from a shell; one that is closed wants a token, of which the local cloud takes any."""
+    if now.is_public:
+        return f"curl {now.url}"
+    token = "anybody" if is_local else "$(gcloud auth print-identity-token)"
+    return f'curl -H "Authorization: Bearer {token}" {now.url}'
 
 
 def own_command(root: Path) -> str:

@@ -23,7 +23,7 @@ from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.handover import Role
 from pytest_deploygate.session.option_validation import invalid_options, narrowing_options
 from pytest_deploygate.session.redaction_plugin import RedactionPlugin
-from pytest_deploygate.state_keys import AUDITOR, DEPLOYMENT, LINK, REDACTOR, WORKER_INPUT
+from pytest_deploygate.state_keys import AUDITOR, DEPLOYMENT, IS_TERSE, LINK, REDACTOR, WORKER_INPUT
 
 
 def activate(config: pytest.Config, role: Role | None) -> None:
@@ -71,6 +71,7 @@ def _activate(config: pytest.Config, role: Role | None) -> None:
     is_deployment = bool(config.getoption("--deploy-to")) and not config.getoption("--deploy-plan")
     find = invalid_options if is_deployment else narrowing_options
     refusals = tuple(find(config, settings.root))
+    _leave_room(config)
     _greet(config, role, refusals)
     if is_deployment and refusals and role.name == "session":
         raise ConfigError(
@@ -82,6 +83,14 @@ def _activate(config: pytest.Config, role: Role | None) -> None:
         _register_worker(config, gates)
     else:
         _register_session(config, settings, gates, role)
+
+
+def _leave_room(config: pytest.Config) -> None:
+    """Pytest's own lines are fewer: what a rollout is about, the judge says; ``-v`` brings them back."""
+    config.stash[IS_TERSE] = config.option.verbose < 0
+    if config.option.verbose <= 0:
+        config.option.no_header = True
+        config.option.verbose = min(config.option.verbose, -1)
 
 
 def _greet(config: pytest.Config, role: Role, refusals: tuple[str, ...]) -> None:

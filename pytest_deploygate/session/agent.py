@@ -30,6 +30,7 @@ from pytest_deploygate.collection.check_collector import CheckCollector
 from pytest_deploygate.collection.outcome_audit import OutcomeAuditor
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.runners.in_process import Budget, report_not_run
+from pytest_deploygate.state_keys import IS_TERSE
 from pytest_deploygate.system.signal_guard import SignalGuard
 
 
@@ -184,7 +185,9 @@ class Agent:
         self._end_line()
 
     def _end_line(self) -> None:
-        """The judge speaks next, on a line of its own."""
+        """The judge speaks next, on a line of its own; with ``-q`` it does so only if a gate did not pass."""
+        if self._config.stash.get(IS_TERSE, False):
+            return
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if isinstance(reporter, pytest.TerminalReporter):
             with contextlib.suppress(OSError, ValueError):

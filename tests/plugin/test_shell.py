@@ -162,7 +162,7 @@ def test_progress_reads_right_with_workers(project: DeploygateProject) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_nothing_is_printed_twice(project: DeploygateProject, workers: int) -> None:
-    run = project.deploy(workers=workers)
+    run = project.deploy("-v", workers=workers)
     for line in (
         "deploygate: candidate: holds",
         "PROMOTE: ",

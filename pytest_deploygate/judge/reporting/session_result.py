@@ -20,4 +20,8 @@ class SessionResult:
     serving: str = ""
     """What serves where no rollout was begun that could say so."""
     lines: tuple[str, ...] = ()
-    """Further lines for people: URLs, what to do next."""
+    """Who serves, and where: printed at any verbosity."""
+    hints: tuple[str, ...] = ()
+    """What to do next; not with ``-q``."""
+    details: tuple[str, ...] = ()
+    """What is printed with ``-v`` only."""

@@ -5,15 +5,27 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Final
 
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
+from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Gate
-from pytest_deploygate.core.printable import printable
+from pytest_deploygate.core.printable import one_line, printable
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict
 from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.judge.reporting.spinner import Spinner
+
+_VERBOSITY_OF: Final = {
+    **dict.fromkeys(("packaging", "uploading", "building", "opening", "confirmed", "serving"), 1),
+    **dict.fromkeys(
+        ("backing up", "pinning", "starting", "started", "shifting", "statistics", "checks"), 1
+    ),
+}
+"""Steps that are printed with ``-v`` only; each is shown on a terminal while it is waited for."""
 
 
 class Terminal:
@@ -27,6 +39,9 @@ class Terminal:
         self._redact = clean
         self._is_colored = _is_colored(color)
         self.has_summary = False
+        self._is_ci = bool(os.environ.get("CI"))
+        is_live = not self._is_ci and verbosity >= 0 and sys.stdout is not None and is_fancy()
+        self._spinner = Spinner() if is_live else None
 
     def _clean(self, text: str) -> str:
         return printable(self._redact(text))
@@ -42,6 +57,7 @@ class Terminal:
     ) -> None:
         """One line of its own."""
         codes = [code for is_on, code in ((bold, 1), (red, 31), (green, 32), (yellow, 33)) if is_on]
+        self.rest()
         shown = self._clean(text)
         if codes and self._is_colored:
             shown = f"\x1b[{';'.join(map(str, codes))}m{shown}\x1b[0m"
@@ -54,24 +70,43 @@ class Terminal:
         self.line(f" {title} ".center(width, "="))
 
     def step(self, step: str, detail: str) -> None:
-        """One step of a rollout, as it happens."""
-        self.line(f"deploygate: {step}: {detail}")
+        """One step of a rollout, as it happens: a line, or on a terminal what is shown while it is waited for."""
+        least = _VERBOSITY_OF.get(step, 0)
+        if self.verbosity >= least:
+            self.line(f"deploygate: {step}: {detail}{self._stamp()}")
+        if self._spinner is not None:
+            self._spinner.start(one_line(self._redact(f"{step}: {detail}")))
+
+    def rest(self) -> None:
+        """Nothing is waited for any more, or somebody else writes to the terminal now."""
+        if self._spinner is not None:
+            self._spinner.stop()
+
+    def _stamp(self) -> str:
+        """The time of day, where a log is read later."""
+        return f" [{datetime.now(UTC):%H:%M:%S}Z]" if self._is_ci else ""
 
     def phase(self, verdict: PhaseVerdict) -> None:
         """The gates of a phase, one line each, and what they come to."""
+        if self.verbosity < 0 and not all(r.outcome is Outcome.PASSED for r in verdict.gates):
+            self.line("")  # the letters of the checks leave a line open
         for result in verdict.gates:
             score = f"{result.score} passed, needs {float(result.gate.threshold):g}"
             optional = "" if result.gate.required else " (not required)"
             if result.gate.enforce is Enforcement.WARN:
                 optional = " (warns only)"
             good = result.outcome is Outcome.PASSED
+            if good and self.verbosity < 0:
+                continue
             self.line(
-                f"deploygate: gate {result.gate.name}: {result.outcome.value}: {score}{optional}",
+                f"deploygate: gate {result.gate.name}: {result.outcome.value}: {score}{optional}{self._stamp()}",
                 green=good,
                 red=not good,
             )
         for warning in verdict.warnings:
             self.line(f"deploygate: warning: {warning.sentence}", yellow=True)
+        if verdict.holds and self.verbosity < 1:
+            return
         self.line(
             f"deploygate: {verdict.evidence.phase.value}: "
             f"{'holds' if verdict.holds else 'does not hold'}: {verdict.reason.sentence}",
@@ -86,9 +121,12 @@ class Terminal:
         if self.has_summary:
             return
         self.has_summary = True
-        self.section("deploygate")
-        for text in _table(verdicts):
-            self.line(text)
+        self.rest()
+        results = [result for verdict in verdicts.values() for result in verdict.gates]
+        if self.verbosity > 0 or any(r.outcome is not Outcome.PASSED for r in results):
+            self.section("deploygate")
+            for text in _table(verdicts):
+                self.line(text)
         for verdict in verdicts.values():
             for failure in verdict.evidence.expected_failures:
                 self.line(str(failure), yellow=True)
@@ -98,7 +136,11 @@ class Terminal:
         )
         for reason in ending.others:
             self.line(f"  also: {reason.sentence}")
-        for text in ending.lines:
+        for text in _first_failures(verdicts):
+            self.line(text)
+        hints = ending.hints if self.verbosity >= 0 else ()
+        details = ending.details if self.verbosity > 0 else ()
+        for text in (*ending.lines, *hints, *details):
             self.line(text)
         self.line(f"state {ending.state}, {seconds:.1f} s")
 
@@ -120,6 +162,27 @@ def _remark(gate: Gate) -> str:
     if gate.enforce is Enforcement.WARN:
         return " (warns only)"
     return "" if gate.required else " (optional)"
+
+
+def is_fancy() -> bool:
+    """Whether standard output is a terminal that obeys control sequences."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _first_failures(verdicts: Mapping[Phase, PhaseVerdict]) -> Iterable[str]:
+    """Of each gate that did not pass, how its first check failed, and how many more did."""
+    for verdict in verdicts.values():
+        why = verdict.evidence.failures
+        for result in verdict.gates:
+            if result.outcome is Outcome.PASSED:
+                continue
+            checks = verdict.evidence.checks.get(result.gate.name, ())
+            bad = [
+                check for check, state in checks if check in why and state is not CheckState.PASSED
+            ]
+            if bad:
+                more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+                yield f"  first: {bad[0].partition('::')[2]}: {why[bad[0]]}{more}"
 
 
 def _table(verdicts: Mapping[Phase, PhaseVerdict]) -> Iterable[str]:

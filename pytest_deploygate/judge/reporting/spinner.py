@@ -1,0 +1,56 @@
+"""One line at the bottom of a terminal that moves while something is waited for, with the time that it takes."""
+
+import contextlib
+import shutil
+import sys
+import threading
+import time
+from typing import Final
+
+_FRAMES: Final = "|/-\\"
+_BEAT_S: Final = 0.2
+_ERASE: Final = "\r\x1b[2K"
+
+
+class Spinner:
+    """Shows what is waited for until :meth:`stop`; never where the output is not a terminal."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text = ""
+        self._since = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self, text: str) -> None:
+        """Show ``text``, one line, with the seconds since it was first shown."""
+        with self._lock:
+            self._text, self._since = text, time.monotonic()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._turn, daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Take the line away; what is printed next stands in its place."""
+        with self._lock:
+            if self._text:
+                self._write(_ERASE)
+            self._text = ""
+
+    def _turn(self) -> None:
+        number = 0
+        while True:
+            with self._lock:
+                if not self._text:
+                    self._thread = None
+                    return
+                number += 1
+                seconds = time.monotonic() - self._since
+                line = f"{_FRAMES[number % len(_FRAMES)]} {self._text}  {seconds:.0f} s"
+                self._write(_ERASE + line[: shutil.get_terminal_size().columns - 1])
+            time.sleep(_BEAT_S)
+
+    @staticmethod
+    def _write(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(text)
+            sys.stdout.flush()
