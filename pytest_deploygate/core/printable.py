@@ -17,7 +17,12 @@ _COMMAND_MARK: Final = "| "
 
 def printable(text: str) -> str:
     """``text`` without control sequences for terminals and CI services; line breaks stay."""
-    return _COMMAND.sub(_COMMAND_MARK, _STEERS.sub("?", text))
+    return without_commands(_STEERS.sub("?", text))
+
+
+def without_commands(text: str) -> str:
+    """``text`` without what CI services read as a command; colours and other control sequences stay."""
+    return _COMMAND.sub(_COMMAND_MARK, text)
 
 
 def one_line(text: str) -> str:

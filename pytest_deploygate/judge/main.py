@@ -24,6 +24,7 @@ from pytest_deploygate.judge.flows.verify_flow import VerifyFlow
 from pytest_deploygate.judge.judge_hooks import JudgeHooks
 from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
 from pytest_deploygate.judge.options import Handover, read_options
+from pytest_deploygate.judge.reporting.ci_services import services_of_this_job
 from pytest_deploygate.judge.reporting.junit import JUnitFile, properties
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.reporting.terminal import Terminal
@@ -108,6 +109,8 @@ def _refuse(handover: Handover, terminal: Terminal, junit: JUnitFile, error: Con
             verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.USAGE
         )
         junit.write(ending, properties(handover.asked["to"], {}, ending))
+        told = services_of_this_job(Path(handover.root), Redactor(), terminal.command)
+        told.report(handover.asked["to"], {}, ending)
     return int(ExitStatus.USAGE)
 
 
@@ -232,6 +235,7 @@ class Judge:
         status = self._status(theirs)
         self._quietly(self._write_page)
         self._quietly(self._show)
+        self._quietly(self._tell_ci)
         return status
 
     def _quietly(self, call: Callable[[], None]) -> None:
@@ -326,6 +330,14 @@ class Judge:
             path.write_text(text, encoding="utf-8")
         except (DeployGateError, OSError) as error:
             context.terminal.line(f"deploygate: note: {path} was not written: {error}", yellow=True)
+
+    def _tell_ci(self) -> None:
+        context, ending = self._context, self._ending
+        if ending is not None:
+            told = services_of_this_job(
+                context.settings.root, context.redactor, context.terminal.command
+            )
+            told.report(context.environment.name, context.verdicts, ending)
 
     def _show(self) -> None:
         if self._ending is not None:

@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 
+from pytest_deploygate.core.printable import without_commands
 from pytest_deploygate.core.property_names import GATE_PROPERTY, STATE_PROPERTY
 from pytest_deploygate.core.redaction import Redactor
 
@@ -18,7 +19,11 @@ class RedactionPlugin:
     """Cleans each report before anything prints, writes or counts it."""
 
     def __init__(self, redactor: Redactor) -> None:
-        self._clean = redactor
+        self._redactor = redactor
+
+    def _clean(self, text: str) -> str:
+        """``text`` without secrets, and without what a CI service would obey."""
+        return without_commands(self._redactor(text))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_make_parametrize_id(self, val: object) -> str | None:

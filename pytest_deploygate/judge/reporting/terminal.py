@@ -64,6 +64,12 @@ class Terminal:
         with contextlib.suppress(OSError, ValueError):
             print(shown, flush=True)  # noqa: T201
 
+    def command(self, text: str) -> None:
+        """A line that the CI service reads as a command; whoever makes it has escaped what was written elsewhere."""
+        self.rest()
+        with contextlib.suppress(OSError, ValueError):
+            print(text, flush=True)  # noqa: T201
+
     def section(self, title: str) -> None:
         """A line across, with a title."""
         width = shutil.get_terminal_size().columns - 1
