@@ -19,12 +19,14 @@ class Spinner:
         self._lock = threading.Lock()
         self._text = ""
         self._since = 0.0
+        self._frame = 0
         self._thread: threading.Thread | None = None
 
     def start(self, text: str) -> None:
         """Show ``text``, one line, with the seconds since it was first shown."""
         with self._lock:
             self._text, self._since = text, time.monotonic()
+            self._draw()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._turn, daemon=True)
                 self._thread.start()
@@ -37,17 +39,20 @@ class Spinner:
             self._text = ""
 
     def _turn(self) -> None:
-        number = 0
         while True:
+            time.sleep(_BEAT_S)
             with self._lock:
                 if not self._text:
                     self._thread = None
                     return
-                number += 1
-                seconds = time.monotonic() - self._since
-                line = f"{_FRAMES[number % len(_FRAMES)]} {self._text}  {seconds:.0f} s"
-                self._write(_ERASE + line[: shutil.get_terminal_size().columns - 1])
-            time.sleep(_BEAT_S)
+                self._draw()
+
+    def _draw(self) -> None:
+        self._frame = (self._frame + 1) % len(_FRAMES)
+        seconds = time.monotonic() - self._since
+        line = f"{_FRAMES[self._frame]} {self._text}"
+        width = shutil.get_terminal_size().columns - 10
+        self._write(f"{_ERASE}{line[:width]}  {seconds:.0f} s")
 
     @staticmethod
     def _write(text: str) -> None:
