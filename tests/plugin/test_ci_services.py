@@ -53,7 +53,7 @@ def outputs_of(text: str) -> dict[str, str]:
 
 
 def test_promotion_sets_outputs_and_writes_a_summary(project: DeploygateProject) -> None:
-    run = project.deploy(**github(project))
+    run = project.pytest(*project.deploy_options(), **github(project))
     assert run.status == 0, run.output
     found = outputs_of((project.root / "output").read_text())
     assert tuple(found) == OUTPUTS
@@ -67,7 +67,7 @@ def test_promotion_sets_outputs_and_writes_a_summary(project: DeploygateProject)
 
 
 def test_failing_check_is_annotated_and_can_forge_nothing(project: DeploygateProject) -> None:
-    run = project.write({SUBJECT: HOSTILE}).deploy(**github(project))
+    run = project.write({SUBJECT: HOSTILE}).pytest(*project.deploy_options(), **github(project))
     assert run.status == 1, run.output
     commands = [line for line in run.out.splitlines() if re.match(r"\s*::", line)]
     place = f"file={project.root.name}/{SUBJECT},line=4,title={SUBJECT}%3A%3Atest_subject"
@@ -94,7 +94,7 @@ def test_session_that_cannot_begin_sets_outputs_too(project: DeploygateProject) 
 
 def test_file_that_cannot_be_written_changes_nothing(project: DeploygateProject) -> None:
     where = {**github(project), "GITHUB_OUTPUT": str(project.root / "no" / "output")}
-    assert project.deploy(**where).status == 0
+    assert project.pytest(*project.deploy_options(), **where).status == 0
 
 
 def test_other_services_read_variables_of_a_file(project: DeploygateProject) -> None:
