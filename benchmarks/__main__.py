@@ -6,6 +6,7 @@ from collections.abc import Callable
 from benchmarks import (
     accuracy,
     canary,
+    cloud_run_pace,
     deployed,
     event_loop,
     google_pace,
@@ -24,6 +25,7 @@ TOPICS: dict[str, Callable[[], list[Figure]]] = {
     "router": router.figures,
     "event-loop": event_loop.figures,
     "google": google_pace.figures,
+    "cloud-run": cloud_run_pace.figures,
     "waiting": waiting.figures,
     "idle": instructions.idle_figures,
     "active": instructions.active_figures,

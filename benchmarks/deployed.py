@@ -13,6 +13,7 @@ from pathlib import Path
 import requests
 
 from benchmarks.figures import Figure, quantile, spread
+from pytest_deploygate.config.selection import select_environment
 from pytest_deploygate.config.settings import load as load_settings
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.record import EntryKind
@@ -22,7 +23,7 @@ from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.rollback_plan import RollbackPlan
 from pytest_deploygate.system.process_identity import this_process
-from pytest_deploygate.wiring import open_ports, select_environment
+from pytest_deploygate.wiring import open_ports
 from tests.e2e.checkout import Checkout, copy_repository, until
 
 INVOICE = Path("test_invoices", "creative_coop_CS003837319.pdf")

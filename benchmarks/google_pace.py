@@ -27,25 +27,17 @@ def test_it_takes_its_time(verification):
 def figures() -> list[Figure]:
     """The ratio of both, and what was asked of the platform."""
     with tempfile.TemporaryDirectory() as folder:
-        project = small_project(
-            Path(folder, "checkout"),
-            Path(os.environ.get("DEPLOYGATE_BUILD_CACHE", f"{folder}/environments")),
-        )
-        home = project.root / ".deploygate" / "local"
-        home.mkdir(parents=True)
-        pace = f'pace = "google"\npace_factor = {FACTOR}\n'
-        (home / "settings.toml").write_text(pace, encoding="utf-8")
-        (project.root / "checks" / "greeting" / "test_slow.py").write_text(_SLOW, encoding="utf-8")
+        project = paced_project(Path(folder))
         try:
-            _deploy(project)
-            before = _last(project)
-            gated = min(_gated(project, number) for number in range(2))
-            calls = _calls(project, before)
+            deploy(project)
+            before = last_call(project)
+            gated = min(deploy_another(project, number) for number in range(2))
+            calls = calls_after(project, before)
             # last: traffic follows what it deploys, which no rollout could start from
             bare = min(_bare(project, number) for number in range(2))
         finally:
             project.close()
-    kinds = Counter(_kind(call) for call in calls)
+    kinds = Counter(kind_of(call) for call in calls)
     return [
         Figure(
             topic="google's pace / 10",
@@ -66,7 +58,20 @@ def figures() -> list[Figure]:
     ]
 
 
-def _deploy(project: Checkout) -> float:
+def paced_project(folder: Path, *, emulates: str = "google") -> Checkout:
+    """The small project, at Google's pace times the factor; nothing is deployed."""
+    cache = Path(os.environ.get("DEPLOYGATE_BUILD_CACHE", f"{folder}/environments"))
+    project = small_project(folder / "checkout", cache, emulates=emulates)
+    home = project.root / ".deploygate" / "local"
+    home.mkdir(parents=True)
+    pace = f'pace = "google"\npace_factor = {FACTOR}\n'
+    (home / "settings.toml").write_text(pace, encoding="utf-8")
+    (project.root / "checks" / "greeting" / "test_slow.py").write_text(_SLOW, encoding="utf-8")
+    return project
+
+
+def deploy(project: Checkout) -> float:
+    """Seconds that a session takes which promotes."""
     began = time.monotonic()
     run = project.deploy("-q")
     if run.status != 0:
@@ -74,10 +79,11 @@ def _deploy(project: Checkout) -> float:
     return time.monotonic() - began
 
 
-def _gated(project: Checkout, number: int) -> float:
+def deploy_another(project: Checkout, number: int) -> float:
+    """Seconds of the rollout of another release."""
     main = project.root / "function" / "main.py"
     main.write_text(f"{FUNCTION}# gated {number}\n", encoding="utf-8")
-    return _deploy(project)
+    return deploy(project)
 
 
 def _bare(project: Checkout, number: int) -> float:
@@ -105,22 +111,25 @@ def _bare(project: Checkout, number: int) -> float:
         return time.monotonic() - began
 
 
-def _calls(project: Checkout, after: int) -> list[dict[str, object]]:
+def calls_after(project: Checkout, after: int) -> list[dict[str, object]]:
+    """What the emulator was asked since the call with that number."""
     found = project.call_emulator(f"admin-log?after={after}")
     assert isinstance(found, dict)
     return list(found["calls"])
 
 
-def _last(project: Checkout) -> int:
-    return max((int(str(call["seq"])) for call in _calls(project, 0)), default=0)
+def last_call(project: Checkout) -> int:
+    """Number of the newest call."""
+    return max((int(str(call["seq"])) for call in calls_after(project, 0)), default=0)
 
 
-def _kind(call: dict[str, object]) -> str:
+def kind_of(call: dict[str, object]) -> str:
+    """What a call is counted as."""
     path, method = str(call["path"]), str(call["method"])
     for words, name in (("/operations/", "operation"), ("/revisions/", "revision")):
         if words in path and method == "GET":
             return f"polls and reads of a {name}"
-    for words in ("/operations", "/functions", "/services", "/timeSeries"):
+    for words in ("/builds", "/storage", "/operations", "/functions", "/services", "/timeSeries"):
         if words in path:
             return f"{method} {words.removeprefix('/')}"
     return "others"

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_deploygate.config.environment import GOOGLE_LAG_S, Environment
+from pytest_deploygate.config.environment import (
+    CLOUD_RUN,
+    GOOGLE,
+    GOOGLE_LAG_S,
+    LOCAL,
+    Environment,
+)
 from pytest_deploygate.config.selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LeaseHeld
@@ -34,7 +40,6 @@ TARGET_GROUP = "pytest_deploygate.targets"
 does without an entry point."""
 STORE_GROUP = "pytest_deploygate.stores"
 """Entry points ``(url, Clock) -> Store`` by the scheme of the URL; ``module:callable`` does without an entry point."""
-LOCAL, GOOGLE = "local", "google"
 GOOGLE_SERVICES = {"sheets": "https://sheets.googleapis.com"}
 
 
@@ -197,20 +202,23 @@ def _foreign_target(settings: Settings, environment: Environment, clock: Clock) 
         return target
     raise ConfigError(
         f"tool.deploygate.environments.{environment.name}.target: there is no target {environment.target!r}",
-        hint=f"targets are {LOCAL}, {GOOGLE}, and those of packages that are installed here",
+        hint=f"targets are {LOCAL}, {GOOGLE}, {CLOUD_RUN}, and those of packages that are installed here",
     )
 
 
 def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
     """The target of ``environment``; starts the emulator where that is the target."""
-    if environment.target not in (LOCAL, GOOGLE):
+    is_local = environment.target == LOCAL
+    if not (is_local or environment.is_remote):
         return _foreign_target(settings, environment, clock)
     from pytest_deploygate.targets.auth import credentials_for
     from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+    from pytest_deploygate.targets.cloud_run import CloudRunTarget
 
-    is_local = environment.target == LOCAL
+    stood_for = environment.emulates if is_local else environment.target
+    made = CloudRunTarget if stood_for == CLOUD_RUN else CloudFunctionsTarget
     endpoint = start_emulator(settings, environment).endpoint if is_local else environment.endpoint
-    return CloudFunctionsTarget(
+    return made(
         spec=environment.spec,
         endpoint=endpoint,
         credentials=None if is_local else credentials_for(environment.spec.project),
@@ -227,7 +235,7 @@ def services_token(environment: Environment) -> Secret | None:
     Raises:
         ConfigError, TargetRefused, TargetUnavailable: the credentials give none.
     """
-    if environment.target != GOOGLE:
+    if not environment.is_remote:
         return None
     from pytest_deploygate.targets.auth import SHEETS, access_token
 
@@ -236,11 +244,11 @@ def services_token(environment: Environment) -> Secret | None:
 
 def open_metrics(settings: Settings, environment: Environment, clock: Clock) -> Metrics | None:
     """The platform's own statistics for ``environment``, or None where its target comes from another package."""
-    if environment.target not in (LOCAL, GOOGLE):
+    is_local = environment.target == LOCAL
+    if not (is_local or environment.is_remote):
         return None
     from pytest_deploygate.targets.cloud_monitoring import open_metrics as open_platform_metrics
 
-    is_local = environment.target == LOCAL
     return open_platform_metrics(
         environment.spec,
         endpoint=start_emulator(settings, environment).endpoint
@@ -257,7 +265,7 @@ def statistics_lag_s(environment: Environment) -> int:
     """How late the statistics of ``environment`` are, in seconds."""
     if environment.statistics.lag_s is not None:
         return environment.statistics.lag_s
-    return GOOGLE_LAG_S if environment.target == GOOGLE else 0
+    return GOOGLE_LAG_S if environment.is_remote else 0
 
 
 def cloud_home(settings: Settings) -> Path:

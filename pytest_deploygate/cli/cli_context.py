@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_deploygate import FILE, is_configured, wiring
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config import selection
+from pytest_deploygate.config.environment import LOCAL
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName
@@ -77,7 +78,7 @@ class CliContext:
             ConfigError: there is none.
         """
         is_rehearsal = name.endswith(REHEARSAL) and name not in self.settings.environment_names
-        endpoint = selection.LOCAL if is_rehearsal else ""
+        endpoint = LOCAL if is_rehearsal else ""
         base = name.removesuffix(REHEARSAL) if is_rehearsal else name
         return selection.select_environment(self.settings, base, endpoint=endpoint)
 

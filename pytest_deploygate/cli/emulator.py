@@ -19,7 +19,7 @@ from pytest_deploygate.cli.arguments import (
 )
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
-from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.environment import LOCAL, Environment
 from pytest_deploygate.core.errors import (
     ConfigError,
     ExitStatus,
@@ -85,9 +85,9 @@ def _variables(endpoint: str) -> tuple[str, ...]:
 def _environment(context: CliContext) -> Environment:
     """The environment whose port and secrets file count: the first local one, else the default one rehearsed."""
     for environment in context.settings.environments.values():
-        if environment.target == wiring.LOCAL:
+        if environment.target == LOCAL:
             return environment
-    return context.environment("")._replace(target=wiring.LOCAL)
+    return context.environment("")._replace(target=LOCAL)
 
 
 @emulator.command(

@@ -15,7 +15,7 @@ from pytest_deploygate.core.record import (
     RestorePoint,
     RolloutRecord,
 )
-from pytest_deploygate.core.release import SecretRef
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.ports import Store
 
 

@@ -10,7 +10,7 @@ from pytest_deploygate import wiring
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.output import BAD, DOUBTFUL, Output, moment
-from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.environment import LOCAL, Environment
 from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus, TargetRefused
 from pytest_deploygate.core.identifiers import EnvironmentName
@@ -168,7 +168,7 @@ def _add_target(
     context: CliContext, environment: Environment, found: Status
 ) -> tuple[Status, Target | None]:
     """The target, if it can be had without starting the emulator; the caller closes it."""
-    if environment.target == wiring.LOCAL:
+    if environment.target == LOCAL:
         from pytest_deploygate.emulator.lifecycle import find
 
         cloud = find(wiring.cloud_home(context.settings))

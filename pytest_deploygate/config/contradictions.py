@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pytest_deploygate.config.document import TABLE, Document
+from pytest_deploygate.config.environment import GOOGLE, LOCAL
 from pytest_deploygate.config.kinds import Faults, Toml
 from pytest_deploygate.config.tables import fields_of
 from pytest_deploygate.core.identifiers import Phase
@@ -39,9 +40,21 @@ def find(
             hint = 'add [tool.deploygate.objectives.errors] with metric = "error_rate", worse-by = "1pp"'
             faults.note(f"{where}.steps", cause, hint)
         _verify_variants(own, where, faults)
-        for field in fields_of(FunctionSpec):
-            if field.key not in own and own.get("target") == field.setting.needed_by:
-                faults.missing(where, field.setting)
+        _targets(own, where, faults)
+
+
+def _targets(own: Mapping[str, object], where: str, faults: Faults) -> None:
+    """What the target of an environment needs, and what it does not have."""
+    target = own.get("target")
+    stood_for = own.get("emulates", GOOGLE) if target == LOCAL else target
+    for field in fields_of(FunctionSpec):
+        only_for = field.setting.only_for
+        if field.key not in own and target in field.setting.needed_by:
+            faults.missing(where, field.setting)
+        elif field.key in own and only_for and stood_for == GOOGLE:
+            key = "emulates" if target == LOCAL else "target"
+            cause = f"a function of Cloud Functions does not have {field.key}"
+            faults.note(f"{where}.{field.key}", cause, f'take it out, or set {key} = "{only_for}"')
 
 
 def _objectives(document: Document, faults: Faults) -> None:

@@ -11,6 +11,8 @@ from pytest_deploygate.core.policy import GateOverride
 from pytest_deploygate.core.release import ConfirmRequest, FunctionSpec
 from pytest_deploygate.core.setting import NAME, Place, Setting
 
+LOCAL, GOOGLE, CLOUD_RUN = "local", "google", "cloud-run"
+"""Targets that this package brings."""
 GOOGLE_LAG_S = 240
 """Google samples each minute and shows a figure up to 4 minutes later (Cloud Monitoring, "Latency of metric data")."""
 _SECRETS_FILE = Setting(
@@ -68,6 +70,14 @@ class Rehearsal(NamedTuple):
         ),
     ] = {}
     secrets_file: Annotated[str, _SECRETS_FILE] = ""
+    command: Annotated[
+        tuple[str, ...],
+        Setting(
+            "program of this machine that stands in for `image`",
+            example='["python", "server.py"]',
+            default="`command` of the environment",
+        ),
+    ] = ()
 
 
 class Environment(NamedTuple):
@@ -77,7 +87,8 @@ class Environment(NamedTuple):
     target: Annotated[
         str,
         Setting(
-            "`local`, `google`, the name of an entry point of another package, or `module:callable`",
+            "`local`, `google` (Cloud Functions), `cloud-run`, the name of an entry point of another package, or "
+            "`module:callable`",
             example='"google"',
             is_a="the name of a target",
             pattern="[a-z][a-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?",
@@ -92,6 +103,10 @@ class Environment(NamedTuple):
             example='{ method = "POST", body = "{}", expect = [200, 400] }',
         ),
     ] = ConfirmRequest()
+    emulates: Annotated[
+        Literal["google", "cloud-run"],
+        Setting("which target the emulator stands in for", example='"cloud-run"'),
+    ] = "google"
     endpoint: Annotated[
         str,
         Setting(
@@ -166,6 +181,11 @@ class Environment(NamedTuple):
             key_pattern=NAME,
         ),
     ] = {}
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is at Google, by whichever API."""
+        return self.target in (GOOGLE, CLOUD_RUN)
 
     @property
     def config_digest(self) -> Digest:

@@ -89,7 +89,7 @@ def _section(owner: type, paths: list[str]) -> str:
 def _cells(field: Field) -> Iterator[str]:
     setting = field.setting
     yield f"`{field.key}`"
-    yield _cell(setting.help)
+    yield _cell(setting.help + (f" (only `{setting.only_for}`)" if setting.only_for else ""))
     yield _cell(str(field.kind))
     yield _cell(default_of(field))
     yield _cell(f"`{setting.example}`")
@@ -101,9 +101,11 @@ def default_of(field: Field) -> str:
     if setting.default:
         return setting.default
     if field.default is REQUIRED:
-        return "required" + (", here or in an environment" if setting.or_in else "")
+        beside = f"; not needed with `{setting.unless}`" if setting.unless else ""
+        return "required" + (", here or in an environment" if setting.or_in else "") + beside
     if setting.needed_by:
-        return f"required for `{setting.needed_by}`, else `{field.kind.write(field.default)}`"
+        targets = " and ".join(f"`{target}`" for target in setting.needed_by)
+        return f"required for {targets}, else `{field.kind.write(field.default)}`"
     if setting.group:
         others = [f"`{f.key}`" for f in fields_of(field.owner) if f.setting.group and f != field]
         return f"none; required without {', '.join(others)}"

@@ -3,12 +3,9 @@
 import contextlib
 import os
 
-from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.environment import CLOUD_RUN, LOCAL, Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.redaction import Redactor, secrets_among
-
-LOCAL = "local"
-"""Target of the emulator."""
 
 
 def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> Environment:
@@ -20,9 +17,12 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
     environment = settings.environment(name or settings.default_environment)
     if endpoint == LOCAL and environment.target != LOCAL:
         rehearsal = f"{environment.name}-rehearsal"
-        variables = {**environment.spec.variables, **environment.rehearsal.variables}
+        spec, rehearsed = environment.spec, environment.rehearsal
+        container = spec.container._replace(command=rehearsed.command or spec.container.command)
+        variables = {**spec.variables, **rehearsed.variables}
         return environment._replace(
-            spec=environment.spec._replace(variables=variables),
+            spec=spec._replace(variables=variables, container=container),
+            emulates="cloud-run" if environment.target == CLOUD_RUN else "google",
             secrets_file=environment.rehearsal.secrets_file or environment.secrets_file,
             name=type(environment.name)(rehearsal),
             target=LOCAL,

@@ -133,6 +133,8 @@ def _merge(shared: Mapping[str, object], own: object) -> dict[str, object]:
 
 
 def _add_source(root: Path, environment: Environment) -> Environment:
+    if not environment.spec.source:  # an image is deployed as it is
+        return environment
     source = str((root / environment.spec.source).resolve())
     return environment._replace(spec=environment.spec._replace(source=source))
 

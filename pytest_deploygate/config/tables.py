@@ -195,6 +195,8 @@ class TableWith(NamedTuple):
             return getattr(self.default, member.name)
         if member.default is not REQUIRED:
             return REQUIRED
+        if field.setting.unless in found:
+            return ""
         return faults.missing(where, field.setting)
 
     def write(self, value: object) -> str:

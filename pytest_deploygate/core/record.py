@@ -21,7 +21,8 @@ from pytest_deploygate.core.identifiers import (
     VariantName,
 )
 from pytest_deploygate.core.measurement import Measurement
-from pytest_deploygate.core.release import RolloutLabels, SecretRef
+from pytest_deploygate.core.release import RolloutLabels
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Outcome, Reason

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from enum import Enum, unique
 from typing import Annotated, Final, Literal, NamedTuple
 
+from pytest_deploygate.core.container_spec import ContainerSpec
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId, VariantName
-from pytest_deploygate.core.setting import Setting
+from pytest_deploygate.core.secret_ref import SECRET, SecretRef
+from pytest_deploygate.core.setting import Place, Setting
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.units import Memory
 
@@ -32,26 +34,6 @@ class Variant(Enum):
     CANDIDATE = "candidate"
 
 
-class SecretRef(NamedTuple):
-    """A secret of the platform's secret store; ``version`` is a number or ``latest``."""
-
-    name: str
-    version: str = "latest"
-    project: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> "SecretRef":
-        """Read ``NAME:VERSION`` or ``projects/PROJECT/secrets/NAME/versions/VERSION``."""
-        name, _, version = text.replace("/versions/", ":").rpartition(":")
-        project, _, short = name.removeprefix("projects/").rpartition("/secrets/")
-        return cls(name=short, version=version, project=project)
-
-    def __str__(self) -> str:
-        if not self.project:
-            return f"{self.name}:{self.version}"
-        return f"projects/{self.project}/secrets/{self.name}/versions/{self.version}"
-
-
 def _memory(text: str) -> str:
     """Turn what a user may write, such as gcloud's ``1GiB``, into the API's form, ``1Gi``."""
     return Memory.parse(text).api_text
@@ -68,6 +50,7 @@ VPC_EGRESS: Final[Mapping[str, str]] = {
     "all-traffic": "ALL_TRAFFIC",
 }
 _SHARED: Final = "tool.deploygate.function"
+_REMOTE: Final = ("google", "cloud-run")
 _VARIABLES: Final = Setting("", example='{ LOG_LEVEL = "info" }', is_a="a text")
 _KEPT: Final = "as it is on the platform"
 
@@ -130,6 +113,7 @@ class FunctionSpec(NamedTuple):
             example='"python312"',
             is_a="a runtime of Python",
             pattern="python3[0-9]{1,2}",
+            unless="image",
             or_in=_SHARED,
         ),
     ]
@@ -140,6 +124,7 @@ class FunctionSpec(NamedTuple):
             example='"process_invoice"',
             is_a="the name of a Python function",
             pattern="[A-Za-z_][A-Za-z0-9_]*",
+            unless="image",
             or_in=_SHARED,
         ),
     ]
@@ -149,6 +134,7 @@ class FunctionSpec(NamedTuple):
             "directory of the source, relative to the project",
             example='"src/process_invoice"',
             is_filled=True,
+            unless="image",
             or_in=_SHARED,
         ),
     ]
@@ -159,7 +145,7 @@ class FunctionSpec(NamedTuple):
             example='"my-project-123"',
             is_a="the id of a Google Cloud project (6 to 30 small letters, digits and -)",
             pattern="[a-z][a-z0-9-]{4,28}[a-z0-9]",
-            needed_by="google",
+            needed_by=_REMOTE,
             or_in=_SHARED,
         ),
     ] = "local-project"
@@ -170,7 +156,7 @@ class FunctionSpec(NamedTuple):
             example='"europe-west1"',
             is_a="a region of Google Cloud",
             pattern="[a-z]+-[a-z]+[0-9]+",
-            needed_by="google",
+            needed_by=_REMOTE,
             or_in=_SHARED,
         ),
     ] = "us-central1"
@@ -218,13 +204,10 @@ class FunctionSpec(NamedTuple):
     ] = {}
     secrets: Annotated[
         Mapping[str, SecretRef],
-        Setting(
-            'environment variables from Secret Manager, `NAME = "secret:version"`; `latest` is resolved to a '
+        SECRET._replace(
+            help='environment variables from Secret Manager, `NAME = "secret:version"`; `latest` is resolved to a '
             "number at deployment and recorded",
             example='{ API_KEY = "api-key:latest" }',
-            is_a='a secret with its version, as "name:latest", "name:3" or "projects/ID/secrets/name/versions/3"',
-            pattern="(projects/[a-z0-9-]+/secrets/)?[A-Za-z0-9_-]+(:|/versions/)(latest|[0-9]+)",
-            parse=SecretRef.parse,
         ),
     ] = {}
     verify_variables: Annotated[
@@ -343,6 +326,8 @@ class FunctionSpec(NamedTuple):
             default=_KEPT,
         ),
     ] = ""
+
+    container: Annotated[ContainerSpec, Place.INLINE] = ContainerSpec()
 
     def variables_of(self, variant: Variant | VariantName) -> Mapping[str, str]:
         """Environment variables of one revision of the build."""

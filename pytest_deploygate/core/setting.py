@@ -53,8 +53,12 @@ class Setting(NamedTuple):
     """The default in words, if the field's default does not say it."""
     plain: str = ""
     """For a table: the field that a plain value sets when it is written instead of the table."""
-    needed_by: str = ""
-    """Target that requires it."""
+    needed_by: tuple[str, ...] = ()
+    """Targets that require it."""
+    only_for: str = ""
+    """The only target that has it."""
+    unless: str = ""
+    """Another setting that makes it unnecessary."""
     or_in: str = ""
     """Another table that may contain it as well."""
 

@@ -15,6 +15,7 @@ from pytest_deploygate.emulator.runtime.pace import pace_of
 from pytest_deploygate.emulator.runtime.revisions import launch_spec
 from pytest_deploygate.emulator.runtime.run_services import EmulatedServices
 from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, Runner
+from pytest_deploygate.emulator.runtime.source_builds import SourceBuilds
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.services.base import ServiceContext, StandInService
 from pytest_deploygate.emulator.services.registry import open_services
@@ -36,6 +37,7 @@ class Cloud:
     services: EmulatedServices
     sources: Sources
     deployments: Deployments
+    source_builds: SourceBuilds
     faults: Faults
     stand_ins: list[StandInService]
     function_variables: dict[str, str]
@@ -48,7 +50,7 @@ class Cloud:
 
     def listens_at(self, url: str) -> None:
         """Note where the admin API listens; functions find the stand-in services there."""
-        self.deployments.base_url = url
+        self.deployments.base_url = self.source_builds.base_url = url
         for service in self.stand_ins:
             self.function_variables.update(service.variables(url))
 
@@ -70,7 +72,7 @@ def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
     def spec_of(revision: str) -> LaunchSpec:
         spec = launch_spec(state, home, revision, variables)
         if spec.revision in faults.missing_images:
-            raise ImageMissing(f"Image '{spec.build.digest}' not found.")
+            raise ImageMissing(f"Image of '{spec.revision}' not found.")
         return spec
 
     def ballast_mb(revision: str) -> float:
@@ -81,9 +83,9 @@ def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
     services = EmulatedServices(state, runner, router, pace)
     sources = Sources(home, state)
     cache = Path(settings.build_cache) if settings.build_cache else home / "environments"
-    deployments = Deployments(
-        home, state, operations, services, Builder(home, cache), sources, pace
-    )
+    builder = Builder(home, cache)
+    deployments = Deployments(home, state, operations, services, builder, sources, pace)
+    source_builds = SourceBuilds(home, state, builder, sources, pace)
     return Cloud(
         home=home,
         settings=settings,
@@ -95,6 +97,7 @@ def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
         services=services,
         sources=sources,
         deployments=deployments,
+        source_builds=source_builds,
         faults=faults,
         stand_ins=open_services(ServiceContext(home=home, settings=settings)),
         function_variables=variables,

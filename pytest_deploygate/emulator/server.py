@@ -18,12 +18,15 @@ from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.emulator.api import (
     artifact_registry,
+    cloud_build,
+    cloud_storage,
     functions,
     local,
     monitoring,
     platform_calls,
     project,
     run,
+    run_creation,
     run_v1,
 )
 from pytest_deploygate.emulator.api.admin_log import AdminLog
@@ -91,6 +94,7 @@ async def _begin(cloud: Cloud, listener: web.AppRunner, port: int) -> int:
     shutil.rmtree(cloud.home / INSTANCES, ignore_errors=True)
     cloud.operations.settle_interrupted()
     cloud.deployments.settle_interrupted()
+    cloud.source_builds.settle_interrupted()
     known = cloud.state.ports.get("admin")
     wanted = port or (int(str(known["port"])) if known else 0)
     actual = await _listen(listener, wanted, is_asked=port != 0)
@@ -106,6 +110,7 @@ async def _end(cloud: Cloud, listener: web.AppRunner) -> None:
     cloud.faults.clear()
     await cloud.router.close()
     await cloud.operations.close()
+    await cloud.source_builds.close()
     await cloud.runner.close()
     await listener.cleanup()
     for service in cloud.stand_ins:
@@ -145,7 +150,9 @@ def make_app(cloud: Cloud) -> web.Application:
     app[CLOUD] = cloud
     app[TOMORROW] = cloud.settings.answers == "tomorrow"
     app[local.ADMIN_LOG] = AdminLog()
-    for module in (functions, run, run_v1, artifact_registry, monitoring, project, local):
+    for module in (
+        functions, run, run_creation, run_v1, cloud_build, cloud_storage, artifact_registry, monitoring, project, local,
+    ):  # fmt: skip
         app.add_routes(module.routes())
     for service in cloud.stand_ins:
         app.add_routes(service.routes())
@@ -223,7 +230,8 @@ async def _log_and_errors(request: web.Request, handler: Handler) -> web.StreamR
     try:
         _hold_off_web_pages(request)
         if not request.path.startswith("/_local/"):
-            body = await request.read()
+            is_file = request.path.startswith("/upload/")  # read piece by piece, and not logged
+            body = b"" if is_file else await request.read()
             call = log.begin(request.method, request.path, request.query_string, body)
         response = await handler(request)
     except ApiError as error:

@@ -10,7 +10,7 @@ from pytest_deploygate.channel.orders import TellFinished, TellVerdict
 from pytest_deploygate.checks.configuration import configuration_of
 from pytest_deploygate.checks.deployment import Deployment, Previous
 from pytest_deploygate.checks.endpoint import Endpoint
-from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.environment import LOCAL, Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import DeployGateError
@@ -30,7 +30,7 @@ from pytest_deploygate.judge.session_process import SessionProcess
 from pytest_deploygate.judge.source_watch import SourceWatch
 from pytest_deploygate.ports import Target
 from pytest_deploygate.system.signal_guard import SignalGuard
-from pytest_deploygate.wiring import GOOGLE_SERVICES, LOCAL
+from pytest_deploygate.wiring import GOOGLE_SERVICES
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from pytest_deploygate.config.environment import LOCAL
 from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import (
     BuildFailed,
@@ -22,7 +23,6 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.targets import gcloud_commands
-from pytest_deploygate.wiring import LOCAL
 
 _FINAL_VERDICT = {
     State.PROMOTED: "PROMOTE",

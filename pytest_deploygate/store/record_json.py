@@ -31,7 +31,7 @@ from pytest_deploygate.core.record import (
     RolloutRecord,
 )
 from pytest_deploygate.core.redaction import strip_queries
-from pytest_deploygate.core.release import SecretRef
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Outcome, Reason, ReasonCode

@@ -49,12 +49,13 @@ class CloudFunctionsTarget(ServiceTarget):
 
     def preflight(self) -> tuple[PreflightFinding, ...]:
         """Everything that can be found wrong without changing anything."""
+        from pytest_deploygate.targets.api_errors import NEEDED_APIS
         from pytest_deploygate.targets.preflight_checks import Preflight
 
         return Preflight(
             spec=self._spec,
             functions=self._functions,
-            on_project=self._preflight_of_project(),
+            on_project=self._preflight_of_project(NEEDED_APIS),
             on_service=self._preflight_of_service(),
         ).run()
 
@@ -125,13 +126,12 @@ class CloudFunctionsTarget(ServiceTarget):
             )
         function = self._functions.require()
         service = self._services.require(self._name_by(function))
+        is_built_last = self._is_built_last(function, snapshot.baseline)
         return source_backups.make(
-            self._functions,
-            function,
-            service,
+            self._functions.download if is_built_last else None,
+            source_backups.settings_of_function(function, service),
             snapshot.baseline,
             self._home / "backups",
-            is_built_last=self._is_built_last(function, snapshot.baseline),
         )
 
     def _is_built_last(self, function: "functions_v2.Function", revision: RevisionName) -> bool:

@@ -12,12 +12,8 @@ from google.cloud import run_v2
 
 from pytest_deploygate.core.errors import ConfigError, TargetRefused
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
-from pytest_deploygate.core.release import (
-    RevisionInfo,
-    RolloutLabels,
-    SecretRef,
-    Snapshot,
-)
+from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.variant_tags import is_own_tag
 from pytest_deploygate.targets.container_images import digest_of

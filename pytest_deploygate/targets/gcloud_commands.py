@@ -1,8 +1,4 @@
-"""The rollout in gcloud's words, for people who know them, and for a night without this tool.
-
-Quoted for a POSIX shell. Values that hold a comma use another delimiter (``gcloud topic
-escaping``).
-"""
+"""The rollout in gcloud's words, for people who know them, and for a night without this tool."""
 
 import os
 import shlex
@@ -23,10 +19,9 @@ from pytest_deploygate.core.release import (
 )
 from pytest_deploygate.core.traffic import steps_to
 from pytest_deploygate.core.units import Memory
+from pytest_deploygate.targets import gcloud_words as words
 from pytest_deploygate.core.variant_tags import variant_tag
 
-_DELIMITERS: Final = ("##", "@@", "%%", "~~", "||", "::", ";;", "++", "#@#@#")
-_LINE: Final = " \\\n    "
 
 
 def commands(
@@ -46,86 +41,43 @@ def commands(
     """
     exists = snapshot is not None and snapshot.exists
     baseline = snapshot.baseline if snapshot is not None else None
-    service = _service(spec, snapshot)
+    service = words.service_of(spec, snapshot)
     is_first = snapshot is not None and not snapshot.exists
     result = [f"export CLOUDSDK_CORE_PROJECT={shlex.quote(spec.project)}"]
     if exists and baseline is not None:
-        result.append(_says("keep the traffic where it is", _move(spec, service, baseline)))
+        result.append(words.says("keep the traffic where it is", words.move(spec, service, baseline)))
     text = deploy(spec, cwd=cwd, is_private=is_first)
-    result.append(_says("build once, without traffic", text))
+    result.append(words.says("build once, without traffic", text))
     if spec.has_verification:
-        result += _two_revisions(spec, service)
+        result += words.two_revisions(spec, service)
     else:
-        result.append(_newest(spec, service, "CANDIDATE"))
-    result.append(_tag(spec, service, TAG_CANDIDATE, "CANDIDATE"))
-    result += _promote(spec, service, baseline, steps)
+        result.append(words.read_newest(spec, service, "CANDIDATE"))
+    result.append(words.set_tag(spec, service, TAG_CANDIDATE, "CANDIDATE"))
+    result += words.promote(spec, service, baseline, steps)
     if is_first and spec.public:
-        result.append(_open(spec, service))
+        result.append(words.open_to_all(spec, service))
     if exists and snapshot is not None and not snapshot.traffic.is_pinned:
-        latest = _update_traffic(spec, service, "--to-latest")
-        result.append(_says("afterwards: follow the latest revision again, as before", latest))
+        latest = words.update_traffic(spec, service, "--to-latest")
+        result.append(words.says("afterwards: follow the latest revision again, as before", latest))
     if baseline is not None:
-        result.append(_says("roll back", _move(spec, service, baseline)))
+        result.append(words.says("roll back", words.move(spec, service, baseline)))
     elif is_first:
-        result.append(_says("roll back", _delete(spec)))
+        result.append(words.says("roll back", _delete(spec)))
     return tuple(result)
 
 
-def _two_revisions(spec: FunctionSpec, service: str) -> Iterator[str]:
-    """The verification revision, its variants and the candidate, all of the image that was built, by digest."""
-    region = _flag("region", spec.region)
-    yield _newest(spec, service, "BUILT")
-    yield (
-        f'IMAGE=$(gcloud run revisions describe "$BUILT" {region} '
-        "--format='value(status.imageDigest)')"
-    )
-    update = f'gcloud run services update {shlex.quote(service)} {region} --image="$IMAGE"'
-    now = spec.variables
-    revisions: list[tuple[str, Variant | VariantName, str]] = [
-        ("the verification revision", Variant.VERIFICATION, TAG_VERIFY),
-        *((f"the verification variant {n}", n, variant_tag(n)) for n in spec.verify_variants),
-    ]
-    for what, variant, tag in revisions:
-        wanted = spec.variables_of(variant)
-        yield _says(f"{what}, of the same image", " ".join([update, *_changes(now, wanted)]))
-        yield _newest(spec, service, "VERIFY")
-        yield _tag(spec, service, tag, "VERIFY")
-        now = wanted
-    changes = _changes(now, spec.variables)
-    yield _says("the candidate, of the same image", " ".join([update, *changes]))
-    yield _newest(spec, service, "CANDIDATE")
 
 
-def _changes(now: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """Flags that turn the variables of the template from what they are ``now`` into the ``wanted`` ones."""
-    changed = {key: value for key, value in wanted.items() if now.get(key) != value}
-    gone = [key for key in now if key not in wanted]
-    flags = [_flag("update-env-vars", joined(changed))] if changed else []
-    return flags + ([_flag("remove-env-vars", ",".join(gone))] if gone else [])
 
 
-def _promote(
-    spec: FunctionSpec, service: str, baseline: RevisionName | None, steps: tuple[int, ...]
-) -> Iterator[str]:
-    """One write of traffic for each step, as the rollout does it."""
-    candidate = RevisionName("$CANDIDATE")
-    plans = steps_to(candidate, baseline, steps)
-    for plan in plans:
-        percent = plan.percent(candidate)
-        comment = "promote" if len(plans) == 1 else f"promote: {percent} % to the candidate"
-        rest = "" if percent == 100 else f",{baseline}={100 - percent}"
-        yield _says(
-            comment,
-            _update_traffic(spec, service, f'--to-revisions="{candidate}={percent}{rest}"'),
-        )
 
 
 def pinned(spec: FunctionSpec, now: Snapshot) -> tuple[str, ...]:
     """What to know of traffic that is ``now`` pinned by name, as after a rollback; nothing where it follows LATEST."""
     if not now.exists or not now.traffic.is_pinned:
         return ()
-    project = _flag("project", spec.project)
-    undo = _update_traffic(spec, _service(spec, now), f"{project} --to-latest")
+    project = words.flag("project", spec.project)
+    undo = words.update_traffic(spec, words.service_of(spec, now), f"{project} --to-latest")
     to = now.serving.sole or now.serving
     note = (
         f"traffic is pinned to {to}: what is deployed by other means gets none until the next "
@@ -145,18 +97,18 @@ def deploy(spec: FunctionSpec, *, cwd: Path, is_private: bool = False) -> str:
         f"--runtime {shlex.quote(spec.runtime)}",
         "--trigger-http",
         access,
-        _flag("memory", Memory.parse(spec.memory).gcloud_text),
-        _flag("timeout", f"{spec.timeout_s}s"),
-        _flag("region", spec.region),
-        _flag("entry-point", spec.entry_point),
-        _flag("source", _source(spec.source, cwd)),
+        words.flag("memory", Memory.parse(spec.memory).gcloud_text),
+        words.flag("timeout", f"{spec.timeout_s}s"),
+        words.flag("region", spec.region),
+        words.flag("entry-point", spec.entry_point),
+        words.flag("source", words.source(spec.source, cwd)),
     ]
     if spec.variables:
-        parts.append(_flag("set-env-vars", joined(spec.variables)))
+        parts.append(words.flag("set-env-vars", words.joined(spec.variables)))
     if spec.secrets:
-        refs = {key: _secret(ref, spec) for key, ref in spec.secrets.items()}
-        parts.append(_flag("set-secrets", joined(refs)))
-    return _LINE.join([*parts, *_optional(spec)])
+        refs = {key: words.secret(ref, spec) for key, ref in spec.secrets.items()}
+        parts.append(words.flag("set-secrets", words.joined(refs)))
+    return words.LINE.join([*parts, *_optional(spec)])
 
 
 def _optional(spec: FunctionSpec) -> list[str]:
@@ -173,13 +125,13 @@ def _optional(spec: FunctionSpec) -> list[str]:
         "concurrency": spec.concurrency,
         "vpc-connector": spec.vpc_connector,
         "egress-settings": spec.vpc_egress.lower().replace("_", "-").replace("-traffic", ""),
-        "update-labels": joined(spec.labels),
-        "set-build-env-vars": joined(spec.build_variables),
+        "update-labels": words.joined(spec.labels),
+        "set-build-env-vars": words.joined(spec.build_variables),
         "build-service-account": account,
         "build-worker-pool": spec.build_worker_pool,
         "docker-repository": spec.docker_repository,
     }
-    return [_flag(name, str(value)) for name, value in values.items() if value not in ("", None)]
+    return [words.flag(name, str(value)) for name, value in values.items() if value not in ("", None)]
 
 
 def _ingress(spec: FunctionSpec) -> str:
@@ -188,80 +140,28 @@ def _ingress(spec: FunctionSpec) -> str:
     return "" if spec.ingress == INGRESS["all"] else words[spec.ingress]
 
 
-def joined(values: Mapping[str, str]) -> str:
-    """``KEY=VALUE`` pairs as gcloud reads them; empty for none.
-
-    Raises:
-        ValueError: no delimiter is left that the values do not hold.
-    """
-    pairs = [f"{key}={value}" for key, value in values.items()]
-    plain = ",".join(pairs)
-    if not any("," in pair for pair in pairs) and not plain.startswith("^"):
-        return plain
-    for delimiter in _DELIMITERS:
-        # a value that ends as the delimiter begins would be cut one character too early
-        if not any(delimiter in f"{pair}{delimiter[:-1]}" for pair in pairs):
-            return f"^{delimiter}^{delimiter.join(pairs)}"
-    raise ValueError("the values hold every delimiter known here")
 
 
-def _flag(name: str, value: str) -> str:
-    return f"--{name}={shlex.quote(value)}"
 
 
-def _source(source: str, cwd: Path) -> str:
-    path = Path(source)
-    if not path.is_absolute():
-        return source
-    return os.path.relpath(path, cwd) if path.is_relative_to(cwd) else source
 
 
-def _secret(ref: SecretRef, spec: FunctionSpec) -> str:
-    is_elsewhere = ref.project and ref.project != spec.project
-    name = f"projects/{ref.project}/secrets/{ref.name}" if is_elsewhere else ref.name
-    return f"{name}:{ref.version or 'latest'}"
 
 
-def _service(spec: FunctionSpec, snapshot: Snapshot | None) -> str:
-    if snapshot is not None and snapshot.service:
-        return snapshot.service.rpartition("/")[2]
-    return spec.function.lower().replace("_", "-")
 
 
-def _says(comment: str, command: str) -> str:
-    return f"# {comment}\n{command}"
 
 
-def _update_traffic(spec: FunctionSpec, service: str, what: str) -> str:
-    region = _flag("region", spec.region)
-    return f"gcloud run services update-traffic {shlex.quote(service)} {region} {what}"
 
 
-def _move(spec: FunctionSpec, service: str, revision: RevisionName) -> str:
-    return _update_traffic(spec, service, _flag("to-revisions", f"{revision}=100"))
 
 
-def _tag(spec: FunctionSpec, service: str, tag: str, variable: str) -> str:
-    return _update_traffic(spec, service, f'--update-tags="{tag}=${variable}"')
 
 
-def _newest(spec: FunctionSpec, service: str, variable: str) -> str:
-    region = _flag("region", spec.region)
-    field = "'value(status.latestCreatedRevisionName)'"
-    return (
-        f"{variable}=$(gcloud run services describe {shlex.quote(service)} {region} "
-        f"--format={field})"
-    )
 
 
-def _open(spec: FunctionSpec, service: str) -> str:
-    region = _flag("region", spec.region)
-    return (
-        f"gcloud run services add-iam-policy-binding {shlex.quote(service)} {region} "
-        "--member=allUsers --role=roles/run.invoker"
-    )
 
 
 def _delete(spec: FunctionSpec) -> str:
-    region = _flag("region", spec.region)
+    region = words.flag("region", spec.region)
     return f"gcloud functions delete {shlex.quote(spec.function)} --gen2 {region}"

@@ -65,9 +65,9 @@ class JsonApi:
 
         return self._caller.write(doing, call)
 
-    def delete(self, doing: str, path: str) -> Json | None:
+    def delete(self, doing: str, path: str, params: Mapping[str, str] | None = None) -> Json | None:
         """Remove what is at ``path``; None if there is nothing."""
-        return self._caller.write(doing, lambda: self._ask("DELETE", path))
+        return self._caller.write(doing, lambda: self._ask("DELETE", path, params=params))
 
     def _ask(
         self,

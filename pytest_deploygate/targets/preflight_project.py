@@ -11,7 +11,7 @@ from pytest_deploygate.core.errors import DeployGateError, TargetRefused
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.targets.api_caller import ApiCaller
-from pytest_deploygate.targets.api_errors import NEEDED_APIS, enable
+from pytest_deploygate.targets.api_errors import enable
 from pytest_deploygate.targets.preflight_findings import blocking, note, permissions_not_told
 from pytest_deploygate.targets.secret_versions import SecretVersions
 
@@ -28,12 +28,12 @@ class ProjectPreflight:
     caller: ApiCaller
     iam_url: str
     usage_url: str
+    needed_apis: tuple[str, ...]
 
     def apis(self) -> list[PreflightFinding]:
         """APIs that only the build will miss: it would fail minutes later. Who may not ask is told that."""
-        needed = (
-            (*NEEDED_APIS, "secretmanager.googleapis.com") if self.spec.secrets else NEEDED_APIS
-        )
+        has_secrets = self.spec.secrets or self.spec.container.secret_files
+        needed = self.needed_apis + (("secretmanager.googleapis.com",) if has_secrets else ())
         parent = f"projects/{self.spec.project}"
         url = f"{self.usage_url}/{parent}/services:batchGet"
         query = [("names", f"{parent}/services/{name}") for name in needed]
@@ -58,6 +58,7 @@ class ProjectPreflight:
     def secret_versions(self) -> Iterator[PreflightFinding]:
         """Whether each secret is there and may be read."""
         self.secrets.resolve(self.spec)
+        self.secrets.resolve_files(self.spec)
         yield from ()
 
     def account(self, email: str) -> Iterator[PreflightFinding]:

@@ -81,13 +81,15 @@ class RunRevisions:
         name: str,
         of: RevisionName,
         changes_of: Callable[[Mapping[str, str]], Mapping[str, str | None]],
+        chosen: Callable[[], RevisionName] | None = None,
     ) -> RevisionName:
         """A new revision of the image that ``of`` runs; not awaited.
 
         It gets the variables of ``of`` with the changes that ``changes_of`` them gives; None removes one.
 
         The template is read, changed and written with its etag: all that others put there stays. Its own name is taken
-        out, since one that exists is answered with 409 (google-cloud-python #14259).
+        out, since one that exists is answered with 409 (google-cloud-python #14259), or replaced by the one that
+        ``chosen`` gives: then the service itself tells whether a write whose answer was lost was applied.
 
         Raises:
             TargetRefused: ``of`` is gone, or the platform tells no digest of its image.
@@ -109,25 +111,32 @@ class RunRevisions:
             )
         changes = changes_of(converters.revision_info(base).variables)
         failed: TargetError | None = None
+        revision = None
         for _ in attempts(self._caller.clock, _WRITE_BACKOFF, most=_ATTEMPTS):
             service = self._api.require(f"reading the service {converters.short_name(name)}", name)
             template = service["template"]
             wanted = container_images.containers_with(template, base, image, changes)
             if not container_images.is_alike(template["containers"][0], wanted[0]):
+                revision = chosen() if chosen is not None and revision is None else revision
                 try:
-                    self._write_containers(service, wanted)
+                    self._write_containers(service, wanted, revision)
                 except (Conflict, OutcomeUnknown) as error:
                     failed = error
                     continue
             return self._await_created(name, of, wanted[0])
         raise failed or TargetUnavailable("no revision was added")
 
-    def _write_containers(self, service: Json, containers: list[Json]) -> None:
+    def _write_containers(
+        self, service: Json, containers: list[Json], revision: RevisionName | None
+    ) -> None:
+        template: Json = {"containers": containers}
+        if revision is not None:
+            template["revision"] = revision
         self._api.write(
             f"adding a revision to {converters.short_name(service['name'])}",
             "PATCH",
             service["name"],
-            body={"etag": service.get("etag", ""), "template": {"containers": containers}},
+            body={"etag": service.get("etag", ""), "template": template},
             params={"updateMask": "template.revision,template.containers"},
         )
 

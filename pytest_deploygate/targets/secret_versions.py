@@ -12,7 +12,8 @@ import requests
 from google.api_core.exceptions import from_http_response
 
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.release import FunctionSpec, SecretRef
+from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import API_IS_OFF, error_answer_of
 
@@ -44,6 +45,15 @@ class SecretVersions:
             TargetRefused: a secret or its version does not exist, is disabled, or may not be seen.
         """
         return {key: self._numbered(ref, spec.project) for key, ref in spec.secrets.items()}
+
+    def resolve_files(self, spec: FunctionSpec) -> Mapping[str, SecretRef]:
+        """The secrets that are files, by path, each with a number for its version.
+
+        Raises:
+            TargetRefused: as with :meth:`resolve`.
+        """
+        files = spec.container.secret_files
+        return {path: self._numbered(ref, spec.project) for path, ref in files.items()}
 
     def _numbered(self, ref: SecretRef, project: str) -> SecretRef:
         wanted = (ref.project or project, ref.name, ref.version or LATEST)

@@ -119,7 +119,7 @@ class ServiceTarget(ABC):
         """Name of the service by the platform's rule, with which the names of its revisions begin."""
         return self._spec.function.lower().replace("_", "-")
 
-    def _preflight_of_project(self) -> "ProjectPreflight":
+    def _preflight_of_project(self, needed_apis: tuple[str, ...]) -> "ProjectPreflight":
         from pytest_deploygate.targets.clients import base_url
         from pytest_deploygate.targets.preflight_project import ProjectPreflight
 
@@ -130,6 +130,7 @@ class ServiceTarget(ABC):
             caller=self._caller,
             iam_url=base_url(self._endpoint, "iam", "v1"),
             usage_url=base_url(self._endpoint, "serviceusage", "v1"),
+            needed_apis=needed_apis,
         )
 
     def _preflight_of_service(self) -> "ServicePreflight":

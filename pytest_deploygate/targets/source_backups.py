@@ -1,6 +1,6 @@
 """Backups of what serves: its source and how the platform described it, kept on this side.
 
-The platform hands out only the source that was built last. Where a revision of another build serves
+Cloud Functions hands out only the source that was built last. Where a revision of another build serves
 (after a rollback), that would be the wrong one: then an earlier backup of the serving revision is
 taken, or the settings alone are kept.
 """
@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from google.cloud import functions_v2, run_v2
@@ -18,34 +19,33 @@ from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.identifiers import BackupId, Digest, RevisionName
 from pytest_deploygate.system.private_folder import make_private_folder
-from pytest_deploygate.targets.functions_api import CloudFunctions
 
 
 def make(
-    functions: CloudFunctions,
-    function: functions_v2.Function,
-    service: run_v2.Service,
+    download: Callable[[Path], Digest] | None,
+    settings: str,
     revision: RevisionName,
     folder: Path,
-    *,
-    is_built_last: bool,
 ) -> Backup:
-    """Back up ``revision``, which ``is_built_last`` or not; the same content gives the same backup."""
+    """Back up ``revision``; the same content gives the same backup.
+
+    ``settings`` are those that the platform describes, as JSON text; ``download`` fetches its source, None where the
+    platform does not have it.
+    """
     make_private_folder(folder)
-    settings = _settings(function, service)
-    if is_built_last:
-        return _with_source(functions, revision, settings, folder)
+    if download is not None:
+        return _with_source(download, revision, settings, folder)
     return _earlier(revision, settings, folder) or _without_source(revision, settings)
 
 
 def _with_source(
-    functions: CloudFunctions, revision: RevisionName, settings: str, folder: Path
+    download: Callable[[Path], Digest], revision: RevisionName, settings: str, folder: Path
 ) -> Backup:
     descriptor, name = tempfile.mkstemp(dir=folder, suffix=".part")  # readable by the owner alone
     os.close(descriptor)
     part = Path(name)
     try:
-        digest = functions.download(part)
+        digest = download(part)
         identifier = BackupId(f"{revision}-{digest[:12]}")
         path = folder / f"{identifier}.zip"
         part.replace(path)
@@ -93,7 +93,8 @@ def _digest(path: Path) -> Digest:
         return Digest(hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _settings(function: functions_v2.Function, service: run_v2.Service) -> str:
+def settings_of_function(function: functions_v2.Function, service: run_v2.Service) -> str:
+    """What a backup keeps of a function and its service."""
     described = {
         "function": json_format.MessageToDict(functions_v2.Function.pb(function)),
         "service": json_format.MessageToDict(run_v2.Service.pb(service)),
@@ -101,8 +102,8 @@ def _settings(function: functions_v2.Function, service: run_v2.Service) -> str:
     return json.dumps(described, sort_keys=True)
 
 
-def read(backup: Backup) -> tuple[Path, functions_v2.Function]:
-    """The archive of a backup and the function as it was, for deploying both again.
+def read_source(backup: Backup) -> Path:
+    """The archive of a backup.
 
     Raises:
         TargetRefused: the backup has no source, or it is not what was written.
@@ -119,7 +120,22 @@ def read(backup: Backup) -> tuple[Path, functions_v2.Function]:
             f"the backup {backup.identifier} is damaged or gone: {path}",
             hint="deploy the commit that the revision was made from",
         )
+    return path
+
+
+def read(backup: Backup) -> tuple[Path, functions_v2.Function]:
+    """The archive of a backup and the function as it was, for deploying both again.
+
+    Raises:
+        TargetRefused: the backup has no source, it is not what was written, or it is of no function.
+    """
+    path = read_source(backup)
     function = functions_v2.Function()
-    described = json.loads(backup.settings)["function"]
+    described = json.loads(backup.settings).get("function")
+    if described is None:
+        raise TargetRefused(
+            f"the backup {backup.identifier} is one of a Cloud Run service, not of a function",
+            hint='restore it with `target = "cloud-run"`, or deploy the commit that it was made from',
+        )
     json_format.ParseDict(described, functions_v2.Function.pb(function), ignore_unknown_fields=True)
     return path, function

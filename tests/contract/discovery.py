@@ -6,8 +6,8 @@ log gives it.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Literal, get_args
@@ -28,6 +28,8 @@ Api = Literal[
     "serviceusage.v1",
     "iam.v1",
     "iamcredentials.v1",
+    "cloudbuild.v1",
+    "storage.v1",
 ]
 APIS: tuple[Api, ...] = get_args(Api)
 Json = dict[str, object]
@@ -39,6 +41,11 @@ _PACKED = {
         "GoogleCloudFunctionsV2OperationMetadata",
     ),
     "type.googleapis.com/google.cloud.run.v2.Service": ("run.v2", "GoogleCloudRunV2Service"),
+    "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata": (
+        "cloudbuild.v1",
+        "BuildOperationMetadata",
+    ),
+    "type.googleapis.com/google.devtools.cloudbuild.v1.Build": ("cloudbuild.v1", "Build"),
     "type.googleapis.com/google.cloud.run.v2.Revision": ("run.v2", "GoogleCloudRunV2Revision"),
 }
 """Schemas of the messages that operations carry as ``Any``."""
@@ -49,6 +56,10 @@ _FORMATS = {
     "google-duration": r"^-?\d+(\.\d+)?s$",
     "byte": r"^[A-Za-z0-9+/_-]*={0,2}$",
 }
+_PARTS = {"{range}": r"(.+)", "{object}": r"(.+)", "{versionsId}": r"([^/]+)"}
+"""What may hold a colon or a slash; an id may not."""
+ANY_BODY = "*"
+"""Stands for the schema of a request whose body is a file."""
 _ANY_PARAMETERS = {"$alt", "alt", "fields", "key", "prettyPrint", "$.xgafv"}
 _ERROR: Json = {
     "type": "object",
@@ -95,7 +106,9 @@ def methods(api: Api) -> tuple[Method, ...]:
     found: list[Method] = []
 
     def walk(resource: Json) -> None:
-        found.extend(_method(api, _object(m)) for m in _object(resource.get("methods")).values())
+        for described in map(_object, _object(resource.get("methods")).values()):
+            found.append(_method(api, described))
+            found.extend(_media_upload(api, described))
         for child in _object(resource.get("resources")).values():
             walk(_object(child))
 
@@ -103,18 +116,35 @@ def methods(api: Api) -> tuple[Method, ...]:
     return tuple(found)
 
 
-def _method(api: Api, described: Json) -> Method:
-    path = str(described.get("flatPath", described["path"]))
+def _media_upload(api: Api, described: Json) -> Iterator[Method]:
+    """The same call with a file as its body, where there is such a one."""
+    simple = _object(_object(_object(described.get("mediaUpload")).get("protocols")).get("simple"))
+    if simple:
+        method = _method(api, described)
+        extra: Json = {"uploadType": {"enum": ["media"]}}
+        yield replace(
+            method,
+            path=_pattern(str(simple["path"])),
+            parameters={**method.parameters, **{k: _object(v) for k, v in extra.items()}},
+            request=ANY_BODY,
+        )
+
+
+def _pattern(path: str) -> re.Pattern[str]:
     pattern = "".join(
-        # A range of a sheet may hold a colon, an id may not.
-        (r"(.+)" if part == "{range}" else r"([^/:]+)") if part.startswith("{") else re.escape(part)
+        _PARTS.get(part, r"([^/:]+)") if part.startswith("{") else re.escape(part)
         for part in re.split(r"(\{[^}]+\})", path)
     )
+    return re.compile(pattern)
+
+
+def _method(api: Api, described: Json) -> Method:
+    path = str(described.get("flatPath", described["path"]))
     parameters = _object(described.get("parameters"))
     return Method(
         api=api,
         http_method=str(described["httpMethod"]),
-        path=re.compile(f"/{pattern}"),
+        path=_pattern(f"/{document(api).get('servicePath', '')}{path}"),
         parameters={
             k: _object(v) for k, v in parameters.items() if _object(v).get("location") == "query"
         },
@@ -219,6 +249,8 @@ def _request_problems(method: Method, call: Json, query: Sequence[tuple[str, str
             found.append(f"parameter {name!r} is unknown")
         elif described is not None and not _fits(value, described):
             found.append(f"parameter {name!r} cannot be {value!r}")
+    if method.request == ANY_BODY:
+        return found
     if method.request:
         found += problems(method.api, method.request, call["request"] or {}, enums_as_ints=True)
     elif call["request"] is not None:

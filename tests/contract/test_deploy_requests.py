@@ -6,7 +6,8 @@ from google.protobuf import field_mask_pb2, json_format
 
 from pytest_deploygate.core.errors import ConfigError, TargetRefused
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
-from pytest_deploygate.core.release import FunctionSpec, RolloutLabels, SecretRef
+from pytest_deploygate.core.release import FunctionSpec, RolloutLabels
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.deploy_requests import release

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.identifiers import RevisionName, VariantName
-from pytest_deploygate.core.release import SecretRef, Snapshot, Variant
+from pytest_deploygate.core.release import Snapshot, Variant
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from pytest_deploygate.targets import gcloud_commands
+from pytest_deploygate.targets import gcloud_commands, gcloud_words
 
 REPOSITORY = Path(__file__).parents[2]
 PRODUCTION = load(REPOSITORY).environment("production").spec
@@ -149,7 +150,7 @@ values = st.text(st.sampled_from("ab ,^:;#@%~|+='\"$`\\!*\n"), max_size=12)
 
 @given(st.dictionaries(keys, values, max_size=4))
 def test_pairs_are_read_back_as_they_were(pairs: dict[str, str]) -> None:
-    assert read_as_gcloud(gcloud_commands.joined(pairs)) == pairs
+    assert read_as_gcloud(gcloud_words.joined(pairs)) == pairs
 
 
 @pytest.mark.parametrize(

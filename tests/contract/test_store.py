@@ -30,7 +30,7 @@ from pytest_deploygate.core.record import (
     RolloutRecord,
     StepDetails,
 )
-from pytest_deploygate.core.release import SecretRef
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Outcome, Reason, ReasonCode

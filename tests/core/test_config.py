@@ -54,6 +54,29 @@ WRONG = {
         "tool.deploygate: the key gates is missing\n  hint: add it: gates = { smoke = ",
     ),
     "missing environments": (GATES + FUNCTION, "tool.deploygate: the key environments is missing"),
+    "setting of Cloud Run, on the emulator as Cloud Functions": (
+        GOOD + 'vpc-network = "default"\n',
+        (
+            "environments.local.vpc-network: a function of Cloud Functions does not have vpc-network\n"
+            '  hint: take it out, or set emulates = "cloud-run"'
+        ),
+    ),
+    "setting of Cloud Run, on Cloud Functions": (
+        GOOD.replace('"local"', '"google"').replace("local]", "p]")
+        + 'project = "some-project"\nregion = "us-central1"\nimage = "i"\n',
+        (
+            "environments.p.image: a function of Cloud Functions does not have image\n"
+            '  hint: take it out, or set target = "cloud-run"'
+        ),
+    ),
+    "Cloud Run without a project": (
+        GOOD.replace('"local"', '"cloud-run"').replace("local]", "p]"),
+        "environments.p: the key project is missing",
+    ),
+    "no source and no image": (
+        GOOD.replace('source = "src"\n', ""),
+        "environments.local: the key source is missing",
+    ),
     "no gate": (
         '[tool.deploygate]\ngates = {}\nenvironments.local.target = "local"\n',
         "tool.deploygate.gates: is empty\n  hint: for example: gates = { smoke = ",

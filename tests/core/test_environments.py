@@ -125,3 +125,36 @@ def test_secrets_are_read_from_the_file_that_the_settings_name(tmp_path: Path) -
     with pytest.raises(ConfigError, match="one of its own"):
         _link_secrets(one, place)
     assert place.read_text() == "a = '3'"
+
+
+IMAGE = """
+[tool.deploygate.gates.g]
+phase = "live"
+marker = "m"
+
+[tool.deploygate.environments.p]
+target = "cloud-run"
+function = "hello"
+project = "some-project"
+region = "us-central1"
+image = "us-central1-docker.pkg.dev/some-project/apps/hello:v1"
+secret-files = { "/secrets/key/value" = "api-key:3" }
+startup-probe = { path = "/ready" }
+
+[tool.deploygate.environments.p.rehearsal]
+command = ["python", "server.py"]
+"""
+
+
+def test_an_image_needs_no_source_and_is_rehearsed_as_cloud_run(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, IMAGE))
+    real = select_environment(settings, "p")
+    assert real.is_remote
+    assert (real.spec.source, real.spec.runtime) == ("", "")
+    assert real.spec.container.secret_files["/secrets/key/value"].version == "3"
+    assert real.spec.container.startup_probe.failures == 3
+    rehearsed = select_environment(settings, "p", endpoint="local")
+    assert (rehearsed.target, rehearsed.emulates) == ("local", "cloud-run")
+    assert not rehearsed.is_remote
+    assert rehearsed.spec.container.command == ("python", "server.py")
+    assert real.config_digest != rehearsed.config_digest

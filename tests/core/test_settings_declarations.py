@@ -48,6 +48,9 @@ def with_example(table: str, field: Field) -> str:
         document["triggers"] = {"n": {"fires-when": ["a < 1"], "severity": "low"}}
     if field.key == "gates" and path:
         document["gates"]["performance"] = {"phase": "live", "marker": "p"}
+    if field.setting.only_for or "startup-probe" in path:
+        for environment in document["environments"].values():
+            environment["emulates" if environment["target"] == "local" else "target"] = "cloud-run"
     if field.key == "steps" or path[:1] == ["objectives"] or path[-1:] == ["steps"]:
         document["objectives"] = {"n": {"metric": "error_rate", "worse-by": "1pp"}}
     if field.key == "quantile":
@@ -107,6 +110,7 @@ def test_editors_accept_nothing_that_has_a_wrong_form(tmp_path: Path, text: str)
         "of which it could be a variant",
         "the value that production has",
         "of verify-environment and no others",
+        "does not have",  # of another target
         "must ascend",
         "freeze window",
         "not valid TOML",

@@ -11,6 +11,7 @@ import pytest
 from pytest_deploygate import core
 from pytest_deploygate.config.reference_page import tables
 from pytest_deploygate.config.tables import fields_of
+from pytest_deploygate.core.container_spec import ContainerSpec
 from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.record import StepDetails
 from pytest_deploygate.core.release import RolloutLabels
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 GIVEN = {
     "EngineSettings": {"pause_s": 1.0},
     "SecretRef": {"version": "latest"},
+    "FunctionSpec": {"container": ContainerSpec()},
     "JournalEntry": {"details": StepDetails()},
     "Snapshot": {
         "traffic": Traffic.of({}),
@@ -45,7 +47,7 @@ def _values() -> Iterator[type]:
 
 
 VALUES = list(_values())
-WRITTEN = {*tables(), EngineSettings}
+WRITTEN = {*tables(), EngineSettings, ContainerSpec}
 """Values from settings: tests/core/test_config.py checks their defaults."""
 
 

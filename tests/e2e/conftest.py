@@ -51,11 +51,13 @@ def invoice(fresh: Checkout) -> Path:
 
 @pytest.fixture(scope="module")
 def disturbed(
-    tmp_path_factory: pytest.TempPathFactory, build_cache: Path
+    tmp_path_factory: pytest.TempPathFactory, build_cache: Path, request: pytest.FixtureRequest
 ) -> Iterator[DisturbedProject]:
-    """A small project on which sessions are disturbed; nothing is deployed."""
+    """A small project on which sessions are disturbed; nothing is deployed. The target may be a parameter."""
     folder = tmp_path_factory.mktemp("disturbed")
-    made = DisturbedProject(project=small_project(folder / "checkout", build_cache), folder=folder)
+    emulates = getattr(request, "param", "google")
+    project = small_project(folder / "checkout", build_cache, emulates=emulates)
+    made = DisturbedProject(project=project, folder=folder)
     for gate in ("source", "greeting", "alive"):
         check = made.project.root / "checks" / gate / f"test_holding_{gate}.py"
         check.write_text(HOLDING, encoding="utf-8")

@@ -138,13 +138,14 @@ class DisturbedProject:
 
     def undeploy(self) -> None:
         """Nothing is deployed any more, by somebody's hand."""
-        url = f"{self.project.endpoint}/v2/projects/{SERVICE.replace('services', 'functions')}"
-        requests.delete(url, timeout=30)
-        until(
-            lambda: requests.get(url, timeout=30).status_code == 404,
-            seconds=120,
-            what="the function is gone",
-        )
+        for kind in ("functions", "services"):  # a service of Cloud Run alone has no function
+            url = f"{self.project.endpoint}/v2/projects/{SERVICE.replace('services', kind)}"
+            requests.delete(url, timeout=30)
+            until(
+                lambda url=url: requests.get(url, timeout=30).status_code == 404,  # type: ignore[misc]
+                seconds=120,
+                what="the function is gone",
+            )
 
     # -- sessions that wait ----------------------------------------------------------------------
 

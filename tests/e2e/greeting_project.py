@@ -64,9 +64,19 @@ def write_small(root: Path) -> None:
     Checkout(root=root).write(FILES)
 
 
-def small_project(root: Path, build_cache: Path) -> Checkout:
-    """The project at ``root``, written there."""
+def small_project(root: Path, build_cache: Path, *, emulates: str = "google") -> Checkout:
+    """The project at ``root``, written there; its emulator stands in for the target ``emulates``."""
     write_small(root)
+    set_target(root, emulates)
     return Checkout(
         root=root, variables={"DEPLOYGATE_BUILD_CACHE": str(build_cache)}, service=SERVICE
     )
+
+
+def set_target(root: Path, emulates: str) -> None:
+    """Let the project's emulator stand in for that target from now on."""
+    path = root / "pyproject.toml"
+    others = [line for line in path.read_text().splitlines() if not line.startswith("emulates")]
+    place = others.index('target = "local"')
+    others.insert(place + 1, f'emulates = "{emulates}"')
+    path.write_text("\n".join(others) + "\n")

@@ -51,6 +51,7 @@ def chosen(writes: list[str], case: KillCase, *, watchdog: bool) -> list[str]:
     return [f"after:{SAMPLE[case.name][watchdog]}"]
 
 
+@pytest.mark.parametrize("disturbed", ["google", "cloud-run"], indirect=True, scope="module")
 @pytest.mark.parametrize("watchdog", [True, False], ids=["watchdog", "recover"])
 @pytest.mark.parametrize("case", KILL_CASES, ids=lambda case: case.name)
 def test_killed_session_leaves_baseline_or_judged_candidate(

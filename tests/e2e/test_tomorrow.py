@@ -15,10 +15,12 @@ from tests.e2e.greeting_project import FUNCTION, small_project
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture
-def tomorrow(tmp_path: Path, build_cache: Path) -> Iterator[Checkout]:
+@pytest.fixture(params=["google", "cloud-run"])
+def tomorrow(
+    tmp_path: Path, build_cache: Path, request: pytest.FixtureRequest
+) -> Iterator[Checkout]:
     """The small project, whose emulator answers as the platform may tomorrow."""
-    made = small_project(tmp_path / "checkout", build_cache)
+    made = small_project(tmp_path / "checkout", build_cache, emulates=request.param)
     home = made.root / ".deploygate" / "local"
     home.mkdir(parents=True)
     (home / "settings.toml").write_text('answers = "tomorrow"\n', encoding="utf-8")

@@ -190,8 +190,6 @@ def test_operation_is_waited_for_and_forgotten(driver: Driver, admin: Pair) -> N
             "FunctionService.abortFunctionUpgrade",
         ),
         ("POST", f"{PARENT}/functions/f:detachFunction", "FunctionService.detachFunction"),
-        ("POST", f"{PARENT}/services", "Services.CreateService"),
-        ("POST", f"{PARENT}/builds:submit", "Builds.SubmitBuild"),
         ("GET", f"{PARENT}/jobs", "jobs"),
         ("POST", f"{PARENT}/jobs/j:run", "jobs"),
         ("DELETE", f"{PARENT}/workerPools/w", "workerPools"),

@@ -13,7 +13,8 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.identifiers import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.record import EffectFailure, Lease, RestorePoint, RolloutRecord
-from pytest_deploygate.core.release import RevisionInfo, SecretRef, Snapshot
+from pytest_deploygate.core.release import RevisionInfo, Snapshot
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode

@@ -1,4 +1,4 @@
-"""The Artifact Registry v1 API: tags of the images that builds made.
+"""The Artifact Registry v1 API: tags and versions of the images that builds made.
 
 Checked against the discovery document ``artifactregistry.v1``.
 """
@@ -16,6 +16,7 @@ def routes() -> list[web.RouteDef]:
     )
     return [
         web.get(package + "/tags/{tag}", get_tag),
+        web.get(package + "/versions/{version}", get_version),
         web.post(package + "/tags", create_tag),
         web.patch(package + "/tags/{tag}", update_tag),
     ]
@@ -55,6 +56,15 @@ async def _point(request: web.Request, tag: str) -> Json:
         raise not_found(version)
     images.put(f"{image}:{tag}", {"digest": digest})
     return _tag(request, tag)
+
+
+async def get_version(request: web.Request) -> web.Response:
+    """``versions.get``: whether an image of that digest is there."""
+    version = request.match_info["version"]
+    name = f"{_package_of(request)}/versions/{version}"
+    if f"{_image_of(request)}@{version}" not in request.app[CLOUD].state.images:
+        raise not_found(name)
+    return web.json_response({"name": name})
 
 
 async def get_tag(request: web.Request) -> web.Response:

@@ -3,7 +3,6 @@
 They are the emulator's own; nothing like them exists on the platform.
 """
 
-import asyncio
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from pytest_deploygate import __version__
 from pytest_deploygate.emulator.api.admin_log import AdminLog
+from pytest_deploygate.emulator.api.cloud_storage import receive_archive
 from pytest_deploygate.emulator.api.fault_rules import parse_rules
 from pytest_deploygate.emulator.api.paging import send_list
 from pytest_deploygate.emulator.api.protobuf_json import (
@@ -27,7 +27,6 @@ from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.lifecycle import code_identity
 from pytest_deploygate.emulator.routing.fault_injection import parse_injected_fault
 from pytest_deploygate.emulator.runtime.builder import tail
-from pytest_deploygate.emulator.storage.source_uploads import MAX_UPLOAD_BYTES
 
 ADMIN_LOG = web.AppKey("admin_log", AdminLog)
 _LOG_CHARS = 200_000
@@ -231,20 +230,8 @@ async def upload(request: web.Request) -> web.Response:
     bucket, name = _storage_object(request, "PUT")
     if request.content_type != "application/zip":
         raise ApiError(403, "SignatureDoesNotMatch: the content-type must be application/zip.")
-    if (request.content_length or 0) > MAX_UPLOAD_BYTES:
-        raise _too_large()
-    sources, size = request.app[CLOUD].sources, 0
-    with sources.receive(bucket, name) as archive:
-        async for piece in request.content.iter_any():
-            size += len(piece)
-            if size > MAX_UPLOAD_BYTES:
-                raise _too_large()
-            await asyncio.to_thread(archive.write, piece)
+    await receive_archive(request, bucket, name)
     return web.Response()
-
-
-def _too_large() -> ApiError:
-    return ApiError(413, "EntityTooLarge: the archive is larger than 100 MiB.")
 
 
 async def download(request: web.Request) -> web.StreamResponse:

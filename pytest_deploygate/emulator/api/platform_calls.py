@@ -28,8 +28,6 @@ _MISSING = (
         "abortFunctionUpgrade", "commitFunctionUpgrade", "commitFunctionUpgradeAsGen2", "detachFunction",
         "redirectFunctionUpgradeTraffic", "rollbackFunctionUpgradeTraffic", "setupFunctionUpgradeConfig",
     )),
-    ("POST", _BASE + "/services", "google.cloud.run.v2.Services.CreateService"),
-    ("POST", _BASE + "/builds:submit", "google.cloud.run.v2.Builds.SubmitBuild"),
     ("POST", _BASE + ":uploadSource", "google.cloud.run.v2.SourceUploads.UploadSource"),
     ("*", _BASE + "/{kind:jobs|workerPools|instances}{rest:.*}", "google.cloud.run.v2: {kind}"),
     ("*", _BASE + "{rest:.*}:{verb:export(Image|ImageMetadata|Metadata|ProjectMetadata|Status)}",
@@ -52,6 +50,7 @@ def routes() -> list[web.RouteDef]:
         web.post(_OPERATION + ":wait", wait_operation),
         web.delete(_OPERATION, delete_operation),
         web.delete(_SERVICE, delete_service),
+        web.get(_BASE + "/jobs/{job:[^/:]+}", get_job),
         *(web.route(method, path, _Missing(name)) for method, path, name in _MISSING),
     ]
 
@@ -76,6 +75,11 @@ async def list_locations(request: web.Request) -> web.Response:
         for name in _LOCATIONS
     ]
     return web.json_response({"locations": found})
+
+
+async def get_job(request: web.Request) -> web.Response:
+    """``jobs.get``: there are none."""
+    raise not_found(f"{parent_of(request)}/jobs/{request.match_info['job']}")
 
 
 def _operation_name(request: web.Request) -> str:

@@ -12,10 +12,9 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 
-from pytest_deploygate.core.service_limits import TAG
 from pytest_deploygate.emulator.api.fault_rules import operation_fault, rule_of
 from pytest_deploygate.emulator.api.functions import parent_of
-from pytest_deploygate.emulator.api.operations import Job, OperationProgress
+from pytest_deploygate.emulator.api.operations import Job, OperationFault, OperationProgress
 from pytest_deploygate.emulator.api.paging import Listing, answer_list, under
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
@@ -29,11 +28,12 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     touches,
     wants_numbers,
 )
+from pytest_deploygate.emulator.api.service_validation import check_template, normalise_traffic
 from pytest_deploygate.emulator.api.template_checks import check_template_fields
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.revisions import shown
 from pytest_deploygate.emulator.runtime.run_services import NewRevision, Service
-from pytest_deploygate.emulator.runtime.service_status import LATEST, bump
+from pytest_deploygate.emulator.runtime.service_status import bump
 
 _SETTABLE = (
     "traffic",
@@ -44,9 +44,10 @@ _SETTABLE = (
     "ingress",
     "scaling",
     "description",
+    "build_config",
+    "default_uri_disabled",
+    "custom_audiences",
 )
-MAX_TAG_AND_SERVICE = 46
-"""Length of tag and service name together (Cloud Run: they share one DNS label with the hash)."""
 
 
 def routes() -> list[web.RouteDef]:
@@ -125,12 +126,10 @@ async def update_service(request: web.Request) -> web.Response:
     merge(given, service, paths)
     service.name = name
     _hold_named_revision(cloud, service, paths)
-    if touches(paths, "template") and not all(c.image for c in service.template.containers):
-        raise ApiError(400, "service.template.containers: each must have an image")
-    if touches(paths, "template") and not service.template.containers:
-        raise ApiError(400, "service.template.containers: at least one container is required")
+    if touches(paths, "template"):
+        check_template(cloud, service.template)
     if touches(paths, "traffic"):
-        _normalise_traffic(cloud, service)
+        normalise_traffic(cloud, service)
     if request.query.get("validateOnly") == "true":
         return await answer(request, _done(parent_of(request), before, service))
     new_template = touches(paths, "template") and not _is_same(service.template, before.template)
@@ -154,8 +153,11 @@ async def update_service(request: web.Request) -> web.Response:
     return await answer(request, cloud.operations.start(job))
 
 
-def _is_same(one: Message, other: Message) -> bool:
-    """Whether two templates ask for the same revision; without ``revision`` a name is chosen for it."""
+def _is_same(wanted: Message, before: Message) -> bool:
+    """Whether two templates ask for the same revision; one without a name is given one."""
+    if wanted.revision not in {"", before.revision}:
+        return False
+    one, other = wanted, before
     copies = [type(one)(), type(one)()]
     for copy, template in zip(copies, (one, other), strict=True):
         copy.CopyFrom(template)
@@ -171,10 +173,12 @@ def _work(
     async def work(_progress: OperationProgress) -> Message:
         if template is not None:
             labels = dict(cloud.state.services[name].labels)
+            named = bool(template.revision)
             revision = cloud.services.declare(
-                NewRevision(service=name, template=template, labels=labels)
+                NewRevision(service=name, template=template, labels=labels, is_named=named)
             )
-            await cloud.services.start(revision)
+            fails = _start_fault(operation_fault(request))
+            await cloud.services.start(revision, fail=fails)
         half = rule is not None and rule.half_applied
         await cloud.services.apply_traffic(name, reason="services.patch", half=half)
         if rule is not None and rule.stale_tag:
@@ -182,6 +186,13 @@ def _work(
         return _known(cloud, name)
 
     return work
+
+
+def _start_fault(fault: OperationFault | None) -> str | None:
+    """What a start that shall fail says."""
+    if fault is None or fault.kind != "start_failed":
+        return None
+    return fault.message or "This failure was asked for."
 
 
 def _leave_tags_behind(cloud: Cloud, before: Message, requests: int) -> None:
@@ -205,38 +216,6 @@ def _hold_named_revision(cloud: Cloud, service: Message, paths: tuple[str, ...])
         raise ApiError(409, text, status="ALREADY_EXISTS")
 
 
-def _normalise_traffic(cloud: Cloud, service: Message) -> None:
-    """Hold a traffic list to the platform's rules; an empty one means all to the latest.
-
-    Raises:
-        ApiError: 400 for shares that do not add up to 100, an unknown revision, a tag twice or too long.
-    """
-    if not service.traffic:
-        service.traffic.add(type_=LATEST, percent=100)
-    if sum(target.percent for target in service.traffic) != 100:
-        raise ApiError(400, "service.traffic: the percentages must add up to 100")
-    if any(not 0 <= target.percent <= 100 for target in service.traffic):
-        raise ApiError(400, "service.traffic: a percentage is not from 0 to 100")
-    tags = [target.tag for target in service.traffic if target.tag]
-    if len(set(tags)) != len(tags):
-        raise ApiError(400, "service.traffic: a tag is named twice")
-    short = service.name.rsplit("/", 1)[-1]
-    for tag in tags:
-        if not TAG.fullmatch(tag):
-            raise ApiError(400, f"service.traffic: {tag!r} cannot be a tag")
-        if len(tag) + len(short) > MAX_TAG_AND_SERVICE:
-            raise ApiError(
-                400,
-                f"service.traffic: tag {tag!r} and service {short!r} together are longer than 46",
-            )
-    for target in service.traffic:
-        if target.type_ == LATEST:
-            if target.revision:
-                raise ApiError(400, "service.traffic: a target of type LATEST names a revision")
-        elif f"{service.name}/revisions/{target.revision}" not in cloud.state.revisions:
-            raise ApiError(400, f"service.traffic: Revision '{target.revision}' was not found")
-
-
 def _done(parent: str, before: Message, service: Message) -> Message:
     operation = operations_pb2.Operation(
         name=f"{parent}/operations/{secrets.token_hex(16)}", done=True
@@ -249,7 +228,7 @@ def _done(parent: str, before: Message, service: Message) -> Message:
 async def list_revisions(request: web.Request) -> web.Response:
     """``revisions.list``, newest first as the platform lists them."""
     cloud, service = request.app[CLOUD], _name_of(request)
-    names = cloud.state.revisions.names(f"{service}/revisions/")
+    names = cloud.services.revisions_by_age(service)
 
     def read(name: str, *, as_ints: bool) -> Json | None:
         return _revision_json(cloud, name, as_ints) if name in cloud.state.revisions else None

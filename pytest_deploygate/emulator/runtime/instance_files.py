@@ -9,11 +9,15 @@ import contextlib
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_deploygate.emulator.runtime.builder import Build
 from pytest_deploygate.emulator.runtime.image_files import make_writable_copy
+
+SECRETS_BELOW = "/tmp"  # noqa: S108 - the instance's own
+"""Where mounted secrets can be seen: the only directory that each instance has to itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,14 @@ class InstanceFiles:
         own = (self.temporary, self.home, self.layer / "changes")
         return max(grown, 0) + sum(_size_of(folder) for folder in own)
 
+    def write_secrets(self, contents: Mapping[str, str]) -> None:
+        """Put secrets, given by path below ``/tmp``, into the instance's own ``/tmp``."""
+        for path, content in contents.items():
+            place = self.temporary / Path(path).relative_to(SECRETS_BELOW)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(content, encoding="utf-8")
+            place.chmod(0o400)
+
     def remove(self) -> None:
         """Remove them all."""
         with contextlib.suppress(OSError):
@@ -52,8 +64,8 @@ class InstanceFiles:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def make_instance_files(parent: Path, build: Build) -> InstanceFiles:
-    """Make the files of a new instance of ``build`` in a directory of its own below ``parent``."""
+def make_instance_files(parent: Path, build: Build | None) -> InstanceFiles:
+    """Make the files of a new instance of ``build`` in a directory of its own below ``parent``; None has none."""
     folder = parent / secrets.token_hex(8)
     files = InstanceFiles(
         folder=folder,
@@ -62,7 +74,7 @@ def make_instance_files(parent: Path, build: Build) -> InstanceFiles:
         temporary=folder / "tmp",
         home=folder / "home",
         layer=folder / "layer",
-        image_bytes=_size_of(Path(build.source)),
+        image_bytes=0 if build is None else _size_of(Path(build.source)),
     )
     try:
         for directory in (
@@ -73,6 +85,9 @@ def make_instance_files(parent: Path, build: Build) -> InstanceFiles:
         ):
             directory.mkdir(parents=True)
         folder.chmod(0o700)
+        if build is None:
+            files.source.mkdir()
+            return files
         make_writable_copy(Path(build.source), files.source)
         shutil.copytree(build.environment, files.environment, symlinks=True, copy_function=_link)
     except BaseException:

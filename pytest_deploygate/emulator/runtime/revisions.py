@@ -54,12 +54,19 @@ def image_tag_of(function: str) -> str:
     return f"{location}-docker.pkg.dev/{project}/gcf-artifacts/{'__'.join(parts)}:version_1"
 
 
-def push_image(state: EmulatorState, tag: str, build: Build) -> None:
+def with_tag(image: str) -> str:
+    """``image`` with its tag: the usual one where it names neither tag nor digest."""
+    is_bare = "@" not in image and ":" not in image.rpartition("/")[2]
+    return f"{image}:latest" if is_bare else image
+
+
+def push_image(state: EmulatorState, tag: str, build: Build) -> str:
     """Keep what a build made under a digest of its own, and let ``tag`` lead there; what it led to before stays."""
     digest = f"sha256:{secrets.token_hex(32)}"
     state.builds.put(build.digest, build.to_json())
     state.images.put(f"{tag.rpartition(':')[0]}@{digest}", {"build": build.digest})
     state.images.put(tag, {"digest": digest})
+    return digest
 
 
 def resolve_image(state: EmulatorState, image: str) -> str:
@@ -68,10 +75,28 @@ def resolve_image(state: EmulatorState, image: str) -> str:
     Raises:
         ImageMissing: there is no such image.
     """
+    image = with_tag(image)
     known = state.images.get(image)
     if known is None:
-        raise ImageMissing(f"Image '{image}' not found.")
+        raise ImageMissing(
+            f"Image '{image}' not found. The emulator has the images that it built itself and no others; it can run "
+            "the program of another one in its place: name it as the container's command."
+        )
     return f"{image.rpartition(':')[0]}@{known['digest']}" if "digest" in known else image
+
+
+def image_to_run(state: EmulatorState, container: Message) -> str:
+    """The image of a container by digest, which its revision goes on running, whatever its tag leads to later.
+
+    Raises:
+        ImageMissing: there is none, and no program of this machine stands in for it.
+    """
+    try:
+        return resolve_image(state, container.image)
+    except ImageMissing:
+        if not container.command:
+            raise
+        return str(container.image)
 
 
 def revision_name(service: str, generation: int) -> str:
@@ -124,8 +149,11 @@ def revision_of(name: str, template: Message, generation: int) -> Message:
     )
     revision.create_time.GetCurrentTime()
     revision.update_time.GetCurrentTime()
-    revision.timeout.CopyFrom(template.timeout)
-    revision.scaling.CopyFrom(template.scaling)
+    for field in ("timeout", "scaling", "vpc_access"):
+        if template.HasField(field):
+            getattr(revision, field).CopyFrom(getattr(template, field))
+    revision.execution_environment = template.execution_environment
+    revision.volumes.extend(template.volumes)
     revision.containers.extend(template.containers)
     set_condition(revision, "Ready", _States.CONDITION_RECONCILING)
     return revision
@@ -190,11 +218,12 @@ def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, 
     """
     revision, running = state.revisions.get(name), state.running_images.get(name)
     image = state.images.get(str(running["image"])) if running is not None else None
-    if revision is None or image is None:
-        raise ImageMissing(f"Image of '{name.rsplit('/', 1)[-1]}' not found.")
-    build = Build.from_json(state.builds[str(image["build"])])
-    container = revision.containers[0]
     short = name.rsplit("/", 1)[-1]
+    command = tuple(revision.containers[0].command) if revision is not None else ()
+    if revision is None or (image is None and not command):
+        raise ImageMissing(f"Image of '{short}' not found.")
+    build = None if image is None else Build.from_json(state.builds[str(image["build"])])
+    container = revision.containers[0]
     environment = dict(base) | {
         "PATH": clean_path(),
         "LANG": "C.UTF-8",
@@ -202,10 +231,13 @@ def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, 
         "K_SERVICE": revision.service,
         "K_CONFIGURATION": revision.service,
         "K_REVISION": short,
-        "FUNCTION_TARGET": build.entry_point,
-        "FUNCTION_SIGNATURE_TYPE": "http",
-        "LOG_EXECUTION_ID": "true",
     }
+    if build is not None:
+        environment |= {
+            "FUNCTION_TARGET": build.entry_point,
+            "FUNCTION_SIGNATURE_TYPE": "http",
+            "LOG_EXECUTION_ID": "true",
+        }
     for variable in container.env:
         reference = variable.value_source.secret_key_ref
         value = (
@@ -222,4 +254,25 @@ def launch_spec(state: EmulatorState, home: Path, name: str, base: Mapping[str, 
         timeout_s=float(revision.timeout.seconds or DEFAULT_TIMEOUT_S),
         log=home / "logs" / f"{short}.log",
         instances=home / INSTANCES,
+        command=() if build is not None else (*command, *container.args),
+        working_directory=container.working_dir,
+        startup_path=container.startup_probe.http_get.path,
+        secret_files=_secret_files(home, revision),
     )
+
+
+def _secret_files(home: Path, revision: Message) -> dict[str, str]:
+    """Contents of the files by which a container sees secrets, by their paths.
+
+    Raises:
+        StartError: a secret cannot be resolved.
+    """
+    places = {mount.name: mount.mount_path for mount in revision.containers[0].volume_mounts}
+    return {
+        f"{places[volume.name]}/{item.path}": resolve_secret(
+            home, volume.secret.secret, item.version or "latest"
+        )
+        for volume in revision.volumes
+        if volume.name in places
+        for item in volume.secret.items
+    }

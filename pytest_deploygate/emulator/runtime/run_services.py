@@ -27,8 +27,8 @@ from pytest_deploygate.emulator.routing.router import Router, Routes
 from pytest_deploygate.emulator.runtime.pace import Pace
 from pytest_deploygate.emulator.runtime.platform_fields import fill_urls
 from pytest_deploygate.emulator.runtime.revisions import (
+    image_to_run,
     is_ready,
-    resolve_image,
     revision_name,
     revision_of,
     set_condition,
@@ -64,6 +64,8 @@ class NewRevision:
     """Adds to the service what is said of it beside template and labels."""
     is_named: bool = False
     """Leave the revision's name in the template, as a deployment of a function does."""
+    described: Message | None = None
+    """The service as it was asked for, where Cloud Run itself was asked; None for that of a function."""
 
 
 class EmulatedServices:
@@ -93,11 +95,14 @@ class EmulatedServices:
 
     async def create(self, wanted: NewRevision) -> str:
         """A new service with its first revision, not started; returns the full name of the revision."""
-        service = Service(
-            name=wanted.service, uid=secrets.token_hex(16), creator="local", client="cloudfunctions"
-        )
+        service = Service(client="cloudfunctions")
+        if wanted.described is not None:
+            service.CopyFrom(wanted.described)
+        service.name, service.uid = wanted.service, secrets.token_hex(16)
+        service.creator = "local"
         service.create_time.GetCurrentTime()
-        service.traffic.add(type_=LATEST, percent=100)
+        if not service.traffic:
+            service.traffic.add(type_=LATEST, percent=100)
         service.uri = await self._router.listen(wanted.service)
         fill_urls(service)
         self._state.services.put(wanted.service, service)
@@ -109,7 +114,10 @@ class EmulatedServices:
     def declare(self, wanted: NewRevision) -> str:
         """A new revision of an existing service, not started; returns its full name. Traffic stays."""
         service = self._state.services[wanted.service]
-        image = _resolved(self._state, wanted.template)
+        try:
+            image = image_to_run(self._state, wanted.template.containers[0])
+        except ImageMissing as error:
+            raise OperationFailed(NOT_FOUND, str(error)) from error
         bump(service)
         chosen = wanted.template.revision
         name = (
@@ -227,7 +235,7 @@ class EmulatedServices:
         service = self._state.services[name]
         ready = (
             one
-            for one in reversed(self._state.revisions.names(f"{name}/revisions/"))
+            for one in reversed(self.revisions_by_age(name))
             if is_ready(self._state.revisions[one])
         )
         newest = next(ready, "")
@@ -235,6 +243,11 @@ class EmulatedServices:
         if newest and (follows_any_latest(service) or newest in named):
             service.latest_ready_revision = newest
             self._state.services.put(name, service)
+
+    def revisions_by_age(self, name: str) -> list[str]:
+        """Full names of the revisions of the service ``name``, the oldest first; names tell nothing of that."""
+        known = self._state.revisions
+        return sorted(known.names(f"{name}/revisions/"), key=lambda one: known[one].generation)
 
     def give_up(self, name: str, text: str) -> None:
         """Write down that what was asked for last did not come about, where nobody has yet."""
@@ -385,14 +398,6 @@ class EmulatedServices:
         self._runner.keep(self.kept())
         for revision in revisions:
             await self.delete_revision(revision)
-
-
-def _resolved(state: EmulatorState, template: Message) -> str:
-    """The template's image by digest: a revision goes on running what its tag led to when it was made."""
-    try:
-        return resolve_image(state, template.containers[0].image)
-    except ImageMissing as error:
-        raise OperationFailed(NOT_FOUND, str(error)) from error
 
 
 async def _refuse_start(text: str) -> NoReturn:

@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_deploygate.core.units import Memory
@@ -59,13 +59,21 @@ class LaunchSpec:
 
     revision: str
     """Short name."""
-    build: Build
+    build: Build | None
+    """What was built; None where ``command`` stands in for an image of somebody else."""
     environment: dict[str, str]
     memory: Memory
     timeout_s: float
     log: Path
     instances: Path
     """Directory that holds the files of its instances."""
+    command: tuple[str, ...] = ()
+    """Program that is run on this machine in place of an image that was not built here."""
+    working_directory: str = ""
+    startup_path: str = ""
+    """Path that must answer well before the instance takes requests."""
+    secret_files: dict[str, str] = field(default_factory=dict)
+    """Contents by path, below its own ``/tmp``."""
 
 
 class Instance:
@@ -196,11 +204,13 @@ class Runner:
 
     async def _start(self, revision: str) -> Instance:
         spec = self._spec_of(revision)
-        if not spec.build.python.exists() or not Path(spec.build.source).is_dir():
-            raise ImageMissing(f"Image '{spec.build.digest}' not found.")
+        build = spec.build
+        if build is not None and not (build.python.exists() and Path(build.source).is_dir()):
+            raise ImageMissing(f"Image '{build.digest}' not found.")
         for _ in range(_PORTS_TRIED):
-            files = await asyncio.to_thread(make_instance_files, spec.instances, spec.build)
+            files = await asyncio.to_thread(make_instance_files, spec.instances, build)
             try:
+                await asyncio.to_thread(files.write_secrets, spec.secret_files)
                 return await self._start_at(_free_port(), revision, spec, files)
             except BaseException as error:
                 await asyncio.to_thread(files.remove)
@@ -212,14 +222,11 @@ class Runner:
         self, port: int, revision: str, spec: LaunchSpec, files: InstanceFiles
     ) -> Instance:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
-        command = [
-            str(files.python), str(_LAUNCHER), str(os.getpid()), str(files.folder), "--host", "127.0.0.1",
-            "--port", str(port), "--source", spec.build.source_file,
-        ]  # fmt: skip
+        command = _command_of(spec, files, port)
         own = {"PORT": str(port), "HOME": str(files.home), "TMPDIR": str(files.temporary)}
         with spec.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *command, cwd=files.source, env=spec.environment | own,
+                *command, cwd=_directory_of(spec, files), env=spec.environment | own,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         instance = Instance(revision, spec, files, process, port)
@@ -250,7 +257,8 @@ class Runner:
                 writer.close()
                 if not await asyncio.to_thread(listens, instance.process.pid, instance.port):
                     raise _PortTaken
-                return
+                if await _is_healthy(instance):
+                    return
         raise StartError(tail(instance.spec.log) or "the container did not listen in time")
 
     async def _watch(self, instance: Instance) -> None:
@@ -331,6 +339,35 @@ class Runner:
             extra={"revision": instance.spec.revision, "used_mb": used.mb},
         )
         instance.kill()
+
+
+def _command_of(spec: LaunchSpec, files: InstanceFiles, port: int) -> list[str]:
+    if spec.build is None:
+        return list(spec.command)
+    return [
+        str(files.python), str(_LAUNCHER), str(os.getpid()), str(files.folder), "--host", "127.0.0.1",
+        "--port", str(port), "--source", spec.build.source_file,
+    ]  # fmt: skip
+
+
+def _directory_of(spec: LaunchSpec, files: InstanceFiles) -> str:
+    return (spec.working_directory if spec.build is None else "") or str(files.source)
+
+
+async def _is_healthy(instance: Instance) -> bool:
+    """Whether the instance answers its startup probe well, if it has one."""
+    path = instance.spec.startup_path
+    if not path:
+        return True
+    reader, writer = await asyncio.open_connection("127.0.0.1", instance.port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        status = (await asyncio.wait_for(reader.readline(), _GRACE_S)).split()
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.close()
+    return len(status) > 1 and status[1][:1] in {b"2", b"3"}
 
 
 def _free_port() -> int:

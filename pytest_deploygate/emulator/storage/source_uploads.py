@@ -25,11 +25,15 @@ class Receiver:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self.size_bytes = 0
+        self.generation = 0
+        """Of the object, when all is there."""
         self.digest = hashlib.sha256()
 
     def write(self, piece: bytes) -> None:
         """Add the next piece."""
         self._file.write(piece)
+        self.size_bytes += len(piece)
         self.digest.update(piece)
 
 
@@ -85,7 +89,7 @@ class Sources:
             partial.replace(self.path(digest))
         finally:
             partial.unlink(missing_ok=True)
-        self.link(bucket, name, digest)
+        receiver.generation = self.link(bucket, name, digest)
 
     def link(self, bucket: str, name: str, digest: str) -> int:
         """Let an object lead to a known archive; returns the object's new generation."""

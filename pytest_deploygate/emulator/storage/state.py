@@ -153,6 +153,7 @@ class EmulatorState:
             self.builds = _value_shelf(self.database, "build")
             self.images = _value_shelf(self.database, "image")
             self.running_images = _value_shelf(self.database, "running_image")
+            self.build_operations = _value_shelf(self.database, "build_operation")
             self.uploads = _value_shelf(self.database, "upload")
             self.ports = _value_shelf(self.database, "port")
             self.instances = _value_shelf(self.database, "instance")

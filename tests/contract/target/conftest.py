@@ -8,14 +8,15 @@ import pytest
 
 from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
-from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.discovery import call_problems
 from tests.contract.target.staged_function import (
+    KINDS,
+    AnyTarget,
     Lab,
     last_call,
     make_source,
     make_spec,
-    make_target,
+    make_target_of,
     release,
     stage,
 )
@@ -58,6 +59,23 @@ def driver(shared_driver: Driver) -> Iterator[Driver]:
     assert [problem for call in whole for problem in call_problems(call)] == []
 
 
+OF_BOTH = ("test_rollout", "test_traffic", "test_recorded_behaviour")
+"""Modules about what every target must do: each of their tests runs on both."""
+OF_CLOUD_RUN = ("test_cloud_run", "test_run_preflight")
+"""Modules about what the target for Cloud Run alone does."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of the port with each target; those of one API only with the target that speaks it."""
+    if "kind" in metafunc.fixturenames:
+        module = metafunc.module.__name__.rpartition(".")[2]
+        names = ["cloud-run" if module in OF_CLOUD_RUN else "google"]
+        if module in OF_BOTH:
+            of_one = [mark.args[0] for mark in metafunc.definition.iter_markers("of_target")]
+            names = of_one or list(KINDS)
+        metafunc.parametrize("kind", [KINDS[name] for name in names], ids=names)
+
+
 QUIET = ("test_rollout", "test_traffic")
 """Modules whose tests make no new revision of the lab's function: there the candidate stays the newest."""
 
@@ -65,15 +83,16 @@ QUIET = ("test_rollout", "test_traffic")
 @pytest.fixture(scope="session")
 def labs(
     shared_driver: Driver, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Lab]]:
+) -> Iterator[Callable[[str, type[AnyTarget]], Lab]]:
     """Makes the functions that most tests share, each once; use ``lab``."""
     made: dict[str, Lab] = {}
 
-    def make(name: str) -> Lab:
+    def make(name: str, kind: type[AnyTarget]) -> Lab:
+        name = f"{name}_run" if kind is KINDS["cloud-run"] else name
         if name not in made:
             source = make_source(tmp_path_factory.mktemp("source"))
             home = tmp_path_factory.mktemp("records")
-            target = make_target(shared_driver, make_spec(name, source), home)
+            target = make_target_of(kind, shared_driver, make_spec(name, source), home)
             baseline = release(target)
             staged = stage(target)
             made[name] = Lab(
@@ -93,9 +112,14 @@ def labs(
 
 
 @pytest.fixture
-def lab(driver: Driver, labs: Callable[[str], Lab], request: pytest.FixtureRequest) -> Lab:
+def lab(
+    driver: Driver,
+    labs: Callable[[str, type[AnyTarget]], Lab],
+    request: pytest.FixtureRequest,
+    kind: type[AnyTarget],
+) -> Lab:
     """A public function whose baseline serves, with a candidate and its verification revision staged."""
-    found = labs("lab_quiet" if request.path.stem in QUIET else "lab_busy")
+    found = labs("lab_quiet" if request.path.stem in QUIET else "lab_busy", kind)
     assert driver is found.driver
     found.reset()
     return found
@@ -110,17 +134,17 @@ def function_id(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def new_target(
-    driver: Driver, function_id: str, tmp_path: Path
-) -> Iterator[Callable[..., CloudFunctionsTarget]]:
+    driver: Driver, function_id: str, tmp_path: Path, kind: type[AnyTarget]
+) -> Iterator[Callable[..., AnyTarget]]:
     """Makes targets for one new function; keywords change its settings."""
-    made: list[CloudFunctionsTarget] = []
+    made: list[AnyTarget] = []
 
-    def make(main: str = "", **changes: object) -> CloudFunctionsTarget:
+    def make(main: str = "", **changes: object) -> AnyTarget:
         source = tmp_path / "source"
         if main or not source.exists():
             make_source(source, *([main] if main else []))
-        spec = make_spec(function_id, source, **changes)
-        made.append(make_target(driver, spec, tmp_path / "records"))
+        spec = make_spec(function_id, source)._replace(**changes)  # type: ignore[arg-type]
+        made.append(make_target_of(kind, driver, spec, tmp_path / "records"))
         return made[-1]
 
     yield make

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from google.cloud import run_v2
 
@@ -18,7 +19,9 @@ from pytest_deploygate.core.release import (
     Variant,
 )
 from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.ports import Target
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
+from pytest_deploygate.targets.cloud_run import CloudRunTarget
 from tests.emulator.emulator_driver import Driver, until
 
 MAIN = """
@@ -79,11 +82,29 @@ def make_spec(function: str, source: Path, **changes: object) -> FunctionSpec:
     return spec._replace(**changes)  # type: ignore[arg-type]  # names are checked by replace itself
 
 
+AnyTarget = CloudFunctionsTarget | CloudRunTarget
+KINDS: dict[str, type[AnyTarget]] = {
+    "google": CloudFunctionsTarget,
+    "cloud-run": CloudRunTarget,
+}
+"""The targets that deploy to Google, by their names in the settings."""
+
+
 def make_target(
     driver: Driver, spec: FunctionSpec, home: Path, *, timeout_s: float = 20.0
 ) -> CloudFunctionsTarget:
-    """A target on the emulator."""
-    return CloudFunctionsTarget(
+    """A target for Cloud Functions on the emulator."""
+    return make_target_of(CloudFunctionsTarget, driver, spec, home, timeout_s=timeout_s)
+
+
+T = TypeVar("T", bound=AnyTarget)
+
+
+def make_target_of(
+    kind: type[T], driver: Driver, spec: FunctionSpec, home: Path, *, timeout_s: float = 20.0
+) -> T:
+    """A target of that kind on the emulator."""
+    return kind(
         spec=spec,
         endpoint=driver.cloud.endpoint,
         credentials=None,
@@ -112,7 +133,7 @@ def quietly(_: str) -> None:
     """Nobody listens to the progress."""
 
 
-def stage(target: CloudFunctionsTarget, rollout: RolloutId = ROLLOUT) -> Staged:
+def stage(target: Target, rollout: RolloutId = ROLLOUT) -> Staged:
     """Stage the target's source as the engine does: pin, upload, two revisions, tags."""
     before = target.snapshot()
     rollout_labels = RolloutLabels(rollout=rollout, baseline=before.baseline)
@@ -133,7 +154,7 @@ def stage(target: CloudFunctionsTarget, rollout: RolloutId = ROLLOUT) -> Staged:
     return Staged(verification=verification, candidate=candidate, snapshot=after)
 
 
-def release(target: CloudFunctionsTarget) -> RevisionName:
+def release(target: Target) -> RevisionName:
     """A whole first release, open to the public."""
     staged = stage(target)
     target.shift_traffic(
@@ -151,7 +172,7 @@ class Lab:
     """A function with a baseline that serves and a candidate without traffic; see the fixture ``lab``."""
 
     driver: Driver
-    target: CloudFunctionsTarget
+    target: AnyTarget
     home: Path
     service: str
     baseline: RevisionName
@@ -174,9 +195,10 @@ class Lab:
         """What the engine does when the candidate was judged good."""
         return self.target.shift_traffic(self.at_candidate, expect=self.at_baseline)
 
-    def again(self, *, timeout_s: float = 20.0) -> CloudFunctionsTarget:
+    def again(self, *, timeout_s: float = 20.0) -> AnyTarget:
         """Another target on the same function, as another process has it."""
-        return make_target(self.driver, self.target.spec, self.home, timeout_s=timeout_s)
+        kind: type[AnyTarget] = type(self.target)
+        return make_target_of(kind, self.driver, self.target.spec, self.home, timeout_s=timeout_s)
 
     def read(self) -> run_v2.Service:
         """The service, as the platform describes it."""

@@ -16,7 +16,8 @@ from pytest_deploygate.core.errors import (
     TargetUnavailable,
 )
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import RolloutLabels, SecretRef
+from pytest_deploygate.core.release import RolloutLabels
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.deploy_requests import adopt
 from tests.contract.target.function_cleaner import SystemClock
@@ -24,6 +25,7 @@ from tests.contract.target.staged_function import (
     BUDGET_S,
     MAIN,
     ROLLOUT,
+    AnyTarget,
     HurriedClock,
     Lab,
     last_call,
@@ -42,11 +44,11 @@ CREATE = {"method": "POST", "path": "/functions$"}
 MARKS = RolloutLabels(rollout=ROLLOUT)
 
 
-def begin(target: CloudFunctionsTarget) -> str:
+def begin(target: AnyTarget) -> str:
     return target.begin_release(target.upload(target.package()), MARKS)
 
 
-def wait(target: CloudFunctionsTarget, operation: str, budget_s: float = BUDGET_S) -> RevisionName:
+def wait(target: AnyTarget, operation: str, budget_s: float = BUDGET_S) -> RevisionName:
     return target.await_release(operation, progress=quietly, budget_s=budget_s)
 
 
@@ -365,6 +367,7 @@ def test_a_redeployment_whose_answer_is_lost_is_adopted(
 
 def test_an_operation_that_somebody_else_began_is_not_adopted(lab: Lab) -> None:
     assert wait(lab.target, deploy_again(lab))
+    assert isinstance(lab.target, CloudFunctionsTarget)
     functions = lab.target._functions
     asked = functions.require()
     mine = adopt(functions, asked, frozenset(), HurriedClock())

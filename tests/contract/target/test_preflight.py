@@ -7,7 +7,8 @@ from google.cloud import run_v2
 
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import RolloutLabels, SecretRef
+from pytest_deploygate.core.release import RolloutLabels
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.target.google_replies import error, reply
 from tests.contract.target.staged_function import HurriedClock, Lab, last_call, make_target

@@ -16,15 +16,15 @@ from pytest_deploygate.core.release import (
     TAG_LIVE_VERIFY,
     TAG_VERIFY,
     RolloutLabels,
-    SecretRef,
     Snapshot,
 )
+from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.target.staged_function import (
     BUDGET_S,
     MAIN,
     ROLLOUT,
+    AnyTarget,
     Lab,
     last_call,
     quietly,
@@ -33,7 +33,7 @@ from tests.contract.target.staged_function import (
 )
 from tests.emulator.emulator_driver import Driver, latest, to
 
-NewTarget = Callable[..., CloudFunctionsTarget]
+NewTarget = Callable[..., AnyTarget]
 
 
 def test_before_the_first_release_nothing_exists(new_target: NewTarget) -> None:
@@ -185,6 +185,7 @@ def test_traffic_follows_the_latest_again(lab: Lab) -> None:
     assert after.rollout_labels == rollout_labels
 
 
+@pytest.mark.of_target("google")
 def test_an_update_keeps_labels_and_variables_of_the_platform(
     new_target: NewTarget, driver: Driver
 ) -> None:
@@ -206,7 +207,7 @@ def test_an_update_keeps_labels_and_variables_of_the_platform(
     assert info.variables["SHEET"] == "production"
 
 
-def release_one(target: CloudFunctionsTarget) -> RevisionName:
+def release_one(target: AnyTarget) -> RevisionName:
     """One revision from source, without a verification revision."""
     source = target.upload(target.package())
     operation = target.begin_release(source, RolloutLabels(rollout=ROLLOUT))
@@ -246,6 +247,7 @@ def test_progress_names_the_stages(new_target: NewTarget) -> None:
     assert len(set(lines)) == len(lines)
 
 
+@pytest.mark.of_target("google")
 def test_another_process_finds_the_operation_and_waits_for_it(
     new_target: NewTarget, driver: Driver
 ) -> None:
@@ -284,6 +286,7 @@ def test_a_revision_without_traffic_and_tag_is_deleted(new_target: NewTarget) ->
 # -- backups ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.of_target("google")
 def test_a_backup_holds_source_and_settings_and_can_be_redeployed(
     new_target: NewTarget, driver: Driver
 ) -> None:
@@ -315,6 +318,7 @@ def test_a_backup_holds_source_and_settings_and_can_be_redeployed(
     assert now.variables == before.variables
 
 
+@pytest.mark.of_target("google")
 def test_without_an_earlier_backup_only_the_settings_are_kept(lab: Lab) -> None:
     # the platform would hand out the candidate's source now, and the baseline serves
     assert lab.target.snapshot().baseline == lab.baseline

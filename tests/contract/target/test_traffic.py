@@ -11,7 +11,6 @@ from pytest_deploygate.core.errors import (
 )
 from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_PREVIOUS, RolloutLabels
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.target.staged_function import ROLLOUT, HurriedClock, Lab, last_call
 from tests.emulator.emulator_driver import latest, to
 from tests.loopback_server import Asked, Reply, serving
@@ -181,7 +180,7 @@ def test_a_platform_that_hangs_is_given_up(lab: Lab) -> None:
 
 def test_a_reading_that_hangs_is_unavailable(lab: Lab) -> None:
     target = lab.again(timeout_s=0.3)
-    lab.driver.fault(method="GET", path="/functions/", hang=True, times=None)
+    lab.driver.fault(method="GET", path="/(functions|services)/", hang=True, times=None)
     with pytest.raises(TargetUnavailable, match="Timeout"):
         target.snapshot()
     target.close()
@@ -369,7 +368,7 @@ def test_an_opened_service_is_waited_for_until_the_policy_has_spread(lab: Lab) -
         )
 
     with serving() as start:
-        target = CloudFunctionsTarget(
+        target = type(lab.target)(
             spec=lab.target.spec, endpoint=start(answer).url, credentials=None, home=lab.home,
             clock=HurriedClock(), is_local=True,
         )  # fmt: skip

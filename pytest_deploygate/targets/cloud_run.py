@@ -1,0 +1,462 @@
+"""The target: one function, or container, as a service of Cloud Run, at Google or in the emulator.
+
+A release is a build that makes an image (``builds:submit``), or an image that there is, and one write of the service by
+which Cloud Run makes a revision of its digest, under a name of ours. Nothing here asks the Cloud Functions API.
+"""
+
+import hashlib
+import json
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_deploygate.core.artifacts import Backup, Package
+from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.identifiers import Digest, RevisionName, RolloutId
+from pytest_deploygate.core.preflight import PreflightFinding
+from pytest_deploygate.core.release import RolloutLabels, Snapshot, Variant
+from pytest_deploygate.targets import gcloud_run_commands
+from pytest_deploygate.targets.service_target import ServiceTarget
+
+if TYPE_CHECKING:
+    from google.cloud import run_v2
+
+    from pytest_deploygate.targets.image_builds import ImageBuilds
+    from pytest_deploygate.targets.json_api import Json
+    from pytest_deploygate.targets.run_deployments import ServiceDeployments, WantedService
+    from pytest_deploygate.targets.run_template import BuildSource
+    from pytest_deploygate.targets.source_storage import SourceStorage
+
+logger = logging.getLogger(__name__)
+
+_OURS = "dg"
+"""What the names of our revisions have between the service's name and the rollout's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Deployment:
+    """What an operation is to end in: a service that is written once its image is known."""
+
+    wanted: "Callable[[str], WantedService]"
+    """Of the image by digest."""
+    revision: RevisionName
+    image: str = ""
+    """By digest; empty while it is still built."""
+
+
+class CloudRunTarget(ServiceTarget):
+    """Implements :class:`pytest_deploygate.ports.Target` by the Cloud Run Admin API."""
+
+    @cached_property
+    def _builds(self) -> "ImageBuilds":
+        from pytest_deploygate.targets.image_builds import ImageBuilds
+
+        return ImageBuilds(self._clients, self._caller, self._spec)
+
+    @cached_property
+    def _storage(self) -> "SourceStorage":
+        from pytest_deploygate.targets.source_storage import SourceStorage
+
+        return SourceStorage(self._clients, self._caller, self._spec)
+
+    @cached_property
+    def _deployments(self) -> "ServiceDeployments":
+        from pytest_deploygate.targets.run_deployments import ServiceDeployments
+
+        return ServiceDeployments(self._clients, self._caller, self._revisions)
+
+    @cached_property
+    def _begun(self) -> dict[str, _Deployment]:
+        """What this process began, by the operation's name."""
+        return {}
+
+    def _service_name(self) -> str:
+        return self._services.name_of(self._spec)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def preflight(self) -> tuple[PreflightFinding, ...]:
+        """Everything that can be found wrong without changing anything."""
+        from pytest_deploygate.targets.preflight_run import APIS, RunPreflight
+
+        return RunPreflight(
+            spec=self._spec,
+            run_api=self._clients.json_api("run", "v2", self._caller),
+            builds=self._builds,
+            on_project=self._preflight_of_project(APIS),
+            on_service=self._preflight_of_service(),
+        ).run()
+
+    def snapshot(self) -> Snapshot:
+        """The service as it is now."""
+        name = self._service_name()
+        service = self._services.get(name)
+        if service is None:
+            return Snapshot(exists=False)
+        return self._snapshot_of(service, is_public=self._access.read_public(name))
+
+    def _snapshot_of(self, service: "run_v2.Service", *, is_public: bool) -> Snapshot:
+        from pytest_deploygate.targets import converters
+
+        return converters.snapshot_of(service, is_public=is_public)
+
+    def find_operation(self) -> str | None:
+        """Name of the service while the platform still changes it, else None.
+
+        A build that goes on is none: it makes an image, which nobody deploys but the process that began it.
+        """
+        service = self._services.get(self._service_name())
+        return service.name if service is not None and service.reconciling else None
+
+    def gcloud_commands(self, snapshot: Snapshot | None, steps: tuple[int, ...]) -> tuple[str, ...]:
+        """The same rollout in gcloud's words, ready to paste into a shell."""
+        return gcloud_run_commands.commands(self._spec, snapshot, steps=steps, cwd=Path.cwd())
+
+    # -- before staging --------------------------------------------------------------------------
+
+    def package(self) -> Package:
+        """The source as an archive, or the digest of the image that is deployed; changes nothing.
+
+        Raises:
+            ConfigError: the source must not be shipped, or a plain variable looks like a secret.
+            TargetRefused: the image cannot be resolved to a digest.
+        """
+        from pytest_deploygate.targets.container_images import digest_in
+        from pytest_deploygate.targets.source_package import check_variables
+
+        image = self._spec.container.image
+        if not image:
+            return super().package()
+        allowed = check_variables(self._spec)
+        pinned = self._builds.pin(image)
+        return Package(
+            path=pinned,
+            digest=Digest(digest_in(pinned).removeprefix("sha256:")),
+            size_bytes=0,
+            files=(),
+            allowed_secrets=allowed,
+        )
+
+    def backup(self, snapshot: Snapshot) -> Backup:
+        """Fetch settings of what serves to this side, and its source where it was built of one."""
+        from pytest_deploygate.targets import source_backups
+        from pytest_deploygate.targets.run_template import BuildSource, template_of_revision
+
+        if snapshot.baseline is None:
+            raise TargetRefused(
+                "traffic is split or nothing serves, so there is no one revision to back up",
+                hint="give one revision all the traffic first",
+            )
+        name = self._service_name()
+        revision = self._revisions.revision(name, snapshot.baseline) or {}
+        image = self._image_of(name, snapshot.baseline, revision)
+        service = self._clients.json_api("run", "v2", self._caller).require("reading", name)
+        kept = {"name": revision.get("name", ""), **template_of_revision(revision)}
+        settings = json.dumps(
+            {"service": service, "revision": kept, "image": image}, sort_keys=True
+        )
+        built = BuildSource.of_revision(revision)
+        folder = self._home / "backups"
+        try:
+            download = None if built is None else self._download_of(built)
+            return source_backups.make(download, settings, snapshot.baseline, folder)
+        except (
+            TargetRefused
+        ) as error:  # the bucket keeps sources for a time; the digest serves as well
+            logger.warning("target.source_not_backed_up", extra={"reason": error.message})
+            return source_backups.make(None, settings, snapshot.baseline, folder)
+
+    def _download_of(self, built: "BuildSource") -> Callable[[Path], Digest]:
+        return lambda into: self._storage.download(built, into)
+
+    def _image_of(self, service: str, name: RevisionName, revision: "Json") -> str:
+        """The image of a revision by digest, or nothing where no digest can be had."""
+        from pytest_deploygate.targets import container_images
+
+        if not revision:
+            return ""
+        digest = container_images.digest_of(revision) or self._revisions.status_digest(
+            service, name
+        )
+        return container_images.pinned_image(revision, digest) if digest else ""
+
+    def upload(self, package: Package) -> str:
+        """Hand the archive to the platform; an image is there already."""
+        if self._spec.container.image:
+            return json.dumps({"image": package.path})
+        source = self._storage.upload(Path(package.path), package.digest)
+        return json.dumps({"source": source.to_annotation()})
+
+    # -- releasing -------------------------------------------------------------------------------
+
+    def begin_release(self, source: str, rollout_labels: RolloutLabels) -> str:
+        """Ask for the build of ``source``, or take the image that it names; returns the operation's name.
+
+        The service is written by :meth:`await_release`, once the digest is known.
+        """
+        from pytest_deploygate.targets.run_template import BuildSource
+
+        is_new = self._is_new()
+        revision = self._name_of_release(rollout_labels.rollout)
+        found = json.loads(source)
+        if "image" in found:
+            wanted = self._release(revision, rollout_labels, is_new=is_new)
+            return self._begin(wanted, revision, image=str(found["image"]))
+        built = BuildSource(**json.loads(found["source"]))
+        started = self._builds.submit(built)
+        base = started.base_image if self._spec.base_image_updates == "automatic" else ""
+        wanted = self._release(
+            revision, rollout_labels, is_new=is_new, built=built, base_image=base
+        )
+        return self._begin(wanted, revision, operation=started.operation)
+
+    def _is_new(self) -> bool:
+        """Whether there is no service yet.
+
+        Raises:
+            TargetRefused: there is one of somebody else that never had a ready revision: not ours to end.
+        """
+        from pytest_deploygate.targets import converters
+
+        service = self._services.get(self._service_name())
+        if service is None:
+            return True
+        if not service.latest_ready_revision and not converters.has_rollout_labels(service.labels):
+            raise TargetRefused(
+                f"the service {converters.short_name(service.name)} exists and never had a ready revision: "
+                f"{converters.origin_of(service)}",
+                hint="mend or delete it, or take another name",
+            )
+        return False
+
+    def _begin(
+        self,
+        wanted: "Callable[[str], WantedService]",
+        revision: RevisionName,
+        *,
+        operation: str = "",
+        image: str = "",
+    ) -> str:
+        """Remember what is to be deployed; the name of the operation says it to whoever comes after a death."""
+        name = f"{operation or self._service_name()}#{revision}"
+        self._begun[name] = _Deployment(wanted=wanted, revision=revision, image=image)
+        return name
+
+    def _release(
+        self,
+        revision: RevisionName,
+        rollout_labels: RolloutLabels,
+        *,
+        is_new: bool,
+        built: "BuildSource | None" = None,
+        base_image: str = "",
+    ) -> "Callable[[str], WantedService]":
+        from pytest_deploygate.targets import run_template
+        from pytest_deploygate.targets.run_deployments import WantedService
+
+        spec = self._spec
+        variables = dict(spec.variables_of(Variant.CANDIDATE))
+        resolved, files = self._secrets.resolve(spec), self._secrets.resolve_files(spec)
+
+        def wanted(image: str) -> WantedService:
+            made = run_template.WantedRevision(
+                name=revision,
+                image=image,
+                variables=variables,
+                secrets=resolved,
+                secret_files=files,
+                build=built,
+                base_image=base_image,
+            )
+            return WantedService(
+                name=self._service_name(),
+                revision=revision,
+                template_of=lambda now: run_template.template_for(
+                    spec, made, now, is_local=self._is_local
+                ),
+                fields=self._fields(built, image),
+                labels=dict(spec.labels),
+                rollout_labels=rollout_labels,
+                is_new=is_new,
+            )
+
+        return wanted
+
+    def _fields(self, built: "BuildSource | None", image: str) -> Mapping[str, object]:
+        """What a release sets of the service itself."""
+        from pytest_deploygate.targets.run_template import INGRESS
+
+        fields: dict[str, object] = {
+            "ingress": INGRESS[self._spec.ingress],
+            "client": "pytest-deploygate",
+        }
+        if built is not None:  # by which others, too, see a function
+            fields["buildConfig"] = {
+                "functionTarget": built.entry_point,
+                "sourceLocation": built.location,
+                "imageUri": image,
+                "enableAutomaticUpdates": self._spec.base_image_updates == "automatic",
+            }
+        return fields
+
+    def _name_of_release(self, rollout: RolloutId | None) -> RevisionName:
+        """A free name by the rollout, of ``20261123-074500-1a2b3c`` with ``261123-1a2b3c``."""
+        day, _, tail = (rollout or "").partition("-")
+        name = f"{day[2:]}-{tail.rpartition('-')[2]}" if day.isdigit() else secrets.token_hex(6)
+        return self._free_name(name)
+
+    def _free_name(self, name: str) -> RevisionName:
+        """A revision's name that no revision has, with a number behind where ``name`` is taken."""
+        service = self._service_name()
+        for number in count(1):
+            ending = str(number) if number > 1 else ""
+            found = RevisionName(f"{self._slug}-{_OURS}-{name}{ending}")
+            if self._revisions.revision(service, found) is None:
+                return found
+        raise AssertionError("there is no end of numbers")
+
+    def _choose_name(self, of: RevisionName, variant: Variant) -> RevisionName:
+        """A free name for one more revision of the image that ``of`` runs."""
+        prefix = f"{self._slug}-{_OURS}-"
+        own = of.removeprefix(prefix) if of.startswith(prefix) else ""
+        if len(parts := own.split("-")) > 2:  # itself one more: named after the same release
+            own = "-".join(parts[:2])
+        base = own or hashlib.sha256(of.encode()).hexdigest()[:12]
+        letter = "v" if variant is Variant.VERIFICATION else "c"
+        return self._free_name(f"{base}-{letter}")
+
+    def add_revision(self, of: RevisionName, variant: Variant) -> RevisionName:
+        """Ask for one more revision of the image that ``of`` runs; returns its name before it has started."""
+        return self._revisions.add_revision(
+            self._service_name(),
+            of,
+            lambda now: self._changes(now, variant),
+            chosen=lambda: self._choose_name(of, variant),
+        )
+
+    def begin_restore(self, backup: Backup) -> str:
+        """Ask for a new revision made of ``backup``: of its image while there is one, else built of its source.
+
+        A backup that was made of a function of Cloud Functions serves as well.
+        """
+        from pytest_deploygate.targets import source_backups
+
+        described = json.loads(backup.settings)
+        image = str(described.get("image", ""))
+        revision = RevisionName(f"{self._slug}-{_OURS}-{secrets.token_hex(6)}")
+        wanted = self._restoration(revision, described)
+        if image and not self._builds.is_gone(image):
+            return self._begin(wanted, revision, image=image)
+        if image and not backup.path:
+            raise TargetRefused(
+                f"the image of the backup {backup.identifier} is gone, and it holds no source: {image}",
+                hint="deploy the commit that the revision was made from",
+            )
+        path = source_backups.read_source(backup)
+        built = _built_as_before(self._storage.upload(path, backup.sha256), described)
+        started = self._builds.submit(built)
+        return self._begin(wanted, revision, operation=started.operation)
+
+    def _restoration(
+        self, revision: RevisionName, described: "Json"
+    ) -> "Callable[[str], WantedService]":
+        from pytest_deploygate.targets import run_template
+        from pytest_deploygate.targets.run_deployments import WantedService
+
+        before = run_template.template_of_revision(described.get("revision") or {})
+        before = before or dict((described.get("service") or {}).get("template") or {})
+
+        def wanted(image: str) -> WantedService:
+            containers = [dict(one) for one in before.get("containers", [{}])]
+            containers[0]["image"] = image
+            template = {**before, "containers": containers, "revision": revision}
+            return WantedService(
+                name=self._service_name(),
+                revision=revision,
+                template_of=lambda _: template,
+                fields={},
+                labels={},
+                rollout_labels=None,
+                is_new=False,
+            )
+
+        return wanted
+
+    def await_release(
+        self, operation: str, *, progress: Callable[[str], None], budget_s: float
+    ) -> RevisionName:
+        """Wait for the image, write the service, and wait for its revision; may be called again after a crash.
+
+        Raises:
+            TargetRefused: another process began it and died before it wrote the service: nothing comes of it.
+        """
+        deadline = self._clock.monotonic() + budget_s
+        service = self._service_name()
+        build, _, revision = operation.partition("#")
+        if not revision:
+            return self._await_others(operation, budget_s=budget_s)
+        begun = self._begun.get(operation)
+        if begun is not None:
+            image = begun.image or self._builds.await_image(
+                build, progress=progress, budget_s=budget_s
+            )
+            self._deployments.write(begun.wanted(image))
+        elif not self._has_asked_for(RevisionName(revision)):
+            raise TargetRefused(
+                f"the process that began {build} died before it deployed {revision}",
+                hint="nothing was changed by it; deploy again",
+            )
+        progress("revision: under way")
+        left_s = deadline - self._clock.monotonic()
+        self._deployments.await_started(service, RevisionName(revision), budget_s=left_s)
+        progress("revision: done")
+        return RevisionName(revision)
+
+    def _has_asked_for(self, revision: RevisionName) -> bool:
+        """Whether the service has, or asks for, a revision of that name."""
+        name = self._service_name()
+        if self._revisions.revision(name, revision) is not None:
+            return True
+        service = self._services.get(name)
+        return service is not None and service.template.revision == revision
+
+    def _await_others(self, service: str, *, budget_s: float) -> RevisionName:
+        """Wait until the service stands still, whoever changed it; its newest revision."""
+        from pytest_deploygate.targets import converters
+
+        found = self._deployments.await_settled(service, budget_s=budget_s)
+        return converters.short_name(str(found.get("latestCreatedRevision", "")))
+
+    def delete_function(self) -> None:
+        """Remove a service whose first release was not promoted. Refuses when it is public."""
+        service = self._services.get(self._service_name())
+        if service is None:
+            return
+        if self._services.is_public(service):
+            raise TargetRefused(
+                f"{service.name} is open to the public and was not deleted",
+                hint="close it first, if nobody uses it",
+            )
+        self._deployments.delete(service.name, service.etag)
+
+
+def _built_as_before(source: "BuildSource", described: "Json") -> "BuildSource":
+    """``source`` with runtime, entry point and variables of the build of a backup, as far as it tells them."""
+    from pytest_deploygate.targets.run_template import BuildSource
+
+    known = BuildSource.of_revision(described.get("revision") or {})
+    if known is not None:
+        return source._replace(
+            runtime=known.runtime, entry_point=known.entry_point, variables=known.variables
+        )
+    config = (described.get("function") or {}).get("buildConfig") or {}
+    return source._replace(
+        runtime=str(config.get("runtime") or source.runtime),
+        entry_point=str(config.get("entryPoint") or source.entry_point),
+        variables=dict(config.get("environmentVariables") or {}),
+    )

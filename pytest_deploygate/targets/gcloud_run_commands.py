@@ -1,0 +1,143 @@
+"""A rollout to Cloud Run in gcloud's words: ``gcloud run deploy --no-traffic --tag`` and moves of traffic."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_deploygate.core.engine_settings import EngineSettings
+from pytest_deploygate.core.release import (
+    TAG_CANDIDATE,
+    FunctionSpec,
+    Snapshot,
+)
+from pytest_deploygate.core.units import Memory
+from pytest_deploygate.targets import gcloud_words as words
+
+_INGRESS = {
+    "ALLOW_ALL": "all",
+    "ALLOW_INTERNAL_ONLY": "internal",
+    "ALLOW_INTERNAL_AND_GCLB": "internal-and-cloud-load-balancing",
+}
+
+
+def commands(
+    spec: FunctionSpec,
+    snapshot: Snapshot | None,
+    *,
+    steps: tuple[int, ...] = EngineSettings().steps,
+    cwd: Path,
+) -> tuple[str, ...]:
+    """The rollout from pin to roll back; each command may begin with a comment line.
+
+    Args:
+        spec: what is deployed.
+        snapshot: the service as it is, or None if it was not looked at.
+        steps: percentages of the traffic that the candidate gets one after the other; ends with 100.
+        cwd: directory in which the commands will be pasted, for ``--source``.
+    """
+    exists = snapshot is not None and snapshot.exists
+    baseline = snapshot.baseline if snapshot is not None else None
+    service = words.service_of(spec, snapshot)
+    is_first = snapshot is not None and not snapshot.exists
+    result = [f"export CLOUDSDK_CORE_PROJECT={shlex.quote(spec.project)}"]
+    if exists and baseline is not None:
+        pin = words.move(spec, service, baseline)
+        result.append(words.says("keep the traffic where it is", pin))
+    tag = "" if spec.has_verification else TAG_CANDIDATE
+    text = deploy(spec, cwd=cwd, is_first=is_first, tag=tag)
+    result.append(words.says("build once, without traffic", text))
+    if spec.has_verification:
+        result += words.two_revisions(spec, service)
+        result.append(words.set_tag(spec, service, TAG_CANDIDATE, "CANDIDATE"))
+    else:
+        result.append(words.read_newest(spec, service, "CANDIDATE"))
+    result += words.promote(spec, service, baseline, steps)
+    if is_first and spec.public:
+        result.append(words.open_to_all(spec, service))
+    if exists and snapshot is not None and not snapshot.traffic.is_pinned:
+        latest = words.update_traffic(spec, service, "--to-latest")
+        result.append(words.says("afterwards: follow the latest revision again, as before", latest))
+    if baseline is not None:
+        result.append(words.says("roll back", words.move(spec, service, baseline)))
+    elif is_first:
+        region = words.flag("region", spec.region)
+        delete = f"gcloud run services delete {shlex.quote(service)} {region}"
+        result.append(words.says("roll back", delete))
+    return tuple(result)
+
+
+def deploy(spec: FunctionSpec, *, cwd: Path, is_first: bool, tag: str) -> str:
+    """``gcloud run deploy`` of the source or image with the production variables.
+
+    A first release cannot be without traffic: it is closed instead.
+    """
+    service = spec.function.lower().replace("_", "-")
+    parts = [f"gcloud run deploy {shlex.quote(service)}", *_what(spec, cwd)]
+    if not is_first:
+        parts.append("--no-traffic")
+    if tag:
+        parts.append(words.flag("tag", tag))
+    parts += [
+        "--no-allow-unauthenticated" if is_first or not spec.public else "--allow-unauthenticated",
+        words.flag("memory", Memory.parse(spec.memory).api_text),
+        words.flag("timeout", f"{spec.timeout_s}s"),
+        words.flag("region", spec.region),
+        words.flag("ingress", _INGRESS[spec.ingress]),
+    ]
+    if spec.variables:
+        parts.append(words.flag("set-env-vars", words.joined(spec.variables)))
+    refs = {**spec.secrets, **spec.container.secret_files}
+    if refs:
+        texts = {key: words.secret(ref, spec) for key, ref in refs.items()}
+        parts.append(words.flag("set-secrets", words.joined(texts)))
+    return words.LINE.join([*parts, *_optional(spec)])
+
+
+def _what(spec: FunctionSpec, cwd: Path) -> Iterator[str]:
+    """What is deployed: an image, or a function that is built of its source."""
+    if spec.container.image:
+        yield words.flag("image", spec.container.image)
+    else:
+        yield words.flag("source", words.source(spec.source, cwd))
+        yield words.flag("function", spec.entry_point)
+        yield words.flag("base-image", spec.runtime)
+    if spec.container.command:
+        yield words.flag("command", ",".join(spec.container.command))
+
+
+def _optional(spec: FunctionSpec) -> list[str]:
+    """Flags for what the settings name and gcloud would otherwise leave as it is."""
+    container = spec.container
+    account = spec.build_service_account
+    if account and not account.startswith("projects/"):
+        account = f"projects/{spec.project}/serviceAccounts/{account}"
+    probe = container.startup_probe
+    values: dict[str, str | int | None] = {
+        "cpu": spec.cpu,
+        "service-account": spec.service_account,
+        "min-instances": spec.min_instances,
+        "max-instances": spec.max_instances,
+        "concurrency": spec.concurrency,
+        "vpc-connector": spec.vpc_connector,
+        "network": container.vpc_network,
+        "subnet": container.vpc_subnetwork,
+        "network-tags": ",".join(container.vpc_tags),
+        "vpc-egress": spec.vpc_egress.lower().replace("_", "-"),
+        "update-labels": words.joined(spec.labels),
+        "startup-probe": f"httpGet.path={probe.path},periodSeconds={probe.period_s},"
+        f"timeoutSeconds={probe.period_s},failureThreshold={probe.failures}"
+        if probe.path
+        else "",
+    }
+    if not container.image:
+        values |= {
+            "set-build-env-vars": words.joined(spec.build_variables),
+            "build-service-account": account,
+            "build-worker-pool": spec.build_worker_pool,
+        }
+    flags = [
+        words.flag(name, str(value)) for name, value in values.items() if value not in ("", None)
+    ]
+    if spec.base_image_updates == "automatic" and not container.image:
+        flags.append("--automatic-updates")
+    return flags

@@ -1,0 +1,226 @@
+"""What the target for Cloud Run finds before anything is touched, each finding with what to do about it."""
+
+from collections.abc import Callable
+
+import pytest
+from google.cloud import run_v2
+
+from pytest_deploygate.core.container_spec import ContainerSpec
+from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.preflight import PreflightFinding
+from pytest_deploygate.core.release import RolloutLabels
+from pytest_deploygate.core.secret_ref import SecretRef
+from pytest_deploygate.targets.cloud_run import CloudRunTarget
+from tests.contract.target.google_replies import error, reply
+from tests.contract.target.staged_function import (
+    AnyTarget,
+    HurriedClock,
+    Lab,
+    last_call,
+    make_target_of,
+)
+from tests.loopback_server import Asked, Reply, serving
+
+NewTarget = Callable[..., AnyTarget]
+OURS = {"deploygate-rollout": "", "team": "billing"}
+KEY = SecretRef(name="api-key")
+
+
+def the_one(findings: tuple[PreflightFinding, ...]) -> PreflightFinding:
+    [found] = findings
+    assert found.hint
+    return found
+
+
+def altered(
+    lab: Lab, *changes: tuple[str, Reply], labels: dict[str, str] = OURS, **settings: object
+) -> tuple[PreflightFinding, ...]:
+    """Preflight of the lab's service as one that we deployed, with other answers where the path has the words."""
+    now = described(lab, labels=labels)
+    path = f"/services/{lab.service.rpartition('/')[2]}?"
+
+    def answer(asked: Asked) -> Reply:
+        for words, other in (*changes, (path, reply(now))):
+            if words in f"{asked.path}?":
+                return other
+        url = lab.driver.cloud.endpoint + asked.path
+        got = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
+        return Reply(status=got.status_code, body=got.content)
+
+    with serving() as start:
+        target = CloudRunTarget(
+            spec=lab.target.spec._replace(**settings),  # type: ignore[arg-type]
+            endpoint=start(answer).url,
+            credentials=None,
+            home=lab.home,
+            clock=HurriedClock(),
+            is_local=True,
+        )
+        found = target.preflight()
+        target.close()
+    return found
+
+
+def described(lab: Lab, **changes: object) -> dict[str, object]:
+    """The lab's service in JSON with other fields."""
+    now = run_v2.Service.to_dict(lab.read(), preserving_proto_field_name=False)
+    return {**now, **changes}
+
+
+def changed(lab: Lab, **settings: object) -> tuple[PreflightFinding, ...]:
+    return altered(lab, **settings)  # type: ignore[arg-type]
+
+
+def test_nothing_is_found_when_all_is_well(lab: Lab, new_target: NewTarget) -> None:
+    assert altered(lab) == ()
+    assert new_target().preflight() == ()
+
+
+def test_preflight_changes_nothing(lab: Lab) -> None:
+    before = last_call(lab.driver)
+    lab.target.preflight()
+    asked = lab.driver.calls(after=before)
+    assert asked
+    assert all(c["method"] == "GET" or ":test" in str(c["path"]) for c in asked)
+
+
+def test_a_service_that_we_never_deployed_is_said_with_how_to_adopt_it(lab: Lab) -> None:
+    now = described(lab, labels={}, buildConfig={"functionTarget": "hello"})
+    path = f"/services/{lab.service.rpartition('/')[2]}?"
+    found = the_one(altered(lab, (path, reply(now))))
+    assert not found.is_blocking
+    assert "was detached" in found.sentence
+    assert "deploygate adopt ENV REVISION" in found.hint
+
+
+def test_a_service_that_was_never_ready_is_not_ours_to_end(lab: Lab, new_target: NewTarget) -> None:
+    now = described(lab, labels={}, latestReadyRevision="", traffic=[], trafficStatuses=[])
+    path = f"/services/{lab.service.rpartition('/')[2]}?"
+    found = [f for f in altered(lab, (path, reply(now))) if "never had a ready" in f.sentence]
+    assert the_one(tuple(found)).is_blocking
+    with serving() as start:
+        target = CloudRunTarget(
+            spec=lab.target.spec, endpoint=start(lambda _: reply(now)).url, credentials=None,
+            home=lab.home, clock=HurriedClock(), is_local=True,
+        )  # fmt: skip
+        with pytest.raises(TargetRefused, match="never had a ready revision"):
+            target.begin_release('{"image": "x@sha256:0"}', RolloutLabels())
+        target.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words", "is_blocking"),
+    [
+        ({"labels": {**OURS, "managed-by": "google-cloud-deploy"}}, "by Cloud Deploy", True),
+        ({"labels": {**OURS, "managed-by-cnrm": "true"}}, "by Config Connector", True),
+        ({"labels": {**OURS, "goog-terraform-provisioned": "true"}}, "by Terraform", False),
+        ({"labels": {**OURS, "goog-managed-by": "cloudfunctions"}}, "belongs to a function", False),
+        (
+            {"labels": OURS, "annotations": {"client.knative.dev/user-image": "x"}},
+            "from Knative YAML",
+            False,
+        ),
+    ],
+)
+def test_who_else_manages_the_service_is_named(
+    lab: Lab, fields: dict[str, object], words: str, is_blocking: bool
+) -> None:
+    path = f"/services/{lab.service.rpartition('/')[2]}?"
+    found = the_one(altered(lab, (path, reply(described(lab, **fields)))))
+    assert found.is_blocking is is_blocking
+    assert words in found.sentence
+
+
+def test_a_job_of_that_name_is_no_service(lab: Lab, new_target: NewTarget) -> None:
+    target = new_target()
+
+    def answer(asked: Asked) -> Reply:
+        if "/jobs/" in asked.path:
+            return reply({"name": "projects/p1/locations/us-central1/jobs/x"})
+        url = lab.driver.cloud.endpoint + asked.path
+        got = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
+        return Reply(status=got.status_code, body=got.content)
+
+    with serving() as start:
+        other = CloudRunTarget(
+            spec=target.spec, endpoint=start(answer).url, credentials=None, home=lab.home,
+            clock=HurriedClock(), is_local=True,
+        )  # fmt: skip
+        found = the_one(other.preflight())
+        other.close()
+    assert found.is_blocking
+    assert "is a job of Cloud Run" in found.sentence
+
+
+def test_a_service_in_another_region_is_named(lab: Lab) -> None:
+    spec = lab.target.spec._replace(region="europe-west1")
+    target = make_target_of(CloudRunTarget, lab.driver, spec, lab.home)
+    found = the_one(target.preflight())
+    target.close()
+    assert not found.is_blocking
+    assert "exists in us-central1 and not in europe-west1" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"build_worker_pool": "projects/p1/locations/europe-west1/workerPools/p"},
+            "build-worker-pool is in europe-west1",
+        ),
+        (
+            {"vpc_connector": "projects/p1/locations/europe-west1/connectors/c"},
+            "vpc-connector is in europe-west1",
+        ),
+        (
+            {"container": ContainerSpec(vpc_subnetwork="projects/p1/regions/asia-east1/subnetworks/s")},
+            "vpc-subnetwork is in asia-east1",
+        ),
+        (
+            {"container": ContainerSpec(image="docker.io/library/nginx:1")},
+            "its registry is not Artifact Registry",
+        ),
+        (
+            {"container": ContainerSpec(image="us-central1-docker.pkg.dev/p1/a/none:v1")},
+            "leads nowhere",
+        ),
+        (
+            {"container": ContainerSpec(image=f"us-central1-docker.pkg.dev/p1/a/b@sha256:{'0' * 64}")},
+            "there is no image",
+        ),
+        ({"container": ContainerSpec(secret_files={"key": KEY})}, "is no path of a file"),
+        (
+            {"container": ContainerSpec(secret_files={"/s/one": KEY, "/s/two": KEY})},
+            "in one directory",
+        ),
+        ({"secrets": {"T": SecretRef(name="gone")}}, "the version latest of the secret gone"),
+        ({"concurrency": 8, "cpu": "0.5"}, "needs at least 1 cpu"),
+    ],
+)  # fmt: skip
+def test_settings_that_the_platform_would_refuse_block(
+    lab: Lab, settings: dict[str, object], words: str
+) -> None:
+    found = [f for f in changed(lab, **settings) if words in f.sentence]
+    assert the_one(tuple(found)).is_blocking
+
+
+def test_a_repository_of_another_project_is_named(lab: Lab) -> None:
+    repository = "projects/other-1/locations/us-central1/repositories/r"
+    found = the_one(changed(lab, docker_repository=repository))
+    assert not found.is_blocking
+    assert "of the project other-1, not of p1" in found.sentence
+
+
+def test_variables_that_would_vanish_are_named(lab: Lab) -> None:
+    found = the_one(changed(lab, variables={"SHEET": "production"}))
+    assert not found.is_blocking
+    assert "MODE" in found.sentence
+
+
+def test_what_may_not_be_asked_blocks_with_the_reason(lab: Lab) -> None:
+    no = error(403, "PERMISSION_DENIED", "no")
+    path = f"/services/{lab.service.rpartition('/')[2]}?"
+    found = the_one(altered(lab, (path, no)))
+    assert found.is_blocking
+    assert "reading the service" in found.sentence
+    assert "roles/" in found.hint
