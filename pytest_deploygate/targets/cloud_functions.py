@@ -56,7 +56,7 @@ class CloudFunctionsTarget(ServiceTarget):
             spec=self._spec,
             functions=self._functions,
             on_project=self._preflight_of_project(NEEDED_APIS),
-            on_service=self._preflight_of_service(),
+            on_service=self._preflight_of_service(is_function=True),
         ).run()
 
     def snapshot(self) -> Snapshot:

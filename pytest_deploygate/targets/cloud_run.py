@@ -4,20 +4,17 @@ A release is a build that makes an image (``builds:submit``), or an image that t
 which Cloud Run makes a revision of its digest, under a name of ours. Nothing here asks the Cloud Functions API.
 """
 
-import hashlib
 import json
 import logging
-import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.identifiers import Digest, RevisionName, RolloutId
+from pytest_deploygate.core.identifiers import Digest, RevisionName
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import RolloutLabels, Snapshot, Variant
 from pytest_deploygate.targets import gcloud_run_commands
@@ -27,26 +24,21 @@ if TYPE_CHECKING:
     from google.cloud import run_v2
 
     from pytest_deploygate.targets.image_builds import ImageBuilds
-    from pytest_deploygate.targets.json_api import Json
-    from pytest_deploygate.targets.run_deployments import ServiceDeployments, WantedService
+    from pytest_deploygate.targets.run_deployments import ServiceDeployments
+    from pytest_deploygate.targets.run_names import RevisionNames
+    from pytest_deploygate.targets.run_release import Deployment, Release
     from pytest_deploygate.targets.run_template import BuildSource
     from pytest_deploygate.targets.source_storage import SourceStorage
 
 logger = logging.getLogger(__name__)
 
-_OURS = "dg"
-"""What the names of our revisions have between the service's name and the rollout's."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Deployment:
-    """What an operation is to end in: a service that is written once its image is known."""
+class _Begun:
+    """A deployment that this process began; ``image`` is empty while it is still built."""
 
-    wanted: "Callable[[str], WantedService]"
-    """Of the image by digest."""
-    revision: RevisionName
+    deployment: "Deployment"
     image: str = ""
-    """By digest; empty while it is still built."""
 
 
 class CloudRunTarget(ServiceTarget):
@@ -71,9 +63,18 @@ class CloudRunTarget(ServiceTarget):
         return ServiceDeployments(self._clients, self._caller, self._revisions)
 
     @cached_property
-    def _begun(self) -> dict[str, _Deployment]:
+    def _begun(self) -> dict[str, _Begun]:
         """What this process began, by the operation's name."""
         return {}
+
+    @cached_property
+    def _names(self) -> "RevisionNames":
+        from pytest_deploygate.targets.run_names import RevisionNames
+
+        service = self._service_name()
+        return RevisionNames(
+            self._slug, lambda name: self._revisions.revision(service, name) is not None
+        )
 
     def _service_name(self) -> str:
         return self._services.name_of(self._spec)
@@ -89,7 +90,7 @@ class CloudRunTarget(ServiceTarget):
             run_api=self._clients.json_api("run", "v2", self._caller),
             builds=self._builds,
             on_project=self._preflight_of_project(APIS),
-            on_service=self._preflight_of_service(),
+            on_service=self._preflight_of_service(is_function=False),
         ).run()
 
     def snapshot(self) -> Snapshot:
@@ -154,7 +155,7 @@ class CloudRunTarget(ServiceTarget):
             )
         name = self._service_name()
         revision = self._revisions.revision(name, snapshot.baseline) or {}
-        image = self._image_of(name, snapshot.baseline, revision)
+        image = self._revisions.image_by_digest(name, snapshot.baseline)
         service = self._clients.json_api("run", "v2", self._caller).require("reading", name)
         kept = {"name": revision.get("name", ""), **template_of_revision(revision)}
         settings = json.dumps(
@@ -174,17 +175,6 @@ class CloudRunTarget(ServiceTarget):
     def _download_of(self, built: "BuildSource") -> Callable[[Path], Digest]:
         return lambda into: self._storage.download(built, into)
 
-    def _image_of(self, service: str, name: RevisionName, revision: "Json") -> str:
-        """The image of a revision by digest, or nothing where no digest can be had."""
-        from pytest_deploygate.targets import container_images
-
-        if not revision:
-            return ""
-        digest = container_images.digest_of(revision) or self._revisions.status_digest(
-            service, name
-        )
-        return container_images.pinned_image(revision, digest) if digest else ""
-
     def upload(self, package: Package) -> str:
         """Hand the archive to the platform; an image is there already."""
         if self._spec.container.image:
@@ -202,18 +192,34 @@ class CloudRunTarget(ServiceTarget):
         from pytest_deploygate.targets.run_template import BuildSource
 
         is_new = self._is_new()
-        revision = self._name_of_release(rollout_labels.rollout)
+        revision = self._names.of_rollout(rollout_labels.rollout)
         found = json.loads(source)
         if "image" in found:
-            wanted = self._release(revision, rollout_labels, is_new=is_new)
-            return self._begin(wanted, revision, image=str(found["image"]))
+            release = self._release(revision, rollout_labels, is_new=is_new)
+            return self._begin(release, image=str(found["image"]))
         built = BuildSource(**json.loads(found["source"]))
         started = self._builds.submit(built)
         base = started.base_image if self._spec.base_image_updates == "automatic" else ""
-        wanted = self._release(
-            revision, rollout_labels, is_new=is_new, built=built, base_image=base
+        release = replace(
+            self._release(revision, rollout_labels, is_new=is_new), build=built, base_image=base
         )
-        return self._begin(wanted, revision, operation=started.operation)
+        return self._begin(release, operation=started.operation)
+
+    def _release(
+        self, revision: RevisionName, rollout_labels: RolloutLabels, *, is_new: bool
+    ) -> "Release":
+        from pytest_deploygate.targets.run_release import Release
+
+        return Release(
+            spec=self._spec,
+            service=self._service_name(),
+            revision=revision,
+            rollout_labels=rollout_labels,
+            secrets=self._secrets.resolve(self._spec),
+            secret_files=self._secrets.resolve_files(self._spec),
+            is_new=is_new,
+            is_local=self._is_local,
+        )
 
     def _is_new(self) -> bool:
         """Whether there is no service yet.
@@ -234,101 +240,11 @@ class CloudRunTarget(ServiceTarget):
             )
         return False
 
-    def _begin(
-        self,
-        wanted: "Callable[[str], WantedService]",
-        revision: RevisionName,
-        *,
-        operation: str = "",
-        image: str = "",
-    ) -> str:
+    def _begin(self, deployment: "Deployment", *, operation: str = "", image: str = "") -> str:
         """Remember what is to be deployed; the name of the operation says it to whoever comes after a death."""
-        name = f"{operation or self._service_name()}#{revision}"
-        self._begun[name] = _Deployment(wanted=wanted, revision=revision, image=image)
+        name = f"{operation or self._service_name()}#{deployment.revision}"
+        self._begun[name] = _Begun(deployment=deployment, image=image)
         return name
-
-    def _release(
-        self,
-        revision: RevisionName,
-        rollout_labels: RolloutLabels,
-        *,
-        is_new: bool,
-        built: "BuildSource | None" = None,
-        base_image: str = "",
-    ) -> "Callable[[str], WantedService]":
-        from pytest_deploygate.targets import run_template
-        from pytest_deploygate.targets.run_deployments import WantedService
-
-        spec = self._spec
-        variables = dict(spec.variables_of(Variant.CANDIDATE))
-        resolved, files = self._secrets.resolve(spec), self._secrets.resolve_files(spec)
-
-        def wanted(image: str) -> WantedService:
-            made = run_template.WantedRevision(
-                name=revision,
-                image=image,
-                variables=variables,
-                secrets=resolved,
-                secret_files=files,
-                build=built,
-                base_image=base_image,
-            )
-            return WantedService(
-                name=self._service_name(),
-                revision=revision,
-                template_of=lambda now: run_template.template_for(
-                    spec, made, now, is_local=self._is_local
-                ),
-                fields=self._fields(built, image),
-                labels=dict(spec.labels),
-                rollout_labels=rollout_labels,
-                is_new=is_new,
-            )
-
-        return wanted
-
-    def _fields(self, built: "BuildSource | None", image: str) -> Mapping[str, object]:
-        """What a release sets of the service itself."""
-        from pytest_deploygate.targets.run_template import INGRESS
-
-        fields: dict[str, object] = {
-            "ingress": INGRESS[self._spec.ingress],
-            "client": "pytest-deploygate",
-        }
-        if built is not None:  # by which others, too, see a function
-            fields["buildConfig"] = {
-                "functionTarget": built.entry_point,
-                "sourceLocation": built.location,
-                "imageUri": image,
-                "enableAutomaticUpdates": self._spec.base_image_updates == "automatic",
-            }
-        return fields
-
-    def _name_of_release(self, rollout: RolloutId | None) -> RevisionName:
-        """A free name by the rollout, of ``20261123-074500-1a2b3c`` with ``261123-1a2b3c``."""
-        day, _, tail = (rollout or "").partition("-")
-        name = f"{day[2:]}-{tail.rpartition('-')[2]}" if day.isdigit() else secrets.token_hex(6)
-        return self._free_name(name)
-
-    def _free_name(self, name: str) -> RevisionName:
-        """A revision's name that no revision has, with a number behind where ``name`` is taken."""
-        service = self._service_name()
-        for number in count(1):
-            ending = str(number) if number > 1 else ""
-            found = RevisionName(f"{self._slug}-{_OURS}-{name}{ending}")
-            if self._revisions.revision(service, found) is None:
-                return found
-        raise AssertionError("there is no end of numbers")
-
-    def _choose_name(self, of: RevisionName, variant: Variant) -> RevisionName:
-        """A free name for one more revision of the image that ``of`` runs."""
-        prefix = f"{self._slug}-{_OURS}-"
-        own = of.removeprefix(prefix) if of.startswith(prefix) else ""
-        if len(parts := own.split("-")) > 2:  # itself one more: named after the same release
-            own = "-".join(parts[:2])
-        base = own or hashlib.sha256(of.encode()).hexdigest()[:12]
-        letter = "v" if variant is Variant.VERIFICATION else "c"
-        return self._free_name(f"{base}-{letter}")
 
     def add_revision(self, of: RevisionName, variant: Variant) -> RevisionName:
         """Ask for one more revision of the image that ``of`` runs; returns its name before it has started."""
@@ -336,7 +252,7 @@ class CloudRunTarget(ServiceTarget):
             self._service_name(),
             of,
             lambda now: self._changes(now, variant),
-            chosen=lambda: self._choose_name(of, variant),
+            chosen=lambda: self._names.of_variant(of, variant),
         )
 
     def begin_restore(self, backup: Backup) -> str:
@@ -345,47 +261,26 @@ class CloudRunTarget(ServiceTarget):
         A backup that was made of a function of Cloud Functions serves as well.
         """
         from pytest_deploygate.targets import source_backups
+        from pytest_deploygate.targets.run_release import Restoration
 
         described = json.loads(backup.settings)
+        restoration = Restoration(
+            service=self._service_name(),
+            revision=self._names.of_restoration(),
+            described=described,
+        )
         image = str(described.get("image", ""))
-        revision = RevisionName(f"{self._slug}-{_OURS}-{secrets.token_hex(6)}")
-        wanted = self._restoration(revision, described)
         if image and not self._builds.is_gone(image):
-            return self._begin(wanted, revision, image=image)
+            return self._begin(restoration, image=image)
         if image and not backup.path:
             raise TargetRefused(
                 f"the image of the backup {backup.identifier} is gone, and it holds no source: {image}",
                 hint="deploy the commit that the revision was made from",
             )
         path = source_backups.read_source(backup)
-        built = _built_as_before(self._storage.upload(path, backup.sha256), described)
-        started = self._builds.submit(built)
-        return self._begin(wanted, revision, operation=started.operation)
-
-    def _restoration(
-        self, revision: RevisionName, described: "Json"
-    ) -> "Callable[[str], WantedService]":
-        from pytest_deploygate.targets import run_template
-        from pytest_deploygate.targets.run_deployments import WantedService
-
-        before = run_template.template_of_revision(described.get("revision") or {})
-        before = before or dict((described.get("service") or {}).get("template") or {})
-
-        def wanted(image: str) -> WantedService:
-            containers = [dict(one) for one in before.get("containers", [{}])]
-            containers[0]["image"] = image
-            template = {**before, "containers": containers, "revision": revision}
-            return WantedService(
-                name=self._service_name(),
-                revision=revision,
-                template_of=lambda _: template,
-                fields={},
-                labels={},
-                rollout_labels=None,
-                is_new=False,
-            )
-
-        return wanted
+        source = self._storage.upload(path, backup.sha256)
+        started = self._builds.submit(restoration.build_of(source))
+        return self._begin(restoration, operation=started.operation)
 
     def await_release(
         self, operation: str, *, progress: Callable[[str], None], budget_s: float
@@ -405,7 +300,7 @@ class CloudRunTarget(ServiceTarget):
             image = begun.image or self._builds.await_image(
                 build, progress=progress, budget_s=budget_s
             )
-            self._deployments.write(begun.wanted(image))
+            self._deployments.write(begun.deployment.with_image(image))
         elif not self._has_asked_for(RevisionName(revision)):
             raise TargetRefused(
                 f"the process that began {build} died before it deployed {revision}",
@@ -443,20 +338,3 @@ class CloudRunTarget(ServiceTarget):
                 hint="close it first, if nobody uses it",
             )
         self._deployments.delete(service.name, service.etag)
-
-
-def _built_as_before(source: "BuildSource", described: "Json") -> "BuildSource":
-    """``source`` with runtime, entry point and variables of the build of a backup, as far as it tells them."""
-    from pytest_deploygate.targets.run_template import BuildSource
-
-    known = BuildSource.of_revision(described.get("revision") or {})
-    if known is not None:
-        return source._replace(
-            runtime=known.runtime, entry_point=known.entry_point, variables=known.variables
-        )
-    config = (described.get("function") or {}).get("buildConfig") or {}
-    return source._replace(
-        runtime=str(config.get("runtime") or source.runtime),
-        entry_point=str(config.get("entryPoint") or source.entry_point),
-        variables=dict(config.get("environmentVariables") or {}),
-    )

@@ -22,12 +22,6 @@ APIS: Final = ("run.googleapis.com", "cloudbuild.googleapis.com", "artifactregis
 """APIs without which nothing can be deployed to Cloud Run."""
 _OF_FUNCTIONS: Final = ("goog-managed-by", "cloudfunctions")
 """Label of a service that a function of Cloud Functions has; it is empty after a detach."""
-_CONTROLLERS: Final = {
-    ("managed-by", "google-cloud-deploy"): "Cloud Deploy",
-    ("deploy.cloud.google.com/managed-by", "google-cloud-deploy"): "Cloud Deploy",
-    ("managed-by-cnrm", "true"): "Config Connector",
-}
-"""Labels by which something else keeps the service as it wants it."""
 _KNATIVE: Final = ("serving.knative.dev/", "client.knative.dev/", "kubectl.kubernetes.io/")
 """Beginnings of annotations that a service has from Knative YAML."""
 _SET_BY_IMAGE: Final = ("FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE")
@@ -61,7 +55,7 @@ class RunPreflight:
             found += ask(self._job)
             found += ask(self._other_regions)
         else:
-            found += ask(lambda: self._managed(service))
+            found += ask(lambda: self._origin(service))
             found += ask(lambda: self._variables(service))
             found += ask(lambda: self.on_service.run(service, {}))
         return tuple(sorted(found, key=lambda f: not f.is_blocking))
@@ -155,15 +149,9 @@ class RunPreflight:
                 "correct `region` in the settings if that is not meant",
             )
 
-    def _managed(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
-        """Who else keeps the service, and whether it is one of ours already."""
+    def _origin(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
+        """Where the service comes from, and whether it is one of ours already."""
         short, labels = converters.short_name(service.name), dict(service.labels)
-        for (label, value), who in _CONTROLLERS.items():
-            if labels.get(label) == value:
-                yield blocking(
-                    f"{short} is managed by {who}, which would undo what a rollout does",
-                    "take another name, or let go of it there",
-                )
         if any(name.startswith(_KNATIVE) for name in (*service.annotations, *labels)):
             yield note(
                 f"{short} was written from Knative YAML; who applies the file again resets traffic and template",

@@ -37,6 +37,8 @@ class _Manager(NamedTuple):
     values: tuple[str, ...]
     does: str
     hint: str
+    hint_without_function: str = ""
+    """Where it is another one for a service that no function has."""
 
 
 _FROM_YAML: Final = "which writes traffic and template of the service from Knative YAML again"
@@ -50,6 +52,8 @@ _MANAGERS: Final = (
         hint="add to the resource: lifecycle { ignore_changes = [build_config, "
         "service_config[0].all_traffic_on_latest_revision, "
         "service_config[0].environment_variables, labels] }",
+        hint_without_function="add to the resource: lifecycle { ignore_changes = [template, traffic, "
+        "labels, client, build_config] }",
     ),
     _Manager(
         name="Cloud Deploy",
@@ -76,6 +80,7 @@ class ServicePreflight:
     spec: FunctionSpec
     services: RunServices
     revisions: RunRevisions
+    is_function: bool = True
 
     def run(self, service: run_v2.Service, labels: Mapping[str, str]) -> Iterator[PreflightFinding]:
         """Everything about ``service``; ``labels`` are those of what manages it, too."""
@@ -89,8 +94,8 @@ class ServicePreflight:
             yield note(
                 f"the settings say that {self.spec.function} is public, but it asks for "
                 "a token; only a first release is opened",
-                "open it by hand: gcloud functions add-invoker-policy-binding "
-                f"{self.spec.function} --region={self.spec.region} --member=allUsers",
+                f"open it by hand: gcloud run services add-iam-policy-binding {_slug(service)} "
+                f"--region={self.spec.region} --member=allUsers --role=roles/run.invoker",
             )
         if not is_public:
             needed = (*needed, CALL)  # the candidate asks for a token as long as the service does
@@ -121,7 +126,7 @@ class ServicePreflight:
             if labels.get(manager.label) in manager.values:
                 yield note(
                     f"{self.spec.function} is managed by {manager.name}, {manager.does}",
-                    manager.hint,
+                    (not self.is_function and manager.hint_without_function) or manager.hint,
                 )
 
     def _traffic(self, service: run_v2.Service) -> Iterator[PreflightFinding]:

@@ -133,10 +133,15 @@ class ServiceTarget(ABC):
             needed_apis=needed_apis,
         )
 
-    def _preflight_of_service(self) -> "ServicePreflight":
+    def _preflight_of_service(self, *, is_function: bool) -> "ServicePreflight":
         from pytest_deploygate.targets.preflight_service import ServicePreflight
 
-        return ServicePreflight(spec=self._spec, services=self._services, revisions=self._revisions)
+        return ServicePreflight(
+            spec=self._spec,
+            services=self._services,
+            revisions=self._revisions,
+            is_function=is_function,
+        )
 
     def revision(self, name: RevisionName) -> RevisionInfo | None:
         """One revision, or None if the platform no longer has it."""

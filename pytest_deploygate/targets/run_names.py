@@ -1,0 +1,51 @@
+"""Names of the revisions that we make on Cloud Run: ``SERVICE-dg-YYMMDD-ID``, by the rollout."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from itertools import count
+
+from pytest_deploygate.core.identifiers import RevisionName, RolloutId
+from pytest_deploygate.core.release import Variant
+
+_OURS = "dg"
+"""Stands between the service's name and the rollout's."""
+_LETTERS = {Variant.VERIFICATION: "v", Variant.CANDIDATE: "c"}
+
+
+class RevisionNames:
+    """Free names for the service ``slug``; ``is_taken`` tells whether a revision of that name exists."""
+
+    def __init__(self, slug: str, is_taken: Callable[[RevisionName], bool]) -> None:
+        self._prefix = f"{slug}-{_OURS}-"
+        self._is_taken = is_taken
+
+    def of_rollout(self, rollout: RolloutId | None) -> RevisionName:
+        """A name by the rollout: of ``20261123-074500-1a2b3c`` with ``261123-1a2b3c``."""
+        day, _, tail = (rollout or "").partition("-")
+        has_day = day.isdigit() and tail
+        return self._free(f"{day[2:]}-{tail.rpartition('-')[2]}" if has_day else _random())
+
+    def of_variant(self, of: RevisionName, variant: Variant) -> RevisionName:
+        """A name for one more revision of the image that ``of`` runs."""
+        own = of.removeprefix(self._prefix) if of.startswith(self._prefix) else ""
+        base = "-".join(own.split("-")[:2])  # without its own letter
+        return self._free(
+            f"{base or hashlib.sha256(of.encode()).hexdigest()[:12]}-{_LETTERS[variant]}"
+        )
+
+    def of_restoration(self) -> RevisionName:
+        """A name for what is made of a backup."""
+        return self._free(_random())
+
+    def _free(self, name: str) -> RevisionName:
+        """``name``, with a number behind it where a revision has it already."""
+        for number in count(1):
+            found = RevisionName(f"{self._prefix}{name}{number if number > 1 else ''}")
+            if not self._is_taken(found):
+                return found
+        raise AssertionError("there is no end of numbers")
+
+
+def _random() -> str:
+    return secrets.token_hex(6)
