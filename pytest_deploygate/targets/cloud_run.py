@@ -8,13 +8,13 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.identifiers import Digest, RevisionName
+from pytest_deploygate.core.identifiers import Digest, RevisionName, VariantName
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import RolloutLabels, Snapshot, Variant
 from pytest_deploygate.targets import gcloud_run_commands
@@ -246,12 +246,12 @@ class CloudRunTarget(ServiceTarget):
         self._begun[name] = _Begun(deployment=deployment, image=image)
         return name
 
-    def add_revision(self, of: RevisionName, variant: Variant) -> RevisionName:
+    def add_revision(self, of: RevisionName, variant: Variant | VariantName) -> RevisionName:
         """Ask for one more revision of the image that ``of`` runs; returns its name before it has started."""
         return self._revisions.add_revision(
             self._service_name(),
             of,
-            lambda now: self._changes(now, variant),
+            partial(self._spec.changes_to, variant),
             chosen=lambda: self._names.of_variant(of, variant),
         )
 

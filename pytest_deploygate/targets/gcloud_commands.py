@@ -1,27 +1,17 @@
 """The rollout in gcloud's words, for people who know them, and for a night without this tool."""
 
-import os
 import shlex
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 from pytest_deploygate.core.engine_settings import EngineSettings
-from pytest_deploygate.core.identifiers import RevisionName, VariantName
 from pytest_deploygate.core.release import (
     INGRESS,
     TAG_CANDIDATE,
-    TAG_VERIFY,
     FunctionSpec,
-    SecretRef,
     Snapshot,
-    Variant,
 )
-from pytest_deploygate.core.traffic import steps_to
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import gcloud_words as words
-from pytest_deploygate.core.variant_tags import variant_tag
-
 
 
 def commands(
@@ -45,7 +35,9 @@ def commands(
     is_first = snapshot is not None and not snapshot.exists
     result = [f"export CLOUDSDK_CORE_PROJECT={shlex.quote(spec.project)}"]
     if exists and baseline is not None:
-        result.append(words.says("keep the traffic where it is", words.move(spec, service, baseline)))
+        result.append(
+            words.says("keep the traffic where it is", words.move(spec, service, baseline))
+        )
     text = deploy(spec, cwd=cwd, is_private=is_first)
     result.append(words.says("build once, without traffic", text))
     if spec.has_verification:
@@ -64,12 +56,6 @@ def commands(
     elif is_first:
         result.append(words.says("roll back", _delete(spec)))
     return tuple(result)
-
-
-
-
-
-
 
 
 def pinned(spec: FunctionSpec, now: Snapshot) -> tuple[str, ...]:
@@ -131,35 +117,15 @@ def _optional(spec: FunctionSpec) -> list[str]:
         "build-worker-pool": spec.build_worker_pool,
         "docker-repository": spec.docker_repository,
     }
-    return [words.flag(name, str(value)) for name, value in values.items() if value not in ("", None)]
+    return [
+        words.flag(name, str(value)) for name, value in values.items() if value not in ("", None)
+    ]
 
 
 def _ingress(spec: FunctionSpec) -> str:
     """Gcloud's word; empty for the platform's default."""
     words = {platform: word for word, platform in INGRESS.items()}
     return "" if spec.ingress == INGRESS["all"] else words[spec.ingress]
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def _delete(spec: FunctionSpec) -> str:

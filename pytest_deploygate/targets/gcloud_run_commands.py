@@ -24,7 +24,7 @@ def commands(
     spec: FunctionSpec,
     snapshot: Snapshot | None,
     *,
-    steps: tuple[int, ...] = EngineSettings().steps,
+    steps: tuple[int, ...] = EngineSettings().percents,
     cwd: Path,
 ) -> tuple[str, ...]:
     """The rollout from pin to roll back; each command may begin with a comment line.

@@ -5,12 +5,11 @@ import secrets
 from collections.abc import Callable
 from itertools import count
 
-from pytest_deploygate.core.identifiers import RevisionName, RolloutId
+from pytest_deploygate.core.identifiers import RevisionName, RolloutId, VariantName
 from pytest_deploygate.core.release import Variant
 
 _OURS = "dg"
 """Stands between the service's name and the rollout's."""
-_LETTERS = {Variant.VERIFICATION: "v", Variant.CANDIDATE: "c"}
 
 
 class RevisionNames:
@@ -26,13 +25,12 @@ class RevisionNames:
         has_day = day.isdigit() and tail
         return self._free(f"{day[2:]}-{tail.rpartition('-')[2]}" if has_day else _random())
 
-    def of_variant(self, of: RevisionName, variant: Variant) -> RevisionName:
-        """A name for one more revision of the image that ``of`` runs."""
+    def of_variant(self, of: RevisionName, variant: Variant | VariantName) -> RevisionName:
+        """A name for one more revision of the image that ``of`` runs; a variant is a verification revision, too."""
         own = of.removeprefix(self._prefix) if of.startswith(self._prefix) else ""
         base = "-".join(own.split("-")[:2])  # without its own letter
-        return self._free(
-            f"{base or hashlib.sha256(of.encode()).hexdigest()[:12]}-{_LETTERS[variant]}"
-        )
+        base = base or hashlib.sha256(of.encode()).hexdigest()[:12]
+        return self._free(f"{base}-{'c' if variant is Variant.CANDIDATE else 'v'}")
 
     def of_restoration(self) -> RevisionName:
         """A name for what is made of a backup."""
@@ -48,4 +46,4 @@ class RevisionNames:
 
 
 def _random() -> str:
-    return secrets.token_hex(6)
+    return f"{secrets.token_hex(3)}-{secrets.token_hex(3)}"  # in two parts, as by a rollout

@@ -33,6 +33,13 @@ def is_in_schema(text: str) -> bool:
     return bool(SCHEMA.is_valid(document.get("tool", {}).get("deploygate")))
 
 
+def set_target(field: Field, path: list[str], environments: dict[str, Any]) -> None:
+    """Deploy to Cloud Run where the key is of that target alone."""
+    for environment in environments.values():
+        if field.setting.only_for or "startup-probe" in path:
+            environment["emulates" if environment["target"] == "local" else "target"] = "cloud-run"
+
+
 def with_example(table: str, field: Field) -> str:
     """Settings with the key as in its example."""
     path = ["n" if part == "NAME" else part for part in table.split(".")[1:]]
@@ -48,9 +55,7 @@ def with_example(table: str, field: Field) -> str:
         document["triggers"] = {"n": {"fires-when": ["a < 1"], "severity": "low"}}
     if field.key == "gates" and path:
         document["gates"]["performance"] = {"phase": "live", "marker": "p"}
-    if field.setting.only_for or "startup-probe" in path:
-        for environment in document["environments"].values():
-            environment["emulates" if environment["target"] == "local" else "target"] = "cloud-run"
+    set_target(field, path, document["environments"])
     if field.key == "steps" or path[:1] == ["objectives"] or path[-1:] == ["steps"]:
         document["objectives"] = {"n": {"metric": "error_rate", "worse-by": "1pp"}}
     if field.key == "quantile":
