@@ -44,7 +44,7 @@ _LONGEST_FAILURE = 500
 _CRASH = ReportFact(when="crash", outcome=ReportOutcome.FAILED)
 
 
-class Witness:
+class CheckProcess:
     """One process that runs checks, as far as the ledger knows it."""
 
     def __init__(self, pid: int) -> None:
@@ -65,7 +65,7 @@ class EvidenceLedger:
         self._root = root
         self.running_phase: Phase | None = None
         self._gates: dict[str, tuple[Gate, ...]] = {}
-        self._witnesses: dict[int, Witness] = {}
+        self._processes: dict[int, CheckProcess] = {}
         self._checks: dict[str, Check] = {}
         self._of_phase: dict[Phase, list[Check]] = {phase: [] for phase in Phase}
         self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
@@ -83,26 +83,26 @@ class EvidenceLedger:
 
     def hear(self, number: int, pid: int, message: Message) -> None:
         """Take one message of the connection ``number``, which the kernel says belongs to ``pid``."""
-        witness = self._witnesses.get(number)
+        process = self._processes.get(number)
         if isinstance(message, Hello):
-            self._greet(number, pid, message, is_known=witness is not None)
+            self._greet(number, pid, message, is_known=process is not None)
             return
-        if witness is None:
+        if process is None:
             self.mark_incomplete(f"process {pid} did not say who it is")
             return
         match message:
             case Collected():
-                self._take(witness, message)
+                self._take(process, message)
             case Began(check=index):
-                self._begin(witness, index)
+                self._begin(process, index)
             case Passed(check=index):
-                self._end(number, witness, index, _PASS)
+                self._end(number, process, index, _PASS)
             case Ended():
-                self._end_with_facts(number, witness, message)
+                self._end_with_facts(number, process, message)
             case Doubt(sentence=sentence, check=check):
-                self._doubt(witness, sentence, check)
+                self._doubt(process, sentence, check)
             case Bye():
-                witness.has_ended = True
+                process.has_ended = True
             case _:
                 pass  # the session's answers to orders, which whoever ordered reads
 
@@ -112,38 +112,38 @@ class EvidenceLedger:
 
     def hear_end(self, number: int, pid: int) -> None:
         """A connection has ended; a check that ran in that process has crashed with it."""
-        witness = self._witnesses.get(number)
-        if witness is None:
+        process = self._processes.get(number)
+        if process is None:
             self.mark_incomplete(f"process {pid} opened the channel and said nothing")
             return
         where = ""
-        if witness.running is not None:
-            self._facts[witness.running].append(_CRASH)
-            where = f" while {witness.running} ran"
-            witness.running = None
-        if not witness.has_ended:
-            self.mark_incomplete(f"{witness.name} died{where}")
-        witness.has_ended = True
+        if process.running is not None:
+            self._facts[process.running].append(_CRASH)
+            where = f" while {process.running} ran"
+            process.running = None
+        if not process.has_ended:
+            self.mark_incomplete(f"{process.name} died{where}")
+        process.has_ended = True
 
     def _greet(self, number: int, pid: int, hello: Hello, *, is_known: bool) -> None:
-        witness = self._witnesses[number] = Witness(pid)
-        witness.role = hello.role
-        witness.name = f"worker {hello.worker}" if hello.role == "worker" else "the session"
+        process = self._processes[number] = CheckProcess(pid)
+        process.role = hello.role
+        process.name = f"worker {hello.worker}" if hello.role == "worker" else "the session"
         if hello.pid != pid or is_known:
             self.mark_incomplete(f"process {pid} is not the process that it claims to be")
         if hello.optimize:
             self.mark_incomplete(
-                f"assert statements do not run in {witness.name}: PYTHONOPTIMIZE or -O"
+                f"assert statements do not run in {process.name}: PYTHONOPTIMIZE or -O"
             )
 
-    def _take(self, witness: Witness, collected: Collected) -> None:
-        if witness.checks:
-            self.mark_incomplete(f"{witness.name} told twice what it collected")
-        witness.checks = tuple(check.nodeid for check in collected.checks)
+    def _take(self, process: CheckProcess, collected: Collected) -> None:
+        if process.checks:
+            self.mark_incomplete(f"{process.name} told twice what it collected")
+        process.checks = tuple(check.nodeid for check in collected.checks)
         known = [c for c in map(self._check, collected.checks) if c is not None]
         if self._checks:
             if {c.nodeid for c in known} != self._checks.keys():
-                self.mark_incomplete(f"{witness.name} collected different checks")
+                self.mark_incomplete(f"{process.name} collected different checks")
         else:
             self._take_inventory(known)
         for sentence in collected.doubts:
@@ -174,36 +174,36 @@ class EvidenceLedger:
                 self._of_phase[check.phase].append(check)
             self._checks[check.nodeid] = check
 
-    def _nodeid(self, witness: Witness, index: int) -> str | None:
-        if 0 <= index < len(witness.checks):
-            return witness.checks[index]
-        self.mark_incomplete(f"{witness.name} ran a test that it had not collected")
+    def _nodeid(self, process: CheckProcess, index: int) -> str | None:
+        if 0 <= index < len(process.checks):
+            return process.checks[index]
+        self.mark_incomplete(f"{process.name} ran a test that it had not collected")
         return None
 
-    def _begin(self, witness: Witness, index: int) -> None:
-        nodeid = self._nodeid(witness, index)
-        if witness.running is not None:
-            self._facts[witness.running].append(_CRASH)
-        witness.running = nodeid
+    def _begin(self, process: CheckProcess, index: int) -> None:
+        nodeid = self._nodeid(process, index)
+        if process.running is not None:
+            self._facts[process.running].append(_CRASH)
+        process.running = nodeid
         check = self._checks.get(nodeid or "")
         if check is not None and check.phase is not self.running_phase:
             self.mark_incomplete(f"{check.nodeid} ran outside of the {check.phase.value} phase")
 
     def _end(
-        self, number: int, witness: Witness, index: int, facts: tuple[ReportFact, ...]
+        self, number: int, process: CheckProcess, index: int, facts: tuple[ReportFact, ...]
     ) -> str | None:
-        nodeid = self._nodeid(witness, index)
+        nodeid = self._nodeid(process, index)
         if nodeid is None:
             return None
-        if witness.running != nodeid:
-            self._doubt(witness, f"{nodeid} is told to have ended, but it was not running", nodeid)
-        witness.running = None
+        if process.running != nodeid:
+            self._doubt(process, f"{nodeid} is told to have ended, but it was not running", nodeid)
+        process.running = None
         if self._told_by.setdefault(nodeid, number) != number:
             self.mark_incomplete(f"{nodeid} was told by two processes")
         self._facts[nodeid].extend(facts)
         return nodeid
 
-    def _end_with_facts(self, number: int, witness: Witness, ended: Ended) -> None:
+    def _end_with_facts(self, number: int, process: CheckProcess, ended: Ended) -> None:
         try:
             facts = tuple(
                 ReportFact(
@@ -215,9 +215,9 @@ class EvidenceLedger:
                 for part in ended.parts
             )
         except ValueError as error:
-            self.mark_incomplete(f"{witness.name}: {error}")
+            self.mark_incomplete(f"{process.name}: {error}")
             return
-        nodeid = self._end(number, witness, ended.check, facts)
+        nodeid = self._end(number, process, ended.check, facts)
         if nodeid is None:
             return
         if ended.why:
@@ -233,8 +233,8 @@ class EvidenceLedger:
             else:
                 self._measured[nodeid].append(replace(measured, check=nodeid))
 
-    def _doubt(self, witness: Witness, sentence: str, check: str) -> None:
-        del witness
+    def _doubt(self, process: CheckProcess, sentence: str, check: str) -> None:
+        del process
         if check:
             self._tampered.add(check)
         self.mark_incomplete(sentence)
