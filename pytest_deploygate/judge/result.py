@@ -82,7 +82,7 @@ def _lines(rollout: JournaledRollout, error: DeployGateError | None) -> tuple[st
 
 
 def _hints(context: SessionContext, rollout: JournaledRollout) -> tuple[str, ...]:
-    """What to type next. What is for Google only is not said of the local cloud."""
+    """What to type next. What is for Google only is not said of the emulator."""
     hints: list[str] = []
     is_local = context.environment.target == LOCAL
     with contextlib.suppress(DeployGateError):
@@ -98,7 +98,7 @@ def _hints(context: SessionContext, rollout: JournaledRollout) -> tuple[str, ...
 
 
 def curl_command(now: Snapshot, *, is_local: bool) -> str:
-    """How to call what serves from a shell; one that is closed wants a token, of which the local cloud takes any."""
+    """How to call what serves from a shell; one that is closed wants a token, of which the emulator takes any."""
     if now.is_public:
         return f"curl {now.url}"
     token = "anybody" if is_local else "$(gcloud auth print-identity-token)"

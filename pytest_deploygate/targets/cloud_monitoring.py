@@ -271,7 +271,7 @@ class CloudMonitoring:
 
 
 def local_session() -> requests.Session:
-    """A session for the local cloud, which is asked for shorter periods than Google has."""
+    """A session for the emulator, which is asked for shorter periods than Google has."""
     session = requests.Session()
     session.headers[SHORT_PERIODS] = "1"
     return session

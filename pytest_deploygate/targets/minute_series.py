@@ -14,7 +14,7 @@ from pytest_deploygate.core.minute_counts import MinuteCounts
 
 Json: TypeAlias = "Mapping[str, object]"
 SHORT_PERIODS: Final = "X-Deploygate-Short-Periods"
-"""Header that lets the local cloud take periods below a minute."""
+"""Header that lets the emulator take periods below a minute."""
 _CLASS: Final = "response_code_class"
 PER_MINUTE: Final[Mapping[str, dict[str, str]]] = {
     "request_count": {

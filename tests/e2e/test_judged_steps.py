@@ -1,4 +1,4 @@
-"""The candidate earns its traffic: real visitors, the local cloud's figures, every end of a step."""
+"""The candidate earns its traffic: real visitors, the emulator's figures, every end of a step."""
 
 import threading
 from collections.abc import Iterator

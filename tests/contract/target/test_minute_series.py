@@ -1,4 +1,4 @@
-"""Figures minute by minute: samples in the documented form, and the same calls on the local cloud."""
+"""Figures minute by minute: samples in the documented form, and the same calls on the emulator."""
 
 import urllib.parse
 from collections.abc import Iterator
@@ -146,7 +146,7 @@ def test_an_api_that_is_down_is_a_problem(start: ServerMaker) -> None:
     assert "503 UNAVAILABLE" in monitoring(server.url).minutes(REVISION, BEGIN, 2).problems[0]
 
 
-# -- the same code on the local cloud --------------------------------------------------------------
+# -- the same code on the emulator --------------------------------------------------------------
 
 
 def on(lab: Lab, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
@@ -162,7 +162,7 @@ def on(lab: Lab, revision: RevisionName, begin: datetime, count: int) -> MinuteS
     return metrics.minutes(revision, begin, count)
 
 
-def test_the_local_cloud_counts_by_period_and_gives_latencies_as_a_histogram(lab: Lab) -> None:
+def test_the_emulator_counts_by_period_and_gives_latencies_as_a_histogram(lab: Lab) -> None:
     begin = datetime.now(UTC)
     lab.serving()  # 20 requests
     lab.driver.local("POST", f"revisions/{lab.baseline}/inject_fault", {"error_ratio": 1.0})
@@ -183,7 +183,7 @@ def test_the_local_cloud_counts_by_period_and_gives_latencies_as_a_histogram(lab
     )
 
 
-def test_the_local_cloud_takes_no_period_below_a_minute_from_other_clients(lab: Lab) -> None:
+def test_the_emulator_takes_no_period_below_a_minute_from_other_clients(lab: Lab) -> None:
     query = {
         "filter": 'metric.type="run.googleapis.com/request_count"',
         "interval.startTime": "2026-11-23T08:00:00Z",

@@ -30,6 +30,19 @@ def _deleted(s: Stage, name: str) -> bool:
     return name not in [one["name"].rpartition("/")[2] for one in listed]
 
 
+def _create_service(s: Stage, name: str) -> Given:
+    image = s.run.services().get(name=s.service).execute()["template"]["containers"][0]["image"]
+    body = {"template": {"containers": [{"image": image}]}}
+    return s.wait(s.run.services().create(parent=PARENT, serviceId=name, body=body).execute())
+
+
+def _service_is_deleted(s: Stage) -> bool:
+    name = _create_service(s, "service-gone")["name"]
+    s.wait(s.run.services().delete(name=name).execute())
+    listed = s.run.services().list(parent=PARENT).execute()["services"]
+    return name not in [one["name"] for one in listed]
+
+
 def functions_calls() -> list[Call]:
     """Those that end as on Google."""
     return [
@@ -67,6 +80,11 @@ def run_calls() -> list[Call]:
     """Those that end as on Google."""
     return [
         ("services.list", lambda s: s.run.services().list(parent=PARENT).execute()["services"]),
+        ("services.create", lambda s: _create_service(s, "service-by-python")["latestReadyRevision"]),
+        ("services.delete", _service_is_deleted),
+        ("builds.submit", lambda s: s.run.builds().submit(parent=PARENT, body={
+            "storageSource": s.build()["source"]["storageSource"], "imageUri": "us-central1-docker.pkg.dev/p1/a/b",
+            "buildpackBuild": {"runtime": "python311", "functionTarget": "hello"}}).execute()["buildOperation"]),
         ("services.get", lambda s: s.run.services().get(name=s.service).execute()["uri"]),
         ("services.patch, labels", lambda s: s.wait(s.run.services().patch(
             name=s.service, updateMask="labels", body={"labels": {"a": "b"}}).execute())["labels"] == {"a": "b"}),

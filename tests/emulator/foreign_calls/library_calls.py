@@ -3,7 +3,14 @@
 from google.api_core import exceptions
 from google.cloud import functions_v2, run_v2
 
-from tests.emulator.emulator_driver import LATEST, PARENT, finished, to, who
+from tests.emulator.emulator_driver import (
+    LATEST,
+    PARENT,
+    finished,
+    finished_service,
+    to,
+    who,
+)
 from tests.emulator.foreign_calls.stage import NAME, Call, Stage, raises
 
 
@@ -38,6 +45,14 @@ def functions_library_calls() -> list[Call]:
 def run_library_calls() -> list[Call]:
     """Those of google-cloud-run."""
 
+    def create(s: Stage, name: str) -> run_v2.Service:
+        image = s.driver.service(s.service).template.containers[0].image
+        template = run_v2.RevisionTemplate(containers=[run_v2.Container(image=image)])
+        operation = s.driver.services.create_service(
+            parent=PARENT, service=run_v2.Service(template=template), service_id=name
+        )
+        return finished_service(operation)
+
     def stale(s: Stage) -> object:
         service = s.driver.service(s.service)
         service.etag = '"stale"'
@@ -46,6 +61,8 @@ def run_library_calls() -> list[Call]:
 
     return [
         ("list_services", lambda s: any(f.name == s.service for f in s.driver.services.list_services(parent=PARENT))),
+        ("create_service, of one that exists", lambda s: raises(exceptions.Conflict, lambda: create(s, "foreign"))),
+        ("create_service", lambda s: create(s, "service-by-cloud").uri),
         ("get_service", lambda s: s.driver.service(s.service).uri),
         ("update_service, traffic", lambda s: s.driver.traffic(
             s.service, to(s.pair.first, 100)).traffic_statuses[0].percent == 100),
