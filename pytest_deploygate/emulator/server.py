@@ -265,7 +265,9 @@ async def _faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path.startswith("/_local/") and not request.path.startswith("/_local/storage/"):
         return await handler(request)
     faults = request.app[CLOUD].faults
-    rule = faults.take(request.method, request.path)
+    is_body_needed = faults.is_body_needed(request.method, request.path)
+    body = await request.read() if is_body_needed else b""
+    rule = faults.take(request.method, request.path, body)
     if rule is None:
         return await handler(request)
     keep_rule(request, rule)

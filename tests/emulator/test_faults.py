@@ -78,6 +78,16 @@ def test_error_although_applied(driver: Driver, pair: Pair) -> None:
     until(lambda: driver.answering(service.uri), lambda revision: revision == second)
 
 
+def test_rule_for_a_text_in_the_body_leaves_other_calls_alone(driver: Driver) -> None:
+    url = f"{driver.cloud.endpoint}/v4/spreadsheets/of-texts/values/A:append?valueInputOption=RAW"
+    driver.fault(method="POST", path="of-texts", contains="4711", http=403, times=None)
+    found = [
+        requests.post(url, json={"values": [[text]]}, timeout=20).status_code
+        for text in ("4712", "4711", "4711", "4713")
+    ]
+    assert found == [200, 403, 403, 200]
+
+
 def test_rules_of_one_name_are_dropped_alone(driver: Driver) -> None:
     rules = [{"path": "x", "http": 503, "name": "mine"}, {"path": "y", "http": 503}]
     driver.local("POST", "faults", rules)

@@ -1,8 +1,8 @@
 """Faults on request: what shall go wrong with admin calls and operations, how often, and from when on.
 
-``POST /_local/faults`` takes a list of rules. A rule names the calls it is for (``method``, and ``path``, a regular
-expression searched in the path), skips the first ``after`` of them, holds for ``times`` (null: for ever), and has one
-effect:
+``POST /_local/faults`` takes a list of rules. A rule names the calls it is for (``method``, ``path``, a regular
+expression searched in the path, and ``contains``, a text in the body), skips the first ``after`` of them, holds for
+``times`` (null: for ever), and has one effect:
 
 * ``http`` with ``status``, ``message``, ``retry_after``: that error answer; ``applied`` true: after the call was done,
 * ``drop``: ``"before"`` cuts the connection and does nothing, ``"after"`` does the call and loses the answer,
@@ -38,6 +38,7 @@ _KNOWN = (
     "name",
     "method",
     "path",
+    "contains",
     "service",
     "times",
     "after",
@@ -59,6 +60,7 @@ class Rule:
     name: str = ""
     method: str = ""
     path: re.Pattern[str]
+    contains: bytes = b""
     times: int | None = 1
     after: int = 0
     http: int | None = None
@@ -77,13 +79,14 @@ class Rule:
     seen: int = 0
     given: int = 0
 
-    def takes(self, method: str, path: str) -> bool:
+    def is_for(self, method: str, path: str) -> bool:
+        """Whether the fault is for such a call, whatever its body."""
+        is_meant = not self.image_missing and self.method in {"", method}
+        return is_meant and self.path.search(path) is not None
+
+    def takes(self, method: str, path: str, body: bytes) -> bool:
         """Whether the fault is for this call; counts the call if it matches."""
-        matches = (
-            not self.image_missing
-            and self.method in {"", method}
-            and self.path.search(path) is not None
-        )
+        matches = self.is_for(method, path) and self.contains in body
         if not matches or (self.times is not None and self.given >= self.times):
             return False
         self.seen += 1
@@ -127,9 +130,13 @@ class Faults:
         """All rules with their counters."""
         return [rule.to_json() for rule in self._rules]
 
-    def take(self, method: str, path: str) -> Rule | None:
+    def is_body_needed(self, method: str, path: str) -> bool:
+        """Whether a rule for such a call looks into its body."""
+        return any(rule.contains and rule.is_for(method, path) for rule in self._rules)
+
+    def take(self, method: str, path: str, body: bytes = b"") -> Rule | None:
         """The rule for this call, or None."""
-        return next((rule for rule in self._rules if rule.takes(method, path)), None)
+        return next((rule for rule in self._rules if rule.takes(method, path, body)), None)
 
     async def until_cleared(self) -> None:
         """Wait until the rules are cleared."""
@@ -185,6 +192,7 @@ def _rule(entry: object) -> Rule:
         name=_text(entry, "name"),
         method=_one_of(entry, "method", ("", *_METHODS)),
         path=_pattern(_text(entry, "path") or _paths_of(entry)),
+        contains=_text(entry, "contains").encode(),
         times=None if times is None else _whole(entry, "times", 1, 1_000_000, 1),
         after=_whole(entry, "after", 0, 1_000_000, 0),
         http=_whole(entry, "http", 400, 599, 500) if "http" in entry else None,
