@@ -13,6 +13,7 @@ from benchmarks import (
     instructions,
     ledger,
     router,
+    slow_documents,
     waiting,
 )
 from benchmarks.figures import RESULTS, Figure, page, table
@@ -22,6 +23,7 @@ TOPICS: dict[str, Callable[[], list[Figure]]] = {
     "canary": canary.figures,
     "ledger": ledger.figures,
     "deployed": deployed.figures,
+    "slow-documents": slow_documents.figures,
     "router": router.figures,
     "event-loop": event_loop.figures,
     "google": google_pace.figures,

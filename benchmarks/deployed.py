@@ -5,7 +5,7 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -31,22 +31,27 @@ _REASON = Reason(code=ReasonCode.REQUESTED, sentence="measuring how fast a rollb
 
 
 @contextmanager
-def _checkout() -> Iterator[Checkout]:
-    """A checkout whose function was deployed once; environments come from the caller's cache if there is one."""
+def checkout(before: Callable[[Checkout], None] = lambda _: None) -> Iterator[Checkout]:
+    """A checkout whose function was deployed once; environments come from the caller's cache if there is one.
+
+    ``before`` may change it before that.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "checkout")
         copy_repository(root)
         project = Checkout(root=root)
+        before(project)
         if "DEPLOYGATE_BUILD_CACHE" not in os.environ:
             project.variables["DEPLOYGATE_BUILD_CACHE"] = str(Path(folder, "environments"))
         try:
-            _deploy(project)
+            deploy(project)
             yield project
         finally:
             project.close()
 
 
-def _deploy(project: Checkout) -> float:
+def deploy(project: Checkout) -> float:
+    """Seconds that a whole rollout took, which must end well."""
     began = time.monotonic()
     run = project.deploy("-q")
     if run.status != 0:
@@ -63,7 +68,7 @@ def _ports(project: Checkout) -> Iterator[Ports]:
 
 def figures() -> list[Figure]:
     """All figures of a deployed function."""
-    with _checkout() as project:
+    with checkout() as project:
         before = RevisionName(project.answering())
         rollouts = _rollouts(project)
         after = RevisionName(project.answering())
@@ -79,7 +84,7 @@ def _rollouts(project: Checkout) -> list[Figure]:
     seconds = []
     for number in range(4):
         project.touch_source(f"release {number}")
-        seconds.append(_deploy(project))
+        seconds.append(deploy(project))
     return [
         Figure(
             topic="rollout",
