@@ -1,6 +1,6 @@
 """What the suites share: the profile of the function that is judged, its sink, postings, served documents."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -8,9 +8,10 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.file_server import FileHost, serve_files, serve_files_publicly
 from pytest_deploygate.checks.probe import Probe, is_loopback
 from pytest_deploygate.core.record import RolloutRecord
-from suites.invoices import Posting, Sink, sink_of
+from suites.faulty_postings import FaultyPostings
+from suites.invoices import Posting, Sink, service_of, sink_of
 from suites.posting import Poster, Postings
-from suites.support.answer_leaks import AnswerLeaks, hidden_values, watched
+from suites.support.answer_leaks import AnswerLeaks, hidden_values
 from suites.support.known_defects import mark_known_defects
 from suites.support.profile import DEFAULT, ROOT, profile, use_profile
 from suites.support.write_intents import WriteIntentLog
@@ -43,27 +44,34 @@ def answer_leaks(deployment: Deployment) -> AnswerLeaks:
 
 
 @pytest.fixture(scope="session")
-def verification(verification: Probe, answer_leaks: AnswerLeaks) -> Iterator[Probe]:
+def verification(verification: Probe, answer_leaks: AnswerLeaks) -> Probe:
     """The plugin's, and every answer is looked at."""
-    yield from _watched(verification, answer_leaks)
+    verification.watch(answer_leaks.look_at)
+    return verification
 
 
 @pytest.fixture(scope="session")
-def candidate(candidate: Probe, answer_leaks: AnswerLeaks) -> Iterator[Probe]:
+def verification_variants(
+    verification_variants: Mapping[str, Probe], answer_leaks: AnswerLeaks
+) -> Mapping[str, Probe]:
     """The plugin's, and every answer is looked at."""
-    yield from _watched(candidate, answer_leaks)
+    for probe in verification_variants.values():
+        probe.watch(answer_leaks.look_at)
+    return verification_variants
 
 
 @pytest.fixture(scope="session")
-def live(live: Probe, answer_leaks: AnswerLeaks) -> Iterator[Probe]:
+def candidate(candidate: Probe, answer_leaks: AnswerLeaks) -> Probe:
     """The plugin's, and every answer is looked at."""
-    yield from _watched(live, answer_leaks)
+    candidate.watch(answer_leaks.look_at)
+    return candidate
 
 
-def _watched(probe: Probe, leaks: AnswerLeaks) -> Iterator[Probe]:
-    made = watched(probe.endpoint, leaks)
-    yield made
-    made.close()
+@pytest.fixture(scope="session")
+def live(live: Probe, answer_leaks: AnswerLeaks) -> Probe:
+    """The plugin's, and every answer is looked at."""
+    live.watch(answer_leaks.look_at)
+    return live
 
 
 @pytest.fixture(scope="session")
@@ -106,13 +114,19 @@ def postings(poster: Poster) -> Postings:
 @pytest.fixture(scope="session")
 def order(postings: Postings) -> Posting:
     """The largest order, posted by itself so that its time counts."""
-    return postings.of(profile().roles.order)
+    return postings.alone(profile().roles.order)
 
 
 @pytest.fixture(scope="session")
 def delivery(postings: Postings) -> Posting:
-    """A delivery in part."""
-    return postings.of(profile().roles.delivery)
+    """A delivery in part, whose time counts as well."""
+    return postings.alone(profile().roles.delivery)
+
+
+@pytest.fixture(scope="session")
+def faulty(poster: Poster, deployment: Deployment) -> FaultyPostings:
+    """A document, posted once for each fault of the sink; for a sink that can be made to fail."""
+    return FaultyPostings(poster, service_of(deployment))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ with real invoices: then rows are a posting's only if they bear its document's n
 cell; rows of a run that died before it read them only if they are its golden rows. Everything else is left alone.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,17 +56,23 @@ class Poster:
         sent = call or upload(document)
         return self.during(document, lambda: sent.send(self.probe))
 
-    def post_all(self, calls: Mapping[str, Call]) -> dict[str, Posting]:
-        """POST documents at once, each with its call; those that bear the same number one after the other."""
+    def post_all(self, calls: Mapping[str, Call], *, late_s: float = 0.0) -> dict[str, Posting]:
+        """POST documents at once, each with its call; those that bear the same number one after the other.
+
+        ``late_s`` is how long after they were sent rows may come although an error was answered.
+        """
         made: dict[str, Posting] = {}
         for batch in batches([golden(name) for name in calls]):
-            made |= self._post_at_once({name: calls[name] for name in batch})
+            made |= self._post_at_once({name: calls[name] for name in batch}, late_s)
         return made
 
-    def _post_at_once(self, calls: Mapping[str, Call]) -> dict[str, Posting]:
+    def _post_at_once(self, calls: Mapping[str, Call], late_s: float) -> dict[str, Posting]:
         def act() -> list[Answer]:
             with ThreadPoolExecutor(SENDERS) as pool:
-                return list(pool.map(lambda call: call.send(self.probe), calls.values()))
+                answers = list(pool.map(lambda call: call.send(self.probe), calls.values()))
+            errors = [answer.elapsed_s for answer in answers if answer.status >= 400]
+            time.sleep(max(0.0, late_s - min(errors, default=late_s)))
+            return answers
 
         answers, rows, shown = self.gain(tuple(calls), act)
         self._times += [answer.elapsed_s for answer in answers]
@@ -261,30 +268,43 @@ def golden_rows_among(
 
 
 class Postings:
-    """Every document is posted once for all checks of this process."""
+    """Every document is posted once for all checks of this process, and once more by itself where its time counts."""
 
     def __init__(self, poster: Poster) -> None:
         self._poster = poster
-        self._known: dict[str, Posting] = {}
+        self._at_once: dict[str, Posting] = {}
+        self._alone: dict[str, Posting] = {}
 
     def prepare(self, documents: Iterable[str]) -> None:
         """Post those that were not yet, at once."""
-        missing = {name: upload(name) for name in documents if name not in self._known}
-        self._known |= self._poster.post_all(missing)
+        known = {*self._at_once, *self._alone}
+        self._at_once |= self._poster.post_all(
+            {name: upload(name) for name in documents if name not in known}
+        )
+
+    def alone(self, document: str) -> Posting:
+        """The posting of one document while no other was on its way."""
+        if document not in self._alone:
+            self.keep(self._poster.post(document))
+        return self._alone[document]
+
+    def keep(self, posting: Posting) -> None:
+        """Take a posting that a check made by itself, so that none has to be made for others."""
+        self._alone[posting.document] = posting
 
     def of(self, document: str) -> Posting:
-        """The posting of one document; by itself if it was not posted yet."""
-        if document not in self._known:
-            self._known[document] = self._poster.post(document)
-        return self._known[document]
+        """The posting of one document, however it was made; by itself if it was not posted yet."""
+        return self._at_once.get(document) or self.alone(document)
 
 
-def batches(documents: Sequence[Golden]) -> list[list[str]]:
-    """Names of documents that may be posted at once: no two with the same number, and no more than senders."""
+def batches(documents: Sequence[Golden], most: int = SENDERS) -> list[list[str]]:
+    """Names of documents that may be posted at once: no two with the same number, and not more than ``most``."""
     made: list[tuple[list[str], set[str]]] = []
-    for truth in documents:
+    shared = Counter(number for truth in documents for number in set(truth.numbers))
+    # those that have to wait for each other first, so that the others fill their batches
+    for truth in sorted(documents, key=lambda d: -max((shared[n] for n in d.numbers), default=0)):
         numbers = set(truth.numbers)
-        fitting = (b for b in made if len(b[0]) < SENDERS and not b[1] & numbers)
+        fitting = (b for b in made if len(b[0]) < most and not b[1] & numbers)
         names, taken = next(fitting, ([], set()))
         if not names:
             made.append((names, taken))

@@ -9,11 +9,12 @@ from collections.abc import Callable
 import pytest
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.probe import Answer, Probe
-from suites.invoices import contract_violations, header_sets, service_of, upload
-from suites.posting import Poster, Postings
+from pytest_deploygate.checks.probe import Probe
+from suites.faulty_postings import FaultyPostings
+from suites.invoices import contract_violations, header_sets, service_of
+from suites.posting import Postings
 from suites.support.profile import profile
-from suites.support.sink_faults import can_fail, failing
+from suites.support.sink_faults import can_fail
 from suites.support.zapier import url_call
 
 URLS = (
@@ -26,6 +27,7 @@ URLS = (
 
 @pytest.mark.parametrize("document", profile().roles.unreadable)
 def test_error_for_a_bad_document_shows_nothing(postings: Postings, document: str) -> None:
+    postings.prepare(profile().roles.unreadable)
     posting = postings.of(document)
     assert posting.dishonesty() == ""
     assert posting.rows == ()
@@ -44,20 +46,12 @@ def test_error_for_a_bad_url_shows_nothing(verification: Probe) -> None:
 
 
 def test_error_for_a_failing_sink_shows_nothing(
-    poster: Poster, deployment: Deployment, remark: Callable[[str, str], None]
+    faulty: FaultyPostings, deployment: Deployment, remark: Callable[[str, str], None]
 ) -> None:
-    service = service_of(deployment)
-    if not can_fail(service):
+    if not can_fail(service_of(deployment)):
         remark("not_tried", "a sink that fails: no fault can be put into a service in the cloud")
         return
-    small = profile().roles.small
-    for fault in ("forbidden", "unavailable"):
-
-        def act(fault: str = fault) -> Answer:
-            with failing(service, fault, place=poster.sink.fault_place):
-                return upload(small).send(poster.probe)
-
-        posting = poster.during(small, act)
+    for posting in map(faulty.of, ("forbidden", "unavailable")):
         assert posting.is_error, posting.answer.text
         assert posting.dishonesty() == ""
 

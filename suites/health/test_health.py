@@ -15,7 +15,7 @@ from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.platform import LocalStatistics
 from pytest_deploygate.checks.probe import Probe
 from suites.invoices import contract_violations, refusal_problem
-from suites.support.answer_leaks import AnswerLeaks, watched
+from suites.support.answer_leaks import AnswerLeaks
 from suites.support.profile import profile
 
 BROKEN_BODIES = (
@@ -39,7 +39,9 @@ def endpoint(request: pytest.FixtureRequest, deployment: Deployment) -> Endpoint
 @pytest.fixture
 def probe(endpoint: Endpoint, answer_leaks: AnswerLeaks) -> Probe:
     """Nothing that these checks send can write, so that is all that this one lets through."""
-    return watched(replace(endpoint, may_write=False), answer_leaks, harmless=BROKEN_BODIES)
+    made = Probe(replace(endpoint, may_write=False), harmless=BROKEN_BODIES)
+    made.watch(answer_leaks.look_at)
+    return made
 
 
 def test_first_answer_comes_in_time(probe: Probe, measure: Callable[..., None]) -> None:

@@ -32,6 +32,8 @@ from suites.support.profile import ROOT, SinkKind, profile
 from suites.support.rows import Cell, SheetRow, padded, parse_line
 
 _LONGEST_RUN_S = 240
+_SENDERS = 12
+"""Documents that are read at once."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DUMMY_SECRET = "a-dummy-for-a-secret"
 
@@ -111,7 +113,7 @@ def offline(unpacked: Path, interpreter: Path, deployment: Deployment) -> Offlin
     """The function, imported in a clean interpreter as it is configured, and given all documents of all vendors."""
     known = profile()
     names = [name for vendor in vendors() for name in vendor.documents if known.is_offline]
-    together = batches([golden(name) for name in names])
+    together = batches([golden(name) for name in names], most=_SENDERS)
     secrets = dict.fromkeys(deployment.secret_names, _DUMMY_SECRET)
     configuration = {
         "folder": str(unpacked),
@@ -120,6 +122,7 @@ def offline(unpacked: Path, interpreter: Path, deployment: Deployment) -> Offlin
         "endpoint-variable": known.sink.endpoint_variable,
         "file-field": known.file_field,
         "media-type": known.media_type,
+        "senders": _SENDERS,
         "batches": [[str(document_path(name)) for name in batch] for batch in together],
     }
     driver = Path(__file__).with_name("offline.py")

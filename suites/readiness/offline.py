@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-SENDERS = 8
-
 
 class _Sink(BaseHTTPRequestHandler):
     """``values.append`` of a sheet, and records of a collection; whatever else is asked for is not there."""
@@ -97,7 +95,7 @@ def _run(folder: Path, configuration: dict[str, Any]) -> dict[str, object]:
     batches = []
     for names in configuration["batches"]:
         _Sink.writes = []
-        with ThreadPoolExecutor(SENDERS) as pool:
+        with ThreadPoolExecutor(configuration["senders"]) as pool:
             answers = list(pool.map(post, names))
         batches.append({"answers": answers, "writes": _Sink.writes})
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 10**6

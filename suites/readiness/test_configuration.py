@@ -24,7 +24,11 @@ def test_memory_and_timeout_are_enough(deployment: Deployment) -> None:
 
 @pytest.mark.parametrize("name", profile().required_variables)
 def test_required_variable_is_set(deployment: Deployment, name: str) -> None:
-    for variables in (deployment.production_variables, deployment.verify_variables):
+    for variables in (
+        deployment.production_variables,
+        deployment.verify_variables,
+        *deployment.variant_variables.values(),
+    ):
         assert variables.get(name, "").strip() == variables.get(name)
         assert variables.get(name)
 
@@ -40,16 +44,16 @@ def test_checks_write_elsewhere_than_production(
 
 
 def test_verification_differs_from_production_in_the_sink_alone(deployment: Deployment) -> None:
-    production, verify = deployment.production_variables, deployment.verify_variables
-    different = {
-        name for name in {*production, *verify} if production.get(name) != verify.get(name)
-    }
-    assert different <= set(profile().sink.place)
+    production, place = deployment.production_variables, set(profile().sink.place)
+    for variables in (deployment.verify_variables, *deployment.variant_variables.values()):
+        names = {*production, *variables}
+        assert {name for name in names if production.get(name) != variables.get(name)} <= place
 
 
 def test_no_variable_holds_a_secret(deployment: Deployment) -> None:
     for where, variables in (
         ("environment-variables", deployment.production_variables),
         ("verify-environment", deployment.verify_variables),
+        *deployment.variant_variables.items(),
     ):
         assert scan_variables(variables, where=where) == ()

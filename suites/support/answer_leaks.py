@@ -4,11 +4,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from typing_extensions import override
-
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.checks.endpoint import Endpoint, Json
-from pytest_deploygate.checks.probe import Answer, Body, Files, Parameters, Probe
+from pytest_deploygate.checks.probe import Answer
 from pytest_deploygate.targets.secret_scan import scan_file
 
 LEAST_LENGTH = 8
@@ -56,44 +53,6 @@ def hidden_values(deployment: Deployment) -> frozenset[str]:
     tables: Iterable[Mapping[str, str]] = (
         deployment.verify_variables,
         deployment.production_variables,
+        *deployment.variant_variables.values(),
     )
     return frozenset(v for table in tables for v in table.values() if len(v) >= LEAST_LENGTH)
-
-
-@dataclass(slots=True)
-class WatchedProbe(Probe):
-    """A probe all of whose answers are looked at."""
-
-    leaks: AnswerLeaks = field(default_factory=lambda: AnswerLeaks(frozenset()), kw_only=True)
-
-    @override
-    def request(
-        self,
-        method: str,
-        path: str = "",
-        *,
-        data: Body | None = None,
-        json: Json = None,
-        params: Parameters | None = None,
-        files: Files | None = None,
-        headers: Mapping[str, str] | None = None,
-        follow_redirects: bool = False,
-    ) -> Answer:
-        answer = Probe.request(
-            self,
-            method,
-            path,
-            data=data,
-            json=json,
-            params=params,
-            files=files,
-            headers=headers,
-            follow_redirects=follow_redirects,
-        )
-        self.leaks.look_at(answer)
-        return answer
-
-
-def watched(endpoint: Endpoint, leaks: AnswerLeaks, *, harmless: Iterable[bytes] = ()) -> Probe:
-    """A probe of ``endpoint`` whose answers are looked at."""
-    return WatchedProbe(endpoint, harmless=tuple(harmless), leaks=leaks)

@@ -64,6 +64,8 @@ class SinkProfile:
     layout: RowLayout
     fields: Mapping[str, str]
     """Names of a record's fields, by column."""
+    unwritable_variant: str
+    """Verification variant that writes to a place where nobody may write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +183,7 @@ def _profile(table: Mapping[str, Any]) -> Profile:
             place=tuple(sink["place"]),
             layout=RowLayout(columns=tuple(sink["columns"]), first=sink.get("first-column", "B")),
             fields=dict(sink.get("fields", {})),
+            unwritable_variant=sink["unwritable-variant"],
         ),
         roles=_roles(roles),
         facts={name: _facts(it) for name, it in table.get("facts", {}).items()},

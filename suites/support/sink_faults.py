@@ -42,19 +42,25 @@ def can_fail(service: str) -> bool:
 
 
 @contextmanager
-def failing(service: str, fault: str, *, place: str) -> Iterator[None]:
+def failing(service: str, faults: Mapping[str, str], *, place: str) -> Iterator[None]:
     """Writes to ``place`` (a spreadsheet, a collection) of the service at this URL go wrong during the block.
+
+    ``faults`` has the texts by which writes are told apart, such as the number of a document, each with the fault that
+    those writes have; an empty text is in every write.
 
     Raises:
         FaultNotSet: the service does not know the rule.
     """
     url = f"{service.rstrip('/')}/_local/faults"
     path = f"/{re.escape(place)}/.*(:append|records)$"
-    rule = {"method": "POST", "path": path, **SINK_FAULTS[fault], "name": NAME}
+    rules = [
+        {"method": "POST", "path": path, "contains": text, **SINK_FAULTS[fault], "name": NAME}
+        for text, fault in faults.items()
+    ]
     try:
-        response = requests.post(url, data=json.dumps([rule]), timeout=10)
+        response = requests.post(url, data=json.dumps(rules), timeout=10)
         if response.status_code != requests.codes.ok:
-            raise FaultNotSet(f"{url} refused the fault {fault}: HTTP {response.status_code}")
+            raise FaultNotSet(f"{url} refused {faults}: HTTP {response.status_code}")
         yield
     finally:
         requests.delete(url, params={"name": NAME}, timeout=10)

@@ -1,5 +1,7 @@
 """What the suites stand on: attribution of rows, imports, leaks, profiles, the records of another sink."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +10,8 @@ import pytest
 from fixtures.second_function.record_store import serving_records
 from pytest_deploygate.checks.probe import Answer, WouldWrite
 from pytest_deploygate.core.errors import ConfigError
-from suites.invoices import golden
-from suites.posting import batches, sort_rows
+from suites.invoices import Posting, golden, vendors
+from suites.posting import Poster, Postings, batches, sort_rows
 from suites.support.answer_leaks import AnswerLeaks
 from suites.support.imported_modules import imported_packages
 from suites.support.json_sink import RecordReader
@@ -17,6 +19,7 @@ from suites.support.profile import ROOT, load_profile
 from suites.support.rows import RowLayout, SheetRow
 from suites.support.sheet import SheetDisturbed
 from suites.support.sink_faults import SINK_FAULTS, failing
+from suites.support.zapier import Call
 from tests.suites.invoice_function import golden_rows
 
 BOOKS, PAPER = "harpercollins_NS4435067", "rifle_paper_3363053"
@@ -129,7 +132,7 @@ def test_stand_in_of_the_record_service_fails_as_asked_and_only_meanwhile(fault:
 
     with serving_records() as service:
         url = f"{service}/collections/TEST/records"
-        with failing(service, fault, place="TEST"):
+        with failing(service, {"": fault}, place="TEST"):
             try:
                 status = requests.post(url, json={"records": [RECORD]}, timeout=5).status_code
             except requests.ConnectionError:
@@ -139,3 +142,58 @@ def test_stand_in_of_the_record_service_fails_as_asked_and_only_meanwhile(fault:
         assert status == rule.get("http", 0 if "drop" in rule else 201)
         assert bool(kept) == ("http" not in rule or rule.get("applied") is True)
         assert requests.post(url, json={"records": [RECORD]}, timeout=5).status_code == 201
+
+
+def test_faults_of_several_documents_are_told_apart_by_a_text_of_theirs() -> None:
+    import requests
+
+    with serving_records() as service:
+        url = f"{service}/collections/TEST/records"
+        with failing(service, {"4711": "forbidden", "4712": "unavailable"}, place="TEST"):
+            found = [
+                requests.post(url, json={"records": [{"note": n}]}, timeout=5).status_code
+                for n in ("4712", "4711", "4713")
+            ]
+        assert found == [503, 403, 201]
+
+
+def test_documents_that_wait_for_each_other_cost_no_more_rounds_than_they_must() -> None:
+    every = [golden(document) for vendor in vendors() for document in vendor.documents]
+    most_of_one_number = max(Counter(n for d in every for n in set(d.numbers)).values())
+    assert len(batches(every, most=12)) == most_of_one_number
+    assert sorted(n for batch in batches(every) for n in batch) == sorted(d.name for d in every)
+
+
+class CountingPoster(Poster):
+    """Posts nothing, and says what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    def post(self, document: str, call: Call | None = None) -> Posting:
+        assert call is None
+        self.asked.append((document,))
+        return Posting(
+            document=document, answer=answer(f"alone {len(self.asked)}"), rows=(), shown=()
+        )
+
+    def post_all(self, calls: Mapping[str, Call], *, late_s: float = 0.0) -> dict[str, Posting]:
+        assert late_s == 0
+        self.asked.append(tuple(calls))
+        return {
+            name: Posting(document=name, answer=answer("at once"), rows=(), shown=())
+            for name in calls
+        }
+
+
+def test_document_is_posted_once_and_once_more_where_its_time_counts() -> None:
+    poster = CountingPoster()
+    postings = Postings(poster)
+    assert postings.alone(BOOKS).answer.text == "alone 1"
+    postings.prepare([BOOKS, PAPER])
+    postings.prepare([BOOKS, PAPER])
+    assert postings.of(BOOKS).answer.text == "alone 1"
+    assert postings.of(PAPER).answer.text == "at once"
+    postings.keep(Posting(document=PAPER, answer=answer("made by a check"), rows=(), shown=()))
+    assert postings.alone(PAPER).answer.text == "made by a check"
+    assert [names for names in poster.asked if names] == [(BOOKS,), (PAPER,)]

@@ -1,9 +1,9 @@
 """Runs the suites against any function without a rollout: a pytest plugin, used by the tests of this folder.
 
 ``JUDGED_SOURCE`` names the function's folder, ``JUDGED_SINK`` the URL of the sink's service; the rest is in the suite
-profile. It offers the fixtures that the plugin offers (``deployment``, ``candidate``, ``verification``, ``live``,
-``measure``), with one process of the function that writes to a place for tests and one that is configured as production
-is.
+profile. It offers the fixtures that the plugin offers (``deployment``, ``candidate``, ``verification``,
+``verification_variants``, ``live``, ``measure``), with one process of the function that writes to a place for tests and
+one that is configured as production is.
 """
 
 import json
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +107,9 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         project="a-project",
         source=str(source),
         verify_variables=verify,
+        variant_variables={
+            known_sink.unwritable_variant: verify | {known_sink.place[0]: f"no-{uuid.uuid4().hex}"}
+        },
         production_variables=production,
         memory_mb=1024,
         timeout_s=540,
@@ -153,6 +156,19 @@ def _probe(endpoint: Endpoint | None) -> Probe:
 def verification(deployment: Deployment) -> Probe:
     """As the plugin's."""
     return _probe(deployment.verification)
+
+
+@pytest.fixture(scope="session")
+def verification_variants(deployment: Deployment) -> Iterator[Mapping[str, Probe]]:
+    """As the plugin's; their processes are started when a check asks for them."""
+    sink = profile().sink
+    extra = {sink.endpoint_variable: deployment.services[sink.service], "K_REVISION": VERIFY}
+    with ExitStack() as stack:
+        started = {
+            name: stack.enter_context(running(Path(deployment.source), {**variables, **extra}))
+            for name, variables in deployment.variant_variables.items()
+        }
+        yield {n: Probe(Endpoint(url=url, may_write=True)) for n, (url, _) in started.items()}
 
 
 @pytest.fixture(scope="session")

@@ -861,6 +861,22 @@ ZAPIER = (
         for status, fault in ((403, "forbidden"), (429, "too_many"), (503, "unavailable"))
     ),
     Wrong(
+        name="a spreadsheet that nobody can write to is answered with success",
+        gate="zapier",
+        check="nobody_can_write",
+        patches=(
+            Patch(
+                file=SHEET,
+                old=_REFUSED,
+                new=(
+                    "    if response.status_code in (403, 404):\n"
+                    f"        return Appended(rows=0, updated_range=None)\n{_REFUSED}"
+                ),
+            ),
+        ),
+        since="on Google nothing made the sheet refuse",
+    ),
+    Wrong(
         name="rows that were written before a 503 are answered with an error",
         gate="zapier",
         check="unavailable_after_the_write",
