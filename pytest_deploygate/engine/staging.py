@@ -75,12 +75,9 @@ def with_staged_tags(base: Traffic, snapshot: Snapshot, record: RolloutRecord) -
 
 def _tags_of_staged(record: RolloutRecord) -> dict[str, RevisionName]:
     """Staged revisions of the rollout, by tag."""
-    tags = {variant_tag(name): revision for name, revision in record.variants.items()}
-    if record.candidate is not None:
-        tags[TAG_CANDIDATE] = record.candidate
-    if record.verification is not None:
-        tags[TAG_VERIFY] = record.verification
-    return tags
+    made = {variant_tag(name): revision for name, revision in record.variants.items()}
+    either = {TAG_CANDIDATE: record.candidate, TAG_VERIFY: record.verification}
+    return made | {tag: revision for tag, revision in either.items() if revision is not None}
 
 
 def stage_release(rollout: JournaledRollout, snapshot: Snapshot, package: Package) -> Staged:

@@ -115,6 +115,21 @@ def test_right_function_passes_every_gate(gates: tuple[str, ...], sheets: str) -
     assert "skipped" not in run.stdout
 
 
+def test_function_whose_reading_is_a_service_is_only_imported_before_it_is_deployed(
+    tmp_path: Path,
+) -> None:
+    text = (ROOT / "fixtures" / "process_invoice.toml").read_text(encoding="utf-8")
+    known = tmp_path / "service.toml"
+    known.write_text(text.replace("offline = true", "offline = false"), encoding="utf-8")
+    source = tmp_path / "process_invoice"
+    shutil.copytree(FUNCTION, source, ignore=shutil.ignore_patterns("__pycache__"))
+    apply(Patch(file="main.py", old="invoice = extract(pdf)", new="raise RuntimeError"), source)
+    run = judge(source, "", ("readiness",), "-rA", "-o", f"suite_profile={known}")
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert "test_source" in run.stdout
+    assert "test_offline_accuracy" not in run.stdout
+
+
 @pytest.mark.parametrize("gates", [GATES, ("readiness",)], ids=["served", "readiness"])
 def test_function_of_another_author_passes_every_gate(gates: tuple[str, ...], sheets: str) -> None:
     run = judge(OTHER_FUNCTION, sheets, gates, "-k", IDENTITY)
