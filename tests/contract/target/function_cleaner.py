@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
-from tests.contract.target.staged_function import make_spec
+from tests.contract.target.staged_function import KINDS, AnyTarget, T, make_spec
 
 PROJECT = "DEPLOYGATE_GCP_PROJECT"
 REGION = "DEPLOYGATE_GCP_REGION"
@@ -35,7 +35,12 @@ class SystemClock:
 
 
 def google_target(function: str, folder: Path) -> CloudFunctionsTarget:
-    """A target on the project that the caller named."""
+    """A target for Cloud Functions on the project that the caller named."""
+    return google_target_of(CloudFunctionsTarget, function, folder)
+
+
+def google_target_of(kind: type[T], function: str, folder: Path) -> T:
+    """A target of that kind on the project that the caller named."""
     from pytest_deploygate.targets.auth import credentials_for
 
     project = os.environ[PROJECT]
@@ -43,7 +48,7 @@ def google_target(function: str, folder: Path) -> CloudFunctionsTarget:
     spec = make_spec(
         function, folder / "source", project=project, region=region, runtime="python312"
     )
-    return CloudFunctionsTarget(
+    return kind(
         spec=spec,
         credentials=credentials_for(project),
         home=folder / "records",
@@ -52,7 +57,7 @@ def google_target(function: str, folder: Path) -> CloudFunctionsTarget:
     )
 
 
-def delete(target: CloudFunctionsTarget) -> None:
+def delete(target: AnyTarget) -> None:
     """Delete the function, also one that is still being deployed and one that is open to the public."""
     deadline = time.monotonic() + BUDGET_S
     while target.find_operation() is not None and time.monotonic() < deadline:
@@ -89,20 +94,23 @@ def start_cleaner(function: str, folder: Path, endpoint: str = "") -> "subproces
 def main(function: str, folder: str, endpoint: str = "") -> None:
     """Wait, then delete."""
     sys.stdin.read()  # ends when the process that started this one does
-    place = Path(folder)
+    for kind in KINDS.values():  # what one of them made, the other may not see
+        target = _target_of(kind, function, Path(folder), endpoint)
+        delete(target)
+        target.close()
+
+
+def _target_of(kind: type[AnyTarget], function: str, place: Path, endpoint: str) -> AnyTarget:
     if not endpoint:
-        target = google_target(function, place)
-    else:
-        target = CloudFunctionsTarget(
-            spec=make_spec(function, place / "source"),
-            endpoint=endpoint,
-            credentials=None,
-            home=place / "records",
-            clock=SystemClock(),
-            is_local=True,
-        )
-    delete(target)
-    target.close()
+        return google_target_of(kind, function, place)
+    return kind(
+        spec=make_spec(function, place / "source"),
+        endpoint=endpoint,
+        credentials=None,
+        home=place / "records",
+        clock=SystemClock(),
+        is_local=True,
+    )
 
 
 if __name__ == "__main__":

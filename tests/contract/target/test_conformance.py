@@ -30,21 +30,22 @@ from pytest_deploygate.core.release import (
 )
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.ports import Metrics
-from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.cloud_monitoring import open_metrics
 from tests.contract.target.function_cleaner import (
     BUDGET_S,
     PROJECT,
     SystemClock,
     deleted_afterwards,
-    google_target,
+    google_target_of,
 )
 from tests.contract.target.staged_function import (
+    KINDS,
     MAIN,
+    AnyTarget,
     Staged,
     make_source,
     make_spec,
-    make_target,
+    make_target_of,
     quietly,
     stage,
 )
@@ -57,25 +58,30 @@ FUNCTION = f"dg_conformance_{secrets.token_hex(3)}"
 class Place:
     """A function that does not exist yet, and what its platform tells of it."""
 
-    target: CloudFunctionsTarget
+    target: AnyTarget
     metrics: Metrics
 
 
-@pytest.fixture(params=["local", "google"])
+@pytest.fixture(
+    params=[(place, kind) for place in ("local", "google") for kind in KINDS],
+    ids=["local", "local-cloud-run", "google", "google-cloud-run"],
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Each place where functions live; the function is gone afterwards."""
+    """Each place where functions live, and each way to deploy there; the function is gone afterwards."""
+    kind = KINDS[request.param[1]]
     source = make_source(tmp_path / "source")
     endpoint = ""
-    if request.param == "local":
+    made: AnyTarget
+    if request.param[0] == "local":
         driver: Driver = request.getfixturevalue("driver")
         endpoint = driver.cloud.endpoint
-        made = make_target(driver, make_spec(FUNCTION, source), tmp_path / "records")
+        made = make_target_of(kind, driver, make_spec(FUNCTION, source), tmp_path / "records")
     else:
         if not os.environ.get(PROJECT):
             pytest.skip(
                 f"no Google project: {PROJECT} is not set, so nothing is proved on Google itself"
             )
-        made = google_target(FUNCTION, tmp_path)
+        made = google_target_of(kind, FUNCTION, tmp_path)
     metrics = open_metrics(
         made.spec,
         endpoint=endpoint,
@@ -89,7 +95,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     made.close()
 
 
-def answers(target: CloudFunctionsTarget, url: str, wanted: RevisionName) -> bool:
+def answers(target: AnyTarget, url: str, wanted: RevisionName) -> bool:
     """Whether ``wanted`` answers at ``url`` soon: what the platform was told takes a moment everywhere."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -173,7 +179,7 @@ def test_a_function_lives_as_planned(place: Place) -> None:
     assert info.is_ready
 
 
-def same_build(target: CloudFunctionsTarget, staged: Staged) -> None:
+def same_build(target: AnyTarget, staged: Staged) -> None:
     verification, candidate = (
         target.revision(staged.verification),
         target.revision(staged.candidate),
