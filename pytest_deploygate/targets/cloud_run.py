@@ -166,9 +166,7 @@ class CloudRunTarget(ServiceTarget):
         try:
             download = None if built is None else self._download_of(built)
             return source_backups.make(download, settings, snapshot.baseline, folder)
-        except (
-            TargetRefused
-        ) as error:  # the bucket keeps sources for a time; the digest serves as well
+        except TargetRefused as error:  # buckets keep sources for a time; the digest serves, too
             logger.warning("target.source_not_backed_up", extra={"reason": error.message})
             return source_backups.make(None, settings, snapshot.baseline, folder)
 
