@@ -27,6 +27,7 @@ TOPICS: dict[str, Callable[[], list[Figure]]] = {
     "router": router.figures,
     "event-loop": event_loop.figures,
     "google": google_pace.figures,
+    "google-unscaled": google_pace.unscaled_figures,
     "cloud-run": cloud_run_pace.figures,
     "waiting": waiting.figures,
     "idle": instructions.idle_figures,

@@ -7,7 +7,6 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from benchmarks.google_pace import (
     calls_after,
-    deploy,
     deploy_another,
     kind_of,
     last_call,
@@ -50,7 +49,6 @@ def _measure(target: str) -> tuple[float, Counter[str]]:
     with tempfile.TemporaryDirectory() as folder:
         project = paced_project(Path(folder), emulates=target)
         try:
-            deploy(project)
             before = last_call(project)
             quickest = min(deploy_another(project, number) for number in range(_ROLLOUTS))
             return quickest, Counter(kind_of(call) for call in calls_after(project, before))

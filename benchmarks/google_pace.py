@@ -1,4 +1,4 @@
-"""A whole gated rollout against a bare update of the function, at Google's pace divided by ten."""
+"""A whole gated rollout against a bare update of the function, at Google's pace and at a tenth of its latencies."""
 
 import os
 import tempfile
@@ -16,41 +16,51 @@ from tests.emulator.emulator_driver import zipped
 FACTOR = 0.1
 GATES_S = 5.0
 _NAME = "projects/local-project/locations/us-central1/functions/hello-world"
-_SLOW = f"""import time
+_SLOW = """import time
 
 
 def test_it_takes_its_time(verification):
-    time.sleep({GATES_S * FACTOR})
+    time.sleep({seconds})
 """
 
 
 def figures() -> list[Figure]:
+    """At a tenth of the latencies, where what this machine computes weighs ten times as much as at Google."""
+    return _compare(FACTOR, repeats=2)
+
+
+def unscaled_figures() -> list[Figure]:
+    """At Google's own latencies; takes five minutes, in which next to nothing is computed."""
+    return _compare(1.0, repeats=1)
+
+
+def _compare(factor: float, *, repeats: int) -> list[Figure]:
     """The ratio of both, and what was asked of the platform."""
     with tempfile.TemporaryDirectory() as folder:
-        project = paced_project(Path(folder))
+        project = paced_project(Path(folder), factor=factor)
         try:
-            deploy(project)
             before = last_call(project)
-            gated = min(deploy_another(project, number) for number in range(2))
+            gated = min(deploy_another(project, number) for number in range(repeats))
             calls = calls_after(project, before)
             # last: traffic follows what it deploys, which no rollout could start from
-            bare = min(_bare(project, number) for number in range(2))
+            bare = min(_bare(project, number) for number in range(repeats))
         finally:
             project.close()
+    topic = "google's pace" if factor == 1 else f"google's pace / {1 / factor:g}"
     kinds = Counter(kind_of(call) for call in calls)
     return [
         Figure(
-            topic="google's pace / 10",
-            what="whole gated rollout, times a bare functions.patch of the same source (best of 2)",
+            topic=topic,
+            what="whole gated rollout, times a bare functions.patch of the same source (best)",
             value=gated / bare,
             at_most=1.35,
-            note=f"{gated:.1f} s and {bare:.1f} s; gates of {GATES_S * FACTOR:g} s",
+            note=f"{gated:.1f} s and {bare:.1f} s; a gate of {GATES_S * factor:g} s",
         ),
         *(
             Figure(
-                topic="google's pace / 10",
+                topic=topic,
                 what=f"admin calls of a rollout: {kind}",
-                value=count / 2,
+                value=count / repeats,
                 unit="calls",
             )
             for kind, count in sorted(kinds.items())
@@ -58,15 +68,22 @@ def figures() -> list[Figure]:
     ]
 
 
-def paced_project(folder: Path, *, emulates: str = "google") -> Checkout:
-    """The small project, at Google's pace times the factor; nothing is deployed."""
+def paced_project(folder: Path, *, emulates: str = "google", factor: float = FACTOR) -> Checkout:
+    """The small project with a release that serves, at Google's pace times the factor from now on."""
     cache = Path(os.environ.get("DEPLOYGATE_BUILD_CACHE", f"{folder}/environments"))
     project = small_project(folder / "checkout", cache, emulates=emulates)
-    home = project.root / ".deploygate" / "local"
-    home.mkdir(parents=True)
-    pace = f'pace = "google"\npace_factor = {FACTOR}\n'
-    (home / "settings.toml").write_text(pace, encoding="utf-8")
-    (project.root / "checks" / "greeting" / "test_slow.py").write_text(_SLOW, encoding="utf-8")
+    slow = _SLOW.format(seconds=GATES_S * factor)
+    (project.root / "checks" / "greeting" / "test_slow.py").write_text(slow, encoding="utf-8")
+    try:
+        deploy(project)
+        project.deploygate("emulator", "down")
+        pace = f'pace = "google"\npace_factor = {factor}\n'
+        (project.state_dir / "local" / "settings.toml").write_text(pace, encoding="utf-8")
+        if project.deploygate("emulator", "up").status != 0:
+            raise RuntimeError("the emulator does not start")
+    except BaseException:
+        project.close()
+        raise
     return project
 
 
