@@ -87,7 +87,7 @@ def _add_what_people_say(group: pytest.OptionGroup) -> None:
         "--deploy-reason",
         dest="deploy_reason",
         metavar="TEXT",
-        help="why: needed for fewer checks than at the last promotion, or a release that was rolled back before",
+        help="why: needed where less is asked than at the last promotion, or for a release that was rolled back before",
     )
     group.addoption(
         "--deploy-approval",

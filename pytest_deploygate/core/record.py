@@ -21,6 +21,7 @@ from pytest_deploygate.core.identifiers import (
     VariantName,
 )
 from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.ratchet import RecordedPolicy
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.state_machine import State
@@ -190,6 +191,8 @@ class RolloutRecord(NamedTuple):
     """The revision that was redeployed from the backup because the baseline was gone."""
     build: BuildProvenance | None = None
     inventory: Mapping[str, tuple[str, ...]] = {}
+    policy: RecordedPolicy | None = None
+    """What it was judged by; None in records of before that was kept."""
     scores: Mapping[Phase, Fraction] = {}
     gates: Mapping[str, RecordedGate] = {}
     not_passed: Mapping[str, CheckState] = {}

@@ -270,6 +270,11 @@ class EvidenceLedger:
         }
 
     @property
+    def known_defects(self) -> dict[str, str]:
+        """Checks that are marked as known defects, each with last day and reason."""
+        return {nodeid: text for nodeid, text in self._defects.items() if nodeid in self._checks}
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Files that the checks are written in, relative to pytest's root directory, each once."""
         return tuple(dict.fromkeys(nodeid.partition("::")[0] for nodeid in self._checks))

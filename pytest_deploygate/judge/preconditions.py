@@ -13,6 +13,7 @@ from pytest_deploygate.core.verdict import ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.policy_ratchet import check_ratchet
 
 _JUDGED_BAD = frozenset(
     code.value
@@ -32,7 +33,7 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
     Raises:
         ConfigError: an override names no gate.
         TargetRefused: the platform is not in a state to deploy to.
-        PolicyRefused: a rule of evidence is broken (fewer checks, a release known to be bad), the environment is
+        PolicyRefused: a rule of evidence is broken (a looser policy, a release known to be bad), the environment is
             frozen, or the plan is not approved.
     """
     _overrides(context)
@@ -53,7 +54,7 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
         check_digest_is_not_known_bad(
             ports, rollout.package.digest, context.environment.config_digest
         )
-    _smaller_inventory(context, ports)
+    check_ratchet(context, ports, rollout.snapshot)
     if not rollout.is_unchanged:
         check_not_frozen(context.environment, ports.clock.now())
         digest = plan_digest(
@@ -148,19 +149,4 @@ def _overrides(context: SessionContext) -> None:
             raise ConfigError(
                 f"--deploy-override={gate}: there is no such gate",
                 hint=f"gates: {', '.join(sorted(names))}",
-            )
-
-
-def _smaller_inventory(context: SessionContext, ports: Ports) -> None:
-    last = ports.store.last_promoted(ports.environment)
-    if last is None or context.options.reason:
-        return
-    now = context.recorder.inventory
-    for gate, before in last.inventory.items():
-        missing = sorted(set(before) - set(now.get(gate, ())))
-        if len(now.get(gate, ())) < len(before):
-            raise PolicyRefused(
-                f"gate {gate} has {len(now.get(gate, ()))} checks, at the last promotion it had {len(before)}; "
-                f"gone: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}",
-                hint="bring them back, or say why fewer are enough: --deploy-reason=TEXT",
             )

@@ -4,13 +4,21 @@ Compiled files are kept, so that the warning about an assertion which is always 
 """
 
 import ast
+import contextlib
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from pytest_deploygate.core.policy import Policy
+
 _ASSERT_OF_PARENTHESES = re.compile(rb"\bassert[\s\\]*\(")
+_DEFINES_TEST = re.compile(rb"^[ \t]*(?:async[ \t]+)?def[ \t]+test", re.MULTILINE)
+_NO_CHECKS = ("conftest.py", "setup.py")
+_NEVER_SEARCHED = ("__pycache__", "build", "dist", "node_modules", "venv", "CVS", "_darcs")
+"""Folders that pytest leaves out by itself."""
 _TEST = re.compile(rb"\b(?:def|class)[\s\\]+(test\w*)", re.IGNORECASE)
 
 
@@ -40,6 +48,29 @@ def suite_digest(digests: Mapping[str, str]) -> str:
     """SHA-256 over what :func:`digest_files` found."""
     lines = (f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def find_unchecked_files(root: Path, policy: Policy, files: Iterable[str]) -> Iterator[str]:
+    """Files below the path of a gate that define tests, but are not among ``files``, from which checks came.
+
+    Of a gate that takes only marked tests nobody can tell which files were meant.
+    """
+    known = set(files)
+    folders = {root / path for gate in policy.gates if not gate.marker for path in gate.paths}
+    for folder in sorted(folders):
+        for path in sorted(_python_files(folder)):
+            name = path.relative_to(root).as_posix()
+            if name not in known and path.name not in _NO_CHECKS:
+                known.add(name)
+                with contextlib.suppress(OSError):
+                    if _DEFINES_TEST.search(path.read_bytes()):
+                        yield name
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    for where, folders, names in os.walk(folder):
+        folders[:] = [n for n in folders if not n.startswith(".") and n not in _NEVER_SEARCHED]
+        yield from (Path(where, name) for name in names if name.endswith(".py"))
 
 
 def find_vacuous_tests(root: Path, files: Iterable[str]) -> Iterator[str]:

@@ -35,6 +35,7 @@ from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Outcome, Reason, ReasonCode
+from pytest_deploygate.store.policy_json import policy_document, policy_from
 from pytest_deploygate.store.record_upgrade import FORMAT, upgrade_record
 from pytest_deploygate.store.serialization import (
     HINT_DAMAGED,
@@ -56,6 +57,7 @@ _PLAIN: Final = (
 def record_body(record: RolloutRecord) -> str:
     """Canonical JSON of ``record``, which must already be cleaned (:func:`clean_record`)."""
     point, build, cause = record.restore_point, record.build, record.rollback_cause
+    policy = record.policy
     return canonical(
         {
             "format": FORMAT,
@@ -69,6 +71,7 @@ def record_body(record: RolloutRecord) -> str:
             "build": _build_document(build) if build is not None else None,
             "variants": dict(record.variants),
             "inventory": {gate: list(checks) for gate, checks in record.inventory.items()},
+            "policy": policy_document(policy) if policy is not None else None,
             "scores": {phase.value: str(score) for phase, score in record.scores.items()},
             "gates": {name: _gate_document(gate) for name, gate in record.gates.items()},
             "not_passed": {check: state.value for check, state in record.not_passed.items()},
@@ -132,7 +135,7 @@ def record_from(body: str) -> RolloutRecord:
 
 def _record(data: dict[str, Any]) -> RolloutRecord:
     ended_at, cause = data["ended_at"], data["rollback_cause"]
-    point, build = data["restore_point"], data["build"]
+    point, build, policy = data["restore_point"], data["build"], data.get("policy")
     record = RolloutRecord(
         rollout_id=RolloutId(data["rollout_id"]),
         environment=EnvironmentName(data["environment"]),
@@ -164,6 +167,7 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
         redeployed=_revision(data["redeployed"]),
         build=_build(build) if build is not None else None,
         inventory={gate: tuple(checks) for gate, checks in data["inventory"].items()},
+        policy=policy_from(policy) if policy is not None else None,
         scores={Phase(phase): Fraction(text) for phase, text in data["scores"].items()},
         gates={name: _gate(gate) for name, gate in data["gates"].items()},
         not_passed={check: CheckState(state) for check, state in data["not_passed"].items()},

@@ -17,9 +17,20 @@ from pytest_deploygate.core.identifiers import (
     Phase,
     RevisionName,
     RolloutId,
+    Severity,
     VariantName,
 )
 from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.policy import (
+    Asking,
+    Condition,
+    Gate,
+    Leniency,
+    PhasePolicy,
+    Policy,
+    Trigger,
+)
+from pytest_deploygate.core.ratchet import RecordedPolicy
 from pytest_deploygate.core.record import (
     BuildProvenance,
     EntryKind,
@@ -293,6 +304,35 @@ def test_record_comes_back_whole(opener: Opener) -> None:
         digest="ab" * 32,
         backup="backup-1",
         inventory={"health": ("a::b", "c"), "empty": ()},
+        policy=RecordedPolicy(
+            policy=Policy(
+                gates=(
+                    Gate(
+                        name="health",
+                        phase=Phase.LIVE,
+                        threshold=Fraction(19, 20),
+                        weight=Fraction(1, 3),
+                        required=False,
+                        least_checks=4,
+                        skips=Leniency.ALLOW,
+                        flaky=Leniency.ALLOW,
+                        asks=Asking.ITSELF,
+                    ),
+                    Gate(name="plain", phase=Phase.CANDIDATE),
+                ),
+                phases={Phase.LIVE: PhasePolicy(threshold=Fraction(2, 3), budget_s=9)},
+                triggers=(
+                    Trigger(
+                        name="t",
+                        conditions=(Condition.parse("x >= 0.1"),),
+                        severity=Severity.CRITICAL,
+                        needed_in=(Phase.CANDIDATE, Phase.LIVE),
+                    ),
+                ),
+            ),
+            known_defects={"a::b": "until 2026-12-31: ticket"},
+            unchecked_files=("suites/x.py",),
+        ),
         deploy_reason="Friday",
         config_digest="c",
         checks_digest="d",

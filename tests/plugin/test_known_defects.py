@@ -12,6 +12,9 @@ def test_subject():
     {body}
 """
 
+MEANT = "--deploy-reason=ticket 7"
+"""A mark that was not there at the last promotion needs one."""
+
 
 def check(body: str, until: str = "2999-12-31") -> dict[str, str]:
     return {SUBJECT: MARK.format(body=body, until=until)}
@@ -21,7 +24,7 @@ def check(body: str, until: str = "2999-12-31") -> dict[str, str]:
 def test_known_defect_is_listed_everywhere_and_is_no_pass(
     project: DeploygateProject, workers: int
 ) -> None:
-    run = project.write(check("assert False")).deploy(workers=workers)
+    run = project.write(check("assert False")).deploy(MEANT, workers=workers)
     assert run.status == 0, run.output
     text = f"known defect: {SUBJECT}::test_subject (until 2999-12-31: sets are read as pieces, ticket 7)"
     assert text in run.output
@@ -34,7 +37,7 @@ def test_known_defect_is_listed_everywhere_and_is_no_pass(
 
 
 def test_defect_that_no_longer_occurs_is_said(project: DeploygateProject) -> None:
-    run = project.write(check("pass")).deploy()
+    run = project.write(check("pass")).deploy(MEANT)
     assert run.status == 0, run.output
     assert f"known defect no longer occurs, remove its mark: {SUBJECT}::test_subject" in run.output
 
@@ -47,13 +50,13 @@ def test_defect_that_no_longer_occurs_is_said(project: DeploygateProject) -> Non
 def test_other_failures_fail(
     project: DeploygateProject, before: str, body: str, until: str
 ) -> None:
-    run = project.write(check(body, until)).deploy()
+    run = project.write(check(body, until)).deploy(MEANT)
     assert (run.status, run.serving) == (1, before), run.output
 
 
 def test_gate_of_known_defects_alone_is_unknown(project: DeploygateProject, before: str) -> None:
     both = check("assert False") | {"gates/cand/test_honest.py": ""}
-    run = project.write(both).deploy()
+    run = project.write(both).deploy(MEANT)
     assert (run.status, run.serving) == (1, before), run.output
 
 

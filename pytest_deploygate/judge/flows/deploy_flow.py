@@ -26,6 +26,7 @@ from pytest_deploygate.judge.action import end_unchanged
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.flows.base import posting_note, with_verdict
 from pytest_deploygate.judge.platform_metrics import open_statistics
+from pytest_deploygate.judge.policy_ratchet import recorded_policy
 from pytest_deploygate.judge.preconditions import (
     check_gates_are_complete,
     check_not_frozen,
@@ -198,7 +199,11 @@ class DeployFlow:
             self._keeper.start()
             self._watch(rollout)
         rollout.observe(snapshot, package, context.environment.config_digest)
-        rollout.update(rollout.record._replace(inventory=context.recorder.inventory))
+        rollout.update(
+            rollout.record._replace(
+                inventory=context.recorder.inventory, policy=recorded_policy(context)
+            )
+        )
         if options.skips_steps:
             context.note("steps", "no step was judged: --deploy-steps=none")
         context.terminal.step("rollout", f"{rollout.record.rollout_id} to {ports.environment}")

@@ -1,6 +1,7 @@
 """``--deploy-plan``: what would be done, and nothing else."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import Phase, RevisionName
@@ -11,6 +12,7 @@ from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.deploy_plan import DeployPlan, build_plan
+from pytest_deploygate.judge.policy_ratchet import find_ratchet
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.result import result_of_empty_session, result_of_error
 from pytest_deploygate.judge.session_process import SessionOver
@@ -42,6 +44,9 @@ class PlanFlow:
                     approval=asked.approval,
                 )
                 context.tell_left_out(plan.package)
+                ratchet = find_ratchet(context, ports)
+                if ratchet is not None:
+                    plan = replace(plan, findings=(*plan.findings, ratchet))
                 self._blocking = plan.blocking
                 self._lines = tuple(
                     _lines(plan, ports.target.spec, context.environment.engine.percents)

@@ -1,0 +1,162 @@
+"""What a release was promoted with, and in which points another policy is looser: by name, never by number.
+
+Stricter is free. Each point in which the policy or its checks became looser is listed, and needs a person's reason.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.policy import Asking, Comparison, Condition, Gate, Leniency, Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPolicy:
+    """The policy that judged a rollout, without what says where its checks are, and what was exempted from it.
+
+    ``known_defects`` maps each marked check to last day and reason, ``unchecked_files`` are those below the path of a
+    gate that came to no check.
+    """
+
+    policy: Policy
+    known_defects: Mapping[str, str] = field(default_factory=dict)
+    unchecked_files: tuple[str, ...] = ()
+
+
+Inventory = Mapping[str, tuple[str, ...]]
+"""Check ids by gate."""
+
+
+def find_looser(
+    before: RecordedPolicy | None, now: RecordedPolicy, had: Inventory, has: Inventory
+) -> tuple[str, ...]:
+    """A sentence for each point in which ``now`` (with the checks ``has``) asks less than ``before`` (with ``had``).
+
+    ``before`` is None where nothing is remembered: then only what never was agreed to is listed.
+    """
+    found = [*_missing_checks(had, has)]
+    if before is not None:
+        gates = {gate.name: gate for gate in now.policy.gates}
+        for gate in before.policy.gates:
+            if gate.name not in gates:
+                found.append(f"gate {gate.name} is gone")
+            else:
+                found += _looser_gate(gate, gates[gate.name])
+        found += _lighter_gates(before.policy, now.policy)
+        found += _looser_phases(before.policy, now.policy)
+        found += _looser_triggers(before.policy, now.policy)
+        found += _more_defects(before.known_defects, now.known_defects)
+    known = before.unchecked_files if before is not None else ()
+    found += [
+        f"{name} is below the path of a gate, but no check was collected from it"
+        for name in now.unchecked_files
+        if name not in known
+    ]
+    return tuple(found)
+
+
+def _missing_checks(had: Inventory, has: Inventory) -> Iterator[str]:
+    gate_of = {check: gate for gate, checks in has.items() for check in checks}
+    for gate, checks in had.items():
+        for check in checks:
+            if check not in gate_of:
+                yield f"check {check} of gate {gate} is gone"
+            elif gate_of[check] != gate:
+                yield f"check {check} went from gate {gate} to gate {gate_of[check]}"
+
+
+def _looser_gate(old: Gate, new: Gate) -> Iterator[str]:
+    where = f"gate {old.name}"
+    if new.phase is not old.phase:
+        yield f"{where} went from the {old.phase.value} phase to the {new.phase.value} phase"
+    if new.threshold < old.threshold:
+        yield f"{where}: threshold was {_number(old.threshold)}, is {_number(new.threshold)}"
+    if new.least_checks < old.least_checks:
+        yield f"{where}: least-checks was {old.least_checks}, is {new.least_checks}"
+    if old.required and not new.required:
+        yield f"{where}: it was required, and is not"
+    for name, was, is_now in (
+        ("skips", old.skips, new.skips),
+        ("flaky", old.flaky, new.flaky),
+    ):
+        if was is Leniency.FAIL and is_now is Leniency.ALLOW:
+            yield f'{where}: {name} was "{was.value}", is "{is_now.value}"'
+    if old.asks is Asking.CLIENTS and new.asks is not Asking.CLIENTS:
+        yield f'{where}: asks was "{old.asks.value}", is "{new.asks.value}"'
+
+
+def _lighter_gates(old: Policy, new: Policy) -> Iterator[str]:
+    """Of the gates that were there: which of them has a smaller share in the ratio of its phase."""
+    for phase in Phase:
+        now = {gate.name: gate.weight for gate in new.gates_of(phase)}
+        was = {gate.name: gate.weight for gate in old.gates_of(phase) if gate.name in now}
+        total_was = sum(was.values(), Fraction(0))
+        total_now = sum((now[name] for name in was), Fraction(0))
+        for name, weight in was.items():
+            share, share_now = weight / total_was, now[name] / total_now
+            if share_now < share:
+                yield (
+                    f"gate {name}: its share in the {phase.value} phase was {_number(share)}, "
+                    f"is {_number(share_now)}"
+                )
+
+
+def _looser_phases(old: Policy, new: Policy) -> Iterator[str]:
+    for phase, was in old.phases.items():
+        now = new.phases[phase]
+        if now.threshold < was.threshold:
+            yield (
+                f"{phase.value} phase: threshold was {_number(was.threshold)}, "
+                f"is {_number(now.threshold)}"
+            )
+        if now.budget_s > was.budget_s:
+            yield f"{phase.value} phase: budget-s was {was.budget_s}, is {now.budget_s}"
+
+
+def _looser_triggers(old: Policy, new: Policy) -> Iterator[str]:
+    now = {trigger.name: trigger for trigger in new.triggers}
+    for trigger in old.triggers:
+        if trigger.name not in now:
+            yield f"trigger {trigger.name} is gone"
+            continue
+        conditions = now[trigger.name].conditions
+        for condition in trigger.conditions:
+            if not any(_covers(one, condition) for one in conditions):
+                told = ", ".join(one.text for one in conditions)
+                yield f"trigger {trigger.name}: it fired when {condition.text}, now when {told}"
+        for phase in trigger.needed_in:
+            if phase not in now[trigger.name].needed_in:
+                yield f"trigger {trigger.name}: its measurements are not needed in the {phase.value} phase any more"
+
+
+def _covers(new: Condition, old: Condition) -> bool:
+    """Whether ``new`` holds for every value for which ``old`` does."""
+    if new.metric != old.metric:
+        return False
+    downwards = (Comparison.BELOW, Comparison.AT_MOST)
+    if (new.comparison in downwards) is not (old.comparison in downwards):
+        return False
+    if new.bound == old.bound:
+        return new.comparison is old.comparison or new.comparison in (
+            Comparison.AT_MOST,
+            Comparison.AT_LEAST,
+        )
+    return new.bound > old.bound if new.comparison in downwards else new.bound < old.bound
+
+
+def _more_defects(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for check, text in new.items():
+        if check not in old:
+            yield f"check {check} is marked as a known defect {text}"
+        elif _last_day(text) > _last_day(old[check]):
+            yield f"check {check}: its known defect was accepted {_last_day(old[check])}, now {text}"
+
+
+def _last_day(text: str) -> str:
+    """``until 2026-12-31`` of ``until 2026-12-31: reason``: texts of ISO dates sort like days."""
+    return text.partition(":")[0]
+
+
+def _number(value: Fraction) -> str:
+    return f"{float(value):g}"

@@ -1,0 +1,63 @@
+"""The policy ratchet: what is promoted asks no less than the last promotion did, unless a person says why."""
+
+from pytest_deploygate.core.errors import PolicyRefused
+from pytest_deploygate.core.preflight import PreflightFinding
+from pytest_deploygate.core.ratchet import RecordedPolicy, find_looser
+from pytest_deploygate.core.release import Snapshot
+from pytest_deploygate.engine.engine_context import Ports
+from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.source_scan import find_unchecked_files
+
+_HINT = "restore it, or say why it is enough: --deploy-reason=TEXT"
+
+
+def recorded_policy(context: SessionContext) -> RecordedPolicy:
+    """What the record remembers of the policy of this session."""
+    policy, root = context.settings.policy, context.settings.root
+    return RecordedPolicy(
+        policy=policy,
+        known_defects=context.recorder.known_defects,
+        unchecked_files=tuple(find_unchecked_files(root, policy, context.recorder.files)),
+    )
+
+
+def check_ratchet(context: SessionContext, ports: Ports, snapshot: Snapshot) -> None:
+    """Compare policy and checks with those of the last promotion; list each point that is looser.
+
+    Raises:
+        PolicyRefused: something is looser, and no reason was given.
+    """
+    finding = find_ratchet(context, ports)
+    if ports.store.last_promoted(ports.environment) is None and snapshot.exists:
+        absent = (
+            f"no promotion to {ports.environment} is on record here, so policy and checks are "
+            "compared with nothing"
+        )
+        context.note("record", absent)
+        context.terminal.line(f"deploygate: note: {absent}", yellow=True)
+    if finding is None:
+        return
+    if finding.is_blocking:
+        raise PolicyRefused(finding.sentence, hint=finding.hint)
+    context.note("looser_policy", finding.sentence)
+    context.terminal.line(f"deploygate: note: {finding.sentence}", yellow=True)
+
+
+def find_ratchet(context: SessionContext, ports: Ports) -> PreflightFinding | None:
+    """All points in which this session asks less than the last promotion; blocking without a reason."""
+    last = ports.store.last_promoted(ports.environment)
+    looser = find_looser(
+        last.policy if last is not None else None,
+        recorded_policy(context),
+        last.inventory if last is not None else {},
+        context.recorder.inventory,
+    )
+    if not looser:
+        return None
+    since = f"less is asked than at the last promotion ({last.rollout_id})" if last else "unchecked"
+    is_blocking = not context.options.reason
+    return PreflightFinding(
+        is_blocking=is_blocking,
+        sentence=f"{since}: {'; '.join(looser)}",
+        hint=_HINT if is_blocking else "",
+    )

@@ -1,0 +1,95 @@
+"""The policy that judged a rollout as JSON and back: names, thresholds, exemptions; not where its checks are."""
+
+from fractions import Fraction
+from typing import Any
+
+from pytest_deploygate.core.identifiers import Phase, Severity
+from pytest_deploygate.core.policy import (
+    Asking,
+    Condition,
+    Gate,
+    Leniency,
+    PhasePolicy,
+    Policy,
+    Trigger,
+)
+from pytest_deploygate.core.ratchet import RecordedPolicy
+
+
+def policy_document(recorded: RecordedPolicy) -> dict[str, object]:
+    """Members of the JSON object."""
+    policy = recorded.policy
+    return {
+        "gates": {gate.name: _gate_document(gate) for gate in policy.gates},
+        "phases": {
+            phase.value: {"threshold": str(one.threshold), "budget_s": one.budget_s}
+            for phase, one in policy.phases.items()
+        },
+        "triggers": {
+            trigger.name: {
+                "conditions": [condition.text for condition in trigger.conditions],
+                "severity": trigger.severity.value,
+                "needed_in": [phase.value for phase in trigger.needed_in],
+            }
+            for trigger in policy.triggers
+        },
+        "known_defects": dict(recorded.known_defects),
+        "unchecked_files": list(recorded.unchecked_files),
+    }
+
+
+def _gate_document(gate: Gate) -> dict[str, object]:
+    return {
+        "phase": gate.phase.value,
+        "threshold": str(gate.threshold),
+        "weight": str(gate.weight),
+        "required": gate.required,
+        "least_checks": gate.least_checks,
+        "skips": gate.skips.value,
+        "flaky": gate.flaky.value,
+        "asks": gate.asks.value,
+    }
+
+
+def policy_from(data: dict[str, Any]) -> RecordedPolicy:
+    """What :func:`policy_document` wrote.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: it is not of that form.
+    """
+    return RecordedPolicy(
+        policy=Policy(
+            gates=tuple(_gate(name, one) for name, one in data["gates"].items()),
+            phases={
+                Phase(phase): PhasePolicy(
+                    threshold=Fraction(one["threshold"]), budget_s=one["budget_s"]
+                )
+                for phase, one in data["phases"].items()
+            },
+            triggers=tuple(
+                Trigger(
+                    name=name,
+                    conditions=tuple(map(Condition.parse, one["conditions"])),
+                    severity=Severity(one["severity"]),
+                    needed_in=tuple(map(Phase, one["needed_in"])),
+                )
+                for name, one in data["triggers"].items()
+            ),
+        ),
+        known_defects=dict(data["known_defects"]),
+        unchecked_files=tuple(data["unchecked_files"]),
+    )
+
+
+def _gate(name: str, data: dict[str, Any]) -> Gate:
+    return Gate(
+        name=name,
+        phase=Phase(data["phase"]),
+        threshold=Fraction(data["threshold"]),
+        weight=Fraction(data["weight"]),
+        required=data["required"],
+        least_checks=data["least_checks"],
+        skips=Leniency(data["skips"]),
+        flaky=Leniency(data["flaky"]),
+        asks=Asking(data["asks"]),
+    )

@@ -1,0 +1,196 @@
+"""The policy ratchet: each point in which a policy got looser is named, and nothing that got stricter is."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from pytest_deploygate.core.identifiers import Phase, Severity
+from pytest_deploygate.core.policy import Asking, Condition, Leniency, PhasePolicy, Policy, Trigger
+from pytest_deploygate.core.ratchet import RecordedPolicy, find_looser
+from tests.core.policy_factory import a_gate, a_policy, a_trigger
+
+HAD = {"g": ("a", "b"), "h": ("c",)}
+POLICY = a_policy(
+    a_gate("g", threshold="0.9", least=2, asks=Asking.CLIENTS),
+    a_gate("h", weight="3"),
+    threshold="0.75",
+    triggers=(a_trigger("error_rate > 0.10", "memory_mb >= 900", needed_in=(Phase.LIVE,)),),
+)
+BEFORE = RecordedPolicy(
+    policy=POLICY, known_defects={"c": "until 2026-10-01: ticket 1"}, unchecked_files=("g/old.py",)
+)
+
+
+def looser(now: RecordedPolicy) -> tuple[str, ...]:
+    return find_looser(BEFORE, now, HAD, HAD)
+
+
+def with_gate(name: str, **changes: object) -> RecordedPolicy:
+    gates = tuple(replace(g, **changes) if g.name == name else g for g in POLICY.gates)  # type: ignore[arg-type]
+    return replace(BEFORE, policy=replace(POLICY, gates=gates))
+
+
+def with_phase(**changes: object) -> RecordedPolicy:
+    phases = {**POLICY.phases, Phase.CANDIDATE: replace(POLICY.phases[Phase.CANDIDATE], **changes)}  # type: ignore[arg-type]
+    return replace(BEFORE, policy=replace(POLICY, phases=phases))
+
+
+def with_trigger(*conditions: str, needed_in: tuple[Phase, ...] = (Phase.LIVE,)) -> RecordedPolicy:
+    trigger = a_trigger(*conditions, needed_in=needed_in)
+    return replace(BEFORE, policy=replace(POLICY, triggers=(trigger,)))
+
+
+ERRORS, MEMORY = "error_rate > 0.10", "memory_mb >= 900"
+LOOSER: dict[str, tuple[RecordedPolicy, str]] = {
+    "gate gone": (
+        replace(BEFORE, policy=replace(POLICY, gates=POLICY.gates[1:])),
+        "gate g is gone",
+    ),
+    "phase": (
+        with_gate("h", phase=Phase.LIVE),
+        "gate h went from the candidate phase to the live phase",
+    ),
+    "threshold": (
+        with_gate("g", threshold=Fraction("0.89")),
+        "gate g: threshold was 0.9, is 0.89",
+    ),
+    "least checks": (with_gate("g", least_checks=1), "gate g: least-checks was 2, is 1"),
+    "required": (with_gate("g", required=False), "gate g: it was required, and is not"),
+    "skips": (with_gate("g", skips=Leniency.ALLOW), 'gate g: skips was "fail", is "allow"'),
+    "flaky": (with_gate("g", flaky=Leniency.ALLOW), 'gate g: flaky was "fail", is "allow"'),
+    "asks": (with_gate("g", asks=Asking.NOTHING), 'gate g: asks was "clients", is "nothing"'),
+    "lighter": (
+        with_gate("g", weight=Fraction("0.5")),
+        "gate g: its share in the candidate phase was 0.25, is 0.142857",
+    ),
+    "lighter than another": (
+        with_gate("g", weight=Fraction(2)),
+        "gate h: its share in the candidate phase was 0.75, is 0.6",
+    ),
+    "phase threshold": (
+        with_phase(threshold=Fraction("0.7")),
+        "candidate phase: threshold was 0.75, is 0.7",
+    ),
+    "budget": (with_phase(budget_s=11), "candidate phase: budget-s was 10, is 11"),
+    "trigger gone": (
+        replace(BEFORE, policy=replace(POLICY, triggers=())),
+        "trigger t is gone",
+    ),
+    "condition gone": (
+        with_trigger(ERRORS),
+        "trigger t: it fired when memory_mb >= 900, now when error_rate > 0.10",
+    ),
+    "higher bound": (
+        with_trigger("error_rate > 0.2", MEMORY),
+        "trigger t: it fired when error_rate > 0.10, now when error_rate > 0.2, memory_mb >= 900",
+    ),
+    "bound itself left out": (
+        with_trigger(ERRORS, "memory_mb > 900"),
+        "trigger t: it fired when memory_mb >= 900, now when error_rate > 0.10, memory_mb > 900",
+    ),
+    "other way round": (
+        with_trigger("error_rate < 0.10", MEMORY),
+        "trigger t: it fired when error_rate > 0.10, now when error_rate < 0.10, memory_mb >= 900",
+    ),
+    "not needed": (
+        with_trigger(ERRORS, MEMORY, needed_in=()),
+        "trigger t: its measurements are not needed in the live phase any more",
+    ),
+    "defect": (
+        replace(BEFORE, known_defects={**BEFORE.known_defects, "a": "until 2026-11-01: slow"}),
+        "check a is marked as a known defect until 2026-11-01: slow",
+    ),
+    "defect put off": (
+        replace(BEFORE, known_defects={"c": "until 2026-12-01: ticket 1"}),
+        "check c: its known defect was accepted until 2026-10-01, now until 2026-12-01: ticket 1",
+    ),
+    "file without checks": (
+        replace(BEFORE, unchecked_files=("g/new.py", "g/old.py")),
+        "g/new.py is below the path of a gate, but no check was collected from it",
+    ),
+}
+
+
+@pytest.mark.parametrize(("now", "sentence"), LOOSER.values(), ids=LOOSER)
+def test_policy_that_is_looser_says_in_which_point(now: RecordedPolicy, sentence: str) -> None:
+    assert sentence in looser(now)
+    assert len(looser(now)) == 1
+
+
+STRICTER: dict[str, RecordedPolicy] = {
+    "the same": BEFORE,
+    "threshold": with_gate("g", threshold=Fraction(1)),
+    "least checks": with_gate("g", least_checks=3),
+    "all weights alike": replace(
+        BEFORE,
+        policy=replace(POLICY, gates=tuple(replace(g, weight=g.weight * 2) for g in POLICY.gates)),
+    ),
+    "phase": with_phase(threshold=Fraction(1), budget_s=9),
+    "lower bounds": with_trigger("error_rate >= 0.10", "memory_mb > 800"),
+    "more conditions": with_trigger(ERRORS, MEMORY, "error_rate < 0"),
+    "needed in more phases": with_trigger(ERRORS, MEMORY, needed_in=(Phase.LIVE, Phase.CANDIDATE)),
+    "defect gone": replace(BEFORE, known_defects={}),
+    "defect sooner": replace(BEFORE, known_defects={"c": "until 2026-09-01: other words"}),
+    "files have checks": replace(BEFORE, unchecked_files=()),
+}
+
+
+@pytest.mark.parametrize("now", STRICTER.values(), ids=STRICTER)
+def test_stricter_policy_is_free(now: RecordedPolicy) -> None:
+    assert looser(now) == ()
+
+
+def test_another_gate_and_another_trigger_are_free() -> None:
+    more = replace(
+        POLICY,
+        gates=(*POLICY.gates, a_gate("new", weight="9")),
+        triggers=(*POLICY.triggers, a_trigger("x > 1", name="new", severity=Severity.CRITICAL)),
+    )
+    assert looser(replace(BEFORE, policy=more)) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_covered"),
+    [
+        ("x < 5", "x < 5", True),
+        ("x < 5", "x <= 5", True),
+        ("x <= 5", "x < 5", False),
+        ("x < 5", "x < 6", True),
+        ("x < 5", "x <= 4", False),
+        ("x < 5", "y < 5", False),
+    ],
+)
+def test_condition_covers_another_one_exactly(old: str, new: str, is_covered: bool) -> None:
+    def policy(text: str) -> RecordedPolicy:
+        trigger = Trigger(
+            name="t", conditions=(Condition.parse(text),), severity=Severity.HIGH, needed_in=()
+        )
+        return RecordedPolicy(policy=a_policy(triggers=(trigger,)))
+
+    assert (find_looser(policy(old), policy(new), {}, {}) == ()) is is_covered
+
+
+@pytest.mark.parametrize(
+    ("has", "sentences"),
+    [
+        ({"g": ("a", "b", "new"), "h": ("c",)}, ()),
+        ({"g": ("a", "new"), "h": ("c",)}, ("check b of gate g is gone",)),
+        ({"g": ("a",), "h": ("c", "b")}, ("check b went from gate g to gate h",)),
+        ({}, tuple(f"check {c} of gate {g} is gone" for g, cs in HAD.items() for c in cs)),
+    ],
+)
+def test_checks_are_remembered_by_name(
+    has: dict[str, tuple[str, ...]], sentences: tuple[str, ...]
+) -> None:
+    assert find_looser(BEFORE, BEFORE, HAD, has) == sentences
+    assert find_looser(None, BEFORE, HAD, has)[: len(sentences)] == sentences
+
+
+def test_without_a_record_only_files_without_checks_are_listed() -> None:
+    nothing = Policy(
+        gates=(), phases=dict.fromkeys(Phase, PhasePolicy(threshold=Fraction(0), budget_s=1))
+    )
+    assert find_looser(None, replace(BEFORE, policy=nothing), {}, HAD) == (
+        "g/old.py is below the path of a gate, but no check was collected from it",
+    )
