@@ -30,7 +30,9 @@ _CHANNEL: Final = "deploygate_channel"
 _GONE: Final = None
 """What a channel delivers last: its worker has ended."""
 _END_S: Final = 60
-"""How long workers may take to end; one that is killed then is one that died."""
+"""How long workers may take to end by themselves."""
+_KILL_S: Final = 10
+"""How long they may take then before they are killed; one that is killed is one that died."""
 _WAIT_S: Final = 120
 """Longest wait for the inventories of a generation of workers."""
 
@@ -44,6 +46,7 @@ WorkerInput: TypeAlias = "dict[str, object]"
 
 class _Channel(Protocol):
     def send(self, item: str) -> None: ...
+    def close(self) -> None: ...
     def setcallback(self, callback: object, endmarker: object) -> None: ...
 
 
@@ -161,17 +164,23 @@ class DistributedRunner:
             self._is_fresh = False
             ds.pytest_runtestloop()
         if budget.is_exceeded:
-            self.stop()
+            self._end_workers(0)
 
     def stop(self) -> None:
         """End all workers; returns when they are gone."""
+        self._end_workers(_END_S)
+
+    def _end_workers(self, patience_s: float) -> None:
         ds = self._dsession()
         for node in self._nodes:
             if not node.shutting_down:
                 node.shutdown()  # one that waits for checks would otherwise be waited for until it is killed
         self._nodes.clear()
+        with self._change:
+            # execnet interrupts a worker that has not ended within seconds of being torn down
+            self._change.wait_for(lambda: all(mail.is_gone for mail in self._mail), patience_s)
         if ds.nodemanager is not None:
-            ds.nodemanager.EXIT_TIMEOUT = _END_S
+            ds.nodemanager.EXIT_TIMEOUT = _KILL_S
             ds.nodemanager.teardown_nodes()
 
     # -- inside ----------------------------------------------------------------------------------
@@ -244,3 +253,4 @@ class WorkerCollection:
         """Say good-bye: a worker that does not has died."""
         with contextlib.suppress(JudgeGone):
             self._link.send(Bye(0))
+        self._channel.close()
