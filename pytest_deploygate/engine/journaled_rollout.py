@@ -53,6 +53,8 @@ class JournaledRollout:
         self.progress = progress
         self.is_lenient = False
         self.keeps_lease = False
+        self.unwritten = ""
+        """Why the record does not say how the rollout ended; empty where it does."""
         self._sequence: int | None = None
         self._has_lease = True
 
@@ -68,13 +70,21 @@ class JournaledRollout:
         self._write_with_retry(lambda: self.ports.store.save(record, lease))
 
     def move(self, event: Event, notes: Mapping[str, str] | None = None) -> Step:
-        """Take the row for ``event``: the new state is durable when this returns."""
+        """Take the row for ``event``: the new state is durable when this returns.
+
+        Raises:
+            StoreError: it could not be journaled; the rollout stays in the state that it was in.
+        """
         step = advance(self.state, event)
         before = self.state
         self.record = self.record._replace(state=step.state)
         # Journal, then record, and only then the effects of the new state: a recovery that finds the old state in the
         # record has nothing more to return.
-        self.journal(EntryKind.MOVED, event.value, {"from": before.value, **(notes or {})})
+        try:
+            self.journal(EntryKind.MOVED, event.value, {"from": before.value, **(notes or {})})
+        except StoreError:
+            self.record = self.record._replace(state=before)
+            raise
         self._write_with_retry(lambda: self.ports.store.save(self.record, self.lease))
         logger.info(
             "rollout.transition",
@@ -146,6 +156,7 @@ class JournaledRollout:
         except StoreError as error:
             if not self.is_lenient:
                 raise
+            self.unwritten = error.message
             logger.warning(
                 "record.write_failed",
                 extra={"correlation_id": self.record.rollout_id, "reason": error.message},

@@ -239,7 +239,9 @@ class Rollout(JournaledRollout):
             LeaseLost: another holder acts on this environment now; nothing was changed here.
         """
         if self.state in (State.OPEN, State.FINALISING):
-            # OPEN: nothing was touched. FINALISING: the live gates held, and the candidate serves.
+            # OPEN: nothing was touched. FINALISING: the live gates held, and the candidate serves. Either way what
+            # serves is right, so a record that cannot be written does not hide why the rollout ended.
+            self.is_lenient = True
             self.end(Event.BROKE, reason)
         else:
             rollback_to_baseline(self, reason)

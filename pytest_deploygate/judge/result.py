@@ -39,9 +39,13 @@ def result_of_rollout(
     deciding: PhaseVerdict | None,
 ) -> SessionResult:
     """How a session ends that began ``rollout``; ``error`` is what broke it, ``deciding`` the last verdict."""
-    record, state = rollout.record, rollout.state
-    if not state.is_final:
+    if not rollout.state.is_final:
         return result_without_lease(rollout, error)
+    if rollout.record.restore_point is None:  # it ended before it had seen what serves
+        with contextlib.suppress(DeployGateError):
+            serving = rollout.ports.target.snapshot().serving.sole
+            rollout.record = rollout.record._replace(serving=serving)
+    record, state = rollout.record, rollout.state
     code = ReasonCode(record.reason_code) if record.reason_code else ReasonCode.COULD_NOT_ACT
     others = deciding.reasons[1:] if deciding is not None and not deciding.holds else ()
     return SessionResult(
@@ -74,6 +78,11 @@ def _lines(rollout: JournaledRollout, error: DeployGateError | None) -> tuple[st
         lines.append(f"url: {rollout.record.url}")
     if error is not None and error.hint:
         lines.append(f"hint: {error.hint}")
+    if rollout.unwritten:
+        lines.append(
+            f"the record does not say so: {rollout.unwritten}; when it can be written again: "
+            f"deploygate recover {rollout.ports.environment}"
+        )
     if rollout.state is State.STRANDED:
         lines.append(
             f"an operator must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"

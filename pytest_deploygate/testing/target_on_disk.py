@@ -27,7 +27,7 @@ def cloud_file(root: Path) -> Path:
 
 
 class _KeptTarget:
-    """Writes the cloud to its file after every call, as a platform remembers by itself."""
+    """Reads the cloud before every call and writes it afterwards, as a platform remembers by itself."""
 
     def __init__(self, target: FakeTarget, root: Path) -> None:
         self._target = target
@@ -41,10 +41,13 @@ class _KeptTarget:
 
     def _remembering(self, call: Callable[..., object]) -> Callable[..., object]:
         def remembered(*args: object, **kwargs: object) -> object:
+            path = cloud_file(self._root)
+            if path.exists():
+                self._target.cloud = pickle.loads(path.read_bytes())  # noqa: S301 # as below
             try:
                 return call(*args, **kwargs)
             finally:
-                cloud_file(self._root).write_bytes(pickle.dumps(self._target.cloud))
+                path.write_bytes(pickle.dumps(self._target.cloud))
 
         return remembered
 

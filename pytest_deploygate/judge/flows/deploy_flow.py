@@ -34,6 +34,7 @@ from pytest_deploygate.judge.preconditions import (
 )
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.result import result_of_error, result_of_rollout
+from pytest_deploygate.judge.second_recovery import recover_elsewhere
 from pytest_deploygate.judge.session_process import SessionOver
 from pytest_deploygate.judge.step_watch import StepWatch, recorded_step
 from pytest_deploygate.system.private_folder import make_private_folder
@@ -303,8 +304,20 @@ class DeployFlow:
             raise error
         if not rollout.state.is_final:
             sentence = f"deciding broke: {type(error).__name__}: {error}"
-            self._abort(rollout, Reason(code=ReasonCode.INTERRUPTED, sentence=sentence))
+            try:
+                self._abort(rollout, Reason(code=ReasonCode.INTERRUPTED, sentence=sentence))
+            except Exception:
+                logger.exception("rollout.abort_broken")
+        self._try_elsewhere(rollout)
         return self._ending(rollout)
+
+    def _try_elsewhere(self, rollout: Rollout) -> None:
+        """Nobody is told that a rollout is stranded before another process has tried to return to the baseline."""
+        if self._keeper is not None:
+            self._keeper.stop()
+        is_ours = not isinstance(self._error, LeaseLost)
+        if is_ours and (rollout.state is State.STRANDED or not rollout.state.is_final):
+            recover_elsewhere(self._context, rollout)
 
     def _settle(self, *, is_complete: bool) -> SessionResult:
         rollout, context = self._rollout, self._context
@@ -318,8 +331,7 @@ class DeployFlow:
                 # While the lease is held: a phase may have been cut short.
                 self._record_evidence(rollout)
             self._last_word(rollout, interrupted)
-        if self._keeper is not None:
-            self._keeper.stop()
+        self._try_elsewhere(rollout)
         self._complete_record(rollout)
         context.tell_finished(rollout.record)
         return self._ending(rollout)
@@ -385,7 +397,7 @@ class DeployFlow:
                 self._error = error
         if not rollout.state.is_final:
             reason = (
-                interrupted
+                (interrupted if self._error is None else None)
                 or self._why_stopped()
                 or Reason(code=ReasonCode.CUSTOM, sentence="no action was taken on the verdict")
             )

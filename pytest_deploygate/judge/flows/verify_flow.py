@@ -24,6 +24,7 @@ from pytest_deploygate.judge.flows.base import with_verdict
 from pytest_deploygate.judge.platform_metrics import open_statistics
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.result import result_of_error
+from pytest_deploygate.judge.second_recovery import recover_elsewhere
 from pytest_deploygate.judge.session_process import SessionOver
 from pytest_deploygate.targets import gcloud_commands
 from pytest_deploygate.wiring import open_ports, recover
@@ -156,6 +157,8 @@ class VerifyFlow:
                 others=verdict.reasons,
                 reason=replace(ending.reason, sentence=f"could not roll back: {error.message}"),
             )
+        if rollout.state is State.STRANDED:
+            recover_elsewhere(context, rollout)
         context.tell_finished(rollout.record)
         is_stranded = rollout.state is State.STRANDED
         return SessionResult(

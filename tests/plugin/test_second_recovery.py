@@ -1,0 +1,84 @@
+"""STRANDED is said only after another process has tried; and what a record that cannot be written leaves to say."""
+
+import pytest
+
+from pytest_deploygate.testing import DeploygateProject
+from tests.plugin.plugin_project import ENVIRONMENT, SETTINGS
+
+FAILS = {"gates/live/test_live.py": "def test_honest(): assert False\n"}
+SPOILED = """
+from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.testing.fake_target import FakeTarget
+
+shift_traffic = FakeTarget.shift_traffic
+
+def spoiled(self, plan, **more):
+    if plan.sole == "svc-00001" and more["expect"].sole != plan.sole:
+        raise TargetRefused("something in this process is broken")
+    return shift_traffic(self, plan, **more)
+
+FakeTarget.shift_traffic = spoiled
+"""
+PLUGIN = {
+    "pyproject.toml": SETTINGS.replace(
+        "[tool.deploygate]", '[tool.deploygate]\nplugins = ["spoils"]', 1
+    ),
+    "spoils.py": SPOILED,
+}
+"""Breaks the way back in the deciding process, in which alone it is loaded."""
+
+
+def test_another_process_returns_to_the_baseline_where_the_deciding_one_cannot(
+    project: DeploygateProject, before: str
+) -> None:
+    run = project.write({**FAILS, **PLUGIN}).deploy()
+    assert (run.status, run.serving) == (1, before), run.output
+    assert "in another process, since this one did not succeed" in run.output
+    assert run.property("state") == "ROLLED_BACK"
+    assert run.property("serving_revision") == before
+    assert run.property("reason") == "gate live failed: 0/1 checks passed, it needs 1"
+    assert run.record is not None
+    assert run.record.state.value == "ROLLED_BACK"
+    with project.store() as store:
+        assert store.lease(ENVIRONMENT) is None
+
+
+def test_judging_session_returns_by_another_process_too(
+    project: DeploygateProject, before: str
+) -> None:
+    assert project.deploy().status == 0
+    run = project.write({**FAILS, **PLUGIN}).pytest("-m", "rollback-checks", "-n0")
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.property("state") == "ROLLED_BACK"
+
+
+def test_what_no_process_can_do_is_stranded(project: DeploygateProject, before: str) -> None:
+    project.write({**FAILS, **PLUGIN, "sitecustomize.py": "import spoils\n"})
+    run = project.deploy(PYTHONPATH=f"{project.root}:{project.variables['PYTHONPATH']}")
+    assert run.status == 11, run.output
+    assert run.property("state") == "STRANDED"
+    assert "something in this process is broken" in run.property("reason")
+    assert run.serving != before
+    project.write({"sitecustomize.py": "", "spoils.py": ""})
+    assert project.deploygate("recover", "fake").status == 0
+    assert project.serving == before
+
+
+@pytest.mark.parametrize("write", [2, 3], ids=["rollout was recorded", "what serves was recorded"])
+def test_record_that_takes_no_more_writes_is_the_reason(
+    project: DeploygateProject, before: str, write: int
+) -> None:
+    run = project.deploy(
+        DEPLOYGATE_STATE="tests.e2e.killing_store:make",
+        KILL_AT=f"after:{write}",
+        KILL_WITH="FULL",
+        KILLED=str(project.root / "struck"),
+    )
+    assert (project.root / "struck").exists()
+    assert (run.status, run.serving) == (10, before), run.output
+    assert (run.property("verdict"), run.property("state")) == ("REFUSE", "REFUSED")
+    assert "the disk answered with an error" in run.property("reason")
+    assert run.property("serving_revision") == before
+    assert f"serving: {before}" in run.output
+    assert "when it can be written again: deploygate recover fake" in run.output
+    assert project.deploygate("recover", "fake").status == 0
