@@ -1,6 +1,7 @@
 """The whole table ``[tool.deploygate]``: the root of all declarations of settings."""
 
 from collections.abc import Mapping
+from enum import Enum, unique
 from fractions import Fraction
 from typing import Annotated, Final, NamedTuple
 
@@ -14,6 +15,14 @@ from pytest_deploygate.core.setting import NAME, Setting
 from pytest_deploygate.system.private_folder import STATE_FOLDER
 
 TABLE: Final = "tool.deploygate"
+
+
+@unique
+class SessionCredentials(Enum):
+    """Whether checks run with the variables that name the deployer's credentials."""
+
+    SHARED = "shared"
+    WITHHELD = "withheld"
 
 
 class Phases(NamedTuple):
@@ -92,6 +101,22 @@ class Document(NamedTuple):
             "that decides, which loads no conftest file",
             example='["our_company.release_hooks"]',
             is_a="names of modules",
+        ),
+    ] = ()
+    session_credentials: Annotated[
+        SessionCredentials,
+        Setting(
+            "whether the processes that run checks get the variables that name the deployer's credentials: `shared`, "
+            "as all other variables; `withheld`, without them",
+            example='"withheld"',
+        ),
+    ] = SessionCredentials.SHARED
+    session_variables: Annotated[
+        tuple[str, ...],
+        Setting(
+            "variables that checks need although they would be withheld",
+            example='["GITHUB_TOKEN"]',
+            is_a="names of variables",
         ),
     ] = ()
     phases: Annotated[

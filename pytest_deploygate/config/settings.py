@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 from pytest_deploygate import FILE
 from pytest_deploygate.config import contradictions, loader
-from pytest_deploygate.config.document import DOCUMENT, ENVIRONMENT, TABLE, Document
+from pytest_deploygate.config.document import (
+    DOCUMENT,
+    ENVIRONMENT,
+    TABLE,
+    Document,
+    SessionCredentials,
+)
 from pytest_deploygate.config.environment import Environment, Rehearsal
 from pytest_deploygate.config.kinds import Faults
 from pytest_deploygate.config.tables import field_of
@@ -39,6 +45,9 @@ class Settings(NamedTuple):
     """Modules with acting hooks; the deciding process loads them."""
     channels: tuple[NotifyChannel, ...]
     """Who is told how rollouts end."""
+    session_credentials: SessionCredentials
+    session_variables: tuple[str, ...]
+    """Variables that the session keeps although they would be withheld."""
     variables: tuple[Mapping[str, str], ...]
     """Every table of variables in the file, of the function and of each environment."""
 
@@ -117,6 +126,8 @@ def load(root: Path) -> Settings:
         channels=tuple(document.notify.values()),
         prometheus_textfile=document.prometheus_textfile,
         plugins=document.plugins,
+        session_credentials=document.session_credentials,
+        session_variables=document.session_variables,
         variables=tuple(_variables_in(document)),
     )
 

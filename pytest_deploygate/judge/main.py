@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pytest_deploygate.config.document import SessionCredentials
 from pytest_deploygate.config.selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
@@ -29,6 +30,7 @@ from pytest_deploygate.judge.reporting.junit import JUnitFile, properties
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.reporting.terminal import Terminal
 from pytest_deploygate.judge.result import result_of_empty_session, result_of_error
+from pytest_deploygate.judge.session_environment import session_variables
 from pytest_deploygate.judge.session_process import (
     GRACE_S,
     SessionOver,
@@ -39,6 +41,7 @@ from pytest_deploygate.judge.source_scan import find_vacuous_tests
 from pytest_deploygate.judge.source_watch import SourceWatch
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.parent_death import signal_with_parent
+from pytest_deploygate.system.process_privacy import forbid_inspection
 from pytest_deploygate.system.signal_guard import SignalGuard
 from pytest_deploygate.wiring import open_store, preload
 
@@ -156,7 +159,16 @@ class Judge:
         self._write(_pending("the session died before it decided"))
         is_complete = False
         try:
-            context.session.start(self._handover.command, self._handover.cwd, os.environ)
+            settings = context.settings
+            if settings.session_credentials is SessionCredentials.WITHHELD:
+                forbid_inspection()
+            variables = session_variables(
+                os.environ,
+                settings.session_credentials,
+                kept=settings.session_variables,
+                folder=context.session.folder,
+            )
+            context.session.start(self._handover.command, self._handover.cwd, variables)
             preload(context.environment)  # the session collects meanwhile
             with context.signals.deliver_signals():
                 self._drive()

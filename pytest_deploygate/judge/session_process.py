@@ -77,6 +77,11 @@ class SessionProcess:
         self.junit = str(self._channel.folder / "junit.xml")
         """Where the session writes its JUnit file."""
 
+    @property
+    def folder(self) -> Path:
+        """A folder for files of this session that is gone after it."""
+        return self._channel.folder
+
     # -- start and collection --------------------------------------------------------------------
 
     def start(self, command: Sequence[str], cwd: str, environment: Mapping[str, str]) -> None:
