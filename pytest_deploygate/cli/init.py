@@ -12,6 +12,7 @@ from pytest_deploygate import FILE, is_configured
 from pytest_deploygate.cli.arguments import examples, json_option, pass_context
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
+from pytest_deploygate.config.environment import CLOUD_RUN, GOOGLE
 from pytest_deploygate.config.tables import field_of
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.release import FunctionSpec
@@ -26,7 +27,7 @@ from pytest_deploygate.scaffold.new_files import (
 from pytest_deploygate.scaffold.project_survey import ProjectSurvey, survey_project
 
 _STUB_NAME = "hello"
-_TARGETS = ("google",)
+_TARGETS = (GOOGLE, CLOUD_RUN)
 
 
 class Initialised(NamedTuple):

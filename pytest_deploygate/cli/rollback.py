@@ -19,13 +19,12 @@ from pytest_deploygate.cli.arguments import (
     yes_option,
 )
 from pytest_deploygate.cli.cli_context import CliContext
-from pytest_deploygate.cli.live_gates import Checked, run_checks
-from pytest_deploygate.cli.output import BAD, Output, seconds
-from pytest_deploygate.config.environment import Environment
-from pytest_deploygate.core.documentation import SERVES_BAD_HELP, STRANDED_HELP
+from pytest_deploygate.cli.live_gates import run_checks
+from pytest_deploygate.cli.output import Output
+from pytest_deploygate.cli.rollback_result import KEPT, LOST, Rollback, print_rollback
+from pytest_deploygate.config.environment import LOCAL, Environment
 from pytest_deploygate.core.errors import (
     DeployGateError,
-    ExitStatus,
     PolicyRefused,
     StoreError,
     TargetRefused,
@@ -43,41 +42,6 @@ from pytest_deploygate.engine.rollback_plan import RollbackPlan, plan_rollback
 from pytest_deploygate.system.signal_guard import SignalGuard
 from pytest_deploygate.targets import gcloud_commands
 
-KEPT, LOST = "kept", "lost"
-
-
-class Rollback(NamedTuple):
-    """What ``rollback`` shows. ``record`` is ``kept``, or ``lost`` where no store could be had.
-
-    ``recovered`` and ``superseded`` are earlier rollouts that were brought to an end on the way.
-    """
-
-    environment: str
-    rollout_id: str
-    state: str
-    rollback_successful: bool
-    rollback_duration_seconds: float | None
-    rollback_reason: str
-    error: str
-    from_revisions: Sequence[str]
-    to_revision: str
-    url: str
-    is_emergency: bool
-    record: str
-    recovered: Sequence[str]
-    superseded: Sequence[str]
-    post_rollback_validation: Checked | None
-    notes: Sequence[str] = ()
-    """What else to know."""
-
-    @property
-    def exit_status(self) -> ExitStatus:
-        """What became of it."""
-        if not self.rollback_successful:
-            return ExitStatus.STRANDED
-        checked = self.post_rollback_validation
-        return ExitStatus.OK if checked and checked.holds else ExitStatus.FAILED
-
 
 class RollbackRequest(NamedTuple):
     """What was typed."""
@@ -87,6 +51,11 @@ class RollbackRequest(NamedTuple):
     reason: str
     is_emergency: bool
     is_sure: bool
+
+    @property
+    def moves_first(self) -> bool:
+        """Whether traffic moves before anything else is settled."""
+        return self.is_emergency or self.to is not None or self.to_backup is not None
 
 
 @click.command(
@@ -148,7 +117,10 @@ def rollback(
     guard.install()
     try:
         with context.logged():
+            began = context.clock.monotonic()
             found = _carry_out(context, chosen, wish, out, guard)
+            waited_s = round(context.clock.monotonic() - began, 3)
+            found = found._replace(waited_seconds=waited_s)
             if found.rollback_successful:
                 out.note("checking what serves now")
                 has_record = found.record == KEPT
@@ -157,7 +129,7 @@ def rollback(
     finally:
         guard.remove()
     out.document(found)
-    _print(out, found)
+    print_rollback(out, found)
     return found.exit_status
 
 
@@ -193,7 +165,8 @@ def _rollback_with_ports(
     out: Output,
     guard: SignalGuard,
 ) -> Rollback:
-    recovered = () if wish.is_emergency else _recover_open_rollouts(ports, wish, out)
+    # Where the revision is named, visitors do not wait for what dead processes left: it is closed afterwards.
+    recovered = () if wish.moves_first else _recover_open_rollouts(ports, wish, out)
     now = ports.target.snapshot()
     if back := _find_finished_recovery(recovered, now, wish):
         return _rollback_of_recovery(environment, wish, now, back)
@@ -205,11 +178,14 @@ def _rollback_with_ports(
     )
     if wish.is_emergency or _has_stranded(recovered):
         _take_lease_away(context, ports, wish, out)
+    elif wish.moves_first and (dead := context.free_lease(ports, f"rollback: {wish.reason}")):
+        out.note(f"took the lease away from {dead.actor} ({dead.purpose}), which is dead")
     with guard.shield():
         rollout = _roll_back(context, ports, plan, wish, out)
         superseded = _supersede(context, ports, rollout, out)
     context.record(out, rollout.record)
-    notes = _pinned_notes(ports) if rollout.state is State.ROLLED_BACK else ()
+    is_pinned = rollout.state is State.ROLLED_BACK and environment.target != LOCAL
+    notes = _pinned_notes(ports) if is_pinned else ()
     found = _rollback_of(environment, wish, rollout, plan, now, recovered, superseded)
     return found._replace(notes=notes)
 
@@ -331,6 +307,7 @@ def _rollback_of(  # the parts of one document
         state=rollout.state.value,
         rollback_successful=is_back,
         rollback_duration_seconds=rollout.record.rollback_s,
+        waited_seconds=0,
         rollback_reason=wish.reason,
         error="" if is_back else rollout.record.reason,
         from_revisions=[revision for revision, _ in plan.serving.shares],
@@ -353,6 +330,7 @@ def _rollback_of_recovery(
         state=done.state.value,
         rollback_successful=True,
         rollback_duration_seconds=None,
+        waited_seconds=0,
         rollback_reason=done.sentence,
         error="",
         from_revisions=(),
@@ -364,35 +342,3 @@ def _rollback_of_recovery(
         superseded=(),
         post_rollback_validation=None,
     )
-
-
-def _print(out: Output, found: Rollback) -> None:
-    checked = found.post_rollback_validation
-    out.facts(
-        (
-            (found.state, found.error or f"all traffic is at {found.to_revision}"),
-            ("rollout", found.rollout_id),
-            ("from", ", ".join(found.from_revisions)),
-            ("reason", found.rollback_reason),
-            ("took", seconds(found.rollback_duration_seconds)),
-            ("url", found.url),
-            ("record", "lost: nothing was recorded" if found.record == LOST else ""),
-            ("recovered", ", ".join(found.recovered)),
-            ("superseded", ", ".join(found.superseded)),
-            ("checks", f"{checked.verdict}: {checked.reason}" if checked is not None else ""),
-        )
-    )
-    for note in found.notes:
-        out.line(note)
-    if not found.rollback_successful:
-        out.line(
-            f"an operator must look: deploygate status {found.environment}; {STRANDED_HELP}",
-            BAD,
-        )
-    elif checked is not None and not checked.holds:
-        what = "does not hold either" if checked.verdict == "ROLL_BACK" else "could not be judged"
-        out.line(
-            f"the traffic is back, but what serves now {what}: deploygate history "
-            f"{found.environment}; {SERVES_BAD_HELP}",
-            BAD,
-        )

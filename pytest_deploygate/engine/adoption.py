@@ -1,6 +1,6 @@
 """An operator marks a revision as known good, so that it can be a baseline or a rollback target (ADR 7)."""
 
-from pytest_deploygate.core.errors import DeployGateError, TargetRefused
+from pytest_deploygate.core.errors import DeployGateError, PolicyRefused, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, Phase, RevisionName
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.state_machine import Event
@@ -8,6 +8,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
+from pytest_deploygate.engine.rollback_plan import bad_verdict_on
 from pytest_deploygate.engine.rollout import Rollout
 
 
@@ -17,11 +18,15 @@ def adopt(
     *,
     actor: Actor,
     reason: str,
+    even_though: str = "",
     progress: Progress = ignore_progress,
 ) -> JournaledRollout:
     """Record ``revision`` as good; if it serves all traffic, label the service so too. Moves no traffic.
 
+    ``even_though`` is the rollout whose bad verdict on it the operator overrules.
+
     Raises:
+        PolicyRefused: a rollout judged it bad, and that one is not named.
         TargetRefused: it does not exist or is not ready.
         LeaseHeld: somebody acts on this environment.
         TargetError: the service could not be labelled; nothing was adopted.
@@ -32,6 +37,14 @@ def adopt(
         raise TargetRefused(
             f"revision {revision} {'does not exist' if info is None else 'is not ready'}",
             hint=f"deploygate status {ports.environment} shows what serves",
+        )
+    bad = bad_verdict_on(ports, revision)
+    if bad is not None and bad.rollout_id != even_though:
+        # An adopted revision can become the automatic rollback target, where nobody looks at it again.
+        raise PolicyRefused(
+            f"revision {revision} was judged bad by rollout {bad.rollout_id}: {bad.reason}",
+            hint=f"if it is good after all: deploygate adopt {ports.environment} {revision} "
+            f"--even-though {bad.rollout_id} --reason TEXT",
         )
     serves = snapshot.serving.sole == revision
     # The operator vouches for the revision in place of the live gates.

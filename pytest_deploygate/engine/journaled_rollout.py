@@ -13,6 +13,7 @@ from pytest_deploygate.core.errors import (
     StartFailed,
     StoreError,
 )
+from pytest_deploygate.core.failure_excerpt import excerpt_of
 from pytest_deploygate.core.record import (
     EffectFailure,
     EntryKind,
@@ -185,6 +186,8 @@ def reason_for(error: DeployGateError, code: ReasonCode) -> Reason:
     """The reason for an abort that ``error`` caused; drift has its own code."""
     if isinstance(error, Drifted):
         return Reason(code=ReasonCode.DRIFTED, sentence=error.message)
+    if isinstance(error, (BuildFailed, StartFailed)):
+        return Reason(code=code, sentence=excerpt_of(error.message).sentence)
     return Reason(code=code, sentence=error.message)
 
 

@@ -89,6 +89,16 @@ def plan_rollback(
     )
 
 
+def bad_verdict_on(ports: Ports, revision: RevisionName) -> RolloutRecord | None:
+    """The rollout that rolled ``revision`` back, if that is the latest verdict on it."""
+    for record in _iterate_history(ports):
+        if record.state is State.PROMOTED and revision in (record.candidate, record.serving):
+            return None
+        if record.state is State.ROLLED_BACK and record.candidate == revision:
+            return record
+    return None
+
+
 def _newest_backup(ports: Ports, revision: RevisionName) -> str:
     """Id of the newest backup of ``revision``, for a redeployment if the platform lost it or its image; "" if none."""
     known = ports.store.backups(ports.environment)

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_deploygate.config.environment import LOCAL
@@ -15,6 +17,7 @@ from pytest_deploygate.core.errors import (
     PolicyRefused,
     StartFailed,
 )
+from pytest_deploygate.core.failure_excerpt import excerpt_of
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
@@ -24,6 +27,8 @@ from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.targets import gcloud_commands
 
+_STILL_SERVES = re.compile(r"^what served before still does(\. )?")
+"""How hints of a failed deployment begin; not true of a first release."""
 _FINAL_VERDICT = {
     State.PROMOTED: "PROMOTE",
     State.ROLLED_BACK: "ROLL_BACK",
@@ -55,7 +60,7 @@ def result_of_rollout(
         others=others,
         status=_status(state, error),
         record=record,
-        lines=_lines(rollout, error),
+        lines=_lines(context, rollout, error),
         hints=_hints(context, rollout),
         details=tuple(f"postings: {text}" for text in filter(None, [record.notes.get("postings")])),
     )
@@ -71,13 +76,16 @@ def _status(state: State, error: DeployGateError | None) -> ExitStatus:
     return ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.COULD_NOT_ACT
 
 
-def _lines(rollout: JournaledRollout, error: DeployGateError | None) -> tuple[str, ...]:
+def _lines(
+    context: SessionContext, rollout: JournaledRollout, error: DeployGateError | None
+) -> tuple[str, ...]:
     """Who serves, and what must be done."""
-    lines = [f"serving: {rollout.record.serving or 'nothing'}"]
+    lines = [*_failure(context, error), f"serving: {rollout.record.serving or 'nothing'}"]
     if rollout.record.url:
         lines.append(f"url: {rollout.record.url}")
     if error is not None and error.hint:
-        lines.append(f"hint: {error.hint}")
+        hint = error.hint if rollout.record.baseline else _STILL_SERVES.sub("", error.hint)
+        lines += [f"hint: {hint}"] if hint else []
     if rollout.unwritten:
         lines.append(
             f"the record does not say so: {rollout.unwritten}; when it can be written again: "
@@ -88,6 +96,22 @@ def _lines(rollout: JournaledRollout, error: DeployGateError | None) -> tuple[st
             f"an operator must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"
         )
     return tuple(lines)
+
+
+def _failure(context: SessionContext, error: DeployGateError | None) -> Iterator[str]:
+    """Of a build or a start that failed: the user's own line, and where the rest is."""
+    if not isinstance(error, (BuildFailed, StartFailed)):
+        return
+    found = excerpt_of(error.message)
+    if not found.error:
+        return
+    if found.source:
+        yield f"  {found.place}: {found.source}"
+    is_local = context.environment.target == LOCAL
+    if is_local and found.revision:
+        yield f"  all of it: {own_command(context.settings.root)} emulator logs {found.revision}"
+    elif error.log_url:
+        yield f"  all of it: {error.log_url}"
 
 
 def _hints(context: SessionContext, rollout: JournaledRollout) -> tuple[str, ...]:

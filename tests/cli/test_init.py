@@ -284,8 +284,11 @@ def test_lines_keep_the_ends_that_a_file_has(tmp_path: Path) -> None:
     tomllib.loads(text.decode())
 
 
-def test_google_environment_and_workflow_are_written_on_request(tmp_path: Path) -> None:
-    options = ("--target", "google", "--gcp-project", "my-project-123", "--ci", "github")
+@pytest.mark.parametrize("target", ["google", "cloud-run"])
+def test_google_environment_and_workflow_are_written_on_request(
+    tmp_path: Path, target: str
+) -> None:
+    options = ("--target", target, "--gcp-project", "my-project-123", "--ci", "github")
     run_init(tmp_path, "--yes", *options)
     spec = load(tmp_path).environment("production").spec
     assert (spec.project, spec.region, spec.public) == ("my-project-123", "us-central1", False)

@@ -1,5 +1,9 @@
 """recover, unlock, adopt: an environment is brought in order, and the history says by whom."""
 
+import sys
+
+import pexpect
+
 from pytest_deploygate.core.release import RolloutLabels
 from tests.cli.cli_project import CliProject
 
@@ -93,3 +97,36 @@ def test_adopting_what_serves_closes_what_was_stranded(project: CliProject) -> N
     assert project.deploygate("status").status == 0
     assert project.deploygate("recover", "fake").status == 0
     assert project.shares == {"svc-foreign": 100}
+
+
+def test_adopt_refuses_and_quotes_what_a_rollout_judged_bad(project: CliProject) -> None:
+    back = project.deploygate("rollback", "fake", "--reason", "no prices", "--yes", "--json")
+    assert back.status == 0, back.err
+    refused = project.deploygate("adopt", "fake", "svc-00002", "--reason", "it was the sheet")
+    assert refused.status == 1
+    rollout = back.json["rollout_id"]
+    assert f"svc-00002 was judged bad by rollout {rollout}: no prices" in refused.err
+    assert f"--even-though {rollout}" in refused.err
+    done = project.deploygate(
+        "adopt", "fake", "svc-00002", "--reason", "it was the sheet", "--even-though", str(rollout)
+    )
+    assert done.status == 0, done.err
+
+
+def test_adopt_asks_whoever_sits_at_a_terminal(project: CliProject) -> None:
+    assert project.deploygate("rollback", "fake", "--reason", "no prices", "--yes").status == 0
+    for answer, status in (("n", 1), ("y", 0)):
+        terminal = pexpect.spawn(
+            sys.executable,
+            ["-m", "pytest_deploygate.cli", "adopt", "fake", "svc-00002", "--reason", "the sheet"],
+            cwd=str(project.root),
+            env=project.all_variables(),
+            encoding="utf-8",
+            timeout=60,
+        )
+        terminal.expect("was judged bad by rollout .*no prices")
+        terminal.expect("Adopt it even so")
+        terminal.sendline(answer)
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert terminal.exitstatus == status

@@ -307,3 +307,39 @@ def test_rollback_by_name_decides_what_a_stranded_rollout_left_open(project: Cli
     assert done.status == 0, done.err
     assert project.shares == {"svc-00001": 100}
     assert project.deploygate("status").status == 0
+
+
+def test_named_revision_gets_the_traffic_before_anything_is_settled(project: CliProject) -> None:
+    """A rollout whose process died is closed afterwards: visitors do not wait for its recovery."""
+    holder = project.hold_lease()
+    holder.kill()
+    holder.communicate()
+    done = project.deploygate(
+        "rollback", "fake", "--to", "svc-00001", "--reason", "no prices", "--yes", "--json"
+    )
+    assert done.status == 0, done.err
+    assert project.shares == {"svc-00001": 100}
+    assert done.json["recovered"] == []
+    superseded = done.json["superseded"]
+    assert isinstance(superseded, list)
+    assert len(superseded) == 1
+    assert "took the lease away from" in done.err
+    waited, took = done.json["waited_seconds"], done.json["rollback_duration_seconds"]
+    assert isinstance(waited, float)
+    assert isinstance(took, float)
+    assert waited >= took
+    assert project.deploygate("status", "--json").json["open_rollouts"] == []
+
+
+def test_named_revision_waits_for_a_living_rollout(project: CliProject) -> None:
+    holder = project.hold_lease()
+    try:
+        done = project.deploygate(
+            "rollback", "fake", "--to", "svc-00001", "--reason", "no prices", "--yes"
+        )
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert done.status == 10
+    assert "is held by" in done.err
+    assert project.shares == {"svc-00002": 100}

@@ -134,3 +134,14 @@ def test_help_of_every_command_ends_with_examples(new: CliProject, command: str)
     done = new.deploygate(*command.split(), "--help")
     assert done.status == 0
     assert "Examples:\n    " in done.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("histroy", "history"), ("rolback", "rollback"), ("locla", "local")]
+)
+def test_mistyped_command_is_answered_with_a_suggestion(
+    project: CliProject, typed: str, meant: str
+) -> None:
+    done = project.deploygate(typed)
+    assert done.status == 4
+    assert f"There is no command '{typed}'. Did you mean {meant}" in done.err

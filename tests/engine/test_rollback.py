@@ -2,7 +2,13 @@
 
 import pytest
 
-from pytest_deploygate.core.errors import DeployGateError, LeaseHeld, StoreError, TargetRefused
+from pytest_deploygate.core.errors import (
+    DeployGateError,
+    LeaseHeld,
+    PolicyRefused,
+    StoreError,
+    TargetRefused,
+)
 from pytest_deploygate.core.identifiers import Phase, RevisionName, RolloutId
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
@@ -126,7 +132,7 @@ def test_rollback_refuses_where_nothing_is_deployed() -> None:
 
 def test_rollback_refuses_where_nothing_was_judged() -> None:
     world = World(Scenario(name="by-hand", by_hand=True))
-    with pytest.raises(TargetRefused, match="judged good"):
+    with pytest.raises(TargetRefused, match="known to be good"):
         go_back(world)
 
 
@@ -307,3 +313,16 @@ def test_function_deleted_by_hand_strands_the_rollout() -> None:
     rollout.abort(ASKED)
     assert rollout.state is State.STRANDED
     assert "no longer exists" in rollout.record.reason
+
+
+def test_revision_that_a_rollout_judged_bad_is_adopted_only_by_naming_that_rollout() -> None:
+    world = promoted_twice()
+    back = go_back(world)
+    ports, actor, rollout_id = world.ports(), world.new_actor(), back.record.rollout_id
+    with pytest.raises(PolicyRefused, match=f"was judged bad by rollout {rollout_id}") as caught:
+        adopt(ports, SECOND, actor=actor, reason="it was the sheet")
+    assert f"--even-though {rollout_id}" in caught.value.hint
+    assert not ports.store.is_known_good(PROD, SECOND)
+    adopt(ports, SECOND, actor=actor, reason="it was the sheet", even_though=rollout_id)
+    assert ports.store.is_known_good(PROD, SECOND)
+    adopt(ports, SECOND, actor=actor, reason="again")  # the latest verdict is good

@@ -3,6 +3,7 @@
 import contextlib
 from dataclasses import replace
 
+from pytest_deploygate.config.environment import LOCAL
 from pytest_deploygate.core.errors import (
     DeployGateError,
     Drifted,
@@ -161,6 +162,7 @@ class VerifyFlow:
             recover_elsewhere(context, rollout)
         context.tell_finished(rollout.record)
         is_stranded = rollout.state is State.STRANDED
+        is_local = context.environment.target == LOCAL
         return SessionResult(
             verdict="ROLL_BACK",
             state=rollout.state.value,
@@ -173,7 +175,7 @@ class VerifyFlow:
                 if is_stranded
                 else f"rolled back from {plan.serving.sole or plan.serving} to {plan.to}",
                 f"url: {snapshot.url}",
-                *(() if is_stranded else _pinned_notes(ports)),
+                *(() if is_stranded or is_local else _pinned_notes(ports)),
             ),
         )
 
