@@ -3,6 +3,7 @@
 It needs no project: without one, its home is ``.deploygate/local`` of the current directory.
 """
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -160,14 +161,28 @@ class LocalLog(NamedTuple):
 
 @emulator.command(
     short_help="What the emulator, or a revision, wrote.",
-    epilog=examples("deploygate emulator logs --tail 20", "deploygate emulator logs REVISION"),
+    epilog=examples("deploygate emulator logs --tail 20", "deploygate emulator logs REVISION -f"),
 )
 @click.argument("revision", required=False, shell_complete=complete_revision)
 @click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="Lines.")
+@click.option(
+    "--follow", "-f", is_flag=True, help="Go on with what is written from now on, until Ctrl-C."
+)
 @json_option
 @pass_context
-def logs(context: CliContext, revision: str | None, tail: int, *, is_json: bool) -> None:
+def logs(
+    context: CliContext, revision: str | None, tail: int, *, follow: bool, is_json: bool
+) -> None:
     """The end of the emulator's own log, or of what REVISION wrote."""
+    if follow and is_json:
+        raise click.UsageError("--follow and --json exclude each other")
+    if follow:
+        shown = context.output(is_json=False)
+        with contextlib.suppress(KeyboardInterrupt):
+            for line in lifecycle.follow_log(_home(context), revision, tail, context.clock):
+                shown.line(line)
+                shown.flush()
+        return
     text = lifecycle.logs(_home(context), revision, tail)
     out = context.output(is_json=is_json)
     out.document(LocalLog(revision=revision or "", lines=text.splitlines()))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from pytest_deploygate import __version__
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.file_lock import FileLockHeld, hold_lock
 from pytest_deploygate.system.private_folder import make_private_folder
@@ -39,6 +40,8 @@ _NEEDED = ("aiohttp", "functions_framework", "psutil")
 _POLL = Backoff(first_s=0.02, factor=1)
 _CLOCK = SystemClock()
 _STOP_TIMEOUT_S = 30.0
+_FOLLOW_S = 0.3
+"""How often a log that is followed is looked at."""
 _HINT_OLD = "restart it: deploygate emulator down; its functions and sheets are kept"
 LOCK_TIMEOUT_S = 120.0
 """How long others may start or stop the emulator before we give up: twice as long as a start may take."""
@@ -165,22 +168,45 @@ def logs(home: Path, revision: str | None = None, tail: int = 100) -> str:
     Raises:
         ConfigError: ``revision`` is not the name of one that has a log.
     """
-    directory = home.absolute() / "logs"
-    path = home.absolute() / LOG_FILE
-    if revision is not None:
-        known = {
-            found.stem: found
-            for found in directory.glob("*.log")
-            if not found.name.startswith("build-")
-        }
-        if revision not in known:
-            names = ", ".join(sorted(known)) or "none"
-            raise ConfigError(f"there is no log of a revision {revision!r}", hint=f"known: {names}")
-        path = known[revision]
+    path = _log_file(home, revision)
     if not path.exists():
         return ""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(lines[-tail:])
+
+
+def follow_log(home: Path, revision: str | None, tail: int, clock: Clock) -> Iterator[str]:
+    """The last ``tail`` lines, then each line as soon as it is written; ends when whoever reads goes away.
+
+    Raises:
+        ConfigError: ``revision`` is not the name of one that has a log.
+    """
+    path = _log_file(home, revision)
+    path.touch()  # the emulator may not have written anything yet
+    with path.open(encoding="utf-8", errors="replace") as file:
+        yield from file.read().splitlines()[-tail:]
+        begun = ""
+        while True:
+            begun += file.readline()
+            if begun.endswith("\n"):
+                yield begun.rstrip("\n")
+                begun = ""
+            else:
+                clock.sleep(_FOLLOW_S)
+
+
+def _log_file(home: Path, revision: str | None) -> Path:
+    if revision is None:
+        return home.absolute() / LOG_FILE
+    known = {
+        found.stem: found
+        for found in (home.absolute() / "logs").glob("*.log")
+        if not found.name.startswith("build-")
+    }
+    if revision not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise ConfigError(f"there is no log of a revision {revision!r}", hint=f"known: {names}")
+    return known[revision]
 
 
 def _start(home: Path, port: int, timeout_s: float) -> RunningEmulator:
