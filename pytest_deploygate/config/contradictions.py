@@ -39,6 +39,11 @@ def find(
             cause = "a step with for needs an objective to be judged by, and there is none"
             hint = 'add [tool.deploygate.objectives.errors] with metric = "error_rate", worse-by = "1pp"'
             faults.note(f"{where}.steps", cause, hint)
+        watches = isinstance(steps, tuple) and any(step.watch for step in steps)
+        if watches and not document.triggers:
+            cause = "a step with watch needs a trigger that could end it, and there is none"
+            hint = 'add [tool.deploygate.triggers.errors] with fires-when = ["error_rate > 0.10"], severity = "high"'
+            faults.note(f"{where}.steps", cause, hint)
         _verify_variants(own, where, faults)
         _targets(own, where, faults)
 

@@ -57,6 +57,14 @@ class TrafficStep(NamedTuple):
         Literal["roll-back", "advance"],
         Setting("what an undecided step does after `at-most`", example='"advance"'),
     ] = "roll-back"
+    watch: Annotated[
+        Duration | None,
+        _DURATION._replace(
+            help="of 100 percent: how long triggers are evaluated before the live gates run",
+            example='"15m"',
+            default="none: the live gates run at once",
+        ),
+    ] = None
 
     @property
     def longest_s(self) -> int:
@@ -72,6 +80,8 @@ def _problem_of_steps(steps: Sequence[object]) -> str:
     if known[-1].wait:
         return "at 100 percent there is no baseline to compare with, so there is no for"
     for step in known:
+        if step.watch and step.percent != 100:
+            return f"watch is for 100 percent; at {step.percent} percent write for"
         if step.at_most and not step.wait:
             return f"the at-most of {step.percent} percent needs a for"
         if step.wait and step.longest_s < step.wait:

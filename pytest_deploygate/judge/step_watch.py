@@ -46,6 +46,10 @@ class StepWatch:
         self._began_at = self._clock.monotonic()
         self._first = _next_period(self._clock.now(), self._period_s)
         self._history: tuple[MinuteCounts, ...] = ()
+        self._known: dict[RevisionName, list[MinuteCounts]] = {
+            self._candidate: [],
+            self._baseline: [],
+        }
         self._shown_at = -math.inf
 
     def watch(self) -> StepVerdict:
@@ -78,11 +82,15 @@ class StepWatch:
         until = self._clock.now() - timedelta(seconds=metrics.lag_s)
         count = max(0, int((until - self._first).total_seconds() // self._period_s))
         size = max(1, self._step.longest_s // (self._period_s * _MOST_BLOCKS))
-        candidate = self._ask(self._candidate, self._first, count)
-        baseline = self._ask(self._baseline, self._first, count)
-        problems = (*candidate.problems, *baseline.problems)
-        grouped = (group_minutes(one.minutes, size) for one in (candidate, baseline))
-        pairs = [MinutePair(*pair) for pair in zip(*grouped, strict=not problems)]
+        problems = [
+            problem
+            for revision in (self._candidate, self._baseline)
+            for problem in self._read_on(revision, count)
+        ]
+        both = [self._known[revision] for revision in (self._candidate, self._baseline)]
+        until_both = min(map(len, both))
+        grouped = (group_minutes(tuple(one[:until_both]), size) for one in both)
+        pairs = [MinutePair(*pair) for pair in zip(*grouped, strict=True)]
         objectives = self._context.settings.policy.objectives
         return StepLook(
             step=self._step,
@@ -105,6 +113,17 @@ class StepWatch:
             problem=problems[0] if problems else "",
             blocked=look.blocked,
         )
+
+    def _read_on(self, revision: RevisionName, count: int) -> tuple[str, ...]:
+        """Add what is known of ``revision`` since the last look, up to ``count`` periods; what kept it from that.
+
+        A period that was read is never asked for again: a platform that forgets old figures takes no evidence away.
+        """
+        known = self._known[revision]
+        begin = self._first + timedelta(seconds=len(known) * self._period_s)
+        series = self._ask(revision, begin, count - len(known))
+        known.extend(series.minutes)
+        return series.problems
 
     def _ask(self, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
         return (

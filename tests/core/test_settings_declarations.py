@@ -64,7 +64,12 @@ def with_example(table: str, field: Field) -> str:
         step = {"percent": 5, "for": "10m"} | tomllib.loads(
             f"{field.key} = {field.setting.example}"
         )
-        document["environments"]["n"]["steps"] = [step, 100]
+        last = {"percent": 100, "watch": "15m"} if field.key == "watch" else 100
+        document["environments"]["n"]["steps"] = [
+            {k: v for k, v in step.items() if k != "watch"},
+            last,
+        ]
+        document["triggers"] = {"n": {"fires-when": ["a < 1"], "severity": "low"}}
         path = []
     place = document
     for part in path:

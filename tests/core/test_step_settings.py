@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.config.settings import Settings, load
+from pytest_deploygate.core.duration import Duration
 from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.errors import ConfigError
 
@@ -22,6 +23,7 @@ source = "src"
 target = "local"
 steps = {steps}
 """
+TRIGGER = '[tool.deploygate.triggers.t]\nfires-when = ["error_rate > 0.1"]\nseverity = "high"\n'
 ERRORS = '[tool.deploygate.objectives.errors]\nmetric = "error_rate"\nworse-by = "1pp"\n'
 
 
@@ -39,13 +41,13 @@ def test_plain_numbers_are_steps_that_do_not_wait(tmp_path: Path) -> None:
 def test_a_step_says_how_long_and_on_how_much_it_is_judged(tmp_path: Path) -> None:
     text = (
         '[{ percent = 5, for = "10m", least-requests = 200, at-most = "2h", undecided = "advance" },'
-        '{ percent = 25, for = "90s" }, 100]'
+        '{ percent = 25, for = "90s" }, { percent = 100, watch = "15m" }]'
     )
-    first, second, last = read(tmp_path, text).environments["local"].engine.steps
+    first, second, last = read(tmp_path, text, ERRORS + TRIGGER).environments["local"].engine.steps
     assert (first.wait, first.least_requests, first.longest_s) == (600, 200, 7200)
     assert first.undecided == "advance"
     assert (second.wait, second.longest_s, second.undecided) == (90, 270, "roll-back")
-    assert last == TrafficStep(percent=100)
+    assert last == TrafficStep(percent=100, watch=Duration(900))
 
 
 def test_an_objective_says_what_is_compared(tmp_path: Path) -> None:
@@ -72,6 +74,8 @@ def test_an_objective_says_what_is_compared(tmp_path: Path) -> None:
         ("[50, 10, 100]", "", "steps: must ascend and end with 100, got [50, 10, 100]"),
         ('[{ percent = 5, for = "1m" }, 50]', ERRORS, "steps: must ascend and end with 100"),
         ('[{ percent = 100, for = "1m" }]', ERRORS, "at 100 percent there is no baseline"),
+        ('[{ percent = 100, watch = "1m" }]', ERRORS, "needs a trigger that could end it"),
+        ('[{ percent = 5, watch = "1m" }, 100]', ERRORS, "watch is for 100 percent"),
         ('[{ percent = 5, at-most = "1m" }, 100]', ERRORS, "the at-most of 5 percent needs a for"),
         (
             '[{ percent = 5, for = "2m", at-most = "1m" }, 100]',

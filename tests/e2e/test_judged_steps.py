@@ -20,6 +20,10 @@ ERRORS = """
 [tool.deploygate.objectives.errors]
 metric = "error_rate"
 worse-by = "{margin}"
+[tool.deploygate.triggers.high_error_rate]
+fires-when = ["error_rate > 0.5"]
+severity = "critical"
+needed-in = []
 """
 LATENCY = """
 [tool.deploygate.objectives.latency]
@@ -29,7 +33,7 @@ worse-by = "x1.25"
 """
 STEPS = """[
     {{ percent = 5, for = "4s", at-most = "{at_most}", least-requests = 20 }},
-    {{ percent = 25, for = "4s", at-most = "{at_most}" }}, 100]"""
+    {{ percent = 25, for = "4s", at-most = "{at_most}" }}, {{ percent = 100, watch = "3s" }}]"""
 FUNCTION = '''"""Errs and dawdles as its release says."""
 
 import os
@@ -70,7 +74,7 @@ def judged(
     settings = project.root / "pyproject.toml"
     steps = STEPS.format(at_most=at_most).replace("\n", " ")
     text = settings.read_text(encoding="utf-8")
-    text = text.replace("public = true\n", f"public = true\nsteps = {steps}\n")
+    text = text.replace("public = true\n", f"public = true\ndrill = true\nsteps = {steps}\n")
     settings.write_text(text + ERRORS.format(margin=margin) + latency, encoding="utf-8")
 
 
@@ -115,6 +119,7 @@ def test_a_good_release_goes_through_all_steps_and_loses_nobody(project: Checkou
     assert [(step.percent, step.decision) for step in steps_of(project)] == [
         (5, "advance"),
         (25, "advance"),
+        (100, "advance"),
     ]
     assert all(step.candidate_requests >= 20 for step in steps_of(project)[:1])
     assert tally.total > 100
@@ -125,6 +130,9 @@ def test_a_good_release_goes_through_all_steps_and_loses_nobody(project: Checkou
     }
     assert properties["deploygate.step.5.decision"] == "advance"
     assert "not worse by 8pp or more" in properties["deploygate.step.25.objective.errors"]
+    record = project.last_rollout()
+    assert record is not None
+    assert record.drill_s is not None
     shown = project.deploygate("show", "last")
     assert "advance" in shown.output, shown.output
 

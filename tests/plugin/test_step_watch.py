@@ -119,8 +119,23 @@ def test_both_sides_are_asked_about_the_same_whole_minutes_after_the_shift() -> 
     for candidate, baseline in zip(looks[::2], looks[1::2], strict=True):
         assert (candidate[0], baseline[0]) == (CANDIDATE, BASELINE)
         assert candidate[1:] == baseline[1:]
-        assert began <= candidate[1] < began + timedelta(seconds=60)
         assert candidate[1].second == 0
+    first = looks[0][1]
+    assert began <= first < began + timedelta(seconds=60)
+
+
+def test_each_minute_is_asked_for_once_so_that_one_that_is_forgotten_is_not_lost() -> None:
+    watched = Watched()
+    metrics = Figures(watched.clock, PER_MINUTE)
+    verdict = watched.watch(metrics)
+    _, *looks = metrics.asked
+    of_candidate = [(begin, count) for name, begin, count in looks if name == CANDIDATE]
+    expected = of_candidate[0][0]
+    for begin, count in of_candidate:
+        assert begin == expected
+        expected = begin + timedelta(minutes=count)
+    minutes = sum(count for _, count in of_candidate)
+    assert verdict.look.candidate_requests == 100 * minutes
 
 
 def test_a_bad_candidate_is_aborted_before_the_time_of_the_step() -> None:

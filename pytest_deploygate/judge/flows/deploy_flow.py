@@ -4,7 +4,6 @@ import contextlib
 import logging
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import (
     DeployGateError,
@@ -13,7 +12,7 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
 )
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.core.state_machine import Judged, State
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
@@ -25,6 +24,7 @@ from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.action import end_unchanged
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.flows.base import posting_note, with_verdict
+from pytest_deploygate.judge.flows.step_walk import walk_steps
 from pytest_deploygate.judge.platform_metrics import open_statistics
 from pytest_deploygate.judge.policy_ratchet import recorded_policy
 from pytest_deploygate.judge.preconditions import (
@@ -36,10 +36,9 @@ from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.result import result_of_error, result_of_rollout
 from pytest_deploygate.judge.second_recovery import recover_elsewhere
 from pytest_deploygate.judge.session_process import SessionOver
-from pytest_deploygate.judge.step_watch import StepWatch, recorded_step
 from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.watchdog import process
-from pytest_deploygate.wiring import open_metrics, open_ports, recover
+from pytest_deploygate.wiring import open_ports, recover
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class DeployFlow:
         self._staged: Staged | None = None
         self._is_unchanged = False
         self._stopped: Reason | None = None
-        """Why a step was not gone on from."""
+        """Why the rollout must go back from a step."""
 
     # -- between collection and session end ------------------------------------------------------
 
@@ -112,32 +111,11 @@ class DeployFlow:
         staged, context, target = self._staged, self._context, rollout.ports.target
         if staged is None or not self._phase(Phase.CANDIDATE, rollout):
             return
-        self._walk_steps(rollout)
-        if rollout.state is State.SERVING:
+        self._stopped = walk_steps(context, rollout, self._grants)
+        if rollout.state is State.SERVING and self._stopped is None:
             now = target.snapshot()._replace(is_public=context.environment.spec.public)
             deployment = context.staged(target, staged, now, Phase.LIVE)
             self._judge(Phase.LIVE, deployment, rollout)
-
-    def _walk_steps(self, rollout: Rollout) -> None:
-        """Compare the candidate with the baseline at each step that waits, and go on as long as it is shown to hold."""
-        context, ports = self._context, rollout.ports
-        metrics = None
-        while rollout.state is State.STEPPING:
-            metrics = metrics or open_metrics(context.settings, context.environment, ports.clock)
-            self._grants.grant()
-            verdict = StepWatch(context, metrics, rollout).watch()
-            steps = (*rollout.record.steps, recorded_step(verdict))
-            warnings = {**rollout.record.warnings, **verdict.look.warnings}
-            rollout.update(rollout.record._replace(steps=steps, warnings=warnings))
-            doubts = context.recorder.doubts
-            if doubts:
-                self._stopped = Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=doubts[0])
-                return
-            if verdict.decision is not StepDecision.ADVANCE:
-                self._stopped = verdict.reason
-                return
-            self._grants.grant(Judged.STEP)
-            rollout.advance_step()
 
     def _judge(self, phase: Phase, deployment: Deployment, rollout: Rollout) -> PhaseVerdict:
         """Run one phase and judge it; the verdict is recorded and told before anything follows from it.
@@ -206,7 +184,9 @@ class DeployFlow:
             )
         )
         if options.skips_steps:
-            context.note("steps", "no step was judged: --deploy-steps=none")
+            told = "no step is judged: --deploy-steps=none"
+            context.terminal.step("steps", told)
+            context.note("steps", told)
         context.terminal.step("rollout", f"{rollout.record.rollout_id} to {ports.environment}")
         context.terminal.step(
             "packaging", f"{len(package.files)} files, digest {package.digest[:12]}"
