@@ -1,11 +1,16 @@
 """Proves, before a promotion moves any traffic, that all of it can return to the baseline (ADR 31)."""
 
+from typing import Final
+
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import TAG_PREVIOUS, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.traffic_verification import wait_until_tag_answers
+
+_IMAGE_TAG: Final = "dg-drill"
+"""Tag of the image in the registry alone: that of the previous revision must stay, as this rollout may go back."""
 
 
 def drill_rollback(rollout: JournaledRollout, baseline: RevisionName, now: Traffic) -> None:
@@ -26,8 +31,8 @@ def drill_rollback(rollout: JournaledRollout, baseline: RevisionName, now: Traff
         raise _drill_error(f"the platform does not tell by digest which image {baseline} runs")
     rollout.act(
         "keep_image",
-        lambda: target.keep_image(baseline, TAG_PREVIOUS),
-        intent={"revision": baseline, "tag": TAG_PREVIOUS},
+        lambda: target.keep_image(baseline, _IMAGE_TAG),
+        intent={"revision": baseline, "tag": _IMAGE_TAG},
     )
     began = clock.monotonic()
     wanted = now.with_tags({TAG_PREVIOUS: baseline})
