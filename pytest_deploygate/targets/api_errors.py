@@ -231,8 +231,8 @@ def _hint_forbidden(answer: ErrorAnswer) -> str:
     if role:
         return f"the deploying account lacks {answer.permission}: ask for {role}"
     return (
-        "the deploying account needs roles/cloudfunctions.developer and roles/run.developer on the "
-        "project, and roles/iam.serviceAccountUser on the function's service account; "
+        "the deploying account needs roles/run.developer on the project (for the target google also "
+        "roles/cloudfunctions.developer), and roles/iam.serviceAccountUser on the function's service account; "
         "roles/run.admin to open the service to the public"
     )
 

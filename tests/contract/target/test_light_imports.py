@@ -6,7 +6,10 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["source_archive", "gcloud_commands", "cloud_functions"])
+@pytest.mark.parametrize(
+    "module",
+    ["source_archive", "gcloud_commands", "cloud_functions", "cloud_run", "gcloud_run_commands"],
+)
 def test_a_light_module_loads_no_heavy_library(module: str) -> None:
     code = (
         f"import sys, pytest_deploygate.targets.{module}\n"
