@@ -21,3 +21,8 @@ def is_configured(root: Path) -> bool:
         return True  # whoever reads the settings says what is wrong
     except OSError:
         return False
+
+
+def project_folder(start: Path) -> Path | None:
+    """The nearest folder at ``start`` or above that has settings; None if none has."""
+    return next((folder for folder in (start, *start.parents) if is_configured(folder)), None)

@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 
 import pytest
 
-from pytest_deploygate import ROLLBACK_CHECKS, is_configured
+from pytest_deploygate import ROLLBACK_CHECKS, is_configured, project_folder
 from pytest_deploygate.channel import SESSION_VARIABLE
 
 _ASKED: Final = ("help", "version", "markers")
@@ -62,7 +62,17 @@ def needs_judge(config: pytest.Config) -> bool:
         return False
     if known.deploy_to is not None or known.deploy_env is not None:
         return True
-    return bool(_SELECTS.search(known.markexpr or "")) and is_configured(config.rootpath)
+    return bool(_SELECTS.search(known.markexpr or "")) and is_configured(project_of(config))
+
+
+def project_of(config: pytest.Config) -> Path:
+    """The folder whose settings count: the nearest at or above the working directory, as for ``deploygate``.
+
+    pytest's own root may lie above it, in a repository of several projects. A root that was typed is the project.
+    """
+    if getattr(config.known_args_namespace, "rootdir", None):
+        return config.rootpath
+    return project_folder(config.invocation_params.dir) or config.rootpath
 
 
 def hand_over(config: pytest.Config) -> NoReturn:
@@ -85,7 +95,8 @@ def _request(config: pytest.Config, *, is_whole: bool) -> dict[str, object]:
         "command": _command(config, is_whole=is_whole),
         "arguments": [str(argument) for argument in config.invocation_params.args],
         "cwd": os.getcwd(),  # noqa: PTH109
-        "root": str(config.rootpath),
+        "pytest_root": str(config.rootpath),
+        "root": str(project_of(config)),
         "junit": getattr(known, "xmlpath", None) or "",
         "verbosity": known.verbose,
         "color": known.color,
@@ -106,10 +117,14 @@ def _request(config: pytest.Config, *, is_whole: bool) -> dict[str, object]:
 
 
 def _command(config: pytest.Config, *, is_whole: bool) -> list[str]:
-    """The command that starts the session, as this process was started."""
+    """The command that starts the session, as this process was started; in the project, if pytest's root is another."""
+    project = project_of(config)
+    rooted = [] if project.resolve() == config.rootpath.resolve() else [f"--rootdir={project}"]
+    given = [str(argument) for argument in config.invocation_params.args]
     if is_whole:
-        return [sys.executable, *sys.orig_argv[1:]]
-    arguments = [str(argument) for argument in config.invocation_params.args]
+        program = sys.orig_argv[1 : len(sys.orig_argv) - len(given)]
+        return [sys.executable, *program, *rooted, *given]
+    arguments = [*rooted, *given]
     for plugin in config.invocation_params.plugins or ():
         if isinstance(plugin, ModuleType):
             arguments = ["-p", plugin.__name__, *arguments]

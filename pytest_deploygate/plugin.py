@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-from pytest_deploygate import hookspecs, is_configured
+from pytest_deploygate import hookspecs, is_configured, project_folder
 
 SESSION = "deploygate-session"
 
@@ -24,6 +24,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     """Be there before any conftest file is, where a project or an option asks; hand over to the judge."""
     known = early_config.known_args_namespace
     is_asked = known.deploy_to is not None or known.deploy_env is not None
+    if not is_asked and known.markexpr:  # live gates of a project below pytest's root
+        is_asked = project_folder(early_config.invocation_params.dir) is not None
     if is_asked or is_configured(early_config.rootpath):
         from pytest_deploygate import handover
         from pytest_deploygate.session import hooks

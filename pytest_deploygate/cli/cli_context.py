@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_deploygate import FILE, is_configured, wiring
+from pytest_deploygate import FILE, is_configured, project_folder, wiring
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config import selection
 from pytest_deploygate.config.environment import LOCAL
@@ -55,10 +55,7 @@ class CliContext:
     @property
     def has_project(self) -> bool:
         """Whether there are settings: named, here, or above."""
-        folder = Path.cwd()
-        return self._project is not None or any(
-            is_configured(place) for place in (folder, *folder.parents)
-        )
+        return self._project is not None or project_folder(Path.cwd()) is not None
 
     @cached_property
     def redactor(self) -> Redactor:
@@ -141,9 +138,8 @@ class CliContext:
 
 
 def _project_above(start: Path) -> Path:
-    for folder in (start, *start.parents):
-        if is_configured(folder):
-            return folder
+    if (folder := project_folder(start)) is not None:
+        return folder
     raise ConfigError(
         f"no {FILE} with a [tool.deploygate] table in {start} or above",
         hint="go into the project, or name it: deploygate --project DIRECTORY ...",

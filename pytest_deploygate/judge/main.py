@@ -96,6 +96,10 @@ def main(request: str) -> int:
             redactor=redactor,
             signals=signals,
         )
+        elsewhere = handover.pytest_root or handover.root
+        if Path(elsewhere).resolve() != Path(handover.root).resolve():
+            context.terminal.step("project", f"{handover.root}; pytest's own root is {elsewhere}")
+            context.terminal.rest()
         return Judge(handover, context, junit).run()
 
 

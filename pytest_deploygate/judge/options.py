@@ -51,6 +51,8 @@ class Handover:
     arguments: tuple[str, ...]
     cwd: str
     root: str
+    pytest_root: str = ""
+    """What pytest took for its root, which may be another folder in a repository of several projects."""
     junit: str
     verbosity: int
     color: str
@@ -66,6 +68,7 @@ class Handover:
             arguments=tuple(told.pop("arguments")),
             cwd=told.pop("cwd"),
             root=told.pop("root"),
+            pytest_root=told.pop("pytest_root", ""),
             junit=told.pop("junit"),
             verbosity=told.pop("verbosity"),
             color=told.pop("color"),
