@@ -122,8 +122,8 @@ def _command(config: pytest.Config, *, is_whole: bool) -> list[str]:
     rooted = [] if project.resolve() == config.rootpath.resolve() else [f"--rootdir={project}"]
     given = [str(argument) for argument in config.invocation_params.args]
     if is_whole:
-        program = sys.orig_argv[1 : len(sys.orig_argv) - len(given)]
-        return [sys.executable, *program, *rooted, *given]
+        before = sys.orig_argv[1 : len(sys.orig_argv) - len(given)]
+        return [sys.executable, *before, *rooted, *given]
     arguments = [*rooted, *given]
     for plugin in config.invocation_params.plugins or ():
         if isinstance(plugin, ModuleType):
