@@ -9,9 +9,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from pytest_deploygate.core.record import RecordedStep
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.emulator.load_generator import LoadGenerator, Tally
 from pytest_deploygate.testing import SessionOutcome
-from tests.e2e.checkout import Checkout
+from tests.e2e.checkout import Checkout, until
 from tests.e2e.greeting_project import small_project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -202,4 +203,21 @@ def test_figures_that_do_not_come_hold_and_end_at_the_baseline(project: Checkout
         run = deploy(project)
     assert run.status == 1, run.output
     assert "the platform's figures cannot be read: reading request_count" in run.output
+    assert project.answering() == baseline
+
+
+def test_death_at_a_step_ends_at_the_baseline(project: Checkout) -> None:
+    baseline = first_release(project)
+    judged(project)
+    release(project, sleeps_s=0.011)
+    session = project.start("--deploy-to=local", "-q", "-n0")
+    try:
+        until(lambda: project.shares.get(baseline) == 95, seconds=120, what="5 % at the candidate")
+        session.kill()
+        until(lambda: project.shares == {baseline: 100}, seconds=60, what="back at the baseline")
+    finally:
+        session.close()
+    record = project.last_rollout()
+    assert record is not None
+    assert record.state is not State.PROMOTED
     assert project.answering() == baseline
