@@ -53,7 +53,9 @@ class KillCase:
 FIRST = KillCase(name="first-release", has_baseline=False)
 PROMOTED = KillCase(name="promoted")
 ROLLED_BACK = KillCase(name="rolled-back", breaks=True)
-KILL_CASES = (FIRST, PROMOTED, ROLLED_BACK)
+STAGED = KillCase(name="staged")
+"""As PROMOTED, for a sample of its own: of deaths while revisions are staged."""
+KILL_CASES = (FIRST, PROMOTED, ROLLED_BACK, STAGED)
 
 
 def points(writes: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.release import TAGS_OF_SERVING
 from pytest_deploygate.core.state_machine import State
 from tests.e2e import killing_store
 from tests.e2e.checkout import Watch, until
@@ -24,6 +25,7 @@ SAMPLE = {
     "first-release": ("append intent begin_release STAGING", "append observed open PROMOTING"),
     "promoted": ("append intent shift PROMOTING", "append moved live_held FINALISING"),
     "rolled-back": ("append moved shifted SERVING", "append intent shift_back ROLLING_BACK"),
+    "staged": ("append observed add_variant STAGING", "append observed tag STAGING"),
 }
 """Without the grid, the session is killed after these: first with ``recover``, then with the watchdog."""
 FIGURES = os.environ.get("DEPLOYGATE_KILL_FIGURES", "")
@@ -32,6 +34,9 @@ FIGURES = os.environ.get("DEPLOYGATE_KILL_FIGURES", "")
 @pytest.fixture(scope="module")
 def writes(disturbed: DisturbedProject) -> dict[str, list[str]]:
     """What sessions write that nobody kills, by case; afterwards a release serves."""
+    verify = 'verify-environment = { GREETS = "in a test" }\n'
+    variant = 'verify-variants = { shy = { GREETS = "nobody" } }\n'
+    disturbed.project.edit("pyproject.toml", verify, verify + variant)
     found = {}
     for case in KILL_CASES:
         disturbed.release(breaks=case.breaks)
@@ -118,9 +123,12 @@ def _assert_settled(
     else:
         assert record.state in {State.ROLLED_BACK, State.REFUSED}, where
         assert serving == before, where
-    labels = disturbed.project.describe_service().get("labels", {})
+    service = disturbed.project.describe_service()
+    labels, traffic = service.get("labels", {}), service.get("traffic", [])
     assert isinstance(labels, dict)
+    assert isinstance(traffic, list)
     assert not labels.get("deploygate-rollout"), where
+    assert {str(it["tag"]) for it in traffic if it.get("tag")} <= set(TAGS_OF_SERVING), where
 
 
 def _assert_next_works(disturbed: DisturbedProject) -> None:
