@@ -46,7 +46,7 @@ def test_checks_may_write_through_each_variant_while_a_release_is_judged(
     project.add_settings(VERIFY)
     project.add_settings(VARIANTS)
     project.write({"gates/cand/test_subject.py": USES_VARIANTS})
-    run = project.deploy(workers=workers)
+    run = project.deploy("-v", workers=workers)
     assert run.status == 0, run.output
     assert run.record is not None
     clients, variables = told(project)
@@ -101,7 +101,7 @@ def test_one_line_says_through_what_checks_wrote(
     project: DeploygateProject, settings: str, said: str
 ) -> None:
     project.add_settings(settings)
-    run = project.deploy()
+    run = project.deploy("-v")
     assert run.record is not None
     names = {"verification": run.record.verification, "candidate": run.record.candidate}
     assert f"postings: {said.format(**names)}" in run.out
@@ -110,4 +110,4 @@ def test_one_line_says_through_what_checks_wrote(
 
 def test_without_anything_to_deploy_no_revision_was_staged(project: DeploygateProject) -> None:
     assert project.deploy().status == 0
-    assert "postings: no revision was staged" in project.deploy().out
+    assert "postings: no revision was staged" in project.deploy("-v").out
