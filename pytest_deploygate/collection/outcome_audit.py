@@ -9,9 +9,6 @@ What it cannot know is whether a body that ran was the one that stands in the fi
 functions is itself evidence, whose digest is recorded.
 """
 
-import functools
-import inspect
-import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
@@ -21,6 +18,9 @@ import pytest
 
 from pytest_deploygate.channel.client import JudgeLink
 from pytest_deploygate.channel.messages import Doubt, Ended, Measured, Part
+from pytest_deploygate.collection.innermost import Innermost
+from pytest_deploygate.collection.observed_body import is_skip, observe_early, observed
+from pytest_deploygate.collection.stray_errors import StrayErrors
 
 NEVER_SILENT = (
     pytest.PytestReturnNotNoneWarning,
@@ -31,14 +31,13 @@ NEVER_SILENT = (
 """Warnings that hide a check which did not hold."""
 _RETURNED = "It is deprecated to return a value that is not None from a test case"
 """What unittest warns of when a method of a test case returns something."""
+_NOT_AWAITED = "coroutine '.*' was never awaited"
+"""What Python warns of when a coroutine is thrown away: what it asserts never ran."""
 PLUGIN: Final = "deploygate-auditor"
 LONGEST_FAILURE: Final = 500
 """Characters that are told of a failure; all of it is in pytest's own report."""
 _Claim: TypeAlias = "tuple[str, bool]"
 """An outcome, and whether an expected failure had a part in it."""
-_ASYNCHRONOUS: Final = (
-    inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
-)
 _PASS: Final[_Claim] = ("passed", False)
 _PLAIN_PASS: Final = [Part(when, "passed", False, False) for when in ("setup", "call", "teardown")]
 _TRUTHS: Final = {
@@ -51,8 +50,10 @@ _TRUTHS: Final = {
 class OutcomeAuditor:
     """Watches the parts of each check in this process, and lets none pass behind a warning."""
 
-    def __init__(self, link: JudgeLink) -> None:
+    def __init__(self, link: JudgeLink, manager: pytest.PytestPluginManager) -> None:
         self._link = link
+        self._innermost = Innermost(manager, _Parts(self), self._note_raised)
+        self._stray_errors = StrayErrors(self._note_stray)
         self._numbers: dict[int, int] = {}
         """The number that the judge knows a check by; by the identity of its item."""
         self._number: int | None = None
@@ -66,16 +67,19 @@ class OutcomeAuditor:
         """How the check that runs failed first."""
         self.is_muted = False
         """Set while checks that did not run are reported as skipped, for people."""
-        self._has_raised = False
-        """Whether the part that ran last was left by an exception, whatever became of that afterwards."""
+        self._raised: BaseException | None = None
+        """What the part that ran last raised first, whatever became of that afterwards."""
+        self._stray: BaseException | None = None
+        """What was raised in a thread or a finaliser since the last report."""
         self._is_running = False
         self._is_ended = False
         """Whether the body of the check returned in this part."""
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=_RETURNED, category=DeprecationWarning)
+            warnings.filterwarnings("error", message=_NOT_AWAITED, category=RuntimeWarning)
             for category in NEVER_SILENT:
                 warnings.simplefilter("error", category)
-            self._filters = warnings.filters[: len(NEVER_SILENT) + 1]
+            self._filters = warnings.filters[: len(NEVER_SILENT) + 2]
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_collection(self) -> Generator[None, object, object]:
@@ -89,8 +93,18 @@ class OutcomeAuditor:
         """These tests, in this order, are what the judge was told of."""
         self._numbers = {id(item): number for number, item in enumerate(items)}
 
+    def pytest_plugin_registered(self) -> None:
+        """Whoever comes could stand nearer to pytest's own hooks."""
+        self._innermost.notice_plugin()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self) -> None:
+        """A check is about to be set up."""
+        if self._innermost.is_due:
+            self._innermost.register()
+
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+    def watch_setup(self, item: pytest.Item) -> Generator[None]:
         """Around the first part of a check: setting up its fixtures."""
         self._number = self._numbers.get(id(item))
         self._nodeid = item.nodeid
@@ -99,25 +113,34 @@ class OutcomeAuditor:
         self._why = ""
         if self._number is not None:
             self._link.send_line(b'["Began",[%d]]\n' % self._number)
-        return (yield from self._watching())
+        yield from self._watching()
+        observe_early(item, self._end, self._note_raised)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_call(self) -> Generator[None]:
+    def watch_part(self) -> Generator[None]:
         """Around the check itself, and around tearing its fixtures down."""
         return (yield from self._watching())
 
-    pytest_runtest_teardown = pytest_runtest_call
-
     def _watching(self) -> Generator[None]:
-        self._has_raised, self._is_running, self._is_ended = False, True, False
+        self._raised, self._is_running, self._is_ended = None, True, False
+        self._stray_errors.listen()
         self._force_warnings_to_errors()
         try:
             yield
-        except BaseException:
-            self._has_raised = True
+        except BaseException as error:
+            self._note_raised(error)
             raise
         finally:
             self._is_running = False
+            if self._innermost.is_due:
+                self._innermost.register()
+
+    def _note_raised(self, error: BaseException) -> None:
+        if self._raised is None:
+            self._raised = error
+
+    def _note_stray(self, error: BaseException) -> None:
+        self._stray = error
 
     def _force_warnings_to_errors(self) -> None:
         """Filters of marks come after those of the settings, and code of a check may have added its own."""
@@ -132,36 +155,11 @@ class OutcomeAuditor:
     ) -> Generator[None, bool | None, bool | None]:
         """Put a watched function in the place of the check's own, whoever calls it."""
         function = pyfuncitem.obj
-        pyfuncitem.obj = self._observe_calls(function)
+        pyfuncitem.obj = observed(function, self._end, self._note_raised)
         try:
             return (yield)
         finally:
             pyfuncitem.obj = function
-
-    def _observe_calls(self, function: Callable[..., object]) -> Callable[..., object]:
-        flags = getattr(getattr(function, "__code__", None), "co_flags", None)
-        is_plain = flags is not None and not flags & _ASYNCHRONOUS
-        if not is_plain and inspect.isasyncgenfunction(function):
-            return function  # pytest fails it
-        if not is_plain and inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def awaited(**arguments: object) -> None:
-                __tracebackhide__ = True
-                self._end(await function(**arguments))
-
-            return awaited
-
-        def called(**arguments: object) -> object:
-            __tracebackhide__ = True
-            result = function(**arguments)
-            self._end(None if result is None or inspect.isawaitable(result) else result)
-            return result
-
-        # what functools.wraps does and anybody looks at, at a tenth of the cost
-        called.__wrapped__ = function  # type: ignore[attr-defined]  # as wraps sets it
-        called.__dict__.update(getattr(function, "__dict__", {}))
-        return called
 
     def _end(self, result: object) -> None:
         """The body returned. A check that returns something was meant to assert it."""
@@ -183,14 +181,21 @@ class OutcomeAuditor:
         raised = call.excinfo or raised  # unittest's failures are put there meanwhile
         claim: _Claim = (report.outcome, hasattr(report, "wasxfail"))
         if raised is not None:
-            claim = _at_best(claim, raised.value)
+            is_hidden = is_skip(raised.value) and not (
+                self._raised is None or is_skip(self._raised)
+            )
+            # a skip that came of something else is what it came of
+            claim = _at_best(claim, self._raised if is_hidden else raised.value)
             if claim[0] == "failed" and not self._why:
                 self._why = _first_failure(item, raised)
         elif not self._is_running and (
             # nothing is said to have been raised, and yet the part did not come to its end
-            self._has_raised or (call.when == "call" and not self._is_ended and _has_body(item))
+            self._raised is not None
+            or (call.when == "call" and not self._is_ended and _has_body(item))
         ):
             claim = _at_best(claim, None)
+        if self._stray is not None and not self._is_running:
+            self._stray, claim = None, _at_best(claim, None)
         self._claims[call.when] = claim
         if self._number is not None:
             self._tell(call.when, claim)
@@ -256,17 +261,20 @@ def _first_failure(item: pytest.Item, raised: pytest.ExceptionInfo[BaseException
 
 def _at_best(claim: _Claim, raised: BaseException | None) -> _Claim:
     """What can be claimed of a part that was left by ``raised``, or that did not come to its end."""
-    if isinstance(raised, pytest.skip.Exception):
+    if is_skip(raised):
         return claim if claim[0] != "passed" else ("skipped", False)
     return claim if claim[0] != "passed" and claim != ("skipped", False) else ("failed", False)
 
 
 def _has_body(item: pytest.Item) -> bool:
-    """Whether a check is a plain function or method, which pytest calls by a hook."""
-    if not isinstance(item, pytest.Function):
-        return False
-    if not isinstance(item.parent, pytest.Class):
-        return True
-    # a class of its kind cannot be there where it was not loaded
-    unittest = sys.modules.get("unittest")
-    return unittest is None or not issubclass(item.parent.obj, unittest.TestCase)
+    """Whether a check is a function or method whose end is seen."""
+    return isinstance(item, pytest.Function)
+
+
+class _Parts:
+    """The hooks that stand next to pytest's own."""
+
+    def __init__(self, auditor: OutcomeAuditor) -> None:
+        self.pytest_runtest_setup = auditor.watch_setup
+        self.pytest_runtest_call = auditor.watch_part
+        self.pytest_runtest_teardown = auditor.watch_part

@@ -201,8 +201,8 @@ class Judge:
             for sentence in context.session.refusals:
                 context.recorder.mark_incomplete(sentence)
         self._check_root()
-        context.watch = SourceWatch(context.settings.root, context.recorder.files)
-        for sentence in find_vacuous_tests(context.settings.root, context.recorder.files):
+        watch = context.watch = SourceWatch(context.settings.root, context.recorder.files)
+        for sentence in find_vacuous_tests(context.settings.root, watch.files):
             context.recorder.mark_incomplete(sentence)
         is_deploy = context.options.mode is Mode.DEPLOY
         if errors or (is_deploy and context.recorder.doubts):

@@ -22,6 +22,11 @@ class SourceWatch:
         self._source: tuple[str, Callable[[], Package]] | None = None
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """All files of the checks: they themselves, conftest files, and what they import from beside or above."""
+        return tuple(sorted(self._digests.keys() | set(self._files)))
+
+    @property
     def suite_digest(self) -> str:
         """That of all files of the checks, as they were."""
         return suite_digest(self._digests)

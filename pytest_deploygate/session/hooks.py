@@ -25,7 +25,7 @@ def begin(early_config: pytest.Config, role: "Role | None") -> None:
 
     early_config.stash[ROLE] = role
     link = early_config.stash[LINK] = JudgeLink(role.address)
-    auditor = early_config.stash[AUDITOR] = OutcomeAuditor(link)
+    auditor = early_config.stash[AUDITOR] = OutcomeAuditor(link, early_config.pluginmanager)
     early_config.pluginmanager.register(auditor, PLUGIN)
 
 

@@ -45,6 +45,12 @@ _SWITCHES = {
     "trace": ("--trace", "a deployment cannot wait at a prompt"),
     "doctestmodules": ("--doctest-modules", "doctests are no checks"),
     "pyargs": ("--pyargs", "the gates of the policy say what is collected"),
+    "update_snapshots": ("--snapshot-update", "it makes what is expected of what was found"),
+    "snapshot_update": ("--snapshot-update", "it makes what is expected of what was found"),
+    "force_regen": ("--force-regen", "it makes what is expected of what was found"),
+    "regen_all": ("--regen-all", "it makes what is expected of what was found"),
+    "update_goldens": ("--update-goldens", "it makes what is expected of what was found"),
+    "inline_snapshot": ("--inline-snapshot", "it makes what is expected of what was found"),
 }
 _LISTS = {
     "keyword": ("-k", "it leaves out checks"),
@@ -55,6 +61,8 @@ _LISTS = {
     "confcutdir": ("--confcutdir", "it leaves out the conftest files that belong to the checks"),
 }
 
+_BEFORE_PYPROJECT = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
+"""Files of a project that pytest takes instead of its pyproject.toml."""
 _FOR_PEOPLE = ("usepdb", "trace", "setupshow", "looponfail")
 """Switches that change neither what runs nor how it is judged."""
 
@@ -118,11 +126,15 @@ def _collection(config: pytest.Config, root: Path) -> Iterator[str]:
         is_stricter = key in _STRICTER_INI and value.lower() in ("true", "1", "yes", "on")
         if not key.startswith(_HARMLESS_INI) and not is_stricter:
             yield f"-o {key}: it may change what is collected or how it is judged; set it in pyproject.toml"
-    ini = config.inipath
-    if config.getoption("inifilename", None) and (
-        ini is None or ini.parent.resolve() != root.resolve()
-    ):
+    if config.getoption("inifilename", None) and not _is_own_file(config.inipath, root):
         yield "-c: the settings of the project decide; run without it"
+
+
+def _is_own_file(file: Path | None, root: Path) -> bool:
+    """Whether ``file`` is the one that pytest takes in ``root`` by itself."""
+    if file is None or any((root / name).exists() for name in _BEFORE_PYPROJECT):
+        return False
+    return file.resolve() == (root / "pyproject.toml").resolve()
 
 
 def _interpreter(config: pytest.Config) -> Iterator[str]:

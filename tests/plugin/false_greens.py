@@ -15,6 +15,7 @@ from tests.plugin.false_green import (
 from tests.plugin.forged_reports import FORGED
 from tests.plugin.judge_rows import JUDGE_ROWS
 from tests.plugin.plugin_project import SUBJECT
+from tests.plugin.silent_rows import SILENT
 
 SKIPS = [
     by_check(
@@ -1068,5 +1069,5 @@ TAMPERING = [
 
 FALSE_GREENS = [
     *SKIPS, *EXPECTED_FAILURES, *FIXTURES, *SUBTESTS, *RERUNS, *DEATHS, *TIMES, *QUIET_PASSES, *MISSING, *TAMPERING,
-    *FORGED, *JUDGE_ROWS,
+    *FORGED, *JUDGE_ROWS, *SILENT,
 ]  # fmt: skip

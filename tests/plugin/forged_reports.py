@@ -1,6 +1,6 @@
 """False greens made by hooks of a project: they falsify what became of a check that did not hold."""
 
-from tests.plugin.false_green import GATE, IMPORTS, INCOMPLETE, FalseGreen
+from tests.plugin.false_green import GATE, IMPORTS, INCOMPLETE, WORKERS, FalseGreen
 from tests.plugin.plugin_project import SUBJECT
 
 FALSE = f"{IMPORTS}def test_subject(): assert False\n"
@@ -12,6 +12,8 @@ FORGETS = IS_CALL.format(
 )
 MADE = "    report = yield\n{}    return report"
 SWALLOWS = "    try: return (yield)\n    except BaseException: return None"
+SKIPS = "    try: return (yield)\n    except BaseException: pytest.skip('not today')"
+ALLOWED = ('paths = ["gates/cand"]', 'paths = ["gates/cand"]\nskips = "allow"')
 XPASS = f"{IMPORTS}@pytest.mark.xfail(strict=False)\ndef test_subject(): pass\n"
 FIXTURE = "@pytest.fixture(autouse=True)\ndef f():\n"
 
@@ -93,6 +95,70 @@ FORGED = [
         checks=("failed", "error"),
     ),
     *forged(
+        "exception of a fixture is swallowed next to pytest in setup",
+        "pytest_runtest_setup(item)",
+        SWALLOWS,
+        how="wrapper=True, trylast=True",
+        subject=f"{IMPORTS}{FIXTURE}    raise OSError\ndef test_subject(): pass\n",
+        check="failed",
+    ),
+    *forged(
+        "exception of a fixture is swallowed next to pytest in teardown",
+        "pytest_runtest_teardown(item)",
+        SWALLOWS,
+        how="wrapper=True, trylast=True",
+        subject=f"{IMPORTS}{FIXTURE}    yield\n    raise OSError\ndef test_subject(): pass\n",
+        checks=("failed", "error"),
+    ),
+    *forged(
+        "exception of a fixture is swallowed where it is set up",
+        "pytest_fixture_setup(fixturedef, request)",
+        SWALLOWS,
+        how="wrapper=True, trylast=True",
+        subject=f"{IMPORTS}{FIXTURE}    raise OSError\ndef test_subject(): pass\n",
+        checks=("failed", "error"),
+    ),
+    *forged(
+        "exception of the check is swallowed next to pytest",
+        "pytest_runtest_call(item)",
+        SWALLOWS,
+        how="wrapper=True, trylast=True",
+        check="failed",
+    ),
+    *forged(
+        "failure becomes a skip as the body is called, where skips are allowed",
+        "pytest_pyfunc_call(pyfuncitem)",
+        SKIPS,
+        how="wrapper=True",
+        settings=ALLOWED,
+        check="failed",
+    ),
+    *forged(
+        "error of a fixture becomes a skip, where skips are allowed",
+        "pytest_runtest_setup(item)",
+        SKIPS,
+        how="wrapper=True, trylast=True",
+        subject=f"{IMPORTS}{FIXTURE}    raise OSError\ndef test_subject(): pass\n",
+        settings=ALLOWED,
+        checks=("failed", "error"),
+    ),
+    *forged(
+        "report is falsified as a worker sends it",
+        "pytest_report_to_serializable(config, report)",
+        f"    if hasattr(report, 'when'):\n    {FLIPS}",
+        how="tryfirst=True",
+        check="failed",
+        workers=(WORKERS,),
+    ),
+    *forged(
+        "report is falsified as it arrives",
+        "pytest_report_from_serializable(config, data)",
+        "    if 'test_subject' in str(data.get('nodeid')): data['outcome'] = 'passed'\n",
+        how="tryfirst=True",
+        check="failed",
+        workers=(WORKERS,),
+    ),
+    *forged(
         "report is made up",
         REPORT,
         f"    report = pytest.TestReport.from_item_and_call(item, call)\n{FLIPS}    return report",
@@ -144,7 +210,7 @@ FORGED = [
             )
         ),
         how="wrapper=True",
-        settings=('paths = ["gates/cand"]', 'paths = ["gates/cand"]\nskips = "allow"'),
+        settings=ALLOWED,
         check="failed",
     ),
     *forged(

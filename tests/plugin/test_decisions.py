@@ -82,6 +82,16 @@ def test_override_lets_a_gate_fail_and_is_recorded(project: DeploygateProject, b
     assert run.property("gate.cand") == "1/2 FAILED"
 
 
+def test_override_lets_a_gate_fail_without_any_hook_of_the_project(
+    project: DeploygateProject, before: str
+) -> None:
+    run = project.write(FAILS).deploy("--deploy-override=cand:the sheet is down")
+    assert run.status == 0, run.output
+    assert run.serving != before
+    assert run.property("override.cand") == "the sheet is down"
+    assert "gate cand was overridden: the sheet is down" in run.output
+
+
 def test_override_of_a_gate_that_there_is_not_is_refused(
     project: DeploygateProject, before: str
 ) -> None:

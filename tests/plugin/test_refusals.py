@@ -97,6 +97,14 @@ def test_option_is_refused_however_it_is_given(
             ("-c", "sub/pytest.ini", "--rootdir=."),
             "-c: the settings of the project decide; run without it",
         ),
+        (
+            ("-c", "other.toml"),
+            "-c: the settings of the project decide; run without it",
+        ),
+        (("--deploy-to=",), "--deploy-to is empty"),
+        (("--deploy-reason= ",), "--deploy-reason is empty"),
+        (("--deploy-endpoint=",), "--deploy-endpoint"),
+        (("--snapshot-update",), "--snapshot-update: it makes what is expected of what was found"),
         (("-x",), "-x or --maxfail: it leaves out the checks behind the first failures"),
         (("--deploy-env=fake",), "--deploy-to and --deploy-env exclude each other"),
         (("--deploy-override=cand",), "--deploy-override=cand: the reason is missing"),
@@ -119,7 +127,14 @@ def test_option_is_refused_however_it_is_given(
 def test_option_is_refused(
     project: DeploygateProject, args: tuple[str, ...], sentence: str
 ) -> None:
-    project.write({"sub/pytest.ini": "[pytest]\n"})
+    snapshots = "'--snapshot-update', dest='update_snapshots', action='store_true'"
+    project.write(
+        {
+            "sub/pytest.ini": "[pytest]\n",
+            "other.toml": "[tool.pytest.ini_options]\n",
+            "conftest.py": f"def pytest_addoption(parser): parser.addoption({snapshots})\n",
+        }
+    )
     platform = project.platform_digest()
     check_refused(project, project.deploy(*args), platform, sentence)
 
@@ -179,6 +194,62 @@ def test_judging_may_narrow_and_knows_nothing_then(project: DeploygateProject) -
     assert "3 passed" in run.output
     assert run.property("verdict") == "UNKNOWN"
     assert project.platform_digest() == platform
+
+
+@pytest.mark.parametrize("mode", [("--deploy-env=fake",), ("-m", "rollback-checks")])
+@pytest.mark.parametrize(
+    "narrowed",
+    [
+        ("gates/live",),
+        ("--ignore=gates/cand",),
+        ("-o", "python_files=test_l*.py"),
+        ("--runxfail",),
+        ("--deselect=gates/live/test_more.py",),
+    ],
+    ids=lambda words: words[0],
+)
+def test_narrowed_judging_is_unknown(
+    project: DeploygateProject, before: str, mode: tuple[str, ...], narrowed: tuple[str, ...]
+) -> None:
+    more = {"gates/live/test_more.py": "def test_more(): pass\n"}
+    run = project.write(more).pytest("-n0", *mode, *narrowed)
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.property("verdict") == "UNKNOWN", run.output
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("--deploy-env=",), "--deploy-env is empty"),
+        (("-m", "rollback-checks and not slow"), "the live gates are judged whole or not at all"),
+        (("-m", "rollback-checks or smoke"), "run: pytest -m rollback-checks"),
+    ],
+)
+def test_judging_of_nothing_that_can_be_known_is_a_usage_error(
+    project: DeploygateProject, args: tuple[str, ...], sentence: str
+) -> None:
+    run = project.pytest("-n0", *args)
+    assert run.status == 4, run.output
+    assert sentence in run.output
+
+
+@pytest.mark.parametrize("way", ["PYTEST_ADDOPTS", "addopts"])
+@pytest.mark.parametrize(
+    "option",
+    ["--deploy-plan", "--deploy-reason=x", "--deploy-override=cand:x", "--deploy-approval=x"],
+)
+def test_what_a_person_says_is_taken_from_the_command_line_alone(
+    project: DeploygateProject, way: str, option: str
+) -> None:
+    platform = project.platform_digest()
+    if way == "addopts":
+        own = json.dumps(["--import-mode=importlib", option])
+        project.write({"pyproject.toml": SETTINGS.replace('["--import-mode=importlib"]', own)})
+        run = project.deploy()
+    else:
+        run = project.deploy(PYTEST_ADDOPTS=f"'{option}'")
+    sentence = f"{option.partition('=')[0]} is taken from the command line alone"
+    check_refused(project, run, platform, sentence)
 
 
 def test_settings_that_are_wrong_are_all_told_by_key_with_what_to_write(

@@ -1,0 +1,84 @@
+"""Puts a watched function in the place of a check's body: did it end, what did it return, what did it raise?"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import pytest
+
+Body: TypeAlias = "Callable[..., object]"
+_MARK: Final = "__deploygate_observed__"
+"""Attribute of watched functions; wrappers of other plugins copy it, as functools.wraps does."""
+_ASYNCHRONOUS: Final = (
+    inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+)
+
+
+def observed(function: Body, ended: Callable[[object], None], raised: Body) -> Body:
+    """A function that does what ``function`` does; ``ended`` is told its result, ``raised`` its exception."""
+    if getattr(function, _MARK, False):
+        return function
+    flags = getattr(getattr(function, "__code__", None), "co_flags", None)
+    is_plain = flags is not None and not flags & _ASYNCHRONOUS
+    if not is_plain and inspect.isasyncgenfunction(function):
+        return function  # pytest fails it
+    if not is_plain and inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def awaited(*arguments: object, **named: object) -> None:
+            __tracebackhide__ = True
+            try:
+                ended(await function(*arguments, **named))
+            except BaseException as error:
+                raised(error)
+                raise
+
+        setattr(awaited, _MARK, True)
+        return awaited
+
+    def called(**arguments: object) -> object:
+        __tracebackhide__ = True
+        try:
+            result = function(**arguments)
+            ended(None if result is None or inspect.isawaitable(result) else result)
+        except BaseException as error:
+            raised(error)
+            raise
+        return result
+
+    # what functools.wraps does and anybody looks at, at a tenth of the cost
+    called.__wrapped__ = function  # type: ignore[attr-defined]  # as wraps sets it
+    called.__dict__.update(getattr(function, "__dict__", {}))
+    return called
+
+
+def observe_early(item: pytest.Item, ended: Callable[[object], None], raised: Body) -> None:
+    """Watch the bodies that other plugins or unittest take before pytest's own hook would be called with them."""
+    if not isinstance(item, pytest.Function):
+        return
+    is_unittest = is_of_unittest(item)
+    is_coroutine = inspect.iscoroutinefunction(item.obj)
+    if not (is_unittest or is_coroutine):
+        return
+    item.obj = observed(item.obj, ended, raised)
+    if is_unittest and is_coroutine:
+        setattr(item.instance, item.name, item.obj)  # unittest itself looks it up there
+
+
+def is_of_unittest(item: pytest.Function) -> bool:
+    """Whether ``item`` is a method of a ``unittest.TestCase``, which unittest calls by itself."""
+    if not isinstance(item.parent, pytest.Class):
+        return False
+    # a class of its kind cannot be there where it was not loaded
+    unittest = sys.modules.get("unittest")
+    return unittest is not None and issubclass(item.parent.obj, unittest.TestCase)
+
+
+def is_skip(raised: BaseException | None) -> bool:
+    """Whether ``raised`` skips a check; None skips nothing."""
+    if isinstance(raised, pytest.skip.Exception):
+        return True
+    unittest = sys.modules.get("unittest")
+    return unittest is not None and isinstance(raised, unittest.SkipTest)
