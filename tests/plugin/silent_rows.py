@@ -1,6 +1,7 @@
 """False greens that nobody means: what Python, pytest and well-known plugins pass over in silence."""
 
 from tests.plugin.false_green import (
+    GATE,
     IN_PROCESS,
     INCOMPLETE,
     WORKERS,
@@ -10,6 +11,7 @@ from tests.plugin.false_green import (
 )
 from tests.plugin.plugin_project import SUBJECT
 
+EITHER = (GATE, INCOMPLETE)
 INI = "[tool.pytest.ini_options]\n"
 OWN_RUN = """
     class Base(unittest.TestCase):
@@ -92,12 +94,14 @@ SILENT = [
         "base class of unittest with its own run",
         OWN_RUN.format(method="def run(self, result=None): pass"),
         node=METHOD,
+        reasons=EITHER,
         check="failed",
     ),
     by_check(
         "base class of unittest with its own call",
         OWN_RUN.format(method="def __call__(self, result=None): pass"),
         node=METHOD,
+        reasons=EITHER,
         check="failed",
     ),
     by_check(
@@ -108,16 +112,19 @@ SILENT = [
             except AssertionError: pass"""
         ),
         node=METHOD,
+        reasons=EITHER,
         check="failed",
     ),
     by_check(
         "hook of threads is replaced",
         IN_THREAD.format(hook="threading.excepthook", stray=THREAD),
+        reasons=EITHER,
         checks=("failed", "error"),
     ),
     by_check(
         "hook of finalisers is replaced",
         IN_THREAD.format(hook="sys.unraisablehook", stray=FINALISER),
+        reasons=EITHER,
         checks=("failed", "error"),
     ),
     FalseGreen(
