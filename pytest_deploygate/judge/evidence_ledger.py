@@ -4,10 +4,13 @@ Judges nothing. It hears each process by itself and believes of each only what o
 process collected, one attempt after the other, in the phase that is running. Whatever does not fit is a doubt.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Final
 
 from pytest_deploygate.channel.messages import (
     Began,
@@ -41,6 +44,8 @@ _PASS = tuple(
     ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in ("setup", "call", "teardown")
 )
 _LONGEST_FAILURE = 500
+_UNTIL: Final = re.compile(r"until (\d{4}-\d{2}-\d{2}): \S")
+"""How a process tells of a known defect: its last day, and a reason."""
 _CRASH = ReportFact(when="crash", outcome=ReportOutcome.FAILED)
 
 
@@ -60,9 +65,16 @@ class CheckProcess:
 class EvidenceLedger:
     """Facts about the checks of a policy's gates; paths of gates are relative to ``root``."""
 
-    def __init__(self, policy: Policy, root: Path) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        root: Path,
+        *,
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+    ) -> None:
         self._policy = policy
         self._root = root
+        self._today = today
         self.running_phase: Phase | None = None
         self._gates: dict[str, tuple[Gate, ...]] = {}
         self._processes: dict[int, CheckProcess] = {}
@@ -162,9 +174,17 @@ class EvidenceLedger:
             return None
         if gate is None:
             return None
-        if collected.defect:
+        if collected.defect and self._is_accepted(collected.defect):
             self._defects[collected.nodeid] = collected.defect
         return Check(nodeid=collected.nodeid, gate=gate.name, phase=gate.phase)
+
+    def _is_accepted(self, defect: str) -> bool:
+        """Whether a known defect may fail today: by the clock here, whatever the session takes for today."""
+        text = _UNTIL.match(defect)
+        try:
+            return text is not None and self._today() <= date.fromisoformat(text[1])
+        except ValueError:
+            return False
 
     def _take_inventory(self, checks: Iterable[Check]) -> None:
         for check in checks:

@@ -1,5 +1,7 @@
 """The judge's memory of what was seen: only a whole and orderly story of a check is a pass."""
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,34 @@ def test_stranger_that_says_nothing_is_a_doubt() -> None:
     made = ledger()
     made.hear_end(5, 99)
     assert made.doubts == ("process 99 opened the channel and said nothing",)
+
+
+@pytest.mark.parametrize(
+    ("defect", "state"),
+    [
+        ("until 2026-12-31: ticket 7", CheckState.KNOWN_DEFECT),
+        ("until 2026-12-30: ticket 7", CheckState.XFAILED),
+        ("until 2026-02-31: ticket 7", CheckState.XFAILED),
+        ("until further notice", CheckState.XFAILED),
+        ("until 2027-01-01: ", CheckState.XFAILED),
+        ("", CheckState.XFAILED),
+    ],
+)
+def test_known_defect_counts_until_its_day_by_the_judges_own_clock(
+    defect: str, state: CheckState
+) -> None:
+    made = EvidenceLedger(POLICY, Path("/root"), today=lambda: date(2026, 12, 31))
+    made.running_phase = Phase.CANDIDATE
+    parts = (PARTS[0], Part("call", "skipped", True, False), PARTS[2])
+    for message in (
+        HELLO,
+        Collected((replace(CHECKS[0], defect=defect),), ()),
+        Began(0),
+        Ended(0, parts, (), {}, ""),
+    ):
+        made.hear(1, 10, message)
+    assert made.state_of(NAMES[0]) is state
+    assert bool(made.known_defects) is (state is CheckState.KNOWN_DEFECT)
 
 
 def test_answers_of_the_judged_revisions_are_counted_by_gate() -> None:

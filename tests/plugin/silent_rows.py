@@ -64,6 +64,30 @@ SILENT = [
         check="failed",
         needs="pytest_trio",
     ),
+    FalseGreen(
+        name="known defect whose day has passed, under a clock that stands still",
+        files={
+            "conftest.py": """
+                from datetime import UTC, datetime
+                from pytest_deploygate.collection import expected_failures
+
+
+                class Frozen(datetime):
+                    @classmethod
+                    def now(cls, tz=None):
+                        return datetime(2020, 1, 1, tzinfo=UTC)
+
+
+                expected_failures.datetime = Frozen
+            """,
+            SUBJECT: """
+                @pytest.mark.known_defect(until="2020-01-31", reason="ticket 7")
+                def test_subject():
+                    assert False
+            """,
+        },
+        check="xfailed",
+    ),
     by_check(
         "helper is never awaited",
         """
