@@ -151,7 +151,7 @@ def _is_pytest_itself(config: pytest.Config) -> bool:
     program = started[: len(started) - len(arguments)]
     if program[-2:] == ["-m", "pytest"]:
         options = program[:-2]
-    elif program and Path(program[-1]).stem in ("pytest", "py.test"):
+    elif program and Path(program[-1]).name in ("pytest", "py.test"):
         options = program[:-1]
     else:
         return False
