@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Asking, Comparison, Condition, Gate, Leniency, Policy
 
@@ -46,6 +47,7 @@ def find_looser(
         found += _lighter_gates(before.policy, now.policy)
         found += _looser_phases(before.policy, now.policy)
         found += _looser_triggers(before.policy, now.policy)
+        found += _looser_objectives(before.policy, now.policy)
         found += _more_defects(before.known_defects, now.known_defects)
     known = before.unchecked_files if before is not None else ()
     found += [
@@ -82,6 +84,7 @@ def _looser_gate(old: Gate, new: Gate) -> Iterator[str]:
     ):
         if was is Leniency.FAIL and is_now is Leniency.ALLOW:
             yield f'{where}: {name} was "{was.value}", is "{is_now.value}"'
+    yield from _only_warns(where, old.enforce, new.enforce)
     if old.asks is Asking.CLIENTS and new.asks is not Asking.CLIENTS:
         yield f'{where}: asks was "{old.asks.value}", is "{new.asks.value}"'
 
@@ -120,6 +123,9 @@ def _looser_triggers(old: Policy, new: Policy) -> Iterator[str]:
         if trigger.name not in now:
             yield f"trigger {trigger.name} is gone"
             continue
+        yield from _only_warns(
+            f"trigger {trigger.name}", trigger.enforce, now[trigger.name].enforce
+        )
         conditions = now[trigger.name].conditions
         for condition in trigger.conditions:
             if not any(_covers(one, condition) for one in conditions):
@@ -128,6 +134,31 @@ def _looser_triggers(old: Policy, new: Policy) -> Iterator[str]:
         for phase in trigger.needed_in:
             if phase not in now[trigger.name].needed_in:
                 yield f"trigger {trigger.name}: its measurements are not needed in the {phase.value} phase any more"
+
+
+def _looser_objectives(old: Policy, new: Policy) -> Iterator[str]:
+    now = {objective.name: objective for objective in new.objectives}
+    for was in old.objectives:
+        where = f"objective {was.name}"
+        found = now.get(was.name)
+        if found is None:
+            yield f"{where} is gone"
+            continue
+        if (found.metric, found.quantile) != (was.metric, was.quantile):
+            yield f"{where}: it compares something else"
+        elif (
+            found.worse_by.is_ratio is not was.worse_by.is_ratio
+            or found.worse_by.amount > was.worse_by.amount
+        ):
+            yield f"{where}: worse-by was {was.worse_by}, is {found.worse_by}"
+        if found.confidence < was.confidence:
+            yield f"{where}: confidence was {_number(was.confidence)}, is {_number(found.confidence)}"
+        yield from _only_warns(where, was.enforce, found.enforce)
+
+
+def _only_warns(where: str, was: Enforcement, is_now: Enforcement) -> Iterator[str]:
+    if was is Enforcement.BLOCK and is_now is Enforcement.WARN:
+        yield f"{where}: it decided, and only warns"
 
 
 def _covers(new: Condition, old: Condition) -> bool:

@@ -3,7 +3,10 @@
 from fractions import Fraction
 from typing import Any
 
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.identifiers import Phase, Severity
+from pytest_deploygate.core.margin import Margin
+from pytest_deploygate.core.objective import Objective
 from pytest_deploygate.core.policy import (
     Asking,
     Condition,
@@ -30,9 +33,11 @@ def policy_document(recorded: RecordedPolicy) -> dict[str, object]:
                 "conditions": [condition.text for condition in trigger.conditions],
                 "severity": trigger.severity.value,
                 "needed_in": [phase.value for phase in trigger.needed_in],
+                "enforce": trigger.enforce.value,
             }
             for trigger in policy.triggers
         },
+        "objectives": {one.name: _objective_document(one) for one in policy.objectives},
         "known_defects": dict(recorded.known_defects),
         "unchecked_files": list(recorded.unchecked_files),
     }
@@ -48,6 +53,18 @@ def _gate_document(gate: Gate) -> dict[str, object]:
         "skips": gate.skips.value,
         "flaky": gate.flaky.value,
         "asks": gate.asks.value,
+        "enforce": gate.enforce.value,
+    }
+
+
+def _objective_document(objective: Objective) -> dict[str, object]:
+    quantile = objective.quantile
+    return {
+        "metric": objective.metric,
+        "worse_by": str(objective.worse_by),
+        "quantile": str(quantile) if quantile is not None else None,
+        "confidence": str(objective.confidence),
+        "enforce": objective.enforce.value,
     }
 
 
@@ -72,9 +89,11 @@ def policy_from(data: dict[str, Any]) -> RecordedPolicy:
                     conditions=tuple(map(Condition.parse, one["conditions"])),
                     severity=Severity(one["severity"]),
                     needed_in=tuple(map(Phase, one["needed_in"])),
+                    enforce=Enforcement(one["enforce"]),
                 )
                 for name, one in data["triggers"].items()
             ),
+            objectives=tuple(_objective(name, one) for name, one in data["objectives"].items()),
         ),
         known_defects=dict(data["known_defects"]),
         unchecked_files=tuple(data["unchecked_files"]),
@@ -92,4 +111,17 @@ def _gate(name: str, data: dict[str, Any]) -> Gate:
         skips=Leniency(data["skips"]),
         flaky=Leniency(data["flaky"]),
         asks=Asking(data["asks"]),
+        enforce=Enforcement(data["enforce"]),
+    )
+
+
+def _objective(name: str, data: dict[str, Any]) -> Objective:
+    quantile = data["quantile"]
+    return Objective(
+        name=name,
+        metric=data["metric"],
+        worse_by=Margin.parse(data["worse_by"]),
+        quantile=Fraction(quantile) if quantile is not None else None,
+        confidence=Fraction(data["confidence"]),
+        enforce=Enforcement(data["enforce"]),
     )

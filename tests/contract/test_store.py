@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 
 from pytest_deploygate.core.artifacts import Backup
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.errors import JournalDamaged, LeaseHeld, LeaseLost, StoreError
 from pytest_deploygate.core.evidence import CheckState, Score
 from pytest_deploygate.core.identifiers import (
@@ -20,7 +21,9 @@ from pytest_deploygate.core.identifiers import (
     Severity,
     VariantName,
 )
+from pytest_deploygate.core.margin import Margin
 from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.objective import Objective
 from pytest_deploygate.core.policy import (
     Asking,
     Condition,
@@ -317,6 +320,7 @@ def test_record_comes_back_whole(opener: Opener) -> None:
                         skips=Leniency.ALLOW,
                         flaky=Leniency.ALLOW,
                         asks=Asking.ITSELF,
+                        enforce=Enforcement.WARN,
                     ),
                     Gate(name="plain", phase=Phase.CANDIDATE),
                 ),
@@ -327,6 +331,18 @@ def test_record_comes_back_whole(opener: Opener) -> None:
                         conditions=(Condition.parse("x >= 0.1"),),
                         severity=Severity.CRITICAL,
                         needed_in=(Phase.CANDIDATE, Phase.LIVE),
+                        enforce=Enforcement.WARN,
+                    ),
+                ),
+                objectives=(
+                    Objective(name="errors", metric="error_rate", worse_by=Margin.parse("1pp")),
+                    Objective(
+                        name="slow",
+                        metric="processing_time_s",
+                        worse_by=Margin.parse("x1.25"),
+                        quantile=Fraction(19, 20),
+                        confidence=Fraction(99, 100),
+                        enforce=Enforcement.WARN,
                     ),
                 ),
             ),

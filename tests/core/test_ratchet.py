@@ -5,7 +5,10 @@ from fractions import Fraction
 
 import pytest
 
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.identifiers import Phase, Severity
+from pytest_deploygate.core.margin import Margin
+from pytest_deploygate.core.objective import Objective
 from pytest_deploygate.core.policy import Asking, Condition, Leniency, PhasePolicy, Policy, Trigger
 from pytest_deploygate.core.ratchet import RecordedPolicy, find_looser
 from tests.core.policy_factory import a_gate, a_policy, a_trigger
@@ -17,6 +20,14 @@ POLICY = a_policy(
     threshold="0.75",
     triggers=(a_trigger("error_rate > 0.10", "memory_mb >= 900", needed_in=(Phase.LIVE,)),),
 )
+SLOW = Objective(
+    name="slow",
+    metric="processing_time_s",
+    worse_by=Margin.parse("x1.25"),
+    quantile=Fraction("0.95"),
+    confidence=Fraction("0.95"),
+)
+POLICY = replace(POLICY, objectives=(SLOW,))
 BEFORE = RecordedPolicy(
     policy=POLICY, known_defects={"c": "until 2026-10-01: ticket 1"}, unchecked_files=("g/old.py",)
 )
@@ -39,6 +50,11 @@ def with_phase(**changes: object) -> RecordedPolicy:
 def with_trigger(*conditions: str, needed_in: tuple[Phase, ...] = (Phase.LIVE,)) -> RecordedPolicy:
     trigger = a_trigger(*conditions, needed_in=needed_in)
     return replace(BEFORE, policy=replace(POLICY, triggers=(trigger,)))
+
+
+def with_objective(**changes: object) -> RecordedPolicy:
+    changed = replace(SLOW, **changes)  # type: ignore[arg-type]
+    return replace(BEFORE, policy=replace(POLICY, objectives=(changed,)))
 
 
 ERRORS, MEMORY = "error_rate > 0.10", "memory_mb >= 900"
@@ -97,6 +113,43 @@ LOOSER: dict[str, tuple[RecordedPolicy, str]] = {
         with_trigger(ERRORS, MEMORY, needed_in=()),
         "trigger t: its measurements are not needed in the live phase any more",
     ),
+    "gate only warns": (
+        with_gate("g", enforce=Enforcement.WARN),
+        "gate g: it decided, and only warns",
+    ),
+    "trigger only warns": (
+        replace(
+            BEFORE,
+            policy=replace(
+                POLICY, triggers=(replace(POLICY.triggers[0], enforce=Enforcement.WARN),)
+            ),
+        ),
+        "trigger t: it decided, and only warns",
+    ),
+    "objective gone": (
+        replace(BEFORE, policy=replace(POLICY, objectives=())),
+        "objective slow is gone",
+    ),
+    "objective of another metric": (
+        with_objective(metric="error_rate"),
+        "objective slow: it compares something else",
+    ),
+    "wider margin": (
+        with_objective(worse_by=Margin.parse("x1.3")),
+        "objective slow: worse-by was x1.25, is x1.3",
+    ),
+    "another kind of margin": (
+        with_objective(worse_by=Margin.parse("1pp")),
+        "objective slow: worse-by was x1.25, is 1pp",
+    ),
+    "less confidence": (
+        with_objective(confidence=Fraction("0.9")),
+        "objective slow: confidence was 0.95, is 0.9",
+    ),
+    "objective only warns": (
+        with_objective(enforce=Enforcement.WARN),
+        "objective slow: it decided, and only warns",
+    ),
     "defect": (
         replace(BEFORE, known_defects={**BEFORE.known_defects, "a": "until 2026-11-01: slow"}),
         "check a is marked as a known defect until 2026-11-01: slow",
@@ -130,6 +183,7 @@ STRICTER: dict[str, RecordedPolicy] = {
     "lower bounds": with_trigger("error_rate >= 0.10", "memory_mb > 800"),
     "more conditions": with_trigger(ERRORS, MEMORY, "error_rate < 0"),
     "needed in more phases": with_trigger(ERRORS, MEMORY, needed_in=(Phase.LIVE, Phase.CANDIDATE)),
+    "narrower margin": with_objective(worse_by=Margin.parse("x1.2"), confidence=Fraction("0.99")),
     "defect gone": replace(BEFORE, known_defects={}),
     "defect sooner": replace(BEFORE, known_defects={"c": "until 2026-09-01: other words"}),
     "files have checks": replace(BEFORE, unchecked_files=()),
