@@ -197,6 +197,18 @@ def result_of_empty_session(context: SessionContext) -> SessionResult:
     )
 
 
+def result_without_rollout(context: SessionContext) -> SessionResult:
+    """Result of a session that ended before its rollout began."""
+    doubts = context.recorder.doubts
+    sentence = doubts[0] if doubts else "the session ended before its rollout began"
+    return SessionResult(
+        verdict="REFUSE",
+        state=State.REFUSED.value,
+        reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
+        status=ExitStatus.FAILED,
+    )
+
+
 def _is_restored(record: RolloutRecord, now: Snapshot) -> bool:
     """Whether what served before the rollout serves ``now``."""
     point = record.restore_point

@@ -100,6 +100,20 @@ def test_override_of_a_gate_that_there_is_not_is_refused(
     assert "--deploy-override=other: there is no such gate" in run.output
 
 
+def test_act_of_a_conftest_file_is_not_called_and_that_is_said(
+    project: DeploygateProject, before: str
+) -> None:
+    acts = "def pytest_deploygate_act(rollout, verdict): raise SystemExit(7)\n"
+    run = project.write({"conftest.py": acts}).deploy()
+    assert run.status == 0, run.output
+    assert run.serving != before
+    said = (
+        f"pytest_deploygate_act of {project.root}/conftest.py is not called: another process acts"
+    )
+    assert run.output.count(said) == 1
+    assert "name an installed module in tool.deploygate.plugins" in run.output
+
+
 @pytest.mark.parametrize("phase", ["readiness", "candidate", "live"])
 def test_act_that_does_nothing_leaves_the_baseline(
     project: DeploygateProject, before: str, phase: str

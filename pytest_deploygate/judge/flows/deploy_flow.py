@@ -7,7 +7,6 @@ from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import (
     DeployGateError,
-    ExitStatus,
     LeaseLost,
     TargetRefused,
 )
@@ -33,7 +32,11 @@ from pytest_deploygate.judge.preconditions import (
     check_preconditions,
 )
 from pytest_deploygate.judge.reporting.session_result import SessionResult
-from pytest_deploygate.judge.result import result_of_error, result_of_rollout
+from pytest_deploygate.judge.result import (
+    result_of_error,
+    result_of_rollout,
+    result_without_rollout,
+)
 from pytest_deploygate.judge.second_recovery import recover_elsewhere
 from pytest_deploygate.judge.session_process import SessionOver
 from pytest_deploygate.system.private_folder import make_private_folder
@@ -304,7 +307,7 @@ class DeployFlow:
         if rollout is None:
             if self._error is not None:
                 return result_of_error(self._error)
-            return self._never_began()
+            return result_without_rollout(self._context)
         interrupted = self._interruption(is_complete=is_complete)
         if not rollout.state.is_final:
             if interrupted is not None:
@@ -315,16 +318,6 @@ class DeployFlow:
         self._complete_record(rollout)
         context.tell_finished(rollout.record)
         return self._ending(rollout)
-
-    def _never_began(self) -> SessionResult:
-        doubts = self._context.recorder.doubts
-        sentence = doubts[0] if doubts else "the session ended before its rollout began"
-        return SessionResult(
-            verdict="REFUSE",
-            state=State.REFUSED.value,
-            reason=Reason(code=ReasonCode.INTERRUPTED, sentence=sentence),
-            status=ExitStatus.FAILED,
-        )
 
     def _record_evidence(self, rollout: Rollout) -> None:
         record = rollout.record

@@ -1,0 +1,60 @@
+"""What honest projects do to their own process is no matter to the one that decides."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pytest_deploygate.testing import DeploygateProject
+from tests.plugin.plugin_project import SETTINGS
+
+FROZEN = """
+    import time
+    import datetime
+
+    time.time = lambda: 0.0
+    time.monotonic = lambda: 0.0
+
+
+    class Frozen(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2020, 1, 1, tzinfo=tz)
+
+
+    datetime.datetime = Frozen
+"""
+CACHED = """
+    import requests
+
+
+    class Cached(requests.Session):
+        def send(self, *_, **__):
+            raise RuntimeError("nothing is asked, everything was recorded")
+
+
+    requests.Session = requests.sessions.Session = Cached
+"""
+
+
+@pytest.mark.parametrize("conftest", [FROZEN, CACHED], ids=["frozen clock", "recorded answers"])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_project_that_patches_its_own_process_is_deployed(
+    project: DeploygateProject, before: str, conftest: str, workers: int
+) -> None:
+    run = project.write({"conftest.py": conftest}).deploy(workers=workers)
+    assert run.status == 0, run.output
+    assert run.serving != before
+    assert run.record is not None
+    assert run.record.began_at > datetime.now(UTC) - timedelta(hours=1)
+
+
+def test_freeze_window_holds_under_a_clock_that_stands_still(
+    project: DeploygateProject, before: str
+) -> None:
+    target = 'target = "pytest_deploygate.testing.target_on_disk:make"'
+    today = datetime.now(UTC).date()
+    window = f"{today - timedelta(days=1)} - {today + timedelta(days=1)} UTC"
+    settings = SETTINGS.replace(target, f'{target}\nfreeze = ["{window}"]')
+    run = project.write({"conftest.py": FROZEN, "pyproject.toml": settings}).deploy()
+    assert (run.status, run.serving) == (1, before), run.output
+    assert "environment fake is frozen until" in run.property("reason")
