@@ -19,9 +19,12 @@ def test_honest_deployment_promotes(project: DeploygateProject, before: str, wor
     assert run.property("baseline_revision") == before
 
 
+MEANT = "--deploy-reason=one check became nine"
+
+
 def test_workers_may_steal_work(project: DeploygateProject, before: str) -> None:
     body = "import pytest\n@pytest.mark.parametrize('i', range(9))\ndef test_subject(i): assert i != {}\n"
-    run = project.write({SUBJECT: body.format(8)}).deploy("--dist=worksteal", workers=2)
+    run = project.write({SUBJECT: body.format(8)}).deploy("--dist=worksteal", MEANT, workers=2)
     assert (run.status, run.serving) == (1, before), run.output
     assert run.property("gate.cand") == "9/10 FAILED"
     project.write({SUBJECT: body.format(9)})

@@ -44,7 +44,9 @@ def test_every_state_has_a_name_in_all_three_places(
     if find_spec("pytest_rerunfailures") is None:
         states -= {CheckState.FLAKY}
     project.write({f"gates/cand/test_{s.value}.py": IMPORTS + BODIES[s] for s in states})
-    run = project.write({"gates/cand/conftest.py": LEFT_OUT}).deploy(workers=workers)
+    run = project.write({"gates/cand/conftest.py": LEFT_OUT}).deploy(
+        "--deploy-reason=new marks of known defects", workers=workers
+    )
     assert run.status == 1, run.output
     assert run.record is not None
     assert {s: told(run, s) for s in states} == {s: {s.value} for s in states}
