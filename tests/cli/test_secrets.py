@@ -153,7 +153,13 @@ def test_secrets_of_failing_checks_appear_nowhere(leaking: CliProject, workers: 
     suite = leaking.root / "suites" / "test_health.py"
     suite.write_text(LEAKS)
     session = leaking.release(
-        "v3", workers, "-rA", "--showlocals", "--junitxml=report.xml", **VARIABLES
+        "v3",
+        workers,
+        "-rA",
+        "--showlocals",
+        "--junitxml=report.xml",
+        "--deploy-reason=checks that leak",
+        **VARIABLES,
     )
     assert session.status == 1
     assert "***" in session.out
