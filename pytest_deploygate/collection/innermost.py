@@ -4,10 +4,13 @@ Of two wrappers that both want to be last, the one registered later is nearer to
 registered anew whenever another plugin has come, before the next part of a check.
 """
 
+import inspect
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 
+_INSTALLED = ("site-packages", "dist-packages")
 NOTE = Callable[[BaseException], None]
 PLUGINS = ("deploygate-auditor-parts", "deploygate-auditor-fixtures")
 
@@ -86,9 +89,18 @@ class Innermost:
         self._manager.register(plugin, name)
 
     def _has_foreign_fixture_hook(self) -> bool:
-        """Whether somebody else than pytest stands between: otherwise nothing has to be compared."""
+        """Whether a hook of the project stands between: otherwise nothing has to be compared, at some cost."""
         ours = (self._outside, self._inside)
         return any(
-            found.plugin not in ours and not found.function.__module__.startswith("_pytest.")
+            found.plugin not in ours and not _is_installed(found.function)
             for found in self._manager.hook.pytest_fixture_setup.get_hookimpls()
         )
+
+
+def _is_installed(function: Callable[..., object]) -> bool:
+    """Whether a hook is of pytest or of an installed plugin."""
+    try:
+        parts = Path(inspect.getfile(function)).parts
+    except TypeError:  # no plain function: nobody knows whose it is
+        return False
+    return any(folder in parts for folder in _INSTALLED)
