@@ -30,11 +30,23 @@ INVOICE = Path("test_invoices", "creative_coop_CS003837319.pdf")
 _REASON = Reason(code=ReasonCode.REQUESTED, sentence="measuring how fast a rollback is")
 
 
+def deploy(project: Checkout) -> float:
+    """Seconds that a whole rollout took, which must end well."""
+    began = time.monotonic()
+    run = project.deploy("-q")
+    if run.status != 0:
+        raise RuntimeError(run.output)
+    return time.monotonic() - began
+
+
 @contextmanager
-def checkout(before: Callable[[Checkout], None] = lambda _: None) -> Iterator[Checkout]:
+def checkout(
+    before: Callable[[Checkout], None] = lambda _: None,
+    first: Callable[[Checkout], float] = deploy,
+) -> Iterator[Checkout]:
     """A checkout whose function was deployed once; environments come from the caller's cache if there is one.
 
-    ``before`` may change it before that.
+    ``before`` may change it before that, ``first`` deploys it.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "checkout")
@@ -44,19 +56,10 @@ def checkout(before: Callable[[Checkout], None] = lambda _: None) -> Iterator[Ch
         if "DEPLOYGATE_BUILD_CACHE" not in os.environ:
             project.variables["DEPLOYGATE_BUILD_CACHE"] = str(Path(folder, "environments"))
         try:
-            deploy(project)
+            first(project)
             yield project
         finally:
             project.close()
-
-
-def deploy(project: Checkout) -> float:
-    """Seconds that a whole rollout took, which must end well."""
-    began = time.monotonic()
-    run = project.deploy("-q")
-    if run.status != 0:
-        raise RuntimeError(run.output)
-    return time.monotonic() - began
 
 
 @contextmanager
