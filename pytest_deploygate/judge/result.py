@@ -62,7 +62,6 @@ def result_of_rollout(
         record=record,
         lines=_lines(context, rollout, error),
         hints=_hints(context, rollout),
-        details=tuple(f"postings: {text}" for text in filter(None, [record.notes.get("postings")])),
     )
 
 
@@ -116,17 +115,18 @@ def _failure(context: SessionContext, error: DeployGateError | None) -> Iterator
 
 def _hints(context: SessionContext, rollout: JournaledRollout) -> tuple[str, ...]:
     """What to type next. What is for Google only is not said of the emulator."""
-    hints: list[str] = []
+    hints = [f"postings: {text}" for text in filter(None, [rollout.record.notes.get("postings")])]
     is_local = context.environment.target == LOCAL
+    next_steps: list[str] = []
     with contextlib.suppress(DeployGateError):
         now = rollout.ports.target.snapshot()
         if rollout.state is State.ROLLED_BACK and not is_local:
             hints += gcloud_commands.pinned(rollout.ports.target.spec, now)
         if rollout.record.serving and rollout.record.url:
-            hints.append(f"call it: {curl_command(now, is_local=is_local)}")
+            next_steps.append(f"call it: {curl_command(now, is_local=is_local)}")
     if is_local and rollout.record.serving:
-        command = f"{own_command(context.settings.root)} emulator down"
-        hints.append(f"it serves until you type: {command}")
+        next_steps.append(f"stop it: {own_command(context.settings.root)} emulator down")
+    hints += filter(None, ["   ".join(next_steps)])
     return tuple(hints)
 
 

@@ -22,6 +22,4 @@ class SessionResult:
     lines: tuple[str, ...] = ()
     """Who serves, and where: printed at any verbosity."""
     hints: tuple[str, ...] = ()
-    """What to do next; not with ``-q``."""
-    details: tuple[str, ...] = ()
-    """What is printed with ``-v`` only."""
+    """What else to know, and what to do next; not with ``-q``."""

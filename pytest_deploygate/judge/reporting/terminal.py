@@ -145,8 +145,7 @@ class Terminal:
         for text in _first_failures(verdicts):
             self.line(text)
         hints = ending.hints if self.verbosity >= 0 else ()
-        details = ending.details if self.verbosity > 0 else ()
-        for text in (*ending.lines, *hints, *details):
+        for text in (*ending.lines, *hints):
             self.line(text)
         self.line(f"state {ending.state}, {seconds:.1f} s")
 
