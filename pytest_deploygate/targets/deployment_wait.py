@@ -24,8 +24,8 @@ from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets.functions_api import CloudFunctions
 from pytest_deploygate.targets.operations import DeploymentOperation
 
-_BACKOFF: Final = Backoff(first_s=0.05, factor=1.05, longest_s=2.0)
-"""Each pause is a twentieth of the time waited so far, so that an end is noticed in time whatever a build takes."""
+_BACKOFF: Final = Backoff(first_s=0.05, factor=1.05, longest_s=1.0)
+"""Each pause is a twentieth of the time waited so far, at most a second."""
 _Name = functions_v2.Stage.Name
 _State = functions_v2.Stage.State
 _WORDS: Final = {

@@ -34,7 +34,7 @@ EVERYONE: Final = "allUsers"
 _ATTEMPTS: Final = 5
 _SETTLE_S: Final = 90.0
 _WRITE_BACKOFF: Final = Backoff(first_s=0.2)
-_POLL: Final = Backoff(first_s=0.05, factor=1.5, longest_s=1.0)
+_POLL: Final = Backoff(first_s=0.05, factor=1.15, longest_s=1.0)
 _LOCATION: Final = "cloud.googleapis.com/location"
 """Label by which the API v1 says in which region a service is."""
 _POLICY_VERSION: Final = 3
