@@ -152,7 +152,7 @@ def test_a_revision_that_vanished_or_is_not_ready_is_no_success(lab: Lab) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kind", "error", "first_words"),
+    ("fault", "error", "first_words"),
     [
         ("build_failed", BuildFailed, "the build failed: "),
         ("start_failed", StartFailed, "the new revision did not start: "),
@@ -160,10 +160,14 @@ def test_a_revision_that_vanished_or_is_not_ready_is_no_success(lab: Lab) -> Non
     ],
 )
 def test_the_kind_of_a_failure_is_told_by_its_stage(
-    new_target: NewTarget, driver: Driver, kind: str, error: type[DeployGateError], first_words: str
+    new_target: NewTarget,
+    driver: Driver,
+    fault: str,
+    error: type[DeployGateError],
+    first_words: str,
 ) -> None:
     target = new_target()
-    driver.fault(**CREATE, operation={"kind": kind, "message": "words that say nothing"})
+    driver.fault(**CREATE, operation={"kind": fault, "message": "words that say nothing"})
     with pytest.raises(error) as caught:
         wait(target, begin(target))
     assert type(caught.value) is error
@@ -185,7 +189,7 @@ CPU = "Could not create or update Cloud Run service hello, Quota exceeded for to
 
 
 @pytest.mark.parametrize(
-    ("kind", "said", "error", "hint"),
+    ("fault", "said", "error", "hint"),
     [
         ("build_failed", BUILD, BuildFailed, "Correct the source or its requirements"),
         ("start_failed", START, StartFailed, f"The log: {CONSOLE}"),
@@ -194,10 +198,10 @@ CPU = "Could not create or update Cloud Run service hello, Quota exceeded for to
     ids=["build", "start", "cpu-quota"],
 )
 def test_what_the_platform_says_of_a_failure_reaches_the_user_with_what_to_do(
-    lab: Lab, kind: str, said: str, error: type[DeployGateError], hint: str
+    lab: Lab, fault: str, said: str, error: type[DeployGateError], hint: str
 ) -> None:
     """Messages as users of the platform have reported them."""
-    lab.driver.fault(**UPDATE, operation={"kind": kind, "message": said})
+    lab.driver.fault(**UPDATE, operation={"kind": fault, "message": said})
     operation = begin(lab.target) if error is BuildFailed else deploy_again(lab)
     with pytest.raises(error) as caught:
         wait(lab.target, operation)

@@ -238,7 +238,7 @@ def test_checks_are_given_a_token_that_the_sheets_take(
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("answer", "expected"),
     [
         (error(400, "INVALID", "no"), TargetRefused),
         (reply({"error": "invalid_grant"}, 400), TargetRefused),
@@ -249,11 +249,11 @@ def test_credentials_that_give_no_token_are_said(
     monkeypatch: pytest.MonkeyPatch,
     start: ServerMaker,
     answer: Reply,
-    kind: type[DeployGateError],
+    expected: type[DeployGateError],
 ) -> None:
     key = service_account(nobody, f"{start(lambda asked: answer).url}/token")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
-    with pytest.raises(kind, match="give no access token"):
+    with pytest.raises(expected, match="give no access token"):
         access_token("p1", SHEETS)
 
 
@@ -394,7 +394,7 @@ def test_credentials_are_sent_and_never_shown(start: ServerMaker, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("answer", "expected"),
     [
         (Reply(status=502, body=b"<html>bad gateway</html>"), TargetUnavailable),
         (Reply(status=200, body=b"<html>login</html>"), TargetUnavailable),
@@ -405,8 +405,8 @@ def test_credentials_are_sent_and_never_shown(start: ServerMaker, tmp_path: Path
     ids=["html-502", "html-200", "wrong-json", "cut", "proxy"],
 )
 def test_answers_that_are_not_googles_are_errors_too(
-    start: ServerMaker, tmp_path: Path, answer: Reply, kind: type[DeployGateError]
+    start: ServerMaker, tmp_path: Path, answer: Reply, expected: type[DeployGateError]
 ) -> None:
     found = snapshot_error(start, tmp_path, lambda asked: answer)
-    assert type(found) is kind
+    assert type(found) is expected
     assert found.hint
