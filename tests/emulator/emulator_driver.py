@@ -104,6 +104,13 @@ class Driver:
         """Put one fault in force."""
         self.local("POST", "faults", [rule])
 
+    def lose_image(self, revision: str) -> None:
+        """Let the image of a revision without traffic be gone, and its instance too."""
+        self.fault(image_missing=revision)
+        self.local("POST", f"revisions/{revision}/inject_fault", {"kill": True})
+        statistics = f"revisions/{revision}/statistics"
+        until(lambda: self.local("GET", statistics)["is_running"], lambda runs: not runs)
+
     def upload(self, archive: bytes) -> functions_v2.StorageSource:
         """Upload a source archive."""
         request = functions_v2.GenerateUploadUrlRequest(

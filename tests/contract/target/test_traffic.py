@@ -240,8 +240,7 @@ def test_a_shift_that_stays_half_done_is_refused_with_the_reason(lab: Lab) -> No
 
 def test_a_revision_whose_image_is_gone_cannot_take_traffic(lab: Lab) -> None:
     lab.driver.traffic(lab.service, to(lab.candidate, 100))
-    lab.driver.local("POST", f"revisions/{lab.baseline}/inject_fault", {"kill": True})
-    lab.driver.fault(image_missing=lab.baseline)
+    lab.driver.lose_image(lab.baseline)
     with pytest.raises(TargetRefused, match="cannot give traffic") as caught:
         lab.target.shift_traffic(lab.at_baseline, expect=lab.at_candidate)
     assert lab.baseline in caught.value.message
