@@ -59,9 +59,8 @@ def plan(context: CliContext, environment: str, form: str, *, is_json: bool) -> 
     """What `pytest --deploy-to=ENV` would do now: source, settings, what would refuse it, gcloud's words, digest.
 
     Changes nothing, and runs no gate: for the readiness gates too, `pytest --deploy-to=ENV --deploy-plan`, which shows
-    the same findings. The digest
-    covers source, settings, policy and what would be replaced; where the environment says approval = "required", a
-    deployment needs --deploy-approval=DIGEST.
+    the same findings. The digest covers source, settings, policy, steps and what would be replaced; where the
+    environment says approval = "required", a deployment needs --deploy-approval=DIGEST.
 
     Exit status: 0 it may begin; 1 something would refuse it; 10 could not look.
     """

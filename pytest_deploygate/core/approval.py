@@ -6,18 +6,24 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
+from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.identifiers import Digest, RevisionName
 from pytest_deploygate.core.policy import Policy
 
 
 def plan_digest(
-    *, package: Digest, config: Digest, policy: Policy, baseline: RevisionName | None
+    *,
+    package: Digest,
+    config: Digest,
+    policy: Policy,
+    baseline: RevisionName | None,
+    steps: tuple[TrafficStep, ...],
 ) -> Digest:
-    """One digest over source, settings, policy, and the revision that will be replaced.
+    """One digest over source, settings, policy, the revision that will be replaced, and the steps of its traffic.
 
-    ``baseline`` is None for a first release. A change of any of the four changes the digest.
+    ``baseline`` is None for a first release. A change of any of the five changes the digest.
     """
-    facts = [package, config, _plain(policy), baseline]
+    facts = [package, config, _plain(policy), baseline, _plain(steps)]
     text = json.dumps(facts, sort_keys=True)
     return Digest(hashlib.sha256(text.encode()).hexdigest())
 

@@ -49,7 +49,11 @@ def build_plan(
     snapshot, package = ports.target.snapshot(), ports.target.package()
     config = environment.config_digest
     digest = plan_digest(
-        package=package.digest, config=config, policy=policy, baseline=snapshot.baseline
+        package=package.digest,
+        config=config,
+        policy=policy,
+        baseline=snapshot.baseline,
+        steps=environment.engine.steps,
     )
     is_unchanged = snapshot.is_release(package.digest, config)
     findings = [*ports.target.preflight(), *_record_findings(ports)]

@@ -62,6 +62,7 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
             config=context.environment.config_digest,
             policy=context.settings.policy,
             baseline=rollout.snapshot.baseline,
+            steps=context.environment.engine.steps,
         )
         check_approval(context.environment, digest, context.options.approval)
         if context.environment.approval == "required":

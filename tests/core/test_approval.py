@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_deploygate.core.approval import plan_digest
+from pytest_deploygate.core.duration import Duration
+from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.identifiers import Digest, Phase, RevisionName, Severity
 from pytest_deploygate.core.policy import Condition, Gate, Leniency, PhasePolicy, Policy, Trigger
 
@@ -21,6 +23,7 @@ POLICY = Policy(
         ),
     ),
 )
+STEPS = (TrafficStep(percent=5, wait=Duration(600)), TrafficStep(percent=100))
 
 
 def digest(
@@ -28,13 +31,22 @@ def digest(
     config: str = "b" * 64,
     policy: Policy = POLICY,
     baseline: str | None = "svc-00001",
+    steps: tuple[TrafficStep, ...] = STEPS,
 ) -> str:
     return plan_digest(
         package=Digest(package),
         config=Digest(config),
         policy=policy,
         baseline=RevisionName(baseline) if baseline else None,
+        steps=steps,
     )
+
+
+def test_plan_digest_covers_how_traffic_moves() -> None:
+    """Whoever approved judged steps has not approved --deploy-steps=none."""
+    longer = (STEPS[0]._replace(wait=Duration(601)), STEPS[1])
+    made = {digest(), digest(steps=longer), digest(steps=STEPS[1:])}
+    assert len(made) == 3
 
 
 def test_plan_digest_is_the_same_for_the_same_plan() -> None:
