@@ -145,7 +145,8 @@ FORGED = [
     *forged(
         "report is falsified as a worker sends it",
         "pytest_report_to_serializable(config, report)",
-        f"    if hasattr(report, 'when'):\n    {FLIPS}",
+        "    if getattr(report, 'when', '') == 'call' and 'test_subject' in report.nodeid:\n"
+        "        report.outcome = 'passed'",
         how="tryfirst=True",
         check="failed",
         workers=(WORKERS,),
