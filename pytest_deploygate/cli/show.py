@@ -194,7 +194,7 @@ def _rollback_rows(found: Shown) -> Iterator[tuple[str, str]]:
         yield ("returns to", point.restore_to)
     yield ("backup", found.backup)
     yield ("redeployed", found.redeployed)
-    yield ("drilled way back took", seconds(found.drill_seconds))
+    yield ("rollback drill took", seconds(found.drill_seconds))
     yield ("rollback took", seconds(found.rollback_seconds))
     yield ("rollback error", found.rollback_error)
     yield ("rolled back because", found.rollback_cause)

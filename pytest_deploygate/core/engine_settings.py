@@ -142,7 +142,7 @@ class EngineSettings(NamedTuple):
     drill: Annotated[
         bool,
         Setting(
-            "whether a rollout tries the way back before it moves traffic; without one nothing is promoted",
+            "whether a rollout tries the rollback before it moves traffic; without one nothing is promoted",
             example="true",
         ),
     ] = False

@@ -201,7 +201,7 @@ class RolloutRecord(NamedTuple):
     warnings: Mapping[str, str] = {}
     """By rule (``gate.NAME``, ``trigger.NAME``, ``objective.NAME``), the reason for which it would have blocked."""
     drill_s: float | None = None
-    """Seconds that the drilled way back took from the decision to the confirmation; None if it was not drilled."""
+    """Seconds that the rollback drill took from the decision to the confirmation; None if it was not drilled."""
     rollback_s: float | None = None
     """Seconds from the start of the rollback until it was verified."""
     rollback_error: str = ""

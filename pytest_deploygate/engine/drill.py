@@ -20,7 +20,7 @@ def drill_rollback(rollout: JournaledRollout, baseline: RevisionName, now: Traff
     write of the current traffic onto itself is accepted. That write differs in one tag alone, so it is a real one.
 
     Raises:
-        DeployGateError: the way back does not hold; no traffic was moved.
+        DeployGateError: the drill failed; no traffic was moved.
     """
     target, clock = rollout.ports.target, rollout.ports.clock
     rollout.progress("drill", f"whether all traffic can return to {baseline}")
@@ -49,11 +49,11 @@ def drill_rollback(rollout: JournaledRollout, baseline: RevisionName, now: Traff
     )  # raises where nobody answers, which the wait before takes as an answer
     seconds = round(clock.monotonic() - began, 3)
     rollout.update(rollout.record._replace(drill_s=seconds))
-    rollout.progress("drill", f"the way back to {baseline} holds: {seconds:.1f} s")
+    rollout.progress("drill", f"the rollback to {baseline} holds: {seconds:.1f} s")
 
 
 def _drill_error(cause: str) -> TargetRefused:
     return TargetRefused(
-        f"the way back does not hold: {cause}",
+        f"the rollback drill failed: {cause}",
         hint="nothing was promoted; make a revision serve that a rollback can return to, then deploy again",
     )

@@ -51,7 +51,7 @@ def test_show_has_steps_warnings_and_the_drill(project: CliProject) -> None:
     assert done.status == 0, done.err
     for said in ("5 %", "advance", "600", "11400", RULE, "latency: worse by more than x1.25"):
         assert said in done.out
-    assert "drilled way back took" in done.out
+    assert "rollback drill took" in done.out
     found = project.deploygate("show", made.rollout_id, "--json").json
     assert found["drill_seconds"] == 1.25
     assert found["warnings"] == {RULE: "latency: worse by more than x1.25"}

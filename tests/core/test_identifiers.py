@@ -126,7 +126,8 @@ def test_gate_is_strict_unless_told_otherwise() -> None:
         (
             ReasonCode,
             """held nothing_to_deploy evidence_incomplete gate_unknown trigger_fired trigger_unknown
-            gate_failed score_below_threshold custom requested overridden interrupted stage_failed
+            gate_failed score_below_threshold worse_than_baseline step_undecided custom requested overridden
+            interrupted stage_failed
             promote_failed drifted could_not_act rollback_unverified process_lost""",
         ),
         (Phase, "readiness candidate live"),

@@ -13,6 +13,7 @@ from pytest_deploygate.config.reference_page import tables
 from pytest_deploygate.config.tables import fields_of
 from pytest_deploygate.core.container_spec import ContainerSpec
 from pytest_deploygate.core.engine_settings import EngineSettings
+from pytest_deploygate.core.latency_histogram import LatencyHistogram
 from pytest_deploygate.core.record import StepDetails
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import Traffic
@@ -25,6 +26,8 @@ GIVEN = {
     "SecretRef": {"version": "latest"},
     "FunctionSpec": {"container": ContainerSpec()},
     "JournalEntry": {"details": StepDetails()},
+    "Line": {"scale": 1.0},
+    "MinuteCounts": {"latencies": LatencyHistogram()},
     "Snapshot": {
         "traffic": Traffic.of({}),
         "serving": Traffic.of({}),

@@ -1,4 +1,4 @@
-"""The way back is tried before it is needed: what it proves, and that nothing is promoted without it."""
+"""The rollback is tried before it is needed: what it proves, and that nothing is promoted without it."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def effects(world: World, rollout: Rollout) -> list[str]:
     return [e.name for e in entries if e.kind.value == "observed"]
 
 
-def test_the_way_back_is_drilled_before_the_first_step_and_measured() -> None:
+def test_the_rollback_is_drilled_before_the_first_step_and_measured() -> None:
     world = World(DRILLED)
     rollout = staged(world)
     rollout.promote()
@@ -53,7 +53,7 @@ def test_without_the_setting_nothing_is_drilled() -> None:
     assert rollout.record.drill_s is None
 
 
-def test_a_first_release_has_no_way_back_to_drill() -> None:
+def test_a_first_release_has_no_rollback_to_drill() -> None:
     world = World(replace(DRILLED, has_baseline=False))
     rollout = staged(world)
     rollout.promote()
@@ -78,7 +78,7 @@ def test_a_baseline_that_could_not_serve_stops_the_promotion(
     assert world.cloud.service is not None
     known = world.cloud.service.revisions[baseline]
     world.cloud.service.revisions[baseline] = known._replace(**change)  # type: ignore[arg-type]
-    with pytest.raises(TargetRefused, match=f"the way back does not hold: .*{cause}"):
+    with pytest.raises(TargetRefused, match=f"the rollback drill failed: .*{cause}"):
         rollout.promote()
     assert "shift" not in effects(world, rollout)
 

@@ -281,7 +281,6 @@ def test_secret_manager_that_cannot_be_asked_is_an_error_of_this_delivery(
 
 
 def test_apprise_delivers_to_whatever_it_knows(http_server: ServerMaker) -> None:
-    pytest.importorskip("apprise", reason="needs the extra apprise")
     server = http_server(lambda _: Reply())
     record = rollback()
     url = server.url.replace("http://", "json://")

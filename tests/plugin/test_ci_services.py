@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import pytest
+import yaml
 
 from pytest_deploygate.testing import DeploygateProject
 from tests.plugin.plugin_project import REPOSITORY, SUBJECT
@@ -107,7 +107,6 @@ def test_other_services_read_variables_of_a_file(project: DeploygateProject) -> 
 
 
 def test_action_hands_on_every_output_and_runs_no_input_as_code() -> None:
-    yaml = pytest.importorskip("yaml", reason="needs PyYAML")
     action = yaml.safe_load((REPOSITORY / "action.yml").read_text())
     assert tuple(action["outputs"]) == OUTPUTS
     for step in action["runs"]["steps"]:
@@ -121,7 +120,6 @@ def test_action_hands_on_every_output_and_runs_no_input_as_code() -> None:
 
 
 def test_docs_use_the_action_with_inputs_that_it_has() -> None:
-    yaml = pytest.importorskip("yaml", reason="needs PyYAML")
     action = yaml.safe_load((REPOSITORY / "action.yml").read_text())
     page = Path(REPOSITORY, "docs", "how-to", "ci.md").read_text()
     uses = page.partition("uses: pytest-deploygate/pytest-deploygate@")[2].partition("```")[0]

@@ -25,7 +25,7 @@ PLUGIN = {
     ),
     "spoils.py": SPOILED,
 }
-"""Breaks the way back in the deciding process, in which alone it is loaded."""
+"""Breaks the rollback in the deciding process, in which alone it is loaded."""
 
 
 def test_another_process_returns_to_the_baseline_where_the_deciding_one_cannot(
