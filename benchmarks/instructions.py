@@ -1,7 +1,7 @@
 """Instructions that the plugin adds to pytest, counted with callgrind over two sizes of a suite.
 
-The difference of the sizes is what a test costs; what is left of the smaller one is start-up. With pytest-xdist only
-the controller is counted.
+The difference of the sizes is what a test costs; what is left of the smaller one is start-up. Each process is counted
+by itself: the one that decides, the session, the worker of ``-n 1``.
 """
 
 import os
@@ -19,15 +19,19 @@ from tests.plugin import plugin_project
 
 SMALL, LARGE = 40, 640
 """Far apart, since full garbage collections come in steps, at times of their own."""
-IDLE_RATIO, ACTIVE_RATIO = 1.005, 1.03
+IDLE_RATIO, ACTIVE_RATIO = 1.005, 1.10
 PYTEST = [
     sys.executable,
     *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
     # what only the tests of this repository bring along
     *("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:rerunfailures"),
 ]
+REASON = "--deploy-reason=a longer budget than the first release had"
 BARE = ("-p", "no:deploygate")
-_REFS = re.compile(r"I\s+refs:\s+([\d,]+)")
+JUDGE, SESSION, WORKER = "judge", "session", "worker"
+ROLES = {"start_module": JUDGE, "exec(eval(sys.stdin": WORKER, "-m pytest": SESSION}
+"""Processes by what their command line has in it."""
+_TOLD = re.compile(r"==(\d+)== (?:Command: (.*)|I\s+refs:\s+([\d,]+))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +58,10 @@ def _suite(folder: Path, count: int) -> None:
         (folder / f"test_many_{first}.py").write_text(tests, encoding="utf-8")
 
 
-def count(command: list[str], root: Path) -> int:
-    """Instructions of one run of ``command`` in ``root``, which must pass."""
+def count_by_role(command: list[str], root: Path) -> dict[str, int]:
+    """Instructions of one run of ``command`` in ``root``, which must pass, by process."""
     tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    tool.append("--trace-children=yes")
     run = subprocess.run(
         [*tool, *command],
         cwd=root,
@@ -65,10 +70,22 @@ def count(command: list[str], root: Path) -> int:
         text=True,
         check=False,
     )
-    found = _REFS.search(run.stderr)
-    if run.returncode != 0 or found is None:
+    words: dict[str, str] = {}
+    counted: dict[str, int] = {}
+    for pid, line, number in _TOLD.findall(run.stderr):
+        if line:
+            words[pid] = line
+        else:
+            role = next(role for text, role in ROLES.items() if text in words[pid])
+            counted[role] = int(number.replace(",", ""))
+    if run.returncode != 0 or not counted:
         raise RuntimeError(f"{command} ended with {run.returncode}:\n{run.stdout}\n{run.stderr}")
-    return int(found[1].replace(",", ""))
+    return counted
+
+
+def count(command: list[str], root: Path) -> int:
+    """Instructions of a pytest that starts no other process."""
+    return count_by_role(command, root)[SESSION]
 
 
 def _cost(small: float, large: float) -> Cost:
@@ -115,25 +132,27 @@ def idle_figures() -> list[Figure]:
     ]
 
 
-def _deploying(baseline: DeploygateProject, root: Path, number: int, workers: int) -> int:
+def _deploying(
+    baseline: DeploygateProject, root: Path, number: int, workers: int
+) -> dict[str, int]:
     """Instructions of a whole deployment of a changed source."""
     project = plugin_project.copy_project(baseline, root)
     _suite(project.root / "gates" / "cand", number)
-    options = ["--deploy-to=fake", "--deploy-no-watchdog", f"-n{workers}"]
+    options = ["--deploy-to=fake", "--deploy-no-watchdog", f"-n{workers}", REASON]
     collect = [*PYTEST, *BARE, "--collect-only", "gates"]  # so that no test module is rewritten
     subprocess.run(
         collect, cwd=project.root, env=_environment(), check=True, stdout=subprocess.DEVNULL
     )
-    return count([*PYTEST, *options], project.root)
+    return count_by_role([*PYTEST, *options], project.root)
 
 
-def _bare(baseline: DeploygateProject, root: Path, number: int, workers: int) -> int:
+def _bare(baseline: DeploygateProject, root: Path, number: int, workers: int) -> dict[str, int]:
     """Instructions of pytest alone on the same checks."""
     shutil.copytree(baseline.root, root)
     _suite(root / "gates" / "cand", number)
     command = [*PYTEST, *BARE, f"-n{workers}", "gates"]
     subprocess.run(command, cwd=root, env=_environment(), check=True, stdout=subprocess.DEVNULL)
-    return count(command, root)
+    return count_by_role(command, root)
 
 
 def _compile(baseline: DeploygateProject, root: Path) -> None:
@@ -141,7 +160,7 @@ def _compile(baseline: DeploygateProject, root: Path) -> None:
     project = plugin_project.copy_project(baseline, root)
     _suite(project.root / "gates" / "cand", 1)
     subprocess.run(
-        [*PYTEST, "--deploy-to=fake", "-n1"],
+        [*PYTEST, "--deploy-to=fake", "-n1", REASON],
         cwd=project.root,
         env=_environment(),
         check=True,
@@ -149,10 +168,16 @@ def _compile(baseline: DeploygateProject, root: Path) -> None:
     )
 
 
-def _active(baseline: DeploygateProject, root: Path, workers: int) -> tuple[Cost, Cost]:
+def _active(
+    baseline: DeploygateProject, root: Path, workers: int
+) -> tuple[dict[str, Cost], dict[str, Cost]]:
     bare = [_bare(baseline, root / f"b{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
     active = [_deploying(baseline, root / f"a{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
-    return _cost(*bare), _cost(*active)
+    return _costs(*bare), _costs(*active)
+
+
+def _costs(small: dict[str, int], large: dict[str, int]) -> dict[str, Cost]:
+    return {role: _cost(small[role], large[role]) for role in small}
 
 
 def active_figures() -> list[Figure]:
@@ -166,24 +191,27 @@ def active_figures() -> list[Figure]:
             {"pyproject.toml": settings}
         )
         _compile(baseline, root / "compile")
-        for workers, where in ((0, "one process"), (1, "controller of -n 1")):
+        for workers, role in ((0, SESSION), (1, WORKER)):
             bare, active = _active(baseline, root, workers)
+            more = active[role].per_test - bare[role].per_test
             figures.append(
                 Figure(
                     topic="active session",
-                    what=f"per test over bare pytest, {where} (instructions)",
-                    value=active.per_test / bare.per_test,
+                    what=f"per test over bare pytest, {role} of -n {workers} (instructions)",
+                    value=active[role].per_test / bare[role].per_test,
                     at_most=ACTIVE_RATIO,
-                    note=f"{bare.per_test / 1e3:.0f} k bare, "
-                    f"{(active.per_test - bare.per_test) / 1e3:+.1f} k",
+                    note=f"{bare[role].per_test / 1e3:.0f} k bare, {more / 1e3:+.1f} k; "
+                    f"{active[JUDGE].per_test / 1e3:.1f} k in the process that decides",
                 )
             )
+            start = active[SESSION].start - bare[SESSION].start
             figures.append(
                 Figure(
                     topic="active session",
-                    what=f"start-up with a whole rollout, {where}",
-                    value=(active.start - bare.start) / 1e6,
+                    what=f"start-up with a whole rollout, -n {workers}",
+                    value=(start + active[JUDGE].start) / 1e6,
                     unit="M instructions more",
+                    note=f"{active[JUDGE].start / 1e6:.0f} M of them in the process that decides",
                 )
             )
     return figures

@@ -25,6 +25,7 @@ import pytest
 
 from pytest_deploygate import ROLLBACK_CHECKS, is_configured, project_folder
 from pytest_deploygate.channel import SESSION_VARIABLE
+from pytest_deploygate.system.own_program import own_program
 
 _ASKED: Final = ("help", "version", "markers")
 """Options that only ask pytest something."""
@@ -43,16 +44,29 @@ class Role:
 def role_of_this_process() -> Role | None:
     """The part of this process in a judge's session, or None where it has none (a nested pytest, too)."""
     text = os.environ.get(SESSION_VARIABLE)
-    if not text:
+    is_worker = _is_worker()
+    if not text and not is_worker:
         return None
-    told = json.loads(text)
+    try:
+        told = json.loads(text or "")
+        told["judge"], told["session"], told["address"], told["junit"]
+    except (ValueError, TypeError, KeyError):
+        told = {"judge": 0, "session": 0}
     if told["session"] is None and told["judge"] == os.getppid():
         os.environ[SESSION_VARIABLE] = json.dumps({**told, "session": os.getpid()})
         return Role(name="session", address=told["address"], junit=told["junit"])
     if told["session"] == os.getppid() and "PYTEST_XDIST_WORKER" in os.environ:
         return Role(name="worker", address=told["address"], junit="")
+    if is_worker:  # it must not begin a session of its own
+        raise pytest.UsageError(f"{SESSION_VARIABLE} was changed: this worker finds no judge")
     del os.environ[SESSION_VARIABLE]
     return None
+
+
+def _is_worker() -> bool:
+    """Whether pytest-xdist started this process, and not a check in one of its workers."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    return run is not None and run != _environment_of_start().get("PYTEST_XDIST_TESTRUNUID", run)
 
 
 def needs_judge(config: pytest.Config) -> bool:
@@ -79,7 +93,7 @@ def hand_over(config: pytest.Config) -> NoReturn:
     """Let the judge take over; does not return."""
     is_whole = _is_pytest_itself(config)
     request = json.dumps(_request(config, is_whole=is_whole))
-    command = [sys.executable, "-P", "-m", "pytest_deploygate.judge", request]
+    command = [*own_program("pytest_deploygate.judge"), request]
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()

@@ -25,6 +25,7 @@ from pytest_deploygate.core.identifiers import Secret
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
 from pytest_deploygate.system.clock import SystemClock
+from pytest_deploygate.system.own_program import import_named
 from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.system.retry import Backoff, attempts
 
@@ -184,7 +185,7 @@ def _load(dotted: str) -> Callable[..., Any]:
     """
     module, _, name = dotted.partition(":")
     try:
-        made: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        made: Callable[..., Any] = getattr(import_named(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{dotted} cannot be loaded: {error}") from error
     return made

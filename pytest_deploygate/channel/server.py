@@ -8,6 +8,7 @@ written before a message of another process is read before it, too (see :meth:`J
 import contextlib
 import os
 import pickle
+import resource
 import selectors
 import shutil
 import socket
@@ -23,6 +24,12 @@ from pytest_deploygate.channel.messages import LONGEST_BYTES, ChannelError, Mess
 from pytest_deploygate.channel.orders import Order
 
 _CHUNK: Final = 1 << 16
+_ROUNDS: Final = 256
+"""How often it is looked for more at most before what was read is heard: a process that never stops cannot hold up."""
+_EVENTS: Final = 4096
+"""How many messages are read at once, about."""
+_CONNECTIONS: Final = 512
+"""Most processes that are heard at once; half of the files that may be open, where those are few."""
 _UCRED: Final = struct.Struct("3i")
 """Process, user and group, as Linux says who sent something (unix(7))."""
 _LOCAL_PEERPID: Final = 0x002
@@ -38,7 +45,7 @@ class Connection:
     number: int
     pid: int
     _socket: socket.socket
-    _pending: bytes = b""
+    _pending: bytearray = field(default_factory=bytearray)
     _lines: deque[bytes] = field(default_factory=deque)
     is_open: bool = True
     is_strange: bool = False
@@ -75,6 +82,7 @@ class JudgeChannel:
         self._selector.register(self._server, selectors.EVENT_READ, None)
         self._events: deque[Received | Closed] = deque()
         self._number = 0
+        self._most = min(_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
     @property
     def folder(self) -> Path:
@@ -91,9 +99,10 @@ class JudgeChannel:
         while not self._events:
             left_s = deadline - time.monotonic()
             ready = self._selector.select(max(left_s, 0))
-            if not ready and left_s <= 0:
+            if ready:
+                self._read_all()
+            if not self._events and left_s <= 0:
                 return None
-            self._read_all()
         return self._events.popleft()
 
     def send(self, connection: Connection, order: Order, *, timeout_s: float = 30) -> bool:
@@ -123,9 +132,9 @@ class JudgeChannel:
 
     def _read_all(self) -> None:
         """Read until nothing lies ready any more; the session, which connected first, is read last each time."""
-        while True:
+        for _ in range(_ROUNDS):
             ready = [key.data for key, _ in self._selector.select(0)]
-            if not ready:
+            if not ready or len(self._events) > _EVENTS:
                 return
             if None in ready:
                 self._accept()
@@ -135,11 +144,19 @@ class JudgeChannel:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             accepted, _ = self._server.accept()
+            if len(self._selector.get_map()) > self._most:
+                self._refuse(accepted)
+                return
             accepted.setblocking(False)
             _ask_for_credentials(accepted)
             self._number += 1
             connection = Connection(self._number, _pid_of(accepted), accepted)
             self._selector.register(accepted, selectors.EVENT_READ, connection)
+
+    def _refuse(self, accepted: socket.socket) -> None:
+        stranger = Connection(0, _pid_of(accepted), accepted, is_open=False)
+        accepted.close()
+        self._events.append(Received(stranger, None, "too many processes opened the channel"))
 
     def _read(self, connection: Connection) -> None:
         try:
@@ -155,10 +172,14 @@ class JudgeChannel:
             connection.is_strange = True
             self._events.append(Received(connection, None, "another process wrote to the channel"))
             return
-        *lines, connection._pending = (connection._pending + data).split(b"\n")  # noqa: SLF001
+        pending = connection._pending  # noqa: SLF001
+        *lines, rest = data.split(b"\n")
         for line in lines:
-            self._events.append(_event(connection, line))
-        if len(connection._pending) > LONGEST_BYTES:  # noqa: SLF001
+            pending += line
+            self._events.append(_event(connection, bytes(pending)))
+            pending.clear()
+        pending += rest
+        if len(pending) > LONGEST_BYTES:
             self._events.append(Received(connection, None, "a message is too long"))
             self._end(connection)
 

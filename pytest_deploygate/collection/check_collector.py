@@ -45,6 +45,13 @@ class CheckCollector:
             for item in self._items
             if id(item) not in left and self._is_counted(item)
         ]
+        self._doubts += [
+            f"{item.nodeid} is marked forked: nobody hears what a copy of a process sees; remove the mark, "
+            "and run checks in processes of their own with -n"
+            for item in self._items
+            if item.get_closest_marker("forked")
+            and item.config.pluginmanager.hasplugin("pytest_forked")
+        ]
 
     def send(self) -> None:
         """Tell the judge."""

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +22,7 @@ from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.file_lock import FileLockHeld, hold_lock
+from pytest_deploygate.system.own_program import own_program
 from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.system.process_identity import is_running, is_stopped
 from pytest_deploygate.system.retry import Backoff, attempts
@@ -213,9 +213,7 @@ def _start(home: Path, port: int, timeout_s: float) -> RunningEmulator:
     with contextlib.suppress(FileNotFoundError):
         (home / ERROR_FILE).unlink()
     command = [
-        sys.executable,
-        "-m",
-        "pytest_deploygate.emulator",
+        *own_program("pytest_deploygate.emulator"),
         "--detach",
         "--home",
         str(home),

@@ -141,6 +141,12 @@ class EvidenceLedger:
         process = self._processes[number] = CheckProcess(pid)
         process.role = hello.role
         process.name = f"worker {hello.worker}" if hello.role == "worker" else "the session"
+        if hello.role == "worker" and any(
+            one.role == "session" and one.checks for one in self._processes.values()
+        ):
+            self.mark_incomplete(
+                f"process {pid} claims to be a worker, but the session runs its checks itself"
+            )
         if hello.pid != pid or is_known:
             self.mark_incomplete(f"process {pid} is not the process that it claims to be")
         if hello.optimize:

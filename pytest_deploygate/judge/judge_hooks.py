@@ -1,6 +1,5 @@
 """Hooks that act: of this package and of installed plugins that the settings name, never of a conftest file."""
 
-import importlib
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -16,6 +15,7 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.judge import action
+from pytest_deploygate.system.own_program import import_named
 
 _PREFIX = "pytest_deploygate_"
 
@@ -61,7 +61,7 @@ class JudgeHooks:
             sys.path.append(str(root))  # last: nothing there takes the place of a library
         for name in plugins:
             try:
-                self._manager.register(importlib.import_module(name), name)
+                self._manager.register(import_named(name), name)
             except (ImportError, pluggy.PluginValidationError) as error:
                 raise ConfigError(
                     f"tool.deploygate.plugins: {name} cannot be loaded: {error}",

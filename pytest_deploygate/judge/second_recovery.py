@@ -22,6 +22,7 @@ from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.recovery import recover_environment
 from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.system.own_program import own_program
 from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import open_ports
 
@@ -45,7 +46,7 @@ def recover_elsewhere(context: SessionContext, rollout: JournaledRollout) -> Non
         "holder": this_process()._asdict(),
         "rollout": rollout.record.rollout_id,
     }
-    command = [sys.executable, "-P", "-m", "pytest_deploygate.judge.second_recovery"]
+    command = own_program("pytest_deploygate.judge.second_recovery")
     try:
         done = subprocess.run(
             [*command, json.dumps(told)],

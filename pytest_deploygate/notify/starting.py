@@ -2,8 +2,9 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
+
+from pytest_deploygate.system.own_program import own_program
 
 SENDER = "pytest_deploygate.wiring:send_notifications"
 """What the process runs, as ``module:name``. Named, not imported, because it stands above this package."""
@@ -16,7 +17,7 @@ def start_sender(root: Path) -> str:
     try:
         _SENDING.append(
             subprocess.Popen(
-                [sys.executable, "-P", "-m", "pytest_deploygate.notify", str(root)],
+                [*own_program("pytest_deploygate.notify"), str(root)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

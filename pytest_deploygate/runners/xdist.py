@@ -231,6 +231,10 @@ class WorkerCollection:
         self._link = link
         told = json.loads(str(workerinput[WORKER_INPUT]))
         self._phase = Phase(told["phase"])
+        if (
+            basetemp := config.option.basetemp
+        ):  # a worker of the next phase has the same name, and empties its folder
+            config.option.basetemp = f"{basetemp}-{self._phase.value}"
         self._collector = CheckCollector(gates, link, auditor, counts_all=counts_all_phases(config))
         self._channel: _Channel = workerinput[_CHANNEL]  # type: ignore[assignment]  # execnet made it
         config.stash[DEPLOYMENT] = Deployment.from_json(told["deployment"], counter=auditor.counter)

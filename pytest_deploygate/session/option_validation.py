@@ -171,6 +171,8 @@ def _runners(config: pytest.Config) -> Iterator[str]:
     is_in_process = not config.getoption("numprocesses", None)
     if is_in_process and config.getoption("timeout_method", None) == "thread":
         yield "--timeout-method=thread: it ends pytest without a verdict; use signal, or run with -n 1"
+    if config.getoption("forked", False):
+        yield "--forked: nobody hears what a copy of a process sees; run checks in processes of their own with -n"
     if config.getoption("reruns", None):
         yield "--reruns: a check that passes the second time is flaky, not passed; leave it out"
     if config.getoption("force_flaky", False):

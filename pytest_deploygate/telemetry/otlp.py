@@ -15,6 +15,7 @@ from pytest_deploygate.core.errors import ConfigError
 
 if TYPE_CHECKING:
     pass
+from pytest_deploygate.system.own_program import own_program
 from pytest_deploygate.telemetry.event_log import _PACKAGE, log_to, logger
 from pytest_deploygate.telemetry.metrics import GAUGES, Figures
 
@@ -53,7 +54,7 @@ def send(found: Sequence[Figures], *, log: Path) -> None:
             hint="pip install 'pytest-deploygate[opentelemetry]'",
         )
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest_deploygate.telemetry.otlp", "--log", str(log)],
+        [*own_program("pytest_deploygate.telemetry.otlp"), "--log", str(log)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +28,7 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.json_log import log_to_stderr
+from pytest_deploygate.system.own_program import import_named, own_program
 from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.watchdog import registry
 
@@ -92,7 +92,7 @@ def start(
     Raises:
         StoreError: the log cannot be written.
     """
-    command = [sys.executable, "-m", "pytest_deploygate.watchdog.process"]
+    command = own_program("pytest_deploygate.watchdog.process")
     command += ["--root", str(root), "--environment", environment, "--rollout", rollout_id]
     command += ["--state-dir", str(state_dir), "--parent", str(os.getpid()), "--prepare", prepare]
     try:
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def prepare() -> Recovery:
         module, _, name = options.prepare.partition(":")
-        function: Prepare = getattr(import_module(module), name)
+        function: Prepare = getattr(import_named(module), name)
         return function(options.root, options.environment, options.rollout)
 
     with registry.register(options.state_dir, options.parent, options.environment, options.rollout):

@@ -1,6 +1,7 @@
 """The channel with real processes: who is heard, in which order, and what a stranger or a forked copy can do."""
 
 import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -125,3 +126,40 @@ def test_folder_of_the_channel_is_for_its_owner_and_goes_with_it(channel: JudgeC
     assert channel.folder.stat().st_uid == os.getuid()
     channel.close()
     assert not channel.folder.exists()
+
+
+@pytest.mark.parametrize("ends", [r"\n", ""], ids=["lines", "one that never ends"])
+def test_process_that_never_stops_speaking_holds_nobody_up(
+    channel: JudgeChannel, ends: str
+) -> None:
+    """Whoever waits comes back in time, though more lies ready whenever it is looked."""
+    program = f"""
+        while True:
+            link.send_line(b"0{ends}" * 20000)
+        """
+    with start(channel, program) as process:
+        heard(channel)
+        for _ in range(20):
+            channel.receive(0.0)
+        process.kill()
+
+
+def test_process_that_opens_connection_after_connection_is_refused(
+    channel: JudgeChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (12, 12))
+    few = JudgeChannel()
+    try:
+        program = """
+            import socket
+            opened = [socket.socket(socket.AF_UNIX) for _ in range(20)]
+            for one in opened:
+                one.connect(sys.argv[1])
+            link.receive()
+            """
+        with start(few, program) as process:
+            heard(few)
+            assert heard(few).problem == "too many processes opened the channel"
+            process.kill()
+    finally:
+        few.close()

@@ -4,15 +4,19 @@ Every write is noted in the file that ``WRITES`` names, one a line, as it begins
 before the seventh write of this process, ``after:7`` just after it is durable; words instead of the number mean the
 first write that is told so. It happens once: the file that ``KILLED`` names is written first, with the time and the
 write. ``KILL_WITH`` is how: ``SIGKILL`` (the default) or another signal, ``AGAIN`` for SIGTERM now and at every later
-write, ``FULL`` for a disk that takes nothing more.
+write, ``FULL`` for a disk that takes nothing more; ``session``, ``watchdog`` or ``judge,session,watchdog`` for SIGKILL
+of these processes of the session that writes, the one that decides last.
 """
 
+import contextlib
 import os
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import psutil
 
 from pytest_deploygate.core.record import JournalEntry
 from pytest_deploygate.ports import Clock, Store
@@ -63,10 +67,34 @@ class _Killing:
         if self._with == FULL:
             limit = Path(f"{self._record}-wal").stat().st_size
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        elif self._with[0].islower():
+            kill_processes(psutil.Process(), self._with.split(","))
         else:
             os.kill(
                 os.getpid(), signal.SIGTERM if self._with == AGAIN else signal.Signals[self._with]
             )
+
+
+def processes_of(judge: psutil.Process) -> dict[str, list[psutil.Process]]:
+    """The processes of a session by what they are: ``session``, ``watchdog``, ``worker``, ``judge``."""
+    found: dict[str, list[psutil.Process]] = {"session": [], "watchdog": [], "worker": []}
+    for child in judge.children():
+        words = " ".join(child.cmdline())
+        if "-m pytest " in words:
+            found["session"].append(child)
+            found["worker"] += child.children()
+        elif "watchdog" in words:
+            found["watchdog"].append(child)
+    return found | {"judge": [judge]}
+
+
+def kill_processes(judge: psutil.Process, names: Sequence[str]) -> None:
+    """Kill them, the one that decides last."""
+    found = processes_of(judge)
+    for name in sorted(names, key="judge".__eq__):
+        for one in found[name]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def _told(entry: JournalEntry) -> str:

@@ -235,3 +235,12 @@ def test_answers_of_the_judged_revisions_are_counted_by_gate() -> None:
         Ended(1, PARTS, (), {"verification": 1, "live": 1, "before": 7}),
     )
     assert made.evidence(Phase.CANDIDATE).answers == {"g": 3}
+
+
+def test_process_that_claims_to_be_a_worker_of_a_session_without_any_is_a_doubt() -> None:
+    made = told(*HONEST)
+    made.hear(2, 11, Hello("worker", 11, "gw0", "/root", 0, ()))
+    assert made.doubts == (
+        "process 11 claims to be a worker, but the session runs its checks itself",
+    )
+    assert not holds(made)

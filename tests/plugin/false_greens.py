@@ -13,7 +13,8 @@ from tests.plugin.false_green import (
     by_collection,
 )
 from tests.plugin.forged_reports import FORGED
-from tests.plugin.judge_rows import JUDGE_ROWS
+from tests.plugin.hostile_rows import HOSTILE_KINDS
+from tests.plugin.judge_rows import JUDGE_KINDS
 from tests.plugin.plugin_project import SUBJECT
 from tests.plugin.silent_rows import SILENT
 
@@ -1067,7 +1068,8 @@ TAMPERING = [
     ),
 ]
 
-FALSE_GREENS = [
-    *SKIPS, *EXPECTED_FAILURES, *FIXTURES, *SUBTESTS, *RERUNS, *DEATHS, *TIMES, *QUIET_PASSES, *MISSING, *TAMPERING,
-    *FORGED, *JUDGE_ROWS, *SILENT,
+KINDS: list[list[FalseGreen]] = [
+    SKIPS, EXPECTED_FAILURES, FIXTURES, SUBTESTS, RERUNS, DEATHS, TIMES, QUIET_PASSES, MISSING, TAMPERING, FORGED,
+    *JUDGE_KINDS, SILENT, *HOSTILE_KINDS,
 ]  # fmt: skip
+FALSE_GREENS = [case for kind in KINDS for case in kind]

@@ -24,7 +24,8 @@ LIVE = "gates/live/test_live.py"
 def conftest(name: str, text: str, **more: object) -> FalseGreen:
     """A failing candidate check, and a conftest file that wants the status to be 0 all the same."""
     files = {**FAILS, "conftest.py": dedent(text)}
-    return FalseGreen(name=name, files=files, check="failed", **more)  # type: ignore[arg-type]  # checked by the class
+    settled = {"check": "failed", **more}
+    return FalseGreen(name=name, files=files, **settled)  # type: ignore[arg-type]  # checked by the class
 
 
 STATUSES = [
@@ -132,10 +133,8 @@ def left_behind(name: str, text: str, **more: object) -> FalseGreen:
     return FalseGreen(
         name=name,
         files={LIVE: body},
-        check="failed",
         node=f"{LIVE}::test_honest",
-        reasons=(GATE,),
-        **more,  # type: ignore[arg-type]  # checked by the class
+        **{"check": "failed", "reasons": (GATE,), **more},  # type: ignore[arg-type]  # checked by the class
     )
 
 
@@ -266,4 +265,4 @@ CHANGES = [
     ),
 ]
 
-JUDGE_ROWS = [*UNASKED, *CHANGES, *STATUSES, *FORKS, *LEFT_BEHIND]
+JUDGE_KINDS = [UNASKED, CHANGES, STATUSES, FORKS, LEFT_BEHIND]

@@ -1,14 +1,32 @@
-"""Every false green, in one process and with workers: the baseline serves, and the record says what happened."""
+"""Every false green, in one process and with workers: the baseline serves, and the record says what happened.
 
+``DEPLOYGATE_FALSE_GREENS`` says which: by default all in one process and the first of each kind with workers, ``all``
+all with workers, too, ``kinds`` the first of each kind in one process and with workers.
+"""
+
+import os
 from importlib.util import find_spec
 
 import pytest
 
 from pytest_deploygate.testing import DeploygateProject, SessionOutcome
 from tests.plugin.false_green import IN_PROCESS, WORKERS, FalseGreen
-from tests.plugin.false_greens import FALSE_GREENS
+from tests.plugin.false_greens import FALSE_GREENS, KINDS
 from tests.plugin.plugin_project import SETTINGS, SUBJECT
 
+WHICH = os.environ.get("DEPLOYGATE_FALSE_GREENS", "")
+
+
+def first_of_each_kind(workers: int) -> list[str]:
+    """Names of the cases, of those that are not tried with others in one session."""
+    found = []
+    for kind in KINDS:
+        fit = [c for c in kind if workers in c.workers and not (workers and c.is_sociable)]
+        found += [case.name for case in fit[:1]]
+    return found
+
+
+FIRST = {workers: first_of_each_kind(workers) for workers in (IN_PROCESS, WORKERS)}
 ROWS = [
     pytest.param(
         case, workers, id=f"{case.name}-n{workers}", marks=[pytest.mark.slow] if workers else []
@@ -16,6 +34,7 @@ ROWS = [
     for case in FALSE_GREENS
     for workers in case.workers
     if workers == IN_PROCESS or not case.is_sociable
+    if WHICH == "all" or (workers == IN_PROCESS and WHICH == "") or case.name in FIRST[workers]
 ]
 
 
@@ -58,6 +77,8 @@ def check_junit(case: FalseGreen | None, run: SessionOutcome, state: str, baseli
     assert run.property("verdict") in ("ROLL_BACK", "REFUSE"), run.output
     assert run.property("state") == state
     assert run.property("reason")
+    assert run.verdict_case is not None
+    assert run.verdict_case.results
     assert case is None or case.says in run.property("reason"), run.property("reason")
     if run.record is not None:
         assert run.property("reason_code") == run.record.reason_code

@@ -53,13 +53,17 @@ def test_judging_session_returns_by_another_process_too(
 
 
 def test_what_no_process_can_do_is_stranded(project: DeploygateProject, before: str) -> None:
-    project.write({**FAILS, **PLUGIN, "sitecustomize.py": "import spoils\n"})
+    own = {
+        "pyproject.toml": SETTINGS.replace("pytest_deploygate.testing.target_on_disk", "spoils"),
+        "spoils.py": f"{SPOILED}\nfrom pytest_deploygate.testing.target_on_disk import make\n",
+    }
+    project.write({**FAILS, **own})
     run = project.deploy(PYTHONPATH=f"{project.root}:{project.variables['PYTHONPATH']}")
     assert run.status == 11, run.output
     assert run.property("state") == "STRANDED"
     assert "something in this process is broken" in run.property("reason")
     assert run.serving != before
-    project.write({"sitecustomize.py": "", "spoils.py": ""})
+    project.write({"pyproject.toml": SETTINGS, "spoils.py": ""})
     assert project.deploygate("recover", "fake").status == 0
     assert project.serving == before
 

@@ -95,6 +95,8 @@ class JUnitFile:
 
     def _add_verdict(self, suite: ET.Element, ending: SessionResult) -> None:
         """One testcase of its own, for what reads no properties: it fails when the session did not end well."""
+        for forged in [c for c in suite.iter("testcase") if c.get("classname") == "deploygate"]:
+            forged.set("classname", "session.deploygate")
         case = ET.SubElement(
             suite, "testcase", classname="deploygate", name="verdict", time="0.000"
         )
@@ -113,6 +115,8 @@ def _parsed(written: bytes) -> tuple[ET.Element, ET.Element, str]:
             root = ET.fromstring(written)  # noqa: S314
             suite = root if root.tag == "testsuite" else root.find("testsuite")
             if suite is not None:
+                for other in [one for one in root if one is not suite and root is not suite]:
+                    root.remove(other)  # pytest writes one
                 return root, suite, ""
         problem = (
             "the session's JUnit file could not be read; the checks are listed without their output"
