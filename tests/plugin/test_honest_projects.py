@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pytest_deploygate.testing import DeploygateProject
-from tests.plugin.plugin_project import SETTINGS
+from tests.plugin.plugin_project import SETTINGS, SUBJECT
 
 FROZEN = """
     import time
@@ -58,3 +58,12 @@ def test_freeze_window_holds_under_a_clock_that_stands_still(
     run = project.write({"conftest.py": FROZEN, "pyproject.toml": settings}).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert "environment fake is frozen until" in run.property("reason")
+
+
+def test_call_of_an_asynchronous_mock_that_nobody_awaits_is_no_failure(
+    project: DeploygateProject, before: str
+) -> None:
+    check = "from unittest.mock import AsyncMock\ndef test_subject(): AsyncMock()()\n"
+    run = project.write({SUBJECT: check}).deploy()
+    assert run.status == 0, run.output
+    assert run.serving != before
