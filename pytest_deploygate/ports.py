@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pytest_deploygate.core.artifacts import Backup, Package
+    from pytest_deploygate.core.function_spec import FunctionSpec, Variant
     from pytest_deploygate.core.identifiers import (
         Actor,
         BackupId,
@@ -26,13 +27,7 @@ if TYPE_CHECKING:
     from pytest_deploygate.core.minute_counts import MinuteSeries
     from pytest_deploygate.core.preflight import PreflightFinding
     from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
-    from pytest_deploygate.core.release import (
-        FunctionSpec,
-        RevisionInfo,
-        RolloutLabels,
-        Snapshot,
-        Variant,
-    )
+    from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
     from pytest_deploygate.core.traffic import Traffic
 
 

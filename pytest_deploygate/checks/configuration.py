@@ -2,8 +2,8 @@
 
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.core.function_spec import Variant
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.core.release import Variant
 from pytest_deploygate.core.units import Memory
 
 

@@ -14,8 +14,9 @@ from pytest_deploygate.config.environment import LOCAL, Environment
 from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus, TargetRefused
 from pytest_deploygate.core.identifiers import EnvironmentName
+from pytest_deploygate.core.own_tags import TAG_LIVE_VERIFY
 from pytest_deploygate.core.record import Lease
-from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.rollback_plan import plan_rollback

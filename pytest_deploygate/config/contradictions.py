@@ -6,10 +6,10 @@ from pytest_deploygate.config.document import TABLE, Document
 from pytest_deploygate.config.environment import GOOGLE, LOCAL
 from pytest_deploygate.config.kinds import Faults, Toml
 from pytest_deploygate.config.tables import fields_of
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.objective import ERRORS, LATENCY, Objective
 from pytest_deploygate.core.policy import Gate
-from pytest_deploygate.core.release import FunctionSpec
 
 
 def find(

@@ -7,10 +7,10 @@ from typing import Annotated, Final, NamedTuple
 
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.tables import TableWith
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.notification import NotifyChannel
 from pytest_deploygate.core.objective import Objective
 from pytest_deploygate.core.policy import Gate, PhasePolicy, Trigger
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.setting import NAME, Setting
 from pytest_deploygate.system.private_folder import STATE_FOLDER
 

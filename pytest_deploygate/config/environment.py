@@ -6,9 +6,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.freeze import FreezeWindow, parse
+from pytest_deploygate.core.function_spec import ConfirmRequest, FunctionSpec
 from pytest_deploygate.core.identifiers import Digest, EnvironmentName
 from pytest_deploygate.core.policy import GateOverride
-from pytest_deploygate.core.release import ConfirmRequest, FunctionSpec
 from pytest_deploygate.core.setting import NAME, Place, Setting
 
 LOCAL, GOOGLE, CLOUD_RUN = "local", "google", "cloud-run"

@@ -7,7 +7,7 @@ from pytest_deploygate.config.document import DOCUMENT
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.kinds import Kind, ListOf, TableOf
 from pytest_deploygate.config.tables import REQUIRED, Field, TableWith, fields_of
-from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.function_spec import FunctionSpec
 
 _TOP: Final = """\
 <!-- `python -m pytest_deploygate.config` generates this page from the declarations of the settings: edit those. -->

@@ -22,10 +22,10 @@ from pytest_deploygate.config.environment import Environment, Rehearsal
 from pytest_deploygate.config.kinds import Faults
 from pytest_deploygate.config.tables import field_of
 from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.function_spec import PLAIN_VARIABLES, FunctionSpec
 from pytest_deploygate.core.identifiers import EnvironmentName, Phase
 from pytest_deploygate.core.notification import NotifyChannel
 from pytest_deploygate.core.policy import Policy
-from pytest_deploygate.core.release import PLAIN_VARIABLES, FunctionSpec
 from pytest_deploygate.system.private_folder import STATE_FOLDER
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pytest_deploygate.core.identifiers import RevisionName, VariantName
-from pytest_deploygate.core.release import OWN_TAGS
+from pytest_deploygate.core.own_tags import OWN_TAGS
 
 PREFIX: Final = "dg-v-"
 """Prefix of the tags; the name of the variant follows."""

@@ -49,7 +49,7 @@ def adopt(
     serves = snapshot.serving.sole == revision
     # The operator vouches for the revision in place of the live gates.
     vouched = PhasePermits(Phase.LIVE)
-    rollout = Rollout.open(ports, actor=actor, purpose="adopt", progress=progress, grants=vouched)
+    rollout = Rollout.open(ports, actor=actor, purpose="adopt", progress=progress, permits=vouched)
     why = Reason(code=ReasonCode.REQUESTED, sentence=reason)
     try:
         rollout.update(

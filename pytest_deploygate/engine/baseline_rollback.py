@@ -18,9 +18,10 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
+from pytest_deploygate.core.function_spec import Variant
 from pytest_deploygate.core.identifiers import BackupId, RevisionName
 from pytest_deploygate.core.record import RestorePoint, RolloutRecord
-from pytest_deploygate.core.release import Snapshot, Variant
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Reason, ReasonCode

@@ -4,7 +4,8 @@ from typing import Final
 
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import TAG_PREVIOUS, Snapshot
+from pytest_deploygate.core.own_tags import TAG_PREVIOUS
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.traffic_verification import wait_until_tag_answers

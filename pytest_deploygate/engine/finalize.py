@@ -5,14 +5,9 @@ It reads only the record and the service, so a recovery can repeat it.
 
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost, StoreError, TargetError
 from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.own_tags import TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY
 from pytest_deploygate.core.record import RestorePoint, RolloutRecord
-from pytest_deploygate.core.release import (
-    TAG_LIVE_VERIFY,
-    TAG_PREVIOUS,
-    TAG_PREVIOUS_VERIFY,
-    RolloutLabels,
-    Snapshot,
-)
+from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Reason

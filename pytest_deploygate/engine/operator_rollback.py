@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from pytest_deploygate.core.identifiers import Actor
+from pytest_deploygate.core.own_tags import TAG_LIVE_VERIFY
 from pytest_deploygate.core.record import RestorePoint
-from pytest_deploygate.core.release import TAG_LIVE_VERIFY
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline

@@ -12,7 +12,7 @@ class PhasePermits:
     def __init__(self, *phases: Permit) -> None:
         self._phases = frozenset(phases)
 
-    def grant(self, *phases: Permit) -> None:
+    def permit(self, *phases: Permit) -> None:
         """Permit the steps after exactly these phases from now on."""
         self._phases = frozenset(phases)
 

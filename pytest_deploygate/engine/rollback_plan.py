@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.own_tags import TAG_PREVIOUS, TAG_PREVIOUS_VERIFY
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import TAG_PREVIOUS, TAG_PREVIOUS_VERIFY, Snapshot
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.engine.engine_context import Ports

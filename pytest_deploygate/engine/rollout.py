@@ -47,7 +47,7 @@ class Rollout(JournaledRollout):
     staged: Staged | None = None
     step: TrafficStep | None = None
     """The current step of the traffic; None before the promotion."""
-    _grants: PhasePermits
+    _permits: PhasePermits
 
     @classmethod
     def open(
@@ -60,11 +60,11 @@ class Rollout(JournaledRollout):
         checks_digest: str = "",
         deploy_reason: str = "",
         progress: Progress = ignore_progress,
-        grants: PhasePermits | None = None,
+        permits: PhasePermits | None = None,
     ) -> "Rollout":
         """Take the lease and record the rollout; the target is not touched (ADR 2).
 
-        Without ``grants`` the rollout can only be refused, aborted or rolled back.
+        Without ``permits`` the rollout can only be refused, aborted or rolled back.
 
         Raises:
             LeaseHeld: another holder acts on this environment.
@@ -92,7 +92,7 @@ class Rollout(JournaledRollout):
             ports.store.release_lease(lease)
             raise
         rollout = cls(ports, record, lease, progress)
-        rollout._grants = grants or PhasePermits()
+        rollout._permits = permits or PhasePermits()
         return rollout
 
     def move(self, event: Event, notes: Mapping[str, str] | None = None) -> Step:
@@ -102,7 +102,7 @@ class Rollout(JournaledRollout):
             PolicyRefused: there is no permit; nothing was changed.
         """
         phase = NEEDED_FOR.get(event)
-        if phase is not None and not self._grants.allows(phase):
+        if phase is not None and not self._permits.allows(phase):
             raise PolicyRefused(
                 f"step {event.value!r} refused: the {phase.value} phase was not judged to hold",
                 hint="let pytest_deploygate_act continue only if the verdict holds",

@@ -8,19 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.function_spec import Variant, secrets_text
 from pytest_deploygate.core.identifiers import RevisionName, VariantName
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_PREVIOUS, TAG_VERIFY, TAGS_OF_SERVING
 from pytest_deploygate.core.record import BuildProvenance, RolloutRecord, StepDetails
-from pytest_deploygate.core.release import (
-    TAG_CANDIDATE,
-    TAG_PREVIOUS,
-    TAG_VERIFY,
-    TAGS_OF_SERVING,
-    RevisionInfo,
-    RolloutLabels,
-    Snapshot,
-    Variant,
-    secrets_text,
-)
+from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.engine.deploy_operations import RELEASE, deploy

@@ -16,9 +16,10 @@ from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Phase, Secret
 from pytest_deploygate.core.mode import Mode
+from pytest_deploygate.core.own_tags import TAG_LIVE_VERIFY
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.redaction import Redactor
-from pytest_deploygate.core.release import TAG_LIVE_VERIFY, Snapshot
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode, judge_phase, reconcile
 from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.evidence_ledger import EvidenceLedger

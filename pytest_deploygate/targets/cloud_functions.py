@@ -17,9 +17,10 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
+from pytest_deploygate.core.function_spec import Variant
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import RolloutLabels, Snapshot, Variant
+from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.targets import gcloud_commands
 from pytest_deploygate.targets.service_target import ServiceTarget
 

@@ -16,10 +16,10 @@ import requests
 from google.api_core.exceptions import from_http_response
 
 from pytest_deploygate.core.errors import DeployGateError
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.measurement import Measurement, Sample
 from pytest_deploygate.core.minute_counts import MinuteSeries
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.targets.api_caller import ApiCaller

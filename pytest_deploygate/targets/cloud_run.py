@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.function_spec import Variant
 from pytest_deploygate.core.identifiers import Digest, RevisionName, VariantName
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import RolloutLabels, Snapshot, Variant
+from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.targets import gcloud_run_commands
 from pytest_deploygate.targets.service_target import ServiceTarget
 

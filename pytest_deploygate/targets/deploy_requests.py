@@ -7,7 +7,7 @@ from typing import Final
 from google.cloud import functions_v2
 
 from pytest_deploygate.core.errors import OutcomeUnknown, TargetError
-from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.retry import Backoff, attempts

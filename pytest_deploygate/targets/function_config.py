@@ -12,7 +12,8 @@ from google.cloud import functions_v2, run_v2
 from google.protobuf import json_format
 
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.release import FunctionSpec, Snapshot
+from pytest_deploygate.core.function_spec import FunctionSpec
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.targets import converters
 

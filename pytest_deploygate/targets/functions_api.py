@@ -16,9 +16,9 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.core.redaction import strip_query
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.clients import LOOPBACK, Clients

@@ -4,12 +4,9 @@ import shlex
 from pathlib import Path
 
 from pytest_deploygate.core.engine_settings import EngineSettings
-from pytest_deploygate.core.release import (
-    INGRESS,
-    TAG_CANDIDATE,
-    FunctionSpec,
-    Snapshot,
-)
+from pytest_deploygate.core.function_spec import INGRESS, FunctionSpec
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import gcloud_words as words
 

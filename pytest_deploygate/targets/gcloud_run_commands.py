@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_deploygate.core.engine_settings import EngineSettings
-from pytest_deploygate.core.release import (
-    TAG_CANDIDATE,
-    FunctionSpec,
-    Snapshot,
-)
+from pytest_deploygate.core.function_spec import FunctionSpec
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import gcloud_words as words
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import RevisionName, VariantName
-from pytest_deploygate.core.release import TAG_VERIFY, FunctionSpec, Snapshot, Variant
+from pytest_deploygate.core.own_tags import TAG_VERIFY
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.traffic import steps_to
 from pytest_deploygate.core.variant_tags import variant_tag

@@ -12,8 +12,8 @@ from typing import Final
 from google.cloud import functions_v2
 
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.service_limits import default_cpu
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import converters

@@ -8,8 +8,8 @@ import requests
 from google.api_core.exceptions import from_http_response
 
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import enable
 from pytest_deploygate.targets.preflight_findings import blocking, note, permissions_not_told

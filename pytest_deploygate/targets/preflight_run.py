@@ -7,8 +7,8 @@ from typing import Final
 from google.cloud import run_v2
 
 from pytest_deploygate.core.errors import DeployGateError, TargetError
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.image_builds import ImageBuilds
 from pytest_deploygate.targets.json_api import Json, JsonApi

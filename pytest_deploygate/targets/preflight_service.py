@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from google.cloud import run_v2
 
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.preflight_findings import (
     CALL,

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import VariantName
+from pytest_deploygate.core.own_tags import OWN_TAGS
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import OWN_TAGS, FunctionSpec, Variant
 from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.core.variant_tags import variant_tag

@@ -9,9 +9,9 @@ from typing import Final
 import requests
 
 from pytest_deploygate.core.errors import TargetUnavailable
+from pytest_deploygate.core.function_spec import ConfirmRequest
 from pytest_deploygate.core.identifiers import RevisionName, Secret
 from pytest_deploygate.core.redaction import strip_query
-from pytest_deploygate.core.release import ConfirmRequest
 
 REVISION_HEADER: Final = "X-Revision"
 """Response header by which a function may say which revision it is (its variable ``K_REVISION``)."""

@@ -18,7 +18,8 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.release import FunctionSpec, RolloutLabels
+from pytest_deploygate.core.function_spec import FunctionSpec
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets import converters

@@ -5,8 +5,8 @@ import secrets
 from collections.abc import Callable
 from itertools import count
 
+from pytest_deploygate.core.function_spec import Variant
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId, VariantName
-from pytest_deploygate.core.release import Variant
 
 _OURS = "dg"
 """Stands between the service's name and the rollout's."""

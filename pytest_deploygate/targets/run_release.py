@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import FunctionSpec, RolloutLabels, Variant
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.targets.json_api import Json
 from pytest_deploygate.targets.run_deployments import WantedService

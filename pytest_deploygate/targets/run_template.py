@@ -9,8 +9,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.targets.json_api import Json
 

@@ -12,7 +12,7 @@ import requests
 from google.api_core.exceptions import from_http_response
 
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import API_IS_OFF, error_answer_of

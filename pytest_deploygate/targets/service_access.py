@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pytest_deploygate.core.errors import OutcomeUnknown, TargetRefused, TargetUnavailable
+from pytest_deploygate.core.function_spec import ConfirmRequest
 from pytest_deploygate.core.identifiers import RevisionName, Secret
-from pytest_deploygate.core.release import ConfirmRequest
 from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.auth import CallTokens

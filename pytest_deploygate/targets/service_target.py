@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import TargetRefused
+from pytest_deploygate.core.function_spec import ConfirmRequest, FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import RevisionName, Secret, VariantName
-from pytest_deploygate.core.release import (
-    ConfirmRequest,
-    FunctionSpec,
-    RevisionInfo,
-    RolloutLabels,
-    Snapshot,
-    Variant,
-)
+from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.ports import Clock
 

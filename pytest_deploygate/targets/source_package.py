@@ -7,7 +7,7 @@ from pathlib import Path
 from pytest_deploygate.config.tables import field_of
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.core.release import PLAIN_VARIABLES, FunctionSpec
+from pytest_deploygate.core.function_spec import PLAIN_VARIABLES, FunctionSpec
 from pytest_deploygate.targets import secret_scan, source_archive
 
 

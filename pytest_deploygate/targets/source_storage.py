@@ -8,8 +8,8 @@ from urllib.parse import quote
 from google.api_core.exceptions import from_http_response
 
 from pytest_deploygate.core.errors import ConfigError, TargetRefused, TargetUnavailable
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import Digest
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import Conflict
 from pytest_deploygate.targets.clients import Clients, base_url

@@ -12,15 +12,10 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
+from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import BackupId, RevisionName, Secret, VariantName
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import (
-    FunctionSpec,
-    RevisionInfo,
-    RolloutLabels,
-    Snapshot,
-    Variant,
-)
+from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.variant_tags import is_own_tag
 from pytest_deploygate.testing.fake_cloud import Cloud, digest_of, image_of

@@ -27,7 +27,7 @@ def ports_on(target: Target, clock: Clock) -> Ports:
 def begin(ports: Ports, config: str) -> Rollout:
     """A rollout that has looked at everything and touched nothing; preflight blocks none."""
     assert [f for f in ports.target.preflight() if f.is_blocking] == []
-    rollout = Rollout.open(ports, actor=ACTOR, purpose="deploy", grants=PhasePermits(*Phase))
+    rollout = Rollout.open(ports, actor=ACTOR, purpose="deploy", permits=PhasePermits(*Phase))
     rollout.observe(ports.target.snapshot(), ports.target.package(), config)
     return rollout
 

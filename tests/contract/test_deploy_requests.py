@@ -5,8 +5,9 @@ from google.cloud import functions_v2
 from google.protobuf import field_mask_pb2, json_format
 
 from pytest_deploygate.core.errors import ConfigError, TargetRefused
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
-from pytest_deploygate.core.release import FunctionSpec, RolloutLabels
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.targets import converters

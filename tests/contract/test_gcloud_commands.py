@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploygate.config.settings import load
+from pytest_deploygate.core.function_spec import Variant
 from pytest_deploygate.core.identifiers import RevisionName, VariantName
-from pytest_deploygate.core.release import Snapshot, Variant
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.targets import gcloud_commands, gcloud_words

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
-from pytest_deploygate.core.release import TAG_CANDIDATE, FunctionSpec, RolloutLabels
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.emulator.api.tomorrow import add_future

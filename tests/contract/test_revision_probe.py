@@ -6,8 +6,8 @@ import pytest
 import requests
 
 from pytest_deploygate.core.errors import TargetUnavailable
+from pytest_deploygate.core.function_spec import ConfirmRequest
 from pytest_deploygate.core.identifiers import Secret
-from pytest_deploygate.core.release import ConfirmRequest
 from pytest_deploygate.targets.revision_probe import Closed, RevisionProbe
 from tests.loopback_server import Reply, Server, ServerMaker, serving
 

@@ -14,6 +14,7 @@ from pytest_deploygate.core.errors import (
     TargetError,
 )
 from pytest_deploygate.core.evidence import CheckState, ReportOutcome
+from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import (
     Actor,
     EnvironmentName,
@@ -23,16 +24,10 @@ from pytest_deploygate.core.identifiers import (
     Secret,
     Severity,
 )
+from pytest_deploygate.core.own_tags import OWN_TAGS, TAGS_OF_SERVING
 from pytest_deploygate.core.policy import Comparison, Gate, Leniency
 from pytest_deploygate.core.record import EntryKind, RolloutRecord
-from pytest_deploygate.core.release import (
-    OWN_TAGS,
-    TAGS_OF_SERVING,
-    FunctionSpec,
-    RolloutLabels,
-    Snapshot,
-    Variant,
-)
+from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import Outcome, ReasonCode

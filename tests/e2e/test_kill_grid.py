@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploygate.core.own_tags import TAGS_OF_SERVING
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import TAGS_OF_SERVING
 from pytest_deploygate.core.state_machine import State
 from tests.e2e import killing_store
 from tests.e2e.checkout import Watch, until

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from pytest_deploygate.core.function_spec import secrets_text
 from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import secrets_text
 from pytest_deploygate.store.sql import open_store
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.testing import SessionOutcome

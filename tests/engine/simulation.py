@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pytest_deploygate.core.duration import Duration
 from pytest_deploygate.core.engine_settings import EngineSettings, TrafficStep
 from pytest_deploygate.core.errors import DeployGateError, LeaseLost
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, Phase, RevisionName
+from pytest_deploygate.core.own_tags import TAGS_OF_SERVING
 from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
-from pytest_deploygate.core.release import TAGS_OF_SERVING, FunctionSpec
 from pytest_deploygate.core.state_machine import Judged, State
 from pytest_deploygate.core.variant_tags import is_own_tag
 from pytest_deploygate.core.verdict import Reason, ReasonCode
@@ -90,7 +91,7 @@ def _reason(code: ReasonCode, sentence: str) -> Reason:
     return Reason(code=code, sentence=sentence)
 
 
-class World:
+class Simulation:
     """Everything that survives a process."""
 
     def __init__(self, scenario: Scenario) -> None:
@@ -190,7 +191,7 @@ class World:
             self.observed()
             package = ports.target.package()
             rollout = Rollout.open(
-                ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase, *Judged)
+                ports, actor=actor, purpose="deploy", permits=PhasePermits(*Phase, *Judged)
             )
             rollout.observe(snapshot, package, CONFIG)
             if rollout.is_unchanged:

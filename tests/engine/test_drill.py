@@ -6,58 +6,58 @@ import pytest
 
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.core.release import TAG_PREVIOUS
+from pytest_deploygate.core.own_tags import TAG_PREVIOUS
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.testing.faults import Fault
-from tests.engine.simulation import CONFIG, Scenario, World
+from tests.engine.simulation import CONFIG, Scenario, Simulation
 
 DRILLED = Scenario(name="drilled", drill=True)
 
 
-def staged(world: World) -> Rollout:
-    actor, ports = world.new_actor(), world.ports()
-    rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase))
+def staged(simulation: Simulation) -> Rollout:
+    actor, ports = simulation.new_actor(), simulation.ports()
+    rollout = Rollout.open(ports, actor=actor, purpose="deploy", permits=PhasePermits(*Phase))
     rollout.observe(ports.target.snapshot(), ports.target.package(), CONFIG)
-    world.observed()
+    simulation.observed()
     rollout.stage()
     return rollout
 
 
-def effects(world: World, rollout: Rollout) -> list[str]:
-    entries = world.store.journal(rollout.record.rollout_id)
+def effects(simulation: Simulation, rollout: Rollout) -> list[str]:
+    entries = simulation.store.journal(rollout.record.rollout_id)
     return [e.name for e in entries if e.kind.value == "observed"]
 
 
 def test_the_rollback_is_drilled_before_the_first_step_and_measured() -> None:
-    world = World(DRILLED)
-    rollout = staged(world)
+    simulation = Simulation(DRILLED)
+    rollout = staged(simulation)
     rollout.promote()
-    names = effects(world, rollout)
+    names = effects(simulation, rollout)
     assert names.index("drill") < names.index("shift")
     assert rollout.record.drill_s is not None
     baseline = rollout.record.baseline
-    assert dict(world.cloud.peek().traffic.tags)[TAG_PREVIOUS] == baseline
+    assert dict(simulation.cloud.peek().traffic.tags)[TAG_PREVIOUS] == baseline
     # the image of the previous revision keeps its own tag in the registry: this rollout may still go back
-    assert "dg-drill" in world.cloud.image_tags
-    assert TAG_PREVIOUS not in world.cloud.image_tags
+    assert "dg-drill" in simulation.cloud.image_tags
+    assert TAG_PREVIOUS not in simulation.cloud.image_tags
 
 
 def test_without_the_setting_nothing_is_drilled() -> None:
-    world = World(replace(DRILLED, drill=False))
-    rollout = staged(world)
+    simulation = Simulation(replace(DRILLED, drill=False))
+    rollout = staged(simulation)
     rollout.promote()
-    assert "drill" not in effects(world, rollout)
+    assert "drill" not in effects(simulation, rollout)
     assert rollout.record.drill_s is None
 
 
 def test_a_first_release_has_no_rollback_to_drill() -> None:
-    world = World(replace(DRILLED, has_baseline=False))
-    rollout = staged(world)
+    simulation = Simulation(replace(DRILLED, has_baseline=False))
+    rollout = staged(simulation)
     rollout.promote()
-    assert "drill" not in effects(world, rollout)
+    assert "drill" not in effects(simulation, rollout)
     assert rollout.state is State.SERVING
 
 
@@ -71,36 +71,36 @@ def test_a_first_release_has_no_rollback_to_drill() -> None:
 def test_a_baseline_that_could_not_serve_stops_the_promotion(
     change: dict[str, object], cause: str
 ) -> None:
-    world = World(DRILLED)
-    rollout = staged(world)
+    simulation = Simulation(DRILLED)
+    rollout = staged(simulation)
     baseline = rollout.record.baseline
     assert baseline is not None
-    assert world.cloud.service is not None
-    known = world.cloud.service.revisions[baseline]
-    world.cloud.service.revisions[baseline] = known._replace(**change)  # type: ignore[arg-type]
+    assert simulation.cloud.service is not None
+    known = simulation.cloud.service.revisions[baseline]
+    simulation.cloud.service.revisions[baseline] = known._replace(**change)  # type: ignore[arg-type]
     with pytest.raises(TargetRefused, match=f"the rollback drill failed: .*{cause}"):
         rollout.promote()
-    assert "shift" not in effects(world, rollout)
+    assert "shift" not in effects(simulation, rollout)
 
 
 @pytest.mark.parametrize("call", ["target.shift_traffic", "target.keep_image"])
 def test_a_write_that_is_refused_stops_the_promotion(call: str) -> None:
-    world = World(DRILLED)
-    rollout = staged(world)
+    simulation = Simulation(DRILLED)
+    rollout = staged(simulation)
     baseline = rollout.record.baseline
-    world.faults.on(call, Fault.REFUSED)
+    simulation.faults.on(call, Fault.REFUSED)
     with pytest.raises(DeployGateError) as caught:
         rollout.promote()
     rollout.abort(Reason(code=ReasonCode.PROMOTE_FAILED, sentence=str(caught.value)))
     assert rollout.state is State.ROLLED_BACK
-    assert world.cloud.serving().sole == baseline
+    assert simulation.cloud.serving().sole == baseline
     assert rollout.record.drill_s is None
 
 
 def test_a_baseline_that_does_not_answer_stops_the_promotion() -> None:
-    world = World(DRILLED)
-    rollout = staged(world)
-    world.faults.always("target.answering_revision", Fault.UNAVAILABLE)
+    simulation = Simulation(DRILLED)
+    rollout = staged(simulation)
+    simulation.faults.always("target.answering_revision", Fault.UNAVAILABLE)
     with pytest.raises(DeployGateError):
         rollout.promote()
-    assert "shift" not in effects(world, rollout)
+    assert "shift" not in effects(simulation, rollout)

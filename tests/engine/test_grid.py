@@ -12,7 +12,7 @@ import pytest
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.record import EntryKind
 from pytest_deploygate.core.state_machine import State
-from tests.engine.simulation import CALL_STRIDE, GRID, Ended, Scenario, World
+from tests.engine.simulation import CALL_STRIDE, GRID, Ended, Scenario, Simulation
 from tests.fakes import KILLS, READS, Fault, Killed
 
 SCENARIOS = (
@@ -71,68 +71,68 @@ def points(scenario: Scenario, fault: Fault) -> list[int]:
 @cache
 def calls_of(name: str) -> tuple[str, ...]:
     """The calls of a rollout without faults."""
-    world = World(BY_NAME[name])
-    world.deploy()
-    return tuple(world.faults.calls)
+    simulation = Simulation(BY_NAME[name])
+    simulation.deploy()
+    return tuple(simulation.faults.calls)
 
 
 @cache
 def recovery_of(name: str, kill: Fault, number: int) -> tuple[str, ...]:
     """The calls of the recovery after a death at a call."""
-    world = dead_world(name, kill, number)
-    before = len(world.faults.calls)
-    world.recover()
-    return tuple(world.faults.calls[before:])
+    simulation = dead_simulation(name, kill, number)
+    before = len(simulation.faults.calls)
+    simulation.recover()
+    return tuple(simulation.faults.calls[before:])
 
 
-def dead_world(name: str, kill: Fault, number: int) -> World:
-    """A world in which a deployer has just died at a call."""
-    world = World(BY_NAME[name])
-    world.faults.at(number, kill)
-    assert world.deploy_until_it_ends_or_dies() is None
-    return world
+def dead_simulation(name: str, kill: Fault, number: int) -> Simulation:
+    """A simulation in which a deployer has just died at a call."""
+    simulation = Simulation(BY_NAME[name])
+    simulation.faults.at(number, kill)
+    assert simulation.deploy_until_it_ends_or_dies() is None
+    return simulation
 
 
-def settle_after(world: World, ended: Ended | None) -> None:
+def settle_after(simulation: Simulation, ended: Ended | None) -> None:
     """Check what must hold after the fault, and after the recovery by the next command."""
     told = ended is not None and ended.record is not None and ended.record.state.is_final
     if told and ended is not None and ended.record is not None:
-        world.check_told_truth(ended.record)
-    world.faults.clear()
-    world.recover()
-    for record in world.store.peek_all()[-1:]:
-        world.check_told_truth(record)
-    world.check_settled()
-    world.check_recovery_is_idempotent()
-    world.check_next_rollout_works()
+        simulation.check_told_truth(ended.record)
+    simulation.faults.clear()
+    simulation.recover()
+    for record in simulation.store.peek_all()[-1:]:
+        simulation.check_told_truth(record)
+    simulation.check_settled()
+    simulation.check_recovery_is_idempotent()
+    simulation.check_next_rollout_works()
 
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_rollout_ends_as_its_gates_say_when_nothing_goes_wrong(name: str) -> None:
     scenario = BY_NAME[name]
-    world = World(scenario)
-    ended = world.deploy()
+    simulation = Simulation(scenario)
+    ended = simulation.deploy()
     assert ended.error is None
     assert ended.record is not None
     assert ended.record.state is (State.PROMOTED if scenario.holds else State.ROLLED_BACK)
-    settle_after(world, ended)
+    settle_after(simulation, ended)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_nothing_is_written_to_the_target_before_the_intent_is_in_the_journal(name: str) -> None:
-    world = World(BY_NAME[name])
+    simulation = Simulation(BY_NAME[name])
     written: list[str] = []
 
     def watch(call: str) -> None:
         kind, _, method = call.partition(".")
         if kind == "target" and method not in READS:
-            record = world.store.peek_all()[-1]
-            entry = world.store.peek_journal(record.rollout_id)[-1]
+            record = simulation.store.peek_all()[-1]
+            entry = simulation.store.peek_journal(record.rollout_id)[-1]
             assert entry.kind is EntryKind.INTENT, f"{call} follows {entry}"
             written.append(method)
 
-    world.faults.watchers.append(watch)
-    assert world.deploy().error is None
+    simulation.faults.watchers.append(watch)
+    assert simulation.deploy().error is None
     assert {"begin_release", "await_release", "shift_traffic"} <= set(written)
 
 
@@ -140,12 +140,12 @@ def test_nothing_is_written_to_the_target_before_the_intent_is_in_the_journal(na
 @pytest.mark.parametrize("name", BY_NAME)
 def test_every_fault_at_every_call_ends_well(name: str, fault: Fault) -> None:
     for number in points(BY_NAME[name], fault):
-        world = World(BY_NAME[name])
-        world.faults.at(number, fault)
+        simulation = Simulation(BY_NAME[name])
+        simulation.faults.at(number, fault)
         try:
-            settle_after(world, world.deploy_until_it_ends_or_dies())
+            settle_after(simulation, simulation.deploy_until_it_ends_or_dies())
         except (AssertionError, Exception) as error:
-            error.add_note(f"{name}: {fault.value} at call {number}: {world.faults.fired}")
+            error.add_note(f"{name}: {fault.value} at call {number}: {simulation.faults.fired}")
             raise
 
 
@@ -162,13 +162,13 @@ def test_every_fault_of_a_recovery_after_every_death_ends_well(
         for at in range(number % RECOVERY_STRIDE, len(calls), RECOVERY_STRIDE):
             if not can_strike(fault, calls[at]):
                 continue
-            world = dead_world(name, kill, number)
-            world.faults.at(len(world.faults.calls) + 1 + at, fault)
+            simulation = dead_simulation(name, kill, number)
+            simulation.faults.at(len(simulation.faults.calls) + 1 + at, fault)
             try:
                 with contextlib.suppress(Killed, DeployGateError):
-                    world.recover()
-                assert world.faults.fired[1:], "the recovery did not come to that call"
-                settle_after(world, None)
+                    simulation.recover()
+                assert simulation.faults.fired[1:], "the recovery did not come to that call"
+                settle_after(simulation, None)
             except (AssertionError, Exception) as error:
-                error.add_note(f"{name}: {world.faults.fired}")
+                error.add_note(f"{name}: {simulation.faults.fired}")
                 raise

@@ -25,7 +25,7 @@ from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.testing.fake_cloud import LAGGING_ANSWERS
-from tests.engine.simulation import CONFIG, PROD, Scenario, World
+from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
 from tests.fakes import FOREIGN, Cloud, Fault
 
 GOOD = Reason(code=ReasonCode.HELD, sentence="all gates held")
@@ -37,20 +37,20 @@ FOUND = RestorePoint(existed=True, before=Traffic.of({}), restore_to=Traffic.of(
 ALL = PhasePermits(*Phase)
 
 
-def observed(world: World, grants: PhasePermits | None = ALL) -> Rollout:
+def observed(simulation: Simulation, permits: PhasePermits | None = ALL) -> Rollout:
     """A rollout that has observed the service."""
-    actor, ports = world.new_actor(), world.ports()
+    actor, ports = simulation.new_actor(), simulation.ports()
     snapshot = ports.target.snapshot()
-    world.observed()
-    rollout = Rollout.open(ports, actor=actor, purpose="deploy", grants=grants)
+    simulation.observed()
+    rollout = Rollout.open(ports, actor=actor, purpose="deploy", permits=permits)
     rollout.observe(snapshot, ports.target.package(), CONFIG)
     return rollout
 
 
 def test_rollout_goes_no_step_further_than_the_phases_that_were_granted() -> None:
-    world = World(Scenario(name="second"))
-    grants = PhasePermits()
-    rollout = observed(world, grants)
+    simulation = Simulation(Scenario(name="second"))
+    permits = PhasePermits()
+    rollout = observed(simulation, permits)
 
     def refuses(phase: str) -> None:
         state = rollout.state
@@ -71,83 +71,83 @@ def test_rollout_goes_no_step_further_than_the_phases_that_were_granted() -> Non
         assert rollout.state is state
 
     refuses("readiness")
-    grants.grant(Phase.READINESS)
+    permits.permit(Phase.READINESS)
     rollout.stage()
     refuses("candidate")
-    grants.grant(Phase.CANDIDATE)
+    permits.permit(Phase.CANDIDATE)
     rollout.promote()
     refuses("live")
-    grants.grant(Phase.LIVE)
+    permits.permit(Phase.LIVE)
     rollout.finalise(GOOD)
     assert rollout.state is State.PROMOTED
 
 
 def test_rollout_that_was_opened_without_grants_can_only_end() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world, None)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation, None)
     with pytest.raises(PolicyRefused):
         rollout.stage()
     rollout.refuse(BAD)
     assert rollout.state is State.REFUSED
-    assert world.cloud.changes == []
+    assert simulation.cloud.changes == []
 
 
 def recorded(
-    world: World, state: State, point: RestorePoint | None = None
+    simulation: Simulation, state: State, point: RestorePoint | None = None
 ) -> tuple[RolloutRecord, Lease]:
     """A rollout that a process left in the record in this state."""
-    actor = world.new_actor()
-    world.living.clear()
+    actor = simulation.new_actor()
+    simulation.living.clear()
     record = RolloutRecord(
         rollout_id=RolloutId("left"),
         environment=PROD,
         purpose="deploy",
         actor=actor,
-        began_at=world.clock.now(),
+        began_at=simulation.clock.now(),
         state=state,
         restore_point=point,
     )
-    lease = world.store.acquire_lease(PROD, actor, "deploy", record.rollout_id, 60)
-    world.store.begin(record, lease)
+    lease = simulation.store.acquire_lease(PROD, actor, "deploy", record.rollout_id, 60)
+    simulation.store.begin(record, lease)
     return record, lease
 
 
 def test_rollout_that_observed_nothing_is_settled_without_touching_anything() -> None:
-    world = World(Scenario(name="second"))
-    recorded(world, State.STAGING)
-    (settled,) = world.recover()
+    simulation = Simulation(Scenario(name="second"))
+    recorded(simulation, State.STAGING)
+    (settled,) = simulation.recover()
     assert settled.state is State.ROLLED_BACK
-    assert world.cloud.changes == []
-    world.check_settled()
+    assert simulation.cloud.changes == []
+    simulation.check_settled()
 
 
 def test_promotion_whose_record_names_no_candidate_is_closed_and_says_so() -> None:
-    world = World(Scenario(name="second"))
-    record, _ = recorded(world, State.FINALISING, FOUND)
-    (settled,) = world.recover()
+    simulation = Simulation(Scenario(name="second"))
+    record, _ = recorded(simulation, State.FINALISING, FOUND)
+    (settled,) = simulation.recover()
     assert settled.state is State.PROMOTED
-    assert "names no candidate" in world.store.peek(record.rollout_id).unfinished
-    assert world.cloud.changes == []
+    assert "names no candidate" in simulation.store.peek(record.rollout_id).unfinished
+    assert simulation.cloud.changes == []
 
 
 def test_promotion_whose_record_does_not_say_what_was_before_is_closed_and_says_so() -> None:
-    world = World(Scenario(name="second"))
-    record, lease = recorded(world, State.FINALISING)
-    world.store.save(record._replace(candidate=FIRST), lease)
-    (settled,) = world.recover()
+    simulation = Simulation(Scenario(name="second"))
+    record, lease = recorded(simulation, State.FINALISING)
+    simulation.store.save(record._replace(candidate=FIRST), lease)
+    (settled,) = simulation.recover()
     assert settled.state is State.PROMOTED
-    assert "does not say what served before" in world.store.peek(record.rollout_id).unfinished
-    assert world.cloud.changes == []
+    assert "does not say what served before" in simulation.store.peek(record.rollout_id).unfinished
+    assert simulation.cloud.changes == []
 
 
 def test_labels_of_a_rollout_that_observed_nothing_are_left_alone() -> None:
     """A missing value is not an empty traffic plan, which would match a service that serves nothing."""
-    world = World(Scenario(name="second"))
-    record, lease = recorded(world, State.REFUSED)
-    rollout = JournaledRollout(world.ports(), record, lease)
+    simulation = Simulation(Scenario(name="second"))
+    record, lease = recorded(simulation, State.REFUSED)
+    rollout = JournaledRollout(simulation.ports(), record, lease)
     clear_labels(rollout, Snapshot(exists=True))
-    assert world.cloud.changes == []
-    assert world.store.peek_journal(record.rollout_id) == ()
+    assert simulation.cloud.changes == []
+    assert simulation.store.peek_journal(record.rollout_id) == ()
 
 
 @pytest.mark.parametrize(
@@ -163,130 +163,132 @@ def test_labels_of_a_rollout_that_observed_nothing_are_left_alone() -> None:
 def test_failure_of_an_effect_says_what_became_of_it(
     error: Exception, failure: EffectFailure
 ) -> None:
-    world = World(Scenario(name="second"))
-    record, lease = recorded(world, State.STAGING)
-    rollout = JournaledRollout(world.ports(), record, lease)
+    simulation = Simulation(Scenario(name="second"))
+    record, lease = recorded(simulation, State.STAGING)
+    rollout = JournaledRollout(simulation.ports(), record, lease)
 
     def fail() -> None:
         raise error
 
     with pytest.raises(type(error)):
         rollout.act("upload", fail)
-    *_, observed = world.store.peek_journal(record.rollout_id)
+    *_, observed = simulation.store.peek_journal(record.rollout_id)
     assert observed.details.failure is failure
 
 
 def test_tidying_up_stops_when_the_lease_is_lost() -> None:
-    world = World(Scenario(name="second"))
-    record, lease = recorded(world, State.FINALISING, FOUND)
-    world.store.break_lease(PROD, world.new_actor(), "stuck")
+    simulation = Simulation(Scenario(name="second"))
+    record, lease = recorded(simulation, State.FINALISING, FOUND)
+    simulation.store.break_lease(PROD, simulation.new_actor(), "stuck")
     with pytest.raises(LeaseLost):
-        finalize_best_effort(JournaledRollout(world.ports(), record, lease), BAD)
-    assert world.store.peek(record.rollout_id).state is State.FINALISING
+        finalize_best_effort(JournaledRollout(simulation.ports(), record, lease), BAD)
+    assert simulation.store.peek(record.rollout_id).state is State.FINALISING
 
 
 def test_split_baseline_is_restored_to_the_same_shares() -> None:
-    world = World(Scenario(name="second"))
-    service = world.cloud.existing()
+    simulation = Simulation(Scenario(name="second"))
+    service = simulation.cloud.existing()
     service.revisions[FOREIGN] = service.revisions[FIRST]._replace(name=FOREIGN)
-    world.cloud.write("before", Traffic.of({FIRST: 70, FOREIGN: 30}, {"theirs": FOREIGN}), None)
-    before = world.cloud.peek().traffic
-    rollout = observed(world)
+    simulation.cloud.write(
+        "before", Traffic.of({FIRST: 70, FOREIGN: 30}, {"theirs": FOREIGN}), None
+    )
+    before = simulation.cloud.peek().traffic
+    rollout = observed(simulation)
     rollout.stage()
     rollout.promote()
     rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
-    assert world.cloud.peek().traffic == before
-    world.check_settled()
+    assert simulation.cloud.peek().traffic == before
+    simulation.check_settled()
 
 
 def test_baseline_without_backup_that_is_gone_strands_the_rollout() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     rollout.stage()
     rollout.promote()
     rollout.update(rollout.record._replace(backup=""))
-    world.cloud.human_deletes(FIRST)
+    simulation.cloud.human_deletes(FIRST)
     rollout.abort(BAD)
     assert rollout.state is State.STRANDED
     assert "no backup" in rollout.record.reason
-    assert rollout.record.candidate == world.cloud.serving().sole
+    assert rollout.record.candidate == simulation.cloud.serving().sole
 
 
 def test_service_stays_pinned_while_a_build_is_under_way() -> None:
     """A service that follows LATEST again would give all traffic to the revision of that build."""
-    world = World(Scenario(name="second"))
-    world.cloud.tells_of_operations = False
-    rollout = observed(world)
-    world.faults.on("target.await_release", Fault.REFUSED)
+    simulation = Simulation(Scenario(name="second"))
+    simulation.cloud.tells_of_operations = False
+    rollout = observed(simulation)
+    simulation.faults.on("target.await_release", Fault.REFUSED)
     with pytest.raises(TargetRefused):
         rollout.stage()
     rollout.abort(BAD)
-    assert world.cloud.peek().traffic.percent(LATEST) == 0
-    world.cloud.finish_operations()
-    assert world.serves_baseline()
+    assert simulation.cloud.peek().traffic.percent(LATEST) == 0
+    simulation.cloud.finish_operations()
+    assert simulation.serves_baseline()
 
 
 def test_service_follows_latest_again_when_nothing_was_made() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
-    world.faults.on("target.upload", Fault.REFUSED)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
+    simulation.faults.on("target.upload", Fault.REFUSED)
     with pytest.raises(TargetRefused):
         rollout.stage()
     rollout.abort(BAD)
-    assert world.cloud.peek().traffic.percent(LATEST) == 100
+    assert simulation.cloud.peek().traffic.percent(LATEST) == 100
 
 
 def test_first_release_that_cannot_be_asked_about_is_waited_for() -> None:
-    world = World(Scenario(name="first", has_baseline=False))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="first", has_baseline=False))
+    rollout = observed(simulation)
     for nth in (1, 2):
-        world.faults.on("target.await_release", Fault.REFUSED, nth=nth)
+        simulation.faults.on("target.await_release", Fault.REFUSED, nth=nth)
     with pytest.raises(TargetRefused):
         rollout.stage()
     rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
-    world.cloud.finish_operations()
-    assert world.cloud.service is None, "the build came after the rollback"
+    simulation.cloud.finish_operations()
+    assert simulation.cloud.service is None, "the build came after the rollback"
 
 
 def test_first_release_into_which_somebody_else_deployed_is_not_deleted() -> None:
-    world = World(Scenario(name="first", has_baseline=False))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="first", has_baseline=False))
+    rollout = observed(simulation)
     rollout.stage()
-    world.cloud.human_moves()
+    simulation.cloud.human_moves()
     rollout.abort(BAD)
     assert rollout.state is State.STRANDED
-    assert world.cloud.serving().sole == FOREIGN
+    assert simulation.cloud.serving().sole == FOREIGN
 
 
 def test_untidy_marks_do_not_keep_the_next_rollout_out() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     rollout.stage()
     rollout.promote()
-    world.faults.always("target.shift_traffic", Fault.REFUSED)
+    simulation.faults.always("target.shift_traffic", Fault.REFUSED)
     rollout.finalise(Reason(code=ReasonCode.HELD, sentence="all gates held"))
-    world.living.clear()
+    simulation.living.clear()
     assert rollout.state is State.PROMOTED
-    assert world.cloud.peek().rollout_labels.rollout == rollout.record.rollout_id
-    assert world.recover() == ()
-    world.faults.clear()
-    world.check_next_rollout_works()
+    assert simulation.cloud.peek().rollout_labels.rollout == rollout.record.rollout_id
+    assert simulation.recover() == ()
+    simulation.faults.clear()
+    simulation.check_next_rollout_works()
 
 
 def test_tidying_up_is_repeated_by_the_next_recovery() -> None:
-    world = World(Scenario(name="second", verify=True))
-    world.faults.on("target.shift_traffic", Fault.REFUSED, nth=3)
-    ended = world.deploy()
+    simulation = Simulation(Scenario(name="second", verify=True))
+    simulation.faults.on("target.shift_traffic", Fault.REFUSED, nth=3)
+    ended = simulation.deploy()
     assert ended.record is not None
     assert ended.record.state is State.PROMOTED
     assert ended.record.unfinished
-    world.recover()
-    tags = dict(world.cloud.peek().traffic.tags)
+    simulation.recover()
+    tags = dict(simulation.cloud.peek().traffic.tags)
     assert tags == {"dg-live": ended.record.verification, "dg-prev": FIRST}
-    assert world.cloud.peek().rollout_labels.baseline == ended.record.candidate
-    world.check_settled()
+    assert simulation.cloud.peek().rollout_labels.baseline == ended.record.candidate
+    simulation.check_settled()
 
 
 def vanish(cloud: Cloud, name: RevisionName) -> None:
@@ -330,33 +332,33 @@ def change(cloud: Cloud, name: RevisionName, **fields: object) -> None:
 def test_candidate_that_is_not_what_was_judged_is_refused(
     which: str, tamper: object, why: str
 ) -> None:
-    world = World(Scenario(name="second", verify=True))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second", verify=True))
+    rollout = observed(simulation)
     names = {"verification": RevisionName("svc-00003"), "candidate": RevisionName("svc-00004")}
 
     def hear(step: str, detail: str) -> None:
         if step == "started" and names["candidate"] in detail:
             assert callable(tamper)
-            tamper(world.cloud, names[which])
+            tamper(simulation.cloud, names[which])
 
     rollout.progress = hear
     with pytest.raises(TargetRefused, match=why):
         rollout.stage()
     rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
-    assert world.serves_baseline()
+    assert simulation.serves_baseline()
 
 
 @pytest.mark.parametrize("has_verification", [True, False])
 def test_build_and_versions_of_secrets_are_recorded(has_verification: bool) -> None:
-    world = World(Scenario(name="second", verify=has_verification))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second", verify=has_verification))
+    rollout = observed(simulation)
 
     def hear(step: str, detail: str) -> None:
         del detail
         if step == "started":
-            for name in world.cloud.existing().revisions:
-                other_secret(world.cloud, name)
+            for name in simulation.cloud.existing().revisions:
+                other_secret(simulation.cloud, name)
 
     rollout.progress = hear
     rollout.stage()
@@ -368,12 +370,12 @@ def test_build_and_versions_of_secrets_are_recorded(has_verification: bool) -> N
 
 
 def test_rollback_that_does_not_get_through_within_its_budget_strands_the_rollout() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     rollout.stage()
     rollout.promote()
-    world.faults.always("target.shift_traffic", Fault.UNAVAILABLE)
-    began = world.clock.monotonic()
+    simulation.faults.always("target.shift_traffic", Fault.UNAVAILABLE)
+    began = simulation.clock.monotonic()
     said: list[str] = []
     rollout.progress = lambda step, detail: said.append(f"{step}: {detail}")
     rollout.abort(BAD)
@@ -382,53 +384,53 @@ def test_rollback_that_does_not_get_through_within_its_budget_strands_the_rollou
     waits = [line for line in said if line.startswith("retrying: ")]
     assert waits[0].endswith(f"; gives up in {budget:.0f} s")
     assert waits[-1] != waits[0]
-    assert world.clock.monotonic() - began <= budget
-    assert world.store.peek_lease(PROD) is not None
+    assert simulation.clock.monotonic() - began <= budget
+    assert simulation.store.peek_lease(PROD) is not None
     assert rollout.record.reason_code == ReasonCode.ROLLBACK_UNVERIFIED.value
 
 
 def test_rollout_that_has_nothing_to_deploy_keeps_what_serves() -> None:
-    world = World(Scenario(name="second"))
-    world.deploy("v2")
-    world.cloud.changes.clear()
-    ended = world.deploy("v2")
+    simulation = Simulation(Scenario(name="second"))
+    simulation.deploy("v2")
+    simulation.cloud.changes.clear()
+    ended = simulation.deploy("v2")
     assert ended.record is not None
     assert ended.record.state is State.PROMOTED
-    assert world.cloud.changes == []
-    world.check_settled()
+    assert simulation.cloud.changes == []
+    simulation.check_settled()
 
 
 def test_readiness_that_does_not_hold_ends_as_refused() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     rollout.refuse(BAD)
-    assert world.store.peek(rollout.record.rollout_id).state is State.REFUSED
-    assert world.cloud.changes == []
-    world.check_settled()
+    assert simulation.store.peek(rollout.record.rollout_id).state is State.REFUSED
+    assert simulation.cloud.changes == []
+    simulation.check_settled()
 
 
 def test_failure_is_told_although_it_cannot_be_written_down() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
-    calls = len(world.faults.calls)
-    world.faults.on("target.upload", Fault.REFUSED)
-    rehearsal = World(Scenario(name="second"))
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
+    calls = len(simulation.faults.calls)
+    simulation.faults.on("target.upload", Fault.REFUSED)
+    rehearsal = Simulation(Scenario(name="second"))
     observed(rehearsal).stage()
     upload = rehearsal.faults.calls.index("target.upload") + 1
     assert calls < upload
-    world.faults.at(upload + 1, Fault.UNAVAILABLE)
+    simulation.faults.at(upload + 1, Fault.UNAVAILABLE)
     with pytest.raises(TargetRefused, match="upload was refused"):
         rollout.stage()
-    assert [name for _, name, _ in world.faults.fired] == ["target.upload", "store.append"]
+    assert [name for _, name, _ in simulation.faults.fired] == ["target.upload", "store.append"]
 
 
 def test_rollback_without_tags_finds_the_release_before_in_the_record() -> None:
-    world = World(Scenario(name="second"))
+    simulation = Simulation(Scenario(name="second"))
     for source in ("v2", "v3"):
-        world.deploy(source)
-    service = world.cloud.existing()
-    world.cloud.write("before", Traffic.of(dict(service.traffic.shares)), None)
-    ports = world.ports()
+        simulation.deploy(source)
+    service = simulation.cloud.existing()
+    simulation.cloud.write("before", Traffic.of(dict(service.traffic.shares)), None)
+    ports = simulation.ports()
     plan = plan_rollback(ports, ports.target.snapshot())
     assert plan.to == RevisionName("svc-00002")
 
@@ -437,45 +439,45 @@ def test_rollback_without_tags_finds_the_release_before_in_the_record() -> None:
 
 
 def test_nothing_is_judged_while_a_tag_still_leads_to_what_serves() -> None:
-    world = World(Scenario(name="second", verify=True))
-    rollout = observed(world)
-    world.faults.on("target.shift_traffic", Fault.LAG)  # the call that sets the tags
+    simulation = Simulation(Scenario(name="second", verify=True))
+    rollout = observed(simulation)
+    simulation.faults.on("target.shift_traffic", Fault.LAG)  # the call that sets the tags
     staged = rollout.stage()
-    assert world.cloud.answer(staged.candidate_url) == staged.candidate
-    assert world.cloud.answer(staged.verification_url) == staged.verification
-    assert world.faults.calls.count("target.answering_revision") > LAGGING_ANSWERS
+    assert simulation.cloud.answer(staged.candidate_url) == staged.candidate
+    assert simulation.cloud.answer(staged.verification_url) == staged.verification
+    assert simulation.faults.calls.count("target.answering_revision") > LAGGING_ANSWERS
 
 
 def test_rollout_is_given_up_when_a_tag_never_leads_to_its_revision() -> None:
-    world = World(Scenario(name="second"))
-    world.cloud.are_tags_stuck = True
-    ended = world.deploy()
+    simulation = Simulation(Scenario(name="second"))
+    simulation.cloud.are_tags_stuck = True
+    ended = simulation.deploy()
     assert isinstance(ended.error, OutcomeUnknown)
     assert "the URL of the tag dg-cand still answers from svc-00001" in ended.error.message
     assert ended.record is not None
     assert ended.record.state is State.ROLLED_BACK
-    assert world.serves_baseline()
-    world.check_settled()
+    assert simulation.serves_baseline()
+    simulation.check_settled()
 
 
 def test_candidate_that_does_not_answer_is_left_to_the_gates() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
-    world.faults.always("target.answering_revision", Fault.UNAVAILABLE)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
+    simulation.faults.always("target.answering_revision", Fault.UNAVAILABLE)
     assert rollout.stage().candidate
     assert rollout.state is State.STAGED
 
 
 def test_confirmed_is_said_only_of_answers_that_named_the_revision() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     said: list[tuple[str, str]] = []
     rollout.progress = lambda step, detail: said.append((step, detail))
     rollout.stage()
     rollout.promote()
     assert ("confirmed", f"3 answers in a row from {rollout.record.candidate}") in said
     said.clear()
-    world.cloud.are_answers_anonymous = True
+    simulation.cloud.are_answers_anonymous = True
     rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
     assert "confirmed" not in dict(said)
@@ -483,11 +485,11 @@ def test_confirmed_is_said_only_of_answers_that_named_the_revision() -> None:
 
 
 def test_anonymous_answers_do_not_hide_that_traffic_went_elsewhere() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     rollout.stage()
-    world.cloud.are_answers_anonymous = True
-    world.faults.on("target.answering_revision", Fault.DRIFT)
+    simulation.cloud.are_answers_anonymous = True
+    simulation.faults.on("target.answering_revision", Fault.DRIFT)
     with pytest.raises(OutcomeUnknown, match="read again, gives svc-foreign=100"):
         rollout.promote()
 
@@ -496,25 +498,25 @@ def test_anonymous_answers_do_not_hide_that_traffic_went_elsewhere() -> None:
 
 
 def test_rollout_that_touched_nothing_breaks_off_as_refused() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     rollout.abort(BAD)
     assert rollout.state is State.REFUSED
-    assert world.cloud.changes == []
-    world.check_settled()
+    assert simulation.cloud.changes == []
+    simulation.check_settled()
 
 
 def test_image_of_the_release_before_is_tagged_and_without_permission_that_is_noted() -> None:
-    world = World(Scenario(name="second", verify=True))
-    first = world.cloud.existing().revisions[FIRST].digest
-    ended = world.deploy("v2")
+    simulation = Simulation(Scenario(name="second", verify=True))
+    first = simulation.cloud.existing().revisions[FIRST].digest
+    ended = simulation.deploy("v2")
     assert ended.record is not None
-    assert world.cloud.image_tags == {"dg-prev": first}
+    assert simulation.cloud.image_tags == {"dg-prev": first}
     assert "previous image" not in ended.record.notes
 
-    world = World(Scenario(name="second", verify=True))
-    world.faults.always("target.keep_image", Fault.REFUSED)
-    ended = world.deploy("v2")
+    simulation = Simulation(Scenario(name="second", verify=True))
+    simulation.faults.always("target.keep_image", Fault.REFUSED)
+    ended = simulation.deploy("v2")
     assert ended.record is not None
     assert ended.record.state is State.PROMOTED
     assert ended.record.unfinished == ""
@@ -522,126 +524,133 @@ def test_image_of_the_release_before_is_tagged_and_without_permission_that_is_no
 
 
 def test_rollout_that_was_judged_to_the_end_breaks_off_as_promoted() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     rollout.stage()
     rollout.promote()
     rollout.move(Event.LIVE_HELD)
     rollout.abort(BAD)
     assert rollout.state is State.PROMOTED
-    assert world.serves_candidate(rollout.record)
+    assert simulation.serves_candidate(rollout.record)
 
 
 def test_first_release_that_never_came_to_be_is_not_deleted() -> None:
-    world = World(Scenario(name="first", has_baseline=False))
-    world.faults.on("target.begin_release", Fault.KILLED_BEFORE)
-    assert world.deploy_until_it_ends_or_dies() is None
-    (settled,) = world.recover()
+    simulation = Simulation(Scenario(name="first", has_baseline=False))
+    simulation.faults.on("target.begin_release", Fault.KILLED_BEFORE)
+    assert simulation.deploy_until_it_ends_or_dies() is None
+    (settled,) = simulation.recover()
     assert settled.state is State.ROLLED_BACK
-    assert "target.delete_function" not in world.faults.calls
+    assert "target.delete_function" not in simulation.faults.calls
 
 
 def test_baseline_is_not_given_up_while_its_backup_cannot_be_looked_up() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     rollout.stage()
     rollout.promote()
-    world.cloud.human_deletes(FIRST)
-    world.faults.on("store.backup", Fault.UNAVAILABLE)
+    simulation.cloud.human_deletes(FIRST)
+    simulation.faults.on("store.backup", Fault.UNAVAILABLE)
     rollout.abort(BAD)
     assert rollout.state is State.ROLLED_BACK
-    assert world.faults.calls.count("store.backup") == 2
-    assert world.cloud.images_serving() == world.before_images
+    assert simulation.faults.calls.count("store.backup") == 2
+    assert simulation.cloud.images_serving() == simulation.before_images
 
 
 # -- what comes afterwards -------------------------------------------------------------------------
 
 
 def test_marks_of_a_dead_rollout_stay_where_somebody_else_decided_what_serves() -> None:
-    world = World(Scenario(name="second"))
-    world.faults.on("target.await_release", Fault.KILLED_BEFORE)
-    assert world.deploy_until_it_ends_or_dies() is None
-    world.recover()
-    world.cloud.human_moves()
-    world.cloud.finish_operations()  # the build ends, and writes the labels of its rollout again
-    assert world.cloud.peek().rollout_labels.rollout is not None
-    changes = len(world.cloud.changes)
-    assert world.recover() == ()
-    assert len(world.cloud.changes) == changes
-    assert world.cloud.serving().percent(FOREIGN) == 100
+    simulation = Simulation(Scenario(name="second"))
+    simulation.faults.on("target.await_release", Fault.KILLED_BEFORE)
+    assert simulation.deploy_until_it_ends_or_dies() is None
+    simulation.recover()
+    simulation.cloud.human_moves()
+    simulation.cloud.finish_operations()  # the build ends, and writes the labels of its rollout again
+    assert simulation.cloud.peek().rollout_labels.rollout is not None
+    changes = len(simulation.cloud.changes)
+    assert simulation.recover() == ()
+    assert len(simulation.cloud.changes) == changes
+    assert simulation.cloud.serving().percent(FOREIGN) == 100
 
 
 def test_rollout_that_had_ended_and_was_not_closed_is_closed_as_it_ended() -> None:
-    world = World(Scenario(name="second"))
-    recorded(world, State.PROMOTED)
-    lease = world.store.peek_lease(PROD)
+    simulation = Simulation(Scenario(name="second"))
+    recorded(simulation, State.PROMOTED)
+    lease = simulation.store.peek_lease(PROD)
     assert lease is not None
-    world.store.release_lease(lease)
+    simulation.store.release_lease(lease)
     assert (
-        len(supersede(world.ports(), actor=world.new_actor(), sentence="theirs shall serve")) == 1
+        len(
+            supersede(
+                simulation.ports(), actor=simulation.new_actor(), sentence="theirs shall serve"
+            )
+        )
+        == 1
     )
-    (record,) = world.store.peek_all()
+    (record,) = simulation.store.peek_all()
     assert (record.state, record.is_open) == (State.PROMOTED, False)
 
 
 def test_tidying_up_after_a_promotion_is_done_by_the_next_recovery() -> None:
-    world = World(Scenario(name="second"))
-    world.faults.on("target.shift_traffic", Fault.REFUSED, nth=3)  # tags, promotion, clean-up
-    ended = world.deploy()
+    simulation = Simulation(Scenario(name="second"))
+    simulation.faults.on("target.shift_traffic", Fault.REFUSED, nth=3)  # tags, promotion, clean-up
+    ended = simulation.deploy()
     assert ended.record is not None
     assert ended.record.state is State.PROMOTED
-    assert world.cloud.peek().rollout_labels.rollout is not None
-    assert world.recover() == ()
-    assert world.cloud.peek().rollout_labels.rollout is None
-    assert world.serves_candidate(ended.record)
+    assert simulation.cloud.peek().rollout_labels.rollout is not None
+    assert simulation.recover() == ()
+    assert simulation.cloud.peek().rollout_labels.rollout is None
+    assert simulation.serves_candidate(ended.record)
 
 
 @pytest.mark.parametrize("is_recorded", [True, False])
 def test_test_variables_do_not_stay_in_the_template_when_the_candidate_was_never_added(
     is_recorded: bool,
 ) -> None:
-    world = World(Scenario(name="second", verify=True))
-    world.faults.on("target.add_revision", Fault.KILLED_AFTER)
-    assert world.deploy_until_it_ends_or_dies() is None
-    newest = world.cloud.existing().latest_created
+    simulation = Simulation(Scenario(name="second", verify=True))
+    simulation.faults.on("target.add_revision", Fault.KILLED_AFTER)
+    assert simulation.deploy_until_it_ends_or_dies() is None
+    newest = simulation.cloud.existing().latest_created
     assert newest is not None
-    assert world.cloud.existing().revisions[newest].variables["SHEET"] == "test"
+    assert simulation.cloud.existing().revisions[newest].variables["SHEET"] == "test"
     if not is_recorded:
-        world.store.lose_everything()
-        world.watch_traffic_only()
-    world.recover()
-    after = world.cloud.existing().latest_created
+        simulation.store.lose_everything()
+        simulation.watch_traffic_only()
+    simulation.recover()
+    after = simulation.cloud.existing().latest_created
     assert after is not None
-    assert world.cloud.existing().revisions[after].variables["SHEET"] == "production"
-    assert world.serves_baseline()
+    assert simulation.cloud.existing().revisions[after].variables["SHEET"] == "production"
+    assert simulation.serves_baseline()
 
 
 def test_a_template_that_cannot_be_put_back_is_noted_and_no_reason_to_strand() -> None:
-    world = World(Scenario(name="second", verify=True))
-    world.faults.on("target.add_revision", Fault.KILLED_AFTER)
-    assert world.deploy_until_it_ends_or_dies() is None
-    world.faults.on("target.add_revision", Fault.REFUSED)
-    (settled,) = world.recover()
+    simulation = Simulation(Scenario(name="second", verify=True))
+    simulation.faults.on("target.add_revision", Fault.KILLED_AFTER)
+    assert simulation.deploy_until_it_ends_or_dies() is None
+    simulation.faults.on("target.add_revision", Fault.REFUSED)
+    (settled,) = simulation.recover()
     assert settled.state is State.ROLLED_BACK
-    assert "template" in world.store.peek_all()[-1].unfinished
+    assert "template" in simulation.store.peek_all()[-1].unfinished
 
 
 def test_a_rollout_with_two_revisions_builds_once() -> None:
-    world = World(Scenario(name="second", verify=True))
-    assert world.deploy().error is None
-    assert world.faults.calls.count("target.begin_release") == 1
-    assert world.faults.calls.count("target.add_revision") == 2
-    service = world.cloud.existing()
-    assert service.latest_created == world.cloud.serving().sole
+    simulation = Simulation(Scenario(name="second", verify=True))
+    assert simulation.deploy().error is None
+    assert simulation.faults.calls.count("target.begin_release") == 1
+    assert simulation.faults.calls.count("target.add_revision") == 2
+    service = simulation.cloud.existing()
+    assert service.latest_created == simulation.cloud.serving().sole
 
 
 def test_remarks_on_a_rollout_that_has_ended_are_kept_and_take_no_lease() -> None:
-    world = World(Scenario(name="second"))
-    rollout = observed(world)
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
     rollout.stage()
     rollout.promote()
     rollout.finalise(GOOD)
-    other = world.store.acquire_lease(PROD, world.new_actor(), "deploy", RolloutId("other"), 60)
+    other = simulation.store.acquire_lease(
+        PROD, simulation.new_actor(), "deploy", RolloutId("other"), 60
+    )
     rollout.update(rollout.record._replace(url="https://svc.example"))
-    assert world.store.peek(rollout.record.rollout_id).url == "https://svc.example"
-    assert world.store.peek_lease(PROD) == other
+    assert simulation.store.peek(rollout.record.rollout_id).url == "https://svc.example"
+    assert simulation.store.peek_lease(PROD) == other

@@ -14,7 +14,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
-from tests.engine.simulation import CONFIG, GRID, PROD, World
+from tests.engine.simulation import CONFIG, GRID, PROD, Simulation
 from tests.engine.test_grid import SCENARIOS
 from tests.fakes import Fault, Killed
 
@@ -30,14 +30,14 @@ class Deployers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world: World
+        self.simulation: Simulation
         self.rollout: Rollout | None = None
         self.sources = 10
 
     @initialize(scenario=st.sampled_from(SCENARIOS))
     def begin(self, scenario: object) -> None:
         assert scenario in SCENARIOS
-        self.world = World(next(s for s in SCENARIOS if s == scenario))
+        self.simulation = Simulation(next(s for s in SCENARIOS if s == scenario))
 
     # A deployer that is stopped between its steps
 
@@ -45,15 +45,15 @@ class Deployers(RuleBasedStateMachine):
     @rule()
     def open(self) -> None:
         self.sources += 1
-        actor, ports = self.world.new_actor(), self.world.ports(f"v{self.sources}")
+        actor, ports = self.simulation.new_actor(), self.simulation.ports(f"v{self.sources}")
         try:
-            if any(s.state is State.STRANDED for s in self.world.settle(ports, actor)):
+            if any(s.state is State.STRANDED for s in self.simulation.settle(ports, actor)):
                 return
             snapshot = ports.target.snapshot()
-            self.world.observed()
+            self.simulation.observed()
             package = ports.target.package()
             rollout = Rollout.open(
-                ports, actor=actor, purpose="deploy", grants=PhasePermits(*Phase, *Judged)
+                ports, actor=actor, purpose="deploy", permits=PhasePermits(*Phase, *Judged)
             )
             self.rollout = rollout
             rollout.observe(snapshot, package, CONFIG)
@@ -92,7 +92,7 @@ class Deployers(RuleBasedStateMachine):
     @rule()
     def dies(self) -> None:
         if self.rollout is not None:
-            self.world.living.discard(self.rollout.record.actor.pid)
+            self.simulation.living.discard(self.rollout.record.actor.pid)
         self.rollout = None
 
     @precondition(lambda self: self.rollout is not None)
@@ -100,7 +100,7 @@ class Deployers(RuleBasedStateMachine):
     def sleeps_so_long_that_somebody_unlocks(self) -> None:
         """A process that resumes after it lost its lease must not act."""
         with contextlib.suppress(DeployGateError, Killed):
-            self.world.store.break_lease(PROD, self.world.new_actor(), "it hangs")
+            self.simulation.store.break_lease(PROD, self.simulation.new_actor(), "it hangs")
 
     def aborts(self, reason: Reason) -> None:
         rollout = self.rollout
@@ -116,61 +116,61 @@ class Deployers(RuleBasedStateMachine):
         rollout, self.rollout = self.rollout, None
         if rollout is None:
             return
-        self.world.living.discard(rollout.record.actor.pid)
-        kept = self.world.store.peek_all()[-1]
+        self.simulation.living.discard(rollout.record.actor.pid)
+        kept = self.simulation.store.peek_all()[-1]
         is_last = (kept.rollout_id, kept.state) == (rollout.record.rollout_id, rollout.state)
         if is_last and kept.state.is_final:
-            self.world.check_told_truth(kept)
+            self.simulation.check_told_truth(kept)
 
     # Others
 
     @rule(number=st.integers(1, 80), fault=FAULTS)
     def something_will_go_wrong(self, number: int, fault: Fault) -> None:
-        self.world.faults.at(len(self.world.faults.calls) + number, fault)
+        self.simulation.faults.at(len(self.simulation.faults.calls) + number, fault)
 
     @rule()
     def faults_are_over(self) -> None:
-        self.world.faults.clear()
+        self.simulation.faults.clear()
 
     @rule()
     def another_recovers(self) -> None:
         with contextlib.suppress(DeployGateError, Killed):
-            self.world.recover()
+            self.simulation.recover()
 
     @rule()
     def another_deploys(self) -> None:
         with contextlib.suppress(Killed):
-            self.world.deploy("other")
+            self.simulation.deploy("other")
 
     @rule(seconds=st.sampled_from([-7200.0, 3600.0]))
     def wall_clock_jumps(self, seconds: float) -> None:
-        self.world.clock.jump(seconds)
+        self.simulation.clock.jump(seconds)
 
     @rule()
     def time_passes(self) -> None:
-        self.world.cloud.finish_operations()
+        self.simulation.cloud.finish_operations()
 
-    # Invariants; the world checks more of them at every change of traffic
+    # Invariants; the simulation checks more of them at every change of traffic
 
     @invariant()
     def tokens_and_sequences_grow(self) -> None:
-        for record in self.world.store.peek_all():
-            journal = self.world.store.peek_journal(record.rollout_id)
+        for record in self.simulation.store.peek_all():
+            journal = self.simulation.store.peek_journal(record.rollout_id)
             assert [entry.sequence for entry in journal] == list(range(1, len(journal) + 1))
 
     @invariant()
     def open_rollouts_are_those_that_did_not_end(self) -> None:
-        for record in self.world.store.peek_all():
+        for record in self.simulation.store.peek_all():
             assert record.is_open or record.state.is_final
 
     def teardown(self) -> None:
         """When all processes are dead and there are no more faults, one recovery ends every rollout."""
-        self.world.faults.clear()
-        self.world.living.clear()
-        self.world.recover()
-        self.world.check_settled()
-        self.world.check_recovery_is_idempotent()
-        self.world.check_next_rollout_works()
+        self.simulation.faults.clear()
+        self.simulation.living.clear()
+        self.simulation.recover()
+        self.simulation.check_settled()
+        self.simulation.check_recovery_is_idempotent()
+        self.simulation.check_next_rollout_works()
 
 
 TestDeployers = Deployers.TestCase

@@ -53,7 +53,7 @@ class DeployFlow:
         self._context = context
         self._stack = contextlib.ExitStack()
         self._rollout: Rollout | None = None
-        self._grants = PhasePermits()
+        self._permits = PhasePermits()
         self._keeper: LeaseHeartbeat | None = None
         self._error: DeployGateError | None = None
         self._deciding: PhaseVerdict | None = None
@@ -114,7 +114,7 @@ class DeployFlow:
         staged, context, target = self._staged, self._context, rollout.ports.target
         if staged is None or not self._phase(Phase.CANDIDATE, rollout):
             return
-        self._stopped = walk_steps(context, rollout, self._grants)
+        self._stopped = walk_steps(context, rollout, self._permits)
         if rollout.state is State.SERVING and self._stopped is None:
             now = target.snapshot()._replace(is_public=context.environment.spec.public)
             deployment = context.staged(target, staged, now, Phase.LIVE)
@@ -125,7 +125,7 @@ class DeployFlow:
 
         Of a live phase that holds, the last word is spoken at session end, and told then.
         """
-        self._grants.grant()
+        self._permits.permit()
         verdict = self._deciding = self._context.run_phase(phase, deployment)
         self._grant(verdict)
         record = with_verdict(rollout.record, verdict)
@@ -136,7 +136,7 @@ class DeployFlow:
 
     def _grant(self, verdict: PhaseVerdict) -> None:
         """Allow the step that follows from a verdict, before anybody is told of it who might change it."""
-        self._grants.grant(*([verdict.evidence.phase] if verdict.holds else []))
+        self._permits.permit(*([verdict.evidence.phase] if verdict.holds else []))
 
     def _recover(self, ports: Ports) -> None:
         context = self._context
@@ -173,7 +173,7 @@ class DeployFlow:
                 checks_digest=context.watch.suite_digest,
                 deploy_reason=options.reason,
                 progress=context.terminal.step,
-                grants=self._grants,
+                permits=self._permits,
             )
             self._keeper = LeaseHeartbeat(
                 ports.store, rollout.lease, context.recorder.mark_incomplete
@@ -355,7 +355,7 @@ class DeployFlow:
             and self._deciding is not None
             and self._deciding.evidence.phase is Phase.LIVE
         )
-        self._grants.grant()
+        self._permits.permit()
         if held:
             verdict = self._deciding = context.judge(Phase.LIVE)
             self._grant(verdict)

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import Phase, RevisionName
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_VERIFY, FunctionSpec, Snapshot
+from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.core.verdict import Reason, ReasonCode

@@ -11,7 +11,7 @@ from pytest_deploygate.judge.step_watch import StepWatch, recorded_step
 from pytest_deploygate.wiring import open_metrics
 
 
-def walk_steps(context: SessionContext, rollout: Rollout, grants: PhasePermits) -> Reason | None:
+def walk_steps(context: SessionContext, rollout: Rollout, permits: PhasePermits) -> Reason | None:
     """Take the rollout from the step that it waits at to the end of its steps; the reason if it must go back.
 
     Raises:
@@ -23,7 +23,7 @@ def walk_steps(context: SessionContext, rollout: Rollout, grants: PhasePermits) 
         return None
     metrics = open_metrics(context.settings, context.environment, rollout.ports.clock)
     while rollout.state is State.STEPPING:
-        grants.grant()
+        permits.permit()
         verdict = StepWatch(context, metrics, rollout).watch()
         steps = (*rollout.record.steps, recorded_step(verdict))
         warnings = {**rollout.record.warnings, **verdict.look.warnings}
@@ -32,7 +32,7 @@ def walk_steps(context: SessionContext, rollout: Rollout, grants: PhasePermits) 
             return Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=context.recorder.doubts[0])
         if verdict.decision is not StepDecision.ADVANCE:
             return verdict.reason
-        grants.grant(Judged.STEP)
+        permits.permit(Judged.STEP)
         rollout.advance_step()
     last = rollout.step
     if rollout.state is not State.SERVING or last is None or not last.watch:

@@ -9,15 +9,10 @@ from typing import TypeVar
 
 from google.cloud import run_v2
 
+from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
-from pytest_deploygate.core.release import (
-    TAG_CANDIDATE,
-    TAG_VERIFY,
-    FunctionSpec,
-    RolloutLabels,
-    Snapshot,
-    Variant,
-)
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
+from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.ports import Target
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget

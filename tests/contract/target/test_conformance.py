@@ -21,13 +21,8 @@ import pytest
 from pytest_deploygate.config.environment import GOOGLE_LAG_S
 from pytest_deploygate.core.errors import TargetUnavailable
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
-from pytest_deploygate.core.release import (
-    TAG_CANDIDATE,
-    TAG_LIVE_VERIFY,
-    TAG_PREVIOUS,
-    TAG_VERIFY,
-    RolloutLabels,
-)
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_VERIFY
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.ports import Metrics
 from pytest_deploygate.targets.cloud_monitoring import open_metrics

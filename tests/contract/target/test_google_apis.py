@@ -16,7 +16,7 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.release import FunctionSpec
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.auth import (

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from pytest_deploygate.core.function_spec import Variant
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
-from pytest_deploygate.core.release import RolloutLabels, Variant
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.json_api import Json

@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from pytest_deploygate.checks.platform import parse_statistics
+from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.measurement import Sample
-from pytest_deploygate.core.release import FunctionSpec
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.cloud_monitoring import CloudMonitoring, open_metrics

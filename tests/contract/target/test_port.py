@@ -7,7 +7,8 @@ import pytest
 
 from pytest_deploygate.core.errors import Drifted, TargetRefused
 from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_VERIFY, RolloutLabels, Snapshot
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
+from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.ports import Target
 from pytest_deploygate.testing.fake_cloud import Cloud

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.release import RolloutLabels, Variant
+from pytest_deploygate.core.function_spec import Variant
+from pytest_deploygate.core.release import RolloutLabels
 from tests.contract.target.staged_function import (
     BUDGET_S,
     ROLLOUT,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploygate.core.own_tags import TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.release import TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget

@@ -11,13 +11,8 @@ import requests
 
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.identifiers import Digest, RevisionName
-from pytest_deploygate.core.release import (
-    TAG_CANDIDATE,
-    TAG_LIVE_VERIFY,
-    TAG_VERIFY,
-    RolloutLabels,
-    Snapshot,
-)
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_LIVE_VERIFY, TAG_VERIFY
+from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from tests.contract.target.staged_function import (

@@ -9,7 +9,8 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.release import TAG_CANDIDATE, TAG_PREVIOUS, RolloutLabels
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_PREVIOUS
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from tests.contract.target.staged_function import ROLLOUT, HurriedClock, Lab, last_call
 from tests.emulator.emulator_driver import latest, to
