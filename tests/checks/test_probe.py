@@ -248,7 +248,7 @@ def test_nobody_listening_is_told_apart(unused_url: str) -> None:
         with pytest.raises(ProbeFailed) as caught:
             ask()
         assert caught.value.trouble is ConnectionFailure.NOT_REACHED
-        assert "running" in caught.value.hint
+        assert "the revision runs" in caught.value.hint
 
 
 def test_get_is_tried_again_until_the_listener_is_there() -> None:

@@ -42,7 +42,7 @@ def test_receiver_is_told_of_a_promotion_and_of_a_rollback(
     wait_until(lambda: {json.loads(a.body)["event"] for a in server.asked} >= {"rolled-back"})
     told = [json.loads(asked.body) for asked in server.asked]
     assert told[0]["event"] == "promoted"
-    assert told[0]["rollout_id"] in run.output
+    assert told[0]["rollout_id"] == run.property("rollout_id")
     wait_until(lambda: not project.deploygate("status", "--json").json["undelivered"])
     assert "T0KEN" not in run.output + done.out + done.err
 

@@ -127,7 +127,7 @@ def test_status_of_a_local_environment_does_not_start_the_emulator(new: CliProje
     ("arguments", "said"),
     [
         (["status", "nowhere"], "environments in"),
-        (["stat"], "No such command"),
+        (["stat"], "There is no command 'stat'. Did you mean status?"),
         (["status", "--nonsense"], "No such option"),
         (["rollback", "fake"], "Missing option '--reason'"),
         (["rollback", "fake", "--reason", " ", "--yes"], "say why, in words"),
@@ -167,7 +167,7 @@ def test_command_finds_the_project_above_and_by_option(project: CliProject) -> N
         (["rollback", "fake", "--json"], "UsageError", "Missing option '--reason'."),
         (["rollback", "fake", "--reason", "x", "--json"], "UsageError", "add --yes"),
         (["local", "inject-fault", "x", "--json"], "UsageError", "say what it shall do"),
-        (["nonsense", "--json"], "UsageError", "No such command 'nonsense'."),
+        (["nonsense", "--json"], "UsageError", "There is no command 'nonsense'."),
     ],
 )
 def test_error_is_json_where_json_was_asked_for(

@@ -105,14 +105,15 @@ def test_window_that_begins_after_staging_keeps_the_candidate_from_serving(
     project: CliProject,
 ) -> None:
     project.write_settings(environment=WEEKEND)
-    (project.root / "conftest.py").write_text(CLOCK)
+    project.edit("pyproject.toml", "[tool.deploygate]", '[tool.deploygate]\nplugins = ["clock"]')
+    (project.root / "clock.py").write_text(CLOCK)
     now = project.root / "now.txt"
     now.write_text("2026-11-20 13:59")
     (project.root / "suites" / "test_health.py").write_text(
         "from pathlib import Path\n\n\ndef test_health():\n"
         f"    Path({str(now)!r}).write_text('2026-11-20 14:00')\n"
     )
-    done = project.release("v3")
+    done = project.release("v3", "-v")
     assert done.status == 1
     assert "frozen until 2026-11-23 06:00 UTC" in done.out
     assert "gate health: PASSED" in done.out

@@ -242,13 +242,12 @@ def test_metrics_reach_a_collector(project: CliProject) -> None:
 def test_extra_that_is_not_installed_is_named_and_changes_no_verdict(
     project: CliProject, package: str, extra: str
 ) -> None:
-    (project.root / f"{package}.py").write_text("raise ImportError('not installed here')\n")
-    project.write_settings(
-        more='prometheus-textfile = "metrics.prom"' if extra == "prometheus" else ""
-    )
+    (project.root / "bare.py").write_text(f"import sys\n\nsys.modules[{package!r}] = None\n")
+    file = 'prometheus-textfile = "metrics.prom"' if extra == "prometheus" else ""
+    project.write_settings(more=file)
+    project.edit("pyproject.toml", "[tool.deploygate]", '[tool.deploygate]\nplugins = ["bare"]')
     done = project.release(
         "v3",
-        PYTHONPATH=f"{project.root}:{project.all_variables()['PYTHONPATH']}",
         **({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} if extra != "prometheus" else {}),
     )
     assert done.status == 0, done.out

@@ -74,6 +74,8 @@ class JUnitFile:
         _mark_checks(suite, checks, state_of)
         self._add_verdict(suite, ending)
         _count(suite)
+        if written:
+            self._clean_all(root)
         try:
             self._path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
         except OSError as error:
@@ -82,6 +84,14 @@ class JUnitFile:
 
     def _text(self, text: str) -> str:
         return _NOT_XML.sub("?", self._clean(text))
+
+    def _clean_all(self, root: ET.Element) -> None:
+        """Mask secrets in whatever the session wrote: a plugin's properties never pass through a report."""
+        for element in root.iter():
+            for name, value in element.items():
+                element.set(name, self._clean(value))
+            if element.text:
+                element.text = self._clean(element.text)
 
     def _set_properties(self, suite: ET.Element, named: Mapping[str, str]) -> None:
         group = suite.find("properties")

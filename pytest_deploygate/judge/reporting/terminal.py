@@ -24,8 +24,9 @@ _VERBOSITY_OF: Final = {
     **dict.fromkeys(
         ("backing up", "pinning", "starting", "started", "shifting", "statistics", "checks"), 1
     ),
+    "allowed": -1,
 }
-"""Steps that are printed with ``-v`` only; each is shown on a terminal while it is waited for."""
+"""Steps that are printed with ``-v`` only, or with ``-q``, too; on a terminal each is shown while it is waited for."""
 
 
 class Terminal:

@@ -38,6 +38,7 @@ def test_before_the_first_release_nothing_exists(new_target: NewTarget) -> None:
     target.delete_function()
 
 
+@pytest.mark.of_target("google")
 @pytest.mark.parametrize(
     ("updates", "is_automatic"), [("", True), ("automatic", True), ("on-deploy", False)]
 )
@@ -50,6 +51,19 @@ def test_the_policy_of_base_image_updates_is_that_of_the_settings(
     info = target.revision(staged.candidate)
     assert info is not None
     assert info.base_image.endswith(f"/runtimes/{target.spec.runtime}")
+
+
+@pytest.mark.of_target("cloud-run")
+@pytest.mark.parametrize(("updates", "is_automatic"), [("automatic", True), ("on-deploy", False)])
+def test_a_service_names_its_base_image_where_the_platform_updates_it(
+    new_target: NewTarget, updates: str, is_automatic: bool
+) -> None:
+    target = new_target(base_image_updates=updates)
+    staged = stage(target)
+    assert staged.snapshot.updates_base_image is is_automatic
+    info = target.revision(staged.candidate)
+    assert info is not None
+    assert info.base_image.endswith(f"/runtimes/{target.spec.runtime}") is is_automatic
 
 
 def test_a_first_release_is_closed_until_it_is_opened(
@@ -109,9 +123,15 @@ def test_both_revisions_have_one_build_and_differ_in_the_named_variables(lab: La
     assert verification.is_ready
     assert candidate.is_ready
     assert verification.digest == candidate.digest != ""
-    shared = {"MODE": "a, b=c", "FUNCTION_TARGET": "hello"}
-    assert candidate.variables == {"SHEET": "production", **shared}
-    assert verification.variables == {"SHEET": "staging", **shared}
+    platform = {"FUNCTION_TARGET"}  # which Cloud Functions adds, and Cloud Run does not
+    found = [
+        {name: value for name, value in one.variables.items() if name not in platform}
+        for one in (candidate, verification)
+    ]
+    assert found == [
+        {"SHEET": "production", "MODE": "a, b=c"},
+        {"SHEET": "staging", "MODE": "a, b=c"},
+    ]
 
 
 def test_a_revision_that_does_not_exist_is_none(lab: Lab) -> None:
