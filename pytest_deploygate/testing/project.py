@@ -26,7 +26,7 @@ from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from pytest_deploygate.emulator.lifecycle import find, stop
 from pytest_deploygate.testing.session_outcome import SessionOutcome, read_junit
 from pytest_deploygate.testing.sessions import LIMIT_S, ForkedSession, PipedProcess
-from pytest_deploygate.testing.target_on_disk import cloud_file
+from pytest_deploygate.testing.target_on_disk import cloud_file, write_cloud
 
 if TYPE_CHECKING:
     from pytest_deploygate.core.record import RolloutRecord
@@ -278,7 +278,7 @@ class DeploygateProject:
         before = pickle.dumps(cloud)
         yield cloud
         if (after := pickle.dumps(cloud)) != before:
-            path.write_bytes(after)
+            write_cloud(path, after)
 
     def platform_digest(self) -> str:
         """The same text as before if nothing was changed on the fake target's platform."""

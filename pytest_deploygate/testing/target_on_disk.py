@@ -6,7 +6,9 @@ root is the cloud.
 """
 
 import hashlib
+import os
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,13 @@ from pytest_deploygate.testing.faults import FakeClock
 def cloud_file(root: Path) -> Path:
     """Where the cloud of the project at ``root`` is kept."""
     return root / "fake.pickle"
+
+
+def write_cloud(path: Path, content: bytes) -> None:
+    """Replace the cloud at once: who reads it meanwhile, or is killed, loses nothing, as with a platform."""
+    fresh = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+    fresh.write_bytes(content)
+    fresh.replace(path)
 
 
 class _KeptTarget:
@@ -47,7 +56,7 @@ class _KeptTarget:
             try:
                 return call(*args, **kwargs)
             finally:
-                path.write_bytes(pickle.dumps(self._target.cloud))
+                write_cloud(path, pickle.dumps(self._target.cloud))
 
         return remembered
 

@@ -15,7 +15,7 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Gate
 from pytest_deploygate.core.printable import one_line, printable
 from pytest_deploygate.core.redaction import Redactor
-from pytest_deploygate.core.verdict import Outcome, PhaseVerdict
+from pytest_deploygate.core.verdict import Outcome, PhaseVerdict, ReasonCode
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.reporting.spinner import Spinner
 
@@ -112,7 +112,8 @@ class Terminal:
             )
         for warning in verdict.warnings:
             self.line(f"deploygate: warning: {warning.sentence}", yellow=True)
-        if verdict.holds and self.verbosity < 1:
+        is_plain = verdict.reason.code is ReasonCode.HELD
+        if verdict.holds and is_plain and self.verbosity < 1:
             return
         self.line(
             f"deploygate: {verdict.evidence.phase.value}: "
