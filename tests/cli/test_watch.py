@@ -105,22 +105,27 @@ def test_watch_ends_its_session_when_it_is_ended(project: CliProject) -> None:
 
 
 MOVING = """\
+import pickle
+
 from pytest_deploygate.testing import target_on_disk
 
 
 class Moving:
-    def __init__(self, kept, mark):
-        self.kept, self.mark = kept, mark
+    def __init__(self, kept, root):
+        self.kept, self.mark = kept, root / "moved"
+        self.cloud_file = target_on_disk.cloud_file(root)
 
     def __getattr__(self, name):
         if name == "snapshot" and self.mark.exists():
             self.mark.unlink()
-            self.kept._target.cloud.human_moves()
+            cloud = pickle.loads(self.cloud_file.read_bytes())
+            cloud.human_moves()
+            target_on_disk.write_cloud(self.cloud_file, pickle.dumps(cloud))
         return getattr(self.kept, name)
 
 
 def make(environment, settings, clock):
-    return Moving(target_on_disk.make(environment, settings, clock), settings.root / "moved")
+    return Moving(target_on_disk.make(environment, settings, clock), settings.root)
 """
 
 
