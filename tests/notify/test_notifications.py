@@ -280,6 +280,7 @@ def test_secret_manager_that_cannot_be_asked_is_an_error_of_this_delivery(
         resolve_reference("secret:projects/p/secrets/s/versions/3", {})
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 def test_apprise_delivers_to_whatever_it_knows(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply())
     record = rollback()
