@@ -17,8 +17,3 @@ class Mode(Enum):
     """``-m rollback-checks``: judge the serving revision, roll back if it is bad."""
     PLAN = "plan"
     DEPLOY = "deploy"
-
-    @property
-    def touches_target(self) -> bool:
-        """Whether the session calls a target."""
-        return self not in (Mode.OFF, Mode.PASSIVE)

@@ -18,7 +18,7 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import supersede
-from pytest_deploygate.engine.rollback_plan import plan_rollback
+from pytest_deploygate.engine.rollback_plan import bad_verdict_on, plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
 from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
 from tests.fakes import FOREIGN, KILLS, Fault, Killed
@@ -303,6 +303,13 @@ def test_baseline_that_is_gone_waits_for_a_record_that_can_be_read_again() -> No
     assert ended.record is not None
     assert ended.record.state is State.ROLLED_BACK
     assert simulation.serves_baseline()
+
+
+def test_verdict_on_a_revision_is_not_that_on_another() -> None:
+    simulation = promoted_twice()
+    back = go_back(simulation)
+    assert back.record.candidate is not None
+    assert bad_verdict_on(simulation.ports(), RevisionName("svc-unknown")) is None
 
 
 def test_function_deleted_by_hand_strands_the_rollout() -> None:
