@@ -230,3 +230,14 @@ def test_record_says_to_the_millisecond_how_long_the_rollout_took() -> None:
     assert RECORD.duration_s is None
     ended = RECORD._replace(ended_at=RECORD.began_at + timedelta(seconds=61, microseconds=234567))
     assert ended.duration_s == 61.235
+
+
+def test_score_of_a_record_is_that_of_the_last_phase_that_was_judged() -> None:
+    assert RECORD.score is None
+    scores = {Phase.CANDIDATE: Fraction(3, 4), Phase.READINESS: Fraction(1)}
+    assert RECORD._replace(scores=scores).score == Fraction(3, 4)
+
+
+def test_failures_of_a_record_are_those_notes_that_tell_of_checks() -> None:
+    notes = {"failure.a.py::test_a": "a.py:1: boom", "postings": "none"}
+    assert RECORD._replace(notes=notes).failures == {"a.py::test_a": "a.py:1: boom"}
