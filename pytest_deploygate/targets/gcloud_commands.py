@@ -5,7 +5,6 @@ from pathlib import Path
 
 from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.function_spec import INGRESS, FunctionSpec
-from pytest_deploygate.core.own_tags import TAG_CANDIDATE
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import gcloud_words as words
@@ -18,41 +17,15 @@ def commands(
     steps: tuple[int, ...] = EngineSettings().percents,
     cwd: Path,
 ) -> tuple[str, ...]:
-    """The rollout from pin to roll back; each command may begin with a comment line.
+    """The rollout from pin to roll back, see :func:`gcloud_words.rollout_commands`.
 
-    Args:
-        spec: what is deployed.
-        snapshot: the service as it is, or None if it was not looked at.
-        steps: percentages of the traffic that the candidate gets one after the other; ends with 100.
-        cwd: directory in which the commands will be pasted, for ``--source``.
+    ``cwd`` is the directory in which the commands will be pasted, for ``--source``.
     """
-    exists = snapshot is not None and snapshot.exists
-    baseline = snapshot.baseline if snapshot is not None else None
-    service = words.service_of(spec, snapshot)
     is_first = snapshot is not None and not snapshot.exists
-    result = [f"export CLOUDSDK_CORE_PROJECT={shlex.quote(spec.project)}"]
-    if exists and baseline is not None:
-        result.append(
-            words.says("keep the traffic where it is", words.move(spec, service, baseline))
-        )
-    text = deploy(spec, cwd=cwd, is_private=is_first)
-    result.append(words.says("build once, without traffic", text))
-    if spec.has_verification:
-        result += words.two_revisions(spec, service)
-    else:
-        result.append(words.read_newest(spec, service, "CANDIDATE"))
-    result.append(words.set_tag(spec, service, TAG_CANDIDATE, "CANDIDATE"))
-    result += words.promote(spec, service, baseline, steps)
-    if is_first and spec.public:
-        result.append(words.open_to_all(spec, service))
-    if exists and snapshot is not None and not snapshot.traffic.is_pinned:
-        latest = words.update_traffic(spec, service, "--to-latest")
-        result.append(words.says("afterwards: follow the latest revision again, as before", latest))
-    if baseline is not None:
-        result.append(words.says("roll back", words.move(spec, service, baseline)))
-    elif is_first:
-        result.append(words.says("roll back", _delete(spec)))
-    return tuple(result)
+    build = deploy(spec, cwd=cwd, is_private=is_first)
+    return words.rollout_commands(
+        spec, snapshot, steps=steps, build=build, is_tagged=False, delete=_delete(spec)
+    )
 
 
 def pinned(spec: FunctionSpec, now: Snapshot) -> tuple[str, ...]:

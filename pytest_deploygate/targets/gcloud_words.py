@@ -1,4 +1,4 @@
-"""Pieces of gcloud's commands that both ways of deploying have.
+"""gcloud's commands for a rollout, and their pieces, as both ways of deploying have them.
 
 Quoted for a POSIX shell. Values that hold a comma use another delimiter (``gcloud topic
 escaping``).
@@ -12,7 +12,7 @@ from typing import Final
 
 from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import RevisionName, VariantName
-from pytest_deploygate.core.own_tags import TAG_VERIFY
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.traffic import steps_to
@@ -21,6 +21,52 @@ from pytest_deploygate.core.variant_tags import variant_tag
 _DELIMITERS: Final = ("##", "@@", "%%", "~~", "||", "::", ";;", "++", "#@#@#")
 LINE: Final = " \\\n    "
 """Between the flags of a long command."""
+
+
+def rollout_commands(
+    spec: FunctionSpec,
+    snapshot: Snapshot | None,
+    *,
+    steps: tuple[int, ...],
+    build: str,
+    is_tagged: bool,
+    delete: str,
+) -> tuple[str, ...]:
+    """The rollout from pin to roll back; each command may begin with a comment line.
+
+    Args:
+        spec: what is deployed.
+        snapshot: the service as it is, or None if it was not looked at.
+        steps: percentages of the traffic that the candidate gets one after the other; ends with 100.
+        build: the command that builds and deploys without traffic.
+        is_tagged: whether ``build`` tags the candidate.
+        delete: the command that takes a first release back.
+    """
+    exists = snapshot is not None and snapshot.exists
+    is_first = snapshot is not None and not snapshot.exists
+    baseline = snapshot.baseline if snapshot is not None else None
+    service = service_of(spec, snapshot)
+    result = [f"export CLOUDSDK_CORE_PROJECT={shlex.quote(spec.project)}"]
+    if exists and baseline is not None:
+        result.append(says("keep the traffic where it is", move(spec, service, baseline)))
+    result.append(says("build once, without traffic", build))
+    if spec.has_verification:
+        result += two_revisions(spec, service)
+    else:
+        result.append(read_newest(spec, service, "CANDIDATE"))
+    if not is_tagged:
+        result.append(set_tag(spec, service, TAG_CANDIDATE, "CANDIDATE"))
+    result += promote(spec, service, baseline, steps)
+    if is_first and spec.public:
+        result.append(open_to_all(spec, service))
+    if exists and snapshot is not None and not snapshot.traffic.is_pinned:
+        latest = update_traffic(spec, service, "--to-latest")
+        result.append(says("afterwards: follow the latest revision again, as before", latest))
+    if baseline is not None:
+        result.append(says("roll back", move(spec, service, baseline)))
+    elif is_first:
+        result.append(says("roll back", delete))
+    return tuple(result)
 
 
 def two_revisions(spec: FunctionSpec, service: str) -> Iterator[str]:

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.target.staged_function import KINDS, AnyTarget, T, make_spec
 
@@ -19,19 +19,6 @@ PROJECT = "DEPLOYGATE_GCP_PROJECT"
 REGION = "DEPLOYGATE_GCP_REGION"
 ROOT = Path(__file__).resolve().parents[3]
 BUDGET_S = 900.0
-
-
-class SystemClock:
-    """Real time."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 def google_target(function: str, folder: Path) -> CloudFunctionsTarget:

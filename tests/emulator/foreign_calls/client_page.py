@@ -13,8 +13,8 @@ from tests.emulator.foreign_calls.discovery_calls import (
     run_calls,
     sheets_calls,
 )
+from tests.emulator.foreign_calls.google_cloud_calls import cloud_functions_calls, cloud_run_calls
 from tests.emulator.foreign_calls.gspread_calls import different_gspread_calls, gspread_calls
-from tests.emulator.foreign_calls.library_calls import functions_library_calls, run_library_calls
 from tests.emulator.foreign_calls.stage import Call, DifferentCall, Given, Stage
 
 NPM = Path(__file__).parents[1] / "npm"
@@ -41,8 +41,8 @@ def _python_calls() -> list[ForeignCall]:
         ),
         ("google-api-python-client, run v2", run_calls(), different_run_calls()),
         ("google-api-python-client, sheets v4", sheets_calls(), different_sheets_calls()),
-        ("google-cloud-functions", functions_library_calls(), []),
-        ("google-cloud-run", run_library_calls(), []),
+        ("google-cloud-functions", cloud_functions_calls(), []),
+        ("google-cloud-run", cloud_run_calls(), []),
         ("gspread", gspread_calls(), different_gspread_calls()),
     )
     found = []

@@ -14,7 +14,7 @@ from tests.emulator.emulator_driver import (
 from tests.emulator.foreign_calls.stage import NAME, Call, Stage, raises
 
 
-def functions_library_calls() -> list[Call]:
+def cloud_functions_calls() -> list[Call]:
     """Those of google-cloud-functions."""
     return [
         ("list_functions", lambda s: any(f.name == NAME for f in s.driver.functions.list_functions(parent=PARENT))),
@@ -42,7 +42,7 @@ def functions_library_calls() -> list[Call]:
     ]  # fmt: skip
 
 
-def run_library_calls() -> list[Call]:
+def cloud_run_calls() -> list[Call]:
     """Those of google-cloud-run."""
 
     def create(s: Stage, name: str) -> run_v2.Service:
