@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, unique
 from ipaddress import ip_address
-from typing import TypeAlias, assert_never
+from typing import TypeAlias, TypedDict, Unpack, assert_never
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -30,6 +30,18 @@ Parameters: TypeAlias = Mapping[str, str | int | float | Sequence[str]]
 """The query of a URL; a list gives a parameter several values."""
 Files: TypeAlias = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]
 """Parts of a multipart form: field name to content, (file name, content), or (file name, content, content type)."""
+
+
+class RequestOptions(TypedDict, total=False):
+    """What a request carries, as in requests: raw ``data`` or a form, a ``json`` document, or ``files``."""
+
+    data: Body | None
+    json: Json
+    params: Parameters | None
+    files: Files | None
+    headers: Mapping[str, str] | None
+    follow_redirects: bool
+
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 125.0
@@ -135,72 +147,25 @@ class Probe:
         """Call ``look`` with every answer from now on, before the check gets it; threads may call it concurrently."""
         self._looks.append(look)
 
-    def get(
-        self,
-        path: str = "",
-        *,
-        params: Parameters | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def get(self, path: str = "", **options: Unpack[RequestOptions]) -> Answer:
         """GET the endpoint, or ``path`` below it."""
-        return self.request("GET", path, params=params, headers=headers)
+        return self.request("GET", path, **options)
 
-    def post(
-        self,
-        path: str = "",
-        *,
-        data: Body | None = None,
-        json: Json = None,
-        params: Parameters | None = None,
-        files: Files | None = None,
-        headers: Mapping[str, str] | None = None,
-        follow_redirects: bool = False,
-    ) -> Answer:
+    def post(self, path: str = "", **options: Unpack[RequestOptions]) -> Answer:
         """POST once: bytes or a form (``data``), a JSON document, or files. It is never repeated."""
-        return self.request(
-            "POST",
-            path,
-            data=data,
-            json=json,
-            params=params,
-            files=files,
-            headers=headers,
-            follow_redirects=follow_redirects,
-        )
+        return self.request("POST", path, **options)
 
-    def put(
-        self,
-        path: str = "",
-        *,
-        data: Body | None = None,
-        json: Json = None,
-        params: Parameters | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def put(self, path: str = "", **options: Unpack[RequestOptions]) -> Answer:
         """PUT once."""
-        return self.request("PUT", path, data=data, json=json, params=params, headers=headers)
+        return self.request("PUT", path, **options)
 
-    def patch(
-        self,
-        path: str = "",
-        *,
-        data: Body | None = None,
-        json: Json = None,
-        params: Parameters | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def patch(self, path: str = "", **options: Unpack[RequestOptions]) -> Answer:
         """PATCH once."""
-        return self.request("PATCH", path, data=data, json=json, params=params, headers=headers)
+        return self.request("PATCH", path, **options)
 
-    def delete(
-        self,
-        path: str = "",
-        *,
-        params: Parameters | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def delete(self, path: str = "", **options: Unpack[RequestOptions]) -> Answer:
         """DELETE once."""
-        return self.request("DELETE", path, params=params, headers=headers)
+        return self.request("DELETE", path, **options)
 
     def request(
         self,

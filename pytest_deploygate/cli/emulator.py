@@ -19,40 +19,23 @@ from pytest_deploygate.cli.arguments import (
     pass_context,
 )
 from pytest_deploygate.cli.cli_context import CliContext
+from pytest_deploygate.cli.emulator_client import (
+    LocalService,
+    LocalState,
+    call_emulator,
+    client_variables,
+    read_state,
+)
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config.environment import LOCAL, Environment
 from pytest_deploygate.core.errors import (
     ConfigError,
     ExitStatus,
-    TargetRefused,
     TargetUnavailable,
 )
 from pytest_deploygate.emulator import lifecycle
 from pytest_deploygate.emulator.load_limits import MOST_PER_S, MOST_SECONDS
 from pytest_deploygate.system.private_folder import STATE_FOLDER
-
-_TIMEOUT_S = (2, 30)
-
-
-class LocalService(NamedTuple):
-    """A function that the emulator serves; ``serving`` has `REVISION PERCENT`."""
-
-    service: str
-    url: str
-    serving: Sequence[str]
-
-
-class LocalState(NamedTuple):
-    """What ``emulator up`` and ``emulator status`` show."""
-
-    is_up: bool
-    endpoint: str = ""
-    pid: int = 0
-    version: str = ""
-    home: str = ""
-    services: Sequence[LocalService] = ()
-    variables: Sequence[str] = ()
-    """`NAME=value` for other clients."""
 
 
 @click.group(short_help="The emulator of Cloud Functions and Cloud Run.")
@@ -68,19 +51,6 @@ def _home(context: CliContext) -> Path:
     if context.has_project:
         return wiring.cloud_home(context.settings)
     return Path.cwd() / STATE_FOLDER / "local"
-
-
-def _variables(endpoint: str) -> tuple[str, ...]:
-    """Environment variables by which gcloud, Terraform and functions outside of it find the emulator."""
-    return (
-        f"CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDFUNCTIONS={endpoint}/",
-        f"CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN={endpoint}/",
-        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true",
-        f"GOOGLE_CLOUDFUNCTIONS2_CUSTOM_ENDPOINT={endpoint}/v2/",
-        f"GOOGLE_CLOUD_RUN_V2_CUSTOM_ENDPOINT={endpoint}/v2/",
-        f"GOOGLE_SHEETS_API_ENDPOINT={endpoint}",
-        "NO_PROXY=127.0.0.1,localhost",
-    )
 
 
 def _environment(context: CliContext) -> Environment:
@@ -103,11 +73,11 @@ def up(context: CliContext, *, is_json: bool) -> None:
     else:
         cloud = lifecycle.ensure_running(_home(context))
     out = context.output(is_json=is_json)
-    _show(out, _state(cloud))
+    _show(out, read_state(cloud))
     if not is_json:
         out.line("")
         out.line("for other clients:")
-        for variable in _variables(cloud.endpoint):
+        for variable in client_variables(cloud.endpoint):
             out.line(f"export {variable}")
 
 
@@ -132,7 +102,7 @@ def down(context: CliContext, *, is_json: bool) -> None:
 def local_status(context: CliContext, *, is_json: bool) -> int:
     """Whether it runs, and what serves. Exit status 10 while it is down."""
     cloud = lifecycle.find(_home(context))
-    found = _state(cloud) if cloud is not None else LocalState(is_up=False)
+    found = read_state(cloud) if cloud is not None else LocalState(is_up=False)
     _show(context.output(is_json=is_json), found)
     return ExitStatus.OK if found.is_up else ExitStatus.COULD_NOT_ACT
 
@@ -348,7 +318,7 @@ def load(
 
 
 def _service(context: CliContext, service: str) -> LocalService:
-    services = _state(_require_running(context)).services
+    services = read_state(_require_running(context)).services
     found = [s for s in services if not service or s.service == service]
     if len(found) != 1:
         names = ", ".join(s.service for s in services) or "none"
@@ -367,56 +337,7 @@ def _require_running(context: CliContext) -> lifecycle.RunningEmulator:
 
 
 def _ask(context: CliContext, method: str, path: str, body: object = None) -> object:
-    return _call(_require_running(context).endpoint, method, path, body)
-
-
-def _call(endpoint: str, method: str, path: str, body: object = None) -> object:
-    import requests  # no other command needs it
-
-    try:
-        with requests.Session() as session:
-            session.trust_env = False  # a proxy of the environment is not for loopback
-            answer = session.request(
-                method, f"{endpoint}/_local/{path}", json=body, timeout=_TIMEOUT_S
-            )
-    except requests.RequestException as error:
-        raise TargetUnavailable(
-            f"the emulator does not answer: {type(error).__name__}", hint="deploygate emulator logs"
-        ) from error
-    if not answer.ok:
-        raise TargetRefused(f"the emulator refuses: {_message(answer.text)}")
-    return answer.json() if answer.content else None
-
-
-def _message(text: str) -> str:
-    """The sentence in an error of the admin API, or the beginning of whatever else it is."""
-    try:
-        return str(json.loads(text)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return text[:500]
-
-
-def _state(cloud: lifecycle.RunningEmulator) -> LocalState:
-    answer = _call(cloud.endpoint, "GET", "services")
-    services = answer["services"] if isinstance(answer, dict) else []
-    return LocalState(
-        is_up=True,
-        endpoint=cloud.endpoint,
-        pid=cloud.pid,
-        version=cloud.version,
-        home=str(cloud.home),
-        variables=_variables(cloud.endpoint),
-        services=[
-            LocalService(
-                service=str(service["service"]).rpartition("/")[2],
-                url=str(service["url"]),
-                serving=[
-                    f"{t['revision']} {t['percent']}" for t in service["traffic"] if t["percent"]
-                ],
-            )
-            for service in services
-        ],
-    )
+    return call_emulator(_require_running(context).endpoint, method, path, body)
 
 
 def _show(out: Output, found: LocalState) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import PastRollout
-from pytest_deploygate.cli.output import moment, seconds
+from pytest_deploygate.cli.output import Output, moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
 from pytest_deploygate.core.record import (
     FAILURE_NOTE,
@@ -129,6 +129,12 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
             ("url", found.url),
         )
     )
+    _show_evidence(out, found)
+    _show_steps(out, found)
+    _show_journal(out, found)
+
+
+def _show_evidence(out: Output, found: Shown) -> None:
     out.table(("gate", "passed"), list(found.gates.items()), title="gates")
     out.table(("gate", "overridden"), list(found.overrides.items()), title="overrides")
     bad = [(name, state, found.failures.get(name, "")) for name, state in found.not_passed.items()]
@@ -141,6 +147,9 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
     out.table(("about", "note"), list(found.notes.items()), title="notes")
     warned = list(found.warnings.items())
     out.table(("rule", "would have decided"), warned, title="warnings")
+
+
+def _show_steps(out: Output, found: Shown) -> None:
     steps = [
         (
             f"{s.percent} %",
@@ -153,6 +162,9 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
     ]
     columns = ("step", "decision", "candidate requests", "baseline requests", "reason")
     out.table(columns, steps, title="steps")
+
+
+def _show_journal(out: Output, found: Shown) -> None:
     journal = [
         (str(j.sequence), moment(j.at), j.kind, j.name, j.state, _pairs(j)) for j in found.journal
     ]
@@ -219,26 +231,31 @@ def find_rollout(store: Store, text: str) -> RolloutRecord:
     return found[0]
 
 
-def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
-    problem = ""
-    journal: list[JournalLine] = []
+def _read_journal(store: Store, record: RolloutRecord) -> tuple[list[JournalLine], str]:
+    """The journal of a rollout, and what is wrong with it."""
     try:
-        journal = [
-            JournalLine(
-                sequence=e.sequence,
-                at=e.at,
-                kind=e.kind.value,
-                name=e.name,
-                state=e.state.value,
-                operation=e.details.operation,
-                revision=e.details.revision or "",
-                failure=e.details.failure.value if e.details.failure is not None else "",
-                notes=dict(e.details.notes),
-            )
-            for e in store.journal(record.rollout_id)
-        ]
+        entries = store.journal(record.rollout_id)
     except JournalDamaged as error:
-        problem = error.message
+        return [], error.message
+    lines = [
+        JournalLine(
+            sequence=e.sequence,
+            at=e.at,
+            kind=e.kind.value,
+            name=e.name,
+            state=e.state.value,
+            operation=e.details.operation,
+            revision=e.details.revision or "",
+            failure=e.details.failure.value if e.details.failure is not None else "",
+            notes=dict(e.details.notes),
+        )
+        for e in entries
+    ]
+    return lines, ""
+
+
+def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
+    journal, problem = _read_journal(store, record)
     point, build, cause = record.restore_point, record.build, record.rollback_cause
     return Shown(
         rollout=PastRollout.of(record),

@@ -2,7 +2,7 @@
 
 from pytest_deploygate.core.errors import DeployGateError, PolicyRefused, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, Phase, RevisionName
-from pytest_deploygate.core.release import RolloutLabels
+from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.state_machine import Event
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
@@ -32,20 +32,7 @@ def adopt(
         TargetError: the service could not be labelled; nothing was adopted.
     """
     snapshot = ports.target.snapshot()
-    info = ports.target.revision(revision) if snapshot.exists else None
-    if info is None or not info.is_ready:
-        raise TargetRefused(
-            f"revision {revision} {'does not exist' if info is None else 'is not ready'}",
-            hint=f"deploygate status {ports.environment} shows what serves",
-        )
-    bad = bad_verdict_on(ports, revision)
-    if bad is not None and bad.rollout_id != even_though:
-        # An adopted revision can become the automatic rollback target, where nobody looks at it again.
-        raise PolicyRefused(
-            f"revision {revision} was judged bad by rollout {bad.rollout_id}: {bad.reason}",
-            hint=f"if it is good after all: deploygate adopt {ports.environment} {revision} "
-            f"--even-though {bad.rollout_id} --reason TEXT",
-        )
+    _require_adoptable(ports, snapshot, revision, even_though)
     serves = snapshot.serving.sole == revision
     # The operator vouches for the revision in place of the live gates.
     vouched = PhasePermits(Phase.LIVE)
@@ -72,3 +59,23 @@ def adopt(
         raise
     rollout.end(Event.UNCHANGED, why)
     return rollout
+
+
+def _require_adoptable(
+    ports: Ports, snapshot: Snapshot, revision: RevisionName, even_though: str
+) -> None:
+    """Refuse a revision that is not ready, or that a rollout other than ``even_though`` judged bad."""
+    info = ports.target.revision(revision) if snapshot.exists else None
+    if info is None or not info.is_ready:
+        raise TargetRefused(
+            f"revision {revision} {'does not exist' if info is None else 'is not ready'}",
+            hint=f"deploygate status {ports.environment} shows what serves",
+        )
+    bad = bad_verdict_on(ports, revision)
+    if bad is not None and bad.rollout_id != even_though:
+        # An adopted revision can become the automatic rollback target, where nobody looks at it again.
+        raise PolicyRefused(
+            f"revision {revision} was judged bad by rollout {bad.rollout_id}: {bad.reason}",
+            hint=f"if it is good after all: deploygate adopt {ports.environment} {revision} "
+            f"--even-though {bad.rollout_id} --reason TEXT",
+        )

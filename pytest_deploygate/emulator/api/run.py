@@ -31,8 +31,9 @@ from pytest_deploygate.emulator.api.protobuf_json import (
 from pytest_deploygate.emulator.api.service_validation import check_template, normalise_traffic
 from pytest_deploygate.emulator.api.template_checks import check_template_fields
 from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.runtime.new_revision import NewRevision
 from pytest_deploygate.emulator.runtime.revisions import shown
-from pytest_deploygate.emulator.runtime.run_services import NewRevision, Service
+from pytest_deploygate.emulator.runtime.run_services import Service
 from pytest_deploygate.emulator.runtime.service_status import bump
 
 _SETTABLE = (

@@ -12,7 +12,8 @@ from pytest_deploygate.emulator.api.protobuf_json import ApiError, answer, read_
 from pytest_deploygate.emulator.api.service_validation import check_template
 from pytest_deploygate.emulator.api.template_checks import check_template_fields
 from pytest_deploygate.emulator.container import CLOUD
-from pytest_deploygate.emulator.runtime.run_services import NewRevision, Service
+from pytest_deploygate.emulator.runtime.new_revision import NewRevision
+from pytest_deploygate.emulator.runtime.run_services import Service
 
 _SERVICE_ID = re.compile(r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?")
 _OUTPUT_ONLY = (

@@ -28,6 +28,7 @@ from pytest_deploygate.emulator.api.operations import (
 )
 from pytest_deploygate.emulator.api.protobuf_json import merge
 from pytest_deploygate.emulator.runtime.builder import Builder, BuildError, BuildRequest
+from pytest_deploygate.emulator.runtime.new_revision import NewRevision
 from pytest_deploygate.emulator.runtime.pace import Pace
 from pytest_deploygate.emulator.runtime.platform_fields import (
     fill_service,
@@ -40,7 +41,7 @@ from pytest_deploygate.emulator.runtime.revisions import (
     service_id,
     template_of,
 )
-from pytest_deploygate.emulator.runtime.run_services import EmulatedServices, NewRevision
+from pytest_deploygate.emulator.runtime.run_services import EmulatedServices
 from pytest_deploygate.emulator.runtime.service_status import LATEST
 from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState

@@ -7,8 +7,6 @@ latest *ready* revision where its traffic says LATEST, and nothing else moves tr
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NoReturn
 
 from google.cloud import run_v2
@@ -24,6 +22,7 @@ from pytest_deploygate.emulator.api.operations import (
 )
 from pytest_deploygate.emulator.routing.balancer import Balancer
 from pytest_deploygate.emulator.routing.router import Router, Routes
+from pytest_deploygate.emulator.runtime.new_revision import NewRevision
 from pytest_deploygate.emulator.runtime.pace import Pace
 from pytest_deploygate.emulator.runtime.platform_fields import fill_urls
 from pytest_deploygate.emulator.runtime.revisions import (
@@ -49,23 +48,6 @@ logger = logging.getLogger(__name__)
 Service = run_v2.Service.pb()
 _States = run_v2.Condition.State
 INVOKER = "roles/run.invoker"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRevision:
-    """A revision to be made: of which service, from which template, with which labels on the service."""
-
-    service: str
-    template: Message
-    labels: dict[str, str]
-    follow_latest: bool = False
-    """Send all traffic to the latest ready revision from now on."""
-    describe: Callable[[Message], None] = lambda _: None
-    """Adds to the service what is said of it beside template and labels."""
-    is_named: bool = False
-    """Leave the revision's name in the template, as a deployment of a function does."""
-    described: Message | None = None
-    """The service as it was asked for, where Cloud Run itself was asked; None for that of a function."""
 
 
 class EmulatedServices:

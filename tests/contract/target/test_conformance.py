@@ -25,11 +25,11 @@ from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_LIVE_VERIFY, TAG_
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.ports import Metrics
+from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.targets.cloud_monitoring import open_metrics
 from tests.contract.target.function_cleaner import (
     BUDGET_S,
     PROJECT,
-    SystemClock,
     deleted_afterwards,
     google_target_of,
 )

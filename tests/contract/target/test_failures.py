@@ -18,9 +18,9 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.secret_ref import SecretRef
+from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.deploy_requests import adopt
-from tests.contract.target.function_cleaner import SystemClock
 from tests.contract.target.staged_function import (
     BUDGET_S,
     MAIN,
