@@ -40,7 +40,7 @@ LENGTH: Final = struct.Struct("!I")
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """One process at the other end. ``pid`` is what the kernel says of it; ``is_strange`` that another one spoke."""
+    """One process at the other end. ``pid`` is what the kernel says of it."""
 
     number: int
     pid: int
@@ -48,7 +48,6 @@ class Connection:
     _pending: bytearray = field(default_factory=bytearray)
     _lines: deque[bytes] = field(default_factory=deque)
     is_open: bool = True
-    is_strange: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,6 @@ class JudgeChannel:
             self._end(connection)
             return
         if _sender_of(ancillary, connection.pid) != connection.pid:
-            connection.is_strange = True
             self._events.append(Received(connection, None, "another process wrote to the channel"))
             return
         pending = connection._pending  # noqa: SLF001

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 from urllib.parse import quote
 
 from pytest_deploygate.checks.endpoint import Endpoint, Json
@@ -35,18 +34,6 @@ class RevisionStatistics:
     def server_errors(self) -> int | None:
         """Answers of class 5xx."""
         return None if self.errors_by_class is None else self.errors_by_class.get("5xx", 0)
-
-
-class StatisticsReader(Protocol):
-    """Reads the statistics of one revision."""
-
-    def read(self) -> RevisionStatistics:
-        """Read the current statistics.
-
-        Raises:
-            StatisticsMissing: there are none.
-        """
-        ...
 
 
 class LocalStatistics:

@@ -1,16 +1,12 @@
-"""Modes of a session."""
+"""Modes of a session that touches a target."""
 
 from enum import Enum, unique
 
 
 @unique
 class Mode(Enum):
-    """Mode of a session."""
+    """What the judge was asked for."""
 
-    OFF = "off"
-    """The project has no settings for this plugin, and no option uses it."""
-    PASSIVE = "passive"
-    """No deployment: readiness gates run, the others skip."""
     JUDGE = "judge"
     """``--deploy-env``: judge the serving revision, never act."""
     ROLLBACK_CHECKS = "rollback-checks"

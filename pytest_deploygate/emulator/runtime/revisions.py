@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from google.api import launch_stage_pb2
-from google.cloud import functions_v2, run_v2
+from google.cloud import run_v2
 from google.protobuf.message import Message
 
 from pytest_deploygate.core.units import Memory
@@ -26,7 +26,6 @@ Condition = run_v2.Condition.pb()
 RevisionTemplate = run_v2.RevisionTemplate.pb()
 _Reasons = run_v2.Condition.RevisionReason
 _States = run_v2.Condition.State
-Ingress = functions_v2.ServiceConfig.IngressSettings
 
 DEFAULT_MEMORY = "256M"
 DEFAULT_TIMEOUT_S = 60
