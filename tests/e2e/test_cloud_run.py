@@ -1,8 +1,5 @@
 """A function through ``cloud-run``: moved there from Cloud Functions and back, as an image, adopted, and rehearsed."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,20 +26,6 @@ def change(project: Checkout, text: str) -> None:
     (project.root / "function" / "main.py").write_text(f"{FUNCTION}# {text}\n", encoding="utf-8")
 
 
-def deploygate(project: Checkout, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "pytest_deploygate.cli", *arguments],
-        cwd=project.root,
-        env={**os.environ, **project.variables},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-
-
 def revisions(project: Checkout) -> list[str]:
     url = f"{project.endpoint}/v2/projects/{project.service}/revisions"
     found = requests.get(url, timeout=20).json().get("revisions", [])
@@ -63,10 +46,10 @@ def test_an_environment_moved_from_google_keeps_its_history_and_rolls_back_acros
     assert second.property("baseline_revision") == of_function
     of_run = project.answering()
     assert of_run.startswith("hello-world-dg-")
-    back = deploygate(project, "rollback", "local", "--reason", "a drill", "--yes")
-    assert back.returncode == 0, back.stdout
+    back = project.deploygate("rollback", "local", "--reason", "a drill", "--yes")
+    assert back.status == 0, back.output
     assert project.answering() == of_function
-    history = deploygate(project, "history", "local").stdout
+    history = project.deploygate("history", "local").output
     assert history.count("PROMOTED") >= 2, history
     set_target(project.root, "google")
     change(project, "third")
@@ -112,8 +95,8 @@ def test_a_service_of_somebody_else_is_adopted_and_never_taken_for_a_first_relea
     assert "was never deployed by pytest-deploygate" in refused.output
     assert f"deploygate adopt local {baseline}" in refused.output
     assert project.answering() == baseline
-    adopted = deploygate(project, "adopt", "local", baseline, "--reason", "it is good")
-    assert adopted.returncode == 0, adopted.stdout
+    adopted = project.deploygate("adopt", "local", baseline, "--reason", "it is good")
+    assert adopted.status == 0, adopted.output
     released = project.deploy("-q")
     assert released.status == 0, released.output
     assert released.property("baseline_revision") == baseline
@@ -173,7 +156,7 @@ def test_the_whole_configuration_is_rehearsed(project: Checkout) -> None:
     ]
     assert template["containers"][0]["startupProbe"]["httpGet"]["path"] == "/"
     assert str(template["revision"]).startswith("hello-world-dg-")
-    plan = deploygate(project, "plan", "production-rehearsal")
-    assert "gcloud run deploy hello-world" in plan.stdout, plan.stdout
-    assert "--no-traffic" in plan.stdout
-    assert "nobody-may-see-it" not in plan.stdout
+    plan = project.deploygate("plan", "production-rehearsal")
+    assert "gcloud run deploy hello-world" in plan.output, plan.output
+    assert "--no-traffic" in plan.output
+    assert "nobody-may-see-it" not in plan.output

@@ -1,9 +1,6 @@
 """A whole life of a function on a platform that answers with what no library knows yet."""
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,23 +59,9 @@ def test_the_main_job_a_refusal_a_rollback_and_a_recovery_do_not_mind(tomorrow: 
     until(lambda: tomorrow.answering() != now, seconds=120, what="the candidate serves")
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    settled = deploygate(tomorrow, "recover", "local")
-    assert settled.returncode == 0, settled.stdout
+    settled = tomorrow.deploygate("recover", "local")
+    assert settled.status == 0, settled.output
     assert tomorrow.answering() == now
-    back = deploygate(tomorrow, "rollback", "local", "--reason", "a drill", "--yes")
-    assert back.returncode == 0, back.stdout
+    back = tomorrow.deploygate("rollback", "local", "--reason", "a drill", "--yes")
+    assert back.status == 0, back.output
     assert tomorrow.answering() == baseline
-
-
-def deploygate(project: Checkout, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "pytest_deploygate.cli", *arguments],
-        cwd=project.root,
-        env={**os.environ, **project.variables},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=180,
-        check=False,
-    )
