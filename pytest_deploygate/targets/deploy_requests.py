@@ -78,17 +78,21 @@ def begin(
     Raises:
         OutcomeUnknown: the answer was lost, and what was begun is not to be told from others.
     """
-    known = frozenset(operation.name for operation in functions.operations())
+    before = functions.operations()
+    known = frozenset(operation.name for operation in before)
+    ended = {operation.name for operation in before if operation.is_done}
     try:
         return _ask(functions, wanted, paths, known, clock)
     except Conflict as error:
         # The platform takes one operation at a time: wait for that of somebody else, and ask once more.
-        busy = [one for one in functions.operations() if not one.is_done]
-        if not busy:
+        # It may have ended between the refusal and the look.
+        other = [one for one in functions.operations() if one.name not in ended]
+        if not other:
             raise
-        logger.warning("target.waits_for_operation", extra={"operation": busy[0].name})
+        busy = next((one for one in other if not one.is_done), other[0])
+        logger.warning("target.waits_for_operation", extra={"operation": busy.name})
         for _ in attempts(clock, _WAIT, deadline=clock.monotonic() + _BUSY_S):
-            if functions.operation(busy[0].name).is_done:
+            if functions.operation(busy.name).is_done:
                 return _ask(functions, wanted, paths, known, clock)
         raise error from None
 

@@ -52,10 +52,15 @@ def _redirect(
 
 
 def _drop_capabilities() -> None:
-    """capset(2) with empty sets: a header of version 3, then twice effective, permitted, inheritable."""
+    """capset(2) with empty sets: a header of version 3, then twice effective, permitted, inheritable.
+
+    prctl(2) with PR_SET_SECUREBITS first, SECBIT_NOROOT and its lock: programs that are started get none back.
+    """
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     none = (ctypes.c_uint32 * 6)()
-    assert ctypes.CDLL(None, use_errno=True).capset(header, none) == 0
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(28, 0b11, 0, 0, 0) == 0
+    assert libc.capset(header, none) == 0
 
 
 if "CALL" in globals():

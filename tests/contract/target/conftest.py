@@ -76,8 +76,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("kind", [KINDS[name] for name in names], ids=names)
 
 
-QUIET = ("test_rollout", "test_traffic")
-"""Modules whose tests make no new revision of the lab's function: there the candidate stays the newest."""
+QUIET = {"test_rollout": "quiet", "test_traffic": "quiet", "test_emulator_shape": "shape"}
+"""The lab of each module whose tests make no new revision of its function: there the candidate stays the newest."""
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +119,7 @@ def lab(
     kind: type[AnyTarget],
 ) -> Lab:
     """A public function whose baseline serves, with a candidate and its verification revision staged."""
-    found = labs("lab_quiet" if request.path.stem in QUIET else "lab_busy", kind)
+    found = labs(f"lab_{QUIET.get(request.path.stem, 'busy')}", kind)
     assert driver is found.driver
     found.reset()
     return found

@@ -83,7 +83,8 @@ def test_a_function_does_not_tell_the_variable_of_the_platform(lab: Lab) -> None
 
 
 def test_an_operation_tells_what_was_recorded_while_it_runs_and_when_it_is_done(lab: Lab) -> None:
-    operations = read(lab, "projects/p1/locations/us-central1/operations")["operations"]
+    all_of_them = "projects/p1/locations/us-central1/operations?pageSize=1000"
+    operations = read(lab, all_of_them)["operations"]
     done = [
         one
         for one in operations
