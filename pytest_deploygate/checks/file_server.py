@@ -81,7 +81,7 @@ class FileHost:
         """URL of a 302 redirect to ``target``."""
         return self._add(called, _Page(status=302, location=target))
 
-    def held(self, name: str) -> DelayedFile:
+    def delayed(self, name: str) -> DelayedFile:
         """URL of the document ``name``, answered when the caller releases it."""
         held = DelayedFile(url="", arrived=threading.Event(), release=threading.Event())
         held.url = self._add(name, _Page(content=self.files[name], held=held))

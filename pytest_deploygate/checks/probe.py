@@ -204,7 +204,7 @@ class Probe:
         is_harmless = self._is_harmless(prepared)
         if not self.endpoint.may_write and not is_harmless:
             raise WouldWrite(
-                f"refused {method} {redacted(str(prepared.url))}: it may write, and this endpoint must not be",
+                f"refused {method} {redact_url(str(prepared.url))}: it may write, and this endpoint must not be",
                 hint="use the fixture verification, which may write, or name the body in harmless= if it writes none",
             )
         if is_harmless:
@@ -299,7 +299,7 @@ class Probe:
             case _:
                 assert_never(trouble)
         return ProbeFailed(
-            f"{method} {redacted(url)}: the endpoint {trouble.value}", trouble=trouble, hint=hint
+            f"{method} {redact_url(url)}: the endpoint {trouble.value}", trouble=trouble, hint=hint
         )
 
 
@@ -349,7 +349,7 @@ def _connection_failure(error: Exception) -> ConnectionFailure:
             return ConnectionFailure.OTHER
 
 
-def redacted(url: str) -> str:
+def redact_url(url: str) -> str:
     """The URL without user, password, query and fragment, all of which may contain secrets."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]

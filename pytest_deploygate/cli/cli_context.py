@@ -127,13 +127,13 @@ class CliContext:
         Raises:
             LeaseHeld: the holder lives.
         """
-        from pytest_deploygate.engine.recovery import held_by
+        from pytest_deploygate.core.record import lease_held_error
 
         held = ports.store.lease(ports.environment)
         if held is None:
             return None
         if not wiring.is_stale(held, ports.store, ports.clock):
-            raise held_by(held)
+            raise lease_held_error(held)
         return ports.store.break_lease(ports.environment, self.actor, reason)
 
 

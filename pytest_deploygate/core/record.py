@@ -11,6 +11,7 @@ from enum import Enum, unique
 from fractions import Fraction
 from typing import NamedTuple
 
+from pytest_deploygate.core.errors import LeaseHeld
 from pytest_deploygate.core.evidence import CheckState, Score
 from pytest_deploygate.core.identifiers import (
     Actor,
@@ -254,3 +255,15 @@ class Lease(NamedTuple):
     beat: int
     ttl_s: int
     beat_at: datetime
+
+
+def lease_held_error(lease: Lease) -> LeaseHeld:
+    """The error that names the holder of ``lease`` and what to do."""
+    since, beat = (f"{moment:%Y-%m-%d %H:%M:%S} UTC" for moment in (lease.since, lease.beat_at))
+    return LeaseHeld(
+        f"the environment {lease.environment} is held by {lease.actor} since {since} for "
+        f"{lease.purpose} (rollout {lease.rollout_id}, last heartbeat {beat})",
+        hint="wait for it (--deploy-wait=SECONDS); if that process is dead: 'deploygate recover "
+        f"{lease.environment}'; to break the lease: 'deploygate unlock {lease.environment} "
+        "--reason TEXT'",
+    )

@@ -82,7 +82,7 @@ def ensure_running(
             hint="pip install pytest-deploygate[local]",
         )
     home = home.absolute()
-    with _locked(home, lock_timeout_s):
+    with _hold_lock(home, lock_timeout_s):
         found = find(home)
         if found is None:
             found = _start(home, port, timeout_s)
@@ -149,7 +149,7 @@ def stop(home: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> bool:
     home = home.absolute()
     if not home.is_dir():
         return False
-    with _locked(home, lock_timeout_s):
+    with _hold_lock(home, lock_timeout_s):
         found = find(home)
         if found is None:
             return False
@@ -262,7 +262,7 @@ def _raise_start_error(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(home: Path, timeout_s: float) -> Iterator[None]:
+def _hold_lock(home: Path, timeout_s: float) -> Iterator[None]:
     """Hold the lock of ``home``; released by the system when this process dies.
 
     Raises:
@@ -275,7 +275,7 @@ def _locked(home: Path, timeout_s: float) -> Iterator[None]:
             make_private_folder(home)
             stack.enter_context(hold_lock(path, waits))
         except FileLockHeld as error:
-            raise _held(path, error.holder, timeout_s) from error
+            raise _lock_held_error(path, error.holder, timeout_s) from error
         except OSError as error:
             raise ConfigError(
                 f"{home} cannot be written: {error}", hint="choose another home for the emulator"
@@ -283,7 +283,7 @@ def _locked(home: Path, timeout_s: float) -> Iterator[None]:
         yield
 
 
-def _held(path: Path, holder: int | None, timeout_s: float) -> ConfigError:
+def _lock_held_error(path: Path, holder: int | None, timeout_s: float) -> ConfigError:
     """The error that says who holds the lock, as far as it wrote that down."""
     who, look = "another process", f"fuser {path}"
     if holder is not None:

@@ -75,7 +75,8 @@ async def serve(home: Path, port: int) -> None:
             _announce(home, port)
             logger.info("cloud.ready", extra={"port": port, "home": str(home)})
             tasks = [
-                asyncio.create_task(_start(cloud, name)) for name in sorted(cloud.services.kept())
+                asyncio.create_task(_start(cloud, name))
+                for name in sorted(cloud.services.needed_revisions())
             ]
             tasks.append(asyncio.create_task(_stop_without(home / STATE_FILE, stopped)))
             await stopped.wait()

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_deploygate.core.errors import LeaseHeld, TargetError, TargetRefused
+from pytest_deploygate.core.errors import TargetError, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, RolloutId
-from pytest_deploygate.core.record import Lease, RestorePoint, RolloutRecord
+from pytest_deploygate.core.record import Lease, RestorePoint, RolloutRecord, lease_held_error
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.traffic import Traffic
@@ -54,7 +54,7 @@ def recover_environment(
     store = ports.store
     held = store.lease(ports.environment)
     if held is not None and not is_stale(held):
-        raise held_by(held)
+        raise lease_held_error(held)
     found = store.open_rollouts(ports.environment)
     marked = ports.target.snapshot().rollout_labels.rollout
     is_left_over = marked is not None and marked not in {r.rollout_id for r in found}
@@ -83,7 +83,7 @@ def wait_for_orphaned_deployment(ports: Ports, progress: Progress = ignore_progr
         OutcomeUnknown: it has not ended within the budget of a rollout.
     """
     records = ports.store.history(ports.environment, ORPHANED)
-    unended = {r.rollout_id: _unfinished(ports, r.rollout_id) for r in records}
+    unended = {r.rollout_id: _unfinished_operations(ports, r.rollout_id) for r in records}
     if not any(unended.values()):
         return False  # nothing of ours can be running, so the platform is not asked
     operation = ports.target.find_operation()
@@ -103,7 +103,7 @@ def wait_for_orphaned_deployment(ports: Ports, progress: Progress = ignore_progr
     return True
 
 
-def _unfinished(ports: Ports, rollout_id: RolloutId) -> set[str]:
+def _unfinished_operations(ports: Ports, rollout_id: RolloutId) -> set[str]:
     """Operations of the rollout that the journal does not show as ended; "" for one whose name it lacks."""
     known = started_operations(ports.store.journal(rollout_id)).values()
     return {one.operation for one in known if one.revision is None}
@@ -131,16 +131,6 @@ def supersede(ports: Ports, *, actor: Actor, sentence: str) -> tuple[RolloutId, 
         rollout.close(reason)
     ports.store.release_lease(lease)
     return tuple(record.rollout_id for record in found)
-
-
-def held_by(lease: Lease) -> LeaseHeld:
-    """The error that says who holds the lease and what to do."""
-    return LeaseHeld(
-        f"environment {lease.environment} is held by {lease.actor} since "
-        f"{lease.since:%Y-%m-%d %H:%M:%S} UTC for {lease.purpose} (rollout {lease.rollout_id})",
-        hint=f"wait for it (--deploy-wait=SECONDS), or if it is dead and cannot be seen from here: "
-        f"deploygate unlock {lease.environment} --reason TEXT",
-    )
 
 
 def _acquire_lease(ports: Ports, held: Lease | None, actor: Actor) -> Lease:

@@ -13,10 +13,10 @@ from pytest_deploygate.core.errors import PolicyRefused, TargetRefused
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.core.preflight import PreflightFinding
+from pytest_deploygate.core.record import lease_held_error
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.engine_context import Ports
-from pytest_deploygate.engine.recovery import held_by
 from pytest_deploygate.judge import preconditions
 
 
@@ -80,7 +80,7 @@ def _record_findings(ports: Ports) -> Iterator[PreflightFinding]:
     name = ports.environment
     held = ports.store.lease(name)
     if held is not None:
-        error = held_by(held)
+        error = lease_held_error(held)
         yield PreflightFinding(is_blocking=False, sentence=error.message, hint=error.hint)
     for record in ports.store.open_rollouts(name):
         is_stranded = record.state is State.STRANDED

@@ -121,7 +121,7 @@ def _hints(context: SessionContext, rollout: JournaledRollout) -> tuple[str, ...
     with contextlib.suppress(DeployGateError):
         now = rollout.ports.target.snapshot()
         if rollout.state is State.ROLLED_BACK and not is_local:
-            hints += gcloud_commands.pinned(rollout.ports.target.spec, now)
+            hints += gcloud_commands.pinned_notes(rollout.ports.target.spec, now)
         if rollout.record.serving and rollout.record.url:
             next_steps.append(f"call it: {curl_command(now, is_local=is_local)}")
     if is_local and rollout.record.serving:

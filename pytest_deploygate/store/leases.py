@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pytest_deploygate.core.errors import LeaseHeld, LeaseLost
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
-from pytest_deploygate.core.record import Lease
+from pytest_deploygate.core.record import Lease, lease_held_error
 
 
 @unique
@@ -27,17 +27,6 @@ class LeaseEvent(NamedTuple):
     reason: str
     token: int
     rollout_id: RolloutId
-
-
-def lease_held_error(lease: Lease) -> LeaseHeld:
-    """The error that names the holder of ``lease`` and what to do."""
-    return LeaseHeld(
-        f"the environment {lease.environment} is held by {lease.actor} since {_clock(lease.since)} for "
-        f"{lease.purpose} (rollout {lease.rollout_id}, last heartbeat {_clock(lease.beat_at)})",
-        hint="wait for it (--deploy-wait=SECONDS); if that process is dead: 'deploygate recover "
-        f"{lease.environment}'; to break the lease: 'deploygate unlock {lease.environment} "
-        "--reason TEXT'",
-    )
 
 
 def lease_moved_error(environment: EnvironmentName, current: Lease | None) -> LeaseHeld:
@@ -65,7 +54,3 @@ def lease_lost_error(lease: Lease, current: Lease | None) -> LeaseLost:
 def is_same(one: Lease, other: Lease) -> bool:
     """Whether both have the same token and the same heartbeat."""
     return (one.environment, one.token, one.beat) == (other.environment, other.token, other.beat)
-
-
-def _clock(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

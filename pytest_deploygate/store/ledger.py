@@ -72,7 +72,7 @@ class Ledger:
     def lease(self, environment: EnvironmentName) -> Lease | None:
         """The lease, if somebody holds it."""
         with self._database.open_connection() as connection:
-            return mapping.held_lease(connection, environment)
+            return mapping.read_lease(connection, environment)
 
     def lease_events(self, environment: EnvironmentName, limit: int) -> tuple[LeaseEvent, ...]:
         """Takeovers and broken leases, newest first."""

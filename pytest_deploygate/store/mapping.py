@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_deploygate.core.artifacts import Backup
 
 
-def held_lease(connection: Connection, environment: EnvironmentName) -> Lease | None:
+def read_lease(connection: Connection, environment: EnvironmentName) -> Lease | None:
     """The lease of ``environment`` if somebody holds it."""
     row = connection.row(
         "SELECT * FROM deploygate_leases WHERE environment = :environment AND is_held = 1",
@@ -44,7 +44,7 @@ def held_lease(connection: Connection, environment: EnvironmentName) -> Lease | 
 
 def require_lease(connection: Connection, lease: Lease) -> Lease:
     """The current lease if it has the token of ``lease``; raises LeaseLost otherwise."""
-    current = held_lease(connection, lease.environment)
+    current = read_lease(connection, lease.environment)
     if current is None or current.token != lease.token:
         raise leases.lease_lost_error(lease, current)
     return current

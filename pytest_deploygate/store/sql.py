@@ -15,7 +15,7 @@ from pytest_deploygate.core.identifiers import (
     RolloutId,
 )
 from pytest_deploygate.core.notification import Delivery
-from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
+from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord, lease_held_error
 from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import leases, mapping, record_json, serialization
@@ -67,9 +67,9 @@ class SqlStore(Ledger):
     ) -> Lease:
         """Take the lease if it is free. Raises LeaseHeld with the holder's description."""
         with self._write() as connection:
-            current = mapping.held_lease(connection, environment)
+            current = mapping.read_lease(connection, environment)
             if current is not None:
-                raise leases.lease_held_error(current)
+                raise lease_held_error(current)
             return self._grant(connection, environment, actor, purpose, rollout_id, ttl_s)
 
     def renew_lease(self, lease: Lease) -> Lease:
@@ -101,7 +101,7 @@ class SqlStore(Ledger):
         """Replace the lease of a dead holder if it is still exactly ``stale``. Raises LeaseHeld otherwise."""
         with self._write() as connection:
             # A heartbeat since ``stale`` was read means that the holder lives.
-            current = mapping.held_lease(connection, stale.environment)
+            current = mapping.read_lease(connection, stale.environment)
             if current is None or not leases.is_same(current, stale):
                 raise leases.lease_moved_error(stale.environment, current)
             self._note(connection, LeaseEventKind.TAKEN_OVER, current, actor, purpose)
@@ -110,7 +110,7 @@ class SqlStore(Ledger):
     def break_lease(self, environment: EnvironmentName, actor: Actor, reason: str) -> Lease | None:
         """Break the lease, if there is one, and record who did it and why; return it."""
         with self._write() as connection:
-            current = mapping.held_lease(connection, environment)
+            current = mapping.read_lease(connection, environment)
             if current is not None:
                 self._note(connection, LeaseEventKind.BROKEN, current, actor, reason)
                 connection.update(_LEASES, "environment", environment=environment, is_held=0)
@@ -176,7 +176,7 @@ class SqlStore(Ledger):
                 mapping.require_lease(connection, lease)
                 mapping.require_environment(record.environment, lease)
             else:
-                current = mapping.held_lease(connection, record.environment)
+                current = mapping.read_lease(connection, record.environment)
                 if current is not None and current.rollout_id == record.rollout_id:
                     raise leases.lease_lost_error(current, current)
             row = mapping.rollout_row(connection, record.rollout_id)

@@ -168,10 +168,10 @@ def translate(error: Exception, *, doing: str, is_write: bool) -> DeployGateErro
             hint="is the address right, and is a proxy in the way? For the emulator: "
             "deploygate emulator up",
         )
-    return lost_answer(f"{doing}: {_short(error)}", is_write=is_write)
+    return lost_answer_error(f"{doing}: {_short(error)}", is_write=is_write)
 
 
-def lost_answer(message: str, *, is_write: bool) -> DeployGateError:
+def lost_answer_error(message: str, *, is_write: bool) -> DeployGateError:
     """For a request that was sent and got no usable answer."""
     if is_write:
         return OutcomeUnknown(
@@ -214,7 +214,7 @@ def _of_answer(answer: ErrorAnswer, doing: str, *, is_write: bool) -> DeployGate
         case 501:
             return TargetRefused(said, hint="the platform does not offer this call here")
         case code if code >= 500 or code == 408:
-            return lost_answer(said, is_write=is_write)
+            return lost_answer_error(said, is_write=is_write)
         case _:
             return TargetRefused(said, hint="the platform does not take these settings")
 

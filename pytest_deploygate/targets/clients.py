@@ -73,7 +73,7 @@ def connect(endpoint: str, credentials: Credentials | None) -> Clients:
         if parts.hostname in LOOPBACK:
             bypass_proxies()
     who = credentials or AnonymousCredentials()  # type: ignore[no-untyped-call]
-    session = authorized(credentials) if credentials else requests.Session()
+    session = authorized_session(credentials) if credentials else requests.Session()
     return Clients(
         functions=functions_v2.FunctionServiceClient(
             credentials=who, transport="rest", client_options=options
@@ -86,7 +86,7 @@ def connect(endpoint: str, credentials: Credentials | None) -> Clients:
     )
 
 
-def authorized(credentials: Credentials) -> requests.Session:
+def authorized_session(credentials: Credentials) -> requests.Session:
     """A session that sends ``credentials`` along."""
     session: requests.Session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
     return session

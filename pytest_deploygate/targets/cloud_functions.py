@@ -64,7 +64,7 @@ class CloudFunctionsTarget(ServiceTarget):
         """The service as it is now."""
         from pytest_deploygate.targets import converters, function_config
 
-        function = self._seen()
+        function = self._last_known_function()
         if function is None:
             return Snapshot(exists=False)
         name = self._name_by(function)
@@ -80,7 +80,7 @@ class CloudFunctionsTarget(ServiceTarget):
         function = self._last or self._functions.require()
         return function_config.function_snapshot(function, service, is_public=is_public)
 
-    def _seen(self) -> "functions_v2.Function | None":
+    def _last_known_function(self) -> "functions_v2.Function | None":
         """The function as it is, or as it was seen last when its API does not answer.
 
         Returning traffic needs Cloud Run alone, and must not fail for the other API.
@@ -96,7 +96,9 @@ class CloudFunctionsTarget(ServiceTarget):
     def _service_name(self) -> str:
         """Full name of the service, asked for once: a function never changes it."""
         if not self._known_service:
-            self._known_service = self._name_by(self._seen() or self._functions.require())
+            self._known_service = self._name_by(
+                self._last_known_function() or self._functions.require()
+            )
         return self._known_service
 
     def _name_by(self, function: "functions_v2.Function") -> str:
@@ -170,7 +172,7 @@ class CloudFunctionsTarget(ServiceTarget):
             self._spec,
             variables=function_config.kept_variables(function) | variables,
             secrets=self._secrets.resolve(self._spec),
-            labels=converters.marked(known | dict(self._spec.labels), rollout_labels),
+            labels=converters.with_rollout_labels(known | dict(self._spec.labels), rollout_labels),
             source=function_config.storage_source(source),
         )
         is_new = function is None

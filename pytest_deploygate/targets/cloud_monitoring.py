@@ -25,7 +25,7 @@ from pytest_deploygate.ports import Clock
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import API_IS_OFF, error_answer_of
 from pytest_deploygate.targets.auth import credentials_for
-from pytest_deploygate.targets.clients import authorized, base_url, bypass_proxies
+from pytest_deploygate.targets.clients import authorized_session, base_url, bypass_proxies
 from pytest_deploygate.targets.minute_series import PER_MINUTE, SHORT_PERIODS, read_minutes
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def open_metrics(
         bypass_proxies()
     return CloudMonitoring(
         spec,
-        local_session() if is_local else authorized(credentials_for(spec.project)),
+        local_session() if is_local else authorized_session(credentials_for(spec.project)),
         ApiCaller(clock, timeout_s=_TIMEOUT_S),
         monitoring_url=base_url(endpoint, "monitoring", "v3"),
         logging_url=base_url(endpoint, "logging", "v2"),

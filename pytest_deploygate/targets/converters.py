@@ -55,7 +55,7 @@ def labels_of(labels: Mapping[str, str]) -> RolloutLabels:
     )
 
 
-def marked(labels: Mapping[str, str], rollout_labels: RolloutLabels) -> dict[str, str]:
+def with_rollout_labels(labels: Mapping[str, str], rollout_labels: RolloutLabels) -> dict[str, str]:
     """``labels`` with ours replaced by ``rollout_labels``; a digest is cut to the length of a label.
 
     Raises:
@@ -109,7 +109,7 @@ def _traffic(
         raise TargetRefused(f"the service's traffic makes no sense: {error}") from error
 
 
-def resolved(plan: Traffic, latest: RevisionName | None) -> Traffic:
+def resolve_latest(plan: Traffic, latest: RevisionName | None) -> Traffic:
     """``plan`` with LATEST replaced by the revision it stands for; without one, nothing serves."""
     shares: dict[RevisionName, int] = {}
     for revision, percent in plan.shares:
@@ -158,7 +158,7 @@ def shown_traffic(service: run_v2.Service) -> Traffic:
     """What holds by the service's own word, LATEST resolved; nothing where it does not say."""
     if not service.traffic_statuses:
         return Traffic.of({})
-    return resolved(_traffic(service.traffic_statuses), latest_ready(service))
+    return resolve_latest(_traffic(service.traffic_statuses), latest_ready(service))
 
 
 def origin_of(service: run_v2.Service) -> str:
@@ -193,7 +193,7 @@ def snapshot_of(service: run_v2.Service, *, is_public: bool) -> Snapshot:
         service=service.name,
         url=service.uri,
         traffic=plan,
-        serving=resolved(plan, newest),
+        serving=resolve_latest(plan, newest),
         tag_urls={status.tag: status.uri for status in service.traffic_statuses if status.tag},
         etag=service.etag,
         is_settled=is_carried_out(service),

@@ -76,7 +76,7 @@ def wait(
                 said.add(line)
                 progress(line)
         if found.is_done:
-            return _ended(found)
+            return _result_of(found)
     raise OutcomeUnknown(
         f"deployment still running after {max(budget_s, 0):g} s{problem}",
         hint="traffic stays where it is; when it has ended, run: deploygate recover",
@@ -94,7 +94,7 @@ def _lines(metadata: functions_v2.OperationMetadata) -> list[str]:
     return lines
 
 
-def _ended(operation: DeploymentOperation) -> Ended:
+def _result_of(operation: DeploymentOperation) -> Ended:
     if operation.error is not None:
         code, message = operation.error
         raise _failure(message, code, operation.metadata)

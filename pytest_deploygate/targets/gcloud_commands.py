@@ -28,7 +28,7 @@ def commands(
     )
 
 
-def pinned(spec: FunctionSpec, now: Snapshot) -> tuple[str, ...]:
+def pinned_notes(spec: FunctionSpec, now: Snapshot) -> tuple[str, ...]:
     """What to know of traffic that is ``now`` pinned by name, as after a rollback; nothing where it follows LATEST."""
     if not now.exists or not now.traffic.is_pinned:
         return ()
@@ -60,10 +60,10 @@ def deploy(spec: FunctionSpec, *, cwd: Path, is_private: bool = False) -> str:
         words.flag("source", words.source(spec.source, cwd)),
     ]
     if spec.variables:
-        parts.append(words.flag("set-env-vars", words.joined(spec.variables)))
+        parts.append(words.flag("set-env-vars", words.join_pairs(spec.variables)))
     if spec.secrets:
         refs = {key: words.secret(ref, spec) for key, ref in spec.secrets.items()}
-        parts.append(words.flag("set-secrets", words.joined(refs)))
+        parts.append(words.flag("set-secrets", words.join_pairs(refs)))
     return words.LINE.join([*parts, *_optional(spec)])
 
 
@@ -81,8 +81,8 @@ def _optional(spec: FunctionSpec) -> list[str]:
         "concurrency": spec.concurrency,
         "vpc-connector": spec.vpc_connector,
         "egress-settings": spec.vpc_egress.lower().replace("_", "-").replace("-traffic", ""),
-        "update-labels": words.joined(spec.labels),
-        "set-build-env-vars": words.joined(spec.build_variables),
+        "update-labels": words.join_pairs(spec.labels),
+        "set-build-env-vars": words.join_pairs(spec.build_variables),
         "build-service-account": account,
         "build-worker-pool": spec.build_worker_pool,
         "docker-repository": spec.docker_repository,

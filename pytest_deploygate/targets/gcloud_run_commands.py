@@ -58,11 +58,11 @@ def deploy(spec: FunctionSpec, *, cwd: Path, is_first: bool, tag: str) -> str:
         words.flag("ingress", _INGRESS[spec.ingress]),
     ]
     if spec.variables:
-        parts.append(words.flag("set-env-vars", words.joined(spec.variables)))
+        parts.append(words.flag("set-env-vars", words.join_pairs(spec.variables)))
     refs = {**spec.secrets, **spec.container.secret_files}
     if refs:
         texts = {key: words.secret(ref, spec) for key, ref in refs.items()}
-        parts.append(words.flag("set-secrets", words.joined(texts)))
+        parts.append(words.flag("set-secrets", words.join_pairs(texts)))
     return words.LINE.join([*parts, *_optional(spec)])
 
 
@@ -96,7 +96,7 @@ def _optional(spec: FunctionSpec) -> list[str]:
         "subnet": container.vpc_subnetwork,
         "network-tags": ",".join(container.vpc_tags),
         "vpc-egress": spec.vpc_egress.lower().replace("_", "-"),
-        "update-labels": words.joined(spec.labels),
+        "update-labels": words.join_pairs(spec.labels),
         "startup-probe": f"httpGet.path={probe.path},periodSeconds={probe.period_s},"
         f"timeoutSeconds={probe.period_s},failureThreshold={probe.failures}"
         if probe.path
@@ -104,7 +104,7 @@ def _optional(spec: FunctionSpec) -> list[str]:
     }
     if not container.image:
         values |= {
-            "set-build-env-vars": words.joined(spec.build_variables),
+            "set-build-env-vars": words.join_pairs(spec.build_variables),
             "build-service-account": account,
             "build-worker-pool": spec.build_worker_pool,
         }

@@ -98,7 +98,7 @@ def _changes(now: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     """Flags that turn the variables of the template from what they are ``now`` into the ``wanted`` ones."""
     changed = {key: value for key, value in wanted.items() if now.get(key) != value}
     gone = [key for key in now if key not in wanted]
-    flags = [flag("update-env-vars", joined(changed))] if changed else []
+    flags = [flag("update-env-vars", join_pairs(changed))] if changed else []
     return flags + ([flag("remove-env-vars", ",".join(gone))] if gone else [])
 
 
@@ -118,7 +118,7 @@ def promote(
         )
 
 
-def joined(values: Mapping[str, str]) -> str:
+def join_pairs(values: Mapping[str, str]) -> str:
     """``KEY=VALUE`` pairs as gcloud reads them; empty for none.
 
     Raises:

@@ -130,7 +130,9 @@ class ServicePreflight:
                 )
 
     def _traffic(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
-        plan = converters.resolved(converters.plan_of(service), converters.latest_ready(service))
+        plan = converters.resolve_latest(
+            converters.plan_of(service), converters.latest_ready(service)
+        )
         shown = converters.shown_traffic(service)
         if plan.is_split and shown.sole is not None:
             yield blocking(

@@ -126,7 +126,7 @@ class RunServices:
             labels = (
                 None
                 if rollout_labels is None
-                else converters.marked(service.labels, rollout_labels)
+                else converters.with_rollout_labels(service.labels, rollout_labels)
             )
             _refuse_if_drifted(service, wanted, expect)
             try:
@@ -263,10 +263,10 @@ def _refuse_if_drifted(service: run_v2.Service, to: Traffic, expect: Traffic | N
     if expect is None:
         return
     latest = converters.latest_ready(service)
-    now = converters.resolved(converters.plan_of(service), latest).shares
+    now = converters.resolve_latest(converters.plan_of(service), latest).shares
     before, after = (
-        converters.resolved(expect, latest).shares,
-        converters.resolved(to, latest).shares,
+        converters.resolve_latest(expect, latest).shares,
+        converters.resolve_latest(to, latest).shares,
     )
     if now not in (before, after) or (not to.is_pinned and after != before):
         found = Traffic(shares=now)

@@ -225,7 +225,7 @@ def _labels(wanted: WantedService, now: Mapping[str, str]) -> dict[str, str]:
     labels = {**now, **wanted.labels}
     if wanted.rollout_labels is None:
         return labels
-    return converters.marked(labels, wanted.rollout_labels)
+    return converters.with_rollout_labels(labels, wanted.rollout_labels)
 
 
 def _asks_for(service: Json, revision: RevisionName) -> bool:

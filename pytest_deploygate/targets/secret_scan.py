@@ -42,7 +42,7 @@ class Find:
 
 def scan_file(name: str, content: bytes) -> tuple[Find, ...]:
     """Secrets in one file; what is no text, in UTF-8 or UTF-16, is not looked into."""
-    text = _decoded(content)
+    text = _decode(content)
     if text is None:
         return ()
     finds: dict[Find, None] = {}
@@ -79,7 +79,7 @@ def split_allowed(
     return tuple(passed), tuple(refused)
 
 
-def _decoded(content: bytes) -> str | None:
+def _decode(content: bytes) -> str | None:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return content.decode(encoding, errors="replace")

@@ -44,7 +44,7 @@ class SecretVersions:
         Raises:
             TargetRefused: a secret or its version does not exist, is disabled, or may not be seen.
         """
-        return {key: self._numbered(ref, spec.project) for key, ref in spec.secrets.items()}
+        return {key: self._pin_version(ref, spec.project) for key, ref in spec.secrets.items()}
 
     def resolve_files(self, spec: FunctionSpec) -> Mapping[str, SecretRef]:
         """The secrets that are files, by path, each with a number for its version.
@@ -53,9 +53,9 @@ class SecretVersions:
             TargetRefused: as with :meth:`resolve`.
         """
         files = spec.container.secret_files
-        return {path: self._numbered(ref, spec.project) for path, ref in files.items()}
+        return {path: self._pin_version(ref, spec.project) for path, ref in files.items()}
 
-    def _numbered(self, ref: SecretRef, project: str) -> SecretRef:
+    def _pin_version(self, ref: SecretRef, project: str) -> SecretRef:
         wanted = (ref.project or project, ref.name, ref.version or LATEST)
         if wanted not in self._known:
             self._known[wanted] = number = self._ask(*wanted)

@@ -221,7 +221,9 @@ class ServiceTarget(ABC):
 
         service_name = self._service_name()
         service = self._services.require(service_name)
-        plan = converters.resolved(converters.plan_of(service), converters.latest_ready(service))
+        plan = converters.resolve_latest(
+            converters.plan_of(service), converters.latest_ready(service)
+        )
         if plan.percent(name) or name in dict(plan.tags).values():
             raise TargetRefused(
                 f"the revision {name} has traffic or a tag and was not deleted: {plan}",

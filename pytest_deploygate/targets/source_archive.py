@@ -145,7 +145,7 @@ def make_package(
     )
 
 
-def denied(name: str) -> str | None:
+def why_denied(name: str) -> str | None:
     """Why a file or directory of this name is never packed, or None."""
     lowered = name.lower()
     for pattern, reason in _DENIED:
@@ -190,7 +190,7 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
 
 
 def _reason_to_leave_out(tree: _Tree, name: str, path: Path, *, is_dir: bool) -> str | None:
-    if reason := denied(path.name):
+    if reason := why_denied(path.name):
         return reason
     if is_dir and path.resolve() == tree.home:
         return "our own records"
@@ -212,7 +212,7 @@ def _inside(tree: _Tree, path: Path, name: str) -> Path:
             hint=f"copy what it leads to into the source, or add it to {FILE_NAME}",
         )
     for part in real.relative_to(tree.source).parts:
-        if reason := denied(part):
+        if reason := why_denied(part):
             raise ConfigError(
                 f"{name} is a link to {real}, which is never uploaded: {reason}",
                 hint=f"remove the link, or add it to {FILE_NAME}",

@@ -48,7 +48,7 @@ def test_slow_document_is_waited_for(
     poster: Poster, verification: Probe, documents: FileHost
 ) -> None:
     small = profile().roles.small
-    held = documents.held(document_path(small).name)
+    held = documents.delayed(document_path(small).name)
     call = url_of(held.url)
     answers: list[Answer] = []
 

@@ -20,7 +20,7 @@ from pytest_deploygate.checks.probe import (
     ProbeFailed,
     WouldWrite,
     is_loopback,
-    redacted,
+    redact_url,
 )
 from pytest_deploygate.core.identifiers import Secret
 from tests.loopback_server import Reply, ServerMaker
@@ -328,7 +328,9 @@ def test_proxies_of_the_environment_are_not_asked_for_loopback(
 
 
 def test_urls_are_redacted_and_loopback_is_known() -> None:
-    assert redacted("https://u:p@h.example:8/f/x.pdf?sig=1#part") == "https://h.example:8/f/x.pdf?…"
+    assert (
+        redact_url("https://u:p@h.example:8/f/x.pdf?sig=1#part") == "https://h.example:8/f/x.pdf?…"
+    )
     assert is_loopback("http://127.0.0.1:80/")
     assert is_loopback("http://[::1]/")
     assert is_loopback("http://abc---f.localhost:8080")

@@ -121,22 +121,29 @@ def test_marks_survive_their_labels() -> None:
         digest="d" * 63,
         config="c",
     )
-    labels = converters.marked({"team": "billing", "deploygate-digest": "old"}, rollout_labels)
+    labels = converters.with_rollout_labels(
+        {"team": "billing", "deploygate-digest": "old"}, rollout_labels
+    )
     assert labels["team"] == "billing"
     assert converters.labels_of(labels) == rollout_labels
-    assert converters.labels_of(converters.marked(labels, RolloutLabels())) == RolloutLabels()
+    assert (
+        converters.labels_of(converters.with_rollout_labels(labels, RolloutLabels()))
+        == RolloutLabels()
+    )
 
 
 def test_a_mark_that_no_label_holds_is_refused() -> None:
     with pytest.raises(ConfigError, match="deploygate-rollout"):
-        converters.marked({}, RolloutLabels(rollout=RolloutId("Not A Label")))
+        converters.with_rollout_labels({}, RolloutLabels(rollout=RolloutId("Not A Label")))
 
 
 def test_latest_is_resolved_everywhere() -> None:
     old, new = RevisionName("r-1"), RevisionName("r-2")
     plan = Traffic.parse("LATEST=60,r-2=40;blue>LATEST,dg-prev>r-1")
-    assert converters.resolved(plan, new) == Traffic.of({new: 100}, {"blue": new, "dg-prev": old})
-    assert converters.resolved(plan, None) == Traffic.of({})
+    assert converters.resolve_latest(plan, new) == Traffic.of(
+        {new: 100}, {"blue": new, "dg-prev": old}
+    )
+    assert converters.resolve_latest(plan, None) == Traffic.of({})
 
 
 def test_traffic_that_makes_no_sense_is_refused() -> None:

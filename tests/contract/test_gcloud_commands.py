@@ -151,7 +151,7 @@ values = st.text(st.sampled_from("ab ,^:;#@%~|+='\"$`\\!*\n"), max_size=12)
 
 @given(st.dictionaries(keys, values, max_size=4))
 def test_pairs_are_read_back_as_they_were(pairs: dict[str, str]) -> None:
-    assert read_as_gcloud(gcloud_words.joined(pairs)) == pairs
+    assert read_as_gcloud(gcloud_words.join_pairs(pairs)) == pairs
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_missing_redirected_and_wrongly_typed_documents() -> None:
 
 def test_held_document_waits_until_it_is_released() -> None:
     with serve_files({"a.pdf": PDF}) as host:
-        held = host.held("a.pdf")
+        held = host.delayed("a.pdf")
         got: list[bytes] = []
         reader = threading.Thread(target=lambda: got.append(fetch(held.url).content))
         reader.start()
@@ -146,7 +146,7 @@ def test_held_document_waits_until_it_is_released() -> None:
 
 def test_leaving_releases_what_is_held_and_stops_listening() -> None:
     with serve_files({"a.pdf": PDF}) as host:
-        held = host.held("a.pdf")
+        held = host.delayed("a.pdf")
     assert held.release.is_set()
     with pytest.raises(requests.ConnectionError):
         fetch(held.url)

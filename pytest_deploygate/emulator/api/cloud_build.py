@@ -25,7 +25,7 @@ async def submit_build(request: web.Request) -> web.Response:
     """``builds.submit``: buildpacks only; what a Dockerfile says cannot be done without one."""
     cloud = request.app[CLOUD]
     given = await read_message(request, run_v2.SubmitBuildRequest.pb())
-    wanted = _wanted(parent_of(request), given)
+    wanted = _read_wanted_build(parent_of(request), given)
     if not cloud.source_builds.is_known(wanted):
         place = f"{wanted.bucket}/{wanted.object}"
         raise ApiError(400, f"storage_source: there is no object {place}")
@@ -34,7 +34,7 @@ async def submit_build(request: web.Request) -> web.Response:
     return web.json_response({"buildOperation": operation} | base)
 
 
-def _wanted(parent: str, given: Message) -> WantedBuild:
+def _read_wanted_build(parent: str, given: Message) -> WantedBuild:
     """What a request asks for.
 
     Raises:

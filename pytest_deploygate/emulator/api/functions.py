@@ -77,7 +77,7 @@ def _name_of(request: web.Request) -> str:
     return f"{parent_of(request)}/functions/{request.match_info['function']}"
 
 
-def _known(cloud: Cloud, name: str) -> Message:
+def _require_function(cloud: Cloud, name: str) -> Message:
     function = cloud.state.functions.get(name)
     if function is None:
         raise not_found(name)
@@ -91,7 +91,7 @@ def _hold_free(cloud: Cloud, name: str) -> None:
         )
 
 
-def _shown(cloud: Cloud, function: Message) -> Message:
+def _describe(cloud: Cloud, function: Message) -> Message:
     """``function`` with what the service says now."""
     service = cloud.state.services.get(function.service_config.service)
     if service is not None:
@@ -116,7 +116,7 @@ def _read_variables(function: Message, service: Message) -> None:
 async def get_function(request: web.Request) -> web.Response:
     """``functions.get``."""
     cloud = request.app[CLOUD]
-    return await answer(request, _shown(cloud, _known(cloud, _name_of(request))))
+    return await answer(request, _describe(cloud, _require_function(cloud, _name_of(request))))
 
 
 async def list_functions(request: web.Request) -> web.Response:
@@ -125,7 +125,7 @@ async def list_functions(request: web.Request) -> web.Response:
 
     def read(name: str, *, as_ints: bool) -> Json | None:
         function = cloud.state.functions.get(name)
-        return function and as_json(_shown(cloud, function), enums_as_ints=as_ints)
+        return function and as_json(_describe(cloud, function), enums_as_ints=as_ints)
 
     names = under(cloud.state.functions.names(), parent_of(request), "functions")
     listing = Listing(field="functions", names=names, read=read, is_filtered=True, is_ordered=True)
@@ -157,7 +157,7 @@ async def generate_download_url(request: web.Request) -> web.Response:
     """``functions.generateDownloadUrl``: the source of the function as it was deployed last."""
     cloud = request.app[CLOUD]
     await read_message(request, functions_v2.GenerateDownloadUrlRequest.pb())
-    function = _known(cloud, _name_of(request))
+    function = _require_function(cloud, _name_of(request))
     source = function.build_config.source_provenance.resolved_storage_source
     if not source.bucket:
         raise not_found(f"source of {function.name}")
@@ -192,7 +192,7 @@ async def update_function(request: web.Request) -> web.Response:
     name = _name_of(request)
     given = await read_message(request, Function)
     paths = read_mask(request, given) or _SETTABLE
-    before = _shown(cloud, _known(cloud, name))
+    before = _describe(cloud, _require_function(cloud, name))
     _hold_free(cloud, name)
     function = Function()
     function.CopyFrom(before)
@@ -214,7 +214,7 @@ async def delete_function(request: web.Request) -> web.Response:
     """``functions.delete``: with its service, all revisions, ports and policy."""
     cloud = request.app[CLOUD]
     name = _name_of(request)
-    _known(cloud, name)
+    _require_function(cloud, name)
     _hold_free(cloud, name)
     return await answer(request, cloud.deployments.delete(name, operation_fault(request)))
 

@@ -66,7 +66,7 @@ async def answer_list(request: web.Request, listing: Listing) -> web.Response:
     keys = _order(request) if listing.is_ordered else []
     size, after = _place(request)
     if terms or keys:
-        names = await _selected(listing, names, terms, keys)
+        names = await _select_names(listing, names, terms, keys)
     begin = _begin(listing, names, after, is_ordered=bool(keys))
     end = begin + size
     token = _token_of(end, names[end - 1]) if len(names) > end else ""
@@ -97,7 +97,7 @@ async def send_list(
     return response
 
 
-async def _selected(
+async def _select_names(
     listing: Listing, names: list[str], terms: list[re.Match[str]], keys: list[re.Match[str]]
 ) -> list[str]:
     """The names that ``terms`` let pass, as ``keys`` order them."""

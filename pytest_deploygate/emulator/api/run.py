@@ -32,7 +32,7 @@ from pytest_deploygate.emulator.api.service_validation import check_template, no
 from pytest_deploygate.emulator.api.template_checks import check_template_fields
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.new_revision import NewRevision
-from pytest_deploygate.emulator.runtime.revisions import shown
+from pytest_deploygate.emulator.runtime.revisions import with_shown_conditions
 from pytest_deploygate.emulator.runtime.run_services import Service
 from pytest_deploygate.emulator.runtime.service_status import bump
 
@@ -80,7 +80,7 @@ def _name_of(request: web.Request) -> str:
     return f"{parent_of(request)}/services/{request.match_info['service']}"
 
 
-def _known(cloud: Cloud, name: str) -> Message:
+def _require_service(cloud: Cloud, name: str) -> Message:
     service = cloud.state.services.get(name)
     if service is None:
         raise not_found(name)
@@ -90,7 +90,7 @@ def _known(cloud: Cloud, name: str) -> Message:
 async def get_service(request: web.Request) -> web.Response:
     """``services.get``."""
     cloud, name = request.app[CLOUD], _name_of(request)
-    service = _known(cloud, name)
+    service = _require_service(cloud, name)
     rule = rule_of(request)
     if rule is not None and rule.stale:
         service = cloud.state.services.previous(name) or service
@@ -117,7 +117,7 @@ async def update_service(request: web.Request) -> web.Response:
     masked = read_mask(request, given)
     # what only the platform writes may stand in a mask and is left alone
     paths = tuple(p for p in masked if p.split(".")[0] in _SETTABLE) if masked else _SETTABLE
-    before = _known(cloud, name)
+    before = _require_service(cloud, name)
     if given.etag and given.etag != before.etag:
         raise ApiError(
             409, f"Conflict for resource '{name}': the etag {given.etag} is not the current one"
@@ -132,7 +132,7 @@ async def update_service(request: web.Request) -> web.Response:
     if touches(paths, "traffic"):
         normalise_traffic(cloud, service)
     if request.query.get("validateOnly") == "true":
-        return await answer(request, _done(parent_of(request), before, service))
+        return await answer(request, _finished_operation(parent_of(request), before, service))
     new_template = touches(paths, "template") and not _is_same(service.template, before.template)
     template = type(service.template)()
     template.CopyFrom(service.template)
@@ -184,7 +184,7 @@ def _work(
         await cloud.services.apply_traffic(name, reason="services.patch", half=half)
         if rule is not None and rule.stale_tag:
             _leave_tags_behind(cloud, before, rule.stale_tag)
-        return _known(cloud, name)
+        return _require_service(cloud, name)
 
     return work
 
@@ -217,7 +217,7 @@ def _hold_named_revision(cloud: Cloud, service: Message, paths: tuple[str, ...])
         raise ApiError(409, text, status="ALREADY_EXISTS")
 
 
-def _done(parent: str, before: Message, service: Message) -> Message:
+def _finished_operation(parent: str, before: Message, service: Message) -> Message:
     operation = operations_pb2.Operation(
         name=f"{parent}/operations/{secrets.token_hex(16)}", done=True
     )
@@ -242,7 +242,7 @@ def _revision_json(cloud: Cloud, name: str, as_ints: bool) -> Json:
     """A revision with ``containerStatuses``, which the library does not have yet."""
     revision = cloud.state.revisions[name]
     has_traffic = name in cloud.services.with_traffic(name.rsplit("/", 2)[0])
-    found = as_json(shown(revision, has_traffic=has_traffic), enums_as_ints=as_ints)
+    found = as_json(with_shown_conditions(revision, has_traffic=has_traffic), enums_as_ints=as_ints)
     short = name.rpartition("/")[2]
     found.setdefault("logUri", f"{cloud.base_url}/_local/revisions/{short}/log")
     running = cloud.state.running_images.get(name)
@@ -287,13 +287,13 @@ async def delete_revision(request: web.Request) -> web.Response:
             409, f"Conflict for resource '{name}': the etag {given} is not the current one"
         )
     service = cloud.state.services.get(_name_of(request))
-    if name in cloud.services.kept() or (
+    if name in cloud.services.needed_revisions() or (
         service is not None and service.latest_created_revision == name
     ):
         text = f"Revision '{name.rsplit('/', 1)[-1]}' cannot be deleted: it has traffic or a tag, or is the latest"
         raise ApiError(400, text, status="FAILED_PRECONDITION")
     if request.query.get("validateOnly") == "true":
-        return await answer(request, _done(parent_of(request), revision, revision))
+        return await answer(request, _finished_operation(parent_of(request), revision, revision))
 
     async def work(_progress: OperationProgress) -> Message:
         await cloud.services.delete_revision(name)

@@ -221,7 +221,7 @@ class Router:
         # The path goes on as it came: a function must see it unchanged.
         target = request.raw_path if request.raw_path[0] == "/" else request.rel_url.raw_path_qs
         upstream = await instance.upstream.request(
-            request.method, target, _forwarded(request), body
+            request.method, target, _forwarded_headers(request), body
         )
         try:
             if misbehaviour is not None and misbehaviour.body is not None:
@@ -273,7 +273,7 @@ def _head_bytes(request: web.BaseRequest) -> int:
     return len(request.raw_path) + sum(lengths)
 
 
-def _forwarded(request: web.BaseRequest) -> list[tuple[str, str]]:
+def _forwarded_headers(request: web.BaseRequest) -> list[tuple[str, str]]:
     headers = [(k, v) for k, v in request.headers.items() if k.lower() not in _REPLACED]
     before = request.headers.get("X-Forwarded-For")
     remote = request.remote or "127.0.0.1"

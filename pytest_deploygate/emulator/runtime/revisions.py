@@ -179,7 +179,7 @@ def set_condition(
         condition.revision_reason = _Reasons.HEALTH_CHECK_CONTAINER_ERROR
 
 
-def shown(revision: Message, *, has_traffic: bool) -> Message:
+def with_shown_conditions(revision: Message, *, has_traffic: bool) -> Message:
     """``revision`` with the conditions that the platform shows besides whether it is ready.
 
     One without traffic is ready and retired; that it is not active is information, no failure.

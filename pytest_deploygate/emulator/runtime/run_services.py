@@ -207,7 +207,7 @@ class EmulatedServices:
         if service is None or service.generation != generation:
             return  # somebody asked for something newer meanwhile; that request makes its own traffic hold
         if half:
-            targets = half_way(self._held(service), targets)
+            targets = half_way(self._traffic_of(service), targets)
         self._settle(service, targets, uris, reason=reason, is_half=half)
         if half:
             raise OperationFailed(INTERNAL, "The traffic could not be applied completely.")
@@ -303,7 +303,7 @@ class EmulatedServices:
             self._state.log_traffic(service.name, entry)
         self._route(service.name)
 
-    def _held(self, service: Message) -> list[tuple[str, int]]:
+    def _traffic_of(self, service: Message) -> list[tuple[str, int]]:
         return [
             (self.status_revision(service, s), s.percent)
             for s in service.traffic_statuses
@@ -332,16 +332,16 @@ class EmulatedServices:
         )
         routes.stale_tags = {tag: stale for tag, stale in before.stale_tags.items() if tag in tags}
         self._router.replace(name, routes)
-        self._runner.keep(self.kept())
+        self._runner.keep(self.needed_revisions())
 
-    def kept(self) -> set[str]:
+    def needed_revisions(self) -> set[str]:
         """Full names of all revisions that have traffic or a tag, in any service."""
         services = [self._state.services[name] for name in self._state.services.names()]
         return {self.status_revision(s, status) for s in services for status in s.traffic_statuses}
 
     def with_traffic(self, name: str) -> set[str]:
         """Full names of the revisions of the service ``name`` that get requests at its own URL."""
-        return {revision for revision, _ in self._held(self._state.services[name])}
+        return {revision for revision, _ in self._traffic_of(self._state.services[name])}
 
     def is_public(self, service: Message) -> bool:
         """Whether anybody may call the service without a token."""
@@ -377,7 +377,7 @@ class EmulatedServices:
         with self._state.transaction():
             self._state.services.delete(name)
             self._state.policies.delete(name)
-        self._runner.keep(self.kept())
+        self._runner.keep(self.needed_revisions())
         for revision in revisions:
             await self.delete_revision(revision)
 

@@ -31,7 +31,7 @@ def content_digest(archive: Path) -> str:
         BadArchive: as :func:`unpack`.
     """
     found = []
-    with _opened(archive) as bundle:
+    with _open_checked(archive) as bundle:
         for member in bundle.infolist():
             digest = hashlib.sha256()
             for chunk in _chunks(bundle, member):
@@ -51,7 +51,7 @@ def unpack(archive: Path, into: Path) -> None:
     into.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f"{into.name}.", dir=into.parent))
     try:
-        with _opened(archive) as bundle:
+        with _open_checked(archive) as bundle:
             for member in bundle.infolist():
                 _extract(bundle, member, staging)
         staging.chmod(0o755)
@@ -107,7 +107,7 @@ def _check_names(members: list[zipfile.ZipInfo]) -> None:
 
 
 @contextlib.contextmanager
-def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+def _open_checked(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive) as bundle:
             _check(bundle.infolist())

@@ -220,5 +220,5 @@ class VerifyFlow:
 
 def _pinned_notes(ports: Ports) -> tuple[str, ...]:
     with contextlib.suppress(DeployGateError):
-        return gcloud_commands.pinned(ports.target.spec, ports.target.snapshot())
+        return gcloud_commands.pinned_notes(ports.target.spec, ports.target.snapshot())
     return ()

@@ -37,7 +37,7 @@ class Cell:
         """As it is stored."""
         return [self.value, self.format, self.pattern]
 
-    def shown(self, render: Render, *, dates_as_text: bool = False) -> Value:
+    def render(self, render: Render, *, dates_as_text: bool = False) -> Value:
         """The cell as an answer has it.
 
         Args:
@@ -84,10 +84,10 @@ def enter(value: object, *, is_raw: bool) -> Cell | None:
         raise ValueError(
             f"Your input contains more than the maximum of {MAX_CELL_CHARS} characters in a single cell."
         )
-    return Cell(value=value) if is_raw else _typed(value)
+    return Cell(value=value) if is_raw else _parse_entry(value)
 
 
-def _typed(text: str) -> Cell:
+def _parse_entry(text: str) -> Cell:
     if text.startswith("'"):
         return Cell(value=text[1:])
     if text.startswith("=") and len(text) > 1:

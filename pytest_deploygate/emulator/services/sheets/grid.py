@@ -48,7 +48,7 @@ class Grid:
         """The cells of ``box``; empty rows at the end and empty cells at the end of each row are left out."""
         found: list[Row] = []
         for index in sorted(i for i in self._rows if box.top <= i <= box.bottom):
-            row = _trimmed(self._rows[index][box.left : box.right + 1])
+            row = _trim_row(self._rows[index][box.left : box.right + 1])
             if row:
                 found += [[] for _ in range(index - box.top - len(found))]
                 found.append(row)
@@ -139,7 +139,7 @@ class Grid:
         return any(cell is not None for cell in self.row(row)[left : right + 1])
 
     def _put(self, index: int, row: Row) -> None:
-        row = _trimmed(row)
+        row = _trim_row(row)
         if row:
             self._rows[index] = row
         else:
@@ -147,7 +147,7 @@ class Grid:
         self.touched.add(index)
 
 
-def _trimmed(row: Row) -> Row:
+def _trim_row(row: Row) -> Row:
     end = len(row)
     while end and row[end - 1] is None:
         end -= 1

@@ -102,11 +102,11 @@ def batch_update_values(store: SheetsStore, call: Call) -> Json:
 def append_values(store: SheetsStore, call: Call) -> Json:
     """``values.append``: after the last table within the range; the grid grows as needed."""
     options, spreadsheet = dict(call.query), call.path["spreadsheet"]
-    values = _entered(call.body(), options)
+    values = _read_entries(call.body(), options)
     inserts = _choice(options, "insertDataOption", _INSERTS, "OVERWRITE") == "INSERT_ROWS"
     with store.transaction():
         tab, area = store.resolve(spreadsheet, call.path["range"])
-        grid, box = store.grid(tab), closed(tab, area, call.path["range"])
+        grid, box = store.grid(tab), clip_to_grid(tab, area, call.path["range"])
         bounds = (
             box
             if area.bottom is None
@@ -123,7 +123,7 @@ def append_values(store: SheetsStore, call: Call) -> Json:
             grid.insert_rows(top, len(values))
         grid.write(top, left, values)
         store.save(tab)
-    updates = _updated(tab, grid, (top, left), values, options)
+    updates = _update_answer(tab, grid, (top, left), values, options)
     found: Json = {"spreadsheetId": spreadsheet, "updates": updates}
     if table is not None:
         found["tableRange"] = format_range(
@@ -173,7 +173,7 @@ def delete_tab(store: SheetsStore, call: Call) -> Json:
     return {"deleted": bool(found)}
 
 
-def closed(tab: Tab, area: Area, text: str) -> Box:
+def clip_to_grid(tab: Tab, area: Area, text: str) -> Box:
     """``area`` within the grid, its open ends and what lies beyond at the last row and column.
 
     Raises:
@@ -194,9 +194,9 @@ def closed(tab: Tab, area: Area, text: str) -> Box:
 
 
 def _update(store: SheetsStore, spreadsheet: str, text: str, body: Json, options: Options) -> Json:
-    values = _entered(body, options)
+    values = _read_entries(body, options)
     tab, area = store.resolve(spreadsheet, text)
-    box = closed(tab, area, text)
+    box = clip_to_grid(tab, area, text)
     bottom, right = box.top + len(values) - 1, box.left + _width(values) - 1
     if (box.top, box.left) != (
         area.bottom,
@@ -215,7 +215,7 @@ def _update(store: SheetsStore, spreadsheet: str, text: str, body: Json, options
     grid = store.grid(tab)
     grid.write(box.top, box.left, values)
     store.save(tab)
-    return _updated(tab, grid, (box.top, box.left), values, options)
+    return _update_answer(tab, grid, (box.top, box.left), values, options)
 
 
 def _beyond(text: str, what: str) -> ApiError:
@@ -224,7 +224,7 @@ def _beyond(text: str, what: str) -> ApiError:
 
 def _clear(store: SheetsStore, spreadsheet: str, text: str) -> str:
     tab, area = store.resolve(spreadsheet, text)
-    box = closed(tab, area, text)
+    box = clip_to_grid(tab, area, text)
     store.grid(tab).clear(box)
     store.save(tab)
     return format_range(tab.title, box.top, box.left, box.bottom, box.right)
@@ -234,18 +234,18 @@ def _read(store: SheetsStore, call: Call, text: str) -> Json:
     options = dict(call.query)
     by_columns = _choice(options, "majorDimension", _DIMENSIONS, "ROWS") == "COLUMNS"
     tab, area = store.resolve(call.path["spreadsheet"], text)
-    box = closed(tab, area, text)
-    found = _shown(options, store.grid(tab), box, prefix="")
+    box = clip_to_grid(tab, area, text)
+    found = _render_rows(options, store.grid(tab), box, prefix="")
     result: Json = {
         "range": format_range(tab.title, box.top, box.left, box.bottom, box.right),
         "majorDimension": "COLUMNS" if by_columns else "ROWS",
     }
     if found:  # without any value, the answer has no ``values`` at all
-        result["values"] = _transposed(found) if by_columns else found
+        result["values"] = _transpose(found) if by_columns else found
     return result
 
 
-def _shown(options: Options, grid: Grid, box: Box, *, prefix: str) -> list[list[object]]:
+def _render_rows(options: Options, grid: Grid, box: Box, *, prefix: str) -> list[list[object]]:
     names = {"": ("valueRenderOption", "dateTimeRenderOption")}
     value_name, date_name = names.get(
         prefix, ("responseValueRenderOption", "responseDateTimeRenderOption")
@@ -254,12 +254,12 @@ def _shown(options: Options, grid: Grid, box: Box, *, prefix: str) -> list[list[
     render: Render = next(option for option in RENDERS if option == wanted)
     as_text = _choice(options, date_name, _DATES, "SERIAL_NUMBER") == "FORMATTED_STRING"
     return [
-        ["" if cell is None else cell.shown(render, dates_as_text=as_text) for cell in row]
+        ["" if cell is None else cell.render(render, dates_as_text=as_text) for cell in row]
         for row in grid.read(box)
     ]
 
 
-def _transposed(rows: list[list[object]]) -> list[list[object]]:
+def _transpose(rows: list[list[object]]) -> list[list[object]]:
     columns: list[list[object]] = []
     for column in range(max(map(len, rows))):
         values = [row[column] if column < len(row) else "" for row in rows]
@@ -269,7 +269,7 @@ def _transposed(rows: list[list[object]]) -> list[list[object]]:
     return columns
 
 
-def _entered(body: Json, options: Options) -> list[list[Entered]]:
+def _read_entries(body: Json, options: Options) -> list[list[Entered]]:
     """The values of a request as rows of cells; null becomes Ellipsis, that is: leave the cell as it is.
 
     Raises:
@@ -309,7 +309,7 @@ def _refuse_unknown(body: Json, known: set[str]) -> None:
         )
 
 
-def _updated(
+def _update_answer(
     tab: Tab, grid: Grid, first: tuple[int, int], values: list[list[Entered]], options: Options
 ) -> Json:
     top, left = first
@@ -321,7 +321,7 @@ def _updated(
     if cells:  # counts of 0 are left out, as proto3 does
         found |= {"updatedRows": len(values), "updatedColumns": width, "updatedCells": cells}
     if options.get("includeValuesInResponse") == "true":
-        shown = _shown(options, grid, box, prefix="response")
+        shown = _render_rows(options, grid, box, prefix="response")
         found["updatedData"] = {"range": span, "majorDimension": "ROWS", "values": shown}
     return found
 
