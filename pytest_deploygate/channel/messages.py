@@ -198,13 +198,13 @@ def decode(line: bytes) -> Message:
         raise ChannelError(f"no JSON: {error}") from error
     match document:
         case [str(name), list(values)] if name in _KINDS:
-            made: Message = _made(_KINDS[name], values)
+            made: Message = _make(_KINDS[name], values)
             return made
         case _:
             raise ChannelError("no message")
 
 
-def _made(kind: type[Any], values: object) -> Any:
+def _make(kind: type[Any], values: object) -> Any:
     readers = _READERS[kind]
     if not isinstance(values, list) or len(values) != len(readers):
         raise ChannelError(f"{kind.__name__} has {len(readers)} fields")
@@ -251,7 +251,7 @@ def _counts(value: object) -> dict[str, int]:
 
 
 def _one(kind: type[Any]) -> Callable[[object], Any]:
-    return lambda value: _made(kind, value)
+    return lambda value: _make(kind, value)
 
 
 _text, _whole, _flag = _of(str), _of(int), _of(bool)

@@ -63,7 +63,7 @@ class FileHost:
         """URL of the document ``name`` as PDF; any query is accepted."""
         return self._add(name, _Page(content=self.files[name])) + (f"?{query}" if query else "")
 
-    def typed(self, name: str, content_type: str, *, called: str = "") -> str:
+    def with_type(self, name: str, content_type: str, *, called: str = "") -> str:
         """URL of the document ``name`` with another content type; the URL ends in ``called`` (or ``name``)."""
         page = _Page(content=self.files[name], content_type=content_type)
         return self._add(called or name, page)

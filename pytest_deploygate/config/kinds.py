@@ -77,7 +77,7 @@ class Kind(Protocol):
         ...
 
 
-def written(value: object) -> str:
+def as_toml(value: object) -> str:
     """A value in TOML, for messages."""
     if isinstance(value, Decimal | Fraction):
         return f"{float(value):g}"
@@ -115,12 +115,12 @@ class Text(NamedTuple):
             return self._refuse(value, where, faults)
 
     def _refuse(self, value: Toml, where: str, faults: Faults) -> object:
-        cause = f"{written(value)} is not {self}"
+        cause = f"{as_toml(value)} is not {self}"
         return faults.note(where, cause, example_hint(self.setting))
 
     def write(self, value: object) -> str:
         """``value`` in TOML."""
-        return written(str(value))
+        return as_toml(str(value))
 
     def schema(self) -> Schema:
         """The JSON schema."""
@@ -145,7 +145,7 @@ class Number(NamedTuple):
         """The value, or INVALID."""
         is_number = isinstance(value, int if self.is_whole else int | Decimal)
         if isinstance(value, bool) or not is_number or not self._is_in_range(value):
-            cause = f"{written(value)} is not {self}"
+            cause = f"{as_toml(value)} is not {self}"
             return faults.note(where, cause, example_hint(self.setting))
         return value if self.is_whole else Fraction(str(value))
 
@@ -163,7 +163,7 @@ class Number(NamedTuple):
 
     def write(self, value: Any) -> str:
         """``value`` in TOML."""
-        return written(value)
+        return as_toml(value)
 
     def schema(self) -> Schema:
         """The JSON schema."""
@@ -201,11 +201,11 @@ class Flag(NamedTuple):
         """The value, or INVALID."""
         if isinstance(value, bool):
             return value
-        return faults.note(where, f"{written(value)} is not {self}", example_hint(self.setting))
+        return faults.note(where, f"{as_toml(value)} is not {self}", example_hint(self.setting))
 
     def write(self, value: object) -> str:
         """``value`` in TOML."""
-        return written(value)
+        return as_toml(value)
 
     def schema(self) -> Schema:
         """The JSON schema."""
@@ -227,18 +227,18 @@ class Choice(NamedTuple):
             return self.choices[value]
         near = get_close_matches(str(value), self.choices, n=1)
         hint = f"did you mean {near[0]}?" if near else example_hint(self.setting)
-        return faults.note(where, f"{written(value)} is not {self}", hint)
+        return faults.note(where, f"{as_toml(value)} is not {self}", hint)
 
     def write(self, value: object) -> str:
         """``value`` in TOML."""
-        return written(next(word for word, choice in self.choices.items() if choice == value))
+        return as_toml(next(word for word, choice in self.choices.items() if choice == value))
 
     def schema(self) -> Schema:
         """The JSON schema."""
         return {"enum": list(self.choices)}
 
     def __str__(self) -> str:
-        *first, last = map(written, self.choices)
+        *first, last = map(as_toml, self.choices)
         return f"{', '.join(first)} or {last}"
 
 
@@ -251,7 +251,7 @@ class ListOf(NamedTuple):
     def read(self, value: Toml, where: str, faults: Faults) -> object:
         """The value, or INVALID."""
         if not isinstance(value, list):
-            return faults.note(where, f"{written(value)} is not {self}", example_hint(self.setting))
+            return faults.note(where, f"{as_toml(value)} is not {self}", example_hint(self.setting))
         if self.setting.is_filled and not value:
             return faults.note(where, "is empty", example_hint(self.setting))
         found = tuple(self.item.read(one, where, faults) for one in value)
@@ -282,7 +282,7 @@ class TableOf(NamedTuple):
     def read(self, value: Toml, where: str, faults: Faults) -> object:
         """The value, or INVALID."""
         if not isinstance(value, dict):
-            return faults.note(where, f"{written(value)} is not {self}", example_hint(self.setting))
+            return faults.note(where, f"{as_toml(value)} is not {self}", example_hint(self.setting))
         if self.setting.is_filled and not value:
             return faults.note(where, "is empty", example_hint(self.setting))
         pattern, found = self.setting.key_pattern, {}
@@ -290,7 +290,7 @@ class TableOf(NamedTuple):
             path = f"{where}.{key}"
             if pattern and not re.fullmatch(pattern, key):
                 hint = NAME_HINT if pattern == NAME else example_hint(self.setting)
-                faults.note(path, f"{written(key)} is not a name", hint)
+                faults.note(path, f"{as_toml(key)} is not a name", hint)
             found[key] = self.item.read(one, path, faults)
         return found
 

@@ -21,8 +21,8 @@ from pytest_deploygate.config.kinds import (
     TableOf,
     Text,
     Toml,
+    as_toml,
     example_hint,
-    written,
 )
 from pytest_deploygate.core.setting import Place, Setting
 
@@ -152,7 +152,7 @@ class TableWith(NamedTuple):
             plain = field_of(self.owner, self.setting.plain).key
             value = {plain: value}
         if not isinstance(value, dict):
-            return faults.note(where, f"{written(value)} is not {self}", example_hint(self.setting))
+            return faults.note(where, f"{as_toml(value)} is not {self}", example_hint(self.setting))
         known = {field.key: field for field in fields_of(self.owner)}
         found: dict[str, object] = {}
         for key, one in value.items():

@@ -106,7 +106,7 @@ def _source_folder(root: Path, path: Path, module: ast.Module) -> Path:
     folders = [folder for folder in path.parents if folder.is_relative_to(root)]
     needed = [
         next((level for level, folder in enumerate(folders) if _has_module(folder, name)), 0)
-        for name in _imported(module)
+        for name in _imported_modules(module)
     ]
     packages = 0
     if any(isinstance(node, ast.ImportFrom) and node.level for node in module.body):
@@ -116,7 +116,7 @@ def _source_folder(root: Path, path: Path, module: ast.Module) -> Path:
     return folders[max([packages, *needed])]
 
 
-def _imported(module: ast.Module) -> Iterator[str]:
+def _imported_modules(module: ast.Module) -> Iterator[str]:
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

@@ -109,7 +109,7 @@ class Cloud:
             serving=self.serving(),
             tag_urls={t: f"https://{t}---svc.example" for t, _ in service.traffic.tags},
             etag=f'"{self._etag}"',
-            is_settled=not self.tells_of_operations or self.unfinished() is None,
+            is_settled=not self.tells_of_operations or self.pending_operation() is None,
             is_public=service.is_public,
             latest_ready=service.latest_ready,
             latest_created=service.latest_created,
@@ -118,7 +118,11 @@ class Cloud:
 
     def serving(self) -> Traffic:
         """Traffic with LATEST resolved."""
-        return self.resolved(self.service.traffic) if self.service is not None else Traffic.of({})
+        return (
+            self.resolve_latest(self.service.traffic)
+            if self.service is not None
+            else Traffic.of({})
+        )
 
     def images_serving(self) -> set[str]:
         """Builds of what serves."""
@@ -126,7 +130,7 @@ class Cloud:
             return set()
         return {self.service.revisions[r].digest for r, _ in self.serving().shares}
 
-    def unfinished(self) -> Operation | None:
+    def pending_operation(self) -> Operation | None:
         """The operation under way."""
         return next((o for o in self.operations.values() if not o.is_done), None)
 
@@ -152,7 +156,7 @@ class Cloud:
 
     # What people do
 
-    def deployed(self, source: str, *, by_hand: bool = False) -> RevisionName:
+    def deploy_by_others(self, source: str, *, by_hand: bool = False) -> RevisionName:
         """Somebody deployed ``source`` before the test begins; it serves all traffic, following LATEST."""
         operation = self.begin(image=image_of(source), variables={"SHEET": "production"})
         self.finish_operations()
@@ -201,7 +205,7 @@ class Cloud:
         fails: Fault | None = None,
     ) -> Operation:
         """Start a deployment."""
-        if self.unfinished() is not None:
+        if self.pending_operation() is not None:
             raise TargetRefused("another operation of the function is under way")
         operation = Operation(
             name=f"operations/{len(self.operations) + 1}",
@@ -246,7 +250,7 @@ class Cloud:
             service.latest_ready = operation.made = name
         else:
             operation.error = StartFailed(f"revision {name} is not ready")
-        self.changed("release")
+        self.note_change("release")
 
     def add(
         self, of: RevisionName, variables: Mapping[str, str], *, is_ready: bool
@@ -269,10 +273,10 @@ class Cloud:
         service.latest_created = name
         if is_ready:
             service.latest_ready = name
-        self.changed("add_revision")
+        self.note_change("add_revision")
         return name
 
-    def resolved(self, plan: Traffic) -> Traffic:
+    def resolve_latest(self, plan: Traffic) -> Traffic:
         """``plan`` with LATEST named."""
         latest = self.existing().latest_ready
         shares: dict[RevisionName, int] = {}
@@ -289,7 +293,7 @@ class Cloud:
 
     def write_half(self, plan: Traffic) -> None:
         """Move half of the traffic and none of the tags."""
-        before, after = self.serving(), self.resolved(plan)
+        before, after = self.serving(), self.resolve_latest(plan)
         shares = dict(after.shares)
         if before.sole is not None and after.sole is not None and before.sole != after.sole:
             shares = {before.sole: 50, after.sole: 50}
@@ -301,9 +305,9 @@ class Cloud:
         service.traffic = plan
         if rollout_labels is not None:
             service.rollout_labels = rollout_labels
-        self.changed(cause)
+        self.note_change(cause)
 
-    def changed(self, cause: str) -> None:
+    def note_change(self, cause: str) -> None:
         """Note what serves now."""
         self._etag += 1
         is_public = self.service is not None and self.service.is_public

@@ -183,7 +183,7 @@ class FakeTarget:
 
     def find_operation(self) -> str | None:
         with self._call("find_operation"):
-            found = self.cloud.unfinished()
+            found = self.cloud.pending_operation()
             return found.name if found is not None else None
 
     def shift_traffic(
@@ -195,7 +195,7 @@ class FakeTarget:
             plan = Traffic.of(dict(to.shares), {**dict(to.tags), **foreign})
             if plan == service.traffic and rollout_labels in (None, service.rollout_labels):
                 return cloud.peek()
-            serving, wanted = cloud.serving(), cloud.resolved(plan)
+            serving, wanted = cloud.serving(), cloud.resolve_latest(plan)
             if serving.shares not in (expect.shares, wanted.shares):
                 raise Drifted(f"{serving} serves, expected {expect}", found=str(serving))
             for name in {r for r, _ in wanted.shares} | {r for _, r in plan.tags}:
@@ -221,7 +221,7 @@ class FakeTarget:
     def set_public(self, is_public: bool) -> None:
         with self._call("set_public"):
             self.cloud.existing().is_public = is_public
-            self.cloud.changed("set_public")
+            self.cloud.note_change("set_public")
 
     def delete_function(self) -> None:
         with self._call("delete_function"):
@@ -230,7 +230,7 @@ class FakeTarget:
             if self.cloud.service.is_public:
                 raise TargetRefused("the function is public, so it is not deleted")
             self.cloud.service = None
-            self.cloud.changed("delete_function")
+            self.cloud.note_change("delete_function")
 
     def delete_revision(self, name: RevisionName) -> None:
         with self._call("delete_revision"):

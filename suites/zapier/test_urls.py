@@ -15,9 +15,9 @@ from suites.support.zapier import Call, url_call
 ODD_NAME = f"Rechnung März & Söhne #7 (1){profile().suffix.upper()}"
 KINDS: Mapping[str, Callable[[FileHost, str], str]] = {
     "query": lambda host, file: host.url(file, query="signature=a%2Bb&expires=1"),
-    "octets": lambda host, file: host.typed(file, "application/octet-stream"),
+    "octets": lambda host, file: host.with_type(file, "application/octet-stream"),
     "redirect": lambda host, file: host.redirect(host.url(file)),
-    "odd_name": lambda host, file: host.typed(file, profile().media_type, called=ODD_NAME),
+    "odd_name": lambda host, file: host.with_type(file, profile().media_type, called=ODD_NAME),
 }
 
 

@@ -31,7 +31,7 @@ def held(purpose: str, *, for_s: float | None) -> tuple[Ports, _Clock]:
     """An environment whose lease a living process holds, for ever or for so many seconds."""
     clock, faults = _Clock(), Faults()
     store, cloud = FakeStore(clock, faults), Cloud(clock)
-    cloud.deployed("v1")
+    cloud.deploy_by_others("v1")
     lease = store.acquire_lease(PROD, this_process(), purpose, RolloutId("one"), 60)
     if for_s is not None:
         end = clock.monotonic() + for_s

@@ -108,7 +108,7 @@ class Simulation:
         """Revisions that served before the rollout under test, and may serve again."""
         self._pids = 100
         if scenario.has_baseline:
-            self.cloud.deployed("v1", by_hand=scenario.by_hand)
+            self.cloud.deploy_by_others("v1", by_hand=scenario.by_hand)
             if scenario.is_pinned:
                 self.deploy("v1b", is_judged=False)
                 plan = self.cloud.serving()

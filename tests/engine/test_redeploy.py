@@ -275,7 +275,7 @@ def test_next_rollout_waits_for_a_redeployment_that_still_goes_on() -> None:
     die(simulation, "target.await_release")
     simulation.store.break_lease(PROD, simulation.new_actor(), "a person looked")
     assert wait_for_orphaned_deployment(simulation.ports())
-    assert simulation.cloud.unfinished() is None
+    assert simulation.cloud.pending_operation() is None
 
 
 def test_redeployment_whose_beginning_could_not_be_recorded_is_known_by_its_end() -> None:

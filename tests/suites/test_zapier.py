@@ -124,7 +124,7 @@ def test_missing_redirected_and_wrongly_typed_documents() -> None:
         assert fetch(f"{host.base}/never/made.pdf").status_code == 404
         moved = fetch(host.redirect("http://169.254.169.254/x"))
         assert (moved.status_code, moved.headers["Location"]) == (302, "http://169.254.169.254/x")
-        typed = fetch(host.typed("a.pdf", "application/octet-stream", called="b.pdf"))
+        typed = fetch(host.with_type("a.pdf", "application/octet-stream", called="b.pdf"))
         assert typed.headers["Content-Type"] == "application/octet-stream"
         assert typed.url.endswith("/b.pdf")
         page = fetch(host.page("login.html", b"<html>", "text/html"))
