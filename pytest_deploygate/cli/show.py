@@ -78,6 +78,7 @@ class Shown(NamedTuple):
     restore_point: ShownRestorePoint | None
     deploy_reason: str
     approval: str
+    plugins: Mapping[str, str]
     overrides: Mapping[str, str]
     watchdog_pid: int | None
     scores: Mapping[str, float]
@@ -194,6 +195,8 @@ def _release(found: Shown) -> Iterator[tuple[str, str]]:
         yield (f"variant {name} differs in", ", ".join(variables))
     yield ("deployed because", found.deploy_reason)
     yield ("approval", found.approval)
+    for plugin, identity in found.plugins.items():
+        yield (f"plugin {plugin}", identity)
     if found.rollout.purpose == "deploy":
         yield ("watchdog", f"process {found.watchdog_pid}" if found.watchdog_pid else "off")
 
@@ -275,6 +278,7 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
         restore_point=_shown_point(point) if point is not None else None,
         deploy_reason=record.deploy_reason,
         approval=record.approval,
+        plugins=dict(record.plugins),
         overrides=dict(record.overrides),
         watchdog_pid=record.watchdog_pid,
         scores={phase.value: round(float(score), 6) for phase, score in record.scores.items()},

@@ -179,6 +179,8 @@ class RolloutRecord(NamedTuple):
     digest: str = ""
     config_digest: str = ""
     checks_digest: str = ""
+    plugins: Mapping[str, str] = {}
+    """Version and digest of each module that the settings name as a plugin of the deciding process."""
     approval: str = ""
     overrides: Mapping[str, str] = {}
     watchdog_pid: int | None = None

@@ -1,7 +1,7 @@
 """Hooks that act: of this package and of installed plugins that the settings name, never of a conftest file."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +15,7 @@ from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.judge import action
+from pytest_deploygate.judge.plugin_identity import identity_of
 from pytest_deploygate.system.own_program import import_named
 
 _PREFIX = "pytest_deploygate_"
@@ -59,14 +60,19 @@ class JudgeHooks:
         self._manager.add_hookspecs(hookspecs)
         if plugins and str(root) not in sys.path:
             sys.path.append(str(root))  # last: nothing there takes the place of a library
+        identities: dict[str, str] = {}
         for name in plugins:
             try:
-                self._manager.register(import_named(name), name)
+                module = import_named(name)
+                self._manager.register(module, name)
+                identities[name] = identity_of(module)
             except (ImportError, pluggy.PluginValidationError) as error:
                 raise ConfigError(
                     f"tool.deploygate.plugins: {name} cannot be loaded: {error}",
                     hint="install the package that brings it, or take it out of the list",
                 ) from error
+        self.identities: Mapping[str, str] = identities
+        """Version and digest of each plugin, by its name in the settings."""
 
     def decide(self, policy: Policy, evidence: Evidence) -> PhaseVerdict | None:
         """What a plugin thinks of the evidence; None for no opinion."""

@@ -302,6 +302,7 @@ class Judge:
     def _write(self, ending: SessionResult, *, is_last: bool = False) -> None:
         context = self._context
         named = {f"deploygate.{name}": text for name, text in context.notes.items()}
+        named |= {f"deploygate.plugin.{n}": text for n, text in context.hooks.identities.items()}
         named |= properties(context.environment.name, context.verdicts, ending)
         problem = self._junit.write(
             ending,

@@ -30,14 +30,15 @@ def digest_files(root: Path, files: Iterable[str]) -> dict[str, str]:
     """
     folders = {folder for name in files for folder in (root / name).parents}
     return {
-        path.relative_to(root).as_posix(): _digest_file(path)
+        path.relative_to(root).as_posix(): digest_file(path)
         for folder in folders
         if folder.is_relative_to(root)
         for path in folder.glob("*.py")
     }
 
 
-def _digest_file(path: Path) -> str:
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file, or why it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -66,6 +66,7 @@ def record_body(record: RolloutRecord) -> str:
             "began_at": time_text(record.began_at),
             "ended_at": time_text(record.ended_at) if record.ended_at is not None else None,
             "state": record.state.value,
+            "plugins": dict(record.plugins),
             "overrides": dict(record.overrides),
             "restore_point": _point_document(point) if point is not None else None,
             "build": _build_document(build) if build is not None else None,
@@ -175,7 +176,8 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
             Phase(phase): tuple(map(Measurement.from_json, measured))
             for phase, measured in data["measurements"].items()
         },
-        # records that were written before there were steps, warnings and drills have none
+        # records that were written before there were plugins, steps, warnings and drills have none
+        plugins=dict(data.get("plugins", {})),
         warnings=dict(data.get("warnings", {})),
         steps=tuple(RecordedStep(**step) for step in data.get("steps", ())),
         drill_s=data.get("drill_s"),

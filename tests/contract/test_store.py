@@ -353,6 +353,7 @@ def test_record_comes_back_whole(opener: Opener) -> None:
         config_digest="c",
         checks_digest="d",
         approval="ef" * 32,
+        plugins={"acts": "1.0 sha256:ab"},
         overrides={"health": "known"},
         watchdog_pid=7,
         restore_point=RestorePoint(

@@ -1,7 +1,12 @@
 """Hooks of a project: they may be stricter, they may listen, and they never leave a candidate behind."""
 
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 
+from pytest_deploygate.judge.judge_hooks import JudgeHooks
 from pytest_deploygate.testing import DeploygateProject
 from tests.plugin.plugin_project import SETTINGS, SUBJECT
 
@@ -39,6 +44,14 @@ def acting(project: DeploygateProject, text: str) -> DeploygateProject:
     """The project with a module that the settings name as a plugin that acts."""
     settings = SETTINGS.replace("[tool.deploygate]", '[tool.deploygate]\nplugins = ["acting"]', 1)
     return project.write({"acting.py": text, "pyproject.toml": settings})
+
+
+def _digest(texts: Mapping[str, bytes]) -> str:
+    """The digest of a plugin's files, as ``sha256sum`` prints them, by name."""
+    lines = (
+        f"{hashlib.sha256(text).hexdigest()}  {name}\n" for name, text in sorted(texts.items())
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def decide(decision: str) -> dict[str, str]:
@@ -112,6 +125,44 @@ def test_act_of_a_conftest_file_is_not_called_and_that_is_said(
     )
     assert run.output.count(said) == 1
     assert "name an installed module in tool.deploygate.plugins" in run.output
+
+
+def test_version_and_digest_of_a_plugin_that_acts_are_recorded(
+    project: DeploygateProject, before: str
+) -> None:
+    first = acting(project, "FIRST = True").deploy()
+    assert first.status == 0, first.output
+    assert first.serving != before
+    identity = f"sha256:{_digest({'acting.py': b'FIRST = True'})}"
+    assert first.record is not None
+    assert first.record.plugins == {"acting": identity}
+    assert first.property("plugin.acting") == identity
+    shown = project.deploygate("show", "last").output
+    assert f"plugin acting {identity}" in " ".join(shown.split())
+    changed = acting(project, "CHANGED = True").pytest("-m", "rollback-checks")
+    assert changed.status == 0, changed.output
+    assert (
+        changed.property("plugin.acting") == f"sha256:{_digest({'acting.py': b'CHANGED = True'})}"
+    )
+
+
+def test_digest_of_an_installed_plugin_covers_its_whole_package(tmp_path: Path) -> None:
+    package = tmp_path / "acting_package"
+    (package / "inner").mkdir(parents=True)
+    texts = {
+        "__init__.py": b"",
+        "hooks.py": b"from . import inner\n",
+        "inner/__init__.py": b"V = 1\n",
+    }
+    for name, text in texts.items():
+        (package / name).write_bytes(text)
+    (tmp_path / "acting_package-3.2.dist-info").mkdir()
+    (tmp_path / "acting_package-3.2.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: acting-package\nVersion: 3.2\n"
+    )
+    (tmp_path / "acting_package-3.2.dist-info" / "top_level.txt").write_text("acting_package\n")
+    found = JudgeHooks(["acting_package.hooks"], tmp_path).identities
+    assert found == {"acting_package.hooks": f"3.2 sha256:{_digest(texts)}"}
 
 
 @pytest.mark.parametrize("phase", ["readiness", "candidate", "live"])

@@ -183,7 +183,9 @@ class DeployFlow:
         rollout.observe(snapshot, package, context.environment.config_digest)
         rollout.update(
             rollout.record._replace(
-                inventory=context.recorder.inventory, policy=recorded_policy(context)
+                inventory=context.recorder.inventory,
+                policy=recorded_policy(context),
+                plugins=context.hooks.identities,
             )
         )
         if options.skips_steps:

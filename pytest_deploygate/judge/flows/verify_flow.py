@@ -200,7 +200,8 @@ class VerifyFlow:
 
             def keep(rollout: JournaledRollout) -> None:
                 record = with_verdict(rollout.record, verdict)
-                rollout.update(record._replace(notes={**record.notes, **context.notes}))
+                notes = {**record.notes, **context.notes}
+                rollout.update(record._replace(notes=notes, plugins=context.hooks.identities))
                 keeper = LeaseHeartbeat(
                     rollout.ports.store, rollout.lease, context.recorder.mark_incomplete
                 )
