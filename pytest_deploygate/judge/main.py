@@ -29,7 +29,12 @@ from pytest_deploygate.judge.reporting.ci_services import services_of_this_job
 from pytest_deploygate.judge.reporting.junit import JUnitFile, properties
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.reporting.terminal import Terminal
-from pytest_deploygate.judge.result import result_of_empty_session, result_of_error
+from pytest_deploygate.judge.result import (
+    result_of_broken_settling,
+    result_of_empty_session,
+    result_of_error,
+)
+from pytest_deploygate.judge.second_recovery import recover_session
 from pytest_deploygate.judge.session_environment import session_variables
 from pytest_deploygate.judge.session_process import (
     GRACE_S,
@@ -247,7 +252,8 @@ class Judge:
         theirs = context.session.finish() if limit_s is None else context.session.finish(limit_s)
         if context.session.status is not None and theirs == 0:
             theirs = context.session.status
-        self._write(self._ending, is_last=True)
+        ending = self._ending
+        self._quietly(lambda: self._write(ending, is_last=True))
         status = self._status(theirs)
         self._quietly(self._write_page)
         self._quietly(self._show)
@@ -264,9 +270,8 @@ class Judge:
     def _settle(self, *, is_complete: bool) -> None:
         context = self._context
         if is_complete and self._has_run:
-            context.session.end_checks()  # what workers say while they end still counts
-            is_complete = not context.session.is_over
-        self._write(_pending("the session died while it acted"))
+            is_complete = self._end_checks()
+        self._quietly(lambda: self._write(_pending("the session died while it acted")))
         if self._ending is None and not self._has_run:
             self._ending = self._never_ran()
         if self._ending is None:
@@ -275,7 +280,18 @@ class Judge:
             except DeployGateError as error:
                 self._ending = result_of_error(error)
         if not is_complete:
-            context.session.end_checks()
+            self._quietly(context.session.end_checks)
+
+    def _end_checks(self) -> bool:
+        """End the checks: what workers say meanwhile still counts; whether the session got there in order."""
+        try:
+            self._context.session.end_checks()
+        except Exception as error:
+            logger.exception("session.not_heard")
+            sentence = f"the session could not be heard: {type(error).__name__}: {error}"
+            self._context.recorder.mark_incomplete(sentence)
+            return False
+        return not self._context.session.is_over
 
     def _never_ran(self) -> SessionResult:
         refusals = self._context.session.refusals
@@ -284,19 +300,18 @@ class Judge:
         return result_of_empty_session(self._context)
 
     def _broken(self) -> SessionResult:
-        """Nobody knows how far settling came; a session that only judges cannot have touched anything."""
+        """Nobody knows how far settling came: another process looks, and settles the rest."""
+        context = self._context
+        if context.options.mode in (Mode.DEPLOY, Mode.ROLLBACK_CHECKS):
+            found = recover_session(context)
+            record, serving = found if found is not None else (None, "")
+            return result_of_broken_settling(context, record, serving)
         sentence = "settling failed with an internal error (see the log)"
-        if self._context.options.mode not in (Mode.DEPLOY, Mode.ROLLBACK_CHECKS):
-            reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence)
-            return SessionResult(
-                verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.COULD_NOT_ACT
-            )
         return SessionResult(
-            verdict="ROLL_BACK",
-            state="STRANDED",
-            reason=Reason(code=ReasonCode.ROLLBACK_UNVERIFIED, sentence=sentence),
-            status=ExitStatus.STRANDED,
-            lines=(f"a person must look: deploygate recover {self._context.environment.name}",),
+            verdict="UNKNOWN",
+            state="JUDGED",
+            reason=Reason(code=ReasonCode.COULD_NOT_ACT, sentence=sentence),
+            status=ExitStatus.COULD_NOT_ACT,
         )
 
     def _write(self, ending: SessionResult, *, is_last: bool = False) -> None:

@@ -185,6 +185,35 @@ def result_without_lease(rollout: JournaledRollout, error: DeployGateError | Non
     )
 
 
+def result_of_broken_settling(
+    context: SessionContext, found: RolloutRecord | None, serving: str
+) -> SessionResult:
+    """How a session ends that could not settle, and was settled by another process (see ``second_recovery``).
+
+    ``found`` is its rollout, None where it had not begun one; ``serving`` is empty where nobody can tell.
+    """
+    sentence = "settling failed with an internal error (see the log)"
+    if not serving or (found is not None and found.state is State.STRANDED):
+        code, state, status = ReasonCode.ROLLBACK_UNVERIFIED, State.STRANDED, ExitStatus.STRANDED
+        line = f"a person must look: deploygate recover {context.environment.name}"
+    elif found is not None and found.state is State.PROMOTED:
+        code, state, status = ReasonCode(found.reason_code), found.state, ExitStatus.OK
+        sentence, line = f"{found.reason}; {sentence}", f"serving: {serving}"
+    else:
+        code, status = ReasonCode.COULD_NOT_ACT, ExitStatus.COULD_NOT_ACT
+        state = found.state if found is not None else State.REFUSED
+        line = f"serving: {serving}"
+    return SessionResult(
+        verdict=_FINAL_VERDICT.get(state, "REFUSE"),
+        state=state.value,
+        reason=Reason(code=code, sentence=sentence),
+        status=status,
+        record=found,
+        serving=serving,
+        lines=(line,),
+    )
+
+
 def result_of_empty_session(context: SessionContext) -> SessionResult:
     """How a session ends in which pytest never came to run a check."""
     doubts = context.recorder.doubts

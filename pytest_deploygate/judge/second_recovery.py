@@ -11,17 +11,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pytest_deploygate.config.selection import select_environment
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.identifiers import Actor, RevisionName
+from pytest_deploygate.core.identifiers import Actor, RolloutId
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.recovery import recover_environment
 from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.ports import Store
+from pytest_deploygate.store.record_json import record_body, record_from
 from pytest_deploygate.system.own_program import own_program
 from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import open_ports
@@ -31,6 +32,15 @@ logger = logging.getLogger(__name__)
 BUDGET_S: Final = 60
 """How long the other process repeats what fails in a way that time may mend."""
 _LIMIT_S: Final = BUDGET_S + 30
+_RECENT: Final = 100
+"""How many of the last rollouts may have begun after the one of the holder."""
+
+
+class Recovered(NamedTuple):
+    """What the other process found: the rollout as it ended, None where none had begun; and what serves."""
+
+    record: RolloutRecord | None
+    serving: str
 
 
 def recover_elsewhere(context: SessionContext, rollout: JournaledRollout) -> None:
@@ -38,13 +48,29 @@ def recover_elsewhere(context: SessionContext, rollout: JournaledRollout) -> Non
 
     The heartbeat of the lease must have stopped: the other process takes the lease over. Raises nothing.
     """
+    found = recover_session(context, rollout.record.rollout_id)
+    if found is not None and found.record is not None:
+        ended = found.record
+        rollout.record = rollout.record._replace(
+            state=ended.state,
+            serving=ended.serving,
+            reason_code=ended.reason_code,
+            reason=ended.reason,
+        )
+
+
+def recover_session(context: SessionContext, rollout_id: str = "") -> Recovered | None:
+    """Have another process settle what this one left open; None where that process did not succeed either.
+
+    Without ``rollout_id`` it is asked for the rollout of this process, whichever that is. Raises nothing.
+    """
     context.terminal.step("recovering", "in another process, since this one did not succeed")
     told = {
         "root": str(context.settings.root),
         "environment": context.options.environment,
         "endpoint": context.options.endpoint,
         "holder": this_process()._asdict(),
-        "rollout": rollout.record.rollout_id,
+        "rollout": rollout_id,
     }
     command = own_program("pytest_deploygate.judge.second_recovery")
     try:
@@ -55,23 +81,16 @@ def recover_elsewhere(context: SessionContext, rollout: JournaledRollout) -> Non
             timeout=_LIMIT_S,
             check=True,
         )
-        found = json.loads(done.stdout)
-        rollout.record = _ended(rollout.record, found)
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
+        answer = json.loads(done.stdout)
+        body = answer["record"]
+        record = record_from(body) if body is not None else None
+        return Recovered(record=record, serving=str(answer["serving"]))
+    except Exception as error:  # this process is in a bad state  # noqa: BLE001
         logger.warning(
             "recovery.other_process_failed",
-            extra={"correlation_id": rollout.record.rollout_id, "error": type(error).__name__},
+            extra={"correlation_id": rollout_id, "error": type(error).__name__},
         )
-
-
-def _ended(record: RolloutRecord, found: dict[str, str]) -> RolloutRecord:
-    serving = found["serving"]
-    return record._replace(
-        state=State(found["state"]),
-        serving=RevisionName(serving) if serving else None,
-        reason_code=found["reason_code"],
-        reason=found["reason"],
-    )
+        return None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -88,20 +107,25 @@ def main(arguments: Sequence[str]) -> int:
                 actor=this_process(),
                 is_stale=lambda lease: lease.actor == holder,
             )
-            record = ports.store.rollout(told["rollout"])
+            record = _rollout(ports.store, told["rollout"], holder)
+            serving = ports.target.snapshot().serving
     except DeployGateError as error:
         print(error.message, file=sys.stderr)  # noqa: T201 # nobody but a person who debugs sees it
         return 1
-    if record is None:
+    if record is None and told["rollout"]:
         return 1
-    found = {
-        "state": record.state.value,
-        "serving": record.serving or "",
-        "reason_code": record.reason_code,
-        "reason": record.reason,
-    }
+    body = record_body(record) if record is not None else None
+    found = {"record": body, "serving": str(serving.sole or serving)}
     print(json.dumps(found))  # noqa: T201 # the answer
     return 0
+
+
+def _rollout(store: Store, rollout_id: str, holder: Actor) -> RolloutRecord | None:
+    """The rollout of that id; without one, the newest that ``holder`` began."""
+    if rollout_id:
+        return store.rollout(RolloutId(rollout_id))
+    recent = store.history(None, _RECENT)
+    return next((record for record in recent if record.actor == holder), None)
 
 
 if __name__ == "__main__":

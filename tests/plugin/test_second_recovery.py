@@ -52,6 +52,74 @@ def test_judging_session_returns_by_another_process_too(
     assert run.property("state") == "ROLLED_BACK"
 
 
+BROKEN = """
+from pathlib import Path
+from pytest_deploygate.testing.fake_target import FakeTarget
+
+real = {{name: getattr(FakeTarget, name) for name in {names!r}}}
+
+def broken(name):
+    def call(self, *given, **more):
+        if Path(__file__).with_name("live-ran").exists():
+            raise RuntimeError("a library in this process is broken")
+        return real[name](self, *given, **more)
+    return call
+
+for name in real:
+    setattr(FakeTarget, name, broken(name))
+"""
+FAILS_AND_SAYS_SO = {
+    "gates/live/test_live.py": """
+    from pathlib import Path
+
+    def test_honest(request):
+        (request.config.rootpath / "live-ran").touch()
+        assert False
+"""
+}
+
+
+@pytest.mark.parametrize("names", [("snapshot",), ("snapshot", "shift_traffic")])
+def test_session_that_cannot_settle_is_settled_by_another_process(
+    project: DeploygateProject, before: str, names: tuple[str, ...]
+) -> None:
+    project.write({**FAILS_AND_SAYS_SO, **PLUGIN, "spoils.py": BROKEN.format(names=names)})
+    run = project.deploy()
+    assert (run.status, run.serving) == (10, before), run.output
+    assert (run.property("verdict"), run.property("state")) == ("ROLL_BACK", "ROLLED_BACK")
+    assert run.property("serving_revision") == before
+    assert run.property("reason") == "settling failed with an internal error (see the log)"
+    assert f"serving: {before}" in run.output
+    assert run.record is not None
+    assert run.property("rollout_id") == run.record.rollout_id
+
+
+def test_judging_session_that_breaks_in_its_rollback_is_settled_by_another_process(
+    project: DeploygateProject, before: str
+) -> None:
+    assert project.deploy().status == 0
+    spoils = BROKEN.format(names=("shift_traffic",))
+    project.write({**FAILS_AND_SAYS_SO, **PLUGIN, "spoils.py": spoils})
+    run = project.pytest("-m", "rollback-checks", "-n0")
+    assert (run.status, run.serving) == (10, before), run.output
+    assert run.property("state") == "ROLLED_BACK"
+    assert run.property("serving_revision") == before
+
+
+def test_judging_session_that_breaks_before_its_rollback_says_what_serves(
+    project: DeploygateProject,
+) -> None:
+    assert project.deploy().status == 0
+    serving = project.serving
+    spoils = BROKEN.format(names=("snapshot",))
+    project.write({**FAILS_AND_SAYS_SO, **PLUGIN, "spoils.py": spoils})
+    run = project.pytest("-m", "rollback-checks", "-n0")
+    assert (run.status, run.serving) == (10, serving), run.output
+    assert run.property("state") == "REFUSED"
+    assert run.property("serving_revision") == serving
+    assert f"serving: {serving}" in run.output
+
+
 def test_what_no_process_can_do_is_stranded(project: DeploygateProject, before: str) -> None:
     own = {
         "pyproject.toml": SETTINGS.replace("pytest_deploygate.testing.target_on_disk", "spoils"),
