@@ -37,7 +37,8 @@ class Hello:
 class CollectedCheck:
     """One collected test. ``path`` is absolute; ``markers`` are those marker names that gates of the policy use.
 
-    ``defect`` is what a marker says of its known defect (last day and reason), or empty.
+    ``defect`` is what a marker says of its known defect (last day and reason), or empty. ``step`` is the percent of
+    traffic at which a check of a step gate runs, 0 for all others.
     """
 
     nodeid: str
@@ -47,6 +48,7 @@ class CollectedCheck:
     name: str
     markers: tuple[str, ...]
     defect: str
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +260,7 @@ _text, _whole, _flag = _of(str), _of(int), _of(bool)
 _texts = _many(_text)
 _READERS: Final[Mapping[type, tuple[Callable[[object], Any], ...]]] = {
     Hello: (_text, _whole, _text, _text, _whole, _texts),
-    CollectedCheck: (_text, _text, _text, _whole, _text, _texts, _text),
+    CollectedCheck: (_text, _text, _text, _whole, _text, _texts, _text, _whole),
     Collected: (_many(_one(CollectedCheck)), _texts),
     CollectionDone: (_whole,),
     Began: (_whole,),

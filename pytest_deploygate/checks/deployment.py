@@ -38,6 +38,8 @@ class Deployment:
     environment: str
     phase: Phase
     function: str
+    step_percent: int = 0
+    """Percent of the traffic that the candidate has in the step phase; 0 in all other phases."""
     region: str = ""
     project: str = ""
     source: str = ""
@@ -132,7 +134,7 @@ class Deployment:
 
 _TEXTS = (
     *("environment", "function", "region", "project", "source", "statistics_url"),
-    *("memory_mb", "timeout_s"),
+    *("memory_mb", "timeout_s", "step_percent"),
 )
 _ENDPOINTS = ("candidate", "verification", "live", "before")
 _MAPPINGS = ("verify_variables", "production_variables", "services", "baseline")

@@ -5,7 +5,7 @@ import pytest
 from pytest_deploygate import ROLLBACK_CHECKS
 from pytest_deploygate.channel.client import JudgeLink
 from pytest_deploygate.channel.messages import Collected
-from pytest_deploygate.collection.inventory import Gates
+from pytest_deploygate.collection.inventory import Gates, step_of
 from pytest_deploygate.collection.outcome_audit import OutcomeAuditor
 from pytest_deploygate.core.identifiers import Phase
 
@@ -59,10 +59,14 @@ class CheckCollector:
         checks = tuple(map(self._gates.collected, self._items))
         self._link.send(Collected(checks, tuple(self._doubts)))
 
-    def of_phase(self, items: list[pytest.Item], phase: Phase) -> list[pytest.Item]:
-        """Those of ``items`` that are checks of ``phase``."""
+    def of_phase(self, items: list[pytest.Item], phase: Phase, step: int = 0) -> list[pytest.Item]:
+        """Those of ``items`` that are checks of ``phase``, and of its ``step``."""
         known = set(map(id, self._items))
-        return [item for item in items if id(item) in known and self._phase_of(item) is phase]
+        return [
+            item
+            for item in items
+            if id(item) in known and self._phase_of(item) is phase and step_of(item) == step
+        ]
 
     def checks_among(self, items: list[pytest.Item]) -> list[pytest.Item]:
         """Those of ``items`` that are checks."""

@@ -10,6 +10,15 @@ from pytest_deploygate.core.membership import gate_among, gates_of_file
 from pytest_deploygate.core.policy import Gate, Policy
 from pytest_deploygate.core.property_names import DEFECT_PROPERTY
 
+STEP_PARAMETER = "deploygate_step"
+"""Parameter of a check of a step gate: the percent of the traffic at which it runs."""
+
+
+def step_of(item: pytest.Item) -> int:
+    """Percent of the traffic at which a check of a step gate runs; 0 for any other test."""
+    callspec = getattr(item, "callspec", None)
+    return int(callspec.params.get(STEP_PARAMETER, 0)) if callspec is not None else 0
+
 
 class Gates:
     """Tells which gate of ``policy`` a collected test belongs to; paths are relative to ``root``."""
@@ -48,6 +57,7 @@ class Gates:
             name,
             self._markers_of(item),
             next((str(text) for key, text in item.user_properties if key == DEFECT_PROPERTY), ""),
+            step_of(item),
         )
 
 

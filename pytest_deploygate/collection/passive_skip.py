@@ -15,7 +15,7 @@ class PassiveSkip:
         self._gates = gates
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Skip the checks of candidate and live gates."""
+        """Skip the checks of all gates that need a deployment."""
         for item in items:
             gate = self._gates.of(item)
             if gate is not None and gate.phase is not Phase.READINESS:

@@ -9,7 +9,7 @@ from pytest_deploygate.config.tables import fields_of
 from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.objective import ERRORS, LATENCY, Objective
-from pytest_deploygate.core.policy import Gate
+from pytest_deploygate.core.policy import Gate, Trigger
 
 
 def find(
@@ -26,6 +26,7 @@ def find(
         cause = f"{default!r} is not an environment"
         faults.note(f"{TABLE}.default-environment", cause, _join_names(environments))
     _objectives(document, faults)
+    _step_triggers(document, faults)
     for name, own in environments.items():
         where = f"{TABLE}.environments.{name}"
         gates = own.get("gates")
@@ -75,6 +76,15 @@ def _objectives(document: Document, faults: Faults) -> None:
         if one.metric == LATENCY and not one.worse_by.is_ratio:
             cause = f"{one.worse_by} is a difference of shares, and a latency is no share"
             faults.note(f"{where}.worse-by", cause, 'for example: worse-by = "x1.25"')
+
+
+def _step_triggers(document: Document, faults: Faults) -> None:
+    triggers: Mapping[str, object] = document.triggers
+    for one in (one for one in triggers.values() if isinstance(one, Trigger)):
+        if Phase.STEP in one.needed_in:
+            cause = "a step that waits holds in any case until the platform's figures are there"
+            hint = 'remove "step": triggers are evaluated at each step that waits'
+            faults.note(f"{TABLE}.triggers.{one.name}.needed-in", cause, hint)
 
 
 def _verify_variants(own: Mapping[str, object], where: str, faults: Faults) -> None:

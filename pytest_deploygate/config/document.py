@@ -36,6 +36,13 @@ class Phases(NamedTuple):
         PhasePolicy,
         Setting("against the candidate, before it gets traffic", example="{ budget-s = 600 }"),
     ] = PhasePolicy(threshold=Fraction("0.75"), budget_s=300)
+    step: Annotated[
+        PhasePolicy,
+        Setting(
+            "against the public URL and the candidate, at each step below 100 percent",
+            example="{ budget-s = 60 }",
+        ),
+    ] = PhasePolicy(threshold=Fraction(1), budget_s=120)
     live: Annotated[
         PhasePolicy,
         Setting("against the serving revision, after the promotion", example="{ threshold = 1.0 }"),

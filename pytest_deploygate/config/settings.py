@@ -69,11 +69,19 @@ class Settings(NamedTuple):
             hint=f"environments in {self.root / FILE}: {', '.join(self.environments)}",
         )
 
-    def judging(self, environment: Environment) -> "Settings":
-        """These settings with the gate overrides of ``environment``."""
+    def judging(self, environment: Environment, *, has_steps: bool = True) -> "Settings":
+        """These settings with the gate overrides of ``environment``, and without gates for which it has no step.
+
+        Without ``has_steps`` nothing is promoted, so there is no step at all.
+        """
         here = environment.gates
-        gates = (here[g.name].apply(g) if g.name in here else g for g in self.policy.gates)
-        return self._replace(policy=replace(self.policy, gates=tuple(gates)))
+        is_stepped = has_steps and bool(environment.engine.judged_percents)
+        gates = tuple(
+            here[g.name].apply(g) if g.name in here else g
+            for g in self.policy.gates
+            if is_stepped or g.phase is not Phase.STEP
+        )
+        return self._replace(policy=replace(self.policy, gates=gates))
 
     @property
     def state_dir(self) -> Path:

@@ -148,10 +148,21 @@ class EngineSettings(NamedTuple):
     ] = False
     pause_s: float = 1.0
     """First pause between two attempts; doubles up to 15 s. Not a setting."""
+    has_step_gates: bool = False
+    """Whether gates are judged at each step. Not a setting of an environment: the policy says so."""
 
     def without_steps(self) -> "EngineSettings":
         """The same settings with one step of 100 %."""
         return self._replace(steps=(TrafficStep(percent=100),))
+
+    def is_judged(self, step: TrafficStep) -> bool:
+        """Whether the candidate is judged at ``step`` before it gets more traffic."""
+        return bool(step.wait) or (self.has_step_gates and step.percent < 100)
+
+    @property
+    def judged_percents(self) -> tuple[int, ...]:
+        """Percent of each step at which gates of the step phase run."""
+        return tuple(step.percent for step in self.steps if step.percent < 100)
 
     @property
     def percents(self) -> tuple[int, ...]:

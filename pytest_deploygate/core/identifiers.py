@@ -17,10 +17,12 @@ Digest = NewType("Digest", str)
 
 @unique
 class Phase(Enum):
-    """The three phases in which gates run, in order."""
+    """The phases in which gates run, in order."""
 
     READINESS = "readiness"
     CANDIDATE = "candidate"
+    STEP = "step"
+    """At each part of the traffic that the candidate gets before all of it."""
     LIVE = "live"
 
 

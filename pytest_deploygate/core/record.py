@@ -136,7 +136,7 @@ class RecordedGate:
 
 
 class RecordedStep(NamedTuple):
-    """A step that waited: its decision, requests and duration.
+    """A step that was judged: its decision, requests and duration.
 
     ``decision`` is ``advance``, ``abort``, or ``hold`` while it waits; ``objectives`` has one sentence per objective.
     """
@@ -149,6 +149,8 @@ class RecordedStep(NamedTuple):
     baseline_requests: int = 0
     is_undecided: bool = False
     objectives: Mapping[str, str] = {}
+    gates: Mapping[str, str] = {}
+    """One sentence per gate of the step phase."""
 
 
 class RolloutRecord(NamedTuple):

@@ -57,7 +57,7 @@ class Event(Enum):
     STAGED = "staged"
     CANDIDATE_HELD = "candidate_held"
     STEP_SHIFTED = "step_shifted"
-    """The candidate has the traffic of a step that waits."""
+    """The candidate has the traffic of a step that is judged."""
     STEP_HELD = "step_held"
     """The candidate may get more traffic."""
     SHIFTED = "shifted"

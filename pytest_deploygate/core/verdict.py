@@ -1,6 +1,7 @@
 """Computes a verdict from evidence: pure, exact, and never better than the evidence.
 
-A phase holds if all of these rules hold. Each broken rule is a reason, and the first one decides:
+A phase holds if all of these rules hold. Each broken rule is a reason, and the first one decides. The step phase may
+have no gate, or only gates that warn; then the last two rules do not apply to it.
 
 1. the evidence is complete (``evidence_incomplete``);
 2. no required gate is UNKNOWN (``gate_unknown``);
@@ -127,8 +128,9 @@ def _outcome(gate: Gate, score: Score, ran: int, evidence: Evidence) -> tuple[Ou
     if score.ratio < gate.threshold:
         return Outcome.FAILED, f"gate {gate.name} failed: {score} checks passed, it {need}"
     if _asked_nobody(gate, evidence):
+        others = "public URL" if gate.phase is Phase.STEP else "verification revision"
         sentence = (
-            f"gate {gate.name} is unknown: neither the candidate nor the verification revision answered its checks; "
+            f"gate {gate.name} is unknown: neither the candidate nor the {others} answered its checks; "
             f'if they use a client of their own, set asks = "itself" in [tool.deploygate.gates.{gate.name}]'
         )
         return Outcome.UNKNOWN, sentence
@@ -137,7 +139,8 @@ def _outcome(gate: Gate, score: Score, ran: int, evidence: Evidence) -> tuple[Ou
 
 def _asked_nobody(gate: Gate, evidence: Evidence) -> bool:
     """Whether a gate that judges a revision over HTTP has not heard from it."""
-    is_to_ask = gate.phase is Phase.CANDIDATE and gate.asks is Asking.CLIENTS
+    asks_over_http = gate.phase in (Phase.CANDIDATE, Phase.STEP)
+    is_to_ask = asks_over_http and gate.asks is Asking.CLIENTS
     return is_to_ask and not evidence.answers.get(gate.name)
 
 
@@ -161,19 +164,22 @@ def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:
     broken = [
         Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=doubt) for doubt in evidence.doubts
     ]
-    if not results:
+    is_optional = phase is Phase.STEP and not results
+    if not (results or is_optional):
         broken.append(
             Reason(
                 code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=f"the {phase.value} phase has no gate"
             )
         )
     broken += _broken_rules(results, triggers)
+    if is_optional:
+        score = threshold
     if score < threshold:
         sentence = (
             f"the {phase.value} phase scored {float(score):.4f}, it needs {float(threshold):g}"
         )
         broken.append(Reason(code=ReasonCode.SCORE_BELOW_THRESHOLD, sentence=sentence))
-    if not broken and not any(r.score.passed for r in results):
+    if not (broken or is_optional or any(r.score.passed for r in results)):
         sentence = f"no check of the {phase.value} phase passed"
         broken.append(Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=sentence))
     held = Reason(

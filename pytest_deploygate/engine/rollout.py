@@ -153,7 +153,7 @@ class Rollout(JournaledRollout):
     # -- promotion -------------------------------------------------------------------------------
 
     def promote(self) -> None:
-        """Move the traffic to the candidate, step by step, up to a step that waits: then the rollout is STEPPING.
+        """Move the traffic to the candidate, step by step, up to a step that is judged: then the rollout is STEPPING.
 
         Raises:
             DeployGateError: a step failed; the rollout is still PROMOTING: call :meth:`abort`.
@@ -178,7 +178,7 @@ class Rollout(JournaledRollout):
         self._shift_on(plan)
 
     def _shift_on(self, expect: Traffic) -> None:
-        """Shift from ``expect`` to the next step that waits, or to the last one."""
+        """Shift from ``expect`` to the next step that is judged, or to the last one."""
         candidate = self._candidate()
         for step in self._remaining_steps():
             (plan,) = steps_to(candidate, self.record.baseline, (step.percent,))
@@ -195,7 +195,7 @@ class Rollout(JournaledRollout):
                 observed=lambda s: {"traffic": str(s.traffic)},
             )
             self.step, expect = step, plan
-            if step.wait:
+            if self.ports.settings.is_judged(step):
                 self.move(Event.STEP_SHIFTED, {"percent": str(step.percent)})
                 return
         if not self.snapshot.exists and self.ports.target.spec.public:

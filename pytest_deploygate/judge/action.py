@@ -27,6 +27,8 @@ def act(rollout: Rollout, verdict: PhaseVerdict) -> None:
             rollout.promote()
         case Phase.LIVE:
             rollout.finalise(verdict.reason)
+        case Phase.STEP:
+            pass  # the figures of the step are judged as well before anything follows
 
 
 def end_unchanged(rollout: Rollout, verdict: PhaseVerdict) -> None:

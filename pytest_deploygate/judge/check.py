@@ -12,3 +12,5 @@ class Check:
     nodeid: str
     gate: str
     phase: Phase
+    step: int = 0
+    """Percent of the traffic at which a check of a step gate runs."""

@@ -35,7 +35,7 @@ from pytest_deploygate.wiring import GOOGLE_SERVICES
 
 logger = logging.getLogger(__name__)
 
-PHASES = (Phase.READINESS, Phase.CANDIDATE, Phase.LIVE)
+PHASES = tuple(Phase)
 
 
 class StatisticsSource(Protocol):
@@ -93,7 +93,7 @@ class SessionContext:
                 self.recorder.mark_incomplete(
                     f"the {phase.value} phase took longer than its budget of {budget_s:g} s"
                 )
-            if self.statistics is not None and phase is not Phase.READINESS:
+            if self.statistics is not None and phase not in (Phase.READINESS, Phase.STEP):
                 self.statistics.add(phase, deployment)
         except BaseException:
             # cut short: what was seen up to here belongs to the record, though nothing is decided by it
@@ -202,9 +202,14 @@ class SessionContext:
     def staged(
         self, target: Target, staged: Staged, snapshot: Snapshot, phase: Phase
     ) -> Deployment:
-        """The deployment that checks of a candidate are given; in the live phase the candidate serves."""
+        """The deployment that checks of a candidate are given; in the live phase the candidate serves.
+
+        At a step either revision may answer the public URL, so none is expected there.
+        """
         token = None if self._is_open(snapshot, phase) else target.call_token()
         serving = staged.candidate if phase is Phase.LIVE else snapshot.baseline
+        if phase is Phase.STEP:
+            serving = None
         base = self.configuration_only(phase)
         return self._add_services(
             replace(

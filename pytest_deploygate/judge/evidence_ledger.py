@@ -76,6 +76,8 @@ class EvidenceLedger:
         self._root = root
         self._today = today
         self.running_phase: Phase | None = None
+        self.step = 0
+        """Percent of the traffic at the step that is being judged, or was last."""
         self._gates: dict[str, tuple[Gate, ...]] = {}
         self._processes: dict[int, CheckProcess] = {}
         self._checks: dict[str, Check] = {}
@@ -182,7 +184,12 @@ class EvidenceLedger:
             return None
         if collected.defect and self._is_accepted(collected.defect):
             self._defects[collected.nodeid] = collected.defect
-        return Check(nodeid=collected.nodeid, gate=gate.name, phase=gate.phase)
+        if gate.phase is Phase.STEP and not collected.step:
+            self.mark_incomplete(
+                f"{collected.nodeid} belongs to the step gate {gate.name}, but cannot run at each step: write it as a "
+                "function, or as a method of a class that is no unittest.TestCase"
+            )
+        return Check(nodeid=collected.nodeid, gate=gate.name, phase=gate.phase, step=collected.step)
 
     def _is_accepted(self, defect: str) -> bool:
         """Whether a known defect may fail today: by the clock here, whatever the session takes for today."""
@@ -212,8 +219,12 @@ class EvidenceLedger:
             self._facts[process.running].append(_CRASH)
         process.running = nodeid
         check = self._checks.get(nodeid or "")
-        if check is not None and check.phase is not self.running_phase:
+        if check is None:
+            return
+        if check.phase is not self.running_phase:
             self.mark_incomplete(f"{check.nodeid} ran outside of the {check.phase.value} phase")
+        elif check.phase is Phase.STEP and check.step != self.step:
+            self.mark_incomplete(f"{check.nodeid} ran at the step of {self.step} %")
 
     def _end(
         self, number: int, process: CheckProcess, index: int, facts: tuple[ReportFact, ...]
@@ -279,8 +290,11 @@ class EvidenceLedger:
     # -- inventory -------------------------------------------------------------------------------
 
     def checks_of(self, phase: Phase) -> tuple[Check, ...]:
-        """Checks of a phase in the order of collection."""
-        return tuple(self._of_phase[phase])
+        """Checks of a phase in the order of collection; of the step phase, those of the current step."""
+        found = self._of_phase[phase]
+        return (
+            tuple(c for c in found if c.step == self.step) if phase is Phase.STEP else tuple(found)
+        )
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -316,7 +330,7 @@ class EvidenceLedger:
         """Checks of a phase that did not run to their end, each named once."""
         found = tuple(
             c.nodeid
-            for c in self.checks_of(phase)
+            for c in self._of_phase[phase]
             if c.nodeid not in self._reported and self.state_of(c.nodeid) is CheckState.NOT_RUN
         )
         self._reported.update(found)
@@ -329,20 +343,25 @@ class EvidenceLedger:
         self._of_platform[phase] = tuple(measurements)
 
     def _answers(self, gate: Gate) -> int:
-        """How many requests of a gate's checks the candidate or the verification revision answered."""
+        """How many requests of a gate's checks were answered by what they judge.
+
+        That is the candidate or the verification revision; at a step, the public URL as well.
+        """
+        kinds = ("candidate", "verification", *(["live"] if gate.phase is Phase.STEP else []))
         asked = [
-            self._asked.get(c.nodeid, {}) for c in self._of_phase[gate.phase] if c.gate == gate.name
+            self._asked.get(c.nodeid, {}) for c in self.checks_of(gate.phase) if c.gate == gate.name
         ]
-        return sum(one.get("candidate", 0) + one.get("verification", 0) for one in asked)
+        return sum(one.get(kind, 0) for one in asked for kind in kinds)
 
     def evidence(self, phase: Phase) -> Evidence:
-        """The evidence of one phase as it stands now."""
+        """The evidence of one phase as it stands now; of the step phase, that of the current step."""
+        of_phase = self.checks_of(phase)
         states: dict[str, list[tuple[str, CheckState]]] = {
             gate.name: [] for gate in self._policy.gates_of(phase)
         }
-        for check in self._of_phase[phase]:
+        for check in of_phase:
             states[check.gate].append((check.nodeid, self.state_of(check.nodeid)))
-        measured = [m for c in self._of_phase[phase] for m in self._measured[c.nodeid]]
+        measured = [m for c in of_phase for m in self._measured[c.nodeid]]
         return Evidence(
             phase=phase,
             checks={name: tuple(found) for name, found in states.items()},
@@ -351,14 +370,12 @@ class EvidenceLedger:
             expected_failures=tuple(self._expected_failures(phase)),
             answers={gate.name: self._answers(gate) for gate in self._policy.gates_of(phase)},
             failures={
-                c.nodeid: self._failures[c.nodeid]
-                for c in self._of_phase[phase]
-                if c.nodeid in self._failures
+                c.nodeid: self._failures[c.nodeid] for c in of_phase if c.nodeid in self._failures
             },
         )
 
     def _expected_failures(self, phase: Phase) -> Iterator[ExpectedFailure]:
-        for check in self._of_phase[phase]:
+        for check in self.checks_of(phase):
             state, text = self.state_of(check.nodeid), self._defects.get(check.nodeid)
             if text is not None and state in UNCOUNTED:
                 is_gone = state is CheckState.DEFECT_GONE

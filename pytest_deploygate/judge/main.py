@@ -74,7 +74,11 @@ def main(request: str) -> int:
         environment = select_environment(settings, options.environment, endpoint=options.endpoint)
         if options.skips_steps:
             environment = environment._replace(engine=environment.engine.without_steps())
-        settings = settings.judging(environment)
+        is_promotion = options.mode in (Mode.DEPLOY, Mode.PLAN)
+        settings = settings.judging(environment, has_steps=is_promotion)
+        if settings.policy.gates_of(Phase.STEP):
+            engine = environment.engine._replace(has_step_gates=True)
+            environment = environment._replace(engine=engine)
         junit = JUnitFile(_absolute(handover), redactor_for(settings))
         junit.check_writable()
         hooks = JudgeHooks(settings.plugins, settings.root)

@@ -7,7 +7,7 @@ from pytest_deploygate.core.approval import plan_digest
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused, TargetRefused
 from pytest_deploygate.core.freeze import frozen_until
-from pytest_deploygate.core.identifiers import Digest
+from pytest_deploygate.core.identifiers import Digest, Phase
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.verdict import ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
@@ -131,8 +131,12 @@ def check_gates_are_complete(context: SessionContext) -> None:
         ConfigError: names each gate that was not, and where its checks were looked for.
     """
     inventory = context.recorder.inventory
+    percents = context.environment.engine.judged_percents
     for gate in context.settings.policy.gates:
         count = len(inventory[gate.name])
+        if gate.phase is Phase.STEP:
+            found = [check.step for check in context.recorder.checks if check.gate == gate.name]
+            count = min(found.count(percent) for percent in percents)
         is_needed = gate.required and gate.enforce is Enforcement.BLOCK
         if is_needed and count < gate.least_checks:
             where = " ".join(gate.paths) or f"marker {gate.marker}"

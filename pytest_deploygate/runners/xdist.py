@@ -231,13 +231,16 @@ class WorkerCollection:
         self._link = link
         told = json.loads(str(workerinput[WORKER_INPUT]))
         self._phase = Phase(told["phase"])
+        deployment = Deployment.from_json(told["deployment"], counter=auditor.counter)
+        config.stash[DEPLOYMENT] = deployment
+        self._step = deployment.step_percent
         if (
             basetemp := config.option.basetemp
         ):  # a worker of the next phase has the same name, and empties its folder
-            config.option.basetemp = f"{basetemp}-{self._phase.value}"
+            at_step = f"-{self._step}" if self._step else ""
+            config.option.basetemp = f"{basetemp}-{self._phase.value}{at_step}"
         self._collector = CheckCollector(gates, link, auditor, counts_all=counts_all_phases(config))
         self._channel: _Channel = workerinput[_CHANNEL]  # type: ignore[assignment]  # execnet made it
-        config.stash[DEPLOYMENT] = Deployment.from_json(told["deployment"], counter=auditor.counter)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
@@ -245,7 +248,7 @@ class WorkerCollection:
         self._collector.note(items)
         yield
         self._collector.compare(items)
-        items[:] = self._collector.of_phase(items, self._phase)
+        items[:] = self._collector.of_phase(items, self._phase, self._step)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self) -> None:

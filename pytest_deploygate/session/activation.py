@@ -14,6 +14,7 @@ from pytest_deploygate.collection.gate_marking import GateMarking
 from pytest_deploygate.collection.inventory import Gates, paths_to_collect
 from pytest_deploygate.collection.network_guard import NetworkGuard
 from pytest_deploygate.collection.passive_skip import PassiveSkip
+from pytest_deploygate.collection.step_parameters import StepParameters
 from pytest_deploygate.config.selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
@@ -51,7 +52,10 @@ def _activate(config: pytest.Config, role: Role | None) -> None:
         name = settings.environment_names[0]
     endpoint = config.getoption("--deploy-endpoint") or ""
     environment = select_environment(settings, name, endpoint=endpoint)
-    settings = settings.judging(environment)
+    if role is not None:
+        if config.getoption("--deploy-steps") == "none":
+            environment = environment._replace(engine=environment.engine.without_steps())
+        settings = settings.judging(environment, has_steps=bool(config.getoption("--deploy-to")))
     for gate in settings.policy.gates:
         if gate.marker:
             config.addinivalue_line("markers", f"{gate.marker}: checks of the gate {gate.name}")
@@ -59,6 +63,9 @@ def _activate(config: pytest.Config, role: Role | None) -> None:
     register(fixtures, "deploygate-fixtures")
     gates = Gates(settings.policy, settings.root)
     register(GateMarking(gates), "deploygate-gated")
+    if settings.policy.gates_of(Phase.STEP):
+        steps = StepParameters(gates, environment.engine.judged_percents)
+        register(steps, "deploygate-steps")
     register(ExpectedFailures(), "deploygate-known-defects")
     redactor = config.stash[REDACTOR] = redactor_for(settings)
     register(RedactionPlugin(redactor), "deploygate-redacting")

@@ -82,7 +82,8 @@ def record_body(record: RolloutRecord) -> str:
             },
             "warnings": dict(record.warnings),
             "steps": [
-                {**step._asdict(), "objectives": dict(step.objectives)} for step in record.steps
+                {**step._asdict(), "objectives": dict(step.objectives), "gates": dict(step.gates)}
+                for step in record.steps
             ],
             "rollback_cause": _reason_document(cause) if cause is not None else None,
             "notes": dict(record.notes),

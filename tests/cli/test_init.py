@@ -64,7 +64,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 def assert_can_deploy(folder: Path, home: Path) -> None:
     """The settings are right, the source can be packed and built, pytest collects a check for each phase."""
     settings = load(folder)
-    assert [gate.phase for gate in settings.policy.gates] == list(Phase)
+    assert [gate.phase for gate in settings.policy.gates] == [
+        Phase.READINESS,
+        Phase.CANDIDATE,
+        Phase.LIVE,
+    ]
     spec = settings.environment("local").spec
     make_package(Path(spec.source), home=home, entry_point=spec.entry_point, runtime=spec.runtime)
     collected = subprocess.run(

@@ -123,7 +123,7 @@ WRONG = {
     "unknown phase": (
         GOOD.replace('"live"', '"lively"'),
         (
-            'tool.deploygate.gates.g.phase: "lively" is not "readiness", "candidate" or "live"\n'
+            'tool.deploygate.gates.g.phase: "lively" is not "readiness", "candidate", "step" or "live"\n'
             "  hint: did you mean live?"
         ),
     ),
@@ -382,7 +382,12 @@ def test_policy_is_read_whole(tmp_path: Path) -> None:
 def test_phases_have_defaults(tmp_path: Path) -> None:
     phases = load(written(tmp_path, GOOD)).policy.phases
     found = {p.value: (str(s.threshold), s.budget_s) for p, s in phases.items()}
-    assert found == {"readiness": ("19/20", 300), "candidate": ("3/4", 300), "live": ("1", 120)}
+    assert found == {
+        "readiness": ("19/20", 300),
+        "candidate": ("3/4", 300),
+        "step": ("1", 120),
+        "live": ("1", 120),
+    }
 
 
 def test_trigger_is_needed_in_the_live_phase_or_where_told(tmp_path: Path) -> None:

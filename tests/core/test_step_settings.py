@@ -104,3 +104,29 @@ def test_what_is_wrong_is_said_with_its_key(
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, steps, more)
     assert cause in str(caught.value)
+
+
+STEP_GATE = '[tool.deploygate.gates.prices]\nphase = "step"\npaths = ["gates/step"]\n'
+
+
+def test_step_gates_are_judged_at_each_step_below_100(tmp_path: Path) -> None:
+    settings = read(tmp_path, "[5, 25, 100]", STEP_GATE)
+    engine = settings.environments["local"].engine
+    assert engine.judged_percents == (5, 25)
+    assert not any(engine.is_judged(step) for step in engine.steps)
+    stops = engine._replace(has_step_gates=True)
+    assert [stops.is_judged(step) for step in stops.steps] == [True, True, False]
+
+
+@pytest.mark.parametrize(("steps", "has_steps"), [("[100]", True), ("[5, 100]", False)])
+def test_step_gates_are_left_out_where_there_is_no_step(
+    tmp_path: Path, steps: str, *, has_steps: bool
+) -> None:
+    settings = read(tmp_path, steps, STEP_GATE)
+    judging = settings.judging(settings.environments["local"], has_steps=has_steps)
+    assert [gate.name for gate in judging.policy.gates] == ["smoke"]
+
+
+def test_no_trigger_is_needed_in_the_step_phase(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"t\.needed-in: a step that waits holds in any case"):
+        read(tmp_path, "[100]", f'{TRIGGER}needed-in = ["step"]\n')

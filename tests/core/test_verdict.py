@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.evidence import (
     UNCOUNTED,
     CheckState,
@@ -587,3 +588,21 @@ def test_candidate_gate_is_unknown_when_no_judged_revision_answered_it(
     result = judge_gate(gate, evidence)
     assert result.outcome is outcome
     assert ('set asks = "itself"' in result.sentence) is (outcome is Outcome.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "gates", [(), (replace(a_gate(phase=Phase.STEP), enforce=Enforcement.WARN),)]
+)
+def test_step_phase_needs_no_gate_that_decides(gates: tuple[Gate, ...]) -> None:
+    policy = a_policy(*gates, threshold="1")
+    states = {"g": [CheckState.FAILED]} if gates else {}
+    verdict = judge_phase(policy, evidence_of(states, phase=Phase.STEP))
+    assert (verdict.holds, verdict.score) == (True, Fraction(1))
+    doubted = judge_phase(policy, evidence_of(states, phase=Phase.STEP, doubts=("a worker died",)))
+    assert not doubted.holds
+
+
+def test_step_gate_that_heard_nothing_is_unknown() -> None:
+    policy = a_policy(a_gate(phase=Phase.STEP, asks=Asking.CLIENTS))
+    verdict = judge_phase(policy, evidence_of({"g": [P]}, phase=Phase.STEP))
+    assert "neither the candidate nor the public URL answered" in verdict.reason.sentence

@@ -244,3 +244,23 @@ def test_process_that_claims_to_be_a_worker_of_a_session_without_any_is_a_doubt(
         "process 11 claims to be a worker, but the session runs its checks itself",
     )
     assert not holds(made)
+
+
+def test_check_of_another_step_is_a_doubt_and_counts_at_its_own_step_alone() -> None:
+    policy = a_policy(a_gate("g", phase=Phase.STEP))
+    names = ("g/test_g.py::one[5%]", "g/test_g.py::one[25%]")
+    checks = tuple(
+        CollectedCheck(name, "/root/g/test_g.py", "g/test_g.py", 1, name, (), "", step)
+        for name, step in zip(names, (5, 25), strict=True)
+    )
+    made = EvidenceLedger(policy, Path("/root"))
+    made.hear(1, 10, HELLO)
+    made.hear(1, 10, Collected(checks, ()))
+    made.running_phase, made.step = Phase.STEP, 5
+    made.hear(1, 10, Began(0))
+    made.hear(1, 10, Passed(0))
+    assert made.evidence(Phase.STEP).checks == {"g": ((names[0], CheckState.PASSED),)}
+    assert not made.doubts
+    assert made.take_not_run(Phase.STEP) == (names[1],)
+    made.hear(1, 10, Began(1))
+    assert made.doubts == (f"{names[1]} ran at the step of 5 %",)

@@ -114,7 +114,7 @@ class DeployFlow:
         staged, context, target = self._staged, self._context, rollout.ports.target
         if staged is None or not self._phase(Phase.CANDIDATE, rollout):
             return
-        self._stopped = walk_steps(context, rollout, self._permits)
+        self._stopped = walk_steps(context, rollout, self._permits, staged)
         if rollout.state is State.SERVING and self._stopped is None:
             now = target.snapshot()._replace(is_public=context.environment.spec.public)
             deployment = context.staged(target, staged, now, Phase.LIVE)

@@ -244,6 +244,7 @@ def properties(
         named[f"{told}.candidate_requests"] = str(step.candidate_requests)
         named[f"{told}.baseline_requests"] = str(step.baseline_requests)
         named |= {f"{told}.objective.{name}": text for name, text in step.objectives.items()}
+        named |= {f"{told}.gate.{name}": text for name, text in step.gates.items()}
     for rule, text in record.warnings.items() if record else ():
         named[f"warning.{rule}"] = text
     overrides = record.overrides if record else {}
