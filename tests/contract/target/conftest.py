@@ -12,7 +12,7 @@ from tests.contract.discovery import call_problems
 from tests.contract.target.staged_function import (
     KINDS,
     AnyTarget,
-    Lab,
+    StagedFunction,
     last_call,
     make_source,
     make_spec,
@@ -31,8 +31,8 @@ def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         return
     with pytest.MonkeyPatch.context() as patch:
         base = tmp_path_factory.getbasetemp()
-        shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-        patch.setenv(BUILD_CACHE_VARIABLE, str(shared / "environments"))
+        common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+        patch.setenv(BUILD_CACHE_VARIABLE, str(common / "environments"))
         yield
 
 
@@ -77,17 +77,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 QUIET = {"test_rollout": "quiet", "test_traffic": "quiet", "test_emulator_shape": "shape"}
-"""The lab of each module whose tests make no new revision of its function: there the candidate stays the newest."""
+"""The function of each module whose tests add no revision to it: there the candidate stays the newest."""
 
 
 @pytest.fixture(scope="session")
-def labs(
+def shared_functions(
     shared_driver: Driver, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str, type[AnyTarget]], Lab]]:
-    """Makes the functions that most tests share, each once; use ``lab``."""
-    made: dict[str, Lab] = {}
+) -> Iterator[Callable[[str, type[AnyTarget]], StagedFunction]]:
+    """Makes the functions that most tests share, each once; use ``shared``."""
+    made: dict[str, StagedFunction] = {}
 
-    def make(name: str, kind: type[AnyTarget]) -> Lab:
+    def make(name: str, kind: type[AnyTarget]) -> StagedFunction:
         name = f"{name}_run" if kind is KINDS["cloud-run"] else name
         if name not in made:
             source = make_source(tmp_path_factory.mktemp("source"))
@@ -95,7 +95,7 @@ def labs(
             target = make_target_of(kind, shared_driver, make_spec(name, source), home)
             baseline = release(target)
             staged = stage(target)
-            made[name] = Lab(
+            made[name] = StagedFunction(
                 driver=shared_driver,
                 target=target,
                 home=home,
@@ -107,19 +107,19 @@ def labs(
         return made[name]
 
     yield make
-    for lab in made.values():
-        lab.target.close()
+    for shared in made.values():
+        shared.target.close()
 
 
 @pytest.fixture
-def lab(
+def shared(
     driver: Driver,
-    labs: Callable[[str, type[AnyTarget]], Lab],
+    shared_functions: Callable[[str, type[AnyTarget]], StagedFunction],
     request: pytest.FixtureRequest,
     kind: type[AnyTarget],
-) -> Lab:
+) -> StagedFunction:
     """A public function whose baseline serves, with a candidate and its verification revision staged."""
-    found = labs(f"lab_{QUIET.get(request.path.stem, 'busy')}", kind)
+    found = shared_functions(f"shared_{QUIET.get(request.path.stem, 'busy')}", kind)
     assert driver is found.driver
     found.reset()
     return found

@@ -163,8 +163,8 @@ def release(target: Target) -> RevisionName:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lab:
-    """A function with a baseline that serves and a candidate without traffic; see the fixture ``lab``."""
+class StagedFunction:
+    """A function with a baseline that serves and a candidate without traffic; see the fixture ``shared``."""
 
     driver: Driver
     target: AnyTarget

@@ -28,8 +28,8 @@ from tests.contract.target.staged_function import (
     MAIN,
     ROLLOUT,
     AnyTarget,
-    Lab,
     Staged,
+    StagedFunction,
     last_call,
     make_target,
     quietly,
@@ -91,19 +91,19 @@ def test_a_release_is_one_build_whose_digest_is_deployed_under_a_name_of_ours(
 
 
 def test_the_verification_revision_and_the_candidate_are_of_one_digest_and_named_alike(
-    lab: Lab,
+    shared: StagedFunction,
 ) -> None:
     verification, candidate = (
-        lab.target.revision(lab.verification),
-        lab.target.revision(lab.candidate),
+        shared.target.revision(shared.verification),
+        shared.target.revision(shared.candidate),
     )
     assert verification is not None
     assert candidate is not None
     assert verification.digest == candidate.digest != ""
-    assert lab.verification.endswith("-v")
-    assert lab.candidate.endswith("-c")
-    assert lab.verification[:-2] == lab.candidate[:-2]
-    assert lab.read().template.revision == lab.candidate
+    assert shared.verification.endswith("-v")
+    assert shared.candidate.endswith("-c")
+    assert shared.verification[:-2] == shared.candidate[:-2]
+    assert shared.read().template.revision == shared.candidate
 
 
 def test_what_others_put_into_the_template_stays(new_target: NewTarget, driver: Driver) -> None:
@@ -447,11 +447,11 @@ def test_a_service_moves_from_cloud_functions_and_back_again(
     function.close()
 
 
-def test_plan_renders_gcloud_run_deploy(lab: Lab) -> None:
-    text = "\n".join(lab.target.gcloud_commands(lab.target.snapshot(), (100,)))
+def test_plan_renders_gcloud_run_deploy(shared: StagedFunction) -> None:
+    text = "\n".join(shared.target.gcloud_commands(shared.target.snapshot(), (100,)))
     assert "gcloud run deploy" in text
     assert "--function=hello" in text
     assert "--no-traffic" in text
-    assert f"--to-revisions={lab.baseline}=100" in text
+    assert f"--to-revisions={shared.baseline}=100" in text
     assert "gcloud functions" not in text
     assert json.dumps(text)

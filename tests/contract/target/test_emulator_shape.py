@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.contract.recorded_google import recorded
-from tests.contract.target.staged_function import Lab
+from tests.contract.target.staged_function import StagedFunction
 
 NEWER = {"satisfiesPzi", "functionalType", "sshEnabled"}
 """Fields that the libraries lack, of which the emulator's answers are made; ``answers = "tomorrow"`` adds them."""
@@ -15,9 +15,9 @@ OF_GCLOUD = {
     "client",
 }
 """What gcloud asked for in the recordings, and nobody here."""
-OF_LAB = {
+OF_SHARED = {
     "template.revision",  # taken out with the first revision that is added (ADR 22)
-    *(f"labels.{label}" for label in recorded("service_staged")["labels"]),  # the lab sets its own
+    *(f"labels.{label}" for label in recorded("service_staged")["labels"]),  # the tests set its own
 }
 OF_MAPS = ("labels.", "annotations.", "environmentVariables.", "limits.")
 
@@ -38,15 +38,15 @@ def lacking(recording: str, answer: object) -> set[str]:
     return own - set(paths(answer)) - NEWER - OF_GCLOUD
 
 
-def read(lab: Lab, path: str) -> dict[str, Any]:
-    answer = lab.driver.http.get(f"{lab.driver.cloud.endpoint}/v2/{path}", timeout=20)
+def read(shared: StagedFunction, path: str) -> dict[str, Any]:
+    answer = shared.driver.http.get(f"{shared.driver.cloud.endpoint}/v2/{path}", timeout=20)
     found: dict[str, Any] = answer.json()
     return found
 
 
-def test_a_function_has_every_field_that_was_recorded(lab: Lab) -> None:
-    name = f"projects/p1/locations/us-central1/functions/{lab.target.spec.function}"
-    function = read(lab, name)
+def test_a_function_has_every_field_that_was_recorded(shared: StagedFunction) -> None:
+    name = f"projects/p1/locations/us-central1/functions/{shared.target.spec.function}"
+    function = read(shared, name)
     assert lacking("function", function) == set()
     number = function["buildConfig"]["build"].split("/")[1]
     assert number.isdigit()
@@ -54,41 +54,43 @@ def test_a_function_has_every_field_that_was_recorded(lab: Lab) -> None:
         f"gcf-v2-sources-{number}-"
     )
     assert function["url"] != function["serviceConfig"]["uri"]
-    assert lab.driver.get(function["url"]).json()["K_REVISION"] == lab.baseline
+    assert shared.driver.get(function["url"]).json()["K_REVISION"] == shared.baseline
 
 
-def test_a_service_has_every_field_that_was_recorded(lab: Lab) -> None:
-    service = read(lab, lab.service)
-    assert {path for path in lacking("service_staged", service) if path not in OF_LAB} == set()
+def test_a_service_has_every_field_that_was_recorded(shared: StagedFunction) -> None:
+    service = read(shared, shared.service)
+    assert {path for path in lacking("service_staged", service) if path not in OF_SHARED} == set()
     assert len(service["urls"]) == 3
-    assert service["latestReadyRevision"].endswith(lab.baseline)
+    assert service["latestReadyRevision"].endswith(shared.baseline)
     assert service["buildConfig"]["imageUri"].endswith(":version_1")
     assert service["template"]["containers"][0]["image"].count("@sha256:") == 1
 
 
-def test_a_staged_revision_has_every_field_that_was_recorded(lab: Lab) -> None:
-    revision = read(lab, f"{lab.service}/revisions/{lab.candidate}")
+def test_a_staged_revision_has_every_field_that_was_recorded(shared: StagedFunction) -> None:
+    revision = read(shared, f"{shared.service}/revisions/{shared.candidate}")
     assert lacking("revision_staged", revision) == set()
     conditions = {c["type"]: c["state"] for c in revision["conditions"]}
     for condition in recorded("revision_staged")["conditions"]:
         assert conditions[condition["type"]] == condition["state"], condition["type"]
 
 
-def test_a_function_does_not_tell_the_variable_of_the_platform(lab: Lab) -> None:
-    service = read(lab, lab.service)
+def test_a_function_does_not_tell_the_variable_of_the_platform(shared: StagedFunction) -> None:
+    service = read(shared, shared.service)
     env = {one["name"] for one in service["template"]["containers"][0]["env"]}
-    name = f"projects/p1/locations/us-central1/functions/{lab.target.spec.function}"
-    told = read(lab, name)["serviceConfig"]["environmentVariables"]
+    name = f"projects/p1/locations/us-central1/functions/{shared.target.spec.function}"
+    told = read(shared, name)["serviceConfig"]["environmentVariables"]
     assert env - set(told) == {"FUNCTION_TARGET"}
 
 
-def test_an_operation_tells_what_was_recorded_while_it_runs_and_when_it_is_done(lab: Lab) -> None:
+def test_an_operation_tells_what_was_recorded_while_it_runs_and_when_it_is_done(
+    shared: StagedFunction,
+) -> None:
     all_of_them = "projects/p1/locations/us-central1/operations?pageSize=1000"
-    operations = read(lab, all_of_them)["operations"]
+    operations = read(shared, all_of_them)["operations"]
     done = [
         one
         for one in operations
-        if one["metadata"].get("target", "").endswith(f"/{lab.target.spec.function}")
+        if one["metadata"].get("target", "").endswith(f"/{shared.target.spec.function}")
         and one.get("done")
         and "response" in one
         and one["metadata"].get("verb") == "update"

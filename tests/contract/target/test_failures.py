@@ -27,7 +27,7 @@ from tests.contract.target.staged_function import (
     ROLLOUT,
     AnyTarget,
     HurriedClock,
-    Lab,
+    StagedFunction,
     last_call,
     make_source,
     make_target,
@@ -52,9 +52,9 @@ def wait(target: AnyTarget, operation: str, budget_s: float = BUDGET_S) -> Revis
     return target.await_release(operation, progress=quietly, budget_s=budget_s)
 
 
-def deploy_again(lab: Lab) -> str:
-    """Deploy the lab's source once more."""
-    return begin(lab.target)
+def deploy_again(shared: StagedFunction) -> str:
+    """Deploy its source once more."""
+    return begin(shared.target)
 
 
 # -- builds and starts, for real -------------------------------------------------------------------
@@ -117,16 +117,16 @@ def test_a_secret_that_does_not_exist_fails_the_start_by_its_name(new_target: Ne
         wait(target, begin(target))
 
 
-def test_a_revision_that_vanished_or_is_not_ready_is_no_success(lab: Lab) -> None:
-    operation = deploy_again(lab)
-    assert wait(lab.target, operation)
-    lab.driver.fault(method="GET", path="/revisions/", http=404, status="NOT_FOUND")
+def test_a_revision_that_vanished_or_is_not_ready_is_no_success(shared: StagedFunction) -> None:
+    operation = deploy_again(shared)
+    assert wait(shared.target, operation)
+    shared.driver.fault(method="GET", path="/revisions/", http=404, status="NOT_FOUND")
     with pytest.raises(StartFailed, match="cannot serve: it is gone"):
-        wait(lab.target, operation)
+        wait(shared.target, operation)
 
     def no_longer_ready(asked: Asked) -> Reply:
-        url = lab.driver.cloud.endpoint + asked.path
-        answer = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
+        url = shared.driver.cloud.endpoint + asked.path
+        answer = shared.driver.http.request(asked.method, url, data=asked.body, timeout=20)
         body = answer.content
         if "/revisions/" in asked.path:
             body = body.replace(
@@ -136,10 +136,10 @@ def test_a_revision_that_vanished_or_is_not_ready_is_no_success(lab: Lab) -> Non
 
     with serving() as start:
         target = CloudFunctionsTarget(
-            spec=lab.target.spec,
+            spec=shared.target.spec,
             endpoint=start(no_longer_ready).url,
             credentials=None,
-            home=lab.home,
+            home=shared.home,
             clock=HurriedClock(),
             is_local=True,
         )
@@ -198,44 +198,44 @@ CPU = "Could not create or update Cloud Run service hello, Quota exceeded for to
     ids=["build", "start", "cpu-quota"],
 )
 def test_what_the_platform_says_of_a_failure_reaches_the_user_with_what_to_do(
-    lab: Lab, fault: str, said: str, error: type[DeployGateError], hint: str
+    shared: StagedFunction, fault: str, said: str, error: type[DeployGateError], hint: str
 ) -> None:
     """Messages as users of the platform have reported them."""
-    lab.driver.fault(**UPDATE, operation={"kind": fault, "message": said})
-    operation = begin(lab.target) if error is BuildFailed else deploy_again(lab)
+    shared.driver.fault(**UPDATE, operation={"kind": fault, "message": said})
+    operation = begin(shared.target) if error is BuildFailed else deploy_again(shared)
     with pytest.raises(error) as caught:
-        wait(lab.target, operation)
+        wait(shared.target, operation)
     assert said in caught.value.message
     assert hint in caught.value.hint
-    assert lab.serving() == {lab.baseline}
+    assert shared.serving() == {shared.baseline}
 
 
 # -- time ------------------------------------------------------------------------------------------
 
 
-def test_a_deployment_that_never_ends_is_unknown_and_found_again(lab: Lab) -> None:
-    lab.driver.fault(**UPDATE, operation={"kind": "never_done"})
-    operation = deploy_again(lab)
+def test_a_deployment_that_never_ends_is_unknown_and_found_again(shared: StagedFunction) -> None:
+    shared.driver.fault(**UPDATE, operation={"kind": "never_done"})
+    operation = deploy_again(shared)
     with pytest.raises(OutcomeUnknown, match="still running after 5 s") as caught:
-        wait(lab.target, operation, budget_s=5)
+        wait(shared.target, operation, budget_s=5)
     assert "deploygate recover" in caught.value.hint
-    assert lab.target.find_operation() == operation
-    lab.driver.local("DELETE", "faults")
+    assert shared.target.find_operation() == operation
+    shared.driver.local("DELETE", "faults")
     with pytest.raises(TargetRefused):
-        wait(lab.target, operation)
-    assert lab.serving() == {lab.baseline}
+        wait(shared.target, operation)
+    assert shared.serving() == {shared.baseline}
 
 
-def test_a_deployment_survives_questions_without_answer(lab: Lab) -> None:
-    operation = deploy_again(lab)
-    lab.driver.fault(method="GET", path="/operations/", http=503, times=6)
-    lab.driver.fault(method="GET", path="/operations/", drop="before", times=6)
-    assert wait(lab.target, operation)
+def test_a_deployment_survives_questions_without_answer(shared: StagedFunction) -> None:
+    operation = deploy_again(shared)
+    shared.driver.fault(method="GET", path="/operations/", http=503, times=6)
+    shared.driver.fault(method="GET", path="/operations/", drop="before", times=6)
+    assert wait(shared.target, operation)
 
 
-def test_an_operation_that_the_platform_forgot_is_unknown(lab: Lab) -> None:
+def test_an_operation_that_the_platform_forgot_is_unknown(shared: StagedFunction) -> None:
     with pytest.raises(OutcomeUnknown, match="no longer knows"):
-        wait(lab.target, "projects/p1/locations/us-central1/operations/gone")
+        wait(shared.target, "projects/p1/locations/us-central1/operations/gone")
 
 
 # -- refused, busy, used up ------------------------------------------------------------------------
@@ -257,46 +257,53 @@ def test_an_operation_that_the_platform_forgot_is_unknown(lab: Lab) -> None:
     ],
 )
 def test_answers_to_an_update_become_errors(
-    lab: Lab, http: int, status: str, error: type[DeployGateError], words: str, hint: str
+    shared: StagedFunction,
+    http: int,
+    status: str,
+    error: type[DeployGateError],
+    words: str,
+    hint: str,
 ) -> None:
-    lab.driver.fault(**UPDATE, http=http, status=status, message="said so", times=None)
-    before = last_call(lab.driver)
+    shared.driver.fault(**UPDATE, http=http, status=status, message="said so", times=None)
+    before = last_call(shared.driver)
     with pytest.raises(error) as caught:
-        deploy_again(lab)
+        deploy_again(shared)
     assert issubclass(type(caught.value), error)
     assert words in caught.value.message
     assert "said so" in caught.value.message
     assert hint in caught.value.hint
     assert "PATCH http" not in caught.value.message
     # only a used-up quota is waited for; after all else somebody must look first
-    assert lab.writes(after=before) == (4 if http == 429 else 1)
+    assert shared.writes(after=before) == (4 if http == 429 else 1)
 
 
-def test_missing_credentials_are_said(lab: Lab) -> None:
-    lab.driver.fault(
+def test_missing_credentials_are_said(shared: StagedFunction) -> None:
+    shared.driver.fault(
         method="GET", path="/functions/", http=401, status="UNAUTHENTICATED", times=None
     )
     with pytest.raises(TargetRefused) as caught:
-        lab.target.snapshot()
+        shared.target.snapshot()
     assert "gcloud auth application-default login" in caught.value.hint
 
 
-def test_an_update_without_valid_credentials_is_refused_and_not_repeated(lab: Lab) -> None:
-    lab.driver.fault(**UPDATE, http=401, status="UNAUTHENTICATED", times=None)
-    before = last_call(lab.driver)
+def test_an_update_without_valid_credentials_is_refused_and_not_repeated(
+    shared: StagedFunction,
+) -> None:
+    shared.driver.fault(**UPDATE, http=401, status="UNAUTHENTICATED", times=None)
+    before = last_call(shared.driver)
     with pytest.raises(TargetRefused) as caught:
-        deploy_again(lab)
+        deploy_again(shared)
     assert "gcloud auth application-default login" in caught.value.hint
-    assert lab.writes(after=before) == 1
+    assert shared.writes(after=before) == 1
 
 
-def test_a_cloud_that_is_not_there_says_how_to_start_it(lab: Lab) -> None:
-    target = lab.again()
+def test_a_cloud_that_is_not_there_says_how_to_start_it(shared: StagedFunction) -> None:
+    target = shared.again()
     gone = type(target)(
         spec=target.spec,
         endpoint="http://127.0.0.1:9",
         credentials=None,
-        home=lab.home,
+        home=shared.home,
         clock=target._clock,
         is_local=True,
     )
@@ -307,36 +314,36 @@ def test_a_cloud_that_is_not_there_says_how_to_start_it(lab: Lab) -> None:
     target.close()
 
 
-def test_a_reading_is_repeated(lab: Lab) -> None:
-    lab.driver.fault(method="GET", path="/functions/", http=503, times=2)
-    lab.driver.fault(method="GET", path="/functions/", drop="middle", times=1)
-    assert lab.target.snapshot().baseline == lab.baseline
+def test_a_reading_is_repeated(shared: StagedFunction) -> None:
+    shared.driver.fault(method="GET", path="/functions/", http=503, times=2)
+    shared.driver.fault(method="GET", path="/functions/", drop="middle", times=1)
+    assert shared.target.snapshot().baseline == shared.baseline
 
 
-def test_a_busy_function_is_said(lab: Lab) -> None:
-    lab.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 3})
-    operation = deploy_again(lab)
-    other, source = RolloutLabels(rollout=None), lab.target.upload(lab.target.package())
+def test_a_busy_function_is_said(shared: StagedFunction) -> None:
+    shared.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 3})
+    operation = deploy_again(shared)
+    other, source = RolloutLabels(rollout=None), shared.target.upload(shared.target.package())
     with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
-        lab.again().begin_release(source, other)
-    assert wait(lab.target, operation)
+        shared.again().begin_release(source, other)
+    assert wait(shared.target, operation)
 
 
-def test_a_busy_function_is_waited_for_and_asked_once_more(lab: Lab) -> None:
-    lab.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 0.5})
-    theirs = deploy_again(lab)
+def test_a_busy_function_is_waited_for_and_asked_once_more(shared: StagedFunction) -> None:
+    shared.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 0.5})
+    theirs = deploy_again(shared)
     target = CloudFunctionsTarget(
-        spec=lab.target.spec,
-        endpoint=lab.driver.cloud.endpoint,
+        spec=shared.target.spec,
+        endpoint=shared.driver.cloud.endpoint,
         credentials=None,
-        home=lab.home,
+        home=shared.home,
         clock=SystemClock(),
         is_local=True,
     )
     ours = begin(target)
     assert ours != theirs
     assert wait(target, ours)
-    assert wait(lab.target, theirs)
+    assert wait(shared.target, theirs)
     target.close()
 
 
@@ -348,11 +355,13 @@ def test_a_busy_function_is_waited_for_and_asked_once_more(lab: Lab) -> None:
     [{"drop": "after"}, {"drop": "middle"}, {"http": 500, "status": "INTERNAL", "applied": True}],
     ids=str,
 )
-def test_an_update_whose_answer_is_lost_is_adopted(lab: Lab, effect: dict[str, object]) -> None:
-    before = last_call(lab.driver)
-    lab.driver.fault(**UPDATE, **effect)
-    assert wait(lab.target, deploy_again(lab))
-    asked = [c for c in lab.driver.calls(after=before) if c["method"] == "PATCH"]
+def test_an_update_whose_answer_is_lost_is_adopted(
+    shared: StagedFunction, effect: dict[str, object]
+) -> None:
+    before = last_call(shared.driver)
+    shared.driver.fault(**UPDATE, **effect)
+    assert wait(shared.target, deploy_again(shared))
+    asked = [c for c in shared.driver.calls(after=before) if c["method"] == "PATCH"]
     assert len(asked) == 1
 
 
@@ -369,10 +378,10 @@ def test_a_redeployment_whose_answer_is_lost_is_adopted(
     assert target.snapshot().serving.sole == baseline
 
 
-def test_an_operation_that_somebody_else_began_is_not_adopted(lab: Lab) -> None:
-    assert wait(lab.target, deploy_again(lab))
-    assert isinstance(lab.target, CloudFunctionsTarget)
-    functions = lab.target._functions
+def test_an_operation_that_somebody_else_began_is_not_adopted(shared: StagedFunction) -> None:
+    assert wait(shared.target, deploy_again(shared))
+    assert isinstance(shared.target, CloudFunctionsTarget)
+    functions = shared.target._functions
     asked = functions.require()
     mine = adopt(functions, asked, frozenset(), HurriedClock())
     assert mine is not None
@@ -387,32 +396,32 @@ def test_a_creation_whose_answer_is_lost_is_adopted(new_target: NewTarget, drive
     assert target.snapshot().serving.sole == revision
 
 
-def test_an_update_that_never_arrived_is_unknown_and_not_repeated(lab: Lab) -> None:
-    before = last_call(lab.driver)
-    lab.driver.fault(**UPDATE, drop="before", times=None)
+def test_an_update_that_never_arrived_is_unknown_and_not_repeated(shared: StagedFunction) -> None:
+    before = last_call(shared.driver)
+    shared.driver.fault(**UPDATE, drop="before", times=None)
     rollout_labels = RolloutLabels(rollout=ROLLOUT, config="another")
-    source = lab.target.upload(lab.target.package())
+    source = shared.target.upload(shared.target.package())
     with pytest.raises(OutcomeUnknown):
-        lab.target.begin_release(source, rollout_labels)
-    assert sum(c["method"] == "PATCH" for c in lab.driver.calls(after=before)) == 1
+        shared.target.begin_release(source, rollout_labels)
+    assert sum(c["method"] == "PATCH" for c in shared.driver.calls(after=before)) == 1
 
 
 # -- uploads ---------------------------------------------------------------------------------------
 
 
-def test_an_upload_is_repeated_while_permissions_spread(lab: Lab) -> None:
-    lab.driver.fault(method="PUT", path="/storage/", http=403, times=2)
-    lab.driver.fault(method="PUT", path="/storage/", drop="after", times=1)
-    assert lab.target.upload(lab.target.package())
+def test_an_upload_is_repeated_while_permissions_spread(shared: StagedFunction) -> None:
+    shared.driver.fault(method="PUT", path="/storage/", http=403, times=2)
+    shared.driver.fault(method="PUT", path="/storage/", drop="after", times=1)
+    assert shared.target.upload(shared.target.package())
 
 
 def test_an_upload_that_fails_shows_no_signature(
-    lab: Lab, caplog: pytest.LogCaptureFixture
+    shared: StagedFunction, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    lab.driver.fault(method="PUT", path="/storage/", drop="before", times=None)
+    shared.driver.fault(method="PUT", path="/storage/", drop="before", times=None)
     with pytest.raises(TargetUnavailable, match="uploading the source") as caught:
-        lab.target.upload(lab.target.package())
+        shared.target.upload(shared.target.package())
     assert_no_signature(caught, caplog)
 
 
@@ -439,51 +448,51 @@ def assert_no_signature(
     assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
-def test_a_refused_upload_is_said(lab: Lab) -> None:
-    lab.driver.fault(method="PUT", path="/storage/", http=400)
+def test_a_refused_upload_is_said(shared: StagedFunction) -> None:
+    shared.driver.fault(method="PUT", path="/storage/", http=400)
     with pytest.raises(TargetRefused, match="400"):
-        lab.target.upload(lab.target.package())
+        shared.target.upload(shared.target.package())
 
 
-def test_source_goes_to_google_alone(lab: Lab) -> None:
+def test_source_goes_to_google_alone(shared: StagedFunction) -> None:
     # the same answers, taken for Google's: their upload address is not Google's
     target = CloudFunctionsTarget(
-        spec=lab.target.spec,
-        endpoint=lab.driver.cloud.endpoint,
+        spec=shared.target.spec,
+        endpoint=shared.driver.cloud.endpoint,
         credentials=None,
-        home=lab.home,
-        clock=lab.target._clock,
+        home=shared.home,
+        clock=shared.target._clock,
         is_local=False,
     )
-    before = last_call(lab.driver)
+    before = last_call(shared.driver)
     with pytest.raises(TargetRefused, match="it was not sent"):
         target.upload(target.package())
-    assert not any(c["method"] == "PUT" for c in lab.driver.calls(after=before))
+    assert not any(c["method"] == "PUT" for c in shared.driver.calls(after=before))
     target.close()
 
 
-def test_an_endpoint_without_scheme_is_refused(lab: Lab) -> None:
+def test_an_endpoint_without_scheme_is_refused(shared: StagedFunction) -> None:
     with pytest.raises(ConfigError, match="is no address"):
         CloudFunctionsTarget(
-            spec=lab.target.spec,
+            spec=shared.target.spec,
             endpoint="127.0.0.1:8790",
             credentials=None,
-            home=lab.home,
-            clock=lab.target._clock,
+            home=shared.home,
+            clock=shared.target._clock,
             is_local=True,
         )
 
 
 def test_a_proxy_of_the_environment_does_not_stand_before_loopback(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    shared: StagedFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "example.com")
     monkeypatch.setenv("NO_PROXY", "example.com")
-    target = make_target(lab.driver, lab.target.spec, lab.home)
-    assert target.snapshot().baseline == lab.baseline
-    assert target.answering_revision(lab.read().uri) == lab.baseline
+    target = make_target(shared.driver, shared.target.spec, shared.home)
+    assert target.snapshot().baseline == shared.baseline
+    assert target.answering_revision(shared.read().uri) == shared.baseline
     target.close()
 
 

@@ -13,7 +13,7 @@ from pytest_deploygate.core.minute_counts import MinuteCounts, MinuteSeries
 from pytest_deploygate.targets.cloud_monitoring import open_metrics
 from tests.contract.discovery import Json, call_problems
 from tests.contract.target.google_replies import error, reply
-from tests.contract.target.staged_function import HurriedClock, Lab
+from tests.contract.target.staged_function import HurriedClock, StagedFunction
 from tests.contract.target.test_monitoring import REVISION, monitoring
 from tests.loopback_server import Asked, Reply, ServerMaker, serving
 
@@ -149,10 +149,10 @@ def test_an_api_that_is_down_is_a_problem(start: ServerMaker) -> None:
 # -- the same code on the emulator --------------------------------------------------------------
 
 
-def on(lab: Lab, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
+def on(shared: StagedFunction, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
     metrics = open_metrics(
-        lab.target.spec,
-        endpoint=lab.driver.cloud.endpoint,
+        shared.target.spec,
+        endpoint=shared.driver.cloud.endpoint,
         is_local=True,
         clock=HurriedClock(),
         lag_s=0,
@@ -162,33 +162,38 @@ def on(lab: Lab, revision: RevisionName, begin: datetime, count: int) -> MinuteS
     return metrics.minutes(revision, begin, count)
 
 
-def test_the_emulator_counts_by_period_and_gives_latencies_as_a_histogram(lab: Lab) -> None:
+def test_the_emulator_counts_by_period_and_gives_latencies_as_a_histogram(
+    shared: StagedFunction,
+) -> None:
     begin = datetime.now(UTC)
-    lab.serving()  # 20 requests
-    lab.driver.local("POST", f"revisions/{lab.baseline}/inject_fault", {"error_ratio": 1.0})
+    shared.serving()  # 20 requests
+    shared.driver.local("POST", f"revisions/{shared.baseline}/inject_fault", {"error_ratio": 1.0})
     try:
-        url = lab.read().uri
+        url = shared.read().uri
         for _ in range(5):
-            lab.driver.get(url)
+            shared.driver.get(url)
     finally:
-        lab.driver.local("DELETE", f"revisions/{lab.baseline}/inject_fault")
-    found = on(lab, lab.baseline, begin, 120)
+        shared.driver.local("DELETE", f"revisions/{shared.baseline}/inject_fault")
+    found = on(shared, shared.baseline, begin, 120)
     assert found.problems == ()
     assert len(found.minutes) == 120
     assert sum(one.requests for one in found.minutes) == 25
     assert sum(one.errors for one in found.minutes) == 5
     assert all(one.latencies.total == one.requests for one in found.minutes)
     assert (
-        sum(one.requests for one in on(lab, lab.baseline, begin - timedelta(60), 60).minutes) == 0
+        sum(one.requests for one in on(shared, shared.baseline, begin - timedelta(60), 60).minutes)
+        == 0
     )
 
 
-def test_the_emulator_takes_no_period_below_a_minute_from_other_clients(lab: Lab) -> None:
+def test_the_emulator_takes_no_period_below_a_minute_from_other_clients(
+    shared: StagedFunction,
+) -> None:
     query = {
         "filter": 'metric.type="run.googleapis.com/request_count"',
         "interval.startTime": "2026-11-23T08:00:00Z",
         "interval.endTime": "2026-11-23T08:01:00Z",
         "aggregation.alignmentPeriod": "1s",
     }
-    url = f"{lab.driver.cloud.endpoint}/v3/projects/p/timeSeries"
+    url = f"{shared.driver.cloud.endpoint}/v3/projects/p/timeSeries"
     assert requests.get(url, params=query, timeout=10).status_code == 400

@@ -17,7 +17,7 @@ from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.cloud_monitoring import CloudMonitoring, open_metrics
 from tests.contract.discovery import Json, call_problems
 from tests.contract.target.google_replies import error, reply
-from tests.contract.target.staged_function import HurriedClock, Lab
+from tests.contract.target.staged_function import HurriedClock, StagedFunction
 from tests.emulator.emulator_driver import until
 from tests.fakes import FakeClock
 from tests.loopback_server import Asked, Reply, ServerMaker, serving
@@ -199,10 +199,12 @@ def test_answers_that_make_no_sense_are_no_measurement(start: ServerMaker, body:
 # -- the same code on the emulator --------------------------------------------------------------
 
 
-def on(lab: Lab, revision: RevisionName, *, lag_s: int = 0, window_s: int = 3600) -> Sample:
+def on(
+    shared: StagedFunction, revision: RevisionName, *, lag_s: int = 0, window_s: int = 3600
+) -> Sample:
     metrics = open_metrics(
-        lab.target.spec,
-        endpoint=lab.driver.cloud.endpoint,
+        shared.target.spec,
+        endpoint=shared.driver.cloud.endpoint,
         is_local=True,
         clock=HurriedClock(),
         lag_s=lag_s,
@@ -212,43 +214,45 @@ def on(lab: Lab, revision: RevisionName, *, lag_s: int = 0, window_s: int = 3600
 
 
 @pytest.fixture
-def inject_fault(lab: Lab) -> Iterator[Callable[..., None]]:
+def inject_fault(shared: StagedFunction) -> Iterator[Callable[..., None]]:
     """Makes the baseline inject_fault until the test ends."""
 
     def ask(**wanted: object) -> None:
-        lab.driver.local("POST", f"revisions/{lab.baseline}/inject_fault", wanted)
+        shared.driver.local("POST", f"revisions/{shared.baseline}/inject_fault", wanted)
 
     yield ask
-    lab.driver.local("DELETE", f"revisions/{lab.baseline}/inject_fault")
+    shared.driver.local("DELETE", f"revisions/{shared.baseline}/inject_fault")
 
 
-def test_the_emulator_tells_what_it_served(lab: Lab, inject_fault: Callable[..., None]) -> None:
-    before = values(on(lab, lab.baseline))
-    lab.serving()  # 20 requests
+def test_the_emulator_tells_what_it_served(
+    shared: StagedFunction, inject_fault: Callable[..., None]
+) -> None:
+    before = values(on(shared, shared.baseline))
+    shared.serving()  # 20 requests
     inject_fault(error_ratio=1.0, status=503)
-    url = lab.read().uri
-    assert [lab.driver.get(url).status_code for _ in range(20)] == [503] * 20
-    found = on(lab, lab.baseline)
+    url = shared.read().uri
+    assert [shared.driver.get(url).status_code for _ in range(20)] == [503] * 20
+    found = on(shared, shared.baseline)
     assert found.problems == ()
     after = values(found)
     assert after["request_count_2xx"] - before.get("request_count_2xx", 0) == 20
     assert after["request_count_5xx"] - before.get("request_count_5xx", 0) == 20
     assert after["error_rate"] == after["request_count_5xx"] / after["request_count"]
     assert after["processing_time_s"] > 0
-    assert 10 < after["memory_usage_mb"] < Memory.parse(lab.target.spec.memory).mb
+    assert 10 < after["memory_usage_mb"] < Memory.parse(shared.target.spec.memory).mb
     assert after["memory_kills"] == 0
 
 
 def test_checks_and_platform_tell_one_figure_of_the_memory_of_one_revision(
-    lab: Lab, inject_fault: Callable[..., None]
+    shared: StagedFunction, inject_fault: Callable[..., None]
 ) -> None:
     """One trigger is held against both, so that a MB of theirs must be the same number of bytes: a MiB is 5 % more."""
-    lab.serving()
+    shared.serving()
     inject_fault(memory_mb=300)  # beside which it does not matter what the process does meanwhile
 
     def figures() -> tuple[float, float]:
-        by_platform = values(on(lab, lab.baseline)).get("memory_usage_mb", 0.0)
-        answer = lab.driver.local("GET", f"revisions/{lab.baseline}/statistics")
+        by_platform = values(on(shared, shared.baseline)).get("memory_usage_mb", 0.0)
+        answer = shared.driver.local("GET", f"revisions/{shared.baseline}/statistics")
         by_check = parse_statistics(answer).memory_peak_mb  # type: ignore[arg-type]  # it is JSON
         return by_platform, by_check or 0.0
 
@@ -258,27 +262,29 @@ def test_checks_and_platform_tell_one_figure_of_the_memory_of_one_revision(
     assert by_check == pytest.approx(by_platform, rel=0.02)
 
 
-def test_what_is_younger_than_the_lag_is_not_told(lab: Lab) -> None:
-    lab.serving()
-    assert values(on(lab, lab.baseline))["request_count"] >= 20
-    assert values(on(lab, lab.baseline, lag_s=3600)) == {"memory_kills": 0.0}
+def test_what_is_younger_than_the_lag_is_not_told(shared: StagedFunction) -> None:
+    shared.serving()
+    assert values(on(shared, shared.baseline))["request_count"] >= 20
+    assert values(on(shared, shared.baseline, lag_s=3600)) == {"memory_kills": 0.0}
 
 
-def test_a_revision_that_was_never_asked_has_no_rate(lab: Lab) -> None:
-    found = values(on(lab, lab.verification))
+def test_a_revision_that_was_never_asked_has_no_rate(shared: StagedFunction) -> None:
+    found = values(on(shared, shared.verification))
     assert {"request_count", "error_rate", "processing_time_s"}.isdisjoint(found)
 
 
-def test_a_killed_instance_is_found_in_the_log(lab: Lab, inject_fault: Callable[..., None]) -> None:
-    url = lab.read().uri
-    lab.driver.get(url)
+def test_a_killed_instance_is_found_in_the_log(
+    shared: StagedFunction, inject_fault: Callable[..., None]
+) -> None:
+    url = shared.read().uri
+    shared.driver.get(url)
     inject_fault(memory_mb=2000)
-    until(lambda: values(on(lab, lab.baseline)), lambda f: f["memory_kills"] > 0, seconds=60)
-    found = values(on(lab, lab.baseline))  # the log is asked last, so it may have known more
-    assert found["memory_usage_mb"] > Memory.parse(lab.target.spec.memory).mb
+    until(lambda: values(on(shared, shared.baseline)), lambda f: f["memory_kills"] > 0, seconds=60)
+    found = values(on(shared, shared.baseline))  # the log is asked last, so it may have known more
+    assert found["memory_usage_mb"] > Memory.parse(shared.target.spec.memory).mb
 
 
-def test_a_monitoring_api_that_is_down_is_said(lab: Lab) -> None:
-    lab.driver.fault(path="/timeSeries", http=503, status="UNAVAILABLE", times=None)
-    [problem] = on(lab, lab.baseline).problems
+def test_a_monitoring_api_that_is_down_is_said(shared: StagedFunction) -> None:
+    shared.driver.fault(path="/timeSeries", http=503, status="UNAVAILABLE", times=None)
+    [problem] = on(shared, shared.baseline).problems
     assert "503 UNAVAILABLE" in problem

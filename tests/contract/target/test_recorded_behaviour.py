@@ -14,7 +14,7 @@ from tests.contract.target.staged_function import (
     ROLLOUT,
     AnyTarget,
     HurriedClock,
-    Lab,
+    StagedFunction,
     last_call,
     quietly,
 )
@@ -54,13 +54,13 @@ def with_unknown_fields(path: str, body: dict[str, Any]) -> object:
 
 
 @pytest.fixture
-def behind(lab: Lab, request: pytest.FixtureRequest) -> Iterator[AnyTarget]:
-    """A target that sees the lab's function through the proxy."""
+def behind(shared: StagedFunction, request: pytest.FixtureRequest) -> Iterator[AnyTarget]:
+    """A target that sees the shared function through the proxy."""
     change: Change = request.param
 
     def answer(asked: Asked) -> Reply:
-        url = lab.driver.cloud.endpoint + asked.path
-        got = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
+        url = shared.driver.cloud.endpoint + asked.path
+        got = shared.driver.http.request(asked.method, url, data=asked.body, timeout=20)
         if ":testIamPermissions" in asked.path:
             refusal = {"code": 501, "message": "no", "status": "UNIMPLEMENTED"}
             return Reply(status=501, body=json.dumps({"error": refusal}).encode())
@@ -71,8 +71,8 @@ def behind(lab: Lab, request: pytest.FixtureRequest) -> Iterator[AnyTarget]:
         return Reply(status=got.status_code, body=body)
 
     with serving() as start:
-        target = type(lab.target)(
-            spec=lab.target.spec, endpoint=start(answer).url, credentials=None, home=lab.home,
+        target = type(shared.target)(
+            spec=shared.target.spec, endpoint=start(answer).url, credentials=None, home=shared.home,
             clock=HurriedClock(), is_local=True,
         )  # fmt: skip
         yield target
@@ -107,44 +107,50 @@ def is_build(call: dict[str, object]) -> bool:
 @pytest.mark.parametrize(
     "behind", [only_a_tag, image_by_digest, with_unknown_fields], indirect=True
 )
-def test_both_revisions_run_the_digest_that_was_built_once(behind: AnyTarget, lab: Lab) -> None:
-    before = last_call(lab.driver)
+def test_both_revisions_run_the_digest_that_was_built_once(
+    behind: AnyTarget, shared: StagedFunction
+) -> None:
+    before = last_call(shared.driver)
     built, verification, candidate = two_revisions(behind)
     assert built == verification == candidate != ""
-    builds = [c for c in lab.driver.calls(after=before) if is_build(c)]
+    builds = [c for c in shared.driver.calls(after=before) if is_build(c)]
     assert len(builds) == 1
-    assert lab.serving() == {lab.baseline}
+    assert shared.serving() == {shared.baseline}
 
 
 @pytest.mark.of_target("google")
 @pytest.mark.parametrize("behind", [no_digest_at_all], indirect=True)
-def test_an_image_of_which_only_the_tag_is_known_is_refused(behind: AnyTarget, lab: Lab) -> None:
+def test_an_image_of_which_only_the_tag_is_known_is_refused(
+    behind: AnyTarget, shared: StagedFunction
+) -> None:
     with pytest.raises(TargetRefused, match="a tag is no identity"):
         two_revisions(behind)
-    assert lab.serving() == {lab.baseline}
+    assert shared.serving() == {shared.baseline}
 
 
 @pytest.mark.parametrize("effect", [{"drop": "after"}, {"http": 409, "status": "ABORTED"}], ids=str)
 def test_a_template_write_whose_answer_is_lost_or_too_late_makes_one_revision(
-    lab: Lab, effect: dict[str, object]
+    shared: StagedFunction, effect: dict[str, object]
 ) -> None:
-    newest = lab.target.snapshot().latest_created
-    lab.driver.fault(method="PATCH", path=r"/services/[^/:]+$", **effect)
-    verification = lab.target.add_revision(lab.candidate, Variant.VERIFICATION)
+    newest = shared.target.snapshot().latest_created
+    shared.driver.fault(method="PATCH", path=r"/services/[^/:]+$", **effect)
+    verification = shared.target.add_revision(shared.candidate, Variant.VERIFICATION)
     assert verification != newest
-    assert lab.target.add_revision(lab.candidate, Variant.VERIFICATION) == verification
-    lab.target.await_revision(verification, budget_s=BUDGET_S)
-    production = lab.target.add_revision(verification, Variant.CANDIDATE)
-    lab.target.await_revision(production, budget_s=BUDGET_S)
-    info = lab.target.revision(production)
+    assert shared.target.add_revision(shared.candidate, Variant.VERIFICATION) == verification
+    shared.target.await_revision(verification, budget_s=BUDGET_S)
+    production = shared.target.add_revision(verification, Variant.CANDIDATE)
+    shared.target.await_revision(production, budget_s=BUDGET_S)
+    info = shared.target.revision(production)
     assert info is not None
     assert info.variables["SHEET"] == "production"
 
 
 @pytest.mark.of_target("google")
-def test_the_template_names_no_revision_so_that_anybody_may_write_it_back(lab: Lab) -> None:
-    lab.target.add_revision(lab.candidate, Variant.VERIFICATION)
-    lab.target.add_revision(lab.candidate, Variant.CANDIDATE)
-    template = lab.read().template
+def test_the_template_names_no_revision_so_that_anybody_may_write_it_back(
+    shared: StagedFunction,
+) -> None:
+    shared.target.add_revision(shared.candidate, Variant.VERIFICATION)
+    shared.target.add_revision(shared.candidate, Variant.CANDIDATE)
+    template = shared.read().template
     assert template.revision == ""
     assert {v.name: v.value for v in template.containers[0].env}["SHEET"] == "production"

@@ -20,7 +20,7 @@ from tests.contract.target.staged_function import (
     MAIN,
     ROLLOUT,
     AnyTarget,
-    Lab,
+    StagedFunction,
     last_call,
     quietly,
     release,
@@ -98,25 +98,27 @@ def test_a_first_release_that_is_not_promoted_is_deleted(new_target: NewTarget) 
     target.delete_function()
 
 
-def test_a_public_function_is_not_deleted(lab: Lab) -> None:
+def test_a_public_function_is_not_deleted(shared: StagedFunction) -> None:
     with pytest.raises(TargetRefused, match="open to the public"):
-        lab.target.delete_function()
-    assert lab.serving() == {lab.baseline}
+        shared.target.delete_function()
+    assert shared.serving() == {shared.baseline}
 
 
-def test_a_second_release_takes_no_traffic(lab: Lab) -> None:
-    snapshot = lab.target.snapshot()
-    assert lab.serving() == {lab.baseline}
-    assert snapshot.serving == lab.at_baseline
-    assert lab.target.answering_revision(snapshot.tag_urls[TAG_CANDIDATE]) == lab.candidate
-    assert lab.target.answering_revision(snapshot.tag_urls[TAG_VERIFY]) == lab.verification
+def test_a_second_release_takes_no_traffic(shared: StagedFunction) -> None:
+    snapshot = shared.target.snapshot()
+    assert shared.serving() == {shared.baseline}
+    assert snapshot.serving == shared.at_baseline
+    assert shared.target.answering_revision(snapshot.tag_urls[TAG_CANDIDATE]) == shared.candidate
+    assert shared.target.answering_revision(snapshot.tag_urls[TAG_VERIFY]) == shared.verification
     assert snapshot.is_settled
 
 
-def test_both_revisions_have_one_build_and_differ_in_the_named_variables(lab: Lab) -> None:
+def test_both_revisions_have_one_build_and_differ_in_the_named_variables(
+    shared: StagedFunction,
+) -> None:
     verification, candidate = (
-        lab.target.revision(lab.verification),
-        lab.target.revision(lab.candidate),
+        shared.target.revision(shared.verification),
+        shared.target.revision(shared.candidate),
     )
     assert verification is not None
     assert candidate is not None
@@ -134,69 +136,69 @@ def test_both_revisions_have_one_build_and_differ_in_the_named_variables(lab: La
     ]
 
 
-def test_a_revision_that_does_not_exist_is_none(lab: Lab) -> None:
-    assert lab.target.revision(RevisionName("lab-quiet-00999-zzz")) is None
+def test_a_revision_that_does_not_exist_is_none(shared: StagedFunction) -> None:
+    assert shared.target.revision(RevisionName("shared-quiet-00999-zzz")) is None
 
 
-def test_promotion_and_rollback_move_what_the_public_sees(lab: Lab) -> None:
-    assert lab.promote().serving.sole == lab.candidate
-    assert lab.serving() == {lab.candidate}
-    lab.target.shift_traffic(lab.at_baseline, expect=lab.at_candidate)
-    assert lab.serving() == {lab.baseline}
+def test_promotion_and_rollback_move_what_the_public_sees(shared: StagedFunction) -> None:
+    assert shared.promote().serving.sole == shared.candidate
+    assert shared.serving() == {shared.candidate}
+    shared.target.shift_traffic(shared.at_baseline, expect=shared.at_candidate)
+    assert shared.serving() == {shared.baseline}
 
 
-def test_a_split_reaches_both(lab: Lab) -> None:
-    split = lab.at_baseline.with_shares({lab.baseline: 50, lab.candidate: 50})
-    after = lab.target.shift_traffic(split, expect=lab.at_baseline)
+def test_a_split_reaches_both(shared: StagedFunction) -> None:
+    split = shared.at_baseline.with_shares({shared.baseline: 50, shared.candidate: 50})
+    after = shared.target.shift_traffic(split, expect=shared.at_baseline)
     assert after.serving.is_split
     assert after.baseline is None
-    assert lab.serving() == {lab.baseline, lab.candidate}
+    assert shared.serving() == {shared.baseline, shared.candidate}
 
 
-def test_pinning_is_one_write_that_keeps_what_others_put_there(lab: Lab) -> None:
-    follow_latest_with_foreign_tag(lab)
-    before = lab.target.snapshot()
+def test_pinning_is_one_write_that_keeps_what_others_put_there(shared: StagedFunction) -> None:
+    follow_latest_with_foreign_tag(shared)
+    before = shared.target.snapshot()
     assert not before.traffic.is_pinned
-    assert before.baseline == lab.candidate
-    before_pin = last_call(lab.driver)
+    assert before.baseline == shared.candidate
+    before_pin = last_call(shared.driver)
     rollout_labels = RolloutLabels(
-        rollout=ROLLOUT, baseline=lab.candidate, digest="a" * 64, config="c"
+        rollout=ROLLOUT, baseline=shared.candidate, digest="a" * 64, config="c"
     )
-    after = lab.target.pin(before, rollout_labels)
-    assert lab.writes(after=before_pin) == 1
+    after = shared.target.pin(before, rollout_labels)
+    assert shared.writes(after=before_pin) == 1
     assert after.traffic == Traffic.of(
-        {lab.candidate: 100}, {"blue": lab.baseline, TAG_CANDIDATE: lab.candidate}
+        {shared.candidate: 100}, {"blue": shared.baseline, TAG_CANDIDATE: shared.candidate}
     )
     assert after.rollout_labels == rollout_labels._replace(digest="a" * 63)
-    assert dict(lab.read().labels)["team"] == "billing"
-    [change] = [c for c in lab.driver.calls(after=before_pin) if c["method"] == "PATCH"]
+    assert dict(shared.read().labels)["team"] == "billing"
+    [change] = [c for c in shared.driver.calls(after=before_pin) if c["method"] == "PATCH"]
     assert "updateMask=traffic,labels" in str(change["query"]).replace("%2C", ",")
     body = change["request"]
     assert isinstance(body, dict)
     assert set(body) <= {"name", "etag", "traffic", "labels"}
 
 
-def follow_latest_with_foreign_tag(lab: Lab) -> None:
+def follow_latest_with_foreign_tag(shared: StagedFunction) -> None:
     """As a person may have left it: all to the latest, and a tag that is not ours."""
-    lab.driver.traffic(
-        lab.service,
+    shared.driver.traffic(
+        shared.service,
         latest(),
-        to(lab.baseline, tag="blue"),
-        to(lab.candidate, tag=TAG_CANDIDATE),
+        to(shared.baseline, tag="blue"),
+        to(shared.candidate, tag=TAG_CANDIDATE),
     )
 
 
-def test_traffic_follows_the_latest_again(lab: Lab) -> None:
-    lab.promote()
-    rollout_labels = RolloutLabels(baseline=lab.candidate, digest="d", config="c")
-    after = lab.target.shift_traffic(
-        Traffic.of({LATEST: 100}, {TAG_LIVE_VERIFY: lab.verification}),
-        expect=Traffic.of({lab.candidate: 100}),
+def test_traffic_follows_the_latest_again(shared: StagedFunction) -> None:
+    shared.promote()
+    rollout_labels = RolloutLabels(baseline=shared.candidate, digest="d", config="c")
+    after = shared.target.shift_traffic(
+        Traffic.of({LATEST: 100}, {TAG_LIVE_VERIFY: shared.verification}),
+        expect=Traffic.of({shared.candidate: 100}),
         rollout_labels=rollout_labels,
     )
     assert after.traffic.shares == ((LATEST, 100),)
-    assert after.serving.sole == lab.candidate
-    assert dict(after.traffic.tags) == {TAG_LIVE_VERIFY: lab.verification}
+    assert after.serving.sole == shared.candidate
+    assert dict(after.traffic.tags) == {TAG_LIVE_VERIFY: shared.verification}
     assert after.rollout_labels == rollout_labels
 
 
@@ -229,8 +231,8 @@ def release_one(target: AnyTarget) -> RevisionName:
     return target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
 
 
-def test_no_update_ever_names_the_traffic_flag(lab: Lab) -> None:
-    queries = [str(call["query"]) for call in lab.driver.calls() if call["method"] == "PATCH"]
+def test_no_update_ever_names_the_traffic_flag(shared: StagedFunction) -> None:
+    queries = [str(call["query"]) for call in shared.driver.calls() if call["method"] == "PATCH"]
     assert queries
     assert not any("allTrafficOnLatestRevision" in query for query in queries)
 
@@ -280,13 +282,13 @@ def test_another_process_finds_the_operation_and_waits_for_it(
 # -- putting away ----------------------------------------------------------------------------------
 
 
-def test_a_revision_with_a_tag_is_not_deleted(lab: Lab) -> None:
-    before = last_call(lab.driver)
+def test_a_revision_with_a_tag_is_not_deleted(shared: StagedFunction) -> None:
+    before = last_call(shared.driver)
     with pytest.raises(TargetRefused, match="has traffic or a tag"):
-        lab.target.delete_revision(lab.verification)
+        shared.target.delete_revision(shared.verification)
     with pytest.raises(TargetRefused, match="has traffic or a tag"):
-        lab.target.delete_revision(lab.baseline)
-    assert not any(c["method"] == "DELETE" for c in lab.driver.calls(after=before))
+        shared.target.delete_revision(shared.baseline)
+    assert not any(c["method"] == "DELETE" for c in shared.driver.calls(after=before))
 
 
 def test_a_revision_without_traffic_and_tag_is_deleted(new_target: NewTarget) -> None:
@@ -334,14 +336,14 @@ def test_a_backup_holds_source_and_settings_and_can_be_redeployed(
 
 
 @pytest.mark.of_target("google")
-def test_without_an_earlier_backup_only_the_settings_are_kept(lab: Lab) -> None:
+def test_without_an_earlier_backup_only_the_settings_are_kept(shared: StagedFunction) -> None:
     # the platform would hand out the candidate's source now, and the baseline serves
-    assert lab.target.snapshot().baseline == lab.baseline
-    backup = lab.target.backup(lab.target.snapshot())
+    assert shared.target.snapshot().baseline == shared.baseline
+    backup = shared.target.backup(shared.target.snapshot())
     assert backup.path == ""
-    assert json.loads(backup.settings)["function"]["name"].endswith(lab.target.spec.function)
+    assert json.loads(backup.settings)["function"]["name"].endswith(shared.target.spec.function)
     with pytest.raises(TargetRefused, match="not its source"):
-        lab.target.begin_restore(backup)
+        shared.target.begin_restore(backup)
 
 
 def test_an_earlier_backup_of_what_serves_is_found_again(new_target: NewTarget) -> None:
@@ -353,8 +355,8 @@ def test_an_earlier_backup_of_what_serves_is_found_again(new_target: NewTarget) 
     assert (again.revision, again.path, again.sha256) == (baseline, first.path, first.sha256)
 
 
-def test_a_split_has_no_one_revision_to_back_up(lab: Lab) -> None:
-    split = lab.at_baseline.with_shares({lab.baseline: 50, lab.candidate: 50})
-    lab.target.shift_traffic(split, expect=lab.at_baseline)
+def test_a_split_has_no_one_revision_to_back_up(shared: StagedFunction) -> None:
+    split = shared.at_baseline.with_shares({shared.baseline: 50, shared.candidate: 50})
+    shared.target.shift_traffic(split, expect=shared.at_baseline)
     with pytest.raises(TargetRefused, match="split"):
-        lab.target.backup(lab.target.snapshot())
+        shared.target.backup(shared.target.snapshot())

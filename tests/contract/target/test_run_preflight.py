@@ -15,7 +15,7 @@ from tests.contract.target.google_replies import error, reply
 from tests.contract.target.staged_function import (
     AnyTarget,
     HurriedClock,
-    Lab,
+    StagedFunction,
     last_call,
     make_target_of,
 )
@@ -33,26 +33,29 @@ def the_one(findings: tuple[PreflightFinding, ...]) -> PreflightFinding:
 
 
 def altered(
-    lab: Lab, *changes: tuple[str, Reply], labels: dict[str, str] = OURS, **settings: object
+    shared: StagedFunction,
+    *changes: tuple[str, Reply],
+    labels: dict[str, str] = OURS,
+    **settings: object,
 ) -> tuple[PreflightFinding, ...]:
-    """Preflight of the lab's service as one that we deployed, with other answers where the path has the words."""
-    now = described(lab, labels=labels)
-    path = f"/services/{lab.service.rpartition('/')[2]}?"
+    """Preflight of the shared service as one that we deployed, with other answers where the path has the words."""
+    now = described(shared, labels=labels)
+    path = f"/services/{shared.service.rpartition('/')[2]}?"
 
     def answer(asked: Asked) -> Reply:
         for words, other in (*changes, (path, reply(now))):
             if words in f"{asked.path}?":
                 return other
-        url = lab.driver.cloud.endpoint + asked.path
-        got = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
+        url = shared.driver.cloud.endpoint + asked.path
+        got = shared.driver.http.request(asked.method, url, data=asked.body, timeout=20)
         return Reply(status=got.status_code, body=got.content)
 
     with serving() as start:
         target = CloudRunTarget(
-            spec=lab.target.spec._replace(**settings),  # type: ignore[arg-type]
+            spec=shared.target.spec._replace(**settings),  # type: ignore[arg-type]
             endpoint=start(answer).url,
             credentials=None,
-            home=lab.home,
+            home=shared.home,
             clock=HurriedClock(),
             is_local=True,
         )
@@ -61,47 +64,51 @@ def altered(
     return found
 
 
-def described(lab: Lab, **changes: object) -> dict[str, object]:
-    """The lab's service in JSON with other fields."""
-    now = run_v2.Service.to_dict(lab.read(), preserving_proto_field_name=False)
+def described(shared: StagedFunction, **changes: object) -> dict[str, object]:
+    """The shared service in JSON with other fields."""
+    now = run_v2.Service.to_dict(shared.read(), preserving_proto_field_name=False)
     return {**now, **changes}
 
 
-def changed(lab: Lab, **settings: object) -> tuple[PreflightFinding, ...]:
-    return altered(lab, **settings)  # type: ignore[arg-type]
+def changed(shared: StagedFunction, **settings: object) -> tuple[PreflightFinding, ...]:
+    return altered(shared, **settings)  # type: ignore[arg-type]
 
 
-def test_nothing_is_found_when_all_is_well(lab: Lab, new_target: NewTarget) -> None:
-    assert altered(lab) == ()
+def test_nothing_is_found_when_all_is_well(shared: StagedFunction, new_target: NewTarget) -> None:
+    assert altered(shared) == ()
     assert new_target().preflight() == ()
 
 
-def test_preflight_changes_nothing(lab: Lab) -> None:
-    before = last_call(lab.driver)
-    lab.target.preflight()
-    asked = lab.driver.calls(after=before)
+def test_preflight_changes_nothing(shared: StagedFunction) -> None:
+    before = last_call(shared.driver)
+    shared.target.preflight()
+    asked = shared.driver.calls(after=before)
     assert asked
     assert all(c["method"] == "GET" or ":test" in str(c["path"]) for c in asked)
 
 
-def test_a_service_that_we_never_deployed_is_said_with_how_to_adopt_it(lab: Lab) -> None:
-    now = described(lab, labels={}, buildConfig={"functionTarget": "hello"})
-    path = f"/services/{lab.service.rpartition('/')[2]}?"
-    found = the_one(altered(lab, (path, reply(now))))
+def test_a_service_that_we_never_deployed_is_said_with_how_to_adopt_it(
+    shared: StagedFunction,
+) -> None:
+    now = described(shared, labels={}, buildConfig={"functionTarget": "hello"})
+    path = f"/services/{shared.service.rpartition('/')[2]}?"
+    found = the_one(altered(shared, (path, reply(now))))
     assert not found.is_blocking
     assert "was detached" in found.sentence
     assert "deploygate adopt ENV REVISION" in found.hint
 
 
-def test_a_service_that_was_never_ready_is_not_ours_to_end(lab: Lab, new_target: NewTarget) -> None:
-    now = described(lab, labels={}, latestReadyRevision="", traffic=[], trafficStatuses=[])
-    path = f"/services/{lab.service.rpartition('/')[2]}?"
-    found = [f for f in altered(lab, (path, reply(now))) if "never had a ready" in f.sentence]
+def test_a_service_that_was_never_ready_is_not_ours_to_end(
+    shared: StagedFunction, new_target: NewTarget
+) -> None:
+    now = described(shared, labels={}, latestReadyRevision="", traffic=[], trafficStatuses=[])
+    path = f"/services/{shared.service.rpartition('/')[2]}?"
+    found = [f for f in altered(shared, (path, reply(now))) if "never had a ready" in f.sentence]
     assert the_one(tuple(found)).is_blocking
     with serving() as start:
         target = CloudRunTarget(
-            spec=lab.target.spec, endpoint=start(lambda _: reply(now)).url, credentials=None,
-            home=lab.home, clock=HurriedClock(), is_local=True,
+            spec=shared.target.spec, endpoint=start(lambda _: reply(now)).url, credentials=None,
+            home=shared.home, clock=HurriedClock(), is_local=True,
         )  # fmt: skip
         with pytest.raises(TargetRefused, match="never had a ready revision"):
             target.begin_release('{"image": "x@sha256:0"}', RolloutLabels())
@@ -122,27 +129,27 @@ def test_a_service_that_was_never_ready_is_not_ours_to_end(lab: Lab, new_target:
     ],
 )
 def test_who_else_manages_the_service_is_named(
-    lab: Lab, fields: dict[str, object], words: str
+    shared: StagedFunction, fields: dict[str, object], words: str
 ) -> None:
-    path = f"/services/{lab.service.rpartition('/')[2]}?"
-    found = the_one(altered(lab, (path, reply(described(lab, **fields)))))
+    path = f"/services/{shared.service.rpartition('/')[2]}?"
+    found = the_one(altered(shared, (path, reply(described(shared, **fields)))))
     assert not found.is_blocking
     assert words in found.sentence
 
 
-def test_a_job_of_that_name_is_no_service(lab: Lab, new_target: NewTarget) -> None:
+def test_a_job_of_that_name_is_no_service(shared: StagedFunction, new_target: NewTarget) -> None:
     target = new_target()
 
     def answer(asked: Asked) -> Reply:
         if "/jobs/" in asked.path:
             return reply({"name": "projects/p1/locations/us-central1/jobs/x"})
-        url = lab.driver.cloud.endpoint + asked.path
-        got = lab.driver.http.request(asked.method, url, data=asked.body, timeout=20)
+        url = shared.driver.cloud.endpoint + asked.path
+        got = shared.driver.http.request(asked.method, url, data=asked.body, timeout=20)
         return Reply(status=got.status_code, body=got.content)
 
     with serving() as start:
         other = CloudRunTarget(
-            spec=target.spec, endpoint=start(answer).url, credentials=None, home=lab.home,
+            spec=target.spec, endpoint=start(answer).url, credentials=None, home=shared.home,
             clock=HurriedClock(), is_local=True,
         )  # fmt: skip
         found = the_one(other.preflight())
@@ -151,9 +158,9 @@ def test_a_job_of_that_name_is_no_service(lab: Lab, new_target: NewTarget) -> No
     assert "is a job of Cloud Run" in found.sentence
 
 
-def test_a_service_in_another_region_is_named(lab: Lab) -> None:
-    spec = lab.target.spec._replace(region="europe-west1")
-    target = make_target_of(CloudRunTarget, lab.driver, spec, lab.home)
+def test_a_service_in_another_region_is_named(shared: StagedFunction) -> None:
+    spec = shared.target.spec._replace(region="europe-west1")
+    target = make_target_of(CloudRunTarget, shared.driver, spec, shared.home)
     found = the_one(target.preflight())
     target.close()
     assert not found.is_blocking
@@ -197,29 +204,29 @@ def test_a_service_in_another_region_is_named(lab: Lab) -> None:
     ],
 )  # fmt: skip
 def test_settings_that_the_platform_would_refuse_block(
-    lab: Lab, settings: dict[str, object], words: str
+    shared: StagedFunction, settings: dict[str, object], words: str
 ) -> None:
-    found = [f for f in changed(lab, **settings) if words in f.sentence]
+    found = [f for f in changed(shared, **settings) if words in f.sentence]
     assert the_one(tuple(found)).is_blocking
 
 
-def test_a_repository_of_another_project_is_named(lab: Lab) -> None:
+def test_a_repository_of_another_project_is_named(shared: StagedFunction) -> None:
     repository = "projects/other-1/locations/us-central1/repositories/r"
-    found = the_one(changed(lab, docker_repository=repository))
+    found = the_one(changed(shared, docker_repository=repository))
     assert not found.is_blocking
     assert "of the project other-1, not of p1" in found.sentence
 
 
-def test_variables_that_would_vanish_are_named(lab: Lab) -> None:
-    found = the_one(changed(lab, variables={"SHEET": "production"}))
+def test_variables_that_would_vanish_are_named(shared: StagedFunction) -> None:
+    found = the_one(changed(shared, variables={"SHEET": "production"}))
     assert not found.is_blocking
     assert "MODE" in found.sentence
 
 
-def test_what_may_not_be_asked_blocks_with_the_reason(lab: Lab) -> None:
+def test_what_may_not_be_asked_blocks_with_the_reason(shared: StagedFunction) -> None:
     no = error(403, "PERMISSION_DENIED", "no")
-    path = f"/services/{lab.service.rpartition('/')[2]}?"
-    found = the_one(altered(lab, (path, no)))
+    path = f"/services/{shared.service.rpartition('/')[2]}?"
+    found = the_one(altered(shared, (path, no)))
     assert found.is_blocking
     assert "reading the service" in found.sentence
     assert "roles/" in found.hint
