@@ -93,6 +93,16 @@ def _port(driver: Driver) -> int:
     return urlsplit(driver.cloud.endpoint).port or 0
 
 
+def test_object_with_too_many_fields_is_refused(shared_driver: Driver) -> None:
+    answer = shared_driver.http.post(
+        f"{shared_driver.cloud.endpoint}{_F}?functionId=f",
+        json={"labels": {f"label{number}": "x" for number in range(20_000)}},
+        timeout=20,
+    )
+    assert answer.status_code == 400
+    assert "An object has more than 10000 fields." in answer.json()["error"]["message"]
+
+
 def test_junk_that_says_it_is_gzip_is_a_client_error(shared_driver: Driver) -> None:
     answer = shared_driver.http.post(
         f"{shared_driver.cloud.endpoint}{_F}?functionId=f",

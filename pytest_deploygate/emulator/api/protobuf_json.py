@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable
 from json import decoder, scanner
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from aiohttp import web
 from google.protobuf import field_mask_pb2, json_format
@@ -124,20 +124,33 @@ def _reader_for(body: bytes) -> json.JSONDecoder:
     """For what is large one in Python, not in C, since the interpreter lets other threads run between its steps."""
     reader = json.JSONDecoder(parse_constant=_refuse_constant)
     if len(body) > LARGE_BYTES:
-        reader.object_pairs_hook = _dict_of
-        reader.parse_object = decoder.JSONObject  # type: ignore[attr-defined]
+        reader.parse_object = _parse_object  # type: ignore[attr-defined]
         reader.parse_array = decoder.JSONArray  # type: ignore[attr-defined]
         reader.scan_once = scanner.py_make_scanner(reader)  # type: ignore[attr-defined]
     return reader
 
 
-def _dict_of(pairs: list[tuple[str, object]]) -> Json:
-    count = len(pairs)
-    if count > _MOST_FIELDS:
-        while pairs:  # freed in steps, too
-            del pairs[-_MOST_FIELDS:]
-        raise ValueError(f"An object has {count} fields, more than {_MOST_FIELDS}.")
-    return dict(pairs)
+class _CountedKeys:
+    """The keys of one object as the parser keeps them, up to ``_MOST_FIELDS``.
+
+    What is larger is refused while it is read: to free it afterwards stops the interpreter, too.
+    """
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self._known = known
+        self._count = 0
+
+    def setdefault(self, key: str, value: str) -> str:
+        self._count += 1
+        if self._count > _MOST_FIELDS:
+            raise ValueError(f"An object has more than {_MOST_FIELDS} fields.")
+        return self._known.setdefault(key, value)
+
+
+def _parse_object(*arguments: Any) -> tuple[Json, int]:
+    *before, known = arguments
+    found: tuple[Json, int] = decoder.JSONObject(*before, _CountedKeys(known))  # type: ignore[attr-defined]
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
