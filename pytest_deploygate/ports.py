@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pytest_deploygate.core.preflight import PreflightFinding
     from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
     from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
-    from pytest_deploygate.core.traffic import Traffic
+    from pytest_deploygate.core.step_command import StepCommand
+from pytest_deploygate.core.traffic import Traffic
 
 
 class Clock(Protocol):
@@ -280,6 +281,18 @@ class Store(Protocol):
 
     def is_known_bad(self, environment: EnvironmentName, digest: str) -> RolloutRecord | None:
         """The rollout that rolled this package digest back, if the latest word on the digest is bad."""
+        ...
+
+    def add_step_command(self, command: StepCommand) -> None:
+        """Record what an operator orders at a step.
+
+        Raises:
+            PolicyRefused: the rollout is not at that step, or nobody holds its lease.
+        """
+        ...
+
+    def step_commands(self, rollout_id: RolloutId) -> tuple[StepCommand, ...]:
+        """What operators ordered at steps of one rollout, oldest first."""
         ...
 
     def save_backup(self, environment: EnvironmentName, backup: Backup, at: datetime) -> None:

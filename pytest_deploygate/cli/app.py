@@ -55,6 +55,9 @@ _MODULES = {
     "recover": "recover",
     "unlock": "unlock",
     "adopt": "adopt",
+    "hold": "step_control",
+    "advance": "step_control",
+    "abort": "step_control",
     "watch": "watch",
     "emulator": "emulator",
 }

@@ -203,6 +203,8 @@ class RolloutRecord(NamedTuple):
     not_passed: Mapping[str, CheckState] = {}
     measurements: Mapping[Phase, tuple[Measurement, ...]] = {}
     steps: tuple[RecordedStep, ...] = ()
+    step_percent: int = 0
+    """The step that the rollout is or was last at; 0 before the first one that was judged."""
     warnings: Mapping[str, str] = {}
     """By rule (``gate.NAME``, ``trigger.NAME``, ``objective.NAME``), the reason for which it would have blocked."""
     drill_s: float | None = None

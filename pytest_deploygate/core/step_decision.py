@@ -2,10 +2,12 @@
 
 The first rule that holds decides:
 
-1. ABORT: a trigger fired, or an objective is worse than its margin;
-2. HOLD: the figures cover less than the step's ``for``, the candidate had fewer than ``least-requests``, an objective
-   is undecided, or something else blocks the step (a freeze, figures that cannot be read);
-3. ADVANCE: otherwise.
+1. ABORT: an operator ordered it, a trigger fired, or an objective is worse than its margin;
+2. HOLD: an operator or something else (a freeze) blocks the step;
+3. ADVANCE: an operator ordered it;
+4. HOLD: the figures cover less than the step's ``for`` or cannot be read, the candidate had fewer than
+   ``least-requests``, or an objective is undecided;
+5. ADVANCE: otherwise.
 
 A HOLD that lasts for ``at-most`` is never a pass: it becomes ABORT, unless the step has ``undecided = "advance"`` and
 only evidence is missing.
@@ -16,6 +18,7 @@ from dataclasses import dataclass, replace
 from pytest_deploygate.core.comparison import ObjectiveResult, StepDecision
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.engine_settings import TrafficStep
+from pytest_deploygate.core.step_command import CommandKind, StepCommand
 from pytest_deploygate.core.triggers import Firing, TriggerResult
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 
@@ -25,7 +28,8 @@ class StepLook:
     """Data of one evaluation of a step.
 
     ``elapsed_s`` is the time since the candidate got the traffic, ``covered_s`` the part of it that the figures cover,
-    ``late_s`` their delay. ``problem`` says why they could not be read, ``blocked`` what else blocks the step.
+    ``late_s`` their delay. ``problem`` says why they could not be read, ``blocked`` what else blocks the step,
+    ``command`` what an operator ordered last.
     """
 
     step: TrafficStep
@@ -38,6 +42,7 @@ class StepLook:
     triggers: tuple[TriggerResult, ...] = ()
     problem: str = ""
     blocked: str = ""
+    command: StepCommand | None = None
 
     @property
     def enforced(self) -> tuple[ObjectiveResult, ...]:
@@ -77,6 +82,10 @@ def decide_step(look: StepLook) -> StepVerdict:
         for t in look.triggers
         if t.firing is Firing.FIRED and t.trigger.enforce is Enforcement.BLOCK
     ]
+    ordered = look.command.kind if look.command is not None else None
+    if look.command is not None and ordered is CommandKind.ABORT:
+        reason = Reason(code=ReasonCode.REQUESTED, sentence=look.command.sentence)
+        return StepVerdict(look=look, decision=StepDecision.ABORT, reason=reason)
     if fired:
         reason = Reason(
             code=ReasonCode.TRIGGER_FIRED, sentence=fired[0].sentence, subject=fired[0].trigger.name
@@ -90,6 +99,12 @@ def decide_step(look: StepLook) -> StepVerdict:
         )
         return StepVerdict(look=look, decision=StepDecision.ABORT, reason=reason)
     held = _why_held(look)
+    if look.command is not None and ordered is CommandKind.ADVANCE and not look.blocked:
+        told = f"{look.command.sentence}; before that: {held}" if held else look.command.sentence
+        reason = Reason(code=ReasonCode.REQUESTED, sentence=told)
+        return StepVerdict(
+            look=look, decision=StepDecision.ADVANCE, reason=reason, is_undecided=bool(held)
+        )
     if held:
         reason = Reason(code=ReasonCode.STEP_UNDECIDED, sentence=held)
         verdict = StepVerdict(look=look, decision=StepDecision.HOLD, reason=reason)
@@ -105,6 +120,8 @@ def _why_held(look: StepLook) -> str:
     step = look.step
     if look.blocked:
         return look.blocked
+    if look.command is not None and look.command.kind is CommandKind.HOLD:
+        return look.command.sentence
     if look.problem:
         return f"the platform's figures cannot be read: {look.problem}"
     if look.candidate_requests < step.least_requests:
@@ -122,7 +139,10 @@ def _why_held(look: StepLook) -> str:
 
 def _time_is_up(verdict: StepVerdict) -> StepVerdict:
     look = verdict.look
-    may_advance = look.step.undecided == "advance" and not look.blocked
+    is_kept = bool(look.blocked) or (
+        look.command is not None and look.command.kind is CommandKind.HOLD
+    )
+    may_advance = look.step.undecided == "advance" and not is_kept
     told = f"undecided after {look.elapsed_s:.0f} s at {look.step.percent} %"
     if may_advance:
         told = f'{told}, and the step says undecided = "advance"'

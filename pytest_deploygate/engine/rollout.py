@@ -196,6 +196,7 @@ class Rollout(JournaledRollout):
             )
             self.step, expect = step, plan
             if self.ports.settings.is_judged(step):
+                self.record = self.record._replace(step_percent=step.percent)
                 self.move(Event.STEP_SHIFTED, {"percent": str(step.percent)})
                 return
         if not self.snapshot.exists and self.ports.target.spec.public:

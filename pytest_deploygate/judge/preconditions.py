@@ -21,6 +21,7 @@ _JUDGED_BAD = frozenset(
         ReasonCode.GATE_FAILED,
         ReasonCode.TRIGGER_FIRED,
         ReasonCode.SCORE_BELOW_THRESHOLD,
+        ReasonCode.WORSE_THAN_BASELINE,
         ReasonCode.REQUESTED,
     )
 )

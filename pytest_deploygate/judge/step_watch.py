@@ -5,6 +5,7 @@ them. Figures come late: a look sees what is older than the platform's lag, and 
 """
 
 import math
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,12 +15,14 @@ from pytest_deploygate.core.errors import PolicyRefused
 from pytest_deploygate.core.identifiers import Phase, RevisionName
 from pytest_deploygate.core.minute_counts import MinuteCounts, MinuteSeries, group_minutes
 from pytest_deploygate.core.record import RecordedStep
+from pytest_deploygate.core.step_command import StepCommand
 from pytest_deploygate.core.step_decision import StepLook, StepVerdict, decide_step
 from pytest_deploygate.core.triggers import evaluate
 from pytest_deploygate.engine.finalize import require_revision
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.preconditions import check_not_frozen
+from pytest_deploygate.judge.step_orders import POLL_S, StepOrders
 from pytest_deploygate.ports import Clock, Metrics
 
 _MOST_BLOCKS: Final = 240
@@ -34,7 +37,13 @@ _LINES: Final = 20
 class StepWatch:
     """One step, from the shift to its decision."""
 
-    def __init__(self, context: SessionContext, metrics: Metrics | None, rollout: Rollout) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        metrics: Metrics | None,
+        rollout: Rollout,
+        orders: StepOrders,
+    ) -> None:
         assert rollout.step is not None
         self._context = context
         self._metrics = metrics
@@ -51,6 +60,9 @@ class StepWatch:
             self._baseline: [],
         }
         self._shown_at = -math.inf
+        self._orders = orders
+        self._command = orders.read()
+        self._shown_command: StepCommand | None = None
 
     def watch(self) -> StepVerdict:
         """Look until the step advances or is aborted.
@@ -67,14 +79,28 @@ class StepWatch:
             self._show(verdict)
             if verdict.decision is not StepDecision.HOLD or self._context.recorder.doubts:
                 return verdict
+            self._wait_for_figures()
+
+    def _wait_for_figures(self) -> None:
+        """Wait until there are figures of another period, or an operator orders something."""
+        until = self._clock.monotonic() + min(self._period_s, _LONGEST_POLL_S)
+        while (left_s := until - self._clock.monotonic()) > 0:
             with self._context.signals.deliver_signals():
-                self._context.session.wait(min(self._period_s, _LONGEST_POLL_S))
+                self._context.session.wait(min(POLL_S, left_s))
+            command = self._orders.read()
+            if command != self._command:
+                self._command = command
+                return
 
     def _look(self) -> StepLook:
         """What is known now."""
         elapsed_s = self._clock.monotonic() - self._began_at
         look = StepLook(
-            step=self._step, elapsed_s=elapsed_s, covered_s=0, blocked=self._why_blocked()
+            step=self._step,
+            elapsed_s=elapsed_s,
+            covered_s=0,
+            blocked=self._why_blocked(),
+            command=self._command,
         )
         metrics = self._metrics
         if metrics is None:
@@ -112,6 +138,7 @@ class StepWatch:
             else (),
             problem=problems[0] if problems else "",
             blocked=look.blocked,
+            command=look.command,
         )
 
     def _read_on(self, revision: RevisionName, count: int) -> tuple[str, ...]:
@@ -144,6 +171,8 @@ class StepWatch:
         """A line of what is known, now and then, and whenever the decision changes."""
         look = verdict.look
         is_due = look.elapsed_s - self._shown_at >= self._step.longest_s / _LINES
+        is_due |= look.command != self._shown_command
+        self._shown_command = look.command
         if verdict.decision is StepDecision.HOLD and not is_due:
             return
         self._shown_at = look.elapsed_s
@@ -157,13 +186,7 @@ class StepWatch:
 
 
 def _with_problem(look: StepLook, problem: str) -> StepLook:
-    return StepLook(
-        step=look.step,
-        elapsed_s=look.elapsed_s,
-        covered_s=0,
-        problem=problem,
-        blocked=look.blocked,
-    )
+    return replace(look, problem=problem)
 
 
 def _next_period(now: datetime, period_s: int) -> datetime:

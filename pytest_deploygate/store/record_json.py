@@ -49,7 +49,7 @@ _PLAIN: Final = (
     *("rollout_id", "environment", "purpose", "baseline", "candidate", "verification", "serving"),
     *("reason_code", "reason", "deploy_reason", "digest", "config_digest", "checks_digest"),
     *("approval", "watchdog_pid", "built", "backup", "redeployed", "rollback_s", "rollback_error"),
-    *("unfinished", "url", "drill_s"),
+    *("unfinished", "url", "drill_s", "step_percent"),
 )
 """Fields whose values are JSON values."""
 
@@ -181,6 +181,7 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
         plugins=dict(data.get("plugins", {})),
         warnings=dict(data.get("warnings", {})),
         steps=tuple(RecordedStep(**step) for step in data.get("steps", ())),
+        step_percent=data.get("step_percent", 0),
         drill_s=data.get("drill_s"),
         rollback_s=data["rollback_s"],
         rollback_error=data["rollback_error"],

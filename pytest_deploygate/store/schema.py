@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.store.database import Connection
 from pytest_deploygate.store.deliveries import create_deliveries
+from pytest_deploygate.store.step_commands import create_step_commands
 
 TABLES = (
     # One row: the version of these tables, and the id of this record. Every writing transaction locks it, so that every
@@ -120,7 +121,12 @@ def announce_typed_records(_connection: Connection) -> None:
     """
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_tables, announce_typed_records, create_deliveries)
+MIGRATIONS: tuple[Migration, ...] = (
+    create_tables,
+    announce_typed_records,
+    create_deliveries,
+    create_step_commands,
+)
 
 
 def is_current(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> bool:

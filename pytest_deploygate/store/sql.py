@@ -8,7 +8,7 @@ consistent state.
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pytest_deploygate.core.errors import JournalDamaged, StoreError
+from pytest_deploygate.core.errors import JournalDamaged, PolicyRefused, StoreError
 from pytest_deploygate.core.identifiers import (
     Actor,
     EnvironmentName,
@@ -17,12 +17,15 @@ from pytest_deploygate.core.identifiers import (
 from pytest_deploygate.core.notification import Delivery
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord, lease_held_error
 from pytest_deploygate.core.redaction import strip_queries
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.step_command import StepCommand
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import leases, mapping, record_json, serialization
 from pytest_deploygate.store.database import Connection
 from pytest_deploygate.store.deliveries import read_deliveries, write_delivery
 from pytest_deploygate.store.leases import LeaseEventKind
 from pytest_deploygate.store.ledger import Cleaner, Ledger
+from pytest_deploygate.store.step_commands import read_commands, write_command
 from pytest_deploygate.store.url import open_database
 
 if TYPE_CHECKING:
@@ -215,6 +218,35 @@ class SqlStore(Ledger):
         """Write what became of one notification."""
         with self._write() as connection:
             write_delivery(connection, delivery)
+
+    # Commands of operators at steps
+
+    def add_step_command(self, command: StepCommand) -> None:
+        """Record a command if the rollout is at that step and holds the lease. Raises PolicyRefused otherwise."""
+        with self._write() as connection:
+            row = mapping.rollout_row(connection, command.rollout_id)
+            if row is None:
+                raise mapping.unknown_rollout_error(command.rollout_id)
+            record, lease = (
+                mapping.record_from(row),
+                mapping.read_lease(connection, command.environment),
+            )
+            if (record.state, record.step_percent) != (State.STEPPING, command.percent):
+                raise PolicyRefused(
+                    f"rollout {command.rollout_id} is not at {command.percent} % any more",
+                    hint=f"see: deploygate status {command.environment}",
+                )
+            if lease is None or lease.rollout_id != command.rollout_id:
+                raise PolicyRefused(
+                    f"nobody carries rollout {command.rollout_id} on: its lease is not held",
+                    hint=f"end it: deploygate recover {command.environment}",
+                )
+            write_command(connection, command, self._redact_text(command.reason))
+
+    def step_commands(self, rollout_id: RolloutId) -> tuple[StepCommand, ...]:
+        """Commands given at steps of one rollout, the oldest first."""
+        with self._database.open_connection() as connection:
+            return read_commands(connection, rollout_id)
 
     # Within
 

@@ -8,7 +8,13 @@ import pytest
 
 from pytest_deploygate.core.artifacts import Backup
 from pytest_deploygate.core.enforcement import Enforcement
-from pytest_deploygate.core.errors import JournalDamaged, LeaseHeld, LeaseLost, StoreError
+from pytest_deploygate.core.errors import (
+    JournalDamaged,
+    LeaseHeld,
+    LeaseLost,
+    PolicyRefused,
+    StoreError,
+)
 from pytest_deploygate.core.evidence import CheckState, Score
 from pytest_deploygate.core.identifiers import (
     Actor,
@@ -46,6 +52,7 @@ from pytest_deploygate.core.record import (
 )
 from pytest_deploygate.core.secret_ref import SecretRef
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.step_command import CommandKind, StepCommand
 from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.core.verdict import Outcome, Reason, ReasonCode
 from pytest_deploygate.ports import Store
@@ -612,3 +619,56 @@ def test_backup_saved_again_is_replaced(store: AnyStore) -> None:
     store.save_backup(PROD, a_backup("one"), NOON)
     store.save_backup(PROD, a_backup("one", R2), NOON)
     assert store.backups(PROD) == ((NOON, a_backup("one", R2)),)
+
+
+# Commands at steps
+
+
+def a_command(kind: CommandKind = CommandKind.HOLD, percent: int = 5) -> StepCommand:
+    return StepCommand(
+        rollout_id=RolloutId("one"),
+        environment=PROD,
+        percent=percent,
+        kind=kind,
+        actor=BOB,
+        reason="I look",
+        at=NOON,
+    )
+
+
+def test_commands_come_back_in_order_to_whoever_carries_the_rollout(opener: Opener) -> None:
+    store = opener()
+    lease = a_lease(store)
+    store.begin(a_record("one", State.STEPPING)._replace(step_percent=5), lease)
+    for kind in (CommandKind.HOLD, CommandKind.ABORT):
+        opener().add_step_command(a_command(kind))
+    assert store.step_commands(RolloutId("one")) == (
+        a_command(CommandKind.HOLD),
+        a_command(CommandKind.ABORT),
+    )
+    assert store.step_commands(RolloutId("two")) == ()
+
+
+def test_command_is_refused_where_the_rollout_is_not_at_that_step(store: AnyStore) -> None:
+    with pytest.raises(StoreError, match="one"):
+        store.add_step_command(a_command())
+    lease = a_lease(store)
+    record = a_record("one", State.STEPPING)._replace(step_percent=25)
+    store.begin(record, lease)
+    with pytest.raises(PolicyRefused, match="not at 5 % any more"):
+        store.add_step_command(a_command())
+    store.save(record._replace(state=State.SERVING, step_percent=5), lease)
+    with pytest.raises(PolicyRefused, match="not at 5 % any more"):
+        store.add_step_command(a_command())
+    assert store.step_commands(RolloutId("one")) == ()
+
+
+def test_command_is_refused_where_nobody_carries_the_rollout(store: AnyStore) -> None:
+    lease = a_lease(store)
+    store.begin(a_record("one", State.STEPPING)._replace(step_percent=5), lease)
+    store.release_lease(lease)
+    with pytest.raises(PolicyRefused, match="its lease is not held"):
+        store.add_step_command(a_command())
+    a_lease(store, "two")
+    with pytest.raises(PolicyRefused, match="its lease is not held"):
+        store.add_step_command(a_command())

@@ -1,17 +1,19 @@
 """Advance, hold, abort: every rule of a look at a step, and what time makes of it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from pytest_deploygate.core.comparison import MinutePair, ObjectiveResult, StepDecision, compare
 from pytest_deploygate.core.duration import Duration
 from pytest_deploygate.core.engine_settings import TrafficStep
-from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, Phase, RolloutId
 from pytest_deploygate.core.margin import Margin
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.minute_counts import MinuteCounts
 from pytest_deploygate.core.objective import Objective
+from pytest_deploygate.core.step_command import CommandKind, StepCommand, latest_command
 from pytest_deploygate.core.step_decision import StepLook, decide_step
 from pytest_deploygate.core.triggers import evaluate
 from pytest_deploygate.core.verdict import ReasonCode
@@ -117,3 +119,57 @@ def test_durations_are_written_as_people_do(text: str, seconds: int) -> None:
     assert Duration.parse(text) == seconds
     assert Duration.parse(str(Duration(seconds))) == seconds
     assert [str(Duration(s)) for s in (90, 600, 7200)] == ["90s", "10m", "2h"]
+
+
+def ordered(kind: CommandKind, percent: int = 5) -> StepCommand:
+    return StepCommand(
+        rollout_id=RolloutId("one"),
+        environment=EnvironmentName("production"),
+        percent=percent,
+        kind=kind,
+        actor=Actor(user="ada", host="laptop", pid=1),
+        reason="I look",
+        at=datetime(2026, 11, 28, 12, 0, 1, tzinfo=UTC),
+    )
+
+
+HOLD, ADVANCE, ABORT = map(ordered, CommandKind)
+
+
+def test_an_operator_aborts_whatever_is_shown() -> None:
+    verdict = decide_step(replace(LOOK, command=ABORT))
+    assert (verdict.decision, verdict.reason.code) == (StepDecision.ABORT, ReasonCode.REQUESTED)
+    assert verdict.reason.sentence == "aborted by ada@laptop at 12:00:01 UTC: I look"
+
+
+def test_an_operator_holds_what_would_advance_and_time_ends_it() -> None:
+    verdict = decide_step(replace(LOOK, command=HOLD))
+    assert (verdict.decision, verdict.reason.sentence) == (StepDecision.HOLD, HOLD.sentence)
+    late = replace(LOOK, command=HOLD, elapsed_s=5000)
+    assert decide_step(late).decision is StepDecision.ABORT
+    lenient = replace(late, step=STEP._replace(undecided="advance"))
+    assert decide_step(lenient).decision is StepDecision.ABORT
+
+
+def test_an_operator_advances_without_enough_evidence_and_it_is_said() -> None:
+    verdict = decide_step(replace(LOOK, results=(UNSURE,), command=ADVANCE))
+    assert (verdict.decision, verdict.is_undecided) == (StepDecision.ADVANCE, True)
+    assert verdict.reason.sentence == f"{ADVANCE.sentence}; before that: {UNSURE.sentence}"
+    shown = decide_step(replace(LOOK, command=ADVANCE))
+    assert (shown.is_undecided, shown.reason.sentence) == (False, ADVANCE.sentence)
+
+
+def test_an_operator_does_not_advance_over_a_freeze_or_a_regression() -> None:
+    frozen = decide_step(replace(LOOK, command=ADVANCE, blocked="frozen"))
+    assert (frozen.decision, frozen.reason.sentence) == (StepDecision.HOLD, "frozen")
+    worse = decide_step(replace(LOOK, command=ADVANCE, results=(BAD,)))
+    assert worse.decision is StepDecision.ABORT
+
+
+def test_the_last_command_of_the_step_counts_and_an_abort_of_any() -> None:
+    later = ordered(CommandKind.HOLD, 25)
+    assert latest_command((), 5) is None
+    assert latest_command((HOLD, ADVANCE), 5) == ADVANCE
+    assert latest_command((ADVANCE, later), 5) == ADVANCE
+    assert latest_command((ADVANCE,), 25) is None
+    assert latest_command((ABORT, later), 25) == ABORT

@@ -12,17 +12,20 @@ import pytest
 from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.duration import Duration
 from pytest_deploygate.core.engine_settings import TrafficStep
+from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.core.freeze import parse
-from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RevisionName, RolloutId
 from pytest_deploygate.core.margin import Margin
 from pytest_deploygate.core.measurement import Measurement, Sample
 from pytest_deploygate.core.minute_counts import MinuteCounts, MinuteSeries
 from pytest_deploygate.core.objective import Objective
+from pytest_deploygate.core.step_command import CommandKind, StepCommand
 from pytest_deploygate.core.step_decision import StepVerdict
 from pytest_deploygate.core.verdict import ReasonCode
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.session_process import SessionOver
+from pytest_deploygate.judge.step_orders import StepOrders
 from pytest_deploygate.judge.step_watch import StepWatch, recorded_step
 from tests.core.policy_factory import a_trigger
 from tests.fakes import FakeClock
@@ -70,6 +73,8 @@ class Watched:
     clock: FakeClock = field(default_factory=FakeClock)
     shown: list[str] = field(default_factory=list)
     wait: Callable[[float], None] | None = None
+    orders: Callable[[float], tuple[StepCommand, ...]] = lambda _: ()
+    """By the seconds since the step began, what operators have ordered."""
 
     def watch(self, metrics: Figures | None) -> StepVerdict:
         trigger = a_trigger("memory_usage_mb > 1500", name="memory")
@@ -83,10 +88,13 @@ class Watched:
             signals=SimpleNamespace(deliver_signals=nullcontext),
             session=SimpleNamespace(wait=self.wait or self.clock.sleep),
         )
-        record = SimpleNamespace(candidate=CANDIDATE, baseline=BASELINE)
-        ports = SimpleNamespace(clock=self.clock)
+        record = SimpleNamespace(candidate=CANDIDATE, baseline=BASELINE, rollout_id="one")
+        began = self.clock.monotonic()
+        store = SimpleNamespace(step_commands=lambda _: self.orders(self.clock.monotonic() - began))
+        ports = SimpleNamespace(clock=self.clock, store=store)
         rollout = SimpleNamespace(step=self.step, record=record, ports=ports)
-        return StepWatch(cast("SessionContext", context), metrics, cast("Rollout", rollout)).watch()
+        known = cast("Rollout", rollout)
+        return StepWatch(cast("SessionContext", context), metrics, known, StepOrders(known)).watch()
 
 
 def test_a_step_advances_when_its_figures_cover_the_time_and_decide() -> None:
@@ -206,3 +214,45 @@ def test_short_periods_are_put_together_so_that_a_look_stays_cheap() -> None:
     verdict = watched.watch(Figures(watched.clock, per_second, lag_s=0, period_s=1))
     assert verdict.decision is StepDecision.ADVANCE
     assert verdict.look.covered_s % 15 == 0
+
+
+def command(kind: CommandKind) -> StepCommand:
+    return StepCommand(
+        rollout_id=RolloutId("one"),
+        environment=EnvironmentName("production"),
+        percent=5,
+        kind=kind,
+        actor=Actor(user="ada", host="laptop", pid=1),
+        reason="I look",
+        at=FakeClock().now(),
+    )
+
+
+@pytest.mark.parametrize("kind", [CommandKind.ADVANCE, CommandKind.ABORT])
+def test_what_an_operator_orders_is_seen_within_two_seconds(kind: CommandKind) -> None:
+    given_at = 93.5
+    watched = Watched(orders=lambda at: (command(kind),) if at >= given_at else ())
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    assert verdict.decision.value == kind.value
+    assert given_at <= verdict.look.elapsed_s <= given_at + 2
+    assert "by ada@laptop" in watched.shown[-1]
+
+
+def test_an_operator_holds_a_step_that_would_advance_until_it_is_advanced() -> None:
+    held, advanced = command(CommandKind.HOLD), command(CommandKind.ADVANCE)
+    watched = Watched(orders=lambda at: (held, advanced) if at > 1100 else (held,))
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    assert verdict.decision is StepDecision.ADVANCE
+    assert verdict.look.elapsed_s > 1100
+    assert "held by ada@laptop" in watched.shown[0]
+
+
+def test_a_record_that_cannot_be_read_for_a_moment_changes_nothing() -> None:
+    def orders(at: float) -> tuple[StepCommand, ...]:
+        if at < 300:
+            raise StoreError("locked")
+        return (command(CommandKind.ABORT),)
+
+    watched = Watched(orders=orders)
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    assert verdict.reason.code is ReasonCode.REQUESTED

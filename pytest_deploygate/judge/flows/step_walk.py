@@ -10,6 +10,7 @@ from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.record import RecordedStep
 from pytest_deploygate.core.state_machine import Judged, State
+from pytest_deploygate.core.step_command import CommandKind
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
@@ -17,6 +18,7 @@ from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.flows.base import with_verdict
 from pytest_deploygate.judge.serving_watch import watch_serving
+from pytest_deploygate.judge.step_orders import StepOrders
 from pytest_deploygate.judge.step_watch import StepWatch, recorded_step
 from pytest_deploygate.ports import Metrics
 from pytest_deploygate.wiring import open_metrics
@@ -66,8 +68,9 @@ def _judge_step(
         gates = {result.gate.name: result.sentence for result in verdict.gates}
         recorded = recorded._replace(gates=gates, reason=verdict.reason.sentence)
         reason = None if verdict.holds else verdict.reason
+    orders = StepOrders(rollout)
     if step.wait and reason is None:
-        watched = StepWatch(context, metrics, rollout).watch()
+        watched = StepWatch(context, metrics, rollout, orders).watch()
         recorded = recorded_step(watched)._replace(gates=recorded.gates)
         warnings = {**rollout.record.warnings, **watched.look.warnings}
         rollout.update(rollout.record._replace(warnings=warnings))
@@ -76,11 +79,26 @@ def _judge_step(
             reason = Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=sentence)
         elif watched.decision is not StepDecision.ADVANCE:
             reason = watched.reason
-    elif reason is not None:
+    elif reason is None:
+        reason = _abort_ordered(orders)
+    if reason is not None and recorded.decision == StepDecision.ADVANCE.value:
         recorded = recorded._replace(decision=StepDecision.ABORT.value)
+        recorded = recorded._replace(reason=reason.sentence)
     recorded = recorded._replace(seconds=round(clock.monotonic() - began, 3))
-    rollout.update(rollout.record._replace(steps=(*rollout.record.steps, recorded)))
+    ordered = {f"step.{step.percent}.{one.kind.value}": one.sentence for one in orders.seen}
+    record = rollout.record
+    rollout.update(
+        record._replace(steps=(*record.steps, recorded), notes={**record.notes, **ordered})
+    )
     return reason
+
+
+def _abort_ordered(orders: StepOrders) -> Reason | None:
+    """Why a step that does not wait must go back, if an operator ordered it meanwhile."""
+    command = orders.read()
+    if command is None or command.kind is not CommandKind.ABORT:
+        return None
+    return Reason(code=ReasonCode.REQUESTED, sentence=command.sentence)
 
 
 def _run_gates(context: SessionContext, rollout: Rollout, staged: Staged) -> PhaseVerdict:

@@ -1,0 +1,122 @@
+"""``hold``, ``advance`` and ``abort``: what an operator orders at a step of a running rollout."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import click
+
+from pytest_deploygate.cli.arguments import (
+    examples,
+    json_option,
+    pass_context,
+    reason_option,
+    required_environment,
+)
+from pytest_deploygate.cli.cli_context import CliContext
+from pytest_deploygate.core.errors import PolicyRefused
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.step_command import CommandKind, StepCommand
+
+
+class Ordered(NamedTuple):
+    """What these commands show: which step of which rollout they were given at."""
+
+    environment: str
+    rollout_id: str
+    percent: int
+    command: str
+    reason: str
+    at: datetime
+
+
+@click.command(
+    short_help="Keep the rollout at its step.",
+    epilog=examples('deploygate hold production --reason "looking into the logs"'),
+)
+@required_environment
+@reason_option
+@json_option
+@pass_context
+def hold(context: CliContext, environment: str, reason: str, *, is_json: bool) -> None:
+    """Keep the rollout in ENV at its step until you `advance` or `abort` it, or `at-most` of the step is over.
+
+    The running session sees it within two seconds. Triggers and objectives still abort the step.
+    """
+    _order(context, environment, CommandKind.HOLD, reason, is_json=is_json)
+
+
+@click.command(
+    short_help="Let the rollout go on to its next step.",
+    epilog=examples('deploygate advance production --reason "nobody calls it at night"'),
+)
+@required_environment
+@reason_option
+@json_option
+@pass_context
+def advance(context: CliContext, environment: str, reason: str, *, is_json: bool) -> None:
+    """Let the rollout in ENV go on to its next step without waiting for more evidence; recorded as undecided.
+
+    Does not help against a freeze, a failing gate, or an objective that is worse than its margin.
+    """
+    _order(context, environment, CommandKind.ADVANCE, reason, is_json=is_json)
+
+
+@click.command(
+    short_help="Return all traffic to the baseline.",
+    epilog=examples('deploygate abort production --reason "customers call"'),
+)
+@required_environment
+@reason_option
+@json_option
+@pass_context
+def abort(context: CliContext, environment: str, reason: str, *, is_json: bool) -> None:
+    """Have the rollout that is at a step in ENV return all traffic to the baseline.
+
+    The running session does it, so that it also records and reports it.
+    """
+    _order(context, environment, CommandKind.ABORT, reason, is_json=is_json)
+
+
+def _order(
+    context: CliContext, environment: str, kind: CommandKind, reason: str, *, is_json: bool
+) -> None:
+    """Record the command for the process that holds the lease of the rollout."""
+    found = context.environment(environment)
+    name = found.name
+    out = context.output(is_json=is_json)
+    with context.logged(), context.store() as store:
+        open_rollouts = [r for r in store.open_rollouts(name) if r.state is State.STEPPING]
+        if not open_rollouts:
+            raise PolicyRefused(
+                f"no rollout in {name} is at a step",
+                hint=f"see: deploygate status {name}; to return to an earlier release: deploygate rollback {name}",
+            )
+        record = open_rollouts[-1]
+        percent = record.step_percent
+        waits = any(step.percent == percent and step.wait for step in found.engine.steps)
+        if not (waits or kind is CommandKind.ABORT):
+            raise PolicyRefused(
+                f"the step of {percent} % in {name} does not wait, so it cannot be told to {kind.value}",
+                hint=f"to return to the baseline: deploygate abort {name} --reason TEXT",
+            )
+        command = StepCommand(
+            rollout_id=record.rollout_id,
+            environment=name,
+            percent=percent,
+            kind=kind,
+            actor=context.actor,
+            reason=reason,
+            at=context.clock.now(),
+        )
+        store.add_step_command(command)
+    out.document(
+        Ordered(
+            environment=name,
+            rollout_id=record.rollout_id,
+            percent=percent,
+            command=kind.value,
+            reason=reason,
+            at=command.at,
+        )
+    )
+    out.line(f"told rollout {record.rollout_id} at {percent} % to {kind.value}")
