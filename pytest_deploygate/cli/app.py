@@ -32,7 +32,7 @@ Exit status:
   2   interrupted
   4   the command line or the settings are wrong
   10  could not look or act; the baseline still serves
-  11  stranded: a person must look, see
+  11  stranded: an operator must look, see
       {STRANDED_HELP}
 
 \b

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pytest_deploygate.cli.live_gates import Checked
 from pytest_deploygate.cli.output import BAD, Output, seconds
-from pytest_deploygate.core.documentation import SERVES_BAD_HELP, STRANDED_HELP
+from pytest_deploygate.core.documentation import SERVES_BAD_HELP, stranded_advice
 from pytest_deploygate.core.errors import ExitStatus
 
 KEPT, LOST = "kept", "lost"
@@ -65,10 +65,7 @@ def print_rollback(out: Output, found: Rollback) -> None:
     for note in found.notes:
         out.line(note)
     if not found.rollback_successful:
-        out.line(
-            f"an operator must look: deploygate status {found.environment}; {STRANDED_HELP}",
-            BAD,
-        )
+        out.line(stranded_advice(found.environment), BAD)
     elif checked is not None and not checked.holds:
         what = "does not hold either" if checked.verdict == "ROLL_BACK" else "could not be judged"
         out.line(

@@ -11,5 +11,10 @@ def page_url(page: str) -> str:
     return f"{BASE_URL}{name}.html{mark}{anchor}"
 
 
+def stranded_advice(environment: str) -> str:
+    """What to do about a stranded rollout: the same line wherever one is reported."""
+    return f"an operator must look: deploygate status {environment}; {STRANDED_HELP}"
+
+
 STRANDED_HELP: Final = page_url("how-to/runbook#a-stranded-rollout")
 SERVES_BAD_HELP: Final = page_url("how-to/runbook#what-serves-is-bad")

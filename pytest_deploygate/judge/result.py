@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_deploygate.config.environment import LOCAL
-from pytest_deploygate.core.documentation import STRANDED_HELP
+from pytest_deploygate.core.documentation import stranded_advice
 from pytest_deploygate.core.errors import (
     BuildFailed,
     ConfigError,
@@ -91,9 +91,7 @@ def _lines(
             f"deploygate recover {rollout.ports.environment}"
         )
     if rollout.state is State.STRANDED:
-        lines.append(
-            f"an operator must look: deploygate status {rollout.ports.environment}; {STRANDED_HELP}"
-        )
+        lines.append(stranded_advice(rollout.ports.environment))
     return tuple(lines)
 
 
@@ -195,7 +193,7 @@ def result_of_broken_settling(
     sentence = "settling failed with an internal error (see the log)"
     if not serving or (found is not None and found.state is State.STRANDED):
         code, state, status = ReasonCode.ROLLBACK_UNVERIFIED, State.STRANDED, ExitStatus.STRANDED
-        line = f"a person must look: deploygate recover {context.environment.name}"
+        line = stranded_advice(context.environment.name)
     elif found is not None and found.state is State.PROMOTED:
         code, state, status = ReasonCode(found.reason_code), found.state, ExitStatus.OK
         sentence, line = f"{found.reason}; {sentence}", f"serving: {serving}"

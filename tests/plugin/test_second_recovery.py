@@ -130,6 +130,7 @@ def test_what_no_process_can_do_is_stranded(project: DeploygateProject, before: 
     assert run.status == 11, run.output
     assert run.property("state") == "STRANDED"
     assert "something in this process is broken" in run.property("reason")
+    assert "an operator must look: deploygate status fake" in run.output
     assert run.serving != before
     project.write({"pyproject.toml": SETTINGS, "spoils.py": ""})
     assert project.deploygate("recover", "fake").status == 0
@@ -153,4 +154,22 @@ def test_record_that_takes_no_more_writes_is_the_reason(
     assert run.property("serving_revision") == before
     assert f"serving: {before}" in run.output
     assert "when it can be written again: deploygate recover fake" in run.output
+    assert project.deploygate("recover", "fake").status == 0
+
+
+def test_rollback_of_a_judging_session_that_no_process_can_do_is_stranded(
+    project: DeploygateProject,
+) -> None:
+    assert project.deploy().status == 0
+    own = {
+        "pyproject.toml": SETTINGS.replace("pytest_deploygate.testing.target_on_disk", "spoils"),
+        "spoils.py": f"{SPOILED}\nfrom pytest_deploygate.testing.target_on_disk import make\n",
+    }
+    project.write({**FAILS, **own})
+    path = f"{project.root}:{project.variables['PYTHONPATH']}"
+    run = project.pytest("-m", "rollback-checks", "-n0", PYTHONPATH=path)
+    assert run.status == 11, run.output
+    assert run.property("state") == "STRANDED"
+    assert "an operator must look: deploygate status fake" in run.output
+    project.write({"pyproject.toml": SETTINGS, "spoils.py": ""})
     assert project.deploygate("recover", "fake").status == 0

@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import replace
 
 from pytest_deploygate.config.environment import LOCAL
+from pytest_deploygate.core.documentation import stranded_advice
 from pytest_deploygate.core.errors import (
     DeployGateError,
     Drifted,
@@ -175,6 +176,7 @@ class VerifyFlow:
                 if is_stranded
                 else f"rolled back from {plan.serving.sole or plan.serving} to {plan.to}",
                 f"url: {snapshot.url}",
+                *([stranded_advice(ports.environment)] if is_stranded else []),
                 *(() if is_stranded or is_local else _pinned_notes(ports)),
             ),
         )
