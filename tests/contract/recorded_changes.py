@@ -138,6 +138,8 @@ CHANGES: tuple[type[RecordedChange], ...] = (
     ProjectNumber, UnknownFields,
 )  # fmt: skip
 """All of them but those with which no rollout can end well."""
+TOGETHER = (tuple(c for c in CHANGES if c is not ImageAsDigest), (ImageAsDigest, UnknownFields))
+"""The same as sets that one platform can show at once."""
 
 
 def forward_to(endpoint: str, *changes: RecordedChange) -> Callable[[Asked], Reply]:

@@ -1,5 +1,6 @@
 """The main job, a rollback and a recovery on the emulator, which answers as the platform is recorded to."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract import engine_runs
-from tests.contract.recorded_changes import CHANGES, NoDigest, RecordedChange, forward_to
+from tests.contract.recorded_changes import CHANGES, TOGETHER, NoDigest, RecordedChange, forward_to
 from tests.contract.target.staged_function import (
     MAIN,
     HurriedClock,
@@ -52,15 +53,17 @@ class Place:
 
 @pytest.fixture
 def place(driver: Driver, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A place where nothing is deployed, behind the change that the test is about."""
-    change: type[RecordedChange] = request.param
+    """A place where nothing is deployed, behind the changes that the test is about."""
+    changes: tuple[type[RecordedChange], ...] = request.param
     function = f"recorded-{request.node.callspec.id.lower()}"
     source = make_source(tmp_path / "source")
     clock = HurriedClock()
     with serving() as start:
         target = CloudFunctionsTarget(
             spec=make_spec(function, source),
-            endpoint=start(forward_to(driver.cloud.endpoint, change())).url,
+            endpoint=start(
+                forward_to(driver.cloud.endpoint, *(change() for change in changes))
+            ).url,
             credentials=None,
             home=tmp_path / "records",
             clock=clock,
@@ -72,7 +75,18 @@ def place(driver: Driver, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
         target.close()
 
 
-@pytest.mark.parametrize("place", CHANGES, ids=lambda change: change.__name__, indirect=True)
+# each alone where every fault is tried ("tox -e full"); together they meet every line, too
+EACH = [(change,) for change in CHANGES] if os.environ.get("DEPLOYGATE_GRID") == "full" else []
+
+
+@pytest.mark.parametrize(
+    "place",
+    [*TOGETHER, *EACH],
+    ids=lambda changes: (
+        changes[0].__name__ if len(changes) == 1 else f"{changes[0].__name__}-and-more"
+    ),
+    indirect=True,
+)
 def test_the_main_job_a_rollback_and_a_recovery_end_as_they_should(place: Place) -> None:
     first = engine_runs.deploy(place.ports, "c1")
     assert first.state is State.PROMOTED, first.reason
@@ -129,7 +143,7 @@ def assert_image_is_kept(place: Place, record: RolloutRecord) -> None:
     assert tag["version"].endswith(f"/versions/{record.build.image}")
 
 
-@pytest.mark.parametrize("place", [NoDigest], ids=lambda change: change.__name__, indirect=True)
+@pytest.mark.parametrize("place", [(NoDigest,)], ids=["no-digest"], indirect=True)
 def test_an_image_of_which_only_the_tag_is_known_is_refused(place: Place) -> None:
     ended = engine_runs.deploy(place.ports, "c1")
     assert ended.state is State.ROLLED_BACK
@@ -137,7 +151,7 @@ def test_an_image_of_which_only_the_tag_is_known_is_refused(place: Place) -> Non
     assert not place.ports.target.snapshot().exists
 
 
-@pytest.mark.parametrize("place", [RecordedChange], ids=["vanished-image"], indirect=True)
+@pytest.mark.parametrize("place", [(RecordedChange,)], ids=["vanished-image"], indirect=True)
 def test_a_release_whose_image_vanished_is_restored_from_its_backup(place: Place) -> None:
     records = [engine_runs.deploy(place.ports, "c1")]
     for number in (2, 3):
@@ -156,7 +170,7 @@ def test_a_release_whose_image_vanished_is_restored_from_its_backup(place: Place
     place.driver.local("DELETE", "faults")
 
 
-@pytest.mark.parametrize("place", [RecordedChange], ids=["promoted-tag"], indirect=True)
+@pytest.mark.parametrize("place", [(RecordedChange,)], ids=["promoted-tag"], indirect=True)
 def test_the_baseline_has_a_tag_as_soon_as_it_loses_its_traffic(place: Place) -> None:
     first = engine_runs.deploy(place.ports, "c1")
     place.release(2)
