@@ -6,6 +6,7 @@ run; ``tox -e full`` runs all of it (``DEPLOYGATE_KILL_GRID=all``; ``2/5`` runs 
 five together everything; ``before:29`` runs that one point).
 """
 
+import itertools
 import os
 from pathlib import Path
 
@@ -28,37 +29,51 @@ SAMPLE = {
     "staged": ("append observed add_variant STAGING", "append observed tag STAGING"),
 }
 """Without the grid, the session is killed after these: first with ``recover``, then with the watchdog."""
+TARGETS = ("google", "cloud-run")
 FIGURES = os.environ.get("DEPLOYGATE_KILL_FIGURES", "")
+
+
+def combinations() -> list[object]:
+    """Target, case, and whether the watchdog is there; the sample has each case and way once, on either target."""
+    found: list[object] = []
+    for target, case, watchdog in itertools.product(TARGETS, KILL_CASES, (True, False)):
+        is_sampled = (TARGETS.index(target) + KILL_CASES.index(case) + watchdog) % 2 == 0
+        if GRID or is_sampled:
+            name = f"{case.name}-{'watchdog' if watchdog else 'recover'}-{target}"
+            # a target is set up once, unless the whole grid is spread over all workers
+            marks = [] if GRID else [pytest.mark.xdist_group(f"kill grid {target}")]
+            found.append(pytest.param(target, case, watchdog, id=name, marks=marks))
+    return found
 
 
 @pytest.fixture(scope="module")
 def writes(disturbed: DisturbedProject) -> dict[str, list[str]]:
-    """What sessions write that nobody kills, by case; afterwards a release serves."""
+    """What sessions write that nobody kills, by case, where that chooses what is killed."""
     verify = 'verify-environment = { GREETS = "in a test" }\n'
     variant = 'verify-variants = { shy = { GREETS = "nobody" } }\n'
     disturbed.project.edit("pyproject.toml", verify, verify + variant)
     found = {}
-    for case in KILL_CASES:
+    for case in KILL_CASES if GRID and ":" not in GRID else ():
         disturbed.release(breaks=case.breaks)
         assert disturbed.deploy() == int(case.breaks), disturbed.output
         found[case.name] = disturbed.written()
     return found
 
 
-def chosen(writes: list[str], case: KillCase, *, watchdog: bool) -> list[str]:
+def chosen(writes: dict[str, list[str]], case: KillCase, *, watchdog: bool) -> list[str]:
     """The points of the grid that this run takes."""
     if ":" in GRID:
         return [GRID]
     if GRID:
         share, shares = map(int, GRID.split("/")) if GRID != "all" else (1, 1)
         first = (2 * KILL_CASES.index(case) + watchdog + share - 1) % shares
-        return points(writes)[first::shares]
+        return points(writes[case.name])[first::shares]
     return [f"after:{SAMPLE[case.name][watchdog]}"]
 
 
-@pytest.mark.parametrize("disturbed", ["google", "cloud-run"], indirect=True, scope="module")
-@pytest.mark.parametrize("watchdog", [True, False], ids=["watchdog", "recover"])
-@pytest.mark.parametrize("case", KILL_CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    ("disturbed", "case", "watchdog"), combinations(), indirect=["disturbed"], scope="module"
+)
 def test_killed_session_leaves_baseline_or_judged_candidate(
     disturbed: DisturbedProject,
     writes: dict[str, list[str]],
@@ -66,7 +81,7 @@ def test_killed_session_leaves_baseline_or_judged_candidate(
     watchdog: bool,
     subtests: pytest.Subtests,
 ) -> None:
-    at_all = chosen(writes[case.name], case, watchdog=watchdog)
+    at_all = chosen(writes, case, watchdog=watchdog)
     assert at_all
     for at in at_all:
         with subtests.test(at=at):
