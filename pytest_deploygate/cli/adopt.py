@@ -71,9 +71,9 @@ def adopt(
     """
     chosen = context.environment(environment)
     out = context.output(is_json=is_json)
-    with context.logged(), wiring.open_ports(context.settings, chosen) as ports:
+    with context.log_to_file(), wiring.open_ports(context.settings, chosen) as ports:
         name = RevisionName(revision)
-        even_though = even_though or _overruled(ports, name, out)
+        even_though = even_though or _ask_to_overrule(ports, name, out)
         serves = ports.target.snapshot().serving.sole == name
         context.free_lease(ports, f"adopt {revision}: {reason}")
         rollout = adopt_revision(
@@ -98,7 +98,7 @@ def adopt(
         out.line(f"closed: {', '.join(superseded)}")
 
 
-def _overruled(ports: Ports, revision: RevisionName, out: Output) -> str:
+def _ask_to_overrule(ports: Ports, revision: RevisionName, out: Output) -> str:
     """The rollout whose bad verdict whoever sits at the terminal overrules; empty without one, or without anybody."""
     bad = bad_verdict_on(ports, revision)
     if bad is None or out.is_json or not sys.stdin.isatty():

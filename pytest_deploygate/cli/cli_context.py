@@ -104,7 +104,7 @@ class CliContext:
             yield store
 
     @contextlib.contextmanager
-    def logged(self) -> Iterator[None]:
+    def log_to_file(self) -> Iterator[None]:
         """Write what the package logs to the project's log while the block runs."""
         from pytest_deploygate.telemetry import event_log
 

@@ -68,7 +68,7 @@ def recover(context: CliContext, environment: str, wait: float, *, is_json: bool
     guard.install()
     try:
         with (
-            context.logged(),
+            context.log_to_file(),
             wiring.open_ports(context.settings, chosen) as ports,
             guard.shield(),
         ):

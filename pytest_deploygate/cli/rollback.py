@@ -116,7 +116,7 @@ def rollback(
     guard = SignalGuard()
     guard.install()
     try:
-        with context.logged():
+        with context.log_to_file():
             began = context.clock.monotonic()
             found = _carry_out(context, chosen, wish, out, guard)
             waited_s = round(context.clock.monotonic() - began, 3)

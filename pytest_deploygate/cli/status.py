@@ -221,11 +221,11 @@ def _add_record(
         open_rollouts=[PastRollout.of(r) for r in store.open_rollouts(name)],
         last_rollout=PastRollout.of(latest[0]) if latest else None,
         is_judged_good=judged,
-        undelivered=_undelivered(store, name) if has_channels else (),
+        undelivered=_pending_deliveries(store, name) if has_channels else (),
     )
 
 
-def _undelivered(store: Store, environment: EnvironmentName) -> Sequence[Undelivered]:
+def _pending_deliveries(store: Store, environment: EnvironmentName) -> Sequence[Undelivered]:
     from pytest_deploygate.notify.sender import Outbox
 
     if not isinstance(store, Outbox):

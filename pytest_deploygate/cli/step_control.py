@@ -84,7 +84,7 @@ def _order(
     found = context.environment(environment)
     name = found.name
     out = context.output(is_json=is_json)
-    with context.logged(), context.store() as store:
+    with context.log_to_file(), context.store() as store:
         open_rollouts = [r for r in store.open_rollouts(name) if r.state is State.STEPPING]
         if not open_rollouts:
             raise PolicyRefused(

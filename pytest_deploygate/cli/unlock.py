@@ -48,7 +48,7 @@ def unlock(context: CliContext, environment: str, reason: str, *, yes: bool, is_
 
     name = context.environment(environment).name
     out = context.output(is_json=is_json)
-    with context.logged(), context.store() as store:
+    with context.log_to_file(), context.store() as store:
         held = store.lease(name)
         if held is not None and not is_gone(held.actor):
             question = f"{held.actor} holds it for {held.purpose} and may still act. Take it away?"

@@ -123,7 +123,7 @@ def watch(
     stop.install()
     last = ExitStatus.OK.value
     number, limit = 0, 1 if once else rounds
-    with context.logged():
+    with context.log_to_file():
         while not stop.is_set:
             number += 1
             began = time.monotonic()
