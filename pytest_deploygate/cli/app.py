@@ -58,6 +58,7 @@ _MODULES = {
     "hold": "step_control",
     "advance": "step_control",
     "abort": "step_control",
+    "drill": "drill",
     "watch": "watch",
     "emulator": "emulator",
 }

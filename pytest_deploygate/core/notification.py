@@ -96,7 +96,7 @@ class Delivery(NamedTuple):
 
 def event_of(record: RolloutRecord) -> NotifyEvent | None:
     """The event of ``record``; None if no channel receives its result."""
-    if record.purpose == "adopt":
+    if record.purpose in ("adopt", "drill") and record.state is not State.STRANDED:
         return None
     match record.state:
         case State.PROMOTED if record.candidate != record.baseline:

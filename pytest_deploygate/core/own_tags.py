@@ -10,6 +10,15 @@ TAG_PREVIOUS = "dg-prev"
 """Tag of the previous revision; it keeps the platform from collecting that revision (ADR 22)."""
 TAG_PREVIOUS_VERIFY = "dg-pver"
 """Tag of the previous revision's verification revision."""
+TAG_DRILL = "dg-drill"
+"""Tag of the revision to which a rollback is drilled, as long as the drill runs."""
 TAGS_OF_SERVING = (TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY)
 """Our tags of the serving revision; they stay after a rollback."""
-OWN_TAGS = (TAG_CANDIDATE, TAG_VERIFY, TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY)
+OWN_TAGS = (
+    TAG_CANDIDATE,
+    TAG_VERIFY,
+    TAG_LIVE_VERIFY,
+    TAG_PREVIOUS,
+    TAG_PREVIOUS_VERIFY,
+    TAG_DRILL,
+)

@@ -114,12 +114,23 @@ def _return_traffic(rollout: JournaledRollout, deadline: float) -> None:
 
 def _shift_back(rollout: JournaledRollout, point: RestorePoint, now: Snapshot) -> None:
     final = _unpin_if_untouched(rollout, point, now)
+    expect = Traffic.of(dict(now.serving.shares))
+    if not final.is_pinned and now.serving.sole != point.restore_to.sole:
+        # LATEST may be written only where it already leads, so the baseline gets the traffic by its name first.
+        _write_back(rollout, point, point.restore_to, expect)
+        expect = Traffic.of(dict(point.restore_to.shares))
+    _write_back(rollout, point, final, expect)
+
+
+def _write_back(
+    rollout: JournaledRollout, point: RestorePoint, wanted: Traffic, expect: Traffic
+) -> None:
     rollout.act(
         "shift_back",
         lambda: rollout.ports.target.shift_traffic(
-            final, expect=Traffic.of(dict(now.serving.shares)), rollout_labels=point.labels
+            wanted, expect=expect, rollout_labels=point.labels
         ),
-        intent={"from": str(now.serving), "to": str(final)},
+        intent={"from": str(expect), "to": str(wanted)},
         observed=lambda s: {"traffic": str(s.traffic)},
     )
 

@@ -1,60 +1,94 @@
-"""Proves, before a promotion moves any traffic, that all of it can return to the baseline (ADR 31)."""
+"""Drills the rollback of what serves, at any time (ADR 31)."""
 
+from collections.abc import Callable
 from typing import Final
 
-from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.identifiers import RevisionName
-from pytest_deploygate.core.own_tags import TAG_PREVIOUS
+from pytest_deploygate.core.errors import DeployGateError, LeaseLost
+from pytest_deploygate.core.identifiers import Actor, RevisionName
+from pytest_deploygate.core.own_tags import TAG_DRILL
+from pytest_deploygate.core.record import RestorePoint
 from pytest_deploygate.core.release import Snapshot
+from pytest_deploygate.core.state_machine import Event
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.engine.journaled_rollout import JournaledRollout
-from pytest_deploygate.engine.traffic_verification import wait_until_tag_answers
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
+from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_for
+from pytest_deploygate.engine.rollback_writes import try_rollback_writes
+from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.engine.staging import settled_traffic
+from pytest_deploygate.engine.traffic_verification import wait_until_serving
 
-_IMAGE_TAG: Final = "dg-drill"
-"""Tag of the image in the registry alone: that of the previous revision must stay, as this rollout may go back."""
+DRILL: Final = "drill"
+"""Purpose of a drill's record and lease."""
 
 
-def drill_rollback(rollout: JournaledRollout, baseline: RevisionName, now: Traffic) -> None:
-    """Try everything that a rollback to ``baseline`` needs while ``now`` serves; records how long that took.
+def drill_environment(
+    ports: Ports,
+    to: RevisionName,
+    before: Snapshot,
+    *,
+    actor: Actor,
+    moves_traffic: bool,
+    progress: Progress = ignore_progress,
+    opened: Callable[[JournaledRollout], None] = lambda _: None,
+) -> tuple[JournaledRollout, DeployGateError | None]:
+    """Try a rollback to ``to`` and return to what serves in ``before``; the error if it would not work.
 
-    The revision is ready, its image is in the registry by digest, its own URL answers from it, and one compare-and-set
-    write of the current traffic onto itself is accepted. That write differs in one tag alone, so it is a real one.
+    With ``moves_traffic``, ``to`` really gets all traffic in between. The rollout ends as ROLLED_BACK to what served
+    before, or STRANDED. ``opened`` is called as soon as the lease is held.
 
     Raises:
-        DeployGateError: the drill failed; no traffic was moved.
+        LeaseHeld: somebody else acts on this environment.
     """
-    target, clock = rollout.ports.target, rollout.ports.clock
-    rollout.progress("drill", f"whether all traffic can return to {baseline}")
-    info = target.revision(baseline)
-    if info is None or not info.is_ready:
-        raise _drill_error(f"baseline {baseline} is gone or not ready")
-    if not info.digest:
-        raise _drill_error(f"the platform does not tell by digest which image {baseline} runs")
-    rollout.act(
-        "keep_image",
-        lambda: target.keep_image(baseline, _IMAGE_TAG),
-        intent={"revision": baseline, "tag": _IMAGE_TAG},
+    rollout = Rollout.open(ports, actor=actor, purpose=DRILL, progress=progress)
+    opened(rollout)
+    serving = before.serving.sole
+    rollout.update(
+        rollout.record._replace(
+            baseline=serving,
+            serving=serving,
+            restore_point=RestorePoint(
+                existed=True,
+                before=before.traffic,
+                restore_to=settled_traffic(before),
+                leaves=Traffic.of({to: 100}),
+                was_public=before.is_public,
+                digest=before.rollout_labels.digest,
+                config_digest=before.rollout_labels.config,
+            ),
+        )
     )
+    # From here on a recovery returns to what serves now, whatever the drill has done.
+    rollout.move(Event.SERVING_BAD, {"reason": "drill"})
+    problem: DeployGateError | None = None
+    try:
+        _try_rollback(rollout, to, before, moves_traffic=moves_traffic)
+        reason = Reason(code=ReasonCode.REQUESTED, sentence=f"the rollback to {to} was drilled")
+    except LeaseLost:
+        raise
+    except DeployGateError as error:
+        problem, reason = error, reason_for(error, ReasonCode.COULD_NOT_ACT)
+    rollback_to_baseline(rollout, reason)
+    return rollout, problem
+
+
+def _try_rollback(
+    rollout: JournaledRollout, to: RevisionName, before: Snapshot, *, moves_traffic: bool
+) -> None:
+    """Everything that a rollback to ``to`` needs; with ``moves_traffic``, the rollback itself."""
+    now = settled_traffic(before)
+    try_rollback_writes(rollout, to, TAG_DRILL, now)
+    if not moves_traffic:
+        return
+    target, clock = rollout.ports.target, rollout.ports.clock
     began = clock.monotonic()
-    wanted = now.with_tags({TAG_PREVIOUS: baseline})
-    after: Snapshot = rollout.act(
-        "drill",
+    wanted = now.with_shares({to: 100})
+    rollout.act(
+        "shift",
         lambda: target.shift_traffic(wanted, expect=Traffic.of(dict(now.shares))),
-        intent={"traffic": str(wanted)},
+        intent={"from": str(now), "to": str(wanted)},
         observed=lambda s: {"traffic": str(s.traffic)},
     )
-    url = after.tag_urls[TAG_PREVIOUS]
-    wait_until_tag_answers(rollout, baseline, TAG_PREVIOUS, url)
-    target.answering_revision(
-        url
-    )  # raises where nobody answers, which the wait before takes as an answer
-    seconds = round(clock.monotonic() - began, 3)
-    rollout.update(rollout.record._replace(drill_s=seconds))
-    rollout.progress("drill", f"the rollback to {baseline} holds: {seconds:.1f} s")
-
-
-def _drill_error(cause: str) -> TargetRefused:
-    return TargetRefused(
-        f"the rollback drill failed: {cause}",
-        hint="nothing was promoted; make a revision serve that a rollback can return to, then deploy again",
-    )
+    wait_until_serving(rollout, to)
+    rollout.update(rollout.record._replace(drill_s=round(clock.monotonic() - began, 3)))

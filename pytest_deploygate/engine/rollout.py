@@ -19,11 +19,11 @@ from pytest_deploygate.core.state_machine import NEEDED_FOR, Event, State, Step
 from pytest_deploygate.core.traffic import Traffic, steps_to
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
-from pytest_deploygate.engine.drill import drill_rollback
 from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
 from pytest_deploygate.engine.finalize import finalize_best_effort, require_revision
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
+from pytest_deploygate.engine.rollback_writes import drill_rollback
 from pytest_deploygate.engine.staging import (
     Staged,
     settled_traffic,

@@ -70,21 +70,27 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
             rollout.update(rollout.record._replace(approval=digest))
 
 
-def check_baseline_is_known_good(ports: Ports, snapshot: Snapshot) -> None:
-    """Raise TargetRefused where what serves is not one revision that was judged good and could be returned to."""
+def check_serving_is_whole(ports: Ports, snapshot: Snapshot) -> None:
+    """Raise TargetRefused where what serves is not one revision, or is being changed."""
     environment = ports.environment
     if not snapshot.is_settled:
         raise TargetRefused(
             "the platform is still carrying out another deployment of this function",
             hint="wait until it has ended, then run this again",
         )
-    baseline = snapshot.baseline
-    if baseline is None:
+    if snapshot.exists and snapshot.baseline is None:
         raise TargetRefused(
             f"traffic is split: {snapshot.serving}, so there is no single baseline to return to",
             hint="give all traffic to the revision that is good: "
             f"deploygate rollback {environment} --to REVISION --reason TEXT",
         )
+
+
+def check_baseline_is_known_good(ports: Ports, snapshot: Snapshot) -> None:
+    """Raise TargetRefused where what serves is not one revision that was judged good and could be returned to."""
+    check_serving_is_whole(ports, snapshot)
+    environment, baseline = ports.environment, snapshot.baseline
+    assert baseline is not None
     if not snapshot.is_marked_good and not ports.store.is_known_good(environment, baseline):
         raise TargetRefused(
             f"revision {baseline} serves, but was never verified by deploygate; it cannot be the baseline",

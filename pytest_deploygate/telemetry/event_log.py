@@ -27,6 +27,7 @@ DEPLOYMENT_FAILED: Final = "deployment.failed"
 ROLLBACK_COMPLETED: Final = "rollback.completed"
 ROLLBACK_FAILED: Final = "rollback.failed"
 REVISION_ADOPTED: Final = "revision.adopted"
+ROLLBACK_DRILLED: Final = "rollback.drilled"
 
 _PACKAGE: Final = "pytest_deploygate"
 
@@ -94,6 +95,10 @@ def log_ending(record: RolloutRecord) -> None:
         facts["deployment_duration_seconds"] = seconds
     if record.purpose == "adopt":
         logger.info(REVISION_ADOPTED, extra={**facts, "reason": record.reason})
+        return
+    if record.purpose == "drill" and record.state is State.ROLLED_BACK:
+        facts["drill_duration_seconds"] = record.drill_s
+        logger.info(ROLLBACK_DRILLED, extra={**facts, "reason": record.reason})
         return
     if record.state is State.PROMOTED:
         facts["post_deployment_validation_score"] = validation_score(record)

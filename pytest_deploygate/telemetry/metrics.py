@@ -49,7 +49,11 @@ def compute_metrics(environment: str, records: Iterable[RolloutRecord]) -> Figur
     final = [r for r in records if r.state.is_final]
     deployments = [r for r in final if r.purpose == "deploy" and _has_staged(r)]
     promoted = [r for r in deployments if r.state is State.PROMOTED]
-    went_back = [r for r in final if r.state in (State.ROLLED_BACK, State.STRANDED)]
+    went_back = [
+        r
+        for r in final
+        if r.state is State.STRANDED or (r.state is State.ROLLED_BACK and r.purpose != "drill")
+    ]
     automatic = [r for r in went_back if r.purpose in ("deploy", "rollback-checks")]
     scores = (score for r in final if (score := validation_score(r)) is not None)
     newest = promoted[0] if promoted else None

@@ -125,7 +125,7 @@ def test_gate_is_strict_unless_told_otherwise() -> None:
             interrupted stage_failed
             promote_failed drifted could_not_act rollback_unverified process_lost""",
         ),
-        (Phase, "readiness candidate live"),
+        (Phase, "readiness candidate step live"),
         (Severity, "critical high medium low"),
         (Leniency, "fail allow"),
     ],
@@ -136,7 +136,7 @@ def test_words_of_settings_records_and_reports_do_not_change(kind: type[Enum], w
 
 def test_tags_do_not_change() -> None:
     """Services keep these names from one release to the next."""
-    assert OWN_TAGS == ("dg-cand", "dg-verify", "dg-live", "dg-prev", "dg-pver")
+    assert OWN_TAGS == ("dg-cand", "dg-verify", "dg-live", "dg-prev", "dg-pver", "dg-drill")
     assert TAGS_OF_SERVING == ("dg-live", "dg-prev", "dg-pver")
 
 

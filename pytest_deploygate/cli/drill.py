@@ -1,0 +1,123 @@
+"""``drill``: try the rollback of what serves, at any time."""
+
+import contextlib
+from typing import NamedTuple
+
+import click
+
+from pytest_deploygate import wiring
+from pytest_deploygate.cli.arguments import (
+    complete_revision,
+    examples,
+    json_option,
+    pass_context,
+    required_environment,
+)
+from pytest_deploygate.cli.cli_context import CliContext
+from pytest_deploygate.config.environment import LOCAL
+from pytest_deploygate.core.documentation import STRANDED_HELP
+from pytest_deploygate.core.errors import ExitStatus
+from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.engine.drill import drill_environment
+from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
+from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.engine.rollback_plan import plan_rollback
+from pytest_deploygate.judge.preconditions import check_serving_is_whole
+from pytest_deploygate.system.signal_guard import SignalGuard
+
+
+class Drilled(NamedTuple):
+    """What ``drill`` shows. ``moved_traffic`` says whether all traffic really moved and returned."""
+
+    environment: str
+    rollout_id: str
+    state: str
+    holds: bool
+    to_revision: str
+    serving: str
+    moved_traffic: bool
+    drill_seconds: float | None
+    return_seconds: float | None
+    error: str
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """What became of it."""
+        if self.state == State.STRANDED.value:
+            return ExitStatus.STRANDED
+        return ExitStatus.OK if self.holds else ExitStatus.FAILED
+
+
+@click.command(
+    short_help="Try the rollback before it is needed.",
+    epilog=examples("deploygate drill production", "deploygate drill local --to hello-00003-abc"),
+)
+@required_environment
+@click.option(
+    "--to",
+    metavar="REVISION",
+    help="Where to; else where `rollback` would go.",
+    shell_complete=complete_revision,
+)
+@json_option
+@pass_context
+def drill(context: CliContext, environment: str, to: str | None, *, is_json: bool) -> int:
+    """Try everything that `deploygate rollback ENV` needs, and measure it; what serves stays.
+
+    The revision is ready, its image is in the registry, its own URL answers, and a compare-and-set write of the
+    traffic onto itself is accepted. On the emulator, all traffic really moves there and returns.
+
+    Exit status: 0 the rollback would work; 1 it would not; 10 it could not be tried; 11 stranded.
+    """
+    chosen = context.environment(environment)
+    out = context.output(is_json=is_json)
+    is_local = chosen.target == LOCAL
+    guard = SignalGuard()
+    guard.install()
+    try:
+        with context.logged(), wiring.open_ports(context.settings, chosen) as ports, guard.shield():
+            wiring.recover(ports, progress=out.progress)
+            snapshot = ports.target.snapshot()
+            check_serving_is_whole(ports, snapshot)
+            plan = plan_rollback(ports, snapshot, to=RevisionName(to) if to else None)
+            with contextlib.ExitStack() as stack:
+
+                def keep(one: JournaledRollout) -> None:
+                    stack.enter_context(LeaseHeartbeat(ports.store, one.lease))
+
+                rollout, problem = drill_environment(
+                    ports,
+                    plan.to,
+                    snapshot,
+                    actor=context.actor,
+                    moves_traffic=is_local,
+                    progress=out.progress,
+                    opened=keep,
+                )
+            context.record(out, rollout.record)
+    finally:
+        guard.remove()
+    record = rollout.record
+    found = Drilled(
+        environment=chosen.name,
+        rollout_id=record.rollout_id,
+        state=record.state.value,
+        holds=problem is None and record.state is State.ROLLED_BACK,
+        to_revision=plan.to,
+        serving=record.serving or "",
+        moved_traffic=is_local and problem is None,
+        drill_seconds=record.drill_s,
+        return_seconds=record.rollback_s,
+        error=str(problem) if problem is not None else record.rollback_error,
+    )
+    out.document(found)
+    if found.exit_status is ExitStatus.STRANDED:
+        out.line(f"the drill stranded, an operator must look: {record.reason}; {STRANDED_HELP}")
+    elif found.holds:
+        how = "all traffic moved there and returned" if found.moved_traffic else "no traffic moved"
+        out.line(f"a rollback to {plan.to} works: {record.drill_s:.1f} s, {how}")
+    else:
+        out.line(f"a rollback to {plan.to} would fail: {found.error}")
+    out.line(f"serving: {found.serving}")
+    return found.exit_status
