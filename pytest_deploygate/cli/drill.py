@@ -76,7 +76,11 @@ def drill(context: CliContext, environment: str, to: str | None, *, is_json: boo
     guard = SignalGuard()
     guard.install()
     try:
-        with context.logged(), wiring.open_ports(context.settings, chosen) as ports, guard.shield():
+        with (
+            context.log_to_file(),
+            wiring.open_ports(context.settings, chosen) as ports,
+            guard.shield(),
+        ):
             wiring.recover(ports, progress=out.progress)
             snapshot = ports.target.snapshot()
             check_serving_is_whole(ports, snapshot)
