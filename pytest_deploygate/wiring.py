@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_deploygate.emulator.lifecycle import RunningEmulator
     from pytest_deploygate.engine.engine_context import Ports, Progress
     from pytest_deploygate.engine.recovery import Recovery
+    from pytest_deploygate.telemetry.trace_recording import TraceRecording
 
 STATE_VARIABLE = "DEPLOYGATE_STATE"
 """Environment variable that says where the record is kept; wins over ``state`` of the settings."""
@@ -125,7 +126,8 @@ def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[
     from pytest_deploygate.telemetry import event_log, metrics, otlp, prometheus
 
     path = settings.prometheus_textfile
-    if not path and not otlp.has_collector(variables):
+    is_exported = otlp.has_collector(variables, otlp.METRICS)
+    if not (path or is_exported):
         return ()
     problems: list[str] = []
     try:
@@ -139,12 +141,24 @@ def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[
     except (DeployGateError, OSError) as error:
         problems.append(f"{path or 'metrics'}: {error}")
     else:
-        if otlp.has_collector(variables):
+        if is_exported:
             try:
-                otlp.send(found, log=settings.state_dir / event_log.LOG)
+                otlp.send_metrics(found, log=settings.state_dir / event_log.LOG)
             except (DeployGateError, OSError) as error:
                 problems.append(f"OpenTelemetry: {error}")
     return tuple(problems)
+
+
+def begin_trace(settings: Settings, clean: Callable[[str], str]) -> "TraceRecording | None":
+    """A trace of the rollouts of this process; None where the environment names no collector for it."""
+    from pytest_deploygate.telemetry import event_log, trace_recording
+
+    return trace_recording.begin_trace(
+        os.environ,
+        open_store=lambda: open_store(settings, SystemClock()),
+        log=settings.state_dir / event_log.LOG,
+        clean=clean,
+    )
 
 
 def start_notifications(settings: Settings) -> tuple[str, ...]:
@@ -304,9 +318,6 @@ def _link_secrets(source: Path, place: Path) -> None:
     place.symlink_to(real)
 
 
-# -- who holds the lease, and whether they live ----------------------------------------------------
-
-
 def is_stale(lease: Lease, store: Store, clock: Clock) -> bool:
     """Whether the holder of ``lease`` is dead: seen from the same host at once, else by its silent heartbeat.
 
@@ -373,9 +384,14 @@ def prepare_recovery(root: Path, environment: str, rollout_id: str) -> Callable[
     stack = contextlib.ExitStack()
     ports = stack.enter_context(open_ports(settings, chosen))
 
+    trace = begin_trace(settings, redactor_for(settings))
+
     def run() -> str:
-        with stack:
+        with stack, trace or contextlib.nullcontext():
             recovered = recover(ports)
+            records = [ports.store.rollout(one.rollout_id) for one in recovered]
+        if trace is not None:
+            trace.send_all(filter(None, records))
         start_notifications(settings)
         return "; ".join(f"{r.rollout_id} {r.state.value}: {r.sentence}" for r in recovered) or (
             f"nothing to recover for {rollout_id}"

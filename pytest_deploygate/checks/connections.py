@@ -3,6 +3,8 @@
 An answer that a recorded cassette or a mock gives is none: those stand in front of the connection.
 """
 
+import os
+import re
 from collections.abc import Callable
 
 from requests.adapters import HTTPAdapter
@@ -10,7 +12,17 @@ from typing_extensions import override
 from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from pytest_deploygate.core.trace_context import read_traceparent
+
 _POOLED = 32
+_PART = re.compile(r" \((setup|call|teardown)\)\Z")
+
+
+def traceparent_of_check(traceparent: str) -> str:
+    """The trace context of the check that runs, as a span of the phase's; the phase's where none runs."""
+    phase = read_traceparent(traceparent)
+    nodeid = _PART.sub("", os.environ.get("PYTEST_CURRENT_TEST", ""))  # which pytest sets
+    return phase.child(nodeid).traceparent if phase is not None and nodeid else traceparent
 
 
 def adapter_of(heard: Callable[[], None] | None) -> HTTPAdapter:

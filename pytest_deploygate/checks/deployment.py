@@ -74,6 +74,8 @@ class Deployment:
     """Token for ``services``."""
     baseline: Mapping[str, float] = field(default_factory=dict)
     """Measurements of the last promoted rollout by name; empty before the first one."""
+    traceparent: str = ""
+    """Trace context of the phase; empty if it is not traced. The clients send that of the check that runs."""
     previous: Previous | None = None
     """None in a session without deployment, and after the readiness phase."""
 
@@ -106,13 +108,18 @@ class Deployment:
         try:
             document = json.loads(text)
             known = {name: document[name] for name in _TEXTS}
+            trace = known["traceparent"]
             known |= {
-                name: _endpoint_of(document[name], counter(name) if counter is not None else None)
+                name: _endpoint_of(
+                    document[name], counter(name) if counter is not None else None, trace
+                )
                 for name in _ENDPOINTS
             }
             known |= {name: dict(document[name]) for name in _MAPPINGS}
             heard = counter("variants") if counter is not None else None
-            variants = {n: _endpoint_of(one, heard) for n, one in document["variants"].items()}
+            variants = {
+                n: _endpoint_of(one, heard, trace) for n, one in document["variants"].items()
+            }
             variables = document["variant_variables"].items()
             previous = document["previous"]
             return cls(
@@ -134,7 +141,7 @@ class Deployment:
 
 _TEXTS = (
     *("environment", "function", "region", "project", "source", "statistics_url"),
-    *("memory_mb", "timeout_s", "step_percent"),
+    *("memory_mb", "timeout_s", "step_percent", "traceparent"),
 )
 _ENDPOINTS = ("candidate", "verification", "live", "before")
 _MAPPINGS = ("verify_variables", "production_variables", "services", "baseline")
@@ -152,7 +159,7 @@ def _endpoint_json(endpoint: Endpoint | None) -> Json:
 
 
 def _endpoint_of(
-    document: Mapping[str, object] | None, heard: Callable[[], None] | None
+    document: Mapping[str, object] | None, heard: Callable[[], None] | None, traceparent: str
 ) -> Endpoint | None:
     if document is None:
         return None
@@ -165,6 +172,7 @@ def _endpoint_of(
         token=_secret_of(document["token"]),
         may_write=may_write,
         heard=heard,
+        traceparent=traceparent,
     )
 
 

@@ -21,3 +21,5 @@ class Endpoint:
     may_write: bool = False
     heard: Callable[[], None] | None = field(default=None, compare=False, repr=False)
     """Called when an answer came from there, over a connection that there really was."""
+    traceparent: str = field(default="", compare=False, repr=False)
+    """Trace context of the phase; empty if it is not traced."""

@@ -19,10 +19,11 @@ import urllib3
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
-from pytest_deploygate.checks.connections import adapter_of
+from pytest_deploygate.checks.connections import adapter_of, traceparent_of_check
 from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Secret
+from pytest_deploygate.core.trace_context import HEADER
 
 Body: TypeAlias = bytes | str | Mapping[str, str]
 """The raw body, or the fields of a form."""
@@ -201,6 +202,8 @@ class Probe:
             prepared = self._pooled.prepare_request(outgoing)
         except (requests.RequestException, ValueError):
             raise self._probe_error(ConnectionFailure.OTHER, str(outgoing.url), method) from None
+        if self.endpoint.traceparent:
+            prepared.headers.setdefault(HEADER, traceparent_of_check(self.endpoint.traceparent))
         is_harmless = self._is_harmless(prepared)
         if not self.endpoint.may_write and not is_harmless:
             raise WouldWrite(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_deploygate.config.environment import Environment
     from pytest_deploygate.core.record import Lease, RolloutRecord
     from pytest_deploygate.engine.engine_context import Ports
+    from pytest_deploygate.telemetry.trace_recording import TraceRecording
 
 REHEARSAL = "-rehearsal"
 
@@ -32,6 +33,7 @@ class CliContext:
     def __init__(self, project: Path | None = None) -> None:
         self._project = project
         self.clock: Clock = SystemClock()
+        self._trace: TraceRecording | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -105,20 +107,28 @@ class CliContext:
 
     @contextlib.contextmanager
     def log_to_file(self) -> Iterator[None]:
-        """Write what the package logs to the project's log while the block runs."""
+        """Write what the package logs to the project's log, and keep what a trace needs, while the block runs."""
         from pytest_deploygate.telemetry import event_log
 
         path = self.settings.state_dir / event_log.LOG
-        with event_log.log_to(path, self.redactor):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(event_log.log_to(path, self.redactor))
+            self._trace = wiring.begin_trace(self.settings, self.redactor)
+            if self._trace is not None:
+                stack.enter_context(self._trace)
             yield
 
     def record(self, out: Output, record: "RolloutRecord") -> None:
-        """Log how a rollout ended and write the metrics; what goes wrong is noted."""
+        """Log how a rollout ended, write the metrics, send its trace; what goes wrong is noted."""
         from pytest_deploygate.telemetry import event_log
 
         event_log.log_ending(record)
-        problems = wiring.write_metrics(self.settings, variables=os.environ)
-        for problem in (*problems, *wiring.start_notifications(self.settings)):
+        problems = [
+            *wiring.write_metrics(self.settings, variables=os.environ),
+            self._trace.send(record) if self._trace is not None else "",
+            *wiring.start_notifications(self.settings),
+        ]
+        for problem in filter(None, dict.fromkeys(problems)):
             out.note(f"note: not everything was recorded: {problem}")
 
     def free_lease(self, ports: "Ports", reason: str) -> "Lease | None":

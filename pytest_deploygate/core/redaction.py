@@ -13,7 +13,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 from pytest_deploygate.core.secret_shapes import mask_secrets
 
@@ -28,6 +28,8 @@ _SECRET_NAME: Final = re.compile(
     r"(?i)(secret|token|passw(or)?d|passphrase|credential|api_?key|access_?key|private_?key|signing_?key|webhook)"
     r"|(^|_)(key|pat|auth|dsn|pass|sk|jwt|creds?)$|_pwd$"
 )
+_HEADERS: Final = re.compile(r"OTEL_EXPORTER_OTLP_([A-Z]+_)?HEADERS")
+"""Variables with headers for a collector, ``name=value,...`` (OpenTelemetry, "OTLP Exporter Configuration"): keys."""
 _PATH_NAME: Final = re.compile(r"(?i)(^|_)(file|path|dir|folder|socket|sock)$")
 _FILE_OF_CREDENTIALS: Final = re.compile(r"(?i)\.(json|toml|ya?ml|ini|cfg|pem|key|p12|txt)$")
 _QUERY: Final = re.compile(r"(https?://[^\s?'\"<>]+|/[^\s?'\"<>]*)\?[^\s'\"<>)]*")
@@ -139,6 +141,9 @@ def secrets_among(variables: Mapping[str, str]) -> frozenset[str]:
         for name, value in variables.items()
         if _SECRET_NAME.search(name) and not _is_path(name, value)
     }
+    for name, value in variables.items():
+        if _HEADERS.fullmatch(name):
+            named |= {unquote(pair.partition("=")[2].strip()) for pair in value.split(",")}
     return frozenset(named.union(*(_PASSWORD.findall(value) for value in variables.values())))
 
 

@@ -86,6 +86,7 @@ class SessionContext:
         self.terminal.rest()
         self.redactor.learn(_tokens_of(deployment))
         budget_s = float(self.settings.policy.phases[phase].budget_s)
+        deployment = self.telemetry.begin_phase(deployment)
         try:
             with self.signals.deliver_signals():
                 is_in_time = self.session.run_phase(phase, deployment, budget_s)
@@ -99,8 +100,10 @@ class SessionContext:
             # cut short: what was seen up to here belongs to the record, though nothing is decided by it
             policy = self.settings.policy
             self.verdicts[phase] = judge_phase(policy, self.recorder.evidence(phase))
+            self.telemetry.end_phase(None)
             raise
         verdict = self.judge(phase)
+        self.telemetry.end_phase(verdict)
         self.terminal.phase(verdict)
         return verdict
 

@@ -39,6 +39,8 @@ from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.membership import gate_among, gates_of_file
 from pytest_deploygate.core.policy import Gate, Policy
 from pytest_deploygate.judge.check import Check
+from pytest_deploygate.judge.check_runs import CheckTimes
+from pytest_deploygate.telemetry.spans import CheckRun
 
 _PASS = tuple(
     ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in ("setup", "call", "teardown")
@@ -83,6 +85,7 @@ class EvidenceLedger:
         self._checks: dict[str, Check] = {}
         self._of_phase: dict[Phase, list[Check]] = {phase: [] for phase in Phase}
         self._facts: defaultdict[str, list[ReportFact]] = defaultdict(list)
+        self._times = CheckTimes()
         self._told_by: dict[str, int] = {}
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         self._asked: defaultdict[str, dict[str, int]] = defaultdict(dict)
@@ -218,6 +221,7 @@ class EvidenceLedger:
         if process.running is not None:
             self._facts[process.running].append(_CRASH)
         process.running = nodeid
+        self._times.begin(nodeid or "")
         check = self._checks.get(nodeid or "")
         if check is None:
             return
@@ -235,6 +239,7 @@ class EvidenceLedger:
         if process.running != nodeid:
             self._doubt(process, f"{nodeid} is told to have ended, but it was not running", nodeid)
         process.running = None
+        self._times.end(nodeid)
         if self._told_by.setdefault(nodeid, number) != number:
             self.mark_incomplete(f"{nodeid} was told by two processes")
         self._facts[nodeid].extend(facts)
@@ -325,6 +330,10 @@ class EvidenceLedger:
             return CheckState.FAILED
         state = fold(self._facts.get(nodeid, ()))
         return as_known_defect(state) if nodeid in self._defects else state
+
+    def take_runs(self) -> tuple[CheckRun, ...]:
+        """The checks that began since the last call, with what they came to and when."""
+        return self._times.take_runs(self.checks, self.state_of, self._failures)
 
     def take_not_run(self, phase: Phase) -> tuple[str, ...]:
         """Checks of a phase that did not run to their end, each named once."""

@@ -91,7 +91,7 @@ def main(request: str) -> int:
     with contextlib.ExitStack() as stack:
         session = SessionProcess(ledger)
         stack.callback(session.close)
-        telemetry = JudgeTelemetry(settings, redactor)
+        telemetry = JudgeTelemetry(settings, redactor, ledger)
         stack.callback(telemetry.close)
         context = SessionContext(
             options=options,

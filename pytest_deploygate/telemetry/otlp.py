@@ -1,34 +1,42 @@
-"""Sends the metrics to an OpenTelemetry collector, from a separate process that a session does not wait for."""
+"""Sends metrics and traces to an OpenTelemetry collector, from a separate process that nobody waits for."""
 
 import argparse
-import contextlib
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from pytest_deploygate.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
+from pytest_deploygate.core.trace_context import TraceContext
 from pytest_deploygate.system.own_program import own_program
 from pytest_deploygate.telemetry.event_log import _PACKAGE, log_to, logger
 from pytest_deploygate.telemetry.metrics import GAUGES, Figures
 
-COLLECTOR_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-"""The standard variables for a collector; metrics are sent if one of them is set."""
+METRICS: Final = "METRICS"
+TRACES: Final = "TRACES"
 EXPORT_TIMEOUT_S: Final = 10
+_BATCH: Final = 512
+"""Spans of one request, as the SDK's own processor sends them."""
 _SENDING: Final[list["subprocess.Popen[bytes]"]] = []
 """Running senders; kept referenced, because nothing waits for them."""
 
 
-def has_collector(variables: Mapping[str, str]) -> bool:
-    """Whether the standard variables name a collector."""
-    return any(variables.get(name) for name in COLLECTOR_VARIABLES)
+def has_collector(variables: Mapping[str, str], signal: str) -> bool:
+    """Whether the standard variables name a collector for ``signal``, and none of them turns it off.
+
+    Source: OpenTelemetry, "Environment Variable Specification" and "OTLP Exporter Configuration".
+    """
+    names = (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    is_off = (
+        variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        or variables.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() == "none"
+    )
+    return not is_off and any(variables.get(name) for name in names)
 
 
 def _has_exporter() -> bool:
@@ -39,41 +47,58 @@ def _has_exporter() -> bool:
         return False
 
 
-def send(found: Sequence[Figures], *, log: Path) -> None:
-    """Start a process that sends the metrics to the collector, and return at once.
-
-    That process writes its errors to ``log``.
+def send_metrics(found: Sequence[Figures], *, log: Path) -> None:
+    """Have a separate process send the metrics, and return at once; it writes its errors to ``log``.
 
     Raises:
         ConfigError: OpenTelemetry is not installed.
         OSError: the process cannot be started.
     """
+    _start({"metrics": [asdict(one) for one in found]}, log)
+
+
+def send_spans(spans: Sequence[Mapping[str, object]], root: TraceContext, *, log: Path) -> None:
+    """Have a separate process send the spans (see :meth:`SpanData.cleaned`) of a trace, and return at once.
+
+    Raises:
+        ConfigError: OpenTelemetry is not installed.
+        OSError: the process cannot be started.
+    """
+    _start({"spans": spans, "trace_id": root.trace_id}, log)
+
+
+def _start(document: Mapping[str, object], log: Path) -> None:
     if not _has_exporter():
         raise ConfigError(
             "a collector is configured, but OpenTelemetry is not installed",
             hint="pip install 'pytest-deploygate[opentelemetry]'",
         )
-    process = subprocess.Popen(
-        [*own_program("pytest_deploygate.telemetry.otlp"), "--log", str(log)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    # a file without a name: a pipe would have to wait for the reader
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
+        json.dump(document, told)
+        told.seek(0)
+        process = subprocess.Popen(
+            [*own_program("pytest_deploygate.telemetry.otlp"), "--log", str(log)],
+            stdin=told,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     _SENDING.append(process)
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-        stdin.write(json.dumps([asdict(one) for one in found]).encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Send the metrics that arrive as JSON on standard input."""
+    """Send the metrics or the spans that arrive as JSON on standard input."""
     parser = argparse.ArgumentParser(prog="python -m pytest_deploygate.telemetry.otlp")
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args(arguments)
     with log_to(options.log):
         try:
-            _export(json.load(sys.stdin))
+            document = json.load(sys.stdin)
+            if "spans" in document:
+                _export_spans(document["spans"], document["trace_id"])
+            else:
+                _export_metrics(document["metrics"])
         except Exception as error:  # noqa: BLE001 # whatever failed belongs in the log
             logger.warning(
                 "telemetry.export_failed", extra={"reason": f"{type(error).__name__}: {error}"}
@@ -82,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _export(found: "list[dict[str, object]]") -> None:
+def _export_metrics(found: "list[dict[str, object]]") -> None:
     """Send each gauge once.
 
     Raises:
@@ -91,11 +116,11 @@ def _export(found: "list[dict[str, object]]") -> None:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
-    from opentelemetry.sdk.resources import Resource
+
+    from pytest_deploygate.telemetry.otlp_sdk import own_resource
 
     reader = InMemoryMetricReader()
-    resource = Resource.create({"service.name": "pytest-deploygate"})
-    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    provider = MeterProvider([reader], resource=own_resource(), shutdown_on_exit=False)
     meter = provider.get_meter(_PACKAGE)
     for name, text in GAUGES.items():
         unit = "s" if name.endswith("_seconds") else "1"
@@ -108,6 +133,24 @@ def _export(found: "list[dict[str, object]]") -> None:
     exporter = OTLPMetricExporter(timeout=EXPORT_TIMEOUT_S)
     if data is not None and exporter.export(data) is not MetricExportResult.SUCCESS:
         raise ConfigError("the collector did not accept the metrics")
+
+
+def _export_spans(spans: "list[dict[str, Any]]", trace_id: str) -> None:
+    """Send the spans in batches.
+
+    Raises:
+        ConfigError: the collector did not accept them.
+    """
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    from pytest_deploygate.telemetry.otlp_sdk import make_spans
+
+    made = make_spans(spans, trace_id)
+    exporter = OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S)
+    for first in range(0, len(made), _BATCH):
+        if exporter.export(made[first : first + _BATCH]) is not SpanExportResult.SUCCESS:
+            raise ConfigError(f"the collector did not accept the trace {trace_id}")
 
 
 if __name__ == "__main__":

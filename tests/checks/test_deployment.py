@@ -33,6 +33,7 @@ FULL = Deployment(
     verify_variables={"GOOGLE_SHEETS_SHEET_NAME": "TEST"},
     production_variables={"GOOGLE_SHEETS_SHEET_NAME": "Update 20230525"},
     secret_names=("GEMINI_API_KEY",),
+    traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     memory_mb=1024,
     timeout_s=540,
     services={"sheets": "https://sheets.googleapis.com"},
@@ -49,6 +50,13 @@ FULL = Deployment(
 )
 def test_deployment_survives_json(deployment: Deployment) -> None:
     assert Deployment.from_json(deployment.to_json()) == deployment
+
+
+def test_every_client_knows_of_the_trace() -> None:
+    found = Deployment.from_json(FULL.to_json())
+    for endpoint in (found.candidate, found.verification, found.live, found.variants["slow"]):
+        assert endpoint is not None
+        assert endpoint.traceparent == FULL.traceparent
 
 
 def test_tokens_are_in_the_json_and_nowhere_else() -> None:

@@ -23,6 +23,7 @@ from pytest_deploygate.checks.probe import (
     redact_url,
 )
 from pytest_deploygate.core.identifiers import Secret
+from pytest_deploygate.core.trace_context import HEADER, TraceContext
 from tests.loopback_server import Reply, ServerMaker
 
 TOKEN = "eyJ-planted-token"
@@ -46,6 +47,25 @@ def test_answer_holds_status_body_headers_and_revision(http_server: ServerMaker)
     assert answer.revision == "f-00002-abc"
     assert answer.is_json
     assert answer.elapsed_s > 0
+
+
+def test_request_names_the_span_of_the_check_that_runs(
+    http_server: ServerMaker, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+    server = http_server(lambda _: Reply())
+    traced = Probe(Endpoint(url=server.url, traceparent=root.traceparent))
+    traced.get()
+    traced.get(headers={"TraceParent": "of the check"})
+    Probe(Endpoint(url=server.url)).get()
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    traced.get()
+    assert [asked.headers.get(HEADER) for asked in server.asked] == [
+        root.child(request.node.nodeid).traceparent,
+        "of the check",
+        None,
+        root.traceparent,
+    ]
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b'{"a": NaN', b"\xff\xfe\x00"])

@@ -222,7 +222,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
 
 def test_metrics_reach_a_collector(project: CliProject) -> None:
     with collector() as (endpoint, received):
-        done = project.release("v3", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        done = project.release("v3", OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{endpoint}/v1/metrics")
         assert done.status == 0
     request = ExportMetricsServiceRequest.FromString(received[0])
     metrics = {

@@ -189,6 +189,15 @@ def test_value_that_only_begins_like_a_path_is_a_secret(name: str, value: str) -
     assert secrets_among({name: value}) == {value}
 
 
+def test_headers_for_a_collector_are_secrets() -> None:
+    variables = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=k3y%20of%20us, x-tenant = tenant=7",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "Authorization=Basic%20abc",
+    }
+    assert secrets_among(variables) == {"k3y of us", "tenant=7", "Basic abc"}
+    assert secrets_among({"OTEL_RESOURCE_ATTRIBUTES": "team=payments"}) == set()
+
+
 def test_password_in_an_address_is_a_secret_whatever_the_variable_is_called() -> None:
     variables = {"DATABASE_URL": "postgresql://app:s3cret-value@db/app", "HOME": "/root"}
     assert secrets_among(variables) == {"s3cret-value"}

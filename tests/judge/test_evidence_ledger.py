@@ -64,6 +64,17 @@ def test_honest_story_holds() -> None:
     assert [made.state_of(name) for name in NAMES] == [CheckState.PASSED] * 3
 
 
+def test_runs_have_what_began_in_its_order_with_its_end() -> None:
+    failed = Ended(0, (*PARTS[:1], Part("call", "failed", False, False), PARTS[2]), (), {}, "why")
+    made = told(HELLO, Collected(CHECKS, ()), Began(0), failed, Began(1))
+    first, second = made.take_runs()
+    assert made.take_runs() == ()
+    assert (first.nodeid, first.gate) == (NAMES[0], "g")
+    assert (first.state, first.failure) == (CheckState.FAILED, "why")
+    assert 0 < first.began_ns <= first.ended_ns <= second.began_ns
+    assert (second.nodeid, second.state, second.ended_ns) == (NAMES[1], CheckState.CRASHED, 0)
+
+
 @given(st.data())
 @settings(max_examples=300)
 def test_story_with_anything_lost_repeated_or_out_of_order_never_holds(data: st.DataObject) -> None:

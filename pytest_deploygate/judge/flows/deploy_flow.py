@@ -149,6 +149,9 @@ class DeployFlow:
             context.terminal.line(
                 f"deploygate: recovered {one.rollout_id}: {one.state.value}: {one.sentence}"
             )
+        if context.telemetry.trace is not None:
+            records = [ports.store.rollout(one.rollout_id) for one in recovered]
+            context.telemetry.trace.send_all(filter(None, records))
         stranded = [one for one in recovered if one.state is State.STRANDED]
         if stranded:
             raise TargetRefused(
@@ -181,11 +184,14 @@ class DeployFlow:
             self._keeper.start()
             self._watch(rollout)
         rollout.observe(snapshot, package, context.environment.config_digest)
+        if context.telemetry.trace is not None:
+            context.notes.update(context.telemetry.trace.notes)
         rollout.update(
             rollout.record._replace(
                 inventory=context.recorder.inventory,
                 policy=recorded_policy(context),
                 plugins=context.hooks.identities,
+                notes={**rollout.record.notes, **context.notes},
             )
         )
         if options.skips_steps:
