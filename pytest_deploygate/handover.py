@@ -125,6 +125,8 @@ def _request(config: pytest.Config, *, is_whole: bool) -> dict[str, object]:
         "plan": bool(known.deploy_plan),
         "reason": known.deploy_reason,
         "steps": known.deploy_steps,
+        "detach": bool(known.deploy_detach),
+        "resume": known.deploy_resume,
         "approval": known.deploy_approval,
         "overrides": list(known.deploy_override),
     }

@@ -4,6 +4,7 @@ An idle plugin costs next to nothing: few modules and few hook functions. The ot
 :mod:`pytest_deploygate.session.hooks`, and are registered when a project or an option asks for them.
 """
 
+import argparse
 from collections.abc import Generator
 
 import pytest
@@ -58,6 +59,19 @@ def _add_what_to_do(group: pytest.OptionGroup) -> None:
         help="run the gates, stage the new version beside the old one, judge it, and promote it or go back",
     )
     group.addoption(
+        "--deploy-detach",
+        dest="deploy_detach",
+        action="store_true",
+        help="with --deploy-to: leave the rollout at the first step that must wait; exit status 12, never 0",
+    )
+    group.addoption(
+        "--deploy-resume",
+        dest="deploy_resume",
+        metavar="ENV",
+        action=_Resume,
+        help="carry the rollout that waits at a step of ENV on; exit status 12 while steps go on, else that of its end",
+    )
+    group.addoption(
         "--deploy-plan",
         dest="deploy_plan",
         action="store_true",
@@ -82,6 +96,21 @@ def _add_what_to_do(group: pytest.OptionGroup) -> None:
         action="store_true",
         help="with -m rollback-checks: judge and report, never roll back",
     )
+
+
+class _Resume(argparse.Action):
+    """``--deploy-resume=ENV`` is a deployment to ENV as well."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Note both; the judge refuses two environments."""
+        del parser, option_string
+        namespace.deploy_to = namespace.deploy_resume = values
 
 
 def _add_what_people_say(group: pytest.OptionGroup) -> None:

@@ -34,6 +34,7 @@ Exit status:
   10  could not look or act; the baseline still serves
   11  stranded: an operator must look, see
       {STRANDED_HELP}
+  12  watch --once: a rollout waits at a step, and its steps go on
 
 \b
 Completion of environments, revisions and rollouts in your shell:

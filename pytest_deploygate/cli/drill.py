@@ -19,6 +19,7 @@ from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.engine.detached import check_nothing_is_detached
 from pytest_deploygate.engine.drill import drill_environment
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
@@ -82,6 +83,7 @@ def drill(context: CliContext, environment: str, to: str | None, *, is_json: boo
             guard.shield(),
         ):
             wiring.recover(ports, progress=out.progress)
+            check_nothing_is_detached(ports)
             snapshot = ports.target.snapshot()
             check_serving_is_whole(ports, snapshot)
             plan = plan_rollback(ports, snapshot, to=RevisionName(to) if to else None)

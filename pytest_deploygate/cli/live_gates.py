@@ -45,14 +45,20 @@ def run_checks(
     *,
     may_act: bool,
     has_record: bool = True,
+    resumes: bool = False,
     started: Callable[["subprocess.Popen[bytes]"], None] = lambda _: None,
 ) -> Checked:
     """Judge what serves in ``environment``; ``started`` is handed the process, to stop it early.
 
+    With ``resumes``, carry the rollout on that waits at a step instead.
+
     Whatever becomes of that process, an answer comes back: UNKNOWN with the reason where it gave none. Without a
     record it is given an empty one: judging what serves needs none.
     """
-    live = context.settings.policy.phases[Phase.LIVE].budget_s
+    phases = context.settings.policy.phases
+    live = phases[Phase.LIVE].budget_s
+    if resumes:  # gates of each step that follows at once
+        live += phases[Phase.STEP].budget_s * len(environment.engine.steps)
     lag_s = wiring.statistics_lag_s(environment)  # what the platform tells late is waited for
     limit_s = live + lag_s + environment.engine.rollback_budget_s + SPARE_S
     began = time.monotonic()
@@ -61,7 +67,7 @@ def run_checks(
         empty = {} if has_record else {wiring.STATE_VARIABLE: f"sqlite:///{folder}/state.db"}
         with output.open("wb") as file:
             process = subprocess.Popen(
-                _command(environment, report, may_act=may_act),
+                _command(environment, report, may_act=may_act, resumes=resumes),
                 cwd=context.settings.root,
                 env={**os.environ, **empty},
                 stdin=subprocess.DEVNULL,
@@ -80,12 +86,15 @@ def run_checks(
     return _outcome_from(status, properties, text, time.monotonic() - began, limit_s)
 
 
-def _command(environment: Environment, report: Path, *, may_act: bool) -> list[str]:
+def _command(environment: Environment, report: Path, *, may_act: bool, resumes: bool) -> list[str]:
     name = environment.name.removesuffix(REHEARSAL)
-    command = [sys.executable, "-m", "pytest", "-m", ROLLBACK_CHECKS, f"--deploy-env={name}"]
+    what = (
+        [f"--deploy-resume={name}"] if resumes else ["-m", ROLLBACK_CHECKS, f"--deploy-env={name}"]
+    )
+    command = [sys.executable, "-m", "pytest", *what]
     if name != environment.name:
         command.append("--deploy-endpoint=local")
-    if not may_act:
+    if not (may_act or resumes):
         command.append("--deploy-report-only")
     return [*command, "-q", "--color=no", f"--junitxml={report}"]
 

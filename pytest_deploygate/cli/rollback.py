@@ -33,6 +33,7 @@ from pytest_deploygate.core.identifiers import BackupId, RevisionName
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.detached import check_nothing_is_detached
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
@@ -201,6 +202,7 @@ def _recover_open_rollouts(
 ) -> tuple[Recovery, ...]:
     """Bring to an end what dead processes left; what stays stranded is the operator's to decide."""
     recovered = wiring.recover(ports, progress=out.progress)
+    check_nothing_is_detached(ports)
     for one in recovered:
         out.note(f"recovered {one.rollout_id}: {one.state.value}: {one.sentence}")
     if _has_stranded(recovered) and not (wish.to or wish.to_backup):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import click
 
+from pytest_deploygate import wiring
 from pytest_deploygate.cli.arguments import (
     examples,
     json_option,
@@ -13,9 +14,14 @@ from pytest_deploygate.cli.arguments import (
     required_environment,
 )
 from pytest_deploygate.cli.cli_context import CliContext
+from pytest_deploygate.cli.output import Output
+from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import PolicyRefused
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.step_command import CommandKind, StepCommand
+from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.detached import abort_detached, find_detached
+from pytest_deploygate.system.signal_guard import SignalGuard
 
 
 class Ordered(NamedTuple):
@@ -109,6 +115,9 @@ def _order(
             at=context.clock.now(),
         )
         store.add_step_command(command)
+        is_left = kind is CommandKind.ABORT and store.lease(name) is None
+    if is_left:
+        _abort_left(context, found, out, command)
     out.document(
         Ordered(
             environment=name,
@@ -119,4 +128,27 @@ def _order(
             at=command.at,
         )
     )
+    if is_left:
+        out.line(f"rollout {record.rollout_id} was at {percent} % without a session: it is ended")
+        return
     out.line(f"told rollout {record.rollout_id} at {percent} % to {kind.value}")
+
+
+def _abort_left(
+    context: CliContext, environment: Environment, out: Output, command: StepCommand
+) -> None:
+    """Return a rollout that no session carries to its baseline."""
+    reason = Reason(code=ReasonCode.REQUESTED, sentence=command.sentence)
+    guard = SignalGuard()
+    guard.install()
+    try:
+        with wiring.open_ports(context.settings, environment) as ports, guard.shield():
+            record = find_detached(ports)
+            if record is None or record.rollout_id != command.rollout_id:
+                return  # a session has just taken it over, and sees the command
+            rollout = abort_detached(
+                ports, record, actor=context.actor, reason=reason, progress=out.progress
+            )
+            context.record(out, rollout.record)
+    finally:
+        guard.remove()

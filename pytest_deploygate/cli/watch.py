@@ -22,6 +22,7 @@ from pytest_deploygate.cli.live_gates import Checked, run_checks
 from pytest_deploygate.cli.output import Output, moment
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
+from pytest_deploygate.engine.detached import is_detached
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,8 @@ def watch(
 ) -> int:
     """Judge what serves in ENV every --interval seconds; roll back when it is no longer good.
 
-    Each round is `pytest -m rollback-checks --deploy-env=ENV` in a process of its own; what ENV allows on failure
+    Each round is `pytest -m rollback-checks --deploy-env=ENV` in a process of its own, or, while a rollout waits at a
+    step, `pytest --deploy-resume=ENV`; what ENV allows on failure
     (on-failure = "roll-back" or "report") is done. One line a round: time, verdict, state, reason. A network that
     fails, a lease that somebody holds, a session that dies: each ends its round and not the watch.
 
@@ -145,7 +147,10 @@ def _round(
 ) -> int:
     at = context.clock.now()
     try:
-        checked = run_checks(context, environment, may_act=may_act, started=stop.watch_process)
+        resumes = may_act and environment.engine.detach and _has_detached(context, environment)
+        checked = run_checks(
+            context, environment, may_act=may_act, resumes=resumes, started=stop.watch_process
+        )
     except (DeployGateError, OSError) as error:
         checked = Checked(
             verdict="UNKNOWN",
@@ -169,6 +174,13 @@ def _round(
     )
     _print_round(out, found)
     return checked.exit_status
+
+
+def _has_detached(context: CliContext, environment: Environment) -> bool:
+    """Whether a rollout waits at a step, which is then carried on instead of judging what serves."""
+    now = context.clock.now()
+    with context.store() as store:
+        return any(is_detached(record, now) for record in store.open_rollouts(environment.name))
 
 
 def _print_round(out: Output, found: Round) -> None:

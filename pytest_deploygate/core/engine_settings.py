@@ -146,6 +146,13 @@ class EngineSettings(NamedTuple):
             example="true",
         ),
     ] = False
+    detach: Annotated[
+        bool,
+        Setting(
+            "whether a session may leave a rollout at a step (`--deploy-detach`), for another one to carry it on",
+            example="true",
+        ),
+    ] = False
     pause_s: float = 1.0
     """First pause between two attempts; doubles up to 15 s. Not a setting."""
     has_step_gates: bool = False

@@ -16,6 +16,8 @@ class ExitStatus(IntEnum):
     USAGE = 4
     COULD_NOT_ACT = 10
     STRANDED = 11
+    STEPPING = 12
+    """Baseline and candidate serve: the rollout waits at a step, and the next runner carries it on."""
 
 
 class DeployGateError(Exception):

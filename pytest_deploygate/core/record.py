@@ -151,6 +151,8 @@ class RecordedStep(NamedTuple):
     objectives: Mapping[str, str] = {}
     gates: Mapping[str, str] = {}
     """One sentence per gate of the step phase."""
+    began_at: datetime | None = None
+    """When the compared minutes began, after the gates; None if the step did not wait."""
 
 
 class RolloutRecord(NamedTuple):
@@ -203,6 +205,8 @@ class RolloutRecord(NamedTuple):
     not_passed: Mapping[str, CheckState] = {}
     measurements: Mapping[Phase, tuple[Measurement, ...]] = {}
     steps: tuple[RecordedStep, ...] = ()
+    detached_until: datetime | None = None
+    """Until when a later session may carry the rollout on from its step; None if none may."""
     step_percent: int = 0
     """The step that the rollout is or was last at; 0 before the first one that was judged."""
     warnings: Mapping[str, str] = {}

@@ -17,6 +17,7 @@ from pytest_deploygate.core.variant_tags import variants_tagged
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
 from pytest_deploygate.engine.deploy_operations import started_operations
+from pytest_deploygate.engine.detached import is_detached
 from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
 from pytest_deploygate.engine.finalize import clear_labels, finalize_best_effort
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
@@ -55,9 +56,11 @@ def recover_environment(
     held = store.lease(ports.environment)
     if held is not None and not is_stale(held):
         raise lease_held_error(held)
-    found = store.open_rollouts(ports.environment)
+    now = ports.clock.now()
+    still_open = store.open_rollouts(ports.environment)
+    found = [record for record in still_open if not is_detached(record, now)]
     marked = ports.target.snapshot().rollout_labels.rollout
-    is_left_over = marked is not None and marked not in {r.rollout_id for r in found}
+    is_left_over = marked is not None and marked not in {r.rollout_id for r in still_open}
     if held is None and not found and not is_left_over:
         return ()
     # Take the lease before anything is read again: its greater token stops every write of the former holder.
@@ -65,7 +68,8 @@ def recover_environment(
     # A recovery may wait for a build: without heartbeats another machine would take its lease over (ADR 10).
     with LeaseHeartbeat(store, lease):
         recovered = [recover_rollout(ports, record, lease, progress) for record in found]
-        if all(s.state is not State.STRANDED for s in recovered):
+        is_whole = all(s.state is not State.STRANDED for s in recovered)
+        if is_whole and len(found) == len(still_open):
             recovered += _recover_labelled(ports, lease, actor, progress)
     # A stranded rollout keeps the lease, so that nobody deploys over it (ADR 7).
     if all(s.state is not State.STRANDED for s in recovered):
@@ -176,6 +180,9 @@ def _recovery_reason(record: RolloutRecord) -> Reason:
     """Why an open rollout is rolled back now; a stranded one keeps the reason that it had."""
     if record.state is State.STRANDED and record.rollback_cause is not None:
         return record.rollback_cause
+    if record.detached_until is not None and record.state is State.STEPPING:
+        sentence = f"nobody carried the rollout on from {record.step_percent} % in time"
+        return Reason(code=ReasonCode.PROCESS_LOST, sentence=sentence)
     died = (
         f"the process that ran rollout {record.rollout_id} died while it was {record.state.value}"
     )

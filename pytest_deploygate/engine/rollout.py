@@ -150,6 +150,13 @@ class Rollout(JournaledRollout):
         self.move(Event.STAGED)
         return self.staged
 
+    def continue_at(
+        self, step: TrafficStep, snapshot: Snapshot, package: Package, permits: PhasePermits
+    ) -> None:
+        """Go on from ``step``, at which another process left the rollout."""
+        self.step, self.snapshot, self.package = step, snapshot, package
+        self._permits = permits
+
     # -- promotion -------------------------------------------------------------------------------
 
     def promote(self) -> None:

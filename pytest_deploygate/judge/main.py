@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_deploygate.config.document import SessionCredentials
+from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
@@ -21,10 +22,11 @@ from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
 from pytest_deploygate.judge.flows.base import Flow
 from pytest_deploygate.judge.flows.deploy_flow import DeployFlow
 from pytest_deploygate.judge.flows.plan_flow import PlanFlow
+from pytest_deploygate.judge.flows.resume_flow import ResumeFlow
 from pytest_deploygate.judge.flows.verify_flow import VerifyFlow
 from pytest_deploygate.judge.judge_hooks import JudgeHooks
 from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
-from pytest_deploygate.judge.options import Handover, read_options
+from pytest_deploygate.judge.options import DeployOptions, Handover, read_options
 from pytest_deploygate.judge.reporting.ci_services import services_of_this_job
 from pytest_deploygate.judge.reporting.junit import JUnitFile, properties
 from pytest_deploygate.judge.reporting.session_result import SessionResult
@@ -74,6 +76,7 @@ def main(request: str) -> int:
         environment = select_environment(settings, options.environment, endpoint=options.endpoint)
         if options.skips_steps:
             environment = environment._replace(engine=environment.engine.without_steps())
+        _check_may_detach(options, environment)
         is_promotion = options.mode in (Mode.DEPLOY, Mode.PLAN)
         settings = settings.judging(environment, has_steps=is_promotion)
         if settings.policy.gates_of(Phase.STEP):
@@ -130,9 +133,19 @@ def _refuse(handover: Handover, terminal: Terminal, junit: JUnitFile, error: Con
     return int(ExitStatus.USAGE)
 
 
+def _check_may_detach(options: DeployOptions, environment: Environment) -> None:
+    if options.detaches and not environment.engine.detach:
+        raise ConfigError(
+            f"environment {environment.name} does not allow a rollout to be left at a step",
+            hint=f"set detach = true in [tool.deploygate.environments.{environment.name}]",
+        )
+
+
 def flow_of(context: SessionContext) -> Flow:
     """The flow of the session's mode."""
     match context.options.mode:
+        case Mode.DEPLOY if context.options.resumes:
+            return ResumeFlow(context)
         case Mode.DEPLOY:
             return DeployFlow(context)
         case Mode.PLAN:
@@ -340,7 +353,13 @@ class Judge:
         ending = self._ending
         assert ending is not None
         assert ending.status is not None
-        if ending.status in (ExitStatus.STRANDED, ExitStatus.COULD_NOT_ACT, ExitStatus.USAGE):
+        decided = (
+            ExitStatus.STRANDED,
+            ExitStatus.COULD_NOT_ACT,
+            ExitStatus.USAGE,
+            ExitStatus.STEPPING,
+        )
+        if ending.status in decided:
             return int(ending.status)
         if ending.status is ExitStatus.OK and ending.state == "PROMOTED":
             return int(ending.status)

@@ -32,6 +32,10 @@ class DeployOptions:
     reason: str = ""
     skips_steps: bool = False
     """Whether to go to 100 % at once, without judging any step."""
+    detaches: bool = False
+    """Whether to leave the rollout at the first step that must wait."""
+    resumes: bool = False
+    """Whether to carry a rollout on that waits at a step."""
     overrides: tuple[tuple[str, str], ...] = ()
     endpoint: str = ""
     approval: str = ""
@@ -105,6 +109,18 @@ def read_options(handover: Handover) -> DeployOptions:
             f"--deploy-steps={asked['steps']} needs --deploy-to=ENV and --deploy-reason=TEXT",
             hint="say why no step is judged: --deploy-reason='fix of the outage'",
         )
+    resumes = asked["resume"] is not None
+    if (asked["detach"] or resumes) and not asked["to"]:
+        raise ConfigError("--deploy-detach needs --deploy-to=ENV")
+    if resumes and asked["to"] != asked["resume"]:
+        raise ConfigError("--deploy-resume and --deploy-to exclude each other")
+    if resumes and (asked["plan"] or asked["steps"] or asked["overrides"]):
+        raise ConfigError(
+            "--deploy-resume carries a rollout on as it was begun; it takes neither --deploy-plan nor --deploy-steps "
+            "nor --deploy-override"
+        )
+    if asked["detach"] and asked["steps"]:
+        raise ConfigError(f"--deploy-detach and --deploy-steps={asked['steps']} exclude each other")
     _require_typed(handover)
     return DeployOptions(
         mode=_mode_of(asked),
@@ -112,6 +128,8 @@ def read_options(handover: Handover) -> DeployOptions:
         wait_s=asked["wait_s"],
         reason=one_line(asked["reason"] or ""),
         skips_steps=asked["steps"] == "none",
+        detaches=asked["detach"] or resumes,
+        resumes=resumes,
         overrides=tuple(_override(text) for text in asked["overrides"]),
         endpoint=asked["endpoint"],
         approval=asked["approval"] or "",

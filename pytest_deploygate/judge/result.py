@@ -29,7 +29,7 @@ from pytest_deploygate.targets import gcloud_commands
 
 _STILL_SERVES = re.compile(r"^what served before still does(\. )?")
 """How hints of a failed deployment begin; not true of a first release."""
-_FINAL_VERDICT = {
+FINAL_VERDICT = {
     State.PROMOTED: "PROMOTE",
     State.ROLLED_BACK: "ROLL_BACK",
     State.REFUSED: "REFUSE",
@@ -54,7 +54,7 @@ def result_of_rollout(
     code = ReasonCode(record.reason_code) if record.reason_code else ReasonCode.COULD_NOT_ACT
     others = deciding.reasons[1:] if deciding is not None and not deciding.holds else ()
     return SessionResult(
-        verdict=_FINAL_VERDICT.get(state, "REFUSE"),
+        verdict=FINAL_VERDICT.get(state, "REFUSE"),
         state=state.value,
         reason=Reason(code=code, sentence=record.reason),
         others=others,
@@ -145,6 +145,29 @@ def own_command(root: Path) -> str:
     return os.path.relpath(script) if script.is_relative_to(root) else "deploygate"
 
 
+def result_of_detached(rollout: JournaledRollout) -> SessionResult:
+    """How a session ends that leaves its rollout at a step."""
+    record = rollout.record
+    assert record.detached_until is not None
+    name = record.environment
+    held = record.steps[-1].reason if record.steps else ""
+    until = f"{record.detached_until:%Y-%m-%d %H:%M} UTC"
+    return SessionResult(
+        verdict="PENDING",
+        state=record.state.value,
+        reason=Reason(
+            code=ReasonCode.STEP_UNDECIDED, sentence=f"waits at {record.step_percent} %: {held}"
+        ),
+        status=ExitStatus.STEPPING,
+        record=record,
+        serving=f"{record.candidate} {record.step_percent} %, {record.baseline} {100 - record.step_percent} %",
+        lines=(
+            f"the steps go on: pytest --deploy-resume={name}, again and again, or deploygate watch {name}",
+            f"without that all traffic returns to {record.baseline} after {until}",
+        ),
+    )
+
+
 def result_of_error(error: DeployGateError) -> SessionResult:
     """How a session ends that could not act."""
     status = ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.COULD_NOT_ACT
@@ -202,7 +225,7 @@ def result_of_broken_settling(
         state = found.state if found is not None else State.REFUSED
         line = f"serving: {serving}"
     return SessionResult(
-        verdict=_FINAL_VERDICT.get(state, "REFUSE"),
+        verdict=FINAL_VERDICT.get(state, "REFUSE"),
         state=state.value,
         reason=Reason(code=code, sentence=sentence),
         status=status,

@@ -43,7 +43,11 @@ class StepWatch:
         metrics: Metrics | None,
         rollout: Rollout,
         orders: StepOrders,
+        *,
+        began_at: datetime | None = None,
+        may_wait: bool = True,
     ) -> None:
+        """``began_at`` is when the compared minutes began, where that was before; now otherwise."""
         assert rollout.step is not None
         self._context = context
         self._metrics = metrics
@@ -52,8 +56,11 @@ class StepWatch:
         self._candidate = require_revision(rollout.record.candidate, "candidate")
         self._baseline = require_revision(rollout.record.baseline, "baseline")
         self._period_s = metrics.period_s if metrics is not None else 60
-        self._began_at = self._clock.monotonic()
-        self._first = _next_period(self._clock.now(), self._period_s)
+        self._may_wait = may_wait
+        self.began_at = began_at or self._clock.now()
+        passed_s = max(0.0, (self._clock.now() - self.began_at).total_seconds())
+        self._began_s = self._clock.monotonic() - passed_s
+        self._first = _next_period(self.began_at, self._period_s)
         self._history: tuple[MinuteCounts, ...] = ()
         self._known: dict[RevisionName, list[MinuteCounts]] = {
             self._candidate: [],
@@ -65,7 +72,7 @@ class StepWatch:
         self._shown_command: StepCommand | None = None
 
     def watch(self) -> StepVerdict:
-        """Look until the step advances or is aborted.
+        """Look until the step advances or is aborted; look once where nobody may wait.
 
         Raises:
             SessionOver: the session ended meanwhile.
@@ -77,7 +84,8 @@ class StepWatch:
         while True:
             verdict = decide_step(self._look())
             self._show(verdict)
-            if verdict.decision is not StepDecision.HOLD or self._context.recorder.doubts:
+            is_held = verdict.decision is StepDecision.HOLD
+            if not (is_held and self._may_wait) or self._context.recorder.doubts:
                 return verdict
             self._wait_for_figures()
 
@@ -94,7 +102,7 @@ class StepWatch:
 
     def _look(self) -> StepLook:
         """What is known now."""
-        elapsed_s = self._clock.monotonic() - self._began_at
+        elapsed_s = self._clock.monotonic() - self._began_s
         look = StepLook(
             step=self._step,
             elapsed_s=elapsed_s,

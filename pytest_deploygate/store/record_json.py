@@ -65,6 +65,9 @@ def record_body(record: RolloutRecord) -> str:
             "actor": actor_document(record.actor),
             "began_at": time_text(record.began_at),
             "ended_at": time_text(record.ended_at) if record.ended_at is not None else None,
+            "detached_until": time_text(record.detached_until)
+            if record.detached_until is not None
+            else None,
             "state": record.state.value,
             "plugins": dict(record.plugins),
             "overrides": dict(record.overrides),
@@ -82,7 +85,12 @@ def record_body(record: RolloutRecord) -> str:
             },
             "warnings": dict(record.warnings),
             "steps": [
-                {**step._asdict(), "objectives": dict(step.objectives), "gates": dict(step.gates)}
+                {
+                    **step._asdict(),
+                    "objectives": dict(step.objectives),
+                    "gates": dict(step.gates),
+                    "began_at": time_text(step.began_at) if step.began_at is not None else None,
+                }
                 for step in record.steps
             ],
             "rollback_cause": _reason_document(cause) if cause is not None else None,
@@ -180,7 +188,8 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
         # records that were written before there were plugins, steps, warnings and drills have none
         plugins=dict(data.get("plugins", {})),
         warnings=dict(data.get("warnings", {})),
-        steps=tuple(RecordedStep(**step) for step in data.get("steps", ())),
+        steps=tuple(map(_step, data.get("steps", ()))),
+        detached_until=_moment(data.get("detached_until")),
         step_percent=data.get("step_percent", 0),
         drill_s=data.get("drill_s"),
         rollback_s=data["rollback_s"],
@@ -197,6 +206,14 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
             hint=_HINT_NEWER,
         )
     return record
+
+
+def _step(data: dict[str, Any]) -> RecordedStep:
+    return RecordedStep(**{**data, "began_at": _moment(data.get("began_at"))})
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text is not None else None
 
 
 def _revision(name: str | None) -> RevisionName | None:

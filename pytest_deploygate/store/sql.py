@@ -236,7 +236,9 @@ class SqlStore(Ledger):
                     f"rollout {command.rollout_id} is not at {command.percent} % any more",
                     hint=f"see: deploygate status {command.environment}",
                 )
-            if lease is None or lease.rollout_id != command.rollout_id:
+            is_left = lease is None and record.detached_until is not None
+            is_carried = lease is not None and lease.rollout_id == command.rollout_id
+            if not (is_left or is_carried):
                 raise PolicyRefused(
                     f"nobody carries rollout {command.rollout_id} on: its lease is not held",
                     hint=f"end it: deploygate recover {command.environment}",

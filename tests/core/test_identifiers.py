@@ -86,6 +86,7 @@ def test_exit_statuses_do_not_change() -> None:
         "USAGE": 4,
         "COULD_NOT_ACT": 10,
         "STRANDED": 11,
+        "STEPPING": 12,
     }
 
 

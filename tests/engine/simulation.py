@@ -13,6 +13,7 @@ from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
 from pytest_deploygate.core.state_machine import Judged, State
 from pytest_deploygate.core.variant_tags import is_own_tag
 from pytest_deploygate.core.verdict import Reason, ReasonCode
+from pytest_deploygate.engine.detached import detach, find_detached, resume
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
@@ -60,6 +61,8 @@ class Scenario:
     steps: tuple[int, ...] = (100,)
     waiting: tuple[int, ...] = ()
     """Those of ``steps`` at which the candidate is judged before it gets more."""
+    detaches: bool = False
+    """At each step that waits, the deployer leaves the rollout, and another process carries it on."""
     drill: bool = False
     failing_step: int = 0
     """The step at which the candidate turns out to be worse."""
@@ -168,6 +171,8 @@ class Simulation:
     def settle(self, ports: Ports, actor: Actor) -> tuple[Recovery, ...]:
         """Recover first, as every process does."""
         settled = recover_environment(ports, actor=actor, is_stale=self.is_stale)
+        while (left := find_detached(ports)) is not None:
+            self._carry_on(ports, left, actor)
         if not any(r.is_open for r in self.store.peek_all()):
             self.is_observed = False
         return settled
@@ -211,16 +216,44 @@ class Simulation:
             rollout.abort(failed)
             return
         rollout.promote()
+        if is_judged and self.scenario.detaches and rollout.state is State.STEPPING:
+            detach(rollout, 0)
+            self.living.discard(rollout.lease.actor.pid)
+            another = self.new_actor()
+            try:
+                self.settle(rollout.ports, another)
+            finally:
+                self.living.discard(another.pid)
+            rollout.record = self.store.peek(rollout.record.rollout_id)
+            return
+        self._walk(rollout, is_judged=is_judged)
+
+    def _walk(self, rollout: Rollout, *, is_judged: bool) -> None:
+        failed = _reason(ReasonCode.GATE_FAILED, "a gate failed")
         while rollout.state is State.STEPPING:
             assert rollout.step is not None
             if is_judged and rollout.step.percent == self.scenario.failing_step:
                 rollout.abort(failed)
                 return
             rollout.advance_step()
+            if is_judged and self.scenario.detaches and rollout.state is State.STEPPING:
+                detach(rollout, 0)
+                return
         if is_judged and not self.scenario.live_holds:
             rollout.abort(failed)
             return
         rollout.finalise(_reason(ReasonCode.HELD, "all gates held"))
+
+    def _carry_on(self, ports: Ports, left: RolloutRecord, actor: Actor) -> None:
+        """Resume a rollout that another process left, as a session does; all gates hold as the scenario says."""
+        package = ports.target.package()
+        permits = PhasePermits(*Phase, *Judged)
+        rollout = resume(ports, left, actor=actor, package=package, permits=permits)
+        assert rollout is not None
+        try:
+            self._walk(rollout, is_judged=True)
+        except DeployGateError as error:
+            self._abort(rollout, error)
 
     def _abort(self, rollout: Rollout, error: DeployGateError) -> Ended:
         if isinstance(error, LeaseLost) or rollout.state.is_final:

@@ -33,6 +33,15 @@ SCENARIOS = (
     Scenario(
         name="second-judged-step-bad", steps=(5, 10, 25, 100), waiting=(5, 25), failing_step=25
     ),
+    Scenario(name="second-detached", steps=(5, 25, 100), waiting=(5, 25), detaches=True),
+    Scenario(
+        name="second-detached-bad",
+        verify=True,
+        steps=(5, 25, 100),
+        waiting=(5, 25),
+        failing_step=25,
+        detaches=True,
+    ),
     Scenario(name="second-live-bad", steps=(50, 100), live_holds=False),
     Scenario(name="pinned-live-bad", is_pinned=True, live_holds=False),
 )

@@ -17,6 +17,8 @@ def read(*arguments: str, **asked: object) -> DeployOptions:
         "plan": False,
         "reason": None,
         "steps": None,
+        "detach": False,
+        "resume": None,
         "approval": None,
         "overrides": [],
         "markers": "",

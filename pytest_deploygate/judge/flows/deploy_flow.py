@@ -13,6 +13,7 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
+from pytest_deploygate.engine.detached import check_nothing_is_detached, detach
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import reason_for
@@ -33,6 +34,7 @@ from pytest_deploygate.judge.preconditions import (
 )
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.result import (
+    result_of_detached,
     result_of_error,
     result_of_rollout,
     result_without_rollout,
@@ -61,6 +63,7 @@ class DeployFlow:
         self._is_unchanged = False
         self._stopped: Reason | None = None
         """Why the rollout must go back from a step."""
+        self._is_detached = False
 
     # -- between collection and session end ------------------------------------------------------
 
@@ -91,6 +94,7 @@ class DeployFlow:
         check_gates_are_complete(context)
         ports = self._stack.enter_context(open_ports(context.settings, context.environment))
         self._recover(ports)
+        check_nothing_is_detached(ports)
         context.statistics = open_statistics(context, ports.clock)
         context.remember(ports.store.last_promoted(ports.environment))
         rollout = self._open(ports)
@@ -111,10 +115,16 @@ class DeployFlow:
 
     def _judge_candidate(self, rollout: Rollout) -> None:
         """What comes after staging, if anything was staged."""
-        staged, context, target = self._staged, self._context, rollout.ports.target
-        if staged is None or not self._phase(Phase.CANDIDATE, rollout):
+        if self._staged is None or not self._phase(Phase.CANDIDATE, rollout):
             return
+        self._walk(rollout)
+
+    def _walk(self, rollout: Rollout) -> None:
+        """From the first step that is judged to the live gates, as far as they hold."""
+        staged, context, target = self._staged, self._context, rollout.ports.target
+        assert staged is not None
         self._stopped = walk_steps(context, rollout, self._permits, staged)
+        self._is_detached = rollout.state is State.STEPPING and self._stopped is None
         if rollout.state is State.SERVING and self._stopped is None:
             now = target.snapshot()._replace(is_public=context.environment.spec.public)
             deployment = context.staged(target, staged, now, Phase.LIVE)
@@ -168,7 +178,7 @@ class DeployFlow:
         snapshot, package = ports.target.snapshot(), ports.target.package()
         context.watch.watch_source(package, ports.target.package)
         with context.signals.defer_signals():
-            rollout = self._rollout = Rollout.open(
+            rollout = Rollout.open(
                 ports,
                 actor=this_process(),
                 purpose="deploy",
@@ -178,11 +188,7 @@ class DeployFlow:
                 progress=context.terminal.step,
                 permits=self._permits,
             )
-            self._keeper = LeaseHeartbeat(
-                ports.store, rollout.lease, context.recorder.mark_incomplete
-            )
-            self._keeper.start()
-            self._watch(rollout)
+            self._hold(rollout)
         rollout.observe(snapshot, package, context.environment.config_digest)
         if context.telemetry.trace is not None:
             context.notes.update(context.telemetry.trace.notes)
@@ -205,6 +211,14 @@ class DeployFlow:
         context.tell_left_out(package)
         check_preconditions(context, ports, rollout)
         return rollout
+
+    def _hold(self, rollout: Rollout) -> None:
+        """Keep the lease of the rollout, and let nobody overlook that this process died."""
+        self._rollout = rollout
+        mark = self._context.recorder.mark_incomplete
+        self._keeper = LeaseHeartbeat(rollout.ports.store, rollout.lease, mark)
+        self._keeper.start()
+        self._watch(rollout)
 
     def _watch(self, rollout: Rollout) -> None:
         """From here on the death of this process does not go unnoticed."""
@@ -317,6 +331,8 @@ class DeployFlow:
                 return result_of_error(self._error)
             return result_without_rollout(self._context)
         interrupted = self._interruption(is_complete=is_complete)
+        if self._is_detached and interrupted is None and self._error is None:
+            return self._leave(rollout)
         if not rollout.state.is_final:
             if interrupted is not None:
                 # While the lease is held: a phase may have been cut short.
@@ -326,6 +342,13 @@ class DeployFlow:
         self._complete_record(rollout)
         context.tell_finished(rollout.record)
         return self._ending(rollout)
+
+    def _leave(self, rollout: Rollout) -> SessionResult:
+        """Leave the rollout at its step, for another session to carry it on."""
+        if self._keeper is not None:
+            self._keeper.stop()
+        detach(rollout, rollout.record.steps[-1].seconds if rollout.record.steps else 0)
+        return result_of_detached(rollout)
 
     def _record_evidence(self, rollout: Rollout) -> None:
         record = rollout.record

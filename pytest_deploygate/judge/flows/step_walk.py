@@ -29,6 +29,8 @@ def walk_steps(
 ) -> Reason | None:
     """Take the rollout from the step that it waits at to the end of its steps; the reason if it must go back.
 
+    With ``--deploy-detach`` it stays STEPPING at the first step that must wait.
+
     Raises:
         DeployGateError: a shift failed, or the record cannot be written.
         SessionOver: the session ended meanwhile.
@@ -39,8 +41,8 @@ def walk_steps(
     metrics = open_metrics(context.settings, context.environment, rollout.ports.clock)
     while rollout.state is State.STEPPING:
         permits.permit()
-        reason = _judge_step(context, rollout, staged, metrics)
-        if reason is not None:
+        reason, must_wait = _judge_step(context, rollout, staged, metrics)
+        if reason is not None or must_wait:
             return reason
         permits.permit(Judged.STEP)
         rollout.advance_step()
@@ -54,43 +56,66 @@ def walk_steps(
 
 def _judge_step(
     context: SessionContext, rollout: Rollout, staged: Staged, metrics: Metrics | None
-) -> Reason | None:
-    """Judge the current step by its gates, then by its figures; record it, and say why it must go back."""
+) -> tuple[Reason | None, bool]:
+    """Judge the current step by its gates, then by its figures, and record it.
+
+    Returns why it must go back, if it must, and whether it must wait without a process.
+    """
     assert rollout.step is not None
     step, clock = rollout.step, rollout.ports.clock
+    before = [one for one in rollout.record.steps if one.percent != step.percent]
+    left = [one for one in rollout.record.steps if one.percent == step.percent]
     began = clock.monotonic()
     recorded = RecordedStep(
         percent=step.percent, decision=StepDecision.ADVANCE.value, reason="", seconds=0
     )
     reason: Reason | None = None
-    if rollout.ports.settings.has_step_gates:
+    if left:  # another session ran the gates of this step
+        recorded = recorded._replace(gates=left[-1].gates, began_at=left[-1].began_at)
+    elif rollout.ports.settings.has_step_gates:
         verdict = _run_gates(context, rollout, staged)
         gates = {result.gate.name: result.sentence for result in verdict.gates}
         recorded = recorded._replace(gates=gates, reason=verdict.reason.sentence)
         reason = None if verdict.holds else verdict.reason
     orders = StepOrders(rollout)
     if step.wait and reason is None:
-        watched = StepWatch(context, metrics, rollout, orders).watch()
-        recorded = recorded_step(watched)._replace(gates=recorded.gates)
-        warnings = {**rollout.record.warnings, **watched.look.warnings}
-        rollout.update(rollout.record._replace(warnings=warnings))
-        if context.recorder.doubts:
-            sentence = context.recorder.doubts[0]
-            reason = Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=sentence)
-        elif watched.decision is not StepDecision.ADVANCE:
-            reason = watched.reason
-    elif reason is None:
-        reason = _abort_ordered(orders)
-    if reason is not None and recorded.decision == StepDecision.ADVANCE.value:
-        recorded = recorded._replace(decision=StepDecision.ABORT.value)
-        recorded = recorded._replace(reason=reason.sentence)
-    recorded = recorded._replace(seconds=round(clock.monotonic() - began, 3))
+        recorded, reason = _watch_step(context, rollout, metrics, orders, recorded)
+    else:
+        reason = reason or _abort_ordered(orders)
+        recorded = recorded._replace(seconds=round(clock.monotonic() - began, 3))
+    if reason is not None:
+        recorded = recorded._replace(decision=StepDecision.ABORT.value, reason=reason.sentence)
     ordered = {f"step.{step.percent}.{one.kind.value}": one.sentence for one in orders.seen}
     record = rollout.record
-    rollout.update(
-        record._replace(steps=(*record.steps, recorded), notes={**record.notes, **ordered})
+    notes = {**record.notes, **ordered}
+    rollout.update(record._replace(steps=(*before, recorded), notes=notes))
+    return reason, reason is None and recorded.decision == StepDecision.HOLD.value
+
+
+def _watch_step(
+    context: SessionContext,
+    rollout: Rollout,
+    metrics: Metrics | None,
+    orders: StepOrders,
+    recorded: RecordedStep,
+) -> tuple[RecordedStep, Reason | None]:
+    """Compare both revisions until the step is decided, or once if it may be left."""
+    watch = StepWatch(
+        context,
+        metrics,
+        rollout,
+        orders,
+        began_at=recorded.began_at,
+        may_wait=not context.options.detaches,
     )
-    return reason
+    watched = watch.watch()
+    warnings = {**rollout.record.warnings, **watched.look.warnings}
+    rollout.update(rollout.record._replace(warnings=warnings))
+    found = recorded_step(watched)._replace(gates=recorded.gates, began_at=watch.began_at)
+    if context.recorder.doubts:
+        sentence = context.recorder.doubts[0]
+        return found, Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=sentence)
+    return found, watched.reason if watched.decision is StepDecision.ABORT else None
 
 
 def _abort_ordered(orders: StepOrders) -> Reason | None:

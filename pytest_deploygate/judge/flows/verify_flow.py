@@ -16,6 +16,7 @@ from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
+from pytest_deploygate.engine.detached import check_nothing_is_detached
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_for
@@ -189,6 +190,7 @@ class VerifyFlow:
 
         context = self._context
         recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
+        check_nothing_is_detached(ports)
         now = ports.target.snapshot()
         if now.serving.shares != judged.serving.shares:
             before, after = (Traffic.of(dict(s.serving.shares)) for s in (judged, now))
