@@ -58,6 +58,7 @@ _MODULES = {
     "adopt": "adopt",
     "hold": "step_control",
     "advance": "step_control",
+    "approve": "step_control",
     "abort": "step_control",
     "drill": "drill",
     "watch": "watch",

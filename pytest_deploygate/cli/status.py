@@ -121,7 +121,7 @@ def _read_status(context: CliContext, environment: Environment) -> Status:
         target=environment.target,
         function=environment.spec.function,
         frozen_until=_frozen_until(environment, context.clock.now()),
-        needs_approval=environment.approval == "required",
+        needs_approval=environment.needs_approval,
         watchdogs=[
             note.pid
             for note in registry.find(context.settings.state_dir)

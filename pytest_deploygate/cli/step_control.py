@@ -1,4 +1,4 @@
-"""``hold``, ``advance`` and ``abort``: what an operator orders at a step of a running rollout."""
+"""``hold``, ``advance``, ``approve`` and ``abort``: what an operator orders at a step of a running rollout."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -65,6 +65,22 @@ def advance(context: CliContext, environment: str, reason: str, *, is_json: bool
     Does not help against a freeze, a failing gate, or an objective that is worse than its margin.
     """
     _order(context, environment, CommandKind.ADVANCE, reason, is_json=is_json)
+
+
+@click.command(
+    short_help="Approve the next step of a rollout.",
+    epilog=examples('deploygate approve production --reason "support sees nothing"'),
+)
+@required_environment
+@reason_option
+@json_option
+@pass_context
+def approve(context: CliContext, environment: str, reason: str, *, is_json: bool) -> None:
+    """Let the rollout in ENV go on to its next step when its evidence suffices.
+
+    Needed at each step that waits, where the environment says approval = "step".
+    """
+    _order(context, environment, CommandKind.APPROVE, reason, is_json=is_json)
 
 
 @click.command(

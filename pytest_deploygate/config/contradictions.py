@@ -40,6 +40,10 @@ def find(
             cause = "a step with for needs an objective to be judged by, and there is none"
             hint = 'add [tool.deploygate.objectives.errors] with metric = "error_rate", worse-by = "1pp"'
             faults.note(f"{where}.steps", cause, hint)
+        if own.get("approval") == "step" and not waits:
+            cause = "each step that waits is approved, and there is none"
+            hint = 'give a step a for, for example { percent = 5, for = "10m" }, or write approval = "required"'
+            faults.note(f"{where}.approval", cause, hint)
         watches = isinstance(steps, tuple) and any(step.watch for step in steps)
         if watches and not document.triggers:
             cause = "a step with watch needs a trigger that could end it, and there is none"

@@ -156,9 +156,10 @@ class Environment(NamedTuple):
         ),
     ] = ()
     approval: Annotated[
-        Literal["none", "required"],
+        Literal["none", "required", "step"],
         Setting(
-            "`required`: a promotion needs `--deploy-approval=DIGEST` of its plan",
+            "`required`: a promotion needs `--deploy-approval=DIGEST` of its plan; `step`: also each step that waits "
+            "needs `deploygate approve` before the next one",
             example='"required"',
         ),
     ] = "none"
@@ -181,6 +182,11 @@ class Environment(NamedTuple):
             key_pattern=NAME,
         ),
     ] = {}
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a promotion needs the approval of its plan."""
+        return self.approval != "none"
 
     @property
     def is_remote(self) -> bool:

@@ -9,17 +9,22 @@ from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 
 @unique
 class CommandKind(Enum):
-    """HOLD keeps the step until another command or ``at-most``, ADVANCE ends its wait, ABORT goes back."""
+    """HOLD keeps the step until another command or ``at-most``, ADVANCE ends its wait, ABORT goes back.
+
+    APPROVE lets it advance when its evidence suffices, where an approval is needed.
+    """
 
     HOLD = "hold"
     ADVANCE = "advance"
     ABORT = "abort"
+    APPROVE = "approve"
 
 
 _DONE = {
     CommandKind.HOLD: "held",
     CommandKind.ADVANCE: "advanced",
     CommandKind.ABORT: "aborted",
+    CommandKind.APPROVE: "approved",
 }
 
 

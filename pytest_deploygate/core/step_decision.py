@@ -6,7 +6,7 @@ The first rule that holds decides:
 2. HOLD: an operator or something else (a freeze) blocks the step;
 3. ADVANCE: an operator ordered it;
 4. HOLD: the figures cover less than the step's ``for`` or cannot be read, the candidate had fewer than
-   ``least-requests``, or an objective is undecided;
+   ``least-requests``, an objective is undecided, or an operator must approve and did not;
 5. ADVANCE: otherwise.
 
 A HOLD that lasts for ``at-most`` is never a pass: it becomes ABORT, unless the step has ``undecided = "advance"`` and
@@ -43,6 +43,13 @@ class StepLook:
     problem: str = ""
     blocked: str = ""
     command: StepCommand | None = None
+    needs_approval: bool = False
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Whether an operator must still approve that the candidate gets more traffic."""
+        kind = self.command.kind if self.command is not None else None
+        return self.needs_approval and kind not in (CommandKind.APPROVE, CommandKind.ADVANCE)
 
     @property
     def enforced(self) -> tuple[ObjectiveResult, ...]:
@@ -134,13 +141,17 @@ def _why_held(look: StepLook) -> str:
         return undecided[0].sentence
     if look.covered_s < (step.wait or 0):
         return f"the figures cover {look.covered_s:.0f} s of {step.wait}"
+    if look.waits_for_approval:
+        return "the evidence suffices, and an operator must approve: deploygate approve ENV --reason TEXT"
     return ""
 
 
 def _time_is_up(verdict: StepVerdict) -> StepVerdict:
     look = verdict.look
-    is_kept = bool(look.blocked) or (
-        look.command is not None and look.command.kind is CommandKind.HOLD
+    is_kept = (
+        bool(look.blocked)
+        or look.waits_for_approval
+        or (look.command is not None and look.command.kind is CommandKind.HOLD)
     )
     may_advance = look.step.undecided == "advance" and not is_kept
     told = f"undecided after {look.elapsed_s:.0f} s at {look.step.percent} %"

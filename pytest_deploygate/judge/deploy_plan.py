@@ -60,7 +60,7 @@ def build_plan(
     if not is_unchanged:
         findings += _rule_findings(ports, environment, snapshot, package, reason)
     is_approved = approval.strip().lower() == digest
-    if not is_unchanged and environment.approval == "required" and not is_approved:
+    if not is_unchanged and environment.needs_approval and not is_approved:
         need = "it needs the approval of this plan"
         hint = f"--deploy-approval={digest}"
         findings.append(PreflightFinding(is_blocking=False, sentence=need, hint=hint))

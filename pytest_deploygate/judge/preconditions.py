@@ -66,7 +66,7 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
             steps=context.environment.engine.steps,
         )
         check_approval(context.environment, digest, context.options.approval)
-        if context.environment.approval == "required":
+        if context.environment.needs_approval:
             rollout.update(rollout.record._replace(approval=digest))
 
 
@@ -122,7 +122,7 @@ def check_not_frozen(environment: Environment, now: datetime) -> None:
 
 def check_approval(environment: Environment, digest: Digest, approval: str) -> None:
     """Raise PolicyRefused where ``environment`` asks for an approval and ``approval`` is not that of ``digest``."""
-    if environment.approval != "required" or approval.strip().lower() == digest:
+    if not environment.needs_approval or approval.strip().lower() == digest:
         return
     wrong = f"the approval {approval} is of another plan" if approval else "nobody approved it"
     raise PolicyRefused(

@@ -109,6 +109,7 @@ class StepWatch:
             covered_s=0,
             blocked=self._why_blocked(),
             command=self._command,
+            needs_approval=self._context.environment.approval == "step",
         )
         metrics = self._metrics
         if metrics is None:
@@ -147,6 +148,7 @@ class StepWatch:
             problem=problems[0] if problems else "",
             blocked=look.blocked,
             command=look.command,
+            needs_approval=look.needs_approval,
         )
 
     def _read_on(self, revision: RevisionName, count: int) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def test_an_operator_holds_and_then_advances(project: CliProject) -> None:
     assert run.property("step.5.reason").startswith("advanced by ")
 
 
-@pytest.mark.parametrize("command", ["hold", "advance", "abort"])
+@pytest.mark.parametrize("command", ["hold", "advance", "approve", "abort"])
 def test_without_a_rollout_at_a_step_nothing_is_told(project: CliProject, command: str) -> None:
     done = project.deploygate(command, "fake", "--reason", "I look")
     assert done.status == 1

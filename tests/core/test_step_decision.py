@@ -133,7 +133,7 @@ def ordered(kind: CommandKind, percent: int = 5) -> StepCommand:
     )
 
 
-HOLD, ADVANCE, ABORT = map(ordered, CommandKind)
+HOLD, ADVANCE, ABORT, APPROVE = map(ordered, CommandKind)
 
 
 def test_an_operator_aborts_whatever_is_shown() -> None:
@@ -173,3 +173,25 @@ def test_the_last_command_of_the_step_counts_and_an_abort_of_any() -> None:
     assert latest_command((ADVANCE, later), 5) == ADVANCE
     assert latest_command((ADVANCE,), 25) is None
     assert latest_command((ABORT, later), 25) == ABORT
+
+
+def test_a_step_that_needs_an_approval_waits_for_it_and_is_never_passed_without() -> None:
+    look = replace(LOOK, needs_approval=True)
+    waiting = decide_step(look)
+    assert waiting.decision is StepDecision.HOLD
+    assert "an operator must approve" in waiting.reason.sentence
+    assert decide_step(replace(look, command=APPROVE)).decision is StepDecision.ADVANCE
+    assert decide_step(replace(look, command=ADVANCE)).decision is StepDecision.ADVANCE
+    assert decide_step(replace(look, command=HOLD)).decision is StepDecision.HOLD
+    late = replace(look, elapsed_s=5000, step=STEP._replace(undecided="advance"))
+    assert decide_step(late).decision is StepDecision.ABORT
+    unsure = replace(late, results=(UNSURE,))
+    assert decide_step(unsure).decision is StepDecision.ABORT
+    assert decide_step(replace(unsure, command=APPROVE)).decision is StepDecision.ADVANCE
+
+
+def test_an_approval_is_no_evidence() -> None:
+    verdict = decide_step(replace(LOOK, results=(UNSURE,), needs_approval=True, command=APPROVE))
+    assert (verdict.decision, verdict.reason.sentence) == (StepDecision.HOLD, UNSURE.sentence)
+    worse = decide_step(replace(LOOK, results=(BAD,), needs_approval=True, command=APPROVE))
+    assert worse.decision is StepDecision.ABORT

@@ -85,6 +85,7 @@ def test_an_objective_says_what_is_compared(tmp_path: Path) -> None:
         ('[{ percent = 5, for = "1m" }, 100]', "", "needs an objective to be judged by"),
         ('[{ percent = 5, for = "soon" }, 100]', ERRORS, '"soon" is not a duration such as'),
         ("[{ percent = 5, wait = 1 }, 100]", ERRORS, "steps.wait: unknown key"),
+        ('[5, 100]\napproval = "step"', "", "each step that waits is approved, and there is none"),
         ('[{ for = "1m" }, 100]', ERRORS, "the key percent is missing"),
         ('["5", 100]', ERRORS, '"5" is not a whole number of percent from 1 to 100'),
         ("[100]", ERRORS.replace("1pp", "1%"), 'is not a margin such as "1pp" or "x1.25"'),

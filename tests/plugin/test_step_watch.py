@@ -70,6 +70,7 @@ class Watched:
     step: TrafficStep = STEP
     freeze: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    approval: str = "none"
     clock: FakeClock = field(default_factory=FakeClock)
     shown: list[str] = field(default_factory=list)
     wait: Callable[[float], None] | None = None
@@ -82,7 +83,11 @@ class Watched:
             settings=SimpleNamespace(
                 policy=SimpleNamespace(objectives=(ERRORS,), triggers=(trigger,))
             ),
-            environment=SimpleNamespace(name="production", freeze=tuple(map(parse, self.freeze))),
+            environment=SimpleNamespace(
+                name="production",
+                freeze=tuple(map(parse, self.freeze)),
+                approval=self.approval,
+            ),
             recorder=SimpleNamespace(doubts=self.doubts),
             terminal=SimpleNamespace(step=lambda name, text: self.shown.append(f"{name}: {text}")),
             signals=SimpleNamespace(deliver_signals=nullcontext),
@@ -256,3 +261,22 @@ def test_a_record_that_cannot_be_read_for_a_moment_changes_nothing() -> None:
     watched = Watched(orders=orders)
     verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
     assert verdict.reason.code is ReasonCode.REQUESTED
+
+
+def test_a_step_that_needs_an_approval_advances_when_it_is_given() -> None:
+    approved = command(CommandKind.APPROVE)
+    watched = Watched(approval="step", orders=lambda at: (approved,) if at > 1100 else ())
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    assert verdict.decision is StepDecision.ADVANCE
+    assert verdict.look.elapsed_s > 1100
+    assert any("an operator must approve" in line for line in watched.shown)
+
+
+def test_a_freeze_that_begins_between_looks_holds_from_then_on() -> None:
+    clock = FakeClock()
+    begins = clock.now() + timedelta(seconds=300)
+    watched = Watched(clock=clock, freeze=(f"{begins:%Y-%m-%d %H:%M} - 2099-01-01 UTC",))
+    verdict = watched.watch(Figures(clock, PER_MINUTE))
+    assert (verdict.decision, verdict.is_undecided) == (StepDecision.ABORT, True)
+    assert "is frozen until" not in watched.shown[0]
+    assert "is frozen until" in verdict.reason.sentence
