@@ -1,6 +1,8 @@
 """The JUnit file as the programs read it that people have: each counts the checks and names what failed."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +120,29 @@ def test_junit2html_shows_each_check(ending: Path, tmp_path: Path) -> None:
     assert "verdict" in cases
     for name in cases:
         assert re.sub(r"[<>&].*", "", name) in text
+
+
+@pytest.mark.skipif(
+    "DEPLOYGATE_NPM_CLIENTS" not in os.environ, reason="npm programs are for tox -e npm"
+)
+def test_npm_xunit_viewer_counts_the_same(ending: Path, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    assert node is not None, "node is not installed"
+    program = Path(
+        os.environ["DEPLOYGATE_NPM_CLIENTS"], "node_modules/xunit-viewer/bin/xunit-viewer.js"
+    )
+    done = subprocess.run(
+        [node, str(program), "-r", str(ending), "-o", str(tmp_path / "page.html"), "-c", "-n"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    [suite] = ET.parse(ending).getroot()
+    counted = {
+        word: int(suite.attrib[name])
+        for word, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped"))
+        if suite.attrib[name] != "0"
+    }
+    found = re.findall(r"(\d+) (failure|error|skipped)", done.stdout.splitlines()[-2])
+    assert {word: int(count) for count, word in found} == counted
