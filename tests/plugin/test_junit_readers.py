@@ -55,13 +55,10 @@ DIES = """
 def ending(request: pytest.FixtureRequest, project: DeploygateProject) -> Path:
     """The JUnit file of a session that came to this end."""
     options = project.deploy_options()
-    match request.param:
-        case "failed":
-            project.write({SUBJECT: HARD})
-        case "died":
-            project.write({SUBJECT: DIES})
-        case "unreadable":
-            options = ["--deploy-to=nowhere"]
+    if request.param == "unreadable":
+        options = ["--deploy-to=nowhere"]
+    elif request.param != "promoted":
+        project.write({SUBJECT: HARD if request.param == "failed" else DIES})
     run = project.pytest(*options)
     assert (run.status == 0) is (request.param == "promoted"), run.output
     assert run.junit is not None

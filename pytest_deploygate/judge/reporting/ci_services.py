@@ -21,6 +21,10 @@ OUTPUTS_VARIABLE: Final = "DEPLOYGATE_OUTPUTS"
 """Names a file that gets one ``DEPLOYGATE_NAME=value`` a line, as ``artifacts:reports:dotenv`` of GitLab reads it."""
 _MOST_ANNOTATIONS: Final = 10
 """Of one step GitHub shows no more errors than these."""
+_SUMMARY_BYTES: Final = 512 * 1024
+"""GitHub drops a summary of more than 1024 KiB as a whole."""
+_VALUE_BYTES: Final = 500
+"""Of one variable: GitLab refuses a dotenv report of more than 5120 bytes, and the job with it."""
 _MARKUP: Final = re.compile(r"[&<>|*_`\[\]()@#\\~!\"']")
 _WHY: Final = re.compile(r"(?P<file>[^:]+):(?P<line>\d+): (?P<error>.*)", re.DOTALL)
 
@@ -47,16 +51,20 @@ class CiServices:
         """Tell of the end of a session; what cannot be written is left out, for it decides nothing."""
         named = {name: one_line(self._clean(text)) for name, text in outputs(ending).items()}
         if path := self._variables.get(OUTPUTS_VARIABLE):
-            lines = (f"DEPLOYGATE_{n.upper().replace('-', '_')}={v}\n" for n, v in named.items())
+            lines = (
+                f"DEPLOYGATE_{name.upper().replace('-', '_')}={_shortened(value)}\n"
+                for name, value in named.items()
+            )
             _append(path, "".join(lines))
         if self._variables.get("GITHUB_ACTIONS") != "true":
             return
-        for text in self._annotations(verdicts):
-            self._write(text)
+        for command in self._annotations(verdicts):
+            self._write(command)
         if path := self._variables.get("GITHUB_OUTPUT"):
             _append(path, "".join(_output(name, value) for name, value in named.items()))
         if path := self._variables.get("GITHUB_STEP_SUMMARY"):
-            _append(path, "\n".join(self._summary(environment, verdicts, ending)) + "\n\n")
+            text = [*self._summary(environment, verdicts, ending), *self._failures(verdicts)]
+            _append(path, "\n".join(text) + "\n\n")
 
     def _annotations(self, verdicts: Mapping[Phase, PhaseVerdict]) -> Iterator[str]:
         """An error for each check that failed, where it stands in the repository."""
@@ -111,10 +119,18 @@ class CiServices:
                     f"| {phase.value} | {text(result.gate.name)} | {mark} {result.outcome.value} "
                     f"| {result.score} | {needs} |"
                 )
-        for verdict in verdicts.values():
-            for check, why in verdict.evidence.failures.items():
-                yield ""
-                yield f"- {text(check)}: {text(why)}"
+
+    def _failures(self, verdicts: Mapping[Phase, PhaseVerdict]) -> Iterator[str]:
+        """A line for each check that failed, as many as the summary has room for."""
+        found = [one for v in verdicts.values() for one in v.evidence.failures.items()]
+        left = _SUMMARY_BYTES
+        for number, (check, why) in enumerate(found):
+            line = f"\n- {self._markdown(check)}: {self._markdown(why)}"
+            left -= len(line.encode())
+            if left < 0:
+                yield f"\nand {len(found) - number} more failing checks: see the JUnit file"
+                return
+            yield line
 
     def _markdown(self, value: str) -> str:
         """``value`` as plain text in Markdown: what would be markup, a mention or a cell is written by its number."""
@@ -139,6 +155,13 @@ def outputs(ending: SessionResult) -> dict[str, str]:
 def _output(name: str, value: str) -> str:
     end = f"end-{secrets.token_hex(16)}"
     return f"{name}<<{end}\n{value}\n{end}\n"
+
+
+def _shortened(value: str) -> str:
+    raw = value.encode()
+    if len(raw) <= _VALUE_BYTES:
+        return value
+    return raw[:_VALUE_BYTES].decode(errors="ignore") + "..."
 
 
 def _data(text: str) -> str:
