@@ -30,6 +30,8 @@ from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.system.retry import Backoff, attempts
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from pytest_deploygate.emulator.lifecycle import RunningEmulator
     from pytest_deploygate.engine.engine_context import Ports, Progress
     from pytest_deploygate.engine.recovery import Recovery
@@ -210,15 +212,47 @@ def _foreign_target(settings: Settings, environment: Environment, clock: Clock) 
     if ":" in environment.target:
         made: Target = _load(environment.target)(environment, settings, clock)
         return made
+    entries = _installed_targets(environment)
+    if not entries:
+        raise _unknown_target_error(environment)
+    target: Target = entries[0].load()(environment, settings, clock)
+    return target
+
+
+def _installed_targets(environment: Environment) -> "tuple[EntryPoint, ...]":
     import importlib.metadata  # reads the metadata of all packages
 
-    for entry in importlib.metadata.entry_points(group=TARGET_GROUP, name=environment.target):
-        target: Target = entry.load()(environment, settings, clock)
-        return target
-    raise ConfigError(
+    return tuple(importlib.metadata.entry_points(group=TARGET_GROUP, name=environment.target))
+
+
+def _unknown_target_error(environment: Environment) -> ConfigError:
+    return ConfigError(
         f"tool.deploygate.environments.{environment.name}.target: there is no target {environment.target!r}",
         hint=f"targets are {LOCAL}, {GOOGLE}, {CLOUD_RUN}, and those of packages that are installed here",
     )
+
+
+def find_undeployable(settings: Settings, environment: Environment) -> Iterator[ConfigError]:
+    """What settings and source alone show to be wrong; nothing is started, asked or written."""
+    is_local, spec = environment.target == LOCAL, environment.spec
+    if not (is_local or environment.is_remote):
+        if ":" not in environment.target and not _installed_targets(environment):
+            yield _unknown_target_error(environment)
+        return
+    if not spec.source:  # an image
+        return
+    from pytest_deploygate.emulator.runtime.interpreters import RUNTIMES
+    from pytest_deploygate.targets.source_package import check_source
+
+    if is_local and spec.runtime not in RUNTIMES:
+        yield ConfigError(
+            f"the emulator does not offer the runtime {spec.runtime}",
+            hint=f"it offers {', '.join(RUNTIMES)}",
+        )
+    try:
+        check_source(spec, settings.state_dir / environment.name)
+    except ConfigError as error:
+        yield error
 
 
 def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:

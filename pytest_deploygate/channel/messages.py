@@ -53,10 +53,14 @@ class CollectedCheck:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """All tests that this process collected, before any hook could take one out; ``doubts`` say what was taken out."""
+    """All tests that this process collected, before any hook could take one out; ``doubts`` say what was taken out.
+
+    ``mistakes`` are sentences on what is wrong with the checks themselves.
+    """
 
     checks: tuple[CollectedCheck, ...]
     doubts: tuple[str, ...]
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +265,7 @@ _texts = _many(_text)
 _READERS: Final[Mapping[type, tuple[Callable[[object], Any], ...]]] = {
     Hello: (_text, _whole, _text, _text, _whole, _texts),
     CollectedCheck: (_text, _text, _text, _whole, _text, _texts, _text, _whole),
-    Collected: (_many(_one(CollectedCheck)), _texts),
+    Collected: (_many(_one(CollectedCheck)), _texts, _texts),
     CollectionDone: (_whole,),
     Began: (_whole,),
     Part: (_text, _text, _flag, _flag),

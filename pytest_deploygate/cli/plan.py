@@ -17,6 +17,7 @@ from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config.display import WrittenSetting
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import ExitStatus
+from pytest_deploygate.core.mode import Mode
 from pytest_deploygate.core.preflight import PreflightFinding
 
 
@@ -78,10 +79,12 @@ def plan(context: CliContext, environment: str, form: str, *, is_json: bool) -> 
 
 def _plan(context: CliContext, environment: Environment) -> Plan:
     from pytest_deploygate.judge.deploy_plan import build_plan
+    from pytest_deploygate.judge.early_checks import check_early
 
-    policy = context.settings.judging(environment).policy
+    settings = context.settings.judging(environment)
+    check_early(settings, environment, Mode.PLAN)
     with wiring.open_ports(context.settings, environment) as ports:
-        seen = build_plan(ports, environment, policy)
+        seen = build_plan(ports, environment, settings.policy)
     return Plan(
         environment=environment.name,
         plan_digest=seen.digest,

@@ -5,6 +5,7 @@ import pytest
 from pytest_deploygate import ROLLBACK_CHECKS
 from pytest_deploygate.channel.client import JudgeLink
 from pytest_deploygate.channel.messages import Collected
+from pytest_deploygate.collection.collected_mistakes import collection_error, find_mistakes
 from pytest_deploygate.collection.inventory import Gates, step_of
 from pytest_deploygate.collection.outcome_audit import OutcomeAuditor
 from pytest_deploygate.core.identifiers import Phase
@@ -27,6 +28,7 @@ class CheckCollector:
         self._counts_all = counts_all
         self._items: list[pytest.Item] = []
         self._doubts: list[str] = []
+        self._mistakes: list[str] = []
 
     @property
     def count(self) -> int:
@@ -34,8 +36,16 @@ class CheckCollector:
         return sum(map(self._is_counted, self._items))
 
     def note(self, items: list[pytest.Item]) -> None:
-        """Take all items that belong to a gate."""
+        """Take all items that belong to a gate, and look at all for mistakes: a wrong mark may keep one out."""
         self._items = [item for item in items if self._gates.of(item) is not None]
+        others = set(map(id, self._items)) - {id(i) for i in self._items if self._is_counted(i)}
+        if items:
+            looked_at = (item for item in items if id(item) not in others)
+            self._mistakes += find_mistakes(looked_at, items[0].config)
+
+    def note_error(self, report: pytest.CollectReport) -> None:
+        """A module could not be collected."""
+        self._mistakes.append(collection_error(report))
 
     def compare(self, items: list[pytest.Item]) -> None:
         """Find out which checks are not there any more."""
@@ -57,7 +67,7 @@ class CheckCollector:
         """Tell the judge."""
         self._auditor.expect(self._items)
         checks = tuple(map(self._gates.collected, self._items))
-        self._link.send(Collected(checks, tuple(self._doubts)))
+        self._link.send(Collected(checks, tuple(self._doubts), tuple(self._mistakes)))
 
     def of_phase(self, items: list[pytest.Item], phase: Phase, step: int = 0) -> list[pytest.Item]:
         """Those of ``items`` that are checks of ``phase``, and of its ``step``."""

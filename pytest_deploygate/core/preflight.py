@@ -9,3 +9,5 @@ class PreflightFinding(NamedTuple):
     is_blocking: bool
     sentence: str
     hint: str = ""
+    is_setting: bool = False
+    """Whether a setting is wrong, whatever the platform's state."""

@@ -93,6 +93,7 @@ class EvidenceLedger:
         self._tampered: set[str] = set()
         self._defects: dict[str, str] = {}
         self._doubts: dict[str, None] = {}
+        self._mistakes: dict[str, None] = {}
         self._of_platform: dict[Phase, tuple[Measurement, ...]] = {}
         self._reported: set[str] = set()
 
@@ -171,6 +172,7 @@ class EvidenceLedger:
             self._take_inventory(known)
         for sentence in collected.doubts:
             self.mark_incomplete(sentence)
+        self._mistakes |= dict.fromkeys(collected.mistakes)
 
     def _check(self, collected: CollectedCheck) -> Check | None:
         gates = self._gates.get(collected.path)
@@ -291,6 +293,11 @@ class EvidenceLedger:
     def doubts(self) -> tuple[str, ...]:
         """All doubts, oldest first."""
         return tuple(self._doubts)
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """What is wrong with the checks themselves, as far as collection shows it."""
+        return tuple(self._mistakes)
 
     # -- inventory -------------------------------------------------------------------------------
 

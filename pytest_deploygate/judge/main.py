@@ -18,6 +18,7 @@ from pytest_deploygate.core.mode import Mode
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.early_checks import check_early
 from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
 from pytest_deploygate.judge.flows.base import Flow
 from pytest_deploygate.judge.flows.deploy_flow import DeployFlow
@@ -82,6 +83,7 @@ def main(request: str) -> int:
         if settings.policy.gates_of(Phase.STEP):
             engine = environment.engine._replace(has_step_gates=True)
             environment = environment._replace(engine=engine)
+        check_early(settings, environment, options.mode)
         junit = JUnitFile(_absolute(handover), redactor_for(settings))
         junit.check_writable()
         hooks = JudgeHooks(settings.plugins, settings.root)
@@ -222,6 +224,7 @@ class Judge:
         else:
             for sentence in context.session.refusals:
                 context.recorder.mark_incomplete(sentence)
+        self._check_checks()
         self._check_root()
         watch = context.watch = SourceWatch(context.settings.root, context.recorder.files)
         for sentence in find_vacuous_tests(context.settings.root, watch.files):
@@ -244,6 +247,18 @@ class Judge:
             raise ConfigError(
                 "this session cannot decide a deployment:\n"
                 + "\n".join(f"  {text}" for text in refusals)
+            )
+
+    def _check_checks(self) -> None:
+        """Nothing is built for checks that cannot run, and nothing follows from their failure."""
+        mistakes = self._context.recorder.mistakes
+        if self._context.options.mode not in (Mode.DEPLOY, Mode.PLAN):
+            for sentence in mistakes:
+                self._context.recorder.mark_incomplete(sentence)
+        elif mistakes:
+            raise ConfigError(
+                "\n  ".join(("checks have mistakes of their own:", *mistakes)),
+                hint="correct them; a mark is registered under markers in pytest's settings",
             )
 
     def _check_root(self) -> None:

@@ -32,7 +32,7 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
     """Raise for whatever makes this rollout unfit to begin.
 
     Raises:
-        ConfigError: an override names no gate.
+        ConfigError: an override names no gate, or a setting cannot be deployed.
         TargetRefused: the platform is not in a state to deploy to.
         PolicyRefused: a rule of evidence is broken (a looser policy, a release known to be bad), the environment is
             frozen, or the plan is not approved.
@@ -45,7 +45,8 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
             context.terminal.line(note.rstrip("; "), yellow=True)
     blocking = [f for f in findings if f.is_blocking]
     if blocking:
-        raise TargetRefused(
+        kind = ConfigError if all(f.is_setting for f in blocking) else TargetRefused
+        raise kind(
             "; ".join(f.sentence for f in blocking),
             hint="; ".join(f.hint for f in blocking if f.hint),
         )

@@ -242,6 +242,12 @@ class WorkerCollection:
         self._collector = CheckCollector(gates, link, auditor, counts_all=counts_all_phases(config))
         self._channel: _Channel = workerinput[_CHANNEL]  # type: ignore[assignment]  # execnet made it
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A module that cannot be collected is told before any check runs."""
+        if report.failed:
+            self._collector.note_error(report)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
         """Note what was collected before anybody can take a check out, and keep the phase's own."""

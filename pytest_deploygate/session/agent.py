@@ -27,6 +27,7 @@ from pytest_deploygate.channel.orders import (
     TellVerdict,
 )
 from pytest_deploygate.collection.check_collector import CheckCollector
+from pytest_deploygate.collection.collected_mistakes import collection_error
 from pytest_deploygate.collection.outcome_audit import OutcomeAuditor
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.runners.in_process import Budget, report_not_run
@@ -100,7 +101,9 @@ class Agent:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A module that could not be collected, or skipped itself, may have held any number of checks."""
         if report.failed:
-            self._doubt(f"{report.nodeid or 'the session'} could not be collected")
+            self._doubt(collection_error(report))
+            if self._collector is not None:
+                self._collector.note_error(report)
         elif report.skipped:
             self._doubt(f"{report.nodeid} skipped itself as a whole")
 

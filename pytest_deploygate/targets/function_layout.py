@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.targets.ignore_rules import FILE_NAME
+from pytest_deploygate.targets.module_syntax import check_syntax
+from pytest_deploygate.targets.source_files import read_file
 
 _DYNAMIC: Final = frozenset({"globals", "locals", "vars", "setattr", "exec", "eval", "__getattr__"})
 """A module that uses one of these may bind names that no reader of its text can see."""
@@ -38,7 +39,7 @@ def check_function(
     """Refuse a source that Google's build would refuse; ``files`` are those to be packed, by name.
 
     Raises:
-        ConfigError: the file, the entry point or the requirements are not there.
+        ConfigError: the file, the entry point or the requirements are not there, or a module has a syntax error.
     """
     name = layout.source_file
     main = files.get(name)
@@ -49,10 +50,8 @@ def check_function(
             "or from the file that the build variable GOOGLE_FUNCTION_SOURCE names",
         )
     _check_requirements(files, left_out, layout)
-    content = read_file(main)
-    if b"\0" in content:
-        return  # refused with its name when the files are read
-    names = _names_defined(content, name, layout.runtime)
+    module = check_syntax(files, name, minor=_minor(layout.runtime))
+    names = _names_defined(module) if module is not None else None
     if names is not None and layout.entry_point not in names:
         known = ", ".join(sorted(n for n in names if not n.startswith("_"))) or "nothing"
         raise ConfigError(
@@ -100,16 +99,8 @@ def _check_requirements(
         )
 
 
-def _names_defined(content: bytes, name: str, runtime: str) -> set[str] | None:
+def _names_defined(module: ast.Module) -> set[str] | None:
     """Names that the module binds, or None where its text does not tell."""
-    try:
-        module = ast.parse(content, filename=name)
-    except SyntaxError as error:
-        if _minor(runtime) > sys.version_info.minor:
-            return None  # a later Python, whose grammar we cannot judge
-        raise ConfigError(
-            f"{name}:{error.lineno}: {error.msg}", hint="the function could not even be loaded"
-        ) from error
     names: set[str] = set()
     for node in _statements_on_import(module):
         match node:
@@ -153,18 +144,3 @@ def _minor(runtime: str) -> int:
     """12 for ``python312``; high for what is no Python, so that nothing is refused for its age."""
     digits = re.fullmatch(r"python3(\d+)", runtime)
     return int(digits[1]) if digits is not None else sys.maxsize
-
-
-def read_file(path: Path) -> bytes:
-    """The content of a file of the source.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}",
-            hint=f"correct its permissions, or add it to {FILE_NAME}",
-        ) from error

@@ -19,7 +19,13 @@ from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.function_config import PLATFORM_VARIABLES
 from pytest_deploygate.targets.functions_api import CloudFunctions
-from pytest_deploygate.targets.preflight_findings import ask, blocking, missing_permissions, note
+from pytest_deploygate.targets.preflight_findings import (
+    ask,
+    blocking,
+    missing_permissions,
+    note,
+    wrong_setting,
+)
 from pytest_deploygate.targets.preflight_project import ProjectPreflight
 from pytest_deploygate.targets.preflight_service import ServicePreflight
 from pytest_deploygate.targets.preflight_settings import NUMBER, settings_problems
@@ -77,7 +83,7 @@ class Preflight:
             float(known) if NUMBER.fullmatch(known) else default_cpu(Memory.parse(spec.memory).mib)
         )
         if cpu < 1:
-            yield blocking(
+            yield wrong_setting(
                 f"concurrency {spec.concurrency} needs at least 1 cpu, and {spec.memory} of memory "
                 f"come with {cpu:g}",
                 'add `cpu = "1"` to the settings: Google would refuse it',
@@ -122,7 +128,7 @@ class Preflight:
         offered = self.functions.runtimes()
         if offered and self.spec.runtime not in offered:
             python = ", ".join(r for r in offered if r.startswith("python"))
-            yield blocking(
+            yield wrong_setting(
                 f"the region {self.spec.region} does not offer the runtime {self.spec.runtime}",
                 f"it offers {python}",
             )

@@ -35,6 +35,11 @@ def blocking(sentence: str, hint: str) -> PreflightFinding:
     return PreflightFinding(is_blocking=True, sentence=sentence, hint=hint)
 
 
+def wrong_setting(sentence: str, hint: str) -> PreflightFinding:
+    """A finding that ends the rollout, and that only other settings or another source can end."""
+    return PreflightFinding(is_blocking=True, sentence=sentence, hint=hint, is_setting=True)
+
+
 def note(sentence: str, hint: str) -> PreflightFinding:
     """A finding that is only told."""
     return PreflightFinding(is_blocking=False, sentence=sentence, hint=hint)

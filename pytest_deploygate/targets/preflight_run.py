@@ -12,7 +12,7 @@ from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.image_builds import ImageBuilds
 from pytest_deploygate.targets.json_api import Json, JsonApi
-from pytest_deploygate.targets.preflight_findings import ask, blocking, note
+from pytest_deploygate.targets.preflight_findings import ask, blocking, note, wrong_setting
 from pytest_deploygate.targets.preflight_project import ProjectPreflight
 from pytest_deploygate.targets.preflight_service import ServicePreflight
 from pytest_deploygate.targets.preflight_settings import settings_problems
@@ -73,7 +73,7 @@ class RunPreflight:
             for kind in ("locations", "regions"):
                 region = parts[parts.index(kind) + 1] if kind in parts[:-1] else spec.region
                 if region != spec.region:
-                    yield blocking(
+                    yield wrong_setting(
                         f"{key} is in {region}, and the environment's region is {spec.region}",
                         f"correct {key} or `region` in the settings",
                     )
@@ -92,12 +92,12 @@ class RunPreflight:
         for path in sorted(files):
             folder, _, file = path.rpartition("/")
             if not path.startswith("/") or not folder or not file:
-                yield blocking(
+                yield wrong_setting(
                     f"{path!r} in secret-files is no path of a file below a directory",
                     'write it like "/secrets/api/key"',
                 )
             elif folder in folders:
-                yield blocking(
+                yield wrong_setting(
                     f"secret-files has {folders[folder]} and {path} in one directory, which can show one secret only",
                     "give each a directory of its own",
                 )

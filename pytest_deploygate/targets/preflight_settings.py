@@ -12,7 +12,7 @@ from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.targets import converters
-from pytest_deploygate.targets.preflight_findings import blocking
+from pytest_deploygate.targets.preflight_findings import wrong_setting
 
 LONGEST_HOST_LABEL: Final = 46
 """Most characters that a tag and the service's name may have together (Cloud Run tags)."""
@@ -35,13 +35,13 @@ def settings_problems(spec: FunctionSpec) -> Iterator[PreflightFinding]:
     """Everything that is wrong with ``spec`` whatever the platform says."""
     name = spec.function
     if not _NAME.fullmatch(name):
-        yield blocking(
+        yield wrong_setting(
             f"{name!r} cannot be the name of a function",
             "at most 63 of a-z, 0-9, - and _, beginning with a letter",
         )
     longest = max((*OWN_TAGS, *map(variant_tag, spec.verify_variants)), key=len)
     if len(longest) + len(name) > LONGEST_HOST_LABEL:
-        yield blocking(
+        yield wrong_setting(
             f"the name {name!r} has {len(name)} characters; with the tag {longest} in front its "
             f"address would have more than the {LONGEST_HOST_LABEL} that Cloud Run takes",
             f"shorten it to {LONGEST_HOST_LABEL - len(longest)} characters"
@@ -66,7 +66,7 @@ def _limits(spec: FunctionSpec) -> Iterator[PreflightFinding]:
         )
         problems = list(limit_problems(wanted))
         for problem in problems:
-            yield blocking(problem, "correct it in the settings: Google would refuse it")
+            yield wrong_setting(problem, "correct it in the settings: Google would refuse it")
         if problems:
             return
 
@@ -76,17 +76,17 @@ def _variables(spec: FunctionSpec) -> Iterator[PreflightFinding]:
     variables = {*spec.variables, *spec.verify_variables}.union(*spec.verify_variants.values())
     for key in sorted({*variables, *spec.secrets}):
         if not _VARIABLE.fullmatch(key):
-            yield blocking(
+            yield wrong_setting(
                 f"{key!r} cannot be the name of a variable",
                 "letters, digits and _, not beginning with a digit",
             )
         elif key in _SET_BY_PLATFORM or key.startswith("X_GOOGLE_"):
-            yield blocking(
+            yield wrong_setting(
                 f"the platform itself sets the variable {key}", "take another name for yours"
             )
     for key in sorted(variables & set(spec.secrets)):
-        yield blocking(
+        yield wrong_setting(
             f"{key} is both a plain variable and a secret", "keep it under `secrets` alone"
         )
     for key in sorted({*spec.labels} & {*converters.OWN_LABELS}):
-        yield blocking(f"the label {key} is ours", "take another name for yours")
+        yield wrong_setting(f"the label {key} is ours", "take another name for yours")

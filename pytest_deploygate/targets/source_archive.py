@@ -12,7 +12,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -21,9 +21,10 @@ from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.system.private_folder import make_private_folder
-from pytest_deploygate.targets.function_layout import FunctionLayout, check_function, read_file
+from pytest_deploygate.targets.function_layout import FunctionLayout, check_function
 from pytest_deploygate.targets.ignore_rules import FILE_NAME, IgnoreRules
 from pytest_deploygate.targets.secret_scan import ALLOW, Find, scan_file, split_allowed
+from pytest_deploygate.targets.source_files import read_file
 
 MAX_UNPACKED_BYTES: Final = 512 * 1024 * 1024
 """Largest tree that gcloud uploads: 512 MB before packing (``api_lib/functions/v2/deploy``)."""
@@ -82,7 +83,7 @@ _PRIVATE_KEY_NAMES: Final = re.compile(r"id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?(?:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Tree:
+class SourceTree:
     """A walk through the source: paths to pack by name in the archive, and what was left out."""
 
     source: Path
@@ -109,29 +110,14 @@ def make_package(
     packed only in the files that ``allowed`` names.
 
     Raises:
-        ConfigError: nothing to pack, an entry point that is not there, a secret, a link out of the
-        tree, an unreadable
-            or unusable file, or too much of it. Nothing was written then.
+        ConfigError: what :func:`survey_source` says, a secret, an unreadable or unusable file, or too much of it.
+            Nothing was written then.
     """
-    if not source.is_dir():
-        raise ConfigError(
-            f"the source directory {source} does not exist",
-            hint="correct `source` in the settings",
-        )
-    tree = _Tree(
-        source=source.resolve(),
-        home=home.resolve(),
-        rules=IgnoreRules.read(source),
-        allowed=allowed,
+    layout = FunctionLayout(
+        source=source, entry_point=entry_point, runtime=runtime, source_file=source_file
     )
-    _walk(tree, "", tree.source, (tree.source,))
-    check_function(
-        tree.files,
-        dict(tree.left_out),
-        FunctionLayout(
-            source=tree.source, entry_point=entry_point, runtime=runtime, source_file=source_file
-        ),
-    )
+    tree = survey_source(layout, home=home)
+    tree.allowed = allowed
     folder = home / "packages"
     make_private_folder(folder)
     digest, path = _write(tree, folder)
@@ -143,6 +129,24 @@ def make_package(
         left_out=tuple(sorted(tree.left_out)),
         allowed_secrets=tuple(tree.allowed_secrets),
     )
+
+
+def survey_source(layout: FunctionLayout, *, home: Path) -> SourceTree:
+    """Look for what would be packed, and whether it is a function; reads little and writes nothing.
+
+    Raises:
+        ConfigError: there is no source, no such entry point, a syntax error, or a link out of the source.
+    """
+    source = layout.source
+    if not source.is_dir():
+        raise ConfigError(
+            f"the source directory {source} does not exist",
+            hint="correct `source` in the settings",
+        )
+    tree = SourceTree(source=source.resolve(), home=home.resolve(), rules=IgnoreRules.read(source))
+    _walk(tree, "", tree.source, (tree.source,))
+    check_function(tree.files, dict(tree.left_out), replace(layout, source=tree.source))
+    return tree
 
 
 def why_denied(name: str) -> str | None:
@@ -157,7 +161,7 @@ def why_denied(name: str) -> str | None:
     return None
 
 
-def _walk(tree: _Tree, prefix: str, directory: Path, parents: tuple[Path, ...]) -> None:
+def _walk(tree: SourceTree, prefix: str, directory: Path, parents: tuple[Path, ...]) -> None:
     for entry in _entries(directory):
         name = f"{prefix}{entry.name}"
         path = Path(entry.path)
@@ -189,7 +193,7 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
         ) from error
 
 
-def _reason_to_leave_out(tree: _Tree, name: str, path: Path, *, is_dir: bool) -> str | None:
+def _reason_to_leave_out(tree: SourceTree, name: str, path: Path, *, is_dir: bool) -> str | None:
     if reason := why_denied(path.name):
         return reason
     if is_dir and path.resolve() == tree.home:
@@ -199,7 +203,7 @@ def _reason_to_leave_out(tree: _Tree, name: str, path: Path, *, is_dir: bool) ->
     return None
 
 
-def _inside(tree: _Tree, path: Path, name: str) -> Path:
+def _inside(tree: SourceTree, path: Path, name: str) -> Path:
     """Where a link leads: followed as by gcloud, but never out of the tree or to a denied name."""
     real = path.resolve()
     if not real.exists():
@@ -235,7 +239,7 @@ def _check_name(name: str, path: Path) -> None:
         )
 
 
-def _write(tree: _Tree, folder: Path) -> tuple[Digest, Path]:
+def _write(tree: SourceTree, folder: Path) -> tuple[Digest, Path]:
     """Write the zip under a name of its digest; returns the digest and the path."""
     manifest = hashlib.sha256()
     finds: list[Find] = []

@@ -9,6 +9,7 @@ from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.function_spec import PLAIN_VARIABLES, FunctionSpec
 from pytest_deploygate.targets import secret_scan, source_archive
+from pytest_deploygate.targets.function_layout import FunctionLayout
 
 
 def package_source(spec: FunctionSpec, home: Path) -> Package:
@@ -24,9 +25,28 @@ def package_source(spec: FunctionSpec, home: Path) -> Package:
         entry_point=spec.entry_point,
         runtime=spec.runtime,
         allowed=spec.allowed_secrets,
-        source_file=dict(spec.build_variables).get("GOOGLE_FUNCTION_SOURCE", "main.py"),
+        source_file=_source_file(spec),
     )
     return replace(package, allowed_secrets=(*allowed, *package.allowed_secrets))
+
+
+def check_source(spec: FunctionSpec, home: Path) -> None:
+    """Refuse a source that could not be built, without packing it.
+
+    Raises:
+        ConfigError: what is wrong with it.
+    """
+    layout = FunctionLayout(
+        source=Path(spec.source),
+        entry_point=spec.entry_point,
+        runtime=spec.runtime,
+        source_file=_source_file(spec),
+    )
+    source_archive.survey_source(layout, home=home)
+
+
+def _source_file(spec: FunctionSpec) -> str:
+    return dict(spec.build_variables).get("GOOGLE_FUNCTION_SOURCE", "main.py")
 
 
 def _plain_variables(spec: FunctionSpec) -> Iterator[tuple[str, Mapping[str, str]]]:

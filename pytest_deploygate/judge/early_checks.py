@@ -1,0 +1,61 @@
+"""What files and settings alone show to be wrong, before a session, the emulator or a build is started."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.settings import Settings
+from pytest_deploygate.core.enforcement import Enforcement
+from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.mode import Mode
+from pytest_deploygate.core.policy import Policy
+from pytest_deploygate.judge.context import PHASES
+from pytest_deploygate.wiring import find_undeployable
+
+_JUDGED = {
+    Mode.DEPLOY: PHASES,
+    Mode.PLAN: PHASES,
+    Mode.ROLLBACK_CHECKS: (Phase.LIVE,),
+    Mode.JUDGE: (),
+}
+"""Phases that a mode cannot do without."""
+
+
+def check_early(settings: Settings, environment: Environment, mode: Mode) -> None:
+    """Refuse what could not end well; ``settings`` are those that judge ``environment``.
+
+    Raises:
+        ConfigError: everything that is wrong, with what to do about each.
+    """
+    found = list(find_gate_mistakes(settings.policy, settings.root, _JUDGED[mode]))
+    if mode in (Mode.DEPLOY, Mode.PLAN):
+        found += find_undeployable(settings, environment)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        told = "\n".join(f"  {error}".replace("\n", "\n  ") for error in found)
+        raise ConfigError(f"{len(found)} things are wrong:\n{told}")
+
+
+def find_gate_mistakes(
+    policy: Policy, root: Path, phases: Iterable[Phase]
+) -> Iterator[ConfigError]:
+    """Gates whose files cannot be collected, and those of ``phases`` that no gate judges."""
+    for gate in policy.gates:
+        hint = f"correct tool.deploygate.gates.{gate.name}.paths in pyproject.toml"
+        for path in gate.paths:
+            if ".." in Path(path).parts or not (root / path).is_relative_to(root):
+                why = f"gate {gate.name}: the path {path} leads out of {root}"
+                move = f"move its checks below that folder, and {hint}"
+                yield ConfigError(why, hint=move)
+            elif not (root / path).exists():
+                why = f"gate {gate.name}: the path {path} does not exist below {root}"
+                yield ConfigError(why, hint=hint)
+    for phase in phases:
+        if not any(g.enforce is Enforcement.BLOCK for g in policy.gates_of(phase)):
+            yield ConfigError(
+                f"the {phase.value} phase has no gate, so it can never hold",
+                hint=f'add a table [tool.deploygate.gates.NAME] with phase = "{phase.value}" '
+                'and paths = ["FOLDER"]',
+            )

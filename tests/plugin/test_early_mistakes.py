@@ -1,0 +1,167 @@
+"""Mistakes that can be seen beforehand: exit 4, nothing is built, started or recorded."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pytest_deploygate.testing import LOCAL, DeploygateProject, ProjectFactory
+from tests.plugin.plugin_project import SUBJECT
+
+RUNTIME = f"python3{sys.version_info.minor}"
+"""The grammar of a later one cannot be judged."""
+MAIN = "function/main.py"
+NO_LIVE_GATE = ('phase = "live"', 'phase = "candidate"')
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> DeploygateProject:
+    """A project for the emulator, in which nothing was deployed."""
+    project = ProjectFactory(tmp_path)(environment=LOCAL)
+    project.edit("pyproject.toml", "python312", RUNTIME)
+    return project
+
+
+@pytest.mark.parametrize(
+    ("files", "edit", "sentences"),
+    [
+        ({MAIN: "def hello(:\n"}, None, ["main.py:1: SyntaxError: invalid syntax: def hello(:"]),
+        (
+            {MAIN: "def hello(r):\n    import helper\n", "function/helper.py": "return 1\n"},
+            None,
+            ["helper.py:1: SyntaxError: 'return' outside function"],
+        ),
+        (
+            {
+                MAIN: "from shop import rows\ndef hello(r): ...\n",
+                "function/shop/__init__.py": "from . import tabs as t\n",
+                "function/shop/rows.py": "",
+                "function/shop/tabs.py": "x = = 1\n",
+            },
+            None,
+            ["shop/tabs.py:1: SyntaxError: invalid syntax: x = = 1"],
+        ),
+        ({}, ('entry-point = "hello"', 'entry-point = "helo"'), ["main.py defines no 'helo'"]),
+        ({}, ('source = "function"', 'source = "fn"'), ["/fn does not exist"]),
+        ({}, (RUNTIME, "python399"), ["does not offer the runtime python399", "python312"]),
+        ({}, ('target = "local"', 'target = "lokal"'), ["there is no target 'lokal'"]),
+        ({}, ("gates/ready", "../gates"), ["gate ready: the path ../gates leads out of "]),
+        ({}, ("gates/ready", "/etc"), ["gate ready: the path /etc leads out of "]),
+        ({}, ("gates/ready", "gates/redy"), ["gate ready: the path gates/redy does not exist"]),
+        ({}, NO_LIVE_GATE, ["the live phase has no gate", "[tool.deploygate.gates.NAME]"]),
+        (
+            {MAIN: "def hello(:\n"},
+            ("gates/ready", "gates/redy"),
+            ["2 things are wrong:", "main.py:1: SyntaxError", "gates/redy does not exist"],
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+@pytest.mark.parametrize("way", ["deploy", "plan"])
+def test_what_files_and_settings_show_is_refused_before_anything_is_started(
+    new: DeploygateProject,
+    way: str,
+    files: Mapping[str, str],
+    edit: tuple[str, str] | None,
+    sentences: list[str],
+) -> None:
+    new.write(files)
+    if edit is not None:
+        new.edit("pyproject.toml", *edit)
+    run = new.deploy() if way == "deploy" else new.deploygate("plan", LOCAL)
+    assert run.status == 4, run.output
+    for sentence in sentences:
+        assert sentence in run.output
+    assert "Traceback" not in run.output
+    assert not (new.root / ".deploygate").exists()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"function/template.py": "def {{ name }}(:\n"},
+        {MAIN: 'import os, missing\nfrom os import path\ndef hello(r): "\\d"\n'},
+    ],
+    ids=["a file that nothing imports", "modules that are installed elsewhere"],
+)
+def test_what_does_not_belong_to_the_function_is_no_mistake(
+    new: DeploygateProject, files: Mapping[str, str]
+) -> None:
+    new.edit("pyproject.toml", "gates/ready", "gates/redy")  # so that nothing is started
+    run = new.write(files).deploy()
+    assert "gates/redy does not exist" in run.output
+    assert "things are wrong" not in run.output
+
+
+CHECKS = {
+    "fixture": (
+        "def test_subject(candidat): ...\n",
+        f"{SUBJECT}:1: test_subject: the fixture 'candidat' is not defined",
+    ),
+    "fixture of a fixture": (
+        "import pytest\n@pytest.fixture\ndef page(brwser): ...\ndef test_subject(page): ...\n",
+        "test_subject: the fixture 'brwser' is not defined",
+    ),
+    "mark": (
+        "import pytest\n@pytest.mark.smok\ndef test_subject(): ...\n",
+        "test_subject: the mark 'smok' is not registered",
+    ),
+    "mark of a module": (
+        "import pytest\npytestmark = pytest.mark.smok\ndef test_subject(): ...\n",
+        "test_subject: the mark 'smok' is not registered",
+    ),
+    "import": (
+        "import nowhere\ndef test_subject(): ...\n",
+        f"{SUBJECT} could not be collected: ModuleNotFoundError: No module named 'nowhere'",
+    ),
+    "syntax": ("def test_subject(:\n", f"{SUBJECT} could not be collected: SyntaxError"),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), CHECKS.values(), ids=CHECKS)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_mistakes_of_checks_are_refused_before_anything_is_staged(
+    project: DeploygateProject, workers: int, text: str, sentence: str
+) -> None:
+    platform = project.platform_digest()
+    run = project.write({SUBJECT: text}).deploy(workers=workers)
+    assert run.status == 4, run.output
+    assert sentence in run.output
+    assert project.platform_digest() == platform
+    assert run.record is None
+
+
+@pytest.mark.parametrize("text", [CHECKS["fixture"][0], CHECKS["mark"][0]])
+def test_mistakes_of_live_checks_roll_nothing_back(
+    project: DeploygateProject, before: str, text: str
+) -> None:
+    run = project.write({"gates/live/test_live.py": text}).pytest("-n0", "-m", "rollback-checks")
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.property("verdict") == "UNKNOWN"
+
+
+def test_what_pytest_finds_by_itself_is_no_mistake(project: DeploygateProject) -> None:
+    text = """
+        import unittest
+        import pytest
+
+        @pytest.fixture
+        def one(request, two):
+            return request.param + two
+
+        @pytest.mark.parametrize(("one", "two"), [(1, 2)], indirect=["one"])
+        @pytest.mark.filterwarnings("default")
+        @pytest.mark.usefixtures("tmp_path")
+        @pytest.mark.slow
+        def test_subject(one, two, monkeypatch):
+            assert (one, two) == (3, 2)
+
+        class TestOld(unittest.TestCase):
+            def test_old(self):
+                self.assertTrue(True)
+    """
+    project.write({"gates/cand/test_more.py": text})
+    project.edit("pyproject.toml", "addopts", 'markers = ["slow(reason): takes minutes"]\naddopts')
+    run = project.deploy()
+    assert run.status == 0, run.output
