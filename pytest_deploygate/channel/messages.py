@@ -13,6 +13,11 @@ LONGEST_BYTES: Final = 64 * 1024 * 1024
 """Longest line that is read: the inventory of some hundred thousand checks."""
 
 
+CERTAIN: Final = "certain"
+LIKELY: Final = "likely"
+"""What :class:`Ended` says of mistakes."""
+
+
 class ChannelError(Exception):
     """A message is not of its form."""
 
@@ -101,7 +106,8 @@ class Measured:
 class Ended:
     """An attempt at a check has ended: its parts in order, what it measured, and how often it asked which endpoint.
 
-    ``why`` is for people: where and with what it failed first, ``FILE:LINE: ERROR``; else empty.
+    ``why`` is for people: where and with what it failed first, ``FILE:LINE: ERROR``; else empty. ``mistake`` says
+    whether code of the check itself was wrong: ``certain``, ``likely`` (unless an answer had a part in it), or empty.
     """
 
     check: int
@@ -109,6 +115,7 @@ class Ended:
     measured: tuple[Measured, ...]
     asked: Mapping[str, int]
     why: str = ""
+    mistake: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +277,7 @@ _READERS: Final[Mapping[type, tuple[Callable[[object], Any], ...]]] = {
     Began: (_whole,),
     Part: (_text, _text, _flag, _flag),
     Measured: (_text, _number, _text),
-    Ended: (_whole, _many(_one(Part)), _many(_one(Measured)), _counts, _text),
+    Ended: (_whole, _many(_one(Part)), _many(_one(Measured)), _counts, _text, _text),
     Passed: (_whole,),
     Doubt: (_text, _text),
     PhaseDone: (_text,),

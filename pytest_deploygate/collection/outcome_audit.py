@@ -18,6 +18,7 @@ import pytest
 
 from pytest_deploygate.channel.client import JudgeLink
 from pytest_deploygate.channel.messages import Doubt, Ended, Measured, Part
+from pytest_deploygate.collection.check_mistakes import mistake_in
 from pytest_deploygate.collection.innermost import Innermost
 from pytest_deploygate.collection.observed_body import is_skip, observe_early, observed
 from pytest_deploygate.collection.stray_errors import StrayErrors
@@ -65,6 +66,11 @@ class OutcomeAuditor:
         self._asked: dict[str, int] = {}
         self._why = ""
         """How the check that runs failed first."""
+        self._mistake = ""
+        """Whether it was by a mistake in the check itself."""
+        self._is_setup = False
+        self._has_shared_answers = False
+        """Whether a fixture has asked: checks may look at its answers later."""
         self.is_muted = False
         """Set while checks that did not run are reported as skipped, for people."""
         self._raised: BaseException | None = None
@@ -110,10 +116,14 @@ class OutcomeAuditor:
         self._nodeid = item.nodeid
         self._claims.clear()
         self._parts.clear()
-        self._why = ""
+        self._why = self._mistake = ""
         if self._number is not None:
             self._link.send_line(b'["Began",[%d]]\n' % self._number)
-        yield from self._watching()
+        self._is_setup = True
+        try:
+            yield from self._watching()
+        finally:
+            self._is_setup = False
         observe_early(item, self._end, self._note_raised)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -188,6 +198,8 @@ class OutcomeAuditor:
             claim = _at_best(claim, self._raised if is_hidden else raised.value)
             if claim[0] == "failed" and not self._why:
                 self._why = _first_failure(item, raised)
+                has_heard = bool(self._asked) or self._has_shared_answers
+                self._mistake = mistake_in(item, call.when, raised, has_heard=has_heard)
         elif not self._is_running and (
             # nothing is said to have been raised, and yet the part did not come to its end
             self._raised is not None
@@ -212,7 +224,8 @@ class OutcomeAuditor:
             self._link.send_line(b'["Passed",[%d]]\n' % number)
         else:
             parts, measured = tuple(self._parts), tuple(self._measured)
-            self._link.send(Ended(number, parts, measured, dict(self._asked), self._why))
+            asked = dict(self._asked)
+            self._link.send(Ended(number, parts, measured, asked, self._why, self._mistake))
             self._measured.clear()
             self._asked.clear()
 
@@ -225,6 +238,7 @@ class OutcomeAuditor:
 
         def count() -> None:
             self._asked[kind] = self._asked.get(kind, 0) + 1
+            self._has_shared_answers |= self._is_setup
 
         return count
 

@@ -166,6 +166,8 @@ class Evidence:
     """Requests of a gate's checks that the candidate or the verification revision answered, by gate."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """First failure of each check by id, for display: ``FILE:LINE: ERROR``."""
+    mistakes: frozenset[str] = frozenset()
+    """Checks (ids) that failed in their own code, so that they say nothing of the revision."""
 
     def states(self, gate: str) -> tuple[CheckState, ...]:
         """States of the gate's checks, in collection order."""

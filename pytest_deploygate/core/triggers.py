@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, unique
 
+from pytest_deploygate.core.check_title import check_title
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.policy import Condition, Trigger
@@ -61,5 +62,5 @@ def _evaluate_one(
 def _describe(trigger: Trigger, condition: Condition, bad: list[Measurement]) -> str:
     worst = max(bad, key=lambda m: abs(m.value - condition.bound))
     what = f"trigger {trigger.name} ({trigger.severity.value}) fired"
-    by = f" (platform: {worst.revision})" if worst.is_by_platform else ""
-    return f"{what}: {condition.metric} is {worst.text}{by}, and {condition.text}"
+    by = f"platform: {worst.revision}" if worst.is_by_platform else check_title(worst.check)
+    return f"{what}: {condition.metric} is {worst.text} ({by}), and {condition.text}"

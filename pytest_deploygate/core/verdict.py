@@ -15,12 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, unique
 from fractions import Fraction
+from typing import Final
 
+from pytest_deploygate.core.check_title import check_title
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.evidence import UNCOUNTED, CheckState, Evidence, Score
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Asking, Gate, Leniency, Policy
 from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate
+
+_FIRST: Final = 2
+"""Failed checks that a reason names."""
 
 
 @unique
@@ -126,7 +131,10 @@ def _outcome(gate: Gate, score: Score, ran: int, evidence: Evidence) -> tuple[Ou
             f"gate {gate.name} is unknown: {ran} checks ran, it needs at least {gate.least_checks}",
         )
     if score.ratio < gate.threshold:
-        return Outcome.FAILED, f"gate {gate.name} failed: {score} checks passed, it {need}"
+        if _could_hold(gate, score, evidence):
+            return Outcome.UNKNOWN, _mistakes_told(gate, evidence)
+        first = _first_told(gate, evidence)
+        return Outcome.FAILED, f"gate {gate.name} failed: {score} checks passed, it {need}{first}"
     if _asked_nobody(gate, evidence):
         others = "public URL" if gate.phase is Phase.STEP else "verification revision"
         sentence = (
@@ -135,6 +143,42 @@ def _outcome(gate: Gate, score: Score, ran: int, evidence: Evidence) -> tuple[Ou
         )
         return Outcome.UNKNOWN, sentence
     return Outcome.PASSED, f"gate {gate.name} passed: {score} checks passed, it {need}"
+
+
+def _mistaken(gate: Gate, evidence: Evidence) -> tuple[str, ...]:
+    """Checks of a gate that did not pass, because of their own code."""
+    bad = (CheckState.FAILED, CheckState.ERROR)
+    checks = evidence.checks.get(gate.name, ())
+    return tuple(check for check, state in checks if state in bad and check in evidence.mistakes)
+
+
+def _best(gate: Gate, score: Score, evidence: Evidence) -> Score:
+    """The score of a gate if all checks with mistakes of their own passed."""
+    return replace(score, passed=score.passed + len(_mistaken(gate, evidence)))
+
+
+def _could_hold(gate: Gate, score: Score, evidence: Evidence) -> bool:
+    """Whether nothing but mistakes in checks keeps a gate from its threshold."""
+    return _best(gate, score, evidence).ratio >= gate.threshold
+
+
+def _mistakes_told(gate: Gate, evidence: Evidence) -> str:
+    mistaken = _mistaken(gate, evidence)
+    why = evidence.failures.get(mistaken[0], "")
+    first = f"{check_title(mistaken[0])}: {why}" if why else check_title(mistaken[0])
+    count = "a check" if len(mistaken) == 1 else f"{len(mistaken)} checks"
+    return f"gate {gate.name} is unknown: {count} failed in code of the gate itself; first: {first}"
+
+
+def _first_told(gate: Gate, evidence: Evidence) -> str:
+    """The first checks that did not pass, by name and parameters."""
+    fine = {CheckState.PASSED, *UNCOUNTED}
+    if gate.skips is Leniency.ALLOW:
+        fine.add(CheckState.SKIPPED)
+    if gate.flaky is Leniency.ALLOW:
+        fine.add(CheckState.FLAKY)
+    bad = [check for check, state in evidence.checks.get(gate.name, ()) if state not in fine]
+    return f"; first: {', '.join(map(check_title, bad[:_FIRST]))}"
 
 
 def _asked_nobody(gate: Gate, evidence: Evidence) -> bool:
@@ -175,10 +219,7 @@ def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:
     if is_optional:
         score = threshold
     if score < threshold:
-        sentence = (
-            f"the {phase.value} phase scored {float(score):.4f}, it needs {float(threshold):g}"
-        )
-        broken.append(Reason(code=ReasonCode.SCORE_BELOW_THRESHOLD, sentence=sentence))
+        broken.append(_score_reason(evidence, results, score, threshold))
     if not (broken or is_optional or any(r.score.passed for r in results)):
         sentence = f"no check of the {phase.value} phase passed"
         broken.append(Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=sentence))
@@ -200,6 +241,21 @@ def judge_phase(policy: Policy, evidence: Evidence) -> PhaseVerdict:
                 tuple(t for t in evaluated if t.trigger.enforce is Enforcement.WARN),
             )
         ),
+    )
+
+
+def _score_reason(
+    evidence: Evidence, results: tuple[GateResult, ...], score: Fraction, threshold: Fraction
+) -> Reason:
+    """A score that is too low; one that only mistakes in checks keep low speaks of the checks, not of the release."""
+    best = weighted_ratio(
+        tuple(replace(r, score=_best(r.gate, r.score, evidence)) for r in results)
+    )
+    is_explicit = bool(results) and best < threshold
+    needs = f"it needs {float(threshold):g}"
+    return Reason(
+        code=ReasonCode.SCORE_BELOW_THRESHOLD if is_explicit else ReasonCode.EVIDENCE_INCOMPLETE,
+        sentence=f"the {evidence.phase.value} phase scored {float(score):.4f}, {needs}",
     )
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploygate.channel.messages import (
+    CERTAIN,
+    LIKELY,
     Began,
     Bye,
     Collected,
@@ -37,7 +39,7 @@ from pytest_deploygate.core.evidence import (
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.membership import gate_among, gates_of_file
-from pytest_deploygate.core.policy import Gate, Policy
+from pytest_deploygate.core.policy import Asking, Gate, Policy
 from pytest_deploygate.judge.check import Check
 from pytest_deploygate.judge.check_runs import CheckTimes
 from pytest_deploygate.telemetry.spans import CheckRun
@@ -90,6 +92,7 @@ class EvidenceLedger:
         self._measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         self._asked: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._failures: dict[str, str] = {}
+        self._mistakes_of: dict[str, str] = {}
         self._tampered: set[str] = set()
         self._defects: dict[str, str] = {}
         self._doubts: dict[str, None] = {}
@@ -266,6 +269,7 @@ class EvidenceLedger:
             return
         if ended.why:
             self._failures[nodeid] = ended.why[:_LONGEST_FAILURE]
+        self._mistakes_of[nodeid] = ended.mistake
         for kind, count in ended.asked.items():
             self._asked[nodeid][kind] = self._asked[nodeid].get(kind, 0) + count
         for one in ended.measured:
@@ -388,7 +392,24 @@ class EvidenceLedger:
             failures={
                 c.nodeid: self._failures[c.nodeid] for c in of_phase if c.nodeid in self._failures
             },
+            mistakes=frozenset(
+                c.nodeid
+                for gate in self._policy.gates_of(phase)
+                for c in self._of_phase[phase]
+                if c.gate == gate.name and self._is_mistaken(c, gate)
+            ),
         )
+
+    def _is_mistaken(self, check: Check, gate: Gate) -> bool:
+        """Whether a check failed in its own code, and not by what a revision answered.
+
+        What is only likely counts for a candidate, of which a check that asks with a client of ours heard nothing: it
+        is not kept either way. To what serves, such a check may have spoken with a client of its own.
+        """
+        told = self._mistakes_of.get(check.nodeid)
+        if told == LIKELY:
+            return check.phase is Phase.CANDIDATE and gate.asks is Asking.CLIENTS
+        return told == CERTAIN and check.phase is not Phase.READINESS
 
     def _expected_failures(self, phase: Phase) -> Iterator[ExpectedFailure]:
         for check in self.checks_of(phase):

@@ -74,14 +74,14 @@ def test_trigger_with_half_of_its_measurements_is_unknown() -> None:
 def test_trigger_fires_by_any_condition_even_where_another_value_is_missing() -> None:
     [result] = evaluate((a_trigger("a > 1", "b > 1"),), Phase.LIVE, (measured("b", 2, "s"),))
     assert result.firing is Firing.FIRED
-    assert result.sentence == "trigger t (high) fired: b is 2 s, and b > 1"
+    assert result.sentence == "trigger t (high) fired: b is 2 s (c), and b > 1"
 
 
 def test_trigger_fires_by_any_of_several_measurements_and_names_the_worst() -> None:
     values = (measured("a", 0.9), measured("a", 0.2), measured("a", 0.5), measured("a", 7))
     [result] = evaluate((a_trigger("a < 0.85"),), Phase.CANDIDATE, values)
     assert result.firing is Firing.FIRED
-    assert result.sentence == "trigger t (high) fired: a is 0.2, and a < 0.85"
+    assert result.sentence == "trigger t (high) fired: a is 0.2 (c), and a < 0.85"
 
 
 def test_trigger_that_fires_by_the_platform_names_the_revision() -> None:
@@ -89,7 +89,7 @@ def test_trigger_that_fires_by_the_platform_names_the_revision() -> None:
     by_platform = Measurement.of("a", 3, revision="r-1")
     [one] = evaluate((a_trigger("a > 1"),), Phase.LIVE, (by_check,))
     [other] = evaluate((a_trigger("a > 1"),), Phase.LIVE, (by_check, by_platform))
-    assert one.sentence == "trigger t (high) fired: a is 2, and a > 1"
+    assert one.sentence == "trigger t (high) fired: a is 2 (a), and a > 1"
     assert other.sentence == "trigger t (high) fired: a is 3 (platform: r-1), and a > 1"
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_deploygate.core.check_title import check_title
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.evidence import (
     UNCOUNTED,
@@ -30,9 +31,10 @@ from pytest_deploygate.core.verdict import (
 )
 from tests.core.policy_factory import a_gate, a_policy, a_trigger, evidence_of, measured
 
-P, F, S, X, K, N, C = (
+P, F, E, S, X, K, N, C = (
     CheckState.PASSED,
     CheckState.FAILED,
+    CheckState.ERROR,
     CheckState.SKIPPED,
     CheckState.XPASSED,
     CheckState.FLAKY,
@@ -99,7 +101,7 @@ def test_gate_is_unknown_under_any_doubt() -> None:
     ("states", "sentence"),
     [
         ([P, P], "gate g passed: 2/2 checks passed, it needs 0.9"),
-        ([P, F], "gate g failed: 1/2 checks passed, it needs 0.9"),
+        ([P, F], "gate g failed: 1/2 checks passed, it needs 0.9; first: 1"),
         ([P], "gate g is unknown: 1 checks ran, it needs at least 2"),
     ],
 )
@@ -467,7 +469,7 @@ def test_override_lets_the_rest_decide_and_is_named() -> None:
     assert verdict.reason.code is ReasonCode.OVERRIDDEN
     assert verdict.reason.subject == "b"
     assert verdict.reason.sentence == (
-        "gate b was overridden: sheet is down (gate b failed: 0/1 checks passed, it needs 1)"
+        "gate b was overridden: sheet is down (gate b failed: 0/1 checks passed, it needs 1; first: 0)"
     )
     assert [r.code for r in verdict.reasons[1:]] == [ReasonCode.GATE_FAILED]
 
@@ -606,3 +608,97 @@ def test_step_gate_that_heard_nothing_is_unknown() -> None:
     policy = a_policy(a_gate(phase=Phase.STEP, asks=Asking.CLIENTS))
     verdict = judge_phase(policy, evidence_of({"g": [P]}, phase=Phase.STEP))
     assert "neither the candidate nor the public URL answered" in verdict.reason.sentence
+
+
+# -- mistakes in checks ----------------------------------------------------------------------------
+
+
+def with_mistakes(states: Sequence[CheckState], *numbers: int, gate: str = "g") -> Evidence:
+    """Evidence in which the checks of these numbers failed in their own code."""
+    mistakes = frozenset(f"{gate}.py::test_{number}" for number in numbers)
+    return replace(evidence_of({gate: states}), mistakes=mistakes)
+
+
+@pytest.mark.parametrize(
+    ("gate", "evidence", "outcome"),
+    [
+        (a_gate(), with_mistakes([P, F], 1), Outcome.UNKNOWN),
+        (a_gate(), with_mistakes([P, E], 1), Outcome.UNKNOWN),
+        (a_gate(), with_mistakes([P, F, F], 1), Outcome.FAILED),
+        (a_gate(threshold="0.5"), with_mistakes([F, F], 1), Outcome.UNKNOWN),
+        (a_gate(threshold="0.5"), with_mistakes([P, F], 1), Outcome.PASSED),
+        (a_gate(), with_mistakes([P, P], 1), Outcome.PASSED),
+        (a_gate(), with_mistakes([P, S], 1), Outcome.FAILED),
+    ],
+)
+def test_gate_that_only_mistakes_in_its_checks_keep_from_holding_is_unknown(
+    gate: Gate, evidence: Evidence, outcome: Outcome
+) -> None:
+    assert judge_gate(gate, evidence).outcome is outcome
+
+
+def test_reason_names_the_mistake() -> None:
+    evidence = replace(
+        with_mistakes([P, E, E], 1, 2), failures={"g.py::test_1": "g.py:3: TypeError: no"}
+    )
+    told = "gate g is unknown: 2 checks failed in code of the gate itself; first: 1: g.py:3: TypeError: no"
+    assert judge_gate(a_gate(), evidence).sentence == told
+    told = "gate g is unknown: a check failed in code of the gate itself; first: 1"
+    assert judge_gate(a_gate(), with_mistakes([P, E], 1)).sentence == told
+
+
+@pytest.mark.parametrize(
+    ("required", "evidence", "codes"),
+    [
+        (True, with_mistakes([E], 0), [ReasonCode.GATE_UNKNOWN, ReasonCode.EVIDENCE_INCOMPLETE]),
+        (False, with_mistakes([E], 0), [ReasonCode.EVIDENCE_INCOMPLETE]),
+        (False, with_mistakes([E, F], 0), [ReasonCode.SCORE_BELOW_THRESHOLD]),
+    ],
+)
+def test_score_that_mistakes_keep_low_says_nothing_of_the_release(
+    *, required: bool, evidence: Evidence, codes: list[ReasonCode]
+) -> None:
+    policy = a_policy(a_gate(threshold="1", required=required), threshold="1")
+    verdict = judge_phase(policy, evidence)
+    assert not verdict.holds
+    assert [reason.code for reason in verdict.reasons] == codes
+
+
+def test_phase_without_a_gate_says_nothing_of_the_release() -> None:
+    verdict = judge_phase(a_policy(threshold="1"), evidence_of({}))
+    assert {reason.code for reason in verdict.reasons} == {ReasonCode.EVIDENCE_INCOMPLETE}
+
+
+# -- what a reason names ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gate", "states", "first"),
+    [
+        (a_gate(), [P, F, P], "1"),
+        (a_gate(), [F, E, F], "0, 1"),
+        (a_gate(skips=ALLOW), [S, F], "1"),
+        (a_gate(), [S, F], "0, 1"),
+        (a_gate(flaky=ALLOW), [K, F], "1"),
+        (a_gate(), [CheckState.KNOWN_DEFECT, F], "1"),
+    ],
+)
+def test_reason_names_the_first_checks_that_did_not_pass(
+    gate: Gate, states: Sequence[CheckState], first: str
+) -> None:
+    sentence = judge_gate(gate, evidence_of({"g": states})).sentence
+    assert sentence.endswith(f", it needs 1; first: {first}")
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "title"),
+    [
+        ("a/test_rows.py::test_rows_begin_in_column_a", "rows begin in column a"),
+        ("a.py::test_rows_begin[CS003837319]", "rows begin (CS003837319)"),
+        ("a.py::TestRows::test_begin[a::b-[1]]", "begin (a::b-[1])"),
+        ("a.py::test_it[" + "x" * 90 + "]", "it (" + "x" * 73 + "..."),
+        ("check", "check"),
+    ],
+)
+def test_title_of_a_check(nodeid: str, title: str) -> None:
+    assert check_title(nodeid) == title

@@ -165,3 +165,69 @@ def test_what_pytest_finds_by_itself_is_no_mistake(project: DeploygateProject) -
     project.edit("pyproject.toml", "addopts", 'markers = ["slow(reason): takes minutes"]\naddopts')
     run = project.deploy()
     assert run.status == 0, run.output
+
+
+IN_CANDIDATE = {
+    "TypeError": "def test_subject(candidate):\n    len(5)\n",
+    "fixture": """
+        import pytest
+
+        @pytest.fixture
+        def page():
+            raise RuntimeError("no browser")
+
+        def test_subject(page): ...
+    """,
+    "fixture that is looked up": "def test_subject(request):\n    request.getfixturevalue('page')\n",
+    "NameError": "def test_subject(candidate):\n    candidat.get()\n",
+}
+
+
+@pytest.mark.parametrize("text", IN_CANDIDATE.values(), ids=IN_CANDIDATE)
+def test_mistake_in_a_gate_does_not_mark_the_release_as_bad(
+    project: DeploygateProject, before: str, text: str
+) -> None:
+    project.edit("pyproject.toml", 'asks = "nothing"', 'asks = "clients"')
+    reason = "--deploy-reason=the gates ask for more now"
+    broken = project.write({SUBJECT: text}).deploy(reason)
+    assert (broken.status, broken.serving) == (1, before), broken.output
+    assert broken.property("reason_code") == "gate_unknown"
+    assert "failed in code of the gate itself; first: subject: gates/cand/test_subject.py:" in (
+        broken.property("reason")
+    )
+    project.edit("pyproject.toml", 'asks = "clients"', 'asks = "nothing"')
+    project.write({SUBJECT: "def test_subject():\n    assert True\n"})
+    mended = project.deploy()
+    assert mended.status == 0, mended.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def test_subject():\n    assert False\n",
+        "def test_subject(deployment):\n    raise ConnectionRefusedError\n",
+        "import json\ndef test_subject():\n    json.loads('{')\n",
+    ],
+    ids=["assertion", "connection", "code elsewhere"],
+)
+def test_what_the_release_may_have_caused_marks_it_as_bad(
+    project: DeploygateProject, text: str
+) -> None:
+    project.edit("pyproject.toml", 'asks = "nothing"', 'asks = "clients"')
+    run = project.write({SUBJECT: text}).deploy()
+    assert run.property("reason_code") == "gate_failed", run.output
+    assert "; first: subject" in run.property("reason")
+    assert "this very release was rolled back before" in project.deploy().output
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [("    live_.get()\n", "UNKNOWN"), ("    {}['greeting']\n", "ROLL_BACK")],
+    ids=["an unknown name", "what an answer may have caused"],
+)
+def test_mistake_in_a_live_gate_is_unknown_only_where_no_answer_can_be_the_cause(
+    project: DeploygateProject, body: str, verdict: str
+) -> None:
+    project.write({"gates/live/test_live.py": f"def test_live(deployment):\n{body}"})
+    run = project.pytest("-n0", "--deploy-env=fake")
+    assert run.property("verdict") == verdict, run.output

@@ -78,7 +78,7 @@ def test_refusal(project: DeploygateProject, before: str, workers: int) -> None:
     said = properties(run)
     assert (said["verdict"], said["state"]) == ("REFUSE", "REFUSED")
     assert said["reason_code"] == "gate_failed"
-    assert said["reason"] == "gate ready failed: 0/1 checks passed, it needs 1"
+    assert said["reason"] == ("gate ready failed: 0/1 checks passed, it needs 1; first: honest")
     assert (said["serving_revision"], said["candidate_revision"]) == (before, "")
     assert cases(run) == sorted(CHECKS)
     found = results(run)

@@ -36,7 +36,9 @@ def test_another_process_returns_to_the_baseline_where_the_deciding_one_cannot(
     assert "in another process, since this one did not succeed" in run.output
     assert run.property("state") == "ROLLED_BACK"
     assert run.property("serving_revision") == before
-    assert run.property("reason") == "gate live failed: 0/1 checks passed, it needs 1"
+    assert (
+        run.property("reason") == "gate live failed: 0/1 checks passed, it needs 1; first: honest"
+    )
     assert run.record is not None
     assert run.record.state.value == "ROLLED_BACK"
     with project.store() as store:
