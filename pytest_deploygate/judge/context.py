@@ -1,6 +1,7 @@
 """What every flow of a session works with: settings, ledger, the session, terminal; and judging a phase."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -27,7 +28,7 @@ from pytest_deploygate.judge.judge_hooks import JudgeHooks
 from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
 from pytest_deploygate.judge.options import DeployOptions
 from pytest_deploygate.judge.reporting.terminal import Terminal
-from pytest_deploygate.judge.session_process import SessionProcess
+from pytest_deploygate.judge.session_process import SessionOver, SessionProcess
 from pytest_deploygate.judge.source_watch import SourceWatch
 from pytest_deploygate.ports import Target
 from pytest_deploygate.system.signal_guard import SignalGuard
@@ -87,13 +88,18 @@ class SessionContext:
         self.redactor.learn(_tokens_of(deployment))
         budget_s = float(self.settings.policy.phases[phase].budget_s)
         deployment = self.telemetry.begin_phase(deployment)
+        known, began = len(self.recorder.doubts), time.monotonic()
         try:
-            with self.signals.deliver_signals():
-                is_in_time = self.session.run_phase(phase, deployment, budget_s)
+            try:
+                with self.signals.deliver_signals():
+                    is_in_time = self.session.run_phase(phase, deployment, budget_s)
+            except SessionOver:
+                # what interrupts a check that has no time left may break a plugin, and with it the session
+                if time.monotonic() - began > budget_s:
+                    self._note_budget(phase, budget_s, known)
+                raise
             if not is_in_time:
-                self.recorder.mark_incomplete(
-                    f"the {phase.value} phase took longer than its budget of {budget_s:g} s"
-                )
+                self._note_budget(phase, budget_s, known)
             if self.statistics is not None and phase not in (Phase.READINESS, Phase.STEP):
                 self.statistics.add(phase, deployment)
         except BaseException:
@@ -106,6 +112,11 @@ class SessionContext:
         self.telemetry.end_phase(verdict)
         self.terminal.phase(verdict)
         return verdict
+
+    def _note_budget(self, phase: Phase, budget_s: float, known: int) -> None:
+        """The budget is the cause of every doubt since there were ``known`` ones."""
+        sentence = f"the {phase.value} phase took longer than its budget of {budget_s:g} s"
+        self.recorder.mark_cause(sentence, after=known)
 
     def note(self, name: str, text: str) -> None:
         """Have the record and the JUnit file say ``text``."""

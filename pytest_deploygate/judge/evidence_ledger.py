@@ -293,6 +293,11 @@ class EvidenceLedger:
         """Note something that makes the evidence of the whole session incomplete."""
         self._doubts[sentence] = None
 
+    def mark_cause(self, sentence: str, *, after: int) -> None:
+        """Note what made the evidence incomplete, before all that came of it: behind the first ``after`` doubts."""
+        told = list(self._doubts)
+        self._doubts = dict.fromkeys([*told[:after], sentence, *told[after:]])
+
     @property
     def doubts(self) -> tuple[str, ...]:
         """All doubts, oldest first."""

@@ -23,7 +23,7 @@ from pytest_deploygate.collection.inventory import Gates
 from pytest_deploygate.collection.outcome_audit import OutcomeAuditor
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.runners.in_process import Budget, BudgetExceeded
+from pytest_deploygate.runners.in_process import Budget
 from pytest_deploygate.state_keys import DEPLOYMENT, WORKER_INPUT
 
 _CHANNEL: Final = "deploygate_channel"
@@ -157,7 +157,7 @@ class DistributedRunner:
         if not order.checks:
             return
         ds = self._dsession()
-        with contextlib.suppress(BudgetExceeded), budget.watch_time():
+        with budget.suppress_interruption(), budget.watch_time():
             is_first = self._is_fresh and order.deployment == self._order.deployment
             if not (is_first and order.phase is self._order.phase):
                 self._restart(ds, session, order)
