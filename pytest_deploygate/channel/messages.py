@@ -13,6 +13,8 @@ LONGEST_BYTES: Final = 64 * 1024 * 1024
 """Longest line that is read: the inventory of some hundred thousand checks."""
 
 
+SERVER_ERRORS: Final = ":5xx"
+"""End of the name of an endpoint in :class:`Ended`, where answers with a status of 5xx are counted."""
 CERTAIN: Final = "certain"
 LIKELY: Final = "likely"
 """What :class:`Ended` says of mistakes."""

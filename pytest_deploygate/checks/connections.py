@@ -25,8 +25,8 @@ def traceparent_of_check(traceparent: str) -> str:
     return phase.child(nodeid).traceparent if phase is not None and nodeid else traceparent
 
 
-def adapter_of(heard: Callable[[], None] | None) -> HTTPAdapter:
-    """An adapter that repeats nothing; ``heard`` is called when an answer arrives."""
+def adapter_of(heard: Callable[[int], None] | None) -> HTTPAdapter:
+    """An adapter that repeats nothing; ``heard`` is called with the status of each answer."""
     adapter = HTTPAdapter(max_retries=0, pool_maxsize=_POOLED)
     if heard is None:
         return adapter
@@ -39,7 +39,7 @@ def adapter_of(heard: Callable[[], None] | None) -> HTTPAdapter:
             is_real = self.sock is not None and bool(self.sock.getpeername())
             response = super().getresponse()
             if is_real:
-                told()
+                told(response.status)
             return response
 
     class Secure(Telling, HTTPSConnection):

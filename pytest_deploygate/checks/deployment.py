@@ -98,7 +98,7 @@ class Deployment:
 
     @classmethod
     def from_json(
-        cls, text: str, *, counter: Callable[[str], Callable[[], None]] | None = None
+        cls, text: str, *, counter: Callable[[str], Callable[[int], None]] | None = None
     ) -> "Deployment":
         """Read a text of :meth:`to_json`; ``counter`` returns a function that counts the answers of an endpoint.
 
@@ -159,7 +159,7 @@ def _endpoint_json(endpoint: Endpoint | None) -> Json:
 
 
 def _endpoint_of(
-    document: Mapping[str, object] | None, heard: Callable[[], None] | None, traceparent: str
+    document: Mapping[str, object] | None, heard: Callable[[int], None] | None, traceparent: str
 ) -> Endpoint | None:
     if document is None:
         return None

@@ -19,7 +19,7 @@ class Endpoint:
     token: Secret | None = None
     """Identity token for the ``Authorization`` header."""
     may_write: bool = False
-    heard: Callable[[], None] | None = field(default=None, compare=False, repr=False)
-    """Called when an answer came from there, over a connection that there really was."""
+    heard: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
+    """Called with the status of an answer that came from there, over a connection that there really was."""
     traceparent: str = field(default="", compare=False, repr=False)
     """Trace context of the phase; empty if it is not traced."""

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import pytest
 
 from pytest_deploygate.channel.client import JudgeLink
-from pytest_deploygate.channel.messages import Doubt, Ended, Measured, Part
+from pytest_deploygate.channel.messages import SERVER_ERRORS, Doubt, Ended, Measured, Part
 from pytest_deploygate.collection.check_mistakes import mistake_in
 from pytest_deploygate.collection.innermost import Innermost
 from pytest_deploygate.collection.observed_body import is_skip, observe_early, observed
@@ -35,6 +35,7 @@ _RETURNED = "It is deprecated to return a value that is not None from a test cas
 _NOT_AWAITED = r"coroutine '(?!AsyncMockMixin\.).*' was never awaited"
 """What Python warns of when a coroutine is thrown away: what it asserts never ran. One of a mock asserts nothing."""
 PLUGIN: Final = "deploygate-auditor"
+_SERVER_ERROR: Final = 500
 LONGEST_FAILURE: Final = 500
 """Characters that are told of a failure; all of it is in pytest's own report."""
 _Claim: TypeAlias = "tuple[str, bool]"
@@ -233,10 +234,13 @@ class OutcomeAuditor:
         """The check that runs measured something; ``told`` is the JSON of the measurement."""
         self._measured.append(Measured(str(told["name"]), told["value"], str(told["unit"])))
 
-    def counter(self, kind: str) -> Callable[[], None]:
-        """What counts the answers of an endpoint of that kind."""
+    def counter(self, kind: str) -> Callable[[int], None]:
+        """What counts the answers of an endpoint of that kind, and those with a status of 5xx once more."""
 
-        def count() -> None:
+        def count(status: int) -> None:
+            if status >= _SERVER_ERROR:
+                broken = f"{kind}{SERVER_ERRORS}"
+                self._asked[broken] = self._asked.get(broken, 0) + 1
             self._asked[kind] = self._asked.get(kind, 0) + 1
             self._has_shared_answers |= self._is_setup
 

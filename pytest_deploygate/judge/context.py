@@ -68,6 +68,8 @@ class SessionContext:
     """The platform's own; None where nothing can be asked."""
     watch: SourceWatch | None = None
     """What the checks and the source were; None until the checks are collected."""
+    asked: dict[Phase, Deployment] = field(default_factory=dict)
+    """What the checks of each phase were given."""
     notes: dict[str, str] = field(default_factory=dict)
     """What the record and the JUnit file should say besides the verdict, by name."""
 
@@ -86,6 +88,7 @@ class SessionContext:
         self.terminal.step("checks", f"{count} of the {phase.value} phase")
         self.terminal.rest()
         self.redactor.learn(_tokens_of(deployment))
+        self.asked[phase] = deployment
         budget_s = float(self.settings.policy.phases[phase].budget_s)
         deployment = self.telemetry.begin_phase(deployment)
         known, began = len(self.recorder.doubts), time.monotonic()

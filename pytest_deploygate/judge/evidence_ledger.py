@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploygate.channel.messages import (
-    CERTAIN,
-    LIKELY,
+    SERVER_ERRORS,
     Began,
     Bye,
     Collected,
@@ -39,7 +38,7 @@ from pytest_deploygate.core.evidence import (
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.membership import gate_among, gates_of_file
-from pytest_deploygate.core.policy import Asking, Gate, Policy
+from pytest_deploygate.core.policy import Gate, Policy
 from pytest_deploygate.judge.check import Check
 from pytest_deploygate.judge.check_runs import CheckTimes
 from pytest_deploygate.telemetry.spans import CheckRun
@@ -378,6 +377,16 @@ class EvidenceLedger:
         ]
         return sum(one.get(kind, 0) for one in asked for kind in kinds)
 
+    def server_errors(self, phase: Phase) -> dict[str, int]:
+        """How many answers of 5xx the checks of a phase that did not pass were given, by the kind of endpoint."""
+        found: dict[str, int] = {}
+        for check in self._of_phase[phase]:
+            for name, count in self._asked.get(check.nodeid, {}).items():
+                kind, is_error, _ = name.partition(SERVER_ERRORS)
+                if is_error and self.state_of(check.nodeid) is not CheckState.PASSED:
+                    found[kind] = found.get(kind, 0) + count
+        return found
+
     def evidence(self, phase: Phase) -> Evidence:
         """The evidence of one phase as it stands now; of the step phase, that of the current step."""
         of_phase = self.checks_of(phase)
@@ -401,20 +410,9 @@ class EvidenceLedger:
                 c.nodeid
                 for gate in self._policy.gates_of(phase)
                 for c in self._of_phase[phase]
-                if c.gate == gate.name and self._is_mistaken(c, gate)
+                if c.gate == gate.name and c.is_mistaken(gate, self._mistakes_of.get(c.nodeid, ""))
             ),
         )
-
-    def _is_mistaken(self, check: Check, gate: Gate) -> bool:
-        """Whether a check failed in its own code, and not by what a revision answered.
-
-        What is only likely counts for a candidate, of which a check that asks with a client of ours heard nothing: it
-        is not kept either way. To what serves, such a check may have spoken with a client of its own.
-        """
-        told = self._mistakes_of.get(check.nodeid)
-        if told == LIKELY:
-            return check.phase is Phase.CANDIDATE and gate.asks is Asking.CLIENTS
-        return told == CERTAIN and check.phase is not Phase.READINESS
 
     def _expected_failures(self, phase: Phase) -> Iterator[ExpectedFailure]:
         for check in self.checks_of(phase):

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_deploygate.config.document import SessionCredentials
@@ -36,6 +37,7 @@ from pytest_deploygate.judge.result import (
     result_of_broken_settling,
     result_of_empty_session,
     result_of_error,
+    tell_server_errors,
 )
 from pytest_deploygate.judge.second_recovery import recover_session
 from pytest_deploygate.judge.session_environment import session_variables
@@ -311,6 +313,8 @@ class Judge:
                 self._ending = self._flow.settle(is_complete=is_complete)
             except DeployGateError as error:
                 self._ending = result_of_error(error)
+        errors = tuple(tell_server_errors(context))
+        self._ending = replace(self._ending, lines=(*errors, *self._ending.lines))
         if not is_complete:
             self._quietly(context.session.end_checks)
 

@@ -111,6 +111,30 @@ def _failure(context: SessionContext, error: DeployGateError | None) -> Iterator
         yield f"  all of it: {error.log_url}"
 
 
+def tell_server_errors(context: SessionContext) -> Iterator[str]:
+    """Of each revision that answered failed checks with 5xx: how often, and where its log is."""
+    spec = context.environment.spec
+    for phase, verdict in context.verdicts.items():
+        if verdict.holds or phase not in context.asked:
+            continue
+        given = context.asked[phase]
+        endpoints = {
+            "candidate": given.candidate,
+            "verification": given.verification,
+            "live": given.live,
+        }
+        for kind, count in context.recorder.server_errors(phase).items():
+            endpoint = endpoints.get(kind)
+            if endpoint is None or not endpoint.revision:
+                continue
+            if context.environment.target == LOCAL:
+                log = f"{own_command(context.settings.root)} emulator logs {endpoint.revision}"
+            else:
+                log = gcloud_commands.read_log(spec, endpoint.revision)
+            times = "once" if count == 1 else f"{count} times"
+            yield f"  {endpoint.revision} answered 5xx {times}; its log: {log}"
+
+
 def _hints(context: SessionContext, rollout: JournaledRollout) -> tuple[str, ...]:
     """What to type next. What is for Google only is not said of the emulator."""
     hints = [f"postings: {text}" for text in filter(None, [rollout.record.notes.get("postings")])]

@@ -42,6 +42,12 @@ def pinned_notes(spec: FunctionSpec, now: Snapshot) -> tuple[str, ...]:
     return (note,)
 
 
+def read_log(spec: FunctionSpec, revision: str) -> str:
+    """Show the end of the log of ``revision``."""
+    wanted = shlex.quote(f'resource.labels.revision_name="{revision}"')
+    return f"gcloud logging read {wanted} {words.flag('project', spec.project)} --limit=50"
+
+
 def deploy(spec: FunctionSpec, *, cwd: Path, is_private: bool = False) -> str:
     """``gcloud functions deploy`` with the production variables; ``is_private`` keeps the public out."""
     access = "--allow-unauthenticated"

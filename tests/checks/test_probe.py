@@ -367,14 +367,14 @@ def test_impossible_url_is_a_clear_failure() -> None:
 
 def test_answers_are_counted_where_they_came_over_a_connection(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply())
-    told: list[str] = []
-    endpoint = Endpoint(url=server.url, may_write=True, heard=lambda: told.append("answer"))
+    told: list[int] = []
+    endpoint = Endpoint(url=server.url, may_write=True, heard=told.append)
     probe = Probe(endpoint)
     probe.get()
     probe.get("/again")
     probe.post(data=b"x")
     probe.close()
-    assert len(told) == len(server.asked) == 3
+    assert told == [200] * len(server.asked) == [200] * 3
 
 
 def test_answers_that_nobody_gave_are_not_counted(
@@ -386,8 +386,8 @@ def test_answers_that_nobody_gave_are_not_counted(
         return self.build_response(request, raw)
 
     server = http_server(lambda _: Reply())
-    told: list[str] = []
-    endpoint = Endpoint(url=server.url, heard=lambda: told.append("answer"))
+    told: list[int] = []
+    endpoint = Endpoint(url=server.url, heard=told.append)
     monkeypatch.setattr(HTTPAdapter, "send", recorded)
     assert Probe(endpoint).get().status == 200
     assert told == []

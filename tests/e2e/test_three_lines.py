@@ -40,3 +40,32 @@ def test_function_that_does_not_start(project: DeploygateProject) -> None:
     assert "what served before still does" not in run.output  # nothing did
     revision = lines[place + 2].split()[-1]
     assert "Traceback" in project.deploygate("emulator", "logs", revision).out
+
+
+def test_gate_that_saw_5xx_names_the_log(project: DeploygateProject) -> None:
+    project.write(
+        {
+            "function/main.py": "def hello(request):\n    raise KeyError('rows')\n",
+            "gates/cand/test_cand.py": """
+                import pytest
+
+                @pytest.mark.parametrize("document", ["CS003837319", "other"])
+                def test_rows_begin_in_column_a(candidate, document):
+                    assert candidate.get(params={"document": document}).status == 200
+            """,
+        }
+    )
+    project.edit("pyproject.toml", 'asks = "nothing"', 'asks = "clients"')
+    run = project.deploy()
+    assert run.status == 1, run.output
+    reason = (
+        "gate cand failed: 0/2 checks passed, it needs 1; "
+        "first: rows begin in column a (CS003837319), rows begin in column a (other)"
+    )
+    assert f"ROLL_BACK: {reason}" in run.out
+    [told] = [line for line in run.out.splitlines() if " answered 5xx " in line]
+    revision = told.split()[0]
+    assert (
+        told == f"  {revision} answered 5xx 2 times; its log: deploygate emulator logs {revision}"
+    )
+    assert "KeyError: 'rows'" in project.deploygate("emulator", "logs", revision).out
