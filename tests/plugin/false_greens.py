@@ -688,6 +688,7 @@ QUIET_PASSES = [
                 assert (False, "x")
         """
         },
+        statuses=(4,),
     ),
     by_collection(
         "assertion of a tuple, compiled before",
@@ -695,6 +696,7 @@ QUIET_PASSES = [
             SUBJECT: f"{IMPORTS}{SILENCED}def test_subject():\n    assert (\n        False,\n        'x'\n    )\n"
         },
         workers=(IN_PROCESS,),
+        statuses=(4,),
     ),
     by_check(
         "exception in a thread",
