@@ -10,12 +10,14 @@ from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.mode import Mode
 from pytest_deploygate.core.policy import Policy
-from pytest_deploygate.judge.context import PHASES
+from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.wiring import find_undeployable
 
+_RELEASE = (Phase.READINESS, Phase.CANDIDATE, Phase.LIVE)
+"""Phases of every release; a step needs no gate."""
 _JUDGED = {
-    Mode.DEPLOY: PHASES,
-    Mode.PLAN: PHASES,
+    Mode.DEPLOY: _RELEASE,
+    Mode.PLAN: _RELEASE,
     Mode.ROLLBACK_CHECKS: (Phase.LIVE,),
     Mode.JUDGE: (),
 }
@@ -59,3 +61,20 @@ def find_gate_mistakes(
                 hint=f'add a table [tool.deploygate.gates.NAME] with phase = "{phase.value}" '
                 'and paths = ["FOLDER"]',
             )
+
+
+def check_collected(context: SessionContext) -> None:
+    """Nothing is built for checks that cannot run; where nothing is, nothing follows from their failure.
+
+    Raises:
+        ConfigError: a deployment or its plan was asked for, and checks have mistakes.
+    """
+    mistakes = context.recorder.mistakes
+    if context.options.mode not in (Mode.DEPLOY, Mode.PLAN):
+        for sentence in mistakes:
+            context.recorder.mark_incomplete(sentence)
+    elif mistakes:
+        raise ConfigError(
+            "\n  ".join(("checks have mistakes of their own:", *mistakes)),
+            hint="correct them; a mark is registered under markers in pytest's settings",
+        )

@@ -4,16 +4,13 @@ Judges nothing. It hears each process by itself and believes of each only what o
 process collected, one attempt after the other, in the phase that is running. Whatever does not fit is a doubt.
 """
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
 
 from pytest_deploygate.channel.messages import (
-    SERVER_ERRORS,
     Began,
     Bye,
     Collected,
@@ -39,7 +36,7 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.membership import gate_among, gates_of_file
 from pytest_deploygate.core.policy import Gate, Policy
-from pytest_deploygate.judge.check import Check
+from pytest_deploygate.judge.check import Check, facts_of, is_accepted
 from pytest_deploygate.judge.check_runs import CheckTimes
 from pytest_deploygate.telemetry.spans import CheckRun
 
@@ -47,8 +44,6 @@ _PASS = tuple(
     ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in ("setup", "call", "teardown")
 )
 _LONGEST_FAILURE = 500
-_UNTIL: Final = re.compile(r"until (\d{4}-\d{2}-\d{2}): \S")
-"""How a process tells of a known defect: its last day, and a reason."""
 _CRASH = ReportFact(when="crash", outcome=ReportOutcome.FAILED)
 
 
@@ -189,7 +184,7 @@ class EvidenceLedger:
             return None
         if gate is None:
             return None
-        if collected.defect and self._is_accepted(collected.defect):
+        if collected.defect and is_accepted(collected.defect, self._today()):
             self._defects[collected.nodeid] = collected.defect
         if gate.phase is Phase.STEP and not collected.step:
             self.mark_incomplete(
@@ -197,14 +192,6 @@ class EvidenceLedger:
                 "function, or as a method of a class that is no unittest.TestCase"
             )
         return Check(nodeid=collected.nodeid, gate=gate.name, phase=gate.phase, step=collected.step)
-
-    def _is_accepted(self, defect: str) -> bool:
-        """Whether a known defect may fail today: by the clock here, whatever the session takes for today."""
-        text = _UNTIL.match(defect)
-        try:
-            return text is not None and self._today() <= date.fromisoformat(text[1])
-        except ValueError:
-            return False
 
     def _take_inventory(self, checks: Iterable[Check]) -> None:
         for check in checks:
@@ -251,15 +238,7 @@ class EvidenceLedger:
 
     def _end_with_facts(self, number: int, process: CheckProcess, ended: Ended) -> None:
         try:
-            facts = tuple(
-                ReportFact(
-                    when=part.when,
-                    outcome=ReportOutcome(part.outcome),
-                    is_xfail=part.is_xfail,
-                    is_subtest=part.is_subtest,
-                )
-                for part in ended.parts
-            )
+            facts = facts_of(ended)
         except ValueError as error:
             self.mark_incomplete(f"{process.name}: {error}")
             return
@@ -377,15 +356,9 @@ class EvidenceLedger:
         ]
         return sum(one.get(kind, 0) for one in asked for kind in kinds)
 
-    def server_errors(self, phase: Phase) -> dict[str, int]:
-        """How many answers of 5xx the checks of a phase that did not pass were given, by the kind of endpoint."""
-        found: dict[str, int] = {}
-        for check in self._of_phase[phase]:
-            for name, count in self._asked.get(check.nodeid, {}).items():
-                kind, is_error, _ = name.partition(SERVER_ERRORS)
-                if is_error and self.state_of(check.nodeid) is not CheckState.PASSED:
-                    found[kind] = found.get(kind, 0) + count
-        return found
+    def asked_of(self, nodeid: str) -> Mapping[str, int]:
+        """How many answers a check was given, by the kind of endpoint."""
+        return self._asked.get(nodeid, {})
 
     def evidence(self, phase: Phase) -> Evidence:
         """The evidence of one phase as it stands now; of the step phase, that of the current step."""

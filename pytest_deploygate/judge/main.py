@@ -19,7 +19,7 @@ from pytest_deploygate.core.mode import Mode
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.judge.context import SessionContext
-from pytest_deploygate.judge.early_checks import check_early
+from pytest_deploygate.judge.early_checks import check_collected, check_early
 from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
 from pytest_deploygate.judge.flows.base import Flow
 from pytest_deploygate.judge.flows.deploy_flow import DeployFlow
@@ -226,7 +226,7 @@ class Judge:
         else:
             for sentence in context.session.refusals:
                 context.recorder.mark_incomplete(sentence)
-        self._check_checks()
+        check_collected(context)
         self._check_root()
         watch = context.watch = SourceWatch(context.settings.root, context.recorder.files)
         for sentence in find_vacuous_tests(context.settings.root, watch.files):
@@ -249,18 +249,6 @@ class Judge:
             raise ConfigError(
                 "this session cannot decide a deployment:\n"
                 + "\n".join(f"  {text}" for text in refusals)
-            )
-
-    def _check_checks(self) -> None:
-        """Nothing is built for checks that cannot run, and nothing follows from their failure."""
-        mistakes = self._context.recorder.mistakes
-        if self._context.options.mode not in (Mode.DEPLOY, Mode.PLAN):
-            for sentence in mistakes:
-                self._context.recorder.mark_incomplete(sentence)
-        elif mistakes:
-            raise ConfigError(
-                "\n  ".join(("checks have mistakes of their own:", *mistakes)),
-                hint="correct them; a mark is registered under markers in pytest's settings",
             )
 
     def _check_root(self) -> None:
@@ -313,10 +301,14 @@ class Judge:
                 self._ending = self._flow.settle(is_complete=is_complete)
             except DeployGateError as error:
                 self._ending = result_of_error(error)
-        errors = tuple(tell_server_errors(context))
-        self._ending = replace(self._ending, lines=(*errors, *self._ending.lines))
+        self._quietly(self._tell_server_errors)
         if not is_complete:
             self._quietly(context.session.end_checks)
+
+    def _tell_server_errors(self) -> None:
+        assert self._ending is not None
+        errors = tuple(tell_server_errors(self._context))
+        self._ending = replace(self._ending, lines=(*errors, *self._ending.lines))
 
     def _end_checks(self) -> bool:
         """End the checks: what workers say meanwhile still counts; whether the session got there in order."""

@@ -4,9 +4,11 @@ import contextlib
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_deploygate.channel.messages import SERVER_ERRORS
 from pytest_deploygate.config.environment import LOCAL
 from pytest_deploygate.core.documentation import stranded_advice
 from pytest_deploygate.core.errors import (
@@ -17,6 +19,7 @@ from pytest_deploygate.core.errors import (
     PolicyRefused,
     StartFailed,
 )
+from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.failure_excerpt import excerpt_of
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import Snapshot
@@ -123,7 +126,7 @@ def tell_server_errors(context: SessionContext) -> Iterator[str]:
             "verification": given.verification,
             "live": given.live,
         }
-        for kind, count in context.recorder.server_errors(phase).items():
+        for kind, count in _server_errors(context, verdict).items():
             endpoint = endpoints.get(kind)
             if endpoint is None or not endpoint.revision:
                 continue
@@ -133,6 +136,17 @@ def tell_server_errors(context: SessionContext) -> Iterator[str]:
                 log = gcloud_commands.read_log(spec, endpoint.revision)
             times = "once" if count == 1 else f"{count} times"
             yield f"  {endpoint.revision} answered 5xx {times}; its log: {log}"
+
+
+def _server_errors(context: SessionContext, verdict: PhaseVerdict) -> Counter[str]:
+    """How many answers of 5xx the checks that did not pass were given, by the kind of endpoint."""
+    found: Counter[str] = Counter()
+    for checks in verdict.evidence.checks.values():
+        for nodeid in (nodeid for nodeid, state in checks if state is not CheckState.PASSED):
+            for name, count in context.recorder.asked_of(nodeid).items():
+                if name.endswith(SERVER_ERRORS):
+                    found[name.removesuffix(SERVER_ERRORS)] += count
+    return found
 
 
 def _hints(context: SessionContext, rollout: JournaledRollout) -> tuple[str, ...]:
