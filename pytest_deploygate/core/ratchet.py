@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from pytest_deploygate.core.enforcement import Enforcement
+from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Asking, Comparison, Condition, Gate, Leniency, Policy
 
@@ -23,6 +24,8 @@ class RecordedPolicy:
     policy: Policy
     known_defects: Mapping[str, str] = field(default_factory=dict)
     unchecked_files: tuple[str, ...] = ()
+    steps: tuple[TrafficStep, ...] | None = None
+    """The steps of the traffic; None in records of before they were kept."""
 
 
 Inventory = Mapping[str, tuple[str, ...]]
@@ -48,6 +51,7 @@ def find_looser(
         found += _looser_phases(before.policy, now.policy)
         found += _looser_triggers(before.policy, now.policy)
         found += _looser_objectives(before.policy, now.policy)
+        found += _looser_steps(before.steps or (), now.steps or ())
         found += _more_defects(before.known_defects, now.known_defects)
     known = before.unchecked_files if before is not None else ()
     found += [
@@ -154,6 +158,27 @@ def _looser_objectives(old: Policy, new: Policy) -> Iterator[str]:
         if found.confidence < was.confidence:
             yield f"{where}: confidence was {_number(was.confidence)}, is {_number(found.confidence)}"
         yield from _only_warns(where, was.enforce, found.enforce)
+
+
+def _looser_steps(old: tuple[TrafficStep, ...], new: tuple[TrafficStep, ...]) -> Iterator[str]:
+    now = {step.percent: step for step in new}
+    for was in old:
+        where = f"step of {was.percent} %"
+        found = now.get(was.percent)
+        if was.wait and (found is None or not found.wait):
+            yield f"{where}: it waited for {was.wait}, and does not"
+            continue
+        if was.watch and (found is None or (found.watch or 0) < was.watch):
+            is_now = found.watch if found is not None and found.watch else "none"
+            yield f"{where}: watch was {was.watch}, is {is_now}"
+        if not was.wait or found is None:
+            continue
+        if (found.wait or 0) < was.wait:
+            yield f"{where}: for was {was.wait}, is {found.wait}"
+        if found.least_requests < was.least_requests:
+            yield f"{where}: least-requests was {was.least_requests}, is {found.least_requests}"
+        if (was.undecided, found.undecided) == ("roll-back", "advance"):
+            yield f'{where}: undecided was "roll-back", is "advance"'
 
 
 def _only_warns(where: str, was: Enforcement, is_now: Enforcement) -> Iterator[str]:

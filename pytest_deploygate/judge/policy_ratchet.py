@@ -16,6 +16,7 @@ def recorded_policy(context: SessionContext) -> RecordedPolicy:
     policy, root = context.settings.policy, context.settings.root
     return RecordedPolicy(
         policy=policy,
+        steps=context.environment.engine.steps,
         known_defects=context.recorder.known_defects,
         unchecked_files=tuple(find_unchecked_files(root, policy, context.recorder.files)),
     )

@@ -82,6 +82,18 @@ def webhook_document(record: RolloutRecord, event: NotifyEvent) -> dict[str, obj
         "actor": str(record.actor),
         "overrides": dict(record.overrides),
         "gates": {name: str(gate) for name, gate in record.gates.items()},
+        "warnings": dict(record.warnings),
+        "steps": [
+            {
+                "percent": step.percent,
+                "decision": step.decision,
+                "reason": step.reason,
+                "candidate_requests": step.candidate_requests,
+                "baseline_requests": step.baseline_requests,
+                "is_undecided": step.is_undecided,
+            }
+            for step in record.steps
+        ],
     }
 
 
@@ -89,6 +101,7 @@ def _facts(record: RolloutRecord) -> Iterator[tuple[str, str]]:
     facts = (
         ("serving", record.serving or "not known"),
         ("reason", record.reason),
+        ("warnings", "; ".join(f"{rule}: {text}" for rule, text in record.warnings.items())),
         ("rollout", record.rollout_id),
         ("by", str(record.actor)),
     )

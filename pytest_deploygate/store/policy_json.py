@@ -3,7 +3,9 @@
 from fractions import Fraction
 from typing import Any
 
+from pytest_deploygate.core.duration import Duration
 from pytest_deploygate.core.enforcement import Enforcement
+from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.margin import Margin
 from pytest_deploygate.core.objective import Objective
@@ -40,6 +42,9 @@ def policy_document(recorded: RecordedPolicy) -> dict[str, object]:
         "objectives": {one.name: _objective_document(one) for one in policy.objectives},
         "known_defects": dict(recorded.known_defects),
         "unchecked_files": list(recorded.unchecked_files),
+        "steps": [_step_document(step) for step in recorded.steps]
+        if recorded.steps is not None
+        else None,
     }
 
 
@@ -97,7 +102,24 @@ def policy_from(data: dict[str, Any]) -> RecordedPolicy:
         ),
         known_defects=dict(data["known_defects"]),
         unchecked_files=tuple(data["unchecked_files"]),
+        steps=tuple(map(_step, steps)) if (steps := data.get("steps")) is not None else None,
     )
+
+
+def _step_document(step: TrafficStep) -> dict[str, object]:
+    times = {"wait": step.wait, "at_most": step.at_most, "watch": step.watch}
+    return {
+        **step._asdict(),
+        **{name: int(one) if one is not None else None for name, one in times.items()},
+    }
+
+
+def _step(data: dict[str, Any]) -> TrafficStep:
+    times = {
+        name: Duration(data[name]) if data[name] is not None else None
+        for name in ("wait", "at_most", "watch")
+    }
+    return TrafficStep(**{**data, **times})
 
 
 def _gate(name: str, data: dict[str, Any]) -> Gate:

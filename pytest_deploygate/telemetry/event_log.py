@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.record import RecordedStep, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.system.json_log import JsonLines
 from pytest_deploygate.system.private_folder import make_private_folder
@@ -28,6 +28,7 @@ ROLLBACK_COMPLETED: Final = "rollback.completed"
 ROLLBACK_FAILED: Final = "rollback.failed"
 REVISION_ADOPTED: Final = "revision.adopted"
 ROLLBACK_DRILLED: Final = "rollback.drilled"
+STEP_DECIDED: Final = "step.decided"
 
 _PACKAGE: Final = "pytest_deploygate"
 
@@ -81,6 +82,26 @@ def log_to(path: Path, clean: Callable[[str], str] = str) -> Iterator[LogFile]:
         handler.close()
 
 
+def log_step(record: RolloutRecord, step: RecordedStep) -> None:
+    """Log the decision of a step with its numbers; also a decision to wait without a process."""
+    facts: dict[str, object] = {
+        "correlation_id": record.rollout_id,
+        "environment": record.environment,
+        "percent": step.percent,
+        "decision": step.decision,
+        "reason": step.reason,
+        "seconds": step.seconds,
+        "candidate_requests": step.candidate_requests,
+        "baseline_requests": step.baseline_requests,
+        "is_undecided": step.is_undecided,
+        **{f"objective.{name}": text for name, text in step.objectives.items()},
+        **{f"gate.{name}": text for name, text in step.gates.items()},
+    }
+    logger.log(
+        logging.WARNING if step.decision == "abort" else logging.INFO, STEP_DECIDED, extra=facts
+    )
+
+
 def log_ending(record: RolloutRecord) -> None:
     """Log the one final event of a rollout, with the fields of the original deployment task."""
     facts: dict[str, object] = {
@@ -91,6 +112,9 @@ def log_ending(record: RolloutRecord) -> None:
         "serving": record.serving or "",
         "reason_code": record.reason_code,
     }
+    if record.steps:
+        facts["steps"] = ", ".join(f"{step.percent} {step.decision}" for step in record.steps)
+    facts |= {f"warning.{rule}": text for rule, text in record.warnings.items()}
     if (seconds := record.duration_s) is not None:
         facts["deployment_duration_seconds"] = seconds
     if record.purpose == "adopt":

@@ -7,7 +7,9 @@ from fractions import Fraction
 import pytest
 
 from pytest_deploygate.core.artifacts import Backup
+from pytest_deploygate.core.duration import Duration
 from pytest_deploygate.core.enforcement import Enforcement
+from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.errors import (
     JournalDamaged,
     LeaseHeld,
@@ -46,6 +48,7 @@ from pytest_deploygate.core.record import (
     JournalEntry,
     Lease,
     RecordedGate,
+    RecordedStep,
     RestorePoint,
     RolloutRecord,
     StepDetails,
@@ -355,7 +358,27 @@ def test_record_comes_back_whole(opener: Opener) -> None:
             ),
             known_defects={"a::b": "until 2026-12-31: ticket"},
             unchecked_files=("suites/x.py",),
+            steps=(
+                TrafficStep(percent=5, wait=Duration(600), at_most=Duration(7200)),
+                TrafficStep(percent=100, watch=Duration(60), undecided="advance"),
+            ),
         ),
+        steps=(
+            RecordedStep(
+                percent=5,
+                decision="hold",
+                reason="not yet decided",
+                seconds=61.5,
+                candidate_requests=20,
+                baseline_requests=380,
+                is_undecided=True,
+                objectives={"errors": "not yet decided"},
+                gates={"step": "gate step passed"},
+                began_at=NOON,
+            ),
+        ),
+        step_percent=5,
+        detached_until=NOON + timedelta(hours=1),
         deploy_reason="Friday",
         config_digest="c",
         checks_digest="d",

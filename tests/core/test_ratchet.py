@@ -5,7 +5,9 @@ from fractions import Fraction
 
 import pytest
 
+from pytest_deploygate.core.duration import Duration
 from pytest_deploygate.core.enforcement import Enforcement
+from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.margin import Margin
 from pytest_deploygate.core.objective import Objective
@@ -248,3 +250,43 @@ def test_without_a_record_only_files_without_checks_are_listed() -> None:
     assert find_looser(None, replace(BEFORE, policy=nothing), {}, HAD) == (
         "g/old.py is below the path of a gate, but no check was collected from it",
     )
+
+
+WAITS = TrafficStep(percent=5, wait=Duration(600), least_requests=200)
+WATCHED = TrafficStep(percent=100, watch=Duration(900))
+
+
+@pytest.mark.parametrize(
+    ("steps", "sentences"),
+    [
+        ((WAITS, WATCHED), ()),
+        ((WAITS._replace(wait=Duration(900), least_requests=300), WATCHED), ()),
+        ((WATCHED,), ("step of 5 %: it waited for 10m, and does not",)),
+        (
+            (WAITS._replace(wait=None), WATCHED),
+            ("step of 5 %: it waited for 10m, and does not",),
+        ),
+        ((WAITS._replace(wait=Duration(60)), WATCHED), ("step of 5 %: for was 10m, is 1m",)),
+        (
+            (WAITS._replace(least_requests=1), WATCHED),
+            ("step of 5 %: least-requests was 200, is 1",),
+        ),
+        (
+            (WAITS._replace(undecided="advance"), WATCHED),
+            ('step of 5 %: undecided was "roll-back", is "advance"',),
+        ),
+        ((WAITS, TrafficStep(percent=100)), ("step of 100 %: watch was 15m, is none",)),
+        (
+            (WAITS, WATCHED._replace(watch=Duration(60))),
+            ("step of 100 %: watch was 15m, is 1m",),
+        ),
+        ((WAITS,), ("step of 100 %: watch was 15m, is none",)),
+    ],
+)
+def test_steps_that_ask_less_are_named(
+    steps: tuple[TrafficStep, ...], sentences: tuple[str, ...]
+) -> None:
+    before = replace(BEFORE, steps=(WAITS, WATCHED))
+    assert find_looser(before, replace(before, steps=steps), HAD, HAD) == sentences
+    # records of before steps were kept have nothing to compare with
+    assert find_looser(BEFORE, replace(before, steps=steps), HAD, HAD) == ()

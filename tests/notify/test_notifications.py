@@ -20,7 +20,7 @@ from pytest_deploygate.core.notification import (
     due_deliveries,
     event_of,
 )
-from pytest_deploygate.core.record import BuildProvenance, RolloutRecord
+from pytest_deploygate.core.record import BuildProvenance, RecordedStep, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.notify.delivering import (
     DELIVERY,
@@ -219,6 +219,18 @@ def delivery_of(record: RolloutRecord) -> Delivery:
     event = event_of(record)
     assert event is not None
     return Delivery(record.rollout_id, record.environment, "audit", event)
+
+
+@pytest.mark.parametrize("form", ["slack", "teams", "webhook"])
+def test_warnings_and_steps_are_sent(form: str) -> None:
+    step = RecordedStep(percent=5, decision="advance", reason="not worse", seconds=60)
+    record = promotion(1)._replace(warnings={"gate.new": "gate new failed"}, steps=(step,))
+    (message,) = messages_of(form, record, delivery_of(record))
+    assert "gate new failed" in message.body.decode()
+    if form == "webhook":
+        document = json.loads(message.body)
+        assert document["warnings"] == {"gate.new": "gate new failed"}
+        assert [(one["percent"], one["decision"]) for one in document["steps"]] == [(5, "advance")]
 
 
 @pytest.mark.parametrize("form", ["slack", "teams"])

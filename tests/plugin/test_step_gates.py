@@ -63,6 +63,13 @@ def test_checks_run_at_each_step_and_their_ids_say_which(
     ]
     assert "gate step passed: 1/1 checks passed" in record.steps[1].gates["step"]
     assert run.property("step.25.gate.step").startswith("gate step passed")
+    logged = project.events("step.decided")
+    assert [(one["percent"], one["decision"]) for one in logged] == [
+        (5, "advance"),
+        (25, "advance"),
+    ]
+    assert project.events("deployment.completed")[-1]["steps"] == "5 advance, 25 advance"
+    assert "gate step passed" in str(logged[0]["gate.step"])
 
 
 @pytest.mark.parametrize("workers", [0, 2])

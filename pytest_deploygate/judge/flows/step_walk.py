@@ -21,6 +21,7 @@ from pytest_deploygate.judge.serving_watch import watch_serving
 from pytest_deploygate.judge.step_orders import StepOrders
 from pytest_deploygate.judge.step_watch import StepWatch, recorded_step
 from pytest_deploygate.ports import Metrics
+from pytest_deploygate.telemetry.event_log import log_step
 from pytest_deploygate.wiring import open_metrics
 
 
@@ -89,6 +90,7 @@ def _judge_step(
     record = rollout.record
     notes = {**record.notes, **ordered}
     rollout.update(record._replace(steps=(*before, recorded), notes=notes))
+    log_step(rollout.record, recorded)
     return reason, reason is None and recorded.decision == StepDecision.HOLD.value
 
 
