@@ -16,13 +16,17 @@ from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config.display import WrittenSetting
 from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.setting_changes import SettingChange
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.mode import Mode
 from pytest_deploygate.core.preflight import PreflightFinding
 
 
 class Plan(NamedTuple):
-    """What ``plan`` shows. ``plan_digest`` is what an approval names; ``left_out`` has the reason for each path."""
+    """What ``plan`` shows. ``plan_digest`` is what an approval names; ``left_out`` has the reason for each path.
+
+    ``changes`` are the settings that differ from those of what serves; None where these were not recorded.
+    """
 
     environment: str
     plan_digest: str
@@ -37,6 +41,8 @@ class Plan(NamedTuple):
     findings: Sequence[PreflightFinding]
     settings: Sequence[WrittenSetting]
     gcloud: Sequence[str]
+    changes: Sequence[SettingChange] | None
+    count: str
 
 
 @click.command(
@@ -99,6 +105,8 @@ def _plan(context: CliContext, environment: Environment) -> Plan:
         findings=seen.findings,
         settings=seen.settings,
         gcloud=seen.gcloud,
+        changes=seen.changes,
+        count=seen.count,
     )
 
 
@@ -123,6 +131,9 @@ def _print_plan(out: Output, found: Plan) -> None:
     rows = [("blocks" if f.is_blocking else "note", f.sentence, f.hint) for f in found.findings]
     settings = [(s.key, s.value, "default" if s.is_default else "") for s in found.settings]
     out.table(("setting", "value", "from"), settings, title="settings")
+    changes = [(change.key, change.old, change.new) for change in found.changes or ()]
+    out.table(("setting", "old", "new"), changes, title="changes")
+    out.line(found.count)
     out.table(("finding", "what", "do"), rows, title="findings")
     out.line()
     for command in found.gcloud:

@@ -10,6 +10,7 @@ from pytest_deploygate.cli.output import Output, moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
 from pytest_deploygate.core.record import (
     FAILURE_NOTE,
+    SETTING_NOTE,
     BuildProvenance,
     RecordedStep,
     RestorePoint,
@@ -299,7 +300,11 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
         rollback_cause=cause.sentence if cause is not None else "",
         unfinished=record.unfinished,
         url=record.url,
-        notes={n: text for n, text in record.notes.items() if not n.startswith(FAILURE_NOTE)},
+        notes={
+            n: text
+            for n, text in record.notes.items()
+            if not n.startswith((FAILURE_NOTE, SETTING_NOTE))
+        },
         journal=journal,
         journal_problem=problem,
     )

@@ -31,6 +31,8 @@ from pytest_deploygate.core.verdict import Outcome, Reason
 
 FAILURE_NOTE = "failure."
 """Before the id of a check, the name of the note that says how the check failed: ``FILE:LINE: ERROR``."""
+SETTING_NOTE = "setting."
+"""Before the key of a setting, the name of the note that has its value as TOML."""
 
 
 @unique
@@ -229,6 +231,15 @@ class RolloutRecord(NamedTuple):
             name.removeprefix(FAILURE_NOTE): text
             for name, text in self.notes.items()
             if name.startswith(FAILURE_NOTE)
+        }
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Settings of the environment by key, each as TOML; empty in records of before they were kept."""
+        return {
+            name.removeprefix(SETTING_NOTE): text
+            for name, text in self.notes.items()
+            if name.startswith(SETTING_NOTE)
         }
 
     @property

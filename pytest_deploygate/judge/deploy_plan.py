@@ -6,6 +6,12 @@ from pathlib import Path
 
 from pytest_deploygate.config.display import WrittenSetting, written_settings
 from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.setting_changes import (
+    SettingChange,
+    count_line,
+    find_changes,
+    recorded_settings,
+)
 from pytest_deploygate.core.approval import plan_digest
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.documentation import STRANDED_HELP
@@ -31,6 +37,18 @@ class DeployPlan:
     findings: tuple[PreflightFinding, ...]
     gcloud: tuple[str, ...]
     settings: tuple[WrittenSetting, ...]
+    changes: tuple[SettingChange, ...] | None
+    """Settings that differ from those of what serves; None where they were not recorded."""
+
+    @property
+    def count(self) -> str:
+        """How many settings change, and whether the source does, in one line."""
+        is_changed = self.snapshot.rollout_labels.digest != self.package.digest[:63]
+        if self.changes is None:
+            source = "changes" if is_changed else "is the same"
+            return f"Plan: the settings of {self.snapshot.baseline} were not recorded; the source {source}"
+        total = len(recorded_settings(self.settings))
+        return count_line(self.changes, total, is_source_changed=is_changed)
 
     @property
     def blocking(self) -> tuple[PreflightFinding, ...]:
@@ -64,6 +82,7 @@ def build_plan(
         need = "it needs the approval of this plan"
         hint = f"--deploy-approval={digest}"
         findings.append(PreflightFinding(is_blocking=False, sentence=need, hint=hint))
+    settings = tuple(written_settings(environment, Path.cwd()))
     return DeployPlan(
         snapshot=snapshot,
         package=package,
@@ -71,8 +90,21 @@ def build_plan(
         is_unchanged=is_unchanged,
         findings=tuple(findings),
         gcloud=ports.target.gcloud_commands(snapshot, environment.engine.percents),
-        settings=tuple(written_settings(environment, Path.cwd())),
+        settings=settings,
+        changes=_setting_changes(ports, snapshot, settings),
     )
+
+
+def _setting_changes(
+    ports: Ports, snapshot: Snapshot, settings: tuple[WrittenSetting, ...]
+) -> tuple[SettingChange, ...] | None:
+    if not snapshot.exists:
+        return tuple(find_changes({}, settings))
+    baseline = snapshot.baseline
+    last = ports.store.promotion_of(ports.environment, baseline) if baseline is not None else None
+    if last is None or not last.settings:
+        return None
+    return tuple(find_changes(last.settings, settings))
 
 
 def _record_findings(ports: Ports) -> Iterator[PreflightFinding]:

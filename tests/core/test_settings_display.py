@@ -3,7 +3,8 @@
 import tomllib
 from pathlib import Path
 
-from pytest_deploygate.config.display import written_settings
+from pytest_deploygate.config.display import WrittenSetting, written_settings
+from pytest_deploygate.config.setting_changes import count_line, find_changes
 from pytest_deploygate.config.settings import load
 from tests.core.test_config import FUNCTION, GATES, written
 
@@ -42,3 +43,24 @@ def test_plan_shows_defaults_that_hold_and_nothing_that_says_nothing(tmp_path: P
     assert shown["public"].value == "false"
     assert not {"port", "labels", "vpc-egress", "rehearsal", "cpu"} & set(shown)
     assert shown["source"].value == f'"{tmp_path / "src"}"'
+
+
+def setting(key: str, value: str) -> WrittenSetting:
+    return WrittenSetting(key, value, is_default=False)
+
+
+def test_changes_of_settings() -> None:
+    before = {"memory": '"1Gi"', "cpu": '"2"', "public": "true", "labels": '{ a = "***" }'}
+    written = [
+        setting("source", '"elsewhere"'),
+        setting("memory", '"2Gi"'),
+        setting("public", "true"),
+        setting("timeout-s", "9"),
+        setting("labels", '{ a = "b" }'),
+    ]
+    changes = list(find_changes(before, written))
+    told = ['~ memory = "1Gi" -> "2Gi"', "+ timeout-s = 9", '- cpu = "2"']
+    assert [str(change) for change in changes] == told
+    counted = "Plan: settings: 1 to add, 1 to change, 1 to remove, 2 unchanged; the source "
+    assert count_line(changes, 4, is_source_changed=True) == f"{counted}changes"
+    assert count_line(changes, 4, is_source_changed=False) == f"{counted}is the same"

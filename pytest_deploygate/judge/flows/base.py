@@ -2,9 +2,12 @@
 
 from typing import Protocol
 
+from pytest_deploygate.config.display import written_settings
+from pytest_deploygate.config.setting_changes import recorded_settings
 from pytest_deploygate.core.evidence import CheckState
-from pytest_deploygate.core.record import FAILURE_NOTE, RecordedGate, RolloutRecord
+from pytest_deploygate.core.record import FAILURE_NOTE, SETTING_NOTE, RecordedGate, RolloutRecord
 from pytest_deploygate.core.verdict import PhaseVerdict, ReasonCode
+from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 
 
@@ -50,6 +53,12 @@ def warnings_of(verdict: PhaseVerdict) -> dict[str, str]:
         f"{'gate' if reason.code in of_gates else 'trigger'}.{reason.subject}": reason.sentence
         for reason in verdict.warnings
     }
+
+
+def settings_notes(context: SessionContext) -> dict[str, str]:
+    """The settings of the environment as notes of a record, for later plans to compare with."""
+    written = tuple(written_settings(context.environment, context.settings.root))
+    return {f"{SETTING_NOTE}{key}": text for key, text in recorded_settings(written).items()}
 
 
 def posting_note(record: RolloutRecord) -> str:

@@ -23,7 +23,7 @@ from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.action import end_unchanged
 from pytest_deploygate.judge.context import SessionContext
-from pytest_deploygate.judge.flows.base import posting_note, with_verdict
+from pytest_deploygate.judge.flows.base import posting_note, settings_notes, with_verdict
 from pytest_deploygate.judge.flows.step_walk import walk_steps
 from pytest_deploygate.judge.platform_metrics import open_statistics
 from pytest_deploygate.judge.policy_ratchet import recorded_policy
@@ -197,7 +197,7 @@ class DeployFlow:
                 inventory=context.recorder.inventory,
                 policy=recorded_policy(context),
                 plugins=context.hooks.identities,
-                notes={**rollout.record.notes, **context.notes},
+                notes={**rollout.record.notes, **context.notes, **settings_notes(context)},
             )
         )
         if options.skips_steps:

@@ -90,6 +90,9 @@ def _lines(plan: DeployPlan, spec: FunctionSpec, steps: tuple[int, ...]) -> Iter
     yield from _traffic(plan.snapshot, spec, steps)
     for setting in plan.settings:
         yield f"setting: {setting}"
+    for change in plan.changes or ():
+        yield f"  {change}"
+    yield plan.count
     yield f"plan: digest {plan.digest}"
     package = plan.package
     yield f"source: {len(package.files)} files, {package.size_bytes} bytes, digest {package.digest}"
