@@ -16,6 +16,7 @@ from pytest_deploygate.config.environment import (
     GOOGLE,
     GOOGLE_LAG_S,
     LOCAL,
+    REHEARSAL,
     Environment,
 )
 from pytest_deploygate.config.selection import redactor_for, select_environment
@@ -412,7 +413,7 @@ def recover(
 def prepare_recovery(root: Path, environment: str, rollout_id: str) -> Callable[[], str]:
     """Load everything that restoring needs, for the watchdog; the result restores and says what it did."""
     settings = load(root)
-    name = environment.removesuffix("-rehearsal")
+    name = environment.removesuffix(REHEARSAL)
     endpoint = LOCAL if name != environment else ""
     chosen = select_environment(settings, name, endpoint=endpoint)
     stack = contextlib.ExitStack()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_deploygate import FILE, is_configured, project_folder, wiring
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config import selection
-from pytest_deploygate.config.environment import LOCAL
+from pytest_deploygate.config.environment import LOCAL, REHEARSAL
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pytest_deploygate.core.record import Lease, RolloutRecord
     from pytest_deploygate.engine.engine_context import Ports
     from pytest_deploygate.telemetry.trace_recording import TraceRecording
-
-REHEARSAL = "-rehearsal"
 
 
 class CliContext:

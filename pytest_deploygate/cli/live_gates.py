@@ -11,8 +11,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from pytest_deploygate import ROLLBACK_CHECKS, wiring
-from pytest_deploygate.cli.cli_context import REHEARSAL, CliContext
-from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.cli.cli_context import CliContext
+from pytest_deploygate.config.environment import REHEARSAL, Environment
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.identifiers import Phase
 

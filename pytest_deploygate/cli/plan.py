@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     settings: Sequence[WrittenSetting]
     gcloud: Sequence[str]
     changes: Sequence[SettingChange] | None
-    count: str
+    summary: str
 
 
 @click.command(
@@ -106,7 +106,7 @@ def _plan(context: CliContext, environment: Environment) -> Plan:
         settings=seen.settings,
         gcloud=seen.gcloud,
         changes=seen.changes,
-        count=seen.count,
+        summary=seen.count,
     )
 
 
@@ -133,7 +133,7 @@ def _print_plan(out: Output, found: Plan) -> None:
     out.table(("setting", "value", "from"), settings, title="settings")
     changes = [(change.key, change.old, change.new) for change in found.changes or ()]
     out.table(("setting", "old", "new"), changes, title="changes")
-    out.line(found.count)
+    out.line(found.summary)
     out.table(("finding", "what", "do"), rows, title="findings")
     out.line()
     for command in found.gcloud:

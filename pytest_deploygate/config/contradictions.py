@@ -20,7 +20,8 @@ def find(
 ) -> None:
     """Note every contradiction; ``environments`` has the keys of each environment, ``table`` the whole file."""
     _shared_paths(document, faults)
-    _budgets(document, faults)
+    _budgets(document, faults, environments)
+    _gate_environments(document, faults, environments)
     default = document.default_environment
     if "default-environment" in table and default not in environments:
         cause = f"{default!r} is not an environment"
@@ -119,24 +120,42 @@ def _variables(own: Mapping[str, object], key: str) -> Mapping[str, object]:
 
 
 def _shared_paths(document: Document, faults: Faults) -> None:
-    owners: dict[str, str] = {}
+    owners: dict[str, list[Gate]] = {}
     gates: Mapping[str, object] = document.gates  # a gate that could not be read is INVALID
     for gate in (gate for gate in gates.values() if isinstance(gate, Gate)):
         for path in gate.paths:
-            if path in owners:
-                cause = f"{path} already belongs to gate {owners[path]}"
-                hint = "a check belongs to one gate"
-                faults.note(f"{TABLE}.gates.{gate.name}.paths", cause, hint)
-            owners.setdefault(path, gate.name)
+            for owner in owners.setdefault(path, []):
+                both = set(owner.environments) & set(gate.environments)
+                if both or not (owner.environments and gate.environments):
+                    cause = f"{path} already belongs to gate {owner.name}"
+                    hint = "a check belongs to one gate"
+                    faults.note(f"{TABLE}.gates.{gate.name}.paths", cause, hint)
+                    break
+            owners[path].append(gate)
 
 
-def _budgets(document: Document, faults: Faults) -> None:
+def _gate_environments(
+    document: Document, faults: Faults, environments: Mapping[str, object]
+) -> None:
+    gates: Mapping[str, object] = document.gates
+    for gate in (gate for gate in gates.values() if isinstance(gate, Gate)):
+        for name in gate.environments:
+            if name not in environments:
+                where = f"{TABLE}.gates.{gate.name}.environments"
+                faults.note(where, f"{name!r} is not an environment", _join_names(environments))
+
+
+def _budgets(document: Document, faults: Faults, environments: Mapping[str, object]) -> None:
     """Refuse a budget that ends its phase before the gates reach their own limits: none of these could then fail."""
     gates: Mapping[str, object] = document.gates
     for phase in Phase:
         budget_s = getattr(document.phases, phase.value).budget_s
         of_phase = [g for g in gates.values() if isinstance(g, Gate) and g.phase is phase]
-        needs = {gate.name: gate.needs_at_most_s for gate in of_phase if gate.needs_at_most_s}
+        longest = (
+            {g.name: g.needs_at_most_s for g in of_phase if g.needs_at_most_s and g.judges(name)}
+            for name in environments
+        )
+        needs = max(longest, key=lambda one: sum(one.values()), default={})
         needed_s = sum(needs.values())
         if needed_s > budget_s:
             cause = f"{budget_s} s are less than the {needed_s} s that its gates need at most"

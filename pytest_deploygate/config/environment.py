@@ -13,6 +13,8 @@ from pytest_deploygate.core.setting import NAME, Place, Setting
 
 LOCAL, GOOGLE, CLOUD_RUN = "local", "google", "cloud-run"
 """Targets that this package brings."""
+REHEARSAL = "-rehearsal"
+"""End of the name under which an environment is rehearsed on the emulator."""
 GOOGLE_LAG_S = 240
 """Google samples each minute and shows a figure up to 4 minutes later (Cloud Monitoring, "Latency of metric data")."""
 _SECRETS_FILE = Setting(

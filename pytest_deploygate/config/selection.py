@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from pytest_deploygate.config.environment import CLOUD_RUN, LOCAL, Environment
+from pytest_deploygate.config.environment import CLOUD_RUN, LOCAL, REHEARSAL, Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.redaction import Redactor, secrets_among
 
@@ -16,7 +16,7 @@ def select_environment(settings: Settings, name: str, *, endpoint: str = "") -> 
     """
     environment = settings.environment(name or settings.default_environment)
     if endpoint == LOCAL and environment.target != LOCAL:
-        rehearsal = f"{environment.name}-rehearsal"
+        rehearsal = f"{environment.name}{REHEARSAL}"
         spec, rehearsed = environment.spec, environment.rehearsal
         container = spec.container._replace(command=rehearsed.command or spec.container.command)
         variables = {**spec.variables, **rehearsed.variables}

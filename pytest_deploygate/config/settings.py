@@ -18,7 +18,7 @@ from pytest_deploygate.config.document import (
     Document,
     SessionCredentials,
 )
-from pytest_deploygate.config.environment import Environment, Rehearsal
+from pytest_deploygate.config.environment import REHEARSAL, Environment, Rehearsal
 from pytest_deploygate.config.kinds import Faults
 from pytest_deploygate.config.tables import field_of
 from pytest_deploygate.core.errors import ConfigError
@@ -70,16 +70,18 @@ class Settings(NamedTuple):
         )
 
     def judging(self, environment: Environment, *, has_steps: bool = True) -> "Settings":
-        """These settings with the gate overrides of ``environment``, and without gates for which it has no step.
+        """These settings with the gate overrides of ``environment``, without gates of others and of steps it lacks.
 
         Without ``has_steps`` nothing is promoted, so there is no step at all.
         """
-        here = environment.gates
+        here, name = environment.gates, environment.name
+        if name not in self.environments:  # a rehearsal is judged as what is rehearsed
+            name = EnvironmentName(name.removesuffix(REHEARSAL))
         is_stepped = has_steps and bool(environment.engine.judged_percents)
         gates = tuple(
             here[g.name].apply(g) if g.name in here else g
             for g in self.policy.gates
-            if is_stepped or g.phase is not Phase.STEP
+            if (is_stepped or g.phase is not Phase.STEP) and g.judges(name)
         )
         return self._replace(policy=replace(self.policy, gates=gates))
 

@@ -106,6 +106,19 @@ class Gate:
         ),
     ] = None
     enforce: Annotated[Enforcement, ENFORCE] = Enforcement.BLOCK
+    environments: Annotated[
+        tuple[str, ...],
+        Setting(
+            "environments that it judges, for a project with several functions",
+            example='["local"]',
+            is_a="names of environments",
+            default="all",
+        ),
+    ] = ()
+
+    def judges(self, environment: str) -> bool:
+        """Whether it judges ``environment``."""
+        return not self.environments or environment in self.environments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

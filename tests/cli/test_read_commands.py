@@ -256,14 +256,16 @@ def test_plan_shows_old_and_new_settings_and_counts_them(project: CliProject) ->
     project.write({"main.py": "v3"})
     project.write_settings(environment='memory = "1GiB"\nmin-instances = 1\nlabels = { a = "b" }')
     changed = project.deploygate("plan", "--json").json
-    assert {"key": "memory", "old": '"256Mi"', "new": '"1Gi"'} in changed["changes"]
-    assert {"key": "labels", "old": "", "new": '{ a = "b" }'} in changed["changes"]
-    assert "Plan: settings: 2 to add, " in str(changed["count"])
-    assert str(changed["count"]).endswith("; the source changes")
+    changes = changed["changes"]
+    assert isinstance(changes, list)
+    assert {"key": "memory", "old": '"256Mi"', "new": '"1Gi"'} in changes
+    assert {"key": "labels", "old": "", "new": '{ a = "b" }'} in changes
+    assert "Plan: settings: 2 to add, " in str(changed["summary"])
+    assert str(changed["summary"]).endswith("; the source changes")
     session = project.pytest("--deploy-to=fake", "--deploy-plan")
     assert '  ~ memory = "256Mi" -> "1Gi"\n' in session.out
     assert '  + labels = { a = "b" }\n' in session.out
-    assert f"\n{changed['count']}\n" in session.out
+    assert f"\n{changed['summary']}\n" in session.out
 
 
 FROZEN = 'freeze = ["2000-01-01 - 2999-01-01 UTC"]'

@@ -251,6 +251,11 @@ WRONG = {
             "  hint: a check belongs to one gate"
         ),
     ),
+    "gate of an environment that is not there": (
+        GOOD
+        + '[tool.deploygate.gates.h]\nphase = "live"\npaths = ["h"]\nenvironments = ["moon"]\n',
+        "tool.deploygate.gates.h.environments: 'moon' is not an environment\n  hint: there are: local",
+    ),
     "missing function": (
         GATES + ENVIRONMENT,
         (

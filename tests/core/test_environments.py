@@ -158,3 +158,42 @@ def test_an_image_needs_no_source_and_is_rehearsed_as_cloud_run(tmp_path: Path) 
     assert not rehearsed.is_remote
     assert rehearsed.spec.container.command == ("python", "server.py")
     assert real.config_digest != rehearsed.config_digest
+
+
+OTHER = """
+[tool.deploygate.environments.orders]
+target = "google"
+
+[tool.deploygate.gates.of_orders]
+phase = "candidate"
+paths = ["orders"]
+environments = ["orders"]
+needs-at-most-s = 200
+
+[tool.deploygate.gates.of_production]
+phase = "candidate"
+paths = ["orders"]
+environments = ["production"]
+needs-at-most-s = 200
+"""
+
+
+def test_gate_judges_the_environments_that_it_names(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, OTHER)
+    judged = {
+        name: [gate.name for gate in settings.judging(environment).policy.gates]
+        for name, environment in settings.environments.items()
+    }
+    assert judged == {"production": ["g", "of_production"], "orders": ["g", "of_orders"]}
+    rehearsed = select_environment(settings, "production", endpoint="local")
+    assert [gate.name for gate in settings.judging(rehearsed).policy.gates] == judged["production"]
+    assert len(settings.policy.gates) == 3
+
+
+@pytest.mark.parametrize(
+    "environments", ["", 'environments = ["production"]', 'environments = ["orders", "production"]']
+)
+def test_gates_of_one_environment_do_not_share_a_path(tmp_path: Path, environments: str) -> None:
+    shared = OTHER.replace('environments = ["orders"]', environments)
+    with pytest.raises(ConfigError, match="orders already belongs to gate of_orders"):
+        settings_of(tmp_path, shared)

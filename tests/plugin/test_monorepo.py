@@ -45,3 +45,25 @@ def test_live_gates_of_the_nearest_project_are_judged(service: DeploygateProject
     assert run.status == 0, run.output
     assert "KEEP: " in run.out
     assert Path(service.root.parent, ".deploygate").exists() is False
+
+
+GATE_OF_ANOTHER = """
+[tool.deploygate.environments.other]
+target = "pytest_deploygate.testing.target_on_disk:make"
+
+[tool.deploygate.gates.other]
+phase = "candidate"
+paths = ["gates/other"]
+environments = ["other"]
+"""
+
+
+def test_gate_of_another_environment_is_not_run(project: DeploygateProject) -> None:
+    project.add_settings(GATE_OF_ANOTHER)
+    project.write({"gates/other/test_other.py": "def test_other():\n    assert False\n"})
+    run = project.deploy()
+    assert run.status == 0, run.output
+    assert not any(case.name == "test_other" for case in run.cases)
+    plain = project.pytest("-n0", "-rs", "gates/other")
+    assert plain.status == 0, plain.output
+    assert "1 skipped" in plain.output
