@@ -131,7 +131,10 @@ def _order(
             at=context.clock.now(),
         )
         store.add_step_command(command)
-        is_left = kind is CommandKind.ABORT and store.lease(name) is None
+        has_session = store.lease(name) is not None
+    is_left = kind is CommandKind.ABORT and not has_session
+    if kind is CommandKind.HOLD and not has_session:  # else that tells the channels
+        wiring.start_notifications(context.settings)
     if is_left:
         _abort_left(context, found, out, command)
     out.document(

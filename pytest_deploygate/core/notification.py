@@ -1,14 +1,16 @@
-"""Notification channels: which results of rollouts each one receives, and the state of each delivery."""
+"""Notification channels: which events of rollouts each one receives, and the state of each delivery."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum, unique
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple
 
 from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.setting import Place, Setting
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.step_command import CommandKind, StepCommand, latest_command
 
 REFERENCE: Final = (
     r"(env:[A-Za-z_][A-Za-z0-9_]*"
@@ -23,11 +25,15 @@ RETRIED_FOR: Final = timedelta(days=1)
 
 @unique
 class NotifyEvent(Enum):
-    """Result of a rollout, in the terms of channels; WATCH_ROLLBACK is a rollback by ``-m rollback-checks``."""
+    """Event of a rollout, in the terms of channels; WATCH_ROLLBACK is a rollback by ``-m rollback-checks``.
+
+    HELD is no result: an operator keeps a rollout at its step.
+    """
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled-back"
     STRANDED = "stranded"
+    HELD = "held"
     WATCH_ROLLBACK = "watch-rollback"
 
 
@@ -77,7 +83,10 @@ class NotifyChannel(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """Delivery of one result to one channel; ``sent_at`` is None until the receiver accepts it."""
+    """Delivery of one event to one channel; ``sent_at`` is None until the receiver accepts it.
+
+    ``percent`` is the step of an event that a rollout has once a step, else 0.
+    """
 
     rollout_id: RolloutId
     environment: EnvironmentName
@@ -87,11 +96,21 @@ class Delivery(NamedTuple):
     tried_at: datetime | None = None
     sent_at: datetime | None = None
     error: str = ""
+    percent: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Identity of the delivery: rollout, channel, event."""
-        return (self.rollout_id, self.channel, self.event.value)
+        """Identity of the delivery: rollout, channel, event and its step."""
+        step = f"@{self.percent}" if self.percent else ""
+        return (self.rollout_id, self.channel, f"{self.event.value}{step}")
+
+
+def hold_of(record: RolloutRecord, commands: tuple[StepCommand, ...]) -> StepCommand | None:
+    """The command that keeps a rollout at its step now, if there is one."""
+    if record.state is not State.STEPPING:
+        return None
+    command = latest_command(commands, record.step_percent)
+    return command if command is not None and command.kind is CommandKind.HOLD else None
 
 
 def event_of(record: RolloutRecord) -> NotifyEvent | None:
@@ -116,19 +135,29 @@ def due_deliveries(
     channels: Iterable[NotifyChannel],
     known: Iterable[Delivery],
     now: datetime,
+    holds: Mapping[RolloutId, StepCommand] = MappingProxyType({}),
 ) -> Iterator[tuple[RolloutRecord, NotifyChannel, Delivery]]:
-    """Deliveries that are due: recent results that were not sent yet, and failed deliveries."""
+    """Deliveries that are due: recent events that were not sent yet, and failed deliveries.
+
+    ``holds`` has the command that keeps a rollout at its step, for each rollout that is held.
+    """
     found = {delivery.key: delivery for delivery in known}
     channels = tuple(channels)
     for record in records:
-        event = event_of(record)
-        age = now - (record.ended_at or record.began_at)
+        event, since, percent = event_of(record), record.ended_at or record.began_at, 0
+        hold = holds.get(record.rollout_id)
+        if hold is not None:
+            event, since, percent = NotifyEvent.HELD, hold.at, hold.percent
+            record = record._replace(reason_code=event.value, reason=hold.sentence)  # noqa: PLW2901
+        age = now - since
         if event is None or age > RETRIED_FOR:
             continue
         for channel in channels:
             if not channel.wants(record.environment, event):
                 continue
-            fresh = Delivery(record.rollout_id, record.environment, channel.name, event)
+            fresh = Delivery(
+                record.rollout_id, record.environment, channel.name, event, percent=percent
+            )
             delivery = found.get(fresh.key)
             if delivery is None and age <= NEW_FOR:
                 yield record, channel, fresh

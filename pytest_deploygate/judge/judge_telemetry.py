@@ -46,6 +46,10 @@ class JudgeTelemetry:
                 holds, reason = verdict.holds, verdict.reason.sentence
             self.trace.end_phase(holds=holds, reason=reason, checks=self._ledger.take_runs())
 
+    def notify_channels(self) -> None:
+        """Have channels told of what has become due while the rollout goes on."""
+        start_notifications(self._settings)
+
     def finished(self, record: RolloutRecord) -> tuple[str, ...]:
         """Record the end of a rollout: event, metrics and trace; what could not be written."""
         try:

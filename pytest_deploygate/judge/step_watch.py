@@ -98,6 +98,7 @@ class StepWatch:
             command = self._orders.read()
             if command != self._command:
                 self._command = command
+                self._context.telemetry.notify_channels()
                 return
 
     def _look(self) -> StepLook:

@@ -13,17 +13,20 @@ from pytest_deploygate.core.record import RolloutRecord
 
 SCHEMA: Final = 1
 """Version of the document that a webhook is sent."""
-_CDEVENTS: Final = "0.4.1"
+_CDEVENTS: Final = "0.5.1"
+_CDEVENT_VERSION: Final = "0.3.0"
+"""Of the types of service events in that version of the specification."""
 _CDEVENT_TYPES: Final[Mapping[NotifyEvent, tuple[str, ...]]] = {
     NotifyEvent.PROMOTED: ("deployed", "published"),
     NotifyEvent.ROLLED_BACK: ("rolledback",),
     NotifyEvent.WATCH_ROLLBACK: ("rolledback",),
 }
-"""Types of CDEvents, "Continuous Deployment"; there is none for a rollout that is stranded."""
+"""Types of CDEvents, "Continuous Deployment"; there is none for a rollout that is stranded or held."""
 _HEADINGS: Final = {
     NotifyEvent.PROMOTED: "promoted",
     NotifyEvent.ROLLED_BACK: "rolled back",
     NotifyEvent.STRANDED: "STRANDED: an operator must look",
+    NotifyEvent.HELD: "held at {percent} %",
     NotifyEvent.WATCH_ROLLBACK: "what served was rolled back",
 }
 
@@ -57,7 +60,7 @@ def _json_message(
 
 def heading(record: RolloutRecord, event: NotifyEvent) -> str:
     """One line that says it all."""
-    return one_line(f"{record.environment}: {_HEADINGS[event]}")
+    return one_line(f"{record.environment}: {_HEADINGS[event].format(percent=record.step_percent)}")
 
 
 def webhook_document(record: RolloutRecord, event: NotifyEvent) -> dict[str, object]:
@@ -74,6 +77,7 @@ def webhook_document(record: RolloutRecord, event: NotifyEvent) -> dict[str, obj
         "baseline_revision": record.baseline or "",
         "candidate_revision": record.candidate or "",
         "serving_revision": record.serving or "",
+        "step_percent": record.step_percent,
         "url": record.url,
         "began_at": record.began_at.isoformat(),
         "ended_at": record.ended_at.isoformat() if record.ended_at is not None else None,
@@ -130,13 +134,13 @@ def _for_slack(text: str) -> str:
 def teams_document(record: RolloutRecord, event: NotifyEvent) -> dict[str, object]:
     """An Adaptive Card for a workflow of Teams that posts to a channel."""
     facts = [{"title": name, "value": value} for name, value in _facts(record)]
-    good = event is NotifyEvent.PROMOTED
+    color = {NotifyEvent.PROMOTED: "good", NotifyEvent.HELD: "warning"}.get(event, "attention")
     title = {
         "type": "TextBlock",
         "text": heading(record, event),
         "weight": "bolder",
         "size": "medium",
-        "color": "good" if good else "attention",
+        "color": color,
         "wrap": True,
     }
     card = {
@@ -154,16 +158,16 @@ def _cdevents(record: RolloutRecord, event: NotifyEvent) -> Iterator[Message]:
     source = f"/pytest-deploygate/{quote(record.environment)}"
     at = (record.ended_at or datetime.now(UTC)).isoformat()
     for word in _CDEVENT_TYPES.get(event, ()):
-        kind = f"dev.cdevents.service.{word}.0.2.0"
+        kind = f"dev.cdevents.service.{word}.{_CDEVENT_VERSION}"
         key = f"{record.rollout_id}/{word}"
         identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"deploygate:{key}"))
         service = (record.serving or record.candidate or "").rpartition("-")[0].rpartition("-")[0]
         content: dict[str, object] = {"environment": {"id": record.environment, "source": source}}
         if word != "published":
-            content["artifactId"] = _artifact(record, service)
+            content["artifactId"] = _artifact(record, service, word)
         data = {
             "context": {
-                "version": _CDEVENTS,
+                "specversion": _CDEVENTS,
                 "id": identity,
                 "source": source,
                 "type": kind,
@@ -172,7 +176,6 @@ def _cdevents(record: RolloutRecord, event: NotifyEvent) -> Iterator[Message]:
             "subject": {
                 "id": service or "service",
                 "source": source,
-                "type": "service",
                 "content": content,
             },
             "customData": webhook_document(record, event),
@@ -191,11 +194,18 @@ def _cdevents(record: RolloutRecord, event: NotifyEvent) -> Iterator[Message]:
         yield _json_message(envelope, key, "application/cloudevents+json")
 
 
-def _artifact(record: RolloutRecord, service: str) -> str:
-    """The package URL of the image where one was built, else of the source."""
+def _artifact(record: RolloutRecord, service: str, word: str) -> str:
+    """The package URL of what is deployed now: of its image where that is known, else of its source."""
+    if word == "rolledback":
+        digest = record.restore_point.digest if record.restore_point is not None else ""
+        return _source_url(service, digest)
     image = record.build.image if record.build is not None else ""
     place, _, digest = image.partition("@")
     if digest:
         name = quote(place.rpartition("/")[2], safe="")
         return f"pkg:oci/{name}@{quote(digest, safe='')}?repository_url={quote(place, safe='')}"
-    return f"pkg:generic/{quote(service or 'service', safe='')}@{record.digest or 'unknown'}"
+    return _source_url(service, record.digest)
+
+
+def _source_url(service: str, digest: str) -> str:
+    return f"pkg:generic/{quote(service or 'service', safe='')}@{digest or 'unknown'}"

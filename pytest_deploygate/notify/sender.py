@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Final, Protocol, runtime_checkable
 
 from pytest_deploygate.core.errors import DeployGateError
-from pytest_deploygate.core.identifiers import EnvironmentName
-from pytest_deploygate.core.notification import Delivery, NotifyChannel, due_deliveries
+from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
+from pytest_deploygate.core.notification import Delivery, NotifyChannel, due_deliveries, hold_of
 from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.step_command import StepCommand
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.retry import Backoff, attempts
 
@@ -27,6 +28,10 @@ class Outbox(Protocol):
 
     def history(self, environment: EnvironmentName | None, limit: int) -> tuple[RolloutRecord, ...]:
         """Latest rollouts, newest first."""
+        ...
+
+    def step_commands(self, rollout_id: RolloutId) -> tuple[StepCommand, ...]:
+        """What operators ordered at the steps of a rollout, oldest first."""
         ...
 
     def deliveries(self, limit: int) -> tuple[Delivery, ...]:
@@ -51,9 +56,13 @@ def send_due(
     left = 0
     for _ in attempts(clock, _RETRY, deadline=clock.monotonic() + patience_s):
         now = clock.now()
-        due = due_deliveries(
-            outbox.history(None, _ROLLOUTS), channels, outbox.deliveries(_DELIVERIES), now
-        )
+        records = outbox.history(None, _ROLLOUTS)
+        holds = {
+            record.rollout_id: hold
+            for record in records
+            if record.is_open and (hold := hold_of(record, outbox.step_commands(record.rollout_id)))
+        }
+        due = due_deliveries(records, channels, outbox.deliveries(_DELIVERIES), now, holds)
         left = sum(
             not _try(outbox, clock, deliver, clean, channel, record, delivery)
             for record, channel, delivery in due

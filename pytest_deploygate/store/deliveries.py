@@ -37,11 +37,12 @@ def read_deliveries(connection: Connection, limit: int) -> tuple[Delivery, ...]:
             rollout_id=RolloutId(row["rollout_id"]),
             environment=EnvironmentName(row["environment"]),
             channel=row["channel"],
-            event=NotifyEvent(row["event"]),
+            event=NotifyEvent(row["event"].partition("@")[0]),
             attempts=row["attempts"],
             tried_at=_moment(row["tried_at"]),
             sent_at=_moment(row["sent_at"]),
             error=row["error"],
+            percent=int(row["event"].partition("@")[2] or 0),
         )
         for row in rows
     )
@@ -53,14 +54,14 @@ def write_delivery(connection: Connection, delivery: Delivery) -> None:
         "DELETE FROM deploygate_deliveries WHERE rollout_id = :rollout_id AND channel = :channel AND event = :event",
         rollout_id=delivery.rollout_id,
         channel=delivery.channel,
-        event=delivery.event.value,
+        event=delivery.key[2],
     )
     connection.insert(
         "deploygate_deliveries",
         rollout_id=delivery.rollout_id,
         environment=delivery.environment,
         channel=delivery.channel,
-        event=delivery.event.value,
+        event=delivery.key[2],
         attempts=delivery.attempts,
         tried_at=time_text(delivery.tried_at) if delivery.tried_at is not None else None,
         sent_at=time_text(delivery.sent_at) if delivery.sent_at is not None else None,

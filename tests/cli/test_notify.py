@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.retry import Backoff, attempts
 from tests.cli.cli_project import CliProject
+from tests.cli.test_step_control import session_at_first_step
 from tests.loopback_server import Reply, ServerMaker
 
 CHANNEL = """
@@ -45,6 +46,22 @@ def test_receiver_is_told_of_a_promotion_and_of_a_rollback(
     assert told[0]["rollout_id"] == run.property("rollout_id")
     wait_until(lambda: not project.deploygate("status", "--json").json["undelivered"])
     assert "T0KEN" not in run.output + done.out + done.err
+
+
+def test_receiver_is_told_that_an_operator_holds_while_the_rollout_goes_on(
+    project: CliProject, http_server: ServerMaker
+) -> None:
+    server = http_server(lambda _: Reply())
+    project.variables["AUDIT_URL"] = server.url
+    with session_at_first_step(project, CHANNEL) as end:
+        done = project.deploygate("hold", "fake", "--reason", "I look")
+        assert done.status == 0, done.output
+        wait_until(lambda: len(server.asked) >= 1)
+        told = json.loads(server.asked[0].body)
+        project.deploygate("abort", "fake", "--reason", "enough")
+        end()
+    assert (told["event"], told["state"], told["step_percent"]) == ("held", "STEPPING", 5)
+    assert told["reason"].endswith("I look")
 
 
 def test_receiver_that_is_gone_changes_nothing_and_shows_in_status(

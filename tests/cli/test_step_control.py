@@ -31,9 +31,11 @@ def is_stepping(project: CliProject) -> bool:
 
 
 @contextmanager
-def session_at_first_step(project: CliProject) -> Iterator[Callable[[], SessionOutcome]]:
+def session_at_first_step(
+    project: CliProject, settings: str = ""
+) -> Iterator[Callable[[], SessionOutcome]]:
     """A deployment that waits at 5 %; the function waits for its end."""
-    project.write_settings(environment=STEPS)
+    project.write_settings(environment=STEPS + settings)
     project.write({"main.py": "v3"})
     process = project.popen(*project.command("pytest", *project.deploy_options()))
     until(lambda: is_stepping(project), "a rollout at its first step")

@@ -10,18 +10,27 @@ from pathlib import Path
 
 import pytest
 from cloudevents.http import from_json
+from jsonschema import validate
 
 from pytest_deploygate.core.errors import ConfigError, TargetUnavailable
-from pytest_deploygate.core.identifiers import Secret
+from pytest_deploygate.core.identifiers import RolloutId, Secret
 from pytest_deploygate.core.notification import (
     Delivery,
     NotifyChannel,
     NotifyEvent,
     due_deliveries,
     event_of,
+    hold_of,
 )
-from pytest_deploygate.core.record import BuildProvenance, RecordedStep, RolloutRecord
+from pytest_deploygate.core.record import (
+    BuildProvenance,
+    RecordedStep,
+    RestorePoint,
+    RolloutRecord,
+)
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.step_command import CommandKind, StepCommand
+from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.notify.delivering import (
     DELIVERY,
     EVENT,
@@ -52,6 +61,10 @@ class Outbox:
     def __init__(self, *records: RolloutRecord) -> None:
         self.records = records
         self.kept: dict[tuple[str, str, str], Delivery] = {}
+        self.commands: tuple[StepCommand, ...] = ()
+
+    def step_commands(self, rollout_id: RolloutId) -> tuple[StepCommand, ...]:
+        return tuple(one for one in self.commands if one.rollout_id == rollout_id)
 
     def history(self, environment: object, limit: int) -> tuple[RolloutRecord, ...]:
         del environment, limit
@@ -84,6 +97,18 @@ def send(outbox: Outbox, server_url: str, clock: FakeClock, **options: object) -
         deliver(one, record, delivery, now, variables=variables)
 
     return send_due(outbox, [channel(**options)], clock, to_server)
+
+
+def ordered(record: RolloutRecord, kind: CommandKind, percent: int, at: datetime) -> StepCommand:
+    return StepCommand(
+        rollout_id=record.rollout_id,
+        environment=record.environment,
+        percent=percent,
+        kind=kind,
+        actor=record.actor,
+        reason="I look",
+        at=at,
+    )
 
 
 def answering(*statuses: int) -> Iterator[Reply]:
@@ -252,6 +277,96 @@ def test_chat_is_sent_text_and_no_markup(form: str) -> None:
         assert "\n" not in facts["reason"]
 
 
+def _exactly(required: dict[str, object], **more: object) -> dict[str, object]:
+    """An object with these members; others are forbidden."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **more},
+        "additionalProperties": False,
+    }
+
+
+TEXT: dict[str, object] = {"type": "string", "minLength": 1}
+CDEVENT = _exactly(
+    {
+        "context": _exactly(
+            {
+                "specversion": {"const": "0.5.1"},
+                "id": TEXT,
+                "source": TEXT,
+                "type": {"pattern": r"^dev\.cdevents\.service\.[a-z]+\.0\.3\.0$"},
+                "timestamp": TEXT,
+            }
+        ),
+        "subject": _exactly(
+            {
+                "id": TEXT,
+                "content": _exactly(
+                    {"environment": _exactly({"id": TEXT}, source=TEXT)}, artifactId=TEXT
+                ),
+            },
+            source=TEXT,
+        ),
+    },
+    customData={"type": "object"},
+    customDataContentType=TEXT,
+)
+"""Of an event of a service, as CDEvents 0.5.1 has it: its schemas forbid every other member."""
+
+
+def test_rolled_back_event_names_what_is_deployed_now() -> None:
+    none = Traffic.of({})
+    point = RestorePoint(existed=True, before=none, restore_to=none, digest="d1")
+    record = rollback()._replace(build=BUILD, digest="d2", restore_point=point)
+    (message,) = messages_of("cdevents", record, delivery_of(record))
+    content = from_json(message.body).data["subject"]["content"]
+    assert content["artifactId"] == "pkg:generic/svc@d1"
+
+
+def test_hold_at_a_step_is_told_once_a_step(http_server: ServerMaker, clock: FakeClock) -> None:
+    server = http_server(lambda _: Reply())
+    now = clock.now()
+    record = promotion(1)._replace(
+        state=State.STEPPING, ended_at=None, began_at=now - timedelta(hours=9), step_percent=10
+    )
+    outbox = Outbox(record)
+    outbox.commands = (ordered(record, CommandKind.HOLD, 10, now),)
+    for _ in range(2):
+        assert send(outbox, server.url, clock) == 0
+    outbox.commands += (ordered(record, CommandKind.ADVANCE, 10, now),)
+    assert send(outbox, server.url, clock) == 0
+    outbox.records = (record._replace(step_percent=50),)
+    assert send(outbox, server.url, clock) == 0
+    outbox.commands += (ordered(record, CommandKind.HOLD, 50, now),)
+    assert send(outbox, server.url, clock) == 0
+    told = [json.loads(asked.body) for asked in server.asked]
+    assert [(one["event"], one["step_percent"]) for one in told] == [("held", 10), ("held", 50)]
+    assert "I look" in told[0]["reason"]
+    assert told[0]["ended_at"] is None
+
+
+def test_hold_of_another_state_or_of_long_ago_is_not_told(clock: FakeClock) -> None:
+    now = clock.now()
+    record = promotion(1)._replace(state=State.STEPPING, ended_at=None, step_percent=10)
+    old = ordered(record, CommandKind.HOLD, 10, now - timedelta(hours=2))
+    assert hold_of(record, (old,)) is old
+    assert hold_of(record._replace(state=State.ROLLING_BACK), (old,)) is None
+    holds = {record.rollout_id: old}
+    assert list(due_deliveries([record], [channel()], [], now, holds)) == []
+
+
+@pytest.mark.parametrize("form", ["slack", "teams", "cdevents"])
+def test_hold_reads_as_one_in_chat(form: str) -> None:
+    record = promotion(1)._replace(state=State.STEPPING, ended_at=None, step_percent=10)
+    delivery = Delivery(record.rollout_id, record.environment, "c", NotifyEvent.HELD, percent=10)
+    bodies = [message.body.decode() for message in messages_of(form, record, delivery)]
+    if form == "cdevents":
+        assert bodies == []  # it has no word for it
+    else:
+        assert "production: held at 10 %" in bodies[0]
+
+
 @pytest.mark.parametrize(
     ("record", "kinds"),
     [
@@ -263,7 +378,7 @@ def test_chat_is_sent_text_and_no_markup(form: str) -> None:
 def test_cdevents_are_cloudevents_of_their_types(record: RolloutRecord, kinds: list[str]) -> None:
     messages = messages_of("cdevents", record, delivery_of(record))
     events = [from_json(message.body) for message in messages]
-    assert [e["type"] for e in events] == [f"dev.cdevents.service.{k}.0.2.0" for k in kinds]
+    assert [e["type"] for e in events] == [f"dev.cdevents.service.{k}.0.3.0" for k in kinds]
     for event, message in zip(events, messages, strict=True):
         assert message.content_type == "application/cloudevents+json"
         data = event.data
@@ -271,6 +386,12 @@ def test_cdevents_are_cloudevents_of_their_types(record: RolloutRecord, kinds: l
         assert data["context"]["id"] == event["id"] == message.message_id
         assert data["subject"]["id"] == "svc"
         assert data["subject"]["content"]["environment"]["id"] == "production"
+        validate(data, CDEVENT)
+        assert ("artifactId" in data["subject"]["content"]) is ("published" not in event["type"])
+        assert (event["subject"], event["time"]) == (
+            data["subject"]["id"],
+            data["context"]["timestamp"],
+        )
     if len(kinds) == 2:
         artifact = events[0].data["subject"]["content"]["artifactId"]
         assert artifact.startswith("pkg:oci/svc@sha256%3Aabc?repository_url=")
