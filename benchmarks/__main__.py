@@ -14,6 +14,7 @@ from benchmarks import (
     ledger,
     router,
     slow_documents,
+    stepped_rollouts,
     waiting,
 )
 from benchmarks.figures import RESULTS, Figure, page, table
@@ -21,6 +22,7 @@ from benchmarks.figures import RESULTS, Figure, page, table
 TOPICS: dict[str, Callable[[], list[Figure]]] = {
     "accuracy": accuracy.figures,
     "canary": canary.figures,
+    "steps": stepped_rollouts.figures,
     "ledger": ledger.figures,
     "deployed": deployed.figures,
     "slow-documents": slow_documents.figures,

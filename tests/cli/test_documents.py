@@ -128,4 +128,5 @@ def test_every_exit_status_of_a_command_is_documented() -> None:
     assert deploygate.epilog is not None
     helped = set(map(int, re.findall(r"^  (\d+) ", deploygate.epilog, re.MULTILINE)))
     kinds = {ExitStatus.OK, ExitStatus.FAILED, ExitStatus.INTERRUPTED, ExitStatus.USAGE}
-    assert table == helped == kinds | {ExitStatus.COULD_NOT_ACT, ExitStatus.STRANDED}
+    rollout = {ExitStatus.COULD_NOT_ACT, ExitStatus.STRANDED, ExitStatus.STEPPING}
+    assert table == helped == kinds | rollout

@@ -37,7 +37,7 @@ def test_promotion_outside_of_a_freeze_window_is_allowed(tmp_path: Path) -> None
     ("text", "said"),
     [
         ('freeze = ["fri - mon"]', "fake.freeze: freeze window 'fri - mon'"),
-        ('approval = "sometimes"', '"sometimes" is not "none" or "required"'),
+        ('approval = "sometimes"', '"sometimes" is not "none", "required" or "step"'),
     ],
 )
 def test_settings_that_cannot_be_read_name_the_key(tmp_path: Path, text: str, said: str) -> None:
