@@ -40,7 +40,9 @@ def adopt(
     why = Reason(code=ReasonCode.REQUESTED, sentence=reason)
     try:
         rollout.update(
-            rollout.record._replace(candidate=revision, serving=revision if serves else None)
+            rollout.record._replace(
+                candidate=revision, serving=revision if serves else None, url=snapshot.url
+            )
         )
         if serves:
             # The same traffic plan again: the write only adds the labels, so that the service itself names the baseline

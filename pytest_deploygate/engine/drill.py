@@ -48,6 +48,7 @@ def drill_environment(
         rollout.record._replace(
             baseline=serving,
             serving=serving,
+            url=before.url,
             restore_point=RestorePoint(
                 existed=True,
                 before=before.traffic,

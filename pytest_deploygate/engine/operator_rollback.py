@@ -44,6 +44,7 @@ def rollback_to_revision(
             digest=plan.bad_digest,
             backup=plan.backup,
             config_digest=plan.bad_config,
+            url=plan.url,
             restore_point=RestorePoint(
                 existed=True,
                 before=plan.serving,

@@ -246,6 +246,7 @@ def _recover_orphan(
         variants=variants_tagged(tags),
         restore_point=point,
         built=built,
+        url=snapshot.url,
     )
     ports.store.begin(record, lease)
     return recover_rollout(ports, record, lease, progress)

@@ -38,6 +38,7 @@ class RollbackPlan(NamedTuple):
     bad_digest: str = ""
     bad_config: str = ""
     backup: str = ""
+    url: str = ""
 
 
 def plan_rollback(
@@ -87,6 +88,7 @@ def plan_rollback(
         bad_digest=bad.digest if bad is not None else "",
         bad_config=bad.config_digest if bad is not None else "",
         backup=backup.identifier if backup is not None else _newest_backup(ports, wanted),
+        url=snapshot.url,
     )
 
 

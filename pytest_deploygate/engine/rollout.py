@@ -121,6 +121,7 @@ class Rollout(JournaledRollout):
                 serving=snapshot.baseline,
                 digest=package.digest,
                 config_digest=config_digest,
+                url=snapshot.url,
                 restore_point=RestorePoint(
                     existed=snapshot.exists,
                     before=snapshot.traffic,

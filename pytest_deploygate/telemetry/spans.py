@@ -13,6 +13,7 @@ from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.record import EntryKind, JournalEntry, RecordedStep, RolloutRecord
 from pytest_deploygate.core.state_machine import Event, State
 from pytest_deploygate.core.trace_context import TraceContext
+from pytest_deploygate.core.verdict import ReasonCode
 
 Attributes = Mapping[str, str | int | float | bool]
 _STAGES: Final = {
@@ -139,7 +140,10 @@ def nanoseconds(at: datetime) -> int:
 
 def _is_good(record: RolloutRecord) -> bool:
     """Whether the rollout did what was asked for."""
-    is_back = record.state is State.ROLLED_BACK and record.purpose == "rollback"
+    is_asked = record.purpose == "rollback" or (
+        record.purpose == "drill" and record.reason_code == ReasonCode.REQUESTED.value
+    )
+    is_back = record.state is State.ROLLED_BACK and is_asked
     return record.state is State.PROMOTED or is_back
 
 

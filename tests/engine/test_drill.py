@@ -149,6 +149,7 @@ def test_what_serves_is_drilled_at_any_time_and_stays(
     rollout, problem = drilled(simulation, moves_traffic=moves_traffic)
     assert problem is None
     assert (rollout.state, rollout.record.serving) == (State.ROLLED_BACK, before.serving.sole)
+    assert rollout.record.url == before.url
     assert rollout.record.drill_s is not None
     after = simulation.cloud.peek()
     assert (after.serving, after.traffic) == (before.serving, before.traffic)

@@ -61,6 +61,19 @@ def test_marks_on_the_service_suffice_when_the_record_is_lost(name: str, kill: F
         simulation.check_recovery_is_idempotent()
 
 
+@pytest.mark.parametrize("loses_record", [False, True])
+def test_recovered_rollout_says_where_the_baseline_answers(*, loses_record: bool) -> None:
+    simulation = Simulation(SCENARIOS["second"])
+    rollout = opened(simulation)
+    rollout.stage()
+    die(simulation, rollout)
+    if loses_record:
+        simulation.store.lose_everything()
+    simulation.recover()
+    (record,) = [one for one in simulation.store.peek_all() if one.candidate is not None][-1:]
+    assert (record.state, record.url) == (State.ROLLED_BACK, "https://svc.example")
+
+
 def test_recovery_shows_that_it_lives_however_long_it_takes() -> None:
     simulation = Simulation(SCENARIOS["second"])
     die(simulation, opened(simulation))

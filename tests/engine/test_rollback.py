@@ -24,6 +24,7 @@ from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
 from tests.fakes import FOREIGN, KILLS, Fault, Killed
 
 ASKED = Reason(code=ReasonCode.REQUESTED, sentence="customers complain")
+URL = "https://svc.example"
 FIRST, SECOND = RevisionName("svc-00001"), RevisionName("svc-00002")
 
 
@@ -64,6 +65,7 @@ def test_rollback_returns_to_the_release_before() -> None:
     assert serves(simulation) == FIRST
     assert rollout.record.serving == FIRST
     assert rollout.record.reason == "customers complain"
+    assert rollout.record.url == URL
     assert len(simulation.cloud.changes) == 1, "one write of traffic"
     simulation.check_settled()
 
@@ -222,6 +224,7 @@ def test_adopted_revision_is_a_place_to_go_back_to() -> None:
     simulation = Simulation(Scenario(name="by-hand", by_hand=True))
     actor, ports = simulation.new_actor(), simulation.ports()
     adopted = adopt(ports, FIRST, actor=actor, reason="it has served for a year")
+    assert adopted.record.url == URL
     assert adopted.state is State.PROMOTED
     assert simulation.store.is_known_good(PROD, FIRST)
     assert simulation.cloud.peek().rollout_labels.baseline == FIRST

@@ -191,9 +191,20 @@ def test_rollout_that_has_not_ended_lasts_until_now() -> None:
     assert (root.ended_ns, root.error) == (ns(150), "STRANDED")
 
 
-def test_rollback_that_was_asked_for_succeeded() -> None:
-    (root,) = spans_of(RECORD._replace(purpose="rollback"), (), ROOT, "", now_ns=0)
-    assert (root.error, root.attributes["deployment.status"]) == (None, "succeeded")
+@pytest.mark.parametrize(
+    ("purpose", "code", "status"),
+    [
+        ("rollback", "requested", "succeeded"),
+        ("drill", "requested", "succeeded"),
+        ("drill", "could_not_act", "failed"),
+        ("rollback-checks", "gate_failed", "failed"),
+    ],
+)
+def test_rollback_that_was_asked_for_succeeded(purpose: str, code: str, status: str) -> None:
+    record = RECORD._replace(purpose=purpose, reason_code=code)
+    (root,) = spans_of(record, (), ROOT, "", now_ns=0)
+    assert root.attributes["deployment.status"] == status
+    assert (root.error is None) is (status == "succeeded")
 
 
 def test_every_text_is_cleaned() -> None:
