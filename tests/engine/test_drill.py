@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_deploygate.core.errors import DeployGateError, TargetRefused
+from pytest_deploygate.core.errors import DeployGateError, LeaseLost, TargetRefused
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.own_tags import TAG_DRILL, TAG_PREVIOUS
 from pytest_deploygate.core.state_machine import State
@@ -17,7 +17,7 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.testing.faults import KILLS, Fault, Killed
-from tests.engine.simulation import CONFIG, Scenario, Simulation
+from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
 
 DRILLED = Scenario(name="drilled", drill=True)
 
@@ -193,3 +193,16 @@ def test_death_at_any_call_of_a_drill_ends_at_what_served(fault: Fault, scenario
         after = simulation.cloud.peek()
         assert (after.serving, after.traffic) == (before.serving, before.traffic), number
         simulation.check_settled()
+
+
+def test_a_drill_whose_lease_is_taken_over_stops_at_once() -> None:
+    simulation = Simulation(PINNED)
+
+    def take(call: str) -> None:
+        if call == "target.keep_image":
+            simulation.store.break_lease(PROD, simulation.new_actor(), "urgent")
+
+    simulation.faults.watchers.append(take)
+    with pytest.raises(LeaseLost):
+        drilled(simulation, moves_traffic=True)
+    assert "target.shift_traffic" not in simulation.faults.calls
