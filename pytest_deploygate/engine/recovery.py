@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_deploygate.core.errors import TargetError, TargetRefused
+from pytest_deploygate.core.errors import Drifted, TargetError, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, RolloutId
 from pytest_deploygate.core.record import Lease, RestorePoint, RolloutRecord, lease_held_error
 from pytest_deploygate.core.release import Snapshot
@@ -207,8 +207,22 @@ def _recover_labelled(
         clear_labels(JournaledRollout(ports, record, lease, progress), snapshot)
     except TargetError as error:
         # The right revision serves; the next rollout overwrites these labels.
-        progress("untidy", error.message)
+        progress("untidy", _untidy_sentence(ports, record, error))
     return ()
+
+
+def _untidy_sentence(ports: Ports, record: RolloutRecord, error: TargetError) -> str:
+    """Why labels are left: nobody else is blamed for a write of the rollout itself that was applied late."""
+    if not isinstance(error, Drifted):
+        return error.message
+    try:
+        serving = ports.target.snapshot().serving
+    except TargetError:
+        return error.message
+    own = {record.baseline, record.candidate, record.built}
+    if not {revision for revision, _ in serving.shares} <= own:
+        return error.message
+    return f"a write of rollout {record.rollout_id} was applied late: {serving} serves; its labels stay for now"
 
 
 def _recover_orphan(

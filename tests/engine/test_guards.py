@@ -21,7 +21,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.finalize import clear_labels, finalize_best_effort
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
-from pytest_deploygate.engine.recovery import supersede
+from pytest_deploygate.engine.recovery import recover_environment, supersede
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.testing.fake_cloud import LAGGING_ANSWERS
@@ -275,6 +275,49 @@ def test_untidy_marks_do_not_keep_the_next_rollout_out() -> None:
     assert simulation.recover() == ()
     simulation.faults.clear()
     simulation.check_next_rollout_works()
+
+
+@pytest.mark.parametrize(
+    ("is_own", "is_readable", "told"),
+    [
+        (True, True, "a write of rollout {rollout} was applied late: svc-00001=100 serves"),
+        (True, False, "svc-00001=100 serves, expected svc-00002=100"),
+        (False, True, f"{FOREIGN}=100;"),
+    ],
+)
+def test_untidy_blames_nobody_else_for_our_own_write(
+    *, is_own: bool, is_readable: bool, told: str
+) -> None:
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
+    rollout.stage()
+    rollout.promote()
+    simulation.faults.always("target.shift_traffic", Fault.REFUSED)
+    rollout.finalise(Reason(code=ReasonCode.HELD, sentence="all gates held"))
+    simulation.living.clear()
+    simulation.faults.clear()
+
+    def move(call: str) -> None:
+        if call == "target.shift_traffic":
+            simulation.faults.watchers.clear()
+            if is_own:
+                simulation.cloud.write("late", Traffic.of({FIRST: 100}), None)
+            else:
+                simulation.cloud.human_moves()
+            if not is_readable:
+                simulation.faults.always("target.snapshot", Fault.UNAVAILABLE)
+
+    simulation.faults.watchers.append(move)
+    said: dict[str, str] = {}
+    recovered = recover_environment(
+        simulation.ports(),
+        actor=simulation.new_actor(),
+        is_stale=simulation.is_stale,
+        progress=said.__setitem__,
+    )
+    assert recovered == ()
+    sentence = said["untidy"]
+    assert sentence.startswith(told.format(rollout=rollout.record.rollout_id))
 
 
 def test_tidying_up_is_repeated_by_the_next_recovery() -> None:
