@@ -17,6 +17,7 @@ REHEARSAL = "-rehearsal"
 """End of the name under which an environment is rehearsed on the emulator."""
 GOOGLE_LAG_S = 240
 """Google samples each minute and shows a figure up to 4 minutes later (Cloud Monitoring, "Latency of metric data")."""
+_NO_PROJECT = FunctionSpec._field_defaults["project"]
 _SECRETS_FILE = Setting(
     "TOML file with the secrets of the emulator, relative to the project; do not commit it",
     example='"local.secrets.toml"',
@@ -189,6 +190,11 @@ class Environment(NamedTuple):
     def needs_approval(self) -> bool:
         """Whether a promotion needs the approval of its plan."""
         return self.approval != "none"
+
+    @property
+    def is_known_to_gcloud(self) -> bool:
+        """Whether commands of gcloud could work: not on the emulator, unless a project of Google is rehearsed."""
+        return self.target != LOCAL or self.spec.project != _NO_PROJECT
 
     @property
     def is_remote(self) -> bool:

@@ -74,7 +74,7 @@ def build_plan(
         steps=environment.engine.steps,
     )
     is_unchanged = snapshot.is_release(package.digest, config)
-    findings = [*ports.target.preflight(), *_record_findings(ports)]
+    findings = [*preconditions.find_preflight(ports, environment), *_record_findings(ports)]
     if not is_unchanged:
         findings += _rule_findings(ports, environment, snapshot, package, reason)
     is_approved = approval.strip().lower() == digest
@@ -89,7 +89,9 @@ def build_plan(
         digest=digest,
         is_unchanged=is_unchanged,
         findings=tuple(findings),
-        gcloud=ports.target.gcloud_commands(snapshot, environment.engine.percents),
+        gcloud=ports.target.gcloud_commands(snapshot, environment.engine.percents)
+        if environment.is_known_to_gcloud
+        else (),
         settings=settings,
         changes=_setting_changes(ports, snapshot, settings),
     )

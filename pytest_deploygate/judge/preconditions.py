@@ -8,6 +8,7 @@ from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.errors import ConfigError, PolicyRefused, TargetRefused
 from pytest_deploygate.core.freeze import frozen_until
 from pytest_deploygate.core.identifiers import Digest, Phase
+from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.verdict import ReasonCode
 from pytest_deploygate.engine.engine_context import Ports
@@ -38,7 +39,7 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
             frozen, or the plan is not approved.
     """
     _overrides(context)
-    findings = ports.target.preflight()
+    findings = find_preflight(ports, context.environment)
     for finding in findings:
         if not finding.is_blocking:
             note = f"deploygate: note: {finding.sentence}; {finding.hint}"
@@ -85,6 +86,16 @@ def check_serving_is_whole(ports: Ports, snapshot: Snapshot) -> None:
             hint="give all traffic to the revision that is good: "
             f"deploygate rollback {environment} --to REVISION --reason TEXT",
         )
+
+
+def find_preflight(ports: Ports, environment: Environment) -> tuple[PreflightFinding, ...]:
+    """Findings of the target; a hint to type a command of gcloud that cannot work is left out."""
+    return tuple(
+        finding
+        if environment.is_known_to_gcloud or "gcloud " not in finding.hint
+        else finding._replace(hint="")
+        for finding in ports.target.preflight()
+    )
 
 
 def check_baseline_is_known_good(ports: Ports, snapshot: Snapshot) -> None:

@@ -1,5 +1,6 @@
 """A start or a build that fails is told in three lines, once: the exception, the user's own line, where the rest is."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,3 +70,40 @@ def test_gate_that_saw_5xx_names_the_log(project: DeploygateProject) -> None:
         told == f"  {revision} answered 5xx 2 times; its log: deploygate emulator logs {revision}"
     )
     assert "KeyError: 'rows'" in project.deploygate("emulator", "logs", revision).out
+
+
+SAYS_HELLO = {
+    "function/main.py": "def hello(request):\n    return 'hello'\n",
+    "gates/cand/test_cand.py": "def test_it(candidate):\n    assert candidate.get().text == 'hello'\n",
+}
+
+
+def test_closed_service_says_how_to_call_it(project: DeploygateProject) -> None:
+    project.write(SAYS_HELLO)
+    project.edit("pyproject.toml", "public = true", "public = false")
+    run = project.deploy()
+    assert run.status == 0, run.output
+    [told] = [line for line in run.out.splitlines() if line.startswith("call it: ")]
+    command = told.removeprefix("call it: ").partition("   ")[0]
+    assert 'curl -H "Authorization: Bearer ' in command
+    called = subprocess.run(
+        ["bash", "-c", f"{command} -s"], capture_output=True, text=True, check=True
+    )
+    assert called.stdout == "hello"
+
+
+def test_no_command_of_gcloud_is_told_where_it_cannot_work(project: DeploygateProject) -> None:
+    project.write(SAYS_HELLO)
+    project.edit("pyproject.toml", "public = true", "public = false")
+    first = project.deploy()
+    assert first.status == 0, first.output
+    project.edit("pyproject.toml", "public = false", "public = true")
+    project.change_function("v2")
+    for run in (
+        project.deploygate("plan", LOCAL),
+        project.pytest("--deploy-to=local", "--deploy-plan"),
+        project.deploy(),
+    ):
+        assert run.status == 0, run.output
+        assert "the settings say that hello is public" in run.output
+        assert "gcloud" not in run.output

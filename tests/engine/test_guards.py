@@ -313,7 +313,7 @@ def test_untidy_blames_nobody_else_for_our_own_write(
         simulation.ports(),
         actor=simulation.new_actor(),
         is_stale=simulation.is_stale,
-        progress=said.__setitem__,
+        progress=lambda step, detail: said.update({step: detail}),
     )
     assert recovered == ()
     sentence = said["untidy"]
