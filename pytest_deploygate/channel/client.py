@@ -33,22 +33,37 @@ class JudgeLink:
         self._read = connected.recv
         self._pid = _GETPID()
         os.register_at_fork(after_in_child=connected.close)
-        self._is_open = True
+        self._held = b""
 
     def send(self, message: Message) -> None:
         """Send a message. Raises JudgeGone where nobody reads it."""
-        self.send_line(_ENCODE([type(message).__name__, as_list(message)]).encode() + b"\n")
+        self.send_line(_ENCODE(as_list(message)).encode() + b"\n")
+
+    def hold_line(self, line: bytes) -> None:
+        """Have a message that is encoded already go with the next one, in one piece.
+
+        What is held when a process dies is lost; so it must be nothing that would be missed in its favour.
+        """
+        if _GETPID() != self._pid:
+            _EXIT(70)  # see send_line
+        self._held += line
 
     def send_line(self, line: bytes) -> None:
-        """Send a message that is encoded already."""
+        """Send what is held, and a message that is encoded already."""
         if _GETPID() != self._pid:
-            _EXIT(
-                70
-            )  # a copy that a check forked came back to the session: it has no say, and must not go on
+            # a copy that a check forked came back to the session: it has no say, and must not go on
+            _EXIT(70)
+        if self._held:
+            line, self._held = self._held + line, b""
         try:
             self._write(line)
         except OSError as error:
             raise JudgeGone(f"the judge cannot be reached: {error}") from error
+
+    def flush(self) -> None:
+        """Send what is held."""
+        if self._held:
+            self.send_line(b"")
 
     def receive(self) -> object:
         """Wait for an order. Raises JudgeGone when the judge has ended."""

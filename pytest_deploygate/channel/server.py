@@ -88,8 +88,11 @@ class JudgeChannel:
         """A folder for files of this session; gone when the channel is closed."""
         return self._folder
 
-    def receive(self, timeout_s: float) -> Received | Closed | None:
+    def receive(self, timeout_s: float, *, gather_s: float = 0) -> Received | Closed | None:
         """The next event, or None when there was none within ``timeout_s`` seconds.
+
+        Where it has to wait for one, it waits ``gather_s`` seconds more for others, so that those of fast checks are
+        read together: waking up for each costs more than reading it.
 
         Events of one connection come in order. A process that was told of something after another one had written
         is heard after it: everything that lies ready is read, connection by connection, the oldest connection last.
@@ -99,10 +102,15 @@ class JudgeChannel:
             left_s = deadline - time.monotonic()
             ready = self._selector.select(max(left_s, 0))
             if ready:
+                time.sleep(gather_s)
                 self._read_all()
             if not self._events and left_s <= 0:
                 return None
         return self._events.popleft()
+
+    def next_ready(self) -> Received | Closed | None:
+        """The next event that was read already, or None."""
+        return self._events.popleft() if self._events else None
 
     def send(self, connection: Connection, order: Order, *, timeout_s: float = 30) -> bool:
         """Send an order; whether it could be handed over (the process may be gone, or not read)."""

@@ -122,7 +122,7 @@ class OutcomeAuditor:
             self._link.send_line(b'["Began",[%d]]\n' % self._number)
         self._is_setup = True
         try:
-            yield from self._watching()
+            yield from self.watch_part()
         finally:
             self._is_setup = False
         observe_early(item, self._end, self._note_raised)
@@ -130,9 +130,6 @@ class OutcomeAuditor:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def watch_part(self) -> Generator[None]:
         """Around the check itself, and around tearing its fixtures down."""
-        return (yield from self._watching())
-
-    def _watching(self) -> Generator[None]:
         self._raised, self._is_running, self._is_ended = None, True, False
         self._stray_errors.listen()
         self._force_warnings_to_errors()
@@ -222,7 +219,8 @@ class OutcomeAuditor:
         number, self._number = self._number, None
         assert number is not None
         if self._parts == _PLAIN_PASS and not self._measured and not self._asked:
-            self._link.send_line(b'["Passed",[%d]]\n' % number)
+            # it goes with the word that the next one begins; what gets lost has not passed
+            self._link.hold_line(b'["Passed",[%d]]\n' % number)
         else:
             parts, measured = tuple(self._parts), tuple(self._measured)
             asked = dict(self._asked)

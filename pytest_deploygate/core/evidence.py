@@ -57,7 +57,7 @@ class ReportFact:
 
 
 _WHENS = ("setup", "call", "teardown")
-_PLAIN_PASS = tuple(ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in _WHENS)
+PLAIN_PASS = tuple(ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in _WHENS)
 """The reports of almost every check."""
 
 
@@ -68,7 +68,7 @@ def fold(facts: Iterable[ReportFact]) -> CheckState:
     subtest passed. Several attempts of which the last one passed are FLAKY.
     """
     facts = tuple(facts)
-    if facts == _PLAIN_PASS:
+    if facts == PLAIN_PASS:
         return CheckState.PASSED
     attempts: list[list[ReportFact]] = []
     for fact in facts:

@@ -172,6 +172,7 @@ SHAPES: Final = (
     ),
 )
 _NAMED: Final = SHAPES[-1]
+_HINTS: Final = tuple((hint, shape) for shape in SHAPES for hint in shape.hints)
 
 _PLACEHOLDER: Final = re.compile(
     r"(?i)example|change[_-]?me|your[_-]|placeholder|dummy|redacted|replace|x{6}|0{8}|\*{3}|\.{3}|<|>|\$\{|\{\{|%\("
@@ -217,13 +218,11 @@ def find_secrets(text: str) -> Iterator[SecretMatch]:
 
 def mask_secrets(text: str, mask: str) -> str:
     """``text`` with ``mask`` in place of each secret; names and surrounding text stay readable."""
-    lowered = text.lower()
-    for shape in SHAPES:
-        if any(hint in lowered for hint in shape.hints):
-            text = _compile(shape.pattern).sub(
-                lambda found, shape=shape: _mask(found, shape, mask),  # type: ignore[misc]
-                text,
-            )
+    for shape in _shapes_hinted_at(text):
+        text = _compile(shape.pattern).sub(
+            lambda found, shape=shape: _mask(found, shape, mask),  # type: ignore[misc]
+            text,
+        )
     return text
 
 
@@ -235,11 +234,15 @@ def _mask(found: re.Match[str], shape: SecretShape, mask: str) -> str:
 
 
 def _matches(text: str) -> Iterator[tuple[SecretShape, re.Match[str]]]:
+    for shape in _shapes_hinted_at(text):
+        for found in _compile(shape.pattern).finditer(text):
+            yield shape, found
+
+
+def _shapes_hinted_at(text: str) -> list[SecretShape]:
+    """Shapes that ``text`` may hold, in their order."""
     lowered = text.lower()
-    for shape in SHAPES:
-        if any(hint in lowered for hint in shape.hints):
-            for found in _compile(shape.pattern).finditer(text):
-                yield shape, found
+    return list(dict.fromkeys(shape for hint, shape in _HINTS if hint in lowered))
 
 
 def _span(found: re.Match[str]) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from pytest_deploygate.channel.messages import (
 )
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.evidence import (
+    PLAIN_PASS,
     UNCOUNTED,
     CheckState,
     Evidence,
@@ -40,9 +41,6 @@ from pytest_deploygate.judge.check import Check, facts_of, is_accepted
 from pytest_deploygate.judge.check_runs import CheckTimes
 from pytest_deploygate.telemetry.spans import CheckRun
 
-_PASS = tuple(
-    ReportFact(when=when, outcome=ReportOutcome.PASSED) for when in ("setup", "call", "teardown")
-)
 _LONGEST_FAILURE = 500
 _CRASH = ReportFact(when="crash", outcome=ReportOutcome.FAILED)
 
@@ -111,7 +109,7 @@ class EvidenceLedger:
             case Began(check=index):
                 self._begin(process, index)
             case Passed(check=index):
-                self._end(number, process, index, _PASS)
+                self._end(number, process, index, PLAIN_PASS)
             case Ended():
                 self._end_with_facts(number, process, message)
             case Doubt(sentence=sentence, check=check):

@@ -1,6 +1,7 @@
 """The judge's whole course: from what was asked to an exit status that says what became of traffic."""
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -221,6 +222,7 @@ class Judge:
     def _drive(self) -> None:
         context = self._context
         errors = context.session.collect()
+        gc.freeze()  # all that is loaded stays: no collection of garbage needs to look at it again
         if context.options.mode is Mode.DEPLOY:
             self._check_refusals()
         else:

@@ -16,10 +16,8 @@ from typing import Final, TypeVar
 
 from pytest_deploygate.channel import SESSION_VARIABLE
 from pytest_deploygate.channel.messages import (
-    Bye,
     CollectionDone,
     Done,
-    Doubt,
     Hello,
     Message,
     Opinion,
@@ -53,6 +51,8 @@ GRACE_S: Final = 10.0
 END_LIMIT_S: Final = 120.0
 """How long a session may take to end after its last order: other plugins write their files then."""
 _TICK_S: Final = 0.5
+_GATHER_S: Final = 0.01
+"""How long what checks say may lie before it is heard."""
 
 
 class SessionOver(Exception):
@@ -139,7 +139,7 @@ class SessionProcess:
                 phase=phase, checks=checks, deployment=deployment.to_json(), budget_s=budget_s
             )
             self._send(order)
-            done = self._wait_for(PhaseDone, budget_s + GRACE_S)
+            done = self._wait_for(PhaseDone, budget_s + GRACE_S, gather_s=_GATHER_S)
             if done is None:
                 self.kill()
             self._drain()
@@ -231,7 +231,9 @@ class SessionProcess:
             return False
         return self._channel.send(self._session, order)
 
-    def _wait_for(self, kind: type[M], limit_s: float, *, is_ending_heard: bool = True) -> M | None:
+    def _wait_for(
+        self, kind: type[M], limit_s: float, *, is_ending_heard: bool = True, gather_s: float = 0
+    ) -> M | None:
         """The session's next message of that kind; None when ``limit_s`` seconds went by."""
         deadline = time.monotonic() + limit_s
         while True:
@@ -245,7 +247,7 @@ class SessionProcess:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return None
-            self._step(min(_TICK_S, left_s))
+            self._step(min(_TICK_S, left_s), gather_s)
 
     def _has_gone(self) -> bool:
         if self._session is not None:
@@ -261,11 +263,18 @@ class SessionProcess:
             if time.monotonic() > deadline:
                 return
 
-    def _step(self, timeout_s: float) -> bool:
-        event = self._channel.receive(timeout_s)
+    def _step(self, timeout_s: float, gather_s: float = 0) -> bool:
+        """Hear everything that was said; whether there was anything within ``timeout_s`` seconds."""
+        event = self._channel.receive(timeout_s, gather_s=gather_s)
+        if event is None:
+            return False
+        while event is not None:
+            self._hear_event(event)
+            event = self._channel.next_ready()
+        return True
+
+    def _hear_event(self, event: Received | Closed) -> None:
         match event:
-            case None:
-                return False
             case Closed(connection=connection):
                 self._hear_end(connection)
             case Received(connection=connection, message=None, problem=problem):
@@ -273,7 +282,6 @@ class SessionProcess:
             case Received(connection=connection, message=message):
                 assert message is not None
                 self._hear(connection, message)
-        return True
 
     def _hear_end(self, connection: Connection) -> None:
         self._open.discard(connection.number)
@@ -286,17 +294,17 @@ class SessionProcess:
         if isinstance(message, Hello) and message.role == "session":
             self._greet(connection, message)
         self._ledger.hear(connection.number, connection.pid, message)
-        if connection is not self._session or isinstance(message, (Hello, Doubt)):
+        if connection is not self._session:
             return
         match message:
             case SessionEnding(status=status, why=why):
                 self.is_over, self.status = True, status
                 if why:
                     self._ledger.mark_incomplete(why)
-            case Bye():
-                pass
-            case _:
+            case CollectionDone() | PhaseDone() | Opinion() | Done():
                 self._inbox.append(message)
+            case _:
+                pass  # evidence, which the ledger has
 
     def _greet(self, connection: Connection, hello: Hello) -> None:
         assert self._process is not None

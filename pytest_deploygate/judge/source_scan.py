@@ -28,7 +28,8 @@ def digest_files(root: Path, files: Iterable[str]) -> dict[str, str]:
     These are all Python files beside a check or in a folder above it, up to ``root``: checks, conftest files and what
     they import from there.
     """
-    folders = {folder for name in files for folder in (root / name).parents}
+    own = {(root / name).parent for name in files}
+    folders = {folder for one in own for folder in (one, *one.parents)}
     return {
         path.relative_to(root).as_posix(): digest_file(path)
         for folder in folders

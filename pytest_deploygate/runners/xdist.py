@@ -262,6 +262,12 @@ class WorkerCollection:
         self._collector.send()
         self._channel.send(str(self._collector.count))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Tell the judge of the last check before the session hears that this worker has finished."""
+        with contextlib.suppress(JudgeGone):
+            self._link.flush()
+
     def pytest_unconfigure(self) -> None:
         """Say good-bye: a worker that does not has died."""
         with contextlib.suppress(JudgeGone):

@@ -19,6 +19,8 @@ def begin(early_config: pytest.Config, role: "Role | None") -> None:
     """
     if role is None:
         return
+    import gc
+
     from pytest_deploygate.channel.client import JudgeLink
     from pytest_deploygate.collection.outcome_audit import PLUGIN, OutcomeAuditor
     from pytest_deploygate.state_keys import AUDITOR, LINK
@@ -27,6 +29,7 @@ def begin(early_config: pytest.Config, role: "Role | None") -> None:
     link = early_config.stash[LINK] = JudgeLink(role.address)
     auditor = early_config.stash[AUDITOR] = OutcomeAuditor(link, early_config.pluginmanager)
     early_config.pluginmanager.register(auditor, PLUGIN)
+    gc.freeze()  # what is loaded up to here stays: no collection of garbage needs to look at it again
 
 
 @pytest.hookimpl(tryfirst=True)

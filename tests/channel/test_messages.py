@@ -66,6 +66,8 @@ def test_message_is_read_as_it_was_written(message: Message) -> None:
         b'["Passed",["1"]]',
         b'["Passed",[true]]',
         b'["Passed",[1.0]]',
+        b'["Passed",[01]]',
+        b'["Passed",[1]] ["Passed",[2]]',
         b'["Passed",{"check":1}]',
         b'["Passing",[1]]',
         b'["Part",["setup","passed",false,false]]',

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_deploygate.channel.messages import Bye, Hello, Passed
+from pytest_deploygate.channel.messages import Began, Bye, Hello, Passed
 from pytest_deploygate.channel.orders import EndChecks
 from pytest_deploygate.channel.server import Closed, JudgeChannel, Received
 
@@ -63,6 +63,51 @@ def test_copy_that_a_check_forked_has_no_say(channel: JudgeChannel) -> None:
     with start(channel, program):
         heard(channel)
         assert heard(channel).message == Bye(70)
+
+
+def test_what_is_held_goes_before_the_next_message(channel: JudgeChannel) -> None:
+    program = """
+        link.hold_line(encode(Passed(0)))
+        link.send(Began(1))
+        link.hold_line(encode(Passed(1)))
+        link.flush()
+        link.flush()
+        link.send(Bye(0))
+        """
+    with start(channel, program):
+        heard(channel)
+        told = [heard(channel).message for _ in range(4)]
+    assert told == [Passed(0), Began(1), Passed(1), Bye(0)]
+
+
+def test_what_is_held_is_lost_with_its_process(channel: JudgeChannel) -> None:
+    with start(channel, "link.hold_line(encode(Passed(0)))\nos._exit(0)"):
+        heard(channel)
+        assert isinstance(channel.receive(WAIT_S), Closed)
+
+
+def test_copy_that_a_check_forked_holds_nothing(channel: JudgeChannel) -> None:
+    program = """
+        if os.fork() == 0:
+            link.hold_line(encode(Passed(0)))
+            os._exit(0)
+        _, status = os.wait()
+        link.send(Bye(os.waitstatus_to_exitcode(status)))
+        """
+    with start(channel, program):
+        heard(channel)
+        assert heard(channel).message == Bye(70)
+
+
+def test_messages_that_come_together_are_read_together(channel: JudgeChannel) -> None:
+    with start(channel, "for n in range(1000): link.send(Passed(n))"):
+        assert channel.receive(WAIT_S, gather_s=0.01) is not None
+        told = [channel.next_ready() or channel.receive(WAIT_S) for _ in range(1000)]
+        assert [one.message for one in told if isinstance(one, Received)] == [
+            Passed(n) for n in range(1000)
+        ]
+        assert isinstance(channel.receive(WAIT_S), Closed)
+        assert channel.next_ready() is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who sent a piece")

@@ -1,6 +1,5 @@
 """The judge's memory of what was seen: only a whole and orderly story of a check is a pass."""
 
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -227,7 +226,7 @@ def test_known_defect_counts_until_its_day_by_the_judges_own_clock(
     parts = (PARTS[0], Part("call", "skipped", True, False), PARTS[2])
     for message in (
         HELLO,
-        Collected((replace(CHECKS[0], defect=defect),), ()),
+        Collected((CHECKS[0]._replace(defect=defect),), ()),
         Began(0),
         Ended(0, parts, (), {}, ""),
     ):

@@ -8,6 +8,7 @@ import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -87,11 +88,13 @@ class JUnitFile:
 
     def _clean_all(self, root: ET.Element) -> None:
         """Mask secrets in whatever the session wrote: a plugin's properties never pass through a report."""
+        clean = cache(self._clean)  # most texts stand there again and again
         for element in root.iter():
             for name, value in element.items():
-                element.set(name, self._clean(value))
+                if (cleaned := clean(value)) != value:
+                    element.set(name, cleaned)
             if element.text:
-                element.text = self._clean(element.text)
+                element.text = clean(element.text)
 
     def _set_properties(self, suite: ET.Element, named: Mapping[str, str]) -> None:
         group = suite.find("properties")
