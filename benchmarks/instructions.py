@@ -1,7 +1,8 @@
-"""Instructions that the plugin adds to pytest, counted with callgrind over two sizes of a suite.
+"""Instructions that the plugin adds to pytest, counted with valgrind over two sizes of a suite.
 
 The difference of the sizes is what a test costs; what is left of the smaller one is start-up. Each process is counted
-by itself: the one that decides, the session, the worker of ``-n 1``.
+by itself: the one that decides, the session, the worker of ``-n 1``. Garbage is collected on neither side: full
+collections come in steps, at times of their own, and one more or less would be taken for the cost of a test.
 """
 
 import os
@@ -17,8 +18,7 @@ from benchmarks.figures import Figure
 from pytest_deploygate.testing import DeploygateProject
 from tests.plugin import plugin_project
 
-SMALL, LARGE = 40, 640
-"""Far apart, since full garbage collections come in steps, at times of their own."""
+SMALL, LARGE = 40, 440
 IDLE_RATIO, ACTIVE_RATIO = 1.005, 1.10
 PYTEST = [
     sys.executable,
@@ -28,6 +28,8 @@ PYTEST = [
 ]
 REASON = "--deploy-reason=a longer budget than the first release had"
 BARE = ("-p", "no:deploygate")
+NO_COLLECTOR = ("-p", "benchmarks.no_collector")
+JUNIT = "--junitxml=junit.xml"
 JUDGE, SESSION, WORKER = "judge", "session", "worker"
 ROLES = {"start_module": JUDGE, "exec(eval(sys.stdin": WORKER, "-m pytest": SESSION}
 """Processes by what their command line has in it."""
@@ -60,7 +62,7 @@ def _suite(folder: Path, count: int) -> None:
 
 def count_by_role(command: list[str], root: Path) -> dict[str, int]:
     """Instructions of one run of ``command`` in ``root``, which must pass, by process."""
-    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    tool = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     tool.append("--trace-children=yes")
     run = subprocess.run(
         [*tool, *command],
@@ -133,7 +135,7 @@ def idle_figures() -> list[Figure]:
 
 
 def _deploying(
-    baseline: DeploygateProject, root: Path, number: int, workers: int
+    baseline: DeploygateProject, root: Path, number: int, workers: int, *more: str
 ) -> dict[str, int]:
     """Instructions of a whole deployment of a changed source."""
     project = plugin_project.copy_project(baseline, root)
@@ -143,14 +145,16 @@ def _deploying(
     subprocess.run(
         collect, cwd=project.root, env=_environment(), check=True, stdout=subprocess.DEVNULL
     )
-    return count_by_role([*PYTEST, *options], project.root)
+    return count_by_role([*PYTEST, *NO_COLLECTOR, *options, *more], project.root)
 
 
-def _bare(baseline: DeploygateProject, root: Path, number: int, workers: int) -> dict[str, int]:
+def _bare(
+    baseline: DeploygateProject, root: Path, number: int, workers: int, *more: str
+) -> dict[str, int]:
     """Instructions of pytest alone on the same checks."""
     shutil.copytree(baseline.root, root)
     _suite(root / "gates" / "cand", number)
-    command = [*PYTEST, *BARE, f"-n{workers}", "gates"]
+    command = [*PYTEST, *NO_COLLECTOR, *BARE, f"-n{workers}", "gates", *more]
     subprocess.run(command, cwd=root, env=_environment(), check=True, stdout=subprocess.DEVNULL)
     return count_by_role(command, root)
 
@@ -169,10 +173,13 @@ def _compile(baseline: DeploygateProject, root: Path) -> None:
 
 
 def _active(
-    baseline: DeploygateProject, root: Path, workers: int
+    baseline: DeploygateProject, root: Path, workers: int, *more: str
 ) -> tuple[dict[str, Cost], dict[str, Cost]]:
-    bare = [_bare(baseline, root / f"b{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
-    active = [_deploying(baseline, root / f"a{workers}-{n}", n, workers) for n in (SMALL, LARGE)]
+    name = f"{workers}{len(more)}"
+    bare = [_bare(baseline, root / f"b{name}-{n}", n, workers, *more) for n in (SMALL, LARGE)]
+    active = [
+        _deploying(baseline, root / f"a{name}-{n}", n, workers, *more) for n in (SMALL, LARGE)
+    ]
     return _costs(*bare), _costs(*active)
 
 
@@ -180,38 +187,44 @@ def _costs(small: dict[str, int], large: dict[str, int]) -> dict[str, Cost]:
     return {role: _cost(small[role], large[role]) for role in small}
 
 
+def _active_figures(
+    baseline: DeploygateProject, root: Path, workers: int, role: str, *more: str
+) -> list[Figure]:
+    bare, active = _active(baseline, root, workers, *more)
+    added = active[role].per_test - bare[role].per_test
+    start = active[SESSION].start - bare[SESSION].start
+    where = " ".join([f"{role} of -n {workers}", *(option.partition("=")[0] for option in more)])
+    return [
+        Figure(
+            topic="active session",
+            what=f"per test over bare pytest, {where} (instructions)",
+            value=active[role].per_test / bare[role].per_test,
+            at_most=ACTIVE_RATIO,
+            note=f"{bare[role].per_test / 1e3:.0f} k bare, {added / 1e3:+.1f} k; "
+            f"{active[JUDGE].per_test / 1e3:.1f} k in the process that decides",
+        ),
+        Figure(
+            topic="active session",
+            what=f"start-up with a whole rollout, {where}",
+            value=(start + active[JUDGE].start) / 1e6,
+            unit="M instructions more",
+            note=f"{active[JUDGE].start / 1e6:.0f} M of them in the process that decides",
+        ),
+    ]
+
+
 def active_figures() -> list[Figure]:
     """A whole deployment to a target kept in a file, against pytest alone on the same checks."""
-    figures = []
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    settings = plugin_project.SETTINGS.replace("budget-s = 60", "budget-s = 3000")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        settings = plugin_project.SETTINGS.replace("budget-s = 60", "budget-s = 3000")
         baseline = plugin_project.make_baseline(root / "baseline").write(
             {"pyproject.toml": settings}
         )
         _compile(baseline, root / "compile")
-        for workers, role in ((0, SESSION), (1, WORKER)):
-            bare, active = _active(baseline, root, workers)
-            more = active[role].per_test - bare[role].per_test
-            figures.append(
-                Figure(
-                    topic="active session",
-                    what=f"per test over bare pytest, {role} of -n {workers} (instructions)",
-                    value=active[role].per_test / bare[role].per_test,
-                    at_most=ACTIVE_RATIO,
-                    note=f"{bare[role].per_test / 1e3:.0f} k bare, {more / 1e3:+.1f} k; "
-                    f"{active[JUDGE].per_test / 1e3:.1f} k in the process that decides",
-                )
-            )
-            start = active[SESSION].start - bare[SESSION].start
-            figures.append(
-                Figure(
-                    topic="active session",
-                    what=f"start-up with a whole rollout, -n {workers}",
-                    value=(start + active[JUDGE].start) / 1e6,
-                    unit="M instructions more",
-                    note=f"{active[JUDGE].start / 1e6:.0f} M of them in the process that decides",
-                )
-            )
-    return figures
+        return [
+            *_active_figures(baseline, root, 0, SESSION),
+            *_active_figures(baseline, root, 0, SESSION, JUNIT),
+            *_active_figures(baseline, root, 1, WORKER),
+        ]

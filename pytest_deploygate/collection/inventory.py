@@ -28,6 +28,9 @@ class Gates:
         self._root = root
         self._at: dict[Path, tuple[Gate, ...]] = {}
         """By file: the gates whose paths it lies in. Asking once for all its tests makes a large suite cheap."""
+        self._path: Path | None = None
+        self._gates: tuple[Gate, ...] = ()
+        """Gates of the file that was asked for last."""
         self._markers = tuple({gate.marker: None for gate in policy.gates if gate.marker})
 
     def of(self, item: pytest.Item) -> Gate | None:
@@ -36,9 +39,12 @@ class Gates:
         Raises:
             ConfigError: it belongs to more than one.
         """
-        gates = self._at.get(item.path)
-        if gates is None:
-            gates = self._at[item.path] = gates_of_file(self._policy, self._root, item.path)
+        path = item.path
+        if path is not self._path:  # of another file than the item before
+            if path not in self._at:
+                self._at[path] = gates_of_file(self._policy, self._root, path)
+            self._path, self._gates = path, self._at[path]
+        gates = self._gates
         if len(gates) == 1 and not gates[0].marker:
             return gates[0]
         return gate_among(gates, item.nodeid, self._markers_of(item))

@@ -31,7 +31,14 @@ class NetworkGuard:
 
     def __init__(self) -> None:
         self._depth = 0
-        sys.addaudithook(self._audit)  # it stays until the process ends
+
+        def hear(event: str, args: tuple[object, ...]) -> None:
+            if self._depth:
+                self._refuse(event, args)
+
+        # Python asks for this attribute at each event: to find that there is none costs more than the hook
+        hear.__cantrace__ = False  # type: ignore[attr-defined]  # functions may have any
+        sys.addaudithook(hear)  # it stays until the process ends
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(
@@ -44,8 +51,8 @@ class NetworkGuard:
         finally:
             self._depth -= 1
 
-    def _audit(self, event: str, args: tuple[object, ...]) -> None:
-        if not self._depth or event not in _EVENTS:
+    def _refuse(self, event: str, args: tuple[object, ...]) -> None:
+        if event not in _EVENTS:
             return
         first = args[0] if args else None
         if isinstance(first, socket.socket):

@@ -1,7 +1,7 @@
 """Policy of a promotion: gates, phases, triggers. Thresholds are exact fractions, read from text."""
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, unique
 from fractions import Fraction
@@ -250,6 +250,15 @@ class Policy:
     def gates_of(self, phase: Phase) -> tuple[Gate, ...]:
         """Gates of one phase in the order of the settings."""
         return tuple(gate for gate in self.gates if gate.phase is phase)
+
+    def of_phases(self, phases: Collection[Phase]) -> "Policy":
+        """What judges ``phases``: their gates, and all triggers; objectives belong to steps."""
+        return replace(
+            self,
+            gates=tuple(gate for gate in self.gates if gate.phase in phases),
+            phases={phase: its for phase, its in self.phases.items() if phase in phases},
+            objectives=(),
+        )
 
     def gate(self, name: str) -> Gate:
         """The gate of that name; KeyError if there is none."""

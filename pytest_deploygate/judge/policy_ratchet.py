@@ -1,8 +1,13 @@
 """The policy ratchet: what is promoted asks no less than the last promotion did, unless a person says why."""
 
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
 from pytest_deploygate.core.errors import PolicyRefused
+from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.ratchet import RecordedPolicy, find_looser
+from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.judge.context import SessionContext
@@ -30,10 +35,7 @@ def check_ratchet(context: SessionContext, ports: Ports, snapshot: Snapshot) -> 
     """
     finding = find_ratchet(context, ports)
     if ports.store.last_promoted(ports.environment) is None and snapshot.exists:
-        absent = (
-            f"no promotion to {ports.environment} is on record here, so policy and checks are "
-            "compared with nothing"
-        )
+        absent = _absent(ports)
         context.note("record", absent)
         context.terminal.line(f"deploygate: note: {absent}", yellow=True)
     if finding is None:
@@ -42,6 +44,36 @@ def check_ratchet(context: SessionContext, ports: Ports, snapshot: Snapshot) -> 
         raise PolicyRefused(finding.sentence, hint=finding.hint)
     context.note("looser_policy", finding.sentence)
     context.terminal.line(f"deploygate: note: {finding.sentence}", yellow=True)
+
+
+def check_judged(
+    context: SessionContext, ports: Ports, phases: Collection[Phase]
+) -> PreflightFinding | None:
+    """What a session that judges what serves asks less, in ``phases``, than its promotion did.
+
+    Without it, checks that vanished would count as checks that hold. Where a person said why, it is noted.
+    """
+    last = ports.store.last_promoted(ports.environment)
+    if last is None:
+        context.note("record", _absent(ports))
+        return None
+    has = context.recorder.inventory
+    gates = [gate.name for gate in context.settings.policy.gates if gate.phase in phases]
+    own = {check for name in gates for check in has[name]}
+    defects = context.recorder.known_defects
+    now = RecordedPolicy(
+        policy=context.settings.policy,
+        known_defects={check: text for check, text in defects.items() if check in own},
+    )
+    before, had = last.policy, last.inventory
+    if before is not None:
+        before = replace(before, policy=before.policy.of_phases(phases))
+        names = {gate.name for gate in before.policy.gates}
+        had = {gate: checks for gate, checks in had.items() if gate in names}
+    finding = _finding(context, last, find_looser(before, now, had, has))
+    if finding is not None and not finding.is_blocking:
+        context.note("looser_policy", finding.sentence)
+    return finding
 
 
 def find_ratchet(context: SessionContext, ports: Ports) -> PreflightFinding | None:
@@ -53,6 +85,12 @@ def find_ratchet(context: SessionContext, ports: Ports) -> PreflightFinding | No
         last.inventory if last is not None else {},
         context.recorder.inventory,
     )
+    return _finding(context, last, looser)
+
+
+def _finding(
+    context: SessionContext, last: RolloutRecord | None, looser: Sequence[str]
+) -> PreflightFinding | None:
     if not looser:
         return None
     since = f"less is asked than at the last promotion ({last.rollout_id})" if last else "unchecked"
@@ -61,4 +99,11 @@ def find_ratchet(context: SessionContext, ports: Ports) -> PreflightFinding | No
         is_blocking=is_blocking,
         sentence=f"{since}: {'; '.join(looser)}",
         hint=_HINT if is_blocking else "",
+    )
+
+
+def _absent(ports: Ports) -> str:
+    return (
+        f"no promotion to {ports.environment} is on record here, so policy and checks are "
+        "compared with nothing"
     )

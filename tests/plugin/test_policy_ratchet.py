@@ -137,3 +137,57 @@ def test_helpers_below_the_path_of_a_gate_need_no_reason(project: DeploygateProj
     }
     run = project.write(files).deploy()
     assert run.status == 0, run.output
+
+
+LIVE = "gates/live/test_live.py"
+LIVE_GATE = "[tool.deploygate.gates.live]\n"
+LESS_LIVE: dict[str, tuple[dict[str, str], str]] = {
+    "renamed check": (
+        {LIVE: "def test_other(): pass\n"},
+        f"check {LIVE}::test_honest of gate live is gone",
+    ),
+    "threshold": (
+        {"pyproject.toml": SETTINGS.replace(LIVE_GATE, f"{LIVE_GATE}threshold = 0.5\n")},
+        "gate live: threshold was 1, is 0.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("session", [["-m", "rollback-checks"], ["--deploy-env=fake"]])
+@pytest.mark.parametrize(("files", "sentence"), LESS_LIVE.values(), ids=LESS_LIVE)
+def test_judging_session_that_asks_less_than_the_promotion_keeps_nothing_without_a_reason(
+    project: DeploygateProject,
+    before: str,
+    session: list[str],
+    files: dict[str, str],
+    sentence: str,
+) -> None:
+    project.write(files)
+    run = project.pytest(*session, "-n0")
+    assert (run.status, run.serving) == (1, before), run.output
+    assert (run.property("verdict"), run.property("state")) == ("UNKNOWN", "JUDGED")
+    assert sentence in run.property("reason")
+    assert "say why it is enough: --deploy-reason=TEXT" in run.output
+    agreed = project.pytest(*session, "-n0", REASON)
+    assert (agreed.status, agreed.property("verdict")) == (0, "KEEP"), agreed.output
+    assert sentence in agreed.property("looser_policy")
+
+
+def test_live_gates_are_not_held_against_what_other_phases_were_promoted_with(
+    project: DeploygateProject,
+) -> None:
+    project.write({SUBJECT: "def test_other(): pass\n"})
+    run = project.pytest("-m", "rollback-checks", "-n0")
+    assert (run.status, run.property("verdict")) == (0, "KEEP"), run.output
+    run = project.pytest("--deploy-env=fake", "-n0")
+    assert (run.status, run.property("verdict")) == (1, "UNKNOWN"), run.output
+
+
+def test_what_fails_is_rolled_back_although_less_is_asked(
+    project: DeploygateProject, before: str
+) -> None:
+    assert project.deploy().serving != before
+    fails = "def test_other(): pass\ndef test_another(): assert False\n"
+    run = project.write({LIVE: fails}).pytest("-m", "rollback-checks", "-n0")
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.property("state") == "ROLLED_BACK"

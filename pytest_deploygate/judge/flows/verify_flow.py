@@ -12,6 +12,7 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
 )
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import Traffic
@@ -25,6 +26,7 @@ from pytest_deploygate.engine.rollback_plan import RollbackPlan, plan_rollback
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.flows.base import with_verdict
 from pytest_deploygate.judge.platform_metrics import open_statistics
+from pytest_deploygate.judge.policy_ratchet import check_judged
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.result import result_of_error
 from pytest_deploygate.judge.second_recovery import recover_elsewhere
@@ -48,6 +50,8 @@ class VerifyFlow:
         self._ports: Ports | None = None
         self._snapshot: Snapshot | None = None
         self._error: DeployGateError | None = None
+        self._looser: PreflightFinding | None = None
+        """In which points less is judged than at the promotion of what serves."""
 
     def run(self) -> None:
         """Judge each phase against what serves."""
@@ -63,6 +67,7 @@ class VerifyFlow:
                     f"nothing is deployed in {ports.environment}",
                     hint=f"deploy it: pytest --deploy-to={ports.environment}",
                 )
+            self._looser = check_judged(context, ports, self._phases)
             for phase in self._phases:
                 is_offline = phase is Phase.READINESS
                 deployment = (
@@ -100,6 +105,16 @@ class VerifyFlow:
             reason = Reason(code=ReasonCode.INTERRUPTED, sentence=doubt)
             return SessionResult(
                 verdict="UNKNOWN", state="JUDGED", reason=reason, status=ExitStatus.FAILED
+            )
+        if not broken and self._looser is not None and self._looser.is_blocking:
+            # what fails is no less true because of it, so a rollback does not wait for a reason
+            sentence = self._looser.sentence
+            return SessionResult(
+                verdict="UNKNOWN",
+                state="JUDGED",
+                reason=Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=sentence),
+                status=ExitStatus.FAILED,
+                lines=(f"hint: {self._looser.hint}",),
             )
         if not broken:
             held = verdicts[-1].reason
