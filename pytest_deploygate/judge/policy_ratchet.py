@@ -67,7 +67,7 @@ def check_judged(
     )
     before, had = last.policy, last.inventory
     if before is not None:
-        before = replace(before, policy=before.policy.of_phases(phases))
+        before = replace(before, policy=before.policy.of_phases(phases), steps=None)
         names = {gate.name for gate in before.policy.gates}
         had = {gate: checks for gate, checks in had.items() if gate in names}
     finding = _finding(context, last, find_looser(before, now, had, has))

@@ -290,3 +290,11 @@ def test_steps_that_ask_less_are_named(
     assert find_looser(before, replace(before, steps=steps), HAD, HAD) == sentences
     # records of before steps were kept have nothing to compare with
     assert find_looser(BEFORE, replace(before, steps=steps), HAD, HAD) == ()
+
+
+def test_policy_of_some_phases_has_their_gates_and_all_triggers_but_no_objectives() -> None:
+    live = a_gate("l", phase=Phase.LIVE)
+    found = replace(POLICY, gates=(*POLICY.gates, live)).of_phases([Phase.LIVE])
+    assert found.gates == (live,)
+    assert set(found.phases) <= {Phase.LIVE}
+    assert (found.triggers, found.objectives) == (POLICY.triggers, ())
