@@ -76,6 +76,8 @@ class Driver:
         )
         self.http = requests.Session()
         self.http.trust_env = False
+        # a connection that is kept may be closed by the emulator just when it is used again
+        self.http.headers["Connection"] = "close"
 
     def __enter__(self) -> Self:
         return self

@@ -321,11 +321,11 @@ def test_a_reading_is_repeated(shared: StagedFunction) -> None:
 
 
 def test_a_busy_function_is_said(shared: StagedFunction) -> None:
-    shared.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 3})
+    shared.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 8})
+    another, source = shared.again(), shared.target.upload(shared.target.package())
     operation = deploy_again(shared)
-    other, source = RolloutLabels(rollout=None), shared.target.upload(shared.target.package())
     with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
-        shared.again().begin_release(source, other)
+        another.begin_release(source, RolloutLabels(rollout=None))
     assert wait(shared.target, operation)
 
 
