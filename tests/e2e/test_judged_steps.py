@@ -157,6 +157,7 @@ def test_errors_that_no_gate_sees_are_stopped_at_the_first_step(project: Checkou
     assert "errors: worse by more than 1pp" in run.output
 
 
+@pytest.mark.full
 def test_a_release_that_is_twice_as_slow_is_stopped(project: Checkout) -> None:
     release(project, sleeps_s=0.04)
     assert project.deploy("-q", "-n0").status == 0
@@ -170,6 +171,7 @@ def test_a_release_that_is_twice_as_slow_is_stopped(project: Checkout) -> None:
     assert project.answering() == baseline
 
 
+@pytest.mark.full
 def test_a_service_without_visitors_is_undecided_and_goes_back(project: Checkout) -> None:
     baseline = first_release(project)
     judged(project, at_most="6s")
@@ -184,6 +186,7 @@ def test_a_service_without_visitors_is_undecided_and_goes_back(project: Checkout
     assert project.answering() == baseline
 
 
+@pytest.mark.full
 def test_a_baseline_that_is_bad_itself_does_not_stop_a_fix(project: Checkout) -> None:
     baseline = first_release(project, fails_below=40)
     judged(project)
@@ -194,6 +197,7 @@ def test_a_baseline_that_is_bad_itself_does_not_stop_a_fix(project: Checkout) ->
     assert project.answering() != baseline
 
 
+@pytest.mark.full
 def test_figures_that_do_not_come_hold_and_end_at_the_baseline(project: Checkout) -> None:
     baseline = first_release(project)
     judged(project, at_most="6s")
