@@ -52,7 +52,7 @@ class Gates:
     def _markers_of(self, item: pytest.Item) -> tuple[str, ...]:
         return tuple(name for name in self._markers if item.get_closest_marker(name))
 
-    def collected(self, item: pytest.Item) -> CollectedCheck:
+    def describe(self, item: pytest.Item) -> CollectedCheck:
         """What the judge is told of ``item``."""
         file, line, name = item.location
         return CollectedCheck(

@@ -16,7 +16,7 @@ _ASYNCHRONOUS: Final = (
 )
 
 
-def observed(function: Body, ended: Callable[[object], None], raised: Body) -> Body:
+def observe_body(function: Body, ended: Callable[[object], None], raised: Body) -> Body:
     """A function that does what ``function`` does; ``ended`` is told its result, ``raised`` its exception."""
     if getattr(function, _MARK, False):
         return function
@@ -68,7 +68,7 @@ def observe_early(item: pytest.Item, ended: Callable[[object], None], raised: Bo
     is_coroutine = not _is_plain(function) and inspect.iscoroutinefunction(function)
     if not (is_unittest or is_coroutine):
         return
-    item.obj = observed(function, ended, raised)
+    item.obj = observe_body(function, ended, raised)
     if is_unittest and is_coroutine:
         setattr(item.instance, item.name, item.obj)  # unittest itself looks it up there
 

@@ -20,7 +20,7 @@ from pytest_deploygate.channel.client import JudgeLink
 from pytest_deploygate.channel.messages import SERVER_ERRORS, Doubt, Ended, Measured, Part
 from pytest_deploygate.collection.check_mistakes import mistake_in
 from pytest_deploygate.collection.innermost import Innermost
-from pytest_deploygate.collection.observed_body import is_skip, observe_early, observed
+from pytest_deploygate.collection.observed_body import is_skip, observe_body, observe_early
 from pytest_deploygate.collection.stray_errors import StrayErrors
 
 NEVER_SILENT = (
@@ -163,7 +163,7 @@ class OutcomeAuditor:
     ) -> Generator[None, bool | None, bool | None]:
         """Put a watched function in the place of the check's own, whoever calls it."""
         function = pyfuncitem.obj
-        pyfuncitem.obj = observed(function, self._end, self._note_raised)
+        pyfuncitem.obj = observe_body(function, self._end, self._note_raised)
         try:
             return (yield)
         finally:

@@ -176,11 +176,11 @@ class SessionContext:
 
     def tell_finished(self, record: RolloutRecord) -> None:
         """Let everybody know that a rollout has ended."""
-        for problem in self.telemetry.finished(record):
+        for problem in self.telemetry.record_end(record):
             self.terminal.line(
                 f"deploygate: note: not everything was recorded: {problem}", yellow=True
             )
-        self._tell(lambda: self.hooks.finished(record))
+        self._tell(lambda: self.hooks.tell_finished(record))
         self._note_hook(self.session.tell(TellFinished(record=record)))
 
     def _tell(self, call: Callable[[], object]) -> None:
@@ -216,7 +216,7 @@ class SessionContext:
         """What readiness checks are given where the target can be asked; fetches the backup of what serves."""
         return replace(self.configuration_only(), previous=_previous(target, snapshot))
 
-    def staged(
+    def deployment_of(
         self, target: Target, staged: Staged, snapshot: Snapshot, phase: Phase
     ) -> Deployment:
         """The deployment that checks of a candidate are given; in the live phase the candidate serves.

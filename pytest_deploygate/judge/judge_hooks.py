@@ -90,6 +90,6 @@ class JudgeHooks:
         """Tell plugins of a verdict."""
         self._manager.hook.pytest_deploygate_verdict(config=None, rollout=record, verdict=verdict)
 
-    def finished(self, record: RolloutRecord) -> None:
+    def tell_finished(self, record: RolloutRecord) -> None:
         """Tell plugins of an end."""
         self._manager.hook.pytest_deploygate_finished(config=None, rollout=record)

@@ -50,7 +50,7 @@ class JudgeTelemetry:
         """Have channels told of what has become due while the rollout goes on."""
         start_notifications(self._settings)
 
-    def finished(self, record: RolloutRecord) -> tuple[str, ...]:
+    def record_end(self, record: RolloutRecord) -> tuple[str, ...]:
         """Record the end of a rollout: event, metrics and trace; what could not be written."""
         try:
             event_log.log_ending(record)

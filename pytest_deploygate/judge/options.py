@@ -155,7 +155,7 @@ def _mode_of(asked: dict[str, Any]) -> Mode:
 
 def _require_typed(handover: Handover) -> None:
     """Refuse what a file or a variable says in place of a person."""
-    typed = _typed(handover.arguments)
+    typed = _parse_typed_options(handover.arguments)
     for name, option in _ALONE.items():
         value = handover.asked[name]
         if value and value != typed[name]:
@@ -165,7 +165,7 @@ def _require_typed(handover: Handover) -> None:
             )
 
 
-def _typed(arguments: Sequence[str]) -> dict[str, Any]:
+def _parse_typed_options(arguments: Sequence[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, fromfile_prefix_chars="@", exit_on_error=False
     )

@@ -35,7 +35,7 @@ class PlatformMetricsCollector:
     def add(self, phase: Phase, deployment: Deployment) -> None:
         """Add the platform's figures of ``deployment`` to the evidence of ``phase``."""
         metrics, context = self._metrics, self._context
-        if metrics is None or (phase is not Phase.LIVE and not self._needed(phase)):
+        if metrics is None or (phase is not Phase.LIVE and not self._needed_metrics(phase)):
             return
         limit_s = metrics.lag_s + _SAMPLED_EACH_S if metrics.lag_s else 0
         deadline = self._clock.monotonic() + limit_s
@@ -44,7 +44,7 @@ class PlatformMetricsCollector:
         for attempt in attempts(self._clock, _POLL, deadline=deadline):
             measured, problems = self._ask(metrics, phase, deployment)
             context.recorder.set_measurements(phase, measured)
-            missing = self._needed(phase) - {m.name for m in measured}
+            missing = self._needed_metrics(phase) - {m.name for m in measured}
             if not missing or problems or not self._lacks_figures_alone(phase):
                 break
             if attempt.number == 1 and not attempt.is_last:
@@ -74,11 +74,11 @@ class PlatformMetricsCollector:
         if phase is Phase.LIVE and live is not None and live.revision:
             found[RevisionName(live.revision)] = None
         if verification is not None and verification.revision:
-            names = _OF_ONE_BUILD if phase is Phase.LIVE else self._needed(phase)
+            names = _OF_ONE_BUILD if phase is Phase.LIVE else self._needed_metrics(phase)
             found.setdefault(RevisionName(verification.revision), names)
         return list(found.items())
 
-    def _needed(self, phase: Phase) -> frozenset[str]:
+    def _needed_metrics(self, phase: Phase) -> frozenset[str]:
         """Names that a trigger needs in ``phase`` and no check measured."""
         measured = self._context.recorder.evidence(phase).measurements
         return frozenset(

@@ -46,7 +46,7 @@ def watch_serving(
             problem = sample.problems[0] if sample.problems else ""
             counted = [m.value for m in sample.measurements if m.name == _REQUESTS]
             requests = int(max(counted, default=requests))
-            reason = _fired(context, sample.measurements)
+            reason = _fired_trigger(context, sample.measurements)
         is_over = covered_s >= watch_s
         if reason is None and is_over and problem:
             sentence = f"the platform's figures cannot be read: {problem}"
@@ -68,7 +68,7 @@ def watch_serving(
     return recorded, reason
 
 
-def _fired(context: SessionContext, measurements: tuple[Measurement, ...]) -> Reason | None:
+def _fired_trigger(context: SessionContext, measurements: tuple[Measurement, ...]) -> Reason | None:
     """The first enforced trigger that fires on the candidate's figures."""
     results = evaluate(context.settings.policy.triggers, Phase.LIVE, measurements)
     for result in results:

@@ -28,13 +28,13 @@ def check_syntax(files: Mapping[str, Path], main: str, *, minor: int) -> ast.Mod
         name = waiting.pop()
         if name in found:
             continue
-        module = found[name] = _compiled(name, read_file(files[name]), minor)
+        module = found[name] = _compile(name, read_file(files[name]), minor)
         if module is not None:
-            waiting += [file for file in _imported(module, name) if file in files]
+            waiting += [file for file in _imported_files(module, name) if file in files]
     return found[main]
 
 
-def _compiled(name: str, content: bytes, minor: int) -> ast.Module | None:
+def _compile(name: str, content: bytes, minor: int) -> ast.Module | None:
     if b"\0" in content:
         return None  # refused with its name when the files are packed
     try:
@@ -54,7 +54,7 @@ def _compiled(name: str, content: bytes, minor: int) -> ast.Module | None:
     return module
 
 
-def _imported(module: ast.Module, name: str) -> Iterator[str]:
+def _imported_files(module: ast.Module, name: str) -> Iterator[str]:
     """Names of the files that ``module`` may load, if they exist; ``name`` is its own."""
     for node in ast.walk(module):
         match node:

@@ -76,7 +76,7 @@ class SpanData:
     is_call: bool = False
     events: tuple[tuple[str, int], ...] = ()
 
-    def cleaned(self, clean: Callable[[str], str]) -> dict[str, object]:
+    def as_json(self, clean: Callable[[str], str]) -> dict[str, object]:
         """As JSON, with ``clean`` applied to every text that somebody wrote."""
         return {
             "name": clean(self.name),

@@ -134,7 +134,7 @@ class TraceRecording(logging.Handler):
                 now_ns=time.time_ns(),
             )
             clean = cache(self._clean)  # most texts are there several times
-            cleaned = [one.cleaned(clean) for one in spans]
+            cleaned = [one.as_json(clean) for one in spans]
             otlp.send_spans(cleaned, root, log=self._log)
         except Exception as error:  # noqa: BLE001 # a trace never decides
             return f"OpenTelemetry: {error}"

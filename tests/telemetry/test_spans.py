@@ -217,7 +217,7 @@ def test_every_text_is_cleaned() -> None:
         attributes={"a": "hidden 2", "b": 3},
         error="hidden 3",
     )
-    found = span.cleaned(lambda text: text.replace("hidden", "***"))
+    found = span.as_json(lambda text: text.replace("hidden", "***"))
     assert "hidden" not in str(found)
     assert found["ended_ns"] == 5
     assert found["attributes"] == {"a": "*** 2", "b": 3}

@@ -127,7 +127,7 @@ class DeployFlow:
         self._is_detached = rollout.state is State.STEPPING and self._stopped is None
         if rollout.state is State.SERVING and self._stopped is None:
             now = target.snapshot()._replace(is_public=context.environment.spec.public)
-            deployment = context.staged(target, staged, now, Phase.LIVE)
+            deployment = context.deployment_of(target, staged, now, Phase.LIVE)
             self._judge(Phase.LIVE, deployment, rollout)
 
     def _judge(self, phase: Phase, deployment: Deployment, rollout: Rollout) -> PhaseVerdict:
@@ -242,7 +242,7 @@ class DeployFlow:
             deployment = context.ready(ports.target, rollout.snapshot)
         else:
             assert self._staged is not None
-            deployment = context.staged(ports.target, self._staged, rollout.snapshot, phase)
+            deployment = context.deployment_of(ports.target, self._staged, rollout.snapshot, phase)
         verdict = self._judge(phase, deployment, rollout)
         if phase is Phase.READINESS and verdict.holds and self._is_unchanged:
             return True

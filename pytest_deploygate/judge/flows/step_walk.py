@@ -132,7 +132,7 @@ def _run_gates(context: SessionContext, rollout: Rollout, staged: Staged) -> Pha
     """Run the gates of the step phase against the public URL and the candidate's own; record what they showed."""
     assert rollout.step is not None
     context.recorder.step = rollout.step.percent
-    deployment = context.staged(rollout.ports.target, staged, rollout.snapshot, Phase.STEP)
+    deployment = context.deployment_of(rollout.ports.target, staged, rollout.snapshot, Phase.STEP)
     verdict = context.run_phase(Phase.STEP, replace(deployment, step_percent=rollout.step.percent))
     rollout.update(with_verdict(rollout.record, verdict))
     context.tell_verdict(rollout.record, verdict)

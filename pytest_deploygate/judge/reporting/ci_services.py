@@ -52,7 +52,7 @@ class CiServices:
         named = {name: one_line(self._clean(text)) for name, text in outputs(ending).items()}
         if path := self._variables.get(OUTPUTS_VARIABLE):
             lines = (
-                f"DEPLOYGATE_{name.upper().replace('-', '_')}={_shortened(value)}\n"
+                f"DEPLOYGATE_{name.upper().replace('-', '_')}={_shorten(value)}\n"
                 for name, value in named.items()
             )
             _append(path, "".join(lines))
@@ -157,7 +157,7 @@ def _output(name: str, value: str) -> str:
     return f"{name}<<{end}\n{value}\n{end}\n"
 
 
-def _shortened(value: str) -> str:
+def _shorten(value: str) -> str:
     raw = value.encode()
     if len(raw) <= _VALUE_BYTES:
         return value

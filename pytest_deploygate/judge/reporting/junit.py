@@ -70,7 +70,7 @@ class JUnitFile:
         """
         if self._path is None:
             return ""
-        root, suite, problem = _parsed(written)
+        root, suite, problem = _parse_document(written)
         self._set_properties(suite, named)
         _mark_checks(suite, checks, state_of)
         self._add_verdict(suite, ending)
@@ -120,7 +120,7 @@ class JUnitFile:
         failure.text = self._text("\n".join([message, *(r.sentence for r in ending.others)]))
 
 
-def _parsed(written: bytes) -> tuple[ET.Element, ET.Element, str]:
+def _parse_document(written: bytes) -> tuple[ET.Element, ET.Element, str]:
     """The document and its suite; a new one where there is none that can be read."""
     problem = ""
     if written.strip():
@@ -189,10 +189,10 @@ def _address(nodeid: str) -> tuple[str, str]:
     path, bracket, parameters = nodeid.partition("[")
     names = path.split("::")
     names[0] = re.sub(r"\.py$", "", names[0].replace("/", "."))
-    return ".".join(names[:-1]), _NOT_XML.sub(_escaped, names[-1] + bracket + parameters)
+    return ".".join(names[:-1]), _NOT_XML.sub(_escape, names[-1] + bracket + parameters)
 
 
-def _escaped(match: "re.Match[str]") -> str:
+def _escape(match: "re.Match[str]") -> str:
     code = ord(match[0])
     return f"#x{code:02X}" if code <= 0xFF else f"#x{code:04X}"
 
