@@ -34,9 +34,25 @@ CACHED = """
 
     requests.Session = requests.sessions.Session = Cached
 """
+REQUESTS_CACHE = """
+    import requests_cache
+
+    requests_cache.install_cache(backend="memory")
+"""
+FREEZEGUN = """
+    import freezegun
+
+    freezegun.freeze_time("2020-01-01").start()
+"""
+PATCHES = {
+    "frozen clock": FROZEN,
+    "recorded answers": CACHED,
+    "requests-cache": REQUESTS_CACHE,
+    "freezegun": FREEZEGUN,
+}
 
 
-@pytest.mark.parametrize("conftest", [FROZEN, CACHED], ids=["frozen clock", "recorded answers"])
+@pytest.mark.parametrize("conftest", PATCHES.values(), ids=PATCHES)
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_project_that_patches_its_own_process_is_deployed(
     project: DeploygateProject, before: str, conftest: str, workers: int
