@@ -242,7 +242,7 @@ def find_undeployable(settings: Settings, environment: Environment) -> Iterator[
         return
     if not spec.source:  # an image
         return
-    from pytest_deploygate.emulator.runtime.interpreters import RUNTIMES
+    from pytest_deploygate.system.interpreters import RUNTIMES
     from pytest_deploygate.targets.source_package import check_source
 
     if is_local and spec.runtime not in RUNTIMES:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.routing.balancer import Balancer
-from pytest_deploygate.emulator.runtime.interpreters import find_interpreter
 from pytest_deploygate.emulator.runtime.process_memory import MemoryMeter
 from pytest_deploygate.emulator.runtime.revisions import memory_limit, service_id
 from pytest_deploygate.emulator.services.sheets.a1_notation import (
@@ -26,6 +25,7 @@ from pytest_deploygate.emulator.services.sheets.a1_notation import (
     split_range,
 )
 from pytest_deploygate.emulator.storage.state import EmulatorState
+from pytest_deploygate.system.interpreters import find_interpreter
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=5))

@@ -8,8 +8,8 @@ from pytest_deploygate.emulator.api.fault_rules import operation_fault
 from pytest_deploygate.emulator.api.functions import parent_of
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, not_found, read_message
 from pytest_deploygate.emulator.container import CLOUD
-from pytest_deploygate.emulator.runtime.interpreters import RUNTIMES
 from pytest_deploygate.emulator.runtime.source_builds import BASE_IMAGE, WantedBuild
+from pytest_deploygate.system.interpreters import RUNTIMES
 
 
 def routes() -> list[web.RouteDef]:

@@ -27,7 +27,6 @@ from pytest_deploygate.emulator.api.protobuf_json import (
 from pytest_deploygate.emulator.api.template_checks import variable_problems
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.deployments import DeployJob, follows_latest
-from pytest_deploygate.emulator.runtime.interpreters import RUNTIMES
 from pytest_deploygate.emulator.runtime.platform_fields import (
     FUNCTION_TARGET,
     derived_cpu,
@@ -35,6 +34,7 @@ from pytest_deploygate.emulator.runtime.platform_fields import (
     function_url,
 )
 from pytest_deploygate.emulator.runtime.revisions import memory_limit
+from pytest_deploygate.system.interpreters import RUNTIMES
 
 Function = functions_v2.Function.pb()
 _Environment = functions_v2.Environment

@@ -26,9 +26,9 @@ from pytest_deploygate.emulator.runtime.install_plan import (
     read_install_plan,
     settings_of_pip,
 )
-from pytest_deploygate.emulator.runtime.interpreters import Interpreter, find_interpreter
 from pytest_deploygate.emulator.runtime.source_unpacking import BadArchive, content_digest, unpack
 from pytest_deploygate.system.file_lock import open_lock, try_lock
+from pytest_deploygate.system.interpreters import Interpreter, find_interpreter
 from pytest_deploygate.system.retry import Backoff, async_attempts
 
 BUILD_TIMEOUT_S = 600.0
