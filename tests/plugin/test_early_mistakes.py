@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploygate.system.interpreters import find_interpreter
 from pytest_deploygate.testing import LOCAL, DeploygateProject, ProjectFactory
 from tests.plugin.plugin_project import SUBJECT
 
 RUNTIME = f"python3{sys.version_info.minor}"
-"""The grammar of a later one cannot be judged."""
+LATER = f"python3{sys.version_info.minor + 1}"
+"""The runtime after that of this interpreter."""
 MAIN = "function/main.py"
 NO_LIVE_GATE = ('phase = "live"', 'phase = "candidate"')
 
@@ -92,6 +94,43 @@ def test_what_does_not_belong_to_the_function_is_no_mistake(
     run = new.write(files).deploy()
     assert "gates/redy does not exist" in run.output
     assert "things are wrong" not in run.output
+
+
+@pytest.mark.skipif(not find_interpreter(LATER).is_exact, reason=f"there is no {LATER} here")
+@pytest.mark.parametrize(
+    ("main", "sentence"),
+    [
+        ("def hello(:\n", "main.py:1: SyntaxError: invalid syntax: def hello(:"),
+        ("type Row = int\ndef hello(r): ...\n", "gates/redy does not exist"),
+    ],
+    ids=["wrong", "right in that version"],
+)
+def test_syntax_of_a_later_runtime_is_judged_by_that_version(
+    new: DeploygateProject, main: str, sentence: str
+) -> None:
+    new.edit("pyproject.toml", RUNTIME, LATER)
+    new.edit("pyproject.toml", "gates/ready", "gates/redy")  # so that nothing is started
+    run = new.write({MAIN: main}).deploy()
+    assert run.status == 4, run.output
+    assert sentence in run.output
+
+
+@pytest.mark.parametrize(
+    ("main", "is_refused"),
+    [("  def hello(r): ...\n", True), ("type = = 1\n", False)],
+    ids=["wrong in every version", "perhaps right in that version"],
+)
+def test_without_a_later_interpreter_what_is_wrong_in_every_version_is_seen(
+    new: DeploygateProject, tmp_path: Path, main: str, is_refused: bool
+) -> None:
+    new.edit("pyproject.toml", RUNTIME, LATER)
+    new.edit("pyproject.toml", "gates/ready", "gates/redy")  # so that nothing is started
+    (new.root / MAIN).write_text(main, encoding="utf-8")
+    nowhere = {"PATH": "/nowhere", "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
+    run = new.deploy(**nowhere)
+    assert run.status == 4, run.output
+    assert "gates/redy does not exist" in run.output
+    assert ("main.py:1: IndentationError" in run.output) is is_refused
 
 
 CHECKS = {
