@@ -22,11 +22,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.early_checks import check_collected, check_early
 from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
-from pytest_deploygate.judge.flows.base import Flow
-from pytest_deploygate.judge.flows.deploy_flow import DeployFlow
-from pytest_deploygate.judge.flows.plan_flow import PlanFlow
-from pytest_deploygate.judge.flows.resume_flow import ResumeFlow
-from pytest_deploygate.judge.flows.verify_flow import VerifyFlow
+from pytest_deploygate.judge.flows.selection import flow_of
 from pytest_deploygate.judge.judge_hooks import JudgeHooks
 from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
 from pytest_deploygate.judge.options import DeployOptions, Handover, read_options
@@ -144,23 +140,6 @@ def _check_may_detach(options: DeployOptions, environment: Environment) -> None:
             f"environment {environment.name} does not allow a rollout to be left at a step",
             hint=f"set detach = true in [tool.deploygate.environments.{environment.name}]",
         )
-
-
-def flow_of(context: SessionContext) -> Flow:
-    """The flow of the session's mode."""
-    match context.options.mode:
-        case Mode.DEPLOY if context.options.resumes:
-            return ResumeFlow(context)
-        case Mode.DEPLOY:
-            return DeployFlow(context)
-        case Mode.PLAN:
-            return PlanFlow(context)
-        case Mode.ROLLBACK_CHECKS:
-            return VerifyFlow(context, phases=(Phase.LIVE,), may_act=True)
-        case _:
-            return VerifyFlow(
-                context, phases=(Phase.READINESS, Phase.CANDIDATE, Phase.LIVE), may_act=False
-            )
 
 
 def _pending(sentence: str) -> SessionResult:

@@ -126,8 +126,7 @@ def test_without_a_later_interpreter_what_is_wrong_in_every_version_is_seen(
     new.edit("pyproject.toml", RUNTIME, LATER)
     new.edit("pyproject.toml", "gates/ready", "gates/redy")  # so that nothing is started
     (new.root / MAIN).write_text(main, encoding="utf-8")
-    nowhere = {"PATH": "/nowhere", "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
-    run = new.deploy(**nowhere)
+    run = new.deploy(PATH="/nowhere", HOME=str(tmp_path), PYENV_ROOT=str(tmp_path))
     assert run.status == 4, run.output
     assert "gates/redy does not exist" in run.output
     assert ("main.py:1: IndentationError" in run.output) is is_refused

@@ -4,11 +4,17 @@ from typing import Protocol
 
 from pytest_deploygate.config.display import written_settings
 from pytest_deploygate.config.setting_changes import recorded_settings
+from pytest_deploygate.core.documentation import stranded_advice
+from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.record import FAILURE_NOTE, SETTING_NOTE, RecordedGate, RolloutRecord
+from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, ReasonCode
+from pytest_deploygate.engine.engine_context import Ports
+from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.reporting.session_result import SessionResult
+from pytest_deploygate.wiring import recover
 
 
 class Flow(Protocol):
@@ -70,3 +76,27 @@ def posting_note(record: RolloutRecord) -> str:
     variants = (f"{revision} (variant {name})" for name, revision in record.variants.items())
     through = " and ".join([record.verification, *variants])
     return f"nothing was posted with production settings: checks wrote through {through} alone"
+
+
+def recover_open_rollouts(context: SessionContext, ports: Ports) -> None:
+    """Bring to an end what dead processes left.
+
+    Raises:
+        TargetRefused: one of them is stranded.
+    """
+    recovered = recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
+    if wait_for_orphaned_deployment(ports, context.terminal.step):
+        recovered += recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
+    for one in recovered:
+        context.terminal.line(
+            f"deploygate: recovered {one.rollout_id}: {one.state.value}: {one.sentence}"
+        )
+    if context.telemetry.trace is not None:
+        records = [ports.store.rollout(one.rollout_id) for one in recovered]
+        context.telemetry.trace.send_all(filter(None, records))
+    stranded = [one for one in recovered if one.state is State.STRANDED]
+    if stranded:
+        raise TargetRefused(
+            f"rollout {stranded[0].rollout_id} is stranded: {stranded[0].sentence}",
+            hint=stranded_advice(ports.environment),
+        )

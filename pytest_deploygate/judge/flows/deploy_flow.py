@@ -4,12 +4,7 @@ import contextlib
 import logging
 
 from pytest_deploygate.checks.deployment import Deployment
-from pytest_deploygate.core.documentation import STRANDED_HELP
-from pytest_deploygate.core.errors import (
-    DeployGateError,
-    LeaseLost,
-    TargetRefused,
-)
+from pytest_deploygate.core.errors import DeployGateError, LeaseLost
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
@@ -18,12 +13,16 @@ from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
-from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.action import end_unchanged
 from pytest_deploygate.judge.context import SessionContext
-from pytest_deploygate.judge.flows.base import posting_note, settings_notes, with_verdict
+from pytest_deploygate.judge.flows.base import (
+    posting_note,
+    recover_open_rollouts,
+    settings_notes,
+    with_verdict,
+)
 from pytest_deploygate.judge.flows.step_walk import walk_steps
 from pytest_deploygate.judge.platform_metrics import open_statistics
 from pytest_deploygate.judge.policy_ratchet import recorded_policy
@@ -43,7 +42,7 @@ from pytest_deploygate.judge.second_recovery import recover_elsewhere
 from pytest_deploygate.judge.session_process import SessionOver
 from pytest_deploygate.system.private_folder import make_private_folder
 from pytest_deploygate.watchdog import process
-from pytest_deploygate.wiring import open_ports, recover
+from pytest_deploygate.wiring import open_ports
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +92,7 @@ class DeployFlow:
         context = self._context
         check_gates_are_complete(context)
         ports = self._stack.enter_context(open_ports(context.settings, context.environment))
-        self._recover(ports)
+        recover_open_rollouts(context, ports)
         check_nothing_is_detached(ports)
         context.statistics = open_statistics(context, ports.clock)
         context.remember(ports.store.last_promoted(ports.environment))
@@ -147,27 +146,6 @@ class DeployFlow:
     def _grant(self, verdict: PhaseVerdict) -> None:
         """Allow the step that follows from a verdict, before anybody is told of it who might change it."""
         self._permits.permit(*([verdict.evidence.phase] if verdict.holds else []))
-
-    def _recover(self, ports: Ports) -> None:
-        context = self._context
-        recovered = recover(ports, wait_s=context.options.wait_s, progress=context.terminal.step)
-        if wait_for_orphaned_deployment(ports, context.terminal.step):
-            recovered += recover(
-                ports, wait_s=context.options.wait_s, progress=context.terminal.step
-            )
-        for one in recovered:
-            context.terminal.line(
-                f"deploygate: recovered {one.rollout_id}: {one.state.value}: {one.sentence}"
-            )
-        if context.telemetry.trace is not None:
-            records = [ports.store.rollout(one.rollout_id) for one in recovered]
-            context.telemetry.trace.send_all(filter(None, records))
-        stranded = [one for one in recovered if one.state is State.STRANDED]
-        if stranded:
-            raise TargetRefused(
-                f"rollout {stranded[0].rollout_id} is stranded: {stranded[0].sentence}",
-                hint=f"deploygate status {ports.environment}; {STRANDED_HELP}",
-            )
 
     def _open(self, ports: Ports) -> Rollout:
         from pytest_deploygate.system.process_identity import this_process

@@ -10,6 +10,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.detached import find_detached, resume, staged_of
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.flows.base import recover_open_rollouts
 from pytest_deploygate.judge.flows.deploy_flow import DeployFlow
 from pytest_deploygate.judge.platform_metrics import open_statistics
 from pytest_deploygate.judge.policy_ratchet import recorded_policy
@@ -33,7 +34,7 @@ class ResumeFlow(DeployFlow):
         context = self._context
         check_gates_are_complete(context)
         ports = self._stack.enter_context(open_ports(context.settings, context.environment))
-        self._recover(ports)
+        recover_open_rollouts(context, ports)
         record = find_detached(ports)
         if record is None:
             self._come_late(ports)
