@@ -200,8 +200,9 @@ class RunServices:
         return bool(service.invoker_iam_disabled) or self.is_open(service.name)
 
     def is_open(self, name: str) -> bool:
-        """Whether the access policy lets anyone call the service."""
-        return _is_open(self._policy(name))
+        """Whether the access policy lets anyone call the service; one that was deleted meanwhile lets nobody."""
+        policy = self._api.get(*_policy_request(name))
+        return policy is not None and _is_open(policy)
 
     def set_public(self, name: str, *, is_public: bool) -> None:
         """Add or remove everyone as invoker; all else of the policy stays.
@@ -230,11 +231,7 @@ class RunServices:
         raise failed or TargetUnavailable("the access policy was not changed")
 
     def _policy(self, name: str) -> Json:
-        return self._api.require(
-            f"reading who may call {converters.short_name(name)}",
-            f"{name}:getIamPolicy",
-            {"options.requestedPolicyVersion": str(_POLICY_VERSION)},
-        )
+        return self._api.require(*_policy_request(name))
 
     def _set_policy(self, name: str, policy: Json) -> None:
         self._api.write(
@@ -252,6 +249,14 @@ class RunServices:
             {"permissions": list(permissions)},
         )
         return tuple(p for p in permissions if p not in answer.get("permissions", []))
+
+
+def _policy_request(name: str) -> tuple[str, str, dict[str, str]]:
+    return (
+        f"reading who may call {converters.short_name(name)}",
+        f"{name}:getIamPolicy",
+        {"options.requestedPolicyVersion": str(_POLICY_VERSION)},
+    )
 
 
 def _shows(service: run_v2.Service, wanted: Traffic, labels: dict[str, str] | None) -> bool:

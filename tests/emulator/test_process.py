@@ -65,8 +65,8 @@ def test_concurrent_callers_start_exactly_one(own_home: Path) -> None:
 HOLDER = """
 import os, signal, sys
 from pathlib import Path
-from pytest_deploygate.emulator.lifecycle import _locked
-with _locked(Path(sys.argv[1]), 30):
+from pytest_deploygate.emulator.lifecycle import _hold_lock
+with _hold_lock(Path(sys.argv[1]), 30):
     print("held", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
 """

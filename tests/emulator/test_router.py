@@ -66,7 +66,10 @@ def test_path_reaches_the_function_unchanged(driver: Driver, echo: str, path: st
 
 def test_headers_are_those_of_the_platform(driver: Driver, echo: str) -> None:
     answer = driver.http.post(
-        echo, data=b"12345", headers={"X-Mine": "1", "X-Forwarded-For": "9.9.9.9"}, timeout=20
+        echo,
+        data=b"12345",
+        headers={"X-Mine": "1", "X-Forwarded-For": "9.9.9.9", "Connection": None},
+        timeout=20,
     )
     seen = answer.json()["headers"]
     assert seen["X-Mine"] == "1"

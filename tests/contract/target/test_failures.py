@@ -320,6 +320,13 @@ def test_a_reading_is_repeated(shared: StagedFunction) -> None:
     assert shared.target.snapshot().baseline == shared.baseline
 
 
+def test_a_service_that_is_deleted_while_it_is_looked_at_is_open_to_nobody(
+    shared: StagedFunction,
+) -> None:
+    shared.driver.fault(method="GET", path=":getIamPolicy", http=404, status="NOT_FOUND", times=1)
+    assert shared.again().snapshot().is_public is False
+
+
 def test_a_busy_function_is_said(shared: StagedFunction) -> None:
     shared.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 8})
     another, source = shared.again(), shared.target.upload(shared.target.package())
