@@ -45,7 +45,7 @@ class HurriedClock:
         return time.monotonic() + self._skipped
 
     def sleep(self, seconds: float) -> None:
-        real = min(seconds, 0.02)
+        real = min(seconds, 0.1)
         time.sleep(real)
         self._skipped += seconds - real
         self.slept.append(seconds)
