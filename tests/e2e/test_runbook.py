@@ -49,6 +49,7 @@ def alike(text: str) -> str:
         (r"https?://\S+", "URL"),
         (r"/\S+/state\.db", "RECORD"),
         (r"gate \w+ failed: \d+/\d+ checks", "gate NAME failed: N checks"),
+        (r"; first: .*", "; first: CHECKS"),
         (r" +", " "),
     ):
         text = re.sub(pattern, name, text)
@@ -81,7 +82,8 @@ class Night:
         assert told, section
         for command, lines in told:
             assert command in self.seen, (command, list(self.seen))
-            assert [line for line in lines if line not in self.seen[command]] == [], command
+            unseen = [line for line in lines if line not in self.seen[command]]
+            assert unseen == [], (command, self.seen[command])
         return True
 
     def deploygate(self, *arguments: str) -> Command:

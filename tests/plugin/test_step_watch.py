@@ -91,6 +91,7 @@ class Watched:
             recorder=SimpleNamespace(doubts=self.doubts),
             terminal=SimpleNamespace(step=lambda name, text: self.shown.append(f"{name}: {text}")),
             signals=SimpleNamespace(deliver_signals=nullcontext),
+            telemetry=SimpleNamespace(notify_channels=lambda: None),
             session=SimpleNamespace(wait=self.wait or self.clock.sleep),
         )
         record = SimpleNamespace(candidate=CANDIDATE, baseline=BASELINE, rollout_id="one")
