@@ -135,8 +135,7 @@ def _order(
     is_left = kind is CommandKind.ABORT and not has_session
     if kind is CommandKind.HOLD and not has_session:  # else that tells the channels
         wiring.start_notifications(context.settings)
-    if is_left:
-        _abort_left(context, found, out, command)
+    is_ended = is_left and _abort_left(context, found, out, command)
     out.document(
         Ordered(
             environment=name,
@@ -147,7 +146,7 @@ def _order(
             at=command.at,
         )
     )
-    if is_left:
+    if is_ended:
         out.line(f"rollout {record.rollout_id} was at {percent} % without a session: it is ended")
         return
     out.line(f"told rollout {record.rollout_id} at {percent} % to {kind.value}")
@@ -155,8 +154,8 @@ def _order(
 
 def _abort_left(
     context: CliContext, environment: Environment, out: Output, command: StepCommand
-) -> None:
-    """Return a rollout that no session carries to its baseline."""
+) -> bool:
+    """Return a rollout that no session carries to its baseline; False if a session has just taken it over."""
     reason = Reason(code=ReasonCode.REQUESTED, sentence=command.sentence)
     guard = SignalGuard()
     guard.install()
@@ -164,10 +163,12 @@ def _abort_left(
         with wiring.open_ports(context.settings, environment) as ports, guard.shield():
             record = find_detached(ports)
             if record is None or record.rollout_id != command.rollout_id:
-                return  # a session has just taken it over, and sees the command
+                return False  # that session sees the command
             rollout = abort_detached(
                 ports, record, actor=context.actor, reason=reason, progress=out.progress
             )
-            context.record(out, rollout.record)
+            if rollout is not None:
+                context.record(out, rollout.record)
+            return rollout is not None
     finally:
         guard.remove()

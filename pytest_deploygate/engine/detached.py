@@ -13,7 +13,7 @@ from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.errors import ConfigError, Drifted, LeaseHeld
 from pytest_deploygate.core.identifiers import Actor
 from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
-from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import steps_to
@@ -92,6 +92,16 @@ def resume(
             found=str(snapshot.serving),
             hint=f"decide what should serve: deploygate rollback {ports.environment} --to REVISION --reason TEXT",
         )
+    taken = _take(ports, record, actor)
+    if taken is None:
+        return None
+    rollout = Rollout(ports, *taken, progress)
+    rollout.continue_at(step, snapshot, package, permits)
+    return rollout
+
+
+def _take(ports: Ports, record: RolloutRecord, actor: Actor) -> tuple[RolloutRecord, Lease] | None:
+    """The rollout as it is once the lease is ours; None, and no lease, if it is not at that step any more."""
     ttl_s = ports.settings.lease_ttl_s
     lease = ports.store.acquire_lease(
         ports.environment, actor, record.purpose, record.rollout_id, ttl_s
@@ -104,9 +114,7 @@ def resume(
     if now is None or now.step_percent != record.step_percent or now.state is not State.STEPPING:
         ports.store.release_lease(lease)
         return None
-    rollout = Rollout(ports, now, lease, progress)
-    rollout.continue_at(step, snapshot, package, permits)
-    return rollout
+    return now, lease
 
 
 def _step_at(ports: Ports, percent: int) -> TrafficStep:
@@ -141,16 +149,15 @@ def abort_detached(
     actor: Actor,
     reason: Reason,
     progress: Progress = ignore_progress,
-) -> JournaledRollout:
-    """Return a rollout that nobody works on to its baseline.
+) -> JournaledRollout | None:
+    """Return a rollout that nobody works on to its baseline; None if somebody else has carried it on meanwhile.
 
     Raises:
         LeaseHeld: a runner works on it.
     """
-    ttl_s = ports.settings.lease_ttl_s
-    lease = ports.store.acquire_lease(
-        ports.environment, actor, record.purpose, record.rollout_id, ttl_s
-    )
-    rollout = JournaledRollout(ports, record, lease, progress)
+    taken = _take(ports, record, actor)
+    if taken is None:
+        return None
+    rollout = JournaledRollout(ports, *taken, progress)
     rollback_to_baseline(rollout, reason)
     return rollout

@@ -128,5 +128,21 @@ def test_an_operator_ends_it_without_a_session() -> None:
     ended = abort_detached(
         simulation.ports(), rollout.record, actor=simulation.new_actor(), reason=reason
     )
+    assert ended is not None
     assert (ended.state, ended.record.reason) == (State.ROLLED_BACK, "aborted by ada")
     simulation.check_settled()
+
+
+def test_an_operator_does_not_end_what_somebody_has_carried_on_meanwhile() -> None:
+    simulation = Simulation(SCENARIO)
+    seen = left(simulation)
+    first = resumed(simulation, seen)
+    assert first is not None
+    first.advance_step()
+    first.finalise(Reason(code=ReasonCode.HELD, sentence="all held"))
+    simulation.store.release_lease(first.lease)
+    reason = Reason(code=ReasonCode.REQUESTED, sentence="aborted by ada")
+    ports, actor = simulation.ports(), simulation.new_actor()
+    assert abort_detached(ports, seen.record, actor=actor, reason=reason) is None
+    assert simulation.cloud.serving().sole == seen.record.candidate
+    assert simulation.store.peek_lease(PROD) is None
