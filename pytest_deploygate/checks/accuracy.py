@@ -8,7 +8,8 @@
 
 The accuracy of a field is its right cells over its cells; overall accuracy is all right cells over all cells. So a
 missing record costs one wrong cell for each of its fields, and so does an extra or duplicate record. A worse extraction
-never raises any of these numbers. :class:`Measure` defines when two cells agree.
+never raises any of these numbers, with one exception: a further copy of a record whose key is then misread may be
+taken for a missing record. :class:`Measure` defines when two cells agree.
 
 **Pairing.** (1) Equal key and at least one more equal field, the most equal fields first. (2) Of the remaining records,
 for a misread key: similar key (or an equal text) and at least one more equal field, and more equal fields than with the

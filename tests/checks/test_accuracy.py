@@ -321,6 +321,8 @@ def test_no_worsening_ever_improves(data: st.DataObject, count: int) -> None:
             place = data.draw(st.integers(min_value=0, max_value=len(found) - 1))
             field = data.draw(st.sampled_from(sorted(_JUNK)))
             origin, record = found[place]
+            if field == "code" and origins.count(origin) > 1:
+                continue  # the exception of the definition: a misread copy may pass for a missing record
             found[place] = (origin, {**record, field: _JUNK[field](step)})
         elif act == "drop" and whole and origins.count(found[whole[0]][0]) == 1:
             del found[whole[0]]

@@ -236,7 +236,11 @@ def test_weekly_window_at_either_end_of_a_week_holds_wherever_the_machine_is(
 def test_machine_without_time_zones_is_told_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tzdata", None)
+    loaded = [
+        name for name in sys.modules if name.startswith("tzdata.")
+    ]  # each stays found by itself
+    for name in ("tzdata", *loaded):
+        monkeypatch.setitem(sys.modules, name, None)
     ZoneInfo.clear_cache(only_keys=["America/Lima"])
     zoneinfo.reset_tzpath(to=())
     try:
