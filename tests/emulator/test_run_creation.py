@@ -100,6 +100,26 @@ def test_a_service_is_built_created_seen_by_all_clients_and_deleted(
         driver.service(made.name)
 
 
+def test_a_service_made_again_at_once_has_no_revision_of_the_one_before(
+    driver: Driver, build: Build
+) -> None:
+    image = image_of(build())
+    made = create(driver, "made-again", service(image, "made-again-first"))
+    for name in ("made-again-second", "made-again-third"):
+        wanted = service(image, name)
+        wanted.name = made.name
+        request = run_v2.UpdateServiceRequest(service=wanted, update_mask={"paths": ["template"]})
+        finished_service(driver.services.update_service(request, timeout=20))
+    driver.services.delete_service(name=made.name, timeout=20)
+    url = f"{driver.cloud.endpoint}/v2/{made.name}"
+    while driver.http.get(url, timeout=20).ok:  # without a pause: its instances end in no time
+        pass
+    again = create(driver, "made-again", service(image, "made-again-new"))
+    assert again.latest_ready_revision.endswith("/made-again-new")
+    names = [r.name.rpartition("/")[2] for r in driver.revisions.list_revisions(parent=made.name)]
+    assert names == ["made-again-new"]
+
+
 def test_a_tag_leads_to_the_newest_build_and_digests_stay(
     api: Callable[[str, str], Given], build: Build
 ) -> None:

@@ -374,12 +374,17 @@ class EmulatedServices:
         """Close a service and remove it with everything that belongs to it."""
         await self._router.forget(name)
         revisions = self._state.revisions.names(f"{name}/revisions/")
-        with self._state.transaction():
+        with (
+            self._state.transaction()
+        ):  # all at once: a new service of that name must find none of them
             self._state.services.delete(name)
             self._state.policies.delete(name)
+            for revision in revisions:
+                self._state.revisions.delete(revision)
+                self._state.running_images.delete(revision)
         self._runner.keep(self.needed_revisions())
         for revision in revisions:
-            await self.delete_revision(revision)
+            await self._runner.stop(revision)
 
 
 async def _refuse_start(text: str) -> NoReturn:
