@@ -233,27 +233,12 @@ def _unknown_target_error(environment: Environment) -> ConfigError:
     )
 
 
-def find_undeployable(settings: Settings, environment: Environment) -> Iterator[ConfigError]:
-    """What settings and source alone show to be wrong; nothing is started, asked or written."""
-    is_local, spec = environment.target == LOCAL, environment.spec
-    if not (is_local or environment.is_remote):
-        if ":" not in environment.target and not _installed_targets(environment):
-            yield _unknown_target_error(environment)
-        return
-    if not spec.source:  # an image
-        return
-    from pytest_deploygate.system.interpreters import RUNTIMES
-    from pytest_deploygate.targets.source_package import check_source
-
-    if is_local and spec.runtime not in RUNTIMES:
-        yield ConfigError(
-            f"the emulator does not offer the runtime {spec.runtime}",
-            hint=f"it offers {', '.join(RUNTIMES)}",
-        )
-    try:
-        check_source(spec, settings.state_dir / environment.name)
-    except ConfigError as error:
-        yield error
+def find_unknown_target(environment: Environment) -> ConfigError | None:
+    """The error where nothing that is installed here has the target of ``environment``."""
+    is_known = environment.target == LOCAL or environment.is_remote or ":" in environment.target
+    return (
+        None if is_known or _installed_targets(environment) else _unknown_target_error(environment)
+    )
 
 
 def open_target(settings: Settings, environment: Environment, clock: Clock) -> Target:
@@ -318,39 +303,16 @@ def statistics_lag_s(environment: Environment) -> int:
     return GOOGLE_LAG_S if environment.is_remote else 0
 
 
-def cloud_home(settings: Settings) -> Path:
-    """Where the emulator of this project keeps its state."""
-    return settings.emulator_home
-
-
 def start_emulator(settings: Settings, environment: Environment) -> "RunningEmulator":
     """The running emulator, started if it is not running."""
     from pytest_deploygate.emulator.lifecycle import ensure_running
+    from pytest_deploygate.emulator.secrets_file import link_secrets
 
-    home = cloud_home(settings)
+    home = settings.emulator_home
     make_private_folder(home)
     if environment.secrets_file:
-        _link_secrets(settings.root / environment.secrets_file, home / "secrets.toml")
+        link_secrets(settings.root / environment.secrets_file, home / "secrets.toml")
     return ensure_running(home, port=environment.port)
-
-
-def _link_secrets(source: Path, place: Path) -> None:
-    """The emulator reads its secrets from its home; the settings may name a file elsewhere."""
-    if not source.is_file():
-        raise ConfigError(
-            f"secrets-file: {source} does not exist",
-            hint='make it with a line like: gemini-api-key = "any text"',
-        )
-    real = source.resolve()
-    if place.exists() and place.samefile(real):
-        return
-    if place.exists() and not place.is_symlink():
-        raise ConfigError(
-            f"secrets-file: {source} is named by the settings, but the emulator has one of its own: {place}",
-            hint="remove one of them",
-        )
-    place.unlink(missing_ok=True)
-    place.symlink_to(real)
 
 
 def is_stale(lease: Lease, store: Store, clock: Clock) -> bool:

@@ -116,6 +116,23 @@ class CliContext:
                 stack.enter_context(self._trace)
             yield
 
+    @contextlib.contextmanager
+    def acting_on(self, environment: "Environment") -> Iterator["Ports"]:
+        """What acts on ``environment``, with a log; a signal waits until the block ends."""
+        from pytest_deploygate.system.signal_guard import SignalGuard
+
+        guard = SignalGuard()
+        guard.install()
+        try:
+            with (
+                self.log_to_file(),
+                wiring.open_ports(self.settings, environment) as ports,
+                guard.shield(),
+            ):
+                yield ports
+        finally:
+            guard.remove()
+
     def record(self, out: Output, record: "RolloutRecord") -> None:
         """Log how a rollout ended, write the metrics, send its trace; what goes wrong is noted."""
         from pytest_deploygate.telemetry import event_log

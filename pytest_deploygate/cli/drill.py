@@ -14,10 +14,12 @@ from pytest_deploygate.cli.arguments import (
     required_environment,
 )
 from pytest_deploygate.cli.cli_context import CliContext
-from pytest_deploygate.config.environment import LOCAL
-from pytest_deploygate.core.documentation import STRANDED_HELP
-from pytest_deploygate.core.errors import ExitStatus
+from pytest_deploygate.cli.output import Output
+from pytest_deploygate.config.environment import LOCAL, Environment
+from pytest_deploygate.core.documentation import stranded_advice
+from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.detached import check_nothing_is_detached
 from pytest_deploygate.engine.drill import drill_environment
@@ -25,7 +27,6 @@ from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.judge.preconditions import check_serving_is_whole
-from pytest_deploygate.system.signal_guard import SignalGuard
 
 
 class Drilled(NamedTuple):
@@ -73,40 +74,48 @@ def drill(context: CliContext, environment: str, to: str | None, *, is_json: boo
     """
     chosen = context.environment(environment)
     out = context.output(is_json=is_json)
-    is_local = chosen.target == LOCAL
-    guard = SignalGuard()
-    guard.install()
-    try:
-        with (
-            context.log_to_file(),
-            wiring.open_ports(context.settings, chosen) as ports,
-            guard.shield(),
-        ):
-            wiring.recover(ports, progress=out.progress)
-            check_nothing_is_detached(ports)
-            snapshot = ports.target.snapshot()
-            check_serving_is_whole(ports, snapshot)
-            plan = plan_rollback(ports, snapshot, to=RevisionName(to) if to else None)
-            with contextlib.ExitStack() as stack:
+    found = _try_rollback(context, chosen, to, out)
+    out.document(found)
+    if found.exit_status is ExitStatus.STRANDED:
+        out.line(f"the drill stranded: {found.error}: {stranded_advice(chosen.name)}")
+    elif found.holds:
+        how = "all traffic moved there and returned" if found.moved_traffic else "no traffic moved"
+        out.line(f"a rollback to {found.to_revision} works: {found.drill_seconds:.1f} s, {how}")
+    else:
+        out.line(f"a rollback to {found.to_revision} would fail: {found.error}")
+    out.line(f"serving: {found.serving}")
+    return found.exit_status
 
-                def keep(one: JournaledRollout) -> None:
-                    stack.enter_context(LeaseHeartbeat(ports.store, one.lease))
 
-                rollout, problem = drill_environment(
-                    ports,
-                    plan.to,
-                    snapshot,
-                    actor=context.actor,
-                    moves_traffic=is_local,
-                    progress=out.progress,
-                    opened=keep,
-                )
-            context.record(out, rollout.record)
-    finally:
-        guard.remove()
-    record = rollout.record
-    found = Drilled(
-        environment=chosen.name,
+def _try_rollback(
+    context: CliContext, environment: Environment, to: str | None, out: Output
+) -> Drilled:
+    is_local = environment.target == LOCAL
+    with context.acting_on(environment) as ports:
+        wiring.recover(ports, progress=out.progress)
+        check_nothing_is_detached(ports)
+        snapshot = ports.target.snapshot()
+        check_serving_is_whole(ports, snapshot)
+        plan = plan_rollback(ports, snapshot, to=RevisionName(to) if to else None)
+
+        with contextlib.ExitStack() as stack:
+
+            def keep(one: JournaledRollout) -> None:
+                stack.enter_context(LeaseHeartbeat(ports.store, one.lease))
+
+            rollout, problem = drill_environment(
+                ports,
+                plan.to,
+                snapshot,
+                actor=context.actor,
+                moves_traffic=is_local,
+                progress=out.progress,
+                opened=keep,
+            )
+        record = rollout.record
+        context.record(out, record)
+    return Drilled(
+        environment=environment.name,
         rollout_id=record.rollout_id,
         state=record.state.value,
         holds=problem is None and record.state is State.ROLLED_BACK,
@@ -115,15 +124,11 @@ def drill(context: CliContext, environment: str, to: str | None, *, is_json: boo
         moved_traffic=is_local and problem is None,
         drill_seconds=record.drill_s,
         return_seconds=record.rollback_s,
-        error=str(problem) if problem is not None else record.rollback_error,
+        error=_error_of(record, problem),
     )
-    out.document(found)
-    if found.exit_status is ExitStatus.STRANDED:
-        out.line(f"the drill stranded, an operator must look: {record.reason}; {STRANDED_HELP}")
-    elif found.holds:
-        how = "all traffic moved there and returned" if found.moved_traffic else "no traffic moved"
-        out.line(f"a rollback to {plan.to} works: {record.drill_s:.1f} s, {how}")
-    else:
-        out.line(f"a rollback to {plan.to} would fail: {found.error}")
-    out.line(f"serving: {found.serving}")
-    return found.exit_status
+
+
+def _error_of(record: RolloutRecord, problem: DeployGateError | None) -> str:
+    if record.state is State.STRANDED:
+        return record.reason
+    return str(problem) if problem is not None else record.rollback_error

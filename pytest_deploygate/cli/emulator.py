@@ -49,7 +49,7 @@ def emulator() -> None:
 def _home(context: CliContext) -> Path:
     """Where the emulator keeps its state: that of the project, else below the current directory."""
     if context.has_project:
-        return wiring.cloud_home(context.settings)
+        return context.settings.emulator_home
     return Path.cwd() / STATE_FOLDER / "local"
 
 

@@ -15,7 +15,6 @@ from pytest_deploygate.cli.arguments import (
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.state_machine import State
-from pytest_deploygate.system.signal_guard import SignalGuard
 
 
 class RecoveredRollout(NamedTuple):
@@ -64,22 +63,13 @@ def recover(context: CliContext, environment: str, wait: float, *, is_json: bool
     """
     chosen = context.environment(environment)
     out = context.output(is_json=is_json)
-    guard = SignalGuard()
-    guard.install()
-    try:
-        with (
-            context.log_to_file(),
-            wiring.open_ports(context.settings, chosen) as ports,
-            guard.shield(),
-        ):
-            done = wiring.recover(ports, wait_s=wait, progress=out.progress)
-            shares = ports.target.snapshot().serving.shares
-            for one in done:
-                record = ports.store.rollout(one.rollout_id)
-                if record is not None:
-                    context.record(out, record)
-    finally:
-        guard.remove()
+    with context.acting_on(chosen) as ports:
+        done = wiring.recover(ports, wait_s=wait, progress=out.progress)
+        shares = ports.target.snapshot().serving.shares
+        for one in done:
+            record = ports.store.rollout(one.rollout_id)
+            if record is not None:
+                context.record(out, record)
     found = Recovered(
         environment=chosen.name,
         recovered=[

@@ -172,7 +172,7 @@ def _add_target(
     if environment.target == LOCAL:
         from pytest_deploygate.emulator.lifecycle import find
 
-        cloud = find(wiring.cloud_home(context.settings))
+        cloud = find(context.settings.emulator_home)
         if cloud is None:
             down = ["the emulator is down: deploygate emulator up"]
             return found._replace(problems=down, emulator=EmulatorSummary(is_up=False)), None

@@ -17,11 +17,12 @@ from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.core.errors import PolicyRefused
+from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.step_command import CommandKind, StepCommand
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.detached import abort_detached, find_detached
-from pytest_deploygate.system.signal_guard import SignalGuard
+from pytest_deploygate.ports import Store
 
 
 class Ordered(NamedTuple):
@@ -107,20 +108,8 @@ def _order(
     name = found.name
     out = context.output(is_json=is_json)
     with context.log_to_file(), context.store() as store:
-        open_rollouts = [r for r in store.open_rollouts(name) if r.state is State.STEPPING]
-        if not open_rollouts:
-            raise PolicyRefused(
-                f"no rollout in {name} is at a step",
-                hint=f"see: deploygate status {name}; to return to an earlier release: deploygate rollback {name}",
-            )
-        record = open_rollouts[-1]
+        record = _rollout_at_a_step(store, found, kind)
         percent = record.step_percent
-        waits = any(step.percent == percent and step.wait for step in found.engine.steps)
-        if not (waits or kind is CommandKind.ABORT):
-            raise PolicyRefused(
-                f"the step of {percent} % in {name} does not wait, so it cannot be told to {kind.value}",
-                hint=f"to return to the baseline: deploygate abort {name} --reason TEXT",
-            )
         command = StepCommand(
             rollout_id=record.rollout_id,
             environment=name,
@@ -152,23 +141,42 @@ def _order(
     out.line(f"told rollout {record.rollout_id} at {percent} % to {kind.value}")
 
 
+def _rollout_at_a_step(store: Store, environment: Environment, kind: CommandKind) -> RolloutRecord:
+    """The rollout that can be told ``kind`` now.
+
+    Raises:
+        PolicyRefused: there is none.
+    """
+    name = environment.name
+    open_rollouts = [r for r in store.open_rollouts(name) if r.state is State.STEPPING]
+    if not open_rollouts:
+        raise PolicyRefused(
+            f"no rollout in {name} is at a step",
+            hint=f"see: deploygate status {name}; to return to an earlier release: deploygate rollback {name}",
+        )
+    record = open_rollouts[-1]
+    percent = record.step_percent
+    waits = any(step.percent == percent and step.wait for step in environment.engine.steps)
+    if not (waits or kind is CommandKind.ABORT):
+        raise PolicyRefused(
+            f"the step of {percent} % in {name} does not wait, so it cannot be told to {kind.value}",
+            hint=f"to return to the baseline: deploygate abort {name} --reason TEXT",
+        )
+    return record
+
+
 def _abort_left(
     context: CliContext, environment: Environment, out: Output, command: StepCommand
 ) -> bool:
     """Return a rollout that no session carries to its baseline; False if a session has just taken it over."""
     reason = Reason(code=ReasonCode.REQUESTED, sentence=command.sentence)
-    guard = SignalGuard()
-    guard.install()
-    try:
-        with wiring.open_ports(context.settings, environment) as ports, guard.shield():
-            record = find_detached(ports)
-            if record is None or record.rollout_id != command.rollout_id:
-                return False  # that session sees the command
-            rollout = abort_detached(
-                ports, record, actor=context.actor, reason=reason, progress=out.progress
-            )
-            if rollout is not None:
-                context.record(out, rollout.record)
-            return rollout is not None
-    finally:
-        guard.remove()
+    with context.acting_on(environment) as ports:
+        record = find_detached(ports)
+        if record is None or record.rollout_id != command.rollout_id:
+            return False  # that session sees the command
+        rollout = abort_detached(
+            ports, record, actor=context.actor, reason=reason, progress=out.progress
+        )
+        if rollout is not None:
+            context.record(out, rollout.record)
+        return rollout is not None

@@ -12,12 +12,9 @@ from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.errors import ConfigError, Drifted, LeaseHeld
 from pytest_deploygate.core.identifiers import Actor
-from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
 from pytest_deploygate.core.record import Lease, RolloutRecord
-from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import steps_to
-from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.core.verdict import Reason
 from pytest_deploygate.engine.baseline_rollback import rollback_to_baseline
 from pytest_deploygate.engine.engine_context import Ports, Progress, ignore_progress
@@ -25,7 +22,6 @@ from pytest_deploygate.engine.finalize import require_revision
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.engine.staging import Staged, StagedVariant
 
 GRACE_S: Final = 3600
 """How long after the end of a step somebody may still carry the rollout on."""
@@ -124,21 +120,6 @@ def _step_at(ports: Ports, percent: int) -> TrafficStep:
     raise ConfigError(
         f"the rollout is at {percent} %, and the settings of {ports.environment} have no such step that is judged",
         hint=f"restore the steps, or end it: deploygate abort {ports.environment} --reason TEXT",
-    )
-
-
-def staged_of(record: RolloutRecord, snapshot: Snapshot) -> Staged:
-    """What :meth:`Rollout.stage` returned, from the record and the tags of the service."""
-    candidate, urls = require_revision(record.candidate, "candidate"), snapshot.tag_urls
-    return Staged(
-        candidate=candidate,
-        verification=record.verification or candidate,
-        candidate_url=urls[TAG_CANDIDATE],
-        verification_url=urls[TAG_VERIFY if record.verification is not None else TAG_CANDIDATE],
-        variants={
-            name: StagedVariant(revision=revision, url=urls[variant_tag(name)])
-            for name, revision in record.variants.items()
-        },
     )
 
 

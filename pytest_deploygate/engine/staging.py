@@ -16,7 +16,7 @@ from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.engine.deploy_operations import RELEASE, deploy
-from pytest_deploygate.engine.finalize import require_restore_point
+from pytest_deploygate.engine.finalize import require_restore_point, require_revision
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.traffic_verification import wait_until_tag_answers
 
@@ -274,6 +274,12 @@ def _tag(
     # The gates must not judge the revision that had the tag before (ADR 10).
     for tag, revision in _tags_of_staged(record).items():
         wait_until_tag_answers(rollout, revision, tag, urls[tag])
+    return staged_of(record, after)
+
+
+def staged_of(record: RolloutRecord, snapshot: Snapshot) -> Staged:
+    """What was staged, from the record and the tags of the service."""
+    candidate, urls = require_revision(record.candidate, "candidate"), snapshot.tag_urls
     return Staged(
         candidate=candidate,
         verification=record.verification or candidate,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pytest_deploygate.config.environment import Environment
+from pytest_deploygate.config.environment import LOCAL, Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.errors import ConfigError
@@ -11,7 +11,8 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.mode import Mode
 from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.judge.context import SessionContext
-from pytest_deploygate.wiring import find_undeployable
+from pytest_deploygate.system.interpreters import RUNTIMES
+from pytest_deploygate.wiring import find_unknown_target
 
 _RELEASE = (Phase.READINESS, Phase.CANDIDATE, Phase.LIVE)
 """Phases of every release; a step needs no gate."""
@@ -32,12 +33,32 @@ def check_early(settings: Settings, environment: Environment, mode: Mode) -> Non
     """
     found = list(find_gate_mistakes(settings.policy, settings.root, _JUDGED[mode]))
     if mode in (Mode.DEPLOY, Mode.PLAN):
-        found += find_undeployable(settings, environment)
+        found += _find_undeployable(settings, environment)
     if len(found) == 1:
         raise found[0]
     if found:
         told = "\n".join(f"  {error}".replace("\n", "\n  ") for error in found)
         raise ConfigError(f"{len(found)} things are wrong:\n{told}")
+
+
+def _find_undeployable(settings: Settings, environment: Environment) -> Iterator[ConfigError]:
+    """What settings and source alone show to be wrong; nothing is started, asked or written."""
+    is_local, spec = environment.target == LOCAL, environment.spec
+    if unknown := find_unknown_target(environment):
+        yield unknown
+    if not ((is_local or environment.is_remote) and spec.source):  # of another package, or an image
+        return
+    if is_local and spec.runtime not in RUNTIMES:
+        yield ConfigError(
+            f"the emulator does not offer the runtime {spec.runtime}",
+            hint=f"it offers {', '.join(RUNTIMES)}",
+        )
+    from pytest_deploygate.targets.source_package import check_source
+
+    try:
+        check_source(spec, settings.state_dir / environment.name)
+    except ConfigError as error:
+        yield error
 
 
 def find_gate_mistakes(

@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_deploygate.config.document import SessionCredentials
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.selection import redactor_for, select_environment
-from pytest_deploygate.config.settings import load
+from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.mode import Mode
@@ -72,16 +72,7 @@ def main(request: str) -> int:
     terminal = Terminal(color=handover.color, verbosity=handover.verbosity, clean=Redactor())
     try:
         options = read_options(handover)
-        settings = load(Path(handover.root))
-        environment = select_environment(settings, options.environment, endpoint=options.endpoint)
-        if options.skips_steps:
-            environment = environment._replace(engine=environment.engine.without_steps())
-        _check_may_detach(options, environment)
-        is_promotion = options.mode in (Mode.DEPLOY, Mode.PLAN)
-        settings = settings.judging(environment, has_steps=is_promotion)
-        if settings.policy.gates_of(Phase.STEP):
-            engine = environment.engine._replace(has_step_gates=True)
-            environment = environment._replace(engine=engine)
+        settings, environment = _settings_for(options, Path(handover.root))
         check_early(settings, environment, options.mode)
         junit = JUnitFile(_absolute(handover), redactor_for(settings))
         junit.check_writable()
@@ -114,6 +105,20 @@ def main(request: str) -> int:
             context.terminal.step("project", f"{handover.root}; pytest's own root is {elsewhere}")
             context.terminal.rest()
         return Judge(handover, context, junit).run()
+
+
+def _settings_for(options: DeployOptions, root: Path) -> tuple[Settings, Environment]:
+    """The settings that judge the environment of ``options``, and that environment."""
+    settings = load(root)
+    environment = select_environment(settings, options.environment, endpoint=options.endpoint)
+    engine = environment.engine.without_steps() if options.skips_steps else environment.engine
+    environment = environment._replace(engine=engine)
+    _check_may_detach(options, environment)
+    is_promotion = options.mode in (Mode.DEPLOY, Mode.PLAN)
+    settings = settings.judging(environment, has_steps=is_promotion)
+    if settings.policy.gates_of(Phase.STEP):
+        environment = environment._replace(engine=engine._replace(has_step_gates=True))
+    return settings, environment
 
 
 def _absolute(handover: Handover) -> str:

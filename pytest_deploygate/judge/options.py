@@ -92,6 +92,26 @@ def read_options(handover: Handover) -> DeployOptions:
         ConfigError: options that contradict each other, are empty, or may only be typed.
     """
     asked = handover.asked
+    _check_contradictions(asked)
+    _require_typed(handover)
+    return DeployOptions(
+        mode=_mode_of(asked),
+        environment=asked["to"] or asked["env"] or "",
+        wait_s=asked["wait_s"],
+        reason=one_line(asked["reason"] or ""),
+        skips_steps=asked["steps"] == "none",
+        detaches=asked["detach"] or asked["resume"] is not None,
+        resumes=asked["resume"] is not None,
+        overrides=tuple(_override(text) for text in asked["overrides"]),
+        endpoint=asked["endpoint"],
+        approval=asked["approval"] or "",
+        page=asked["page"],
+        report_only=asked["report_only"],
+        watchdog=asked["watchdog"],
+    )
+
+
+def _check_contradictions(asked: dict[str, Any]) -> None:
     for option, value in (("--deploy-to", asked["to"]), ("--deploy-env", asked["env"])):
         if value is not None and not value.strip():
             raise ConfigError(
@@ -121,22 +141,6 @@ def read_options(handover: Handover) -> DeployOptions:
         )
     if asked["detach"] and asked["steps"]:
         raise ConfigError(f"--deploy-detach and --deploy-steps={asked['steps']} exclude each other")
-    _require_typed(handover)
-    return DeployOptions(
-        mode=_mode_of(asked),
-        environment=asked["to"] or asked["env"] or "",
-        wait_s=asked["wait_s"],
-        reason=one_line(asked["reason"] or ""),
-        skips_steps=asked["steps"] == "none",
-        detaches=asked["detach"] or resumes,
-        resumes=resumes,
-        overrides=tuple(_override(text) for text in asked["overrides"]),
-        endpoint=asked["endpoint"],
-        approval=asked["approval"] or "",
-        page=asked["page"],
-        report_only=asked["report_only"],
-        watchdog=asked["watchdog"],
-    )
 
 
 def _mode_of(asked: dict[str, Any]) -> Mode:

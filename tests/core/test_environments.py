@@ -9,7 +9,8 @@ from pytest_deploygate.config.selection import select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.policy import Leniency
-from pytest_deploygate.wiring import _link_secrets, statistics_lag_s
+from pytest_deploygate.emulator.secrets_file import link_secrets
+from pytest_deploygate.wiring import statistics_lag_s
 from tests.core.test_config import GATES, written
 
 REPOSITORY = Path(__file__).parents[2]
@@ -111,19 +112,19 @@ def test_production_of_this_repository_lets_only_what_google_cannot_tell_be_skip
 def test_secrets_are_read_from_the_file_that_the_settings_name(tmp_path: Path) -> None:
     place, one, other = tmp_path / "secrets.toml", tmp_path / "one.toml", tmp_path / "other.toml"
     with pytest.raises(ConfigError, match="does not exist"):
-        _link_secrets(one, place)
+        link_secrets(one, place)
     one.write_text("a = '1'")
     other.write_text("a = '2'")
-    _link_secrets(one, place)
+    link_secrets(one, place)
     assert place.read_text() == "a = '1'"
-    _link_secrets(other, place)
+    link_secrets(other, place)
     assert place.read_text() == "a = '2'"
-    _link_secrets(place, place)
+    link_secrets(place, place)
     assert place.read_text() == "a = '2'"
     place.unlink()
     place.write_text("a = '3'")
     with pytest.raises(ConfigError, match="one of its own"):
-        _link_secrets(one, place)
+        link_secrets(one, place)
     assert place.read_text() == "a = '3'"
 
 

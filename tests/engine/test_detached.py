@@ -14,11 +14,11 @@ from pytest_deploygate.engine.detached import (
     detach,
     find_detached,
     resume,
-    staged_of,
 )
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import Recovery, recover_environment
 from pytest_deploygate.engine.rollout import Rollout
+from pytest_deploygate.engine.staging import staged_of
 from pytest_deploygate.testing.faults import Fault
 from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
 

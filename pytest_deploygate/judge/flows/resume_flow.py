@@ -7,8 +7,9 @@ from pytest_deploygate.core.ratchet import find_looser
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.detached import find_detached, resume, staged_of
+from pytest_deploygate.engine.detached import find_detached, resume
 from pytest_deploygate.engine.engine_context import Ports
+from pytest_deploygate.engine.staging import staged_of
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.flows.base import recover_open_rollouts
 from pytest_deploygate.judge.flows.deploy_flow import DeployFlow
