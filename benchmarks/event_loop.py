@@ -111,6 +111,8 @@ def _requests(driver: Driver) -> dict[str, Ask]:
         ]
         * 20
     }
+    first = {"sheetId": 0, "dimension": "ROWS", "startIndex": 0, "endIndex": 1}
+    moved = {"requests": [{"insertDimension": {"range": first}}, {"deleteSheet": {"sheetId": 99}}]}
     cells = f"{_SHEET}/values/Rows!A1"
     return {
         "an upload of 100 MiB": upload,
@@ -132,6 +134,7 @@ def _requests(driver: Driver) -> dict[str, Ask]:
             "PUT", f"{cells}?valueInputOption=USER_ENTERED", odd),
         "values.update of an object with 400,000 fields": lambda: ask("PUT", f"{cells}?valueInputOption=RAW", fields),
         "values.get of all of these cells": lambda: ask("GET", f"{_SHEET}/values/Rows"),
+        "a batchUpdate of all of these cells that fails": lambda: ask("POST", f"{_SHEET}:batchUpdate", moved),
         "a function's request of 30 MiB": lambda: ask("POST", "/", archive[: 30 * _MIB], url),
         "a function's answer of 30 MiB": lambda: ask("GET", "/?mib=30", None, url),
         "the admin log after all of this": lambda: ask("GET", "/_local/admin-log"),

@@ -1,4 +1,4 @@
-"""Keeps the garbage collector from holding up requests: it looks through all objects at once, and sheets have many.
+"""Keeps memory management from holding up requests: it handles all objects at once, and sheets have many.
 
 What is frozen is freed as soon as nobody refers to it, like everything else; only cycles in it are not found.
 """
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 _MANY_OBJECTS = 5000
 _LONG = 1000
+_FREED_AT_ONCE = 1000
 
 
 class _Pauses:
@@ -46,3 +47,16 @@ def collection_paused() -> Iterator[None]:
         yield
     finally:
         _PAUSES.end()
+
+
+def free_gradually(value: object) -> None:
+    """Empty the lists and objects in ``value``; to free them all at once would stop every thread meanwhile."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            left.extend(part.values())
+            part.clear()
+        while isinstance(part, list) and part:
+            left.extend(one for one in part[-_FREED_AT_ONCE:] if isinstance(one, dict | list))
+            del part[-_FREED_AT_ONCE:]

@@ -30,6 +30,7 @@ from pytest_deploygate.emulator.api import (
     run_v1,
 )
 from pytest_deploygate.emulator.api.admin_log import AdminLog
+from pytest_deploygate.emulator.api.body_pieces import body_pieces
 from pytest_deploygate.emulator.api.fault_rules import Rule, keep_rule
 from pytest_deploygate.emulator.api.protobuf_json import MAX_BODY_BYTES, ApiError, too_large
 from pytest_deploygate.emulator.api.tomorrow import TOMORROW, add_future
@@ -247,8 +248,7 @@ async def _log_and_errors(request: web.Request, handler: Handler) -> web.StreamR
         logger.exception("call.crashed", extra={"path": request.path})
         response = ApiError(500, "The emulator has a defect; see its log.").response()
     if call is not None and request.transport is not None and not request.transport.is_closing():
-        answered = response.body if isinstance(response, web.Response) else b""
-        log.end(call, response.status, answered if isinstance(answered, bytes) else b"")
+        log.end(call, response.status, body_pieces(response))
     return response
 
 
@@ -297,11 +297,14 @@ def _error(rule: Rule, http: int) -> ApiError:
 
 async def _abort(request: web.Request, whole: web.Response) -> web.StreamResponse:
     """Send half of an answer that promised all of it."""
-    body = whole.body if isinstance(whole.body, bytes) else b""
+    pieces = body_pieces(whole)
     half = web.StreamResponse(status=whole.status, headers={"Content-Type": whole.content_type})
-    half.content_length = len(body)
+    half.content_length = sum(map(len, pieces))
     await half.prepare(request)
-    await half.write(body[: len(body) // 2])
+    left = half.content_length // 2
+    for piece in pieces:
+        await half.write(piece[:left])
+        left -= min(left, len(piece))
     if request.transport is not None:
         request.transport.close()
     return half

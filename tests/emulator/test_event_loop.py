@@ -103,3 +103,50 @@ def test_archive_above_the_limit_is_refused_and_leaves_nothing(driver: Driver) -
     assert (answer.status_code, answer.json()["error"]["status"]) == (413, "INVALID_ARGUMENT")
     home = Path(str(driver.local("GET", "health")["home"]))
     assert list((home / "sources").glob("*.partial")) == []
+
+
+@pytest.fixture
+def large_sheet(running: Callable[[], Driver]) -> tuple[Driver, str]:
+    """An emulator, and the URL of 300,000 cells in it."""
+    driver = running()
+    url = f"{driver.cloud.endpoint}/v4/spreadsheets/large/values/Rows"
+    rows = {"values": [["cell"] * 20] * 15_000}
+    answer = driver.http.post(f"{url}!A1:append?valueInputOption=RAW", json=rows, timeout=60)
+    assert answer.ok, answer.text
+    return driver, url
+
+
+def test_large_answer_comes_whole_and_is_logged_by_its_length(
+    large_sheet: tuple[Driver, str],
+) -> None:
+    driver, url = large_sheet
+    answer = driver.http.get(url, timeout=60)
+    assert answer.json()["values"] == [["cell"] * 20] * 15_000
+    length = len(answer.content)
+    assert answer.headers["Content-Length"] == str(length)
+    assert driver.calls()[-1]["response"] == f"<{length} bytes>"
+
+
+def test_large_answer_breaks_off_in_the_middle_when_a_fault_asks_for_it(
+    large_sheet: tuple[Driver, str],
+) -> None:
+    driver, url = large_sheet
+    whole = driver.http.get(url, timeout=60).content
+    driver.fault(method="GET", path="/v4/spreadsheets/large", drop="middle")
+    connection = http.client.HTTPConnection(driver.cloud.endpoint.removeprefix("http://"))
+    connection.request("GET", url.removeprefix(driver.cloud.endpoint))
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        connection.getresponse().read()
+    connection.close()
+    assert cut.value.partial == whole[: len(whole) // 2]
+
+
+def test_cells_are_as_before_when_a_change_of_many_fails(large_sheet: tuple[Driver, str]) -> None:
+    driver, url = large_sheet
+    place = {"sheetId": 0, "dimension": "ROWS", "startIndex": 0, "endIndex": 1}
+    changes = [{"insertDimension": {"range": place}}, {"deleteSheet": {"sheetId": 99}}]
+    batch = url.replace("/values/Rows", ":batchUpdate")
+    answer = driver.http.post(batch, json={"requests": changes}, timeout=60)
+    assert answer.status_code == 400
+    first = driver.http.get(f"{url}!A1:B2", timeout=60).json()["values"]
+    assert first == [["cell", "cell"]] * 2

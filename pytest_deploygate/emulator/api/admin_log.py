@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -56,7 +57,7 @@ class AdminLog:
             method=method,
             path=path,
             query=query,
-            request=_readable(body),
+            request=_readable([body]),
         )
         self._next += 1
         self._calls.append(call)
@@ -64,9 +65,9 @@ class AdminLog:
         self._forget_old()
         return call
 
-    def end(self, call: AdminCall, http: int, body: bytes) -> None:
-        """Note the answer; it stays null when the connection was cut."""
-        call.http, call.response = http, _readable(body)
+    def end(self, call: AdminCall, http: int, pieces: Sequence[bytes]) -> None:
+        """Note the answer, whose body comes in pieces; it stays null when the connection was cut."""
+        call.http, call.response = http, _readable(pieces)
         if self._calls and call.seq >= self._calls[0].seq:
             self._bytes += len(call.response)
         self._forget_old()
@@ -82,12 +83,14 @@ class AdminLog:
         return [call for call in self._calls if call.seq > seq]
 
 
-def _readable(body: bytes) -> str:
-    """``body`` as JSON text: what it says, or how long it is."""
-    if not body:
+def _readable(pieces: Sequence[bytes]) -> str:
+    """A body as JSON text: what it says, or how long it is."""
+    size = sum(map(len, pieces))
+    if not size:
         return "null"
-    if len(body) <= _MAX_BODY_BYTES:
+    if size <= _MAX_BODY_BYTES:
+        body = b"".join(pieces)
         with contextlib.suppress(ApiError, ValueError):
             parse_json(body)
             return body.decode()
-    return json.dumps(f"<{len(body)} bytes>")
+    return json.dumps(f"<{size} bytes>")

@@ -5,19 +5,20 @@ Large bodies are written in Python, not in C, since the interpreter lets other t
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aiohttp import web
 from multidict import MultiMapping
 
+from pytest_deploygate.emulator.api.body_pieces import BodyPieces
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json, parse_json
-from pytest_deploygate.emulator.garbage_collection import collection_paused
+from pytest_deploygate.emulator.garbage_collection import collection_paused, free_gradually
 
 S = TypeVar("S")
-_PARTS_AT_ONCE = 10_000
+_PIECE_CHARS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,8 @@ class Call:
     """Variable parts of the path, decoded."""
     query: MultiMapping[str]
     content: bytes
+    parsed: list[Json] = field(default_factory=list)
+    """What :meth:`body` gave; it is emptied when the call is answered."""
 
     def body(self) -> Json:
         """The JSON object that was sent; empty for an empty body.
@@ -38,6 +41,7 @@ class Call:
         found = parse_json(self.content)
         if not isinstance(found, dict):
             raise ApiError(400, "Invalid JSON payload received. An object is expected.")
+        self.parsed.append(found)
         return found
 
 
@@ -67,12 +71,24 @@ class Worker:
         self._thread.shutdown()
 
 
-def _answer(state: S, call: Call, act: Callable[[S, Call], Json]) -> bytes:
+def _answer(state: S, call: Call, act: Callable[[S, Call], Json]) -> bytes | BodyPieces:
     with collection_paused():
-        text, parts = bytearray(), list[str]()
-        for part in json.JSONEncoder().iterencode(act(state, call)):
-            parts.append(part)
-            if len(parts) == _PARTS_AT_ONCE:
-                text += "".join(parts).encode()
-                parts.clear()
-        return bytes(text + "".join(parts).encode())
+        try:
+            found = act(state, call)
+            pieces = list(_pieces(found))
+            free_gradually(found)
+        finally:
+            free_gradually(call.parsed)
+    return pieces[0] if len(pieces) == 1 else BodyPieces(pieces)
+
+
+def _pieces(found: Json) -> Iterator[bytes]:
+    parts, chars = list[str](), 0
+    for part in json.JSONEncoder().iterencode(found):
+        parts.append(part)
+        chars += len(part)
+        if chars >= _PIECE_CHARS:
+            yield "".join(parts).encode()
+            parts, chars = [], 0
+    if parts:
+        yield "".join(parts).encode()

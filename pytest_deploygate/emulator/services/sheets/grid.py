@@ -6,7 +6,7 @@ column around it. Where the range is whole columns (``B:G``), only those columns
 B to G beside a filled column A.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 
@@ -44,15 +44,20 @@ class Grid:
         """Rows up to the last filled one."""
         return max(self._rows, default=-1) + 1
 
-    def read(self, box: Box) -> list[Row]:
+    def read(self, box: Box) -> Iterator[Row]:
         """The cells of ``box``; empty rows at the end and empty cells at the end of each row are left out."""
-        found: list[Row] = []
+        following = box.top
         for index in sorted(i for i in self._rows if box.top <= i <= box.bottom):
             row = _trim_row(self._rows[index][box.left : box.right + 1])
             if row:
-                found += [[] for _ in range(index - box.top - len(found))]
-                found.append(row)
-        return found
+                yield from ([] for _ in range(index - following))
+                yield row
+                following = index + 1
+
+    def free(self) -> None:
+        """Forget all rows, one after the other: all at once would stop every thread meanwhile."""
+        while self._rows:
+            self._rows.popitem()
 
     def write(
         self, top: int, left: int, values: Sequence[Sequence[Cell | EllipsisType | None]]

@@ -68,7 +68,8 @@ class SheetsStore:
             yield
         except BaseException:
             self._database.execute("ROLLBACK")
-            self._grids.clear()  # they are read again as they are stored
+            for key in list(self._grids):  # they are read again as they are stored
+                self._forget(key)
             raise
         self._database.execute("COMMIT")
 
@@ -192,7 +193,11 @@ class SheetsStore:
         key = (tab.spreadsheet, tab.sheet_id)
         self._database.execute("DELETE FROM tabs WHERE spreadsheet = ? AND sheet = ?", key)
         self._database.execute("DELETE FROM cells WHERE spreadsheet = ? AND sheet = ?", key)
-        self._grids.pop(key, None)
+        self._forget(key)
+
+    def _forget(self, key: tuple[str, int]) -> None:
+        if grid := self._grids.pop(key, None):
+            grid.free()
 
     def resolve(self, spreadsheet: str, text: str) -> tuple[Tab, Area]:
         """The tab and the cells that a range names; a range without a title is of the first tab.

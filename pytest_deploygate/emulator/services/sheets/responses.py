@@ -3,10 +3,12 @@
 Checked against the discovery document ``sheets.v4``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import EllipsisType
 
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json
+from pytest_deploygate.emulator.garbage_collection import free_gradually
 from pytest_deploygate.emulator.services.sheets.a1_notation import Area, column_name, format_range
 from pytest_deploygate.emulator.services.sheets.cell_values import RENDERS, Cell, Render, enter
 from pytest_deploygate.emulator.services.sheets.grid import Box, Grid
@@ -102,9 +104,8 @@ def batch_update_values(store: SheetsStore, call: Call) -> Json:
 def append_values(store: SheetsStore, call: Call) -> Json:
     """``values.append``: after the last table within the range; the grid grows as needed."""
     options, spreadsheet = dict(call.query), call.path["spreadsheet"]
-    values = _read_entries(call.body(), options)
     inserts = _choice(options, "insertDataOption", _INSERTS, "OVERWRITE") == "INSERT_ROWS"
-    with store.transaction():
+    with _entries(call.body(), options) as values, store.transaction():
         tab, area = store.resolve(spreadsheet, call.path["range"])
         grid, box = store.grid(tab), clip_to_grid(tab, area, call.path["range"])
         bounds = (
@@ -123,7 +124,7 @@ def append_values(store: SheetsStore, call: Call) -> Json:
             grid.insert_rows(top, len(values))
         grid.write(top, left, values)
         store.save(tab)
-    updates = _update_answer(tab, grid, (top, left), values, options)
+        updates = _update_answer(tab, grid, (top, left), values, options)
     found: Json = {"spreadsheetId": spreadsheet, "updates": updates}
     if table is not None:
         found["tableRange"] = format_range(
@@ -194,28 +195,28 @@ def clip_to_grid(tab: Tab, area: Area, text: str) -> Box:
 
 
 def _update(store: SheetsStore, spreadsheet: str, text: str, body: Json, options: Options) -> Json:
-    values = _read_entries(body, options)
-    tab, area = store.resolve(spreadsheet, text)
-    box = clip_to_grid(tab, area, text)
-    bottom, right = box.top + len(values) - 1, box.left + _width(values) - 1
-    if (box.top, box.left) != (
-        area.bottom,
-        area.right,
-    ):  # one cell is an anchor, anything more a bound
-        if bottom > box.bottom:
-            raise _beyond(text, f"row [{box.bottom + 2}]")
-        if right > box.right:
-            raise _beyond(text, f"column [{column_name(box.right + 1)}]")
-    if bottom >= tab.rows or right >= tab.columns:
-        span = format_range(tab.title, box.top, box.left, bottom, right)
-        raise ApiError(
-            400,
-            f"Range ({span}) exceeds grid limits. Max rows: {tab.rows}, max columns: {tab.columns}",
-        )
-    grid = store.grid(tab)
-    grid.write(box.top, box.left, values)
-    store.save(tab)
-    return _update_answer(tab, grid, (box.top, box.left), values, options)
+    with _entries(body, options) as values:
+        tab, area = store.resolve(spreadsheet, text)
+        box = clip_to_grid(tab, area, text)
+        bottom, right = box.top + len(values) - 1, box.left + _width(values) - 1
+        if (box.top, box.left) != (
+            area.bottom,
+            area.right,
+        ):  # one cell is an anchor, anything more a bound
+            if bottom > box.bottom:
+                raise _beyond(text, f"row [{box.bottom + 2}]")
+            if right > box.right:
+                raise _beyond(text, f"column [{column_name(box.right + 1)}]")
+        if bottom >= tab.rows or right >= tab.columns:
+            span = format_range(tab.title, box.top, box.left, bottom, right)
+            raise ApiError(
+                400,
+                f"Range ({span}) exceeds grid limits. Max rows: {tab.rows}, max columns: {tab.columns}",
+            )
+        grid = store.grid(tab)
+        grid.write(box.top, box.left, values)
+        store.save(tab)
+        return _update_answer(tab, grid, (box.top, box.left), values, options)
 
 
 def _beyond(text: str, what: str) -> ApiError:
@@ -266,10 +267,12 @@ def _transpose(rows: list[list[object]]) -> list[list[object]]:
         while values and values[-1] == "":
             values.pop()
         columns.append(values)
+    free_gradually(rows)
     return columns
 
 
-def _read_entries(body: Json, options: Options) -> list[list[Entered]]:
+@contextmanager
+def _entries(body: Json, options: Options) -> Iterator[list[list[Entered]]]:
     """The values of a request as rows of cells; null becomes Ellipsis, that is: leave the cell as it is.
 
     Raises:
@@ -284,17 +287,26 @@ def _read_entries(body: Json, options: Options) -> list[list[Entered]]:
         raise ApiError(
             400, "Invalid value at 'data.values' (type.googleapis.com/google.protobuf.ListValue)"
         )
+    rows: list[list[Entered]] = []
     try:
-        rows: list[list[Entered]] = [
-            [... if v is None else enter(v, is_raw=is_raw) for v in row] for row in given
-        ]
+        rows.extend(_entered(row, is_raw=is_raw) for row in given)
+        yield _columns_as_rows(rows) if body.get("majorDimension") == "COLUMNS" else rows
+    finally:
+        free_gradually(rows)
+
+
+def _entered(values: list[object], *, is_raw: bool) -> list[Entered]:
+    try:
+        return [... if value is None else enter(value, is_raw=is_raw) for value in values]
     except ValueError as error:
         raise ApiError(400, _reason(error)) from error
-    if body.get("majorDimension") == "COLUMNS":
-        rows = [
-            [column[i] if i < len(column) else ... for column in rows] for i in range(_width(rows))
-        ]
-    return rows
+
+
+def _columns_as_rows(columns: list[list[Entered]]) -> list[list[Entered]]:
+    return [
+        [column[i] if i < len(column) else ... for column in columns]
+        for i in range(_width(columns))
+    ]
 
 
 def _reason(error: ValueError) -> str:
