@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pytest_deploygate.core.artifacts import Backup, Package
-    from pytest_deploygate.core.function_spec import FunctionSpec, Variant
+    from pytest_deploygate.core.function_spec import CopyRole, FunctionSpec, Variant
     from pytest_deploygate.core.identifiers import (
         Actor,
         BackupId,
@@ -112,8 +112,19 @@ class Target(Protocol):
         """
         ...
 
+    def copy_revision(self, of: RevisionName, role: CopyRole, rollout: RolloutId) -> RevisionName:
+        """Ask for one more revision that equals ``of``: the image by digest, variables, and everything else it has.
+
+        Builds nothing, and returns its name before it has started. It is marked with ``role`` and ``rollout``; asking
+        again for the same changes nothing while it is the newest revision. The template describes it afterwards.
+
+        Raises:
+            TargetRefused: ``of`` is gone, or the platform does not tell by digest which image it runs.
+        """
+        ...
+
     def await_revision(self, name: RevisionName, *, budget_s: float) -> None:
-        """Wait until a revision that :meth:`add_revision` named is ready.
+        """Wait until a revision that :meth:`add_revision` or :meth:`copy_revision` named is ready.
 
         Raises:
             StartFailed: it never will be.

@@ -64,6 +64,7 @@ class Shown(NamedTuple):
 
     rollout: PastRollout
     verify_revision: str
+    fresh_baseline: str
     variants: Mapping[str, str]
     digest: str
     config_digest: str
@@ -120,6 +121,7 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
             ("took", seconds(one.duration_seconds)),
             ("by", one.actor),
             ("baseline", one.baseline),
+            ("fresh baseline", found.fresh_baseline),
             ("revision", one.revision),
             ("verification", found.verify_revision),
             *((f"variant {name}", revision) for name, revision in found.variants.items()),
@@ -264,6 +266,7 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
     return Shown(
         rollout=PastRollout.of(record),
         verify_revision=record.verification or "",
+        fresh_baseline=record.fresh_baseline or "",
         variants={str(name): revision for name, revision in record.variants.items()},
         digest=record.digest,
         config_digest=record.config_digest,

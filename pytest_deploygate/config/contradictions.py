@@ -45,6 +45,10 @@ def find(
             cause = "each step that waits is approved, and there is none"
             hint = 'give a step a for, for example { percent = 5, for = "10m" }, or write approval = "required"'
             faults.note(f"{where}.approval", cause, hint)
+        if own.get("baseline") == "fresh" and not waits:
+            cause = "a fresh baseline is what a step that waits compares with, and there is none"
+            hint = 'give a step a for, for example { percent = 5, for = "10m" }, or remove baseline'
+            faults.note(f"{where}.baseline", cause, hint)
         watches = isinstance(steps, tuple) and any(step.watch for step in steps)
         if watches and not document.triggers:
             cause = "a step with watch needs a trigger that could end it, and there is none"

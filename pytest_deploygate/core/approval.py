@@ -18,12 +18,16 @@ def plan_digest(
     policy: Policy,
     baseline: RevisionName | None,
     steps: tuple[TrafficStep, ...],
+    is_fresh: bool = False,
 ) -> Digest:
     """One digest over source, settings, policy, the revision that will be replaced, and the steps of its traffic.
 
-    ``baseline`` is None for a first release. A change of any of the five changes the digest.
+    ``baseline`` is None for a first release, ``is_fresh`` says that the steps compare with a new revision of it. A
+    change of any of them changes the digest.
     """
     facts = [package, config, _plain(policy), baseline, _plain(steps)]
+    if is_fresh:
+        facts.append("fresh")
     text = json.dumps(facts, sort_keys=True)
     return Digest(hashlib.sha256(text.encode()).hexdigest())
 

@@ -153,10 +153,23 @@ class EngineSettings(NamedTuple):
             example="true",
         ),
     ] = False
+    baseline: Annotated[
+        Literal["serving", "fresh"],
+        Setting(
+            "what a step that waits compares the candidate with: the `serving` revision, or a `fresh` one of the same "
+            "image and settings, started together with the candidate and removed from the traffic with the last step",
+            example='"fresh"',
+        ),
+    ] = "serving"
     pause_s: float = 1.0
     """First pause between two attempts; doubles up to 15 s. Not a setting."""
     has_step_gates: bool = False
     """Whether gates are judged at each step. Not a setting of an environment: the policy says so."""
+
+    @property
+    def has_fresh_baseline(self) -> bool:
+        """Whether the steps compare the candidate with a new revision of the baseline's image."""
+        return self.baseline == "fresh" and any(step.wait for step in self.steps)
 
     def without_steps(self) -> "EngineSettings":
         """The same settings with one step of 100 %."""

@@ -19,6 +19,19 @@ class Variant(Enum):
     CANDIDATE = "candidate"
 
 
+@unique
+class CopyRole(Enum):
+    """What a copy of a revision is for: the fresh baseline of a rollout, or its candidate."""
+
+    BASELINE = "baseline"
+    CANDIDATE = "candidate"
+
+    @property
+    def told(self) -> str:
+        """In words, for display."""
+        return {"baseline": "fresh baseline", "candidate": "candidate revision"}[self.value]
+
+
 def _memory(text: str) -> str:
     """Turn what a user may write, such as gcloud's ``1GiB``, into the API's form, ``1Gi``."""
     return Memory.parse(text).api_text

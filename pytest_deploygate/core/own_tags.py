@@ -4,6 +4,8 @@ TAG_CANDIDATE = "dg-cand"
 """Tag of the candidate (production settings, no traffic)."""
 TAG_VERIFY = "dg-verify"
 """Tag of the candidate's verification revision: the same build with ``verify-environment``."""
+TAG_FRESH = "dg-base"
+"""Tag of the fresh baseline: a new revision of the baseline's image, which the candidate is compared with."""
 TAG_LIVE_VERIFY = "dg-live"
 """Tag of the verification revision of the serving revision's build."""
 TAG_PREVIOUS = "dg-prev"
@@ -17,6 +19,7 @@ TAGS_OF_SERVING = (TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY)
 OWN_TAGS = (
     TAG_CANDIDATE,
     TAG_VERIFY,
+    TAG_FRESH,
     TAG_LIVE_VERIFY,
     TAG_PREVIOUS,
     TAG_PREVIOUS_VERIFY,

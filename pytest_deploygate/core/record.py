@@ -178,6 +178,8 @@ class RolloutRecord(NamedTuple):
     verification: RevisionName | None = None
     variants: Mapping[VariantName, RevisionName] = {}
     """Further verification revisions of the same build, by name; they are not kept after a promotion."""
+    fresh_baseline: RevisionName | None = None
+    """New revision of the baseline's image that the candidate is compared with; no rollback ever returns to it."""
     serving: RevisionName | None = None
     reason_code: str = ""
     reason: str = ""

@@ -103,13 +103,39 @@ class Traffic(_Plan):
         )
 
 
+def fresh_percent(percent: int) -> int:
+    """Share of a fresh baseline while the candidate has ``percent``: as much, but at most half of the rest.
+
+    So both sides have the same traffic up to a third of it, and the baseline, which a rollback returns to, keeps at
+    least as much as the fresh one. At 99 percent the fresh baseline has the last one; at 100 there is none.
+    """
+    rest = 100 - percent
+    return min(percent, max(rest // 2, 1), rest)
+
+
+def step_traffic(
+    candidate: RevisionName,
+    baseline: RevisionName,
+    percent: int,
+    fresh: RevisionName | None = None,
+) -> Traffic:
+    """Traffic plan of a step: ``percent`` for ``candidate``, the rest for ``baseline``, or for it and ``fresh``."""
+    if fresh is None:
+        return Traffic.of({candidate: percent, baseline: 100 - percent})
+    compared = fresh_percent(percent)
+    return Traffic.of({candidate: percent, fresh: compared, baseline: 100 - percent - compared})
+
+
 def steps_to(
-    candidate: RevisionName, baseline: RevisionName | None, steps: tuple[int, ...]
+    candidate: RevisionName,
+    baseline: RevisionName | None,
+    steps: tuple[int, ...],
+    fresh: RevisionName | None = None,
 ) -> tuple[Traffic, ...]:
-    """Traffic plans that give ``candidate`` each percentage of ``steps`` in turn, and ``baseline`` the rest.
+    """Traffic plans of each step in turn, as :func:`step_traffic` gives them.
 
     ``steps`` ascends within 1..100 and ends with 100. Without a baseline there is only the last step.
     """
     if baseline is None:
         return (Traffic.of({candidate: 100}),)
-    return tuple(Traffic.of({candidate: percent, baseline: 100 - percent}) for percent in steps)
+    return tuple(step_traffic(candidate, baseline, percent, fresh) for percent in steps)

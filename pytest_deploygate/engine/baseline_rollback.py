@@ -137,7 +137,8 @@ def _write_back(
 
 def _revisions_of(record: RolloutRecord) -> set[str]:
     """Revisions that the rollout created."""
-    made = {record.candidate, record.verification, record.built, *record.variants.values()}
+    made = {record.candidate, record.verification, record.built, record.fresh_baseline}
+    made.update(record.variants.values())
     return {name for name in made if name}
 
 

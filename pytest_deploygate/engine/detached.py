@@ -81,7 +81,7 @@ def resume(
     step = _step_at(ports, record.step_percent)
     snapshot = ports.target.snapshot()
     candidate = require_revision(record.candidate, "candidate")
-    (expected,) = steps_to(candidate, record.baseline, (step.percent,))
+    (expected,) = steps_to(candidate, record.baseline, (step.percent,), record.fresh_baseline)
     if snapshot.serving.shares != expected.shares:
         raise Drifted(
             f"somebody else moved traffic during the rollout: {snapshot.serving} serves now, not {expected}",

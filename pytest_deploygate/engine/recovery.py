@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pytest_deploygate.core.errors import Drifted, TargetError, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, RolloutId
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_FRESH, TAG_VERIFY
 from pytest_deploygate.core.record import Lease, RestorePoint, RolloutRecord, lease_held_error
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import Event, State
@@ -219,7 +220,7 @@ def _untidy_sentence(ports: Ports, record: RolloutRecord, error: TargetError) ->
         serving = ports.target.snapshot().serving
     except TargetError:
         return error.message
-    own = {record.baseline, record.candidate, record.built}
+    own = {record.baseline, record.candidate, record.built, record.fresh_baseline}
     if not {revision for revision, _ in serving.shares} <= own:
         return error.message
     return f"a write of rollout {record.rollout_id} was applied late: {serving} serves; its labels stay for now"
@@ -255,8 +256,9 @@ def _recover_orphan(
         began_at=ports.clock.now(),
         state=State.SERVING,
         baseline=baseline,
-        candidate=tags.get("dg-cand") or (foreign[0] if len(foreign) == 1 else None),
-        verification=tags.get("dg-verify"),
+        candidate=tags.get(TAG_CANDIDATE) or (foreign[0] if len(foreign) == 1 else None),
+        verification=tags.get(TAG_VERIFY),
+        fresh_baseline=tags.get(TAG_FRESH),
         variants=variants_tagged(tags),
         restore_point=point,
         built=built,

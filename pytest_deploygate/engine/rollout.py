@@ -182,14 +182,13 @@ class Rollout(JournaledRollout):
         done = self.step
         assert done is not None
         self.move(Event.STEP_HELD)
-        (plan,) = steps_to(self._candidate(), self.record.baseline, (done.percent,))
-        self._shift_on(plan)
+        self._shift_on(self._traffic_at(done))
 
     def _shift_on(self, expect: Traffic) -> None:
         """Shift from ``expect`` to the next step that is judged, or to the last one."""
         candidate = self._candidate()
         for step in self._remaining_steps():
-            (plan,) = steps_to(candidate, self.record.baseline, (step.percent,))
+            plan = self._traffic_at(step)
             wanted = with_staged_tags(plan, self.snapshot, self.record)
             # Each step expects the traffic of the one before: if somebody else moved it, the step raises Drifted.
             self.progress("shifting", f"{plan.percent(candidate)} % to {candidate}")
@@ -214,6 +213,13 @@ class Rollout(JournaledRollout):
         wait_until_serving(self, candidate)
         self.update(self.record._replace(serving=candidate))
         self.move(Event.SHIFTED)
+
+    def _traffic_at(self, step: TrafficStep) -> Traffic:
+        record = self.record
+        (plan,) = steps_to(
+            self._candidate(), record.baseline, (step.percent,), record.fresh_baseline
+        )
+        return plan
 
     def _remaining_steps(self) -> tuple[TrafficStep, ...]:
         """Steps after the current one; without a baseline there is only the last step."""

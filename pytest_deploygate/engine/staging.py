@@ -8,9 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.function_spec import Variant, secrets_text
+from pytest_deploygate.core.function_spec import CopyRole, Variant, secrets_text
 from pytest_deploygate.core.identifiers import RevisionName, VariantName
-from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_PREVIOUS, TAG_VERIFY, TAGS_OF_SERVING
+from pytest_deploygate.core.own_tags import (
+    TAG_CANDIDATE,
+    TAG_FRESH,
+    TAG_PREVIOUS,
+    TAG_VERIFY,
+    TAGS_OF_SERVING,
+)
 from pytest_deploygate.core.record import BuildProvenance, RolloutRecord, StepDetails
 from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
@@ -68,7 +74,11 @@ def with_staged_tags(base: Traffic, snapshot: Snapshot, record: RolloutRecord) -
 def _tags_of_staged(record: RolloutRecord) -> dict[str, RevisionName]:
     """Staged revisions of the rollout, by tag."""
     made = {variant_tag(name): revision for name, revision in record.variants.items()}
-    either = {TAG_CANDIDATE: record.candidate, TAG_VERIFY: record.verification}
+    either = {
+        TAG_CANDIDATE: record.candidate,
+        TAG_VERIFY: record.verification,
+        TAG_FRESH: record.fresh_baseline,
+    }
     return made | {tag: revision for tag, revision in either.items() if revision is not None}
 
 
@@ -88,7 +98,7 @@ def stage_release(rollout: JournaledRollout, snapshot: Snapshot, package: Packag
     source = rollout.act("upload", lambda: target.upload(package))
     built = _release(rollout, source, deadline)
     candidate = built
-    if target.spec.has_verification:
+    if target.spec.has_verification or _needs_fresh_baseline(rollout):
         candidate = _add_revisions(rollout, snapshot, built, deadline)
     rollout.update(rollout.record._replace(candidate=candidate))
     build = _record_build(rollout, candidate)
@@ -140,10 +150,14 @@ def _release(rollout: JournaledRollout, source: str, deadline: float) -> Revisio
     return revision
 
 
+def _needs_fresh_baseline(rollout: JournaledRollout) -> bool:
+    return rollout.ports.settings.has_fresh_baseline and rollout.record.baseline is not None
+
+
 def _add_revisions(
     rollout: JournaledRollout, snapshot: Snapshot, built: RevisionName, deadline: float
 ) -> RevisionName:
-    """Start verification revision, variants and candidate from the image that ``built`` runs; return the candidate.
+    """Start the revisions besides ``built``, and the candidate from the image that it runs; return the candidate.
 
     All are requested before any has started, the candidate last: the last request stays in the service's template,
     and everybody's next deployment starts from there (ADR 22).
@@ -153,14 +167,16 @@ def _add_revisions(
     rollout.update(rollout.record._replace(built=built))
     if not snapshot.exists:
         _pin(rollout, target.snapshot())
-    verification = _add(rollout, built, Variant.VERIFICATION)
-    rollout.update(rollout.record._replace(verification=verification))
-    for name in target.spec.verify_variants:
-        variants = {**rollout.record.variants, name: _add(rollout, built, name)}
-        rollout.update(rollout.record._replace(variants=variants))
-    candidate = _add(rollout, built, Variant.CANDIDATE)
-    rollout.update(rollout.record._replace(candidate=candidate))
-    for revision in (verification, *rollout.record.variants.values(), candidate):
+    if target.spec.has_verification:
+        _add_verifying(rollout, built)
+    if _needs_fresh_baseline(rollout):
+        candidate = _add_compared(rollout, built)
+    else:
+        candidate = _add(rollout, built, Variant.CANDIDATE)
+    record = rollout.record._replace(candidate=candidate)
+    rollout.update(record)
+    added = (record.verification, *record.variants.values(), record.fresh_baseline, candidate)
+    for revision in filter(None, added):
         rollout.act(
             "see_ready",
             lambda revision=revision: target.await_revision(  # type: ignore[misc]
@@ -170,6 +186,35 @@ def _add_revisions(
         )
         rollout.progress("started", f"revision {revision}")
     return candidate
+
+
+def _add_verifying(rollout: JournaledRollout, built: RevisionName) -> None:
+    verification = _add(rollout, built, Variant.VERIFICATION)
+    rollout.update(rollout.record._replace(verification=verification))
+    for name in rollout.ports.target.spec.verify_variants:
+        variants = {**rollout.record.variants, name: _add(rollout, built, name)}
+        rollout.update(rollout.record._replace(variants=variants))
+
+
+def _add_compared(rollout: JournaledRollout, built: RevisionName) -> RevisionName:
+    """Start the fresh baseline and right after it the candidate, so that both are equally old; return the candidate.
+
+    Both are whole copies, since the template that the baseline leaves behind differs in more than image and variables.
+    """
+    baseline = require_revision(rollout.record.baseline, "baseline")
+    fresh = _copy(rollout, baseline, CopyRole.BASELINE)
+    rollout.update(rollout.record._replace(fresh_baseline=fresh))
+    return _copy(rollout, built, CopyRole.CANDIDATE)
+
+
+def _copy(rollout: JournaledRollout, of: RevisionName, role: CopyRole) -> RevisionName:
+    rollout.progress("starting", role.told)
+    return rollout.act(
+        f"copy_{role.value}",
+        lambda: rollout.ports.target.copy_revision(of, role, rollout.record.rollout_id),
+        intent={"of": of},
+        observed=lambda name: StepDetails(revision=name),
+    )
 
 
 def _add(
@@ -203,6 +248,12 @@ def _record_build(rollout: JournaledRollout, candidate: RevisionName) -> BuildPr
         image=info.digest or info.image, secrets=info.secrets, base_image=info.base_image
     )
     rollout.update(rollout.record._replace(build=build))
+    if record.fresh_baseline is not None:
+        baseline = require_revision(record.baseline, "baseline")
+        fresh, original = (
+            _staged_revision(rollout, name) for name in (record.fresh_baseline, baseline)
+        )
+        _require_same_build(fresh, original, frozenset())
     if record.verification is not None:
         spec = rollout.ports.target.spec
 

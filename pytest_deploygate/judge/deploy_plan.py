@@ -72,6 +72,7 @@ def build_plan(
         policy=policy,
         baseline=snapshot.baseline,
         steps=environment.engine.steps,
+        is_fresh=environment.engine.has_fresh_baseline,
     )
     is_unchanged = snapshot.is_release(package.digest, config)
     findings = [*preconditions.find_preflight(ports, environment), *_record_findings(ports)]
@@ -89,12 +90,18 @@ def build_plan(
         digest=digest,
         is_unchanged=is_unchanged,
         findings=tuple(findings),
-        gcloud=ports.target.gcloud_commands(snapshot, environment.engine.percents)
-        if environment.is_known_to_gcloud
-        else (),
+        gcloud=_gcloud(ports, environment, snapshot) if environment.is_known_to_gcloud else (),
         settings=settings,
         changes=_setting_changes(ports, snapshot, settings),
     )
+
+
+def _gcloud(ports: Ports, environment: Environment, snapshot: Snapshot) -> tuple[str, ...]:
+    commands = ports.target.gcloud_commands(snapshot, environment.engine.percents)
+    if not environment.engine.has_fresh_baseline:
+        return commands
+    note = "# no fresh baseline: gcloud cannot copy a revision with all its settings"
+    return (*commands, note)
 
 
 def _setting_changes(

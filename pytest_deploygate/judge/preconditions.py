@@ -65,6 +65,7 @@ def check_preconditions(context: SessionContext, ports: Ports, rollout: Rollout)
             config=context.environment.config_digest,
             policy=context.settings.policy,
             baseline=rollout.snapshot.baseline,
+            is_fresh=context.environment.engine.has_fresh_baseline,
             steps=context.environment.engine.steps,
         )
         check_approval(context.environment, digest, context.options.approval)

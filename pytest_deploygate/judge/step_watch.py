@@ -54,7 +54,8 @@ class StepWatch:
         self._step: TrafficStep = rollout.step
         self._clock: Clock = rollout.ports.clock
         self._candidate = require_revision(rollout.record.candidate, "candidate")
-        self._baseline = require_revision(rollout.record.baseline, "baseline")
+        self._serving = require_revision(rollout.record.baseline, "baseline")
+        self._baseline = rollout.record.fresh_baseline or self._serving
         self._period_s = metrics.period_s if metrics is not None else 60
         self._may_wait = may_wait
         self.began_at = began_at or self._clock.now()
@@ -79,7 +80,7 @@ class StepWatch:
             KeyboardInterrupt: a signal came.
         """
         self._history = self._ask(
-            self._baseline, self._first - timedelta(seconds=_HISTORY * self._period_s), _HISTORY
+            self._serving, self._first - timedelta(seconds=_HISTORY * self._period_s), _HISTORY
         ).minutes
         while True:
             verdict = decide_step(self._look())

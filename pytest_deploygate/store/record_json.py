@@ -49,7 +49,7 @@ _PLAIN: Final = (
     *("rollout_id", "environment", "purpose", "baseline", "candidate", "verification", "serving"),
     *("reason_code", "reason", "deploy_reason", "digest", "config_digest", "checks_digest"),
     *("approval", "watchdog_pid", "built", "backup", "redeployed", "rollback_s", "rollback_error"),
-    *("unfinished", "url", "drill_s", "step_percent"),
+    *("unfinished", "url", "drill_s", "step_percent", "fresh_baseline"),
 )
 """Fields whose values are JSON values."""
 
@@ -191,6 +191,7 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
         steps=tuple(map(_step, data.get("steps", ()))),
         detached_until=_moment(data.get("detached_until")),
         step_percent=data.get("step_percent", 0),
+        fresh_baseline=_revision(data.get("fresh_baseline")),
         drill_s=data.get("drill_s"),
         rollback_s=data["rollback_s"],
         rollback_error=data["rollback_error"],

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.function_spec import Variant
-from pytest_deploygate.core.identifiers import Digest, RevisionName, VariantName
+from pytest_deploygate.core.function_spec import CopyRole, Variant
+from pytest_deploygate.core.identifiers import Digest, RevisionName, RolloutId, VariantName
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.targets import gcloud_run_commands
@@ -252,6 +252,15 @@ class CloudRunTarget(ServiceTarget):
             of,
             partial(self._spec.changes_to, variant),
             chosen=lambda: self._names.of_variant(of, variant),
+        )
+
+    def copy_revision(self, of: RevisionName, role: CopyRole, rollout: RolloutId) -> RevisionName:
+        """Ask for one more revision that equals ``of``; returns its name before it has started."""
+        return self._revisions.copy_revision(
+            self._service_name(),
+            of,
+            f"{rollout}-{role.value}",
+            chosen=lambda: self._names.of_copy(rollout, role),
         )
 
     def begin_restore(self, backup: Backup) -> str:

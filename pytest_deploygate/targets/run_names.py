@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 from itertools import count
 
-from pytest_deploygate.core.function_spec import Variant
+from pytest_deploygate.core.function_spec import CopyRole, Variant
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId, VariantName
 
 _OURS = "dg"
@@ -21,9 +21,11 @@ class RevisionNames:
 
     def of_rollout(self, rollout: RolloutId | None) -> RevisionName:
         """A name by the rollout: of ``20261123-074500-1a2b3c`` with ``261123-1a2b3c``."""
-        day, _, tail = (rollout or "").partition("-")
-        has_day = day.isdigit() and tail
-        return self._free(f"{day[2:]}-{tail.rpartition('-')[2]}" if has_day else _random())
+        return self._free(_base_of(rollout))
+
+    def of_copy(self, rollout: RolloutId, role: CopyRole) -> RevisionName:
+        """A name for a copy that the rollout makes: the same with ``-b`` or ``-c``."""
+        return self._free(f"{_base_of(rollout)}-{role.value[0]}")
 
     def of_variant(self, of: RevisionName, variant: Variant | VariantName) -> RevisionName:
         """A name for one more revision of the image that ``of`` runs; a variant is a verification revision, too."""
@@ -43,6 +45,12 @@ class RevisionNames:
             if not self._is_taken(found):
                 return found
         raise AssertionError("there is no end of numbers")
+
+
+def _base_of(rollout: RolloutId | None) -> str:
+    day, _, tail = (rollout or "").partition("-")
+    has_day = day.isdigit() and tail
+    return f"{day[2:]}-{tail.rpartition('-')[2]}" if has_day else _random()
 
 
 def _random() -> str:

@@ -1,7 +1,8 @@
 """Revisions of a Cloud Run service: reading them, adding one of an image that runs already, removing them."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from pytest_deploygate.core.errors import (
@@ -19,6 +20,11 @@ from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import Conflict
 from pytest_deploygate.targets.clients import Clients
 from pytest_deploygate.targets.json_api import Json
+from pytest_deploygate.targets.run_template import (
+    FIELDS_OF_REVISION,
+    copy_of_revision,
+    is_copy,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +101,54 @@ class RunRevisions:
             TargetRefused: ``of`` is gone, or the platform tells no digest of its image.
             OutcomeUnknown: it was asked for, and the service does not show it.
         """
+        base, image = self._image_of(name, of)
+        changes = changes_of(converters.revision_info(base).variables)
+        failed: TargetError | None = None
+        revision = None
+        for _ in attempts(self._caller.clock, _WRITE_BACKOFF, most=_ATTEMPTS):
+            service = self._api.require(f"reading the service {converters.short_name(name)}", name)
+            template = service["template"]
+            wanted = container_images.containers_with(template, base, image, changes)
+            if not container_images.is_alike(template["containers"][0], wanted[0]):
+                revision = chosen() if chosen is not None and revision is None else revision
+                try:
+                    body = {"containers": wanted}
+                    self._write_template(service, body, ("containers",), revision)
+                except (Conflict, OutcomeUnknown) as error:
+                    failed = error
+                    continue
+            return self._await_created(name, of, partial(_runs, wanted[0]))
+        raise failed or TargetUnavailable("no revision was added")
+
+    def copy_revision(
+        self,
+        name: str,
+        of: RevisionName,
+        mark: str,
+        chosen: Callable[[], RevisionName] | None = None,
+    ) -> RevisionName:
+        """A new revision that equals ``of`` in every field that we know, labelled with ``mark``; not awaited.
+
+        The other fields of the template stay. See :meth:`add_revision` for ``chosen`` and what is raised.
+        """
+        base, image = self._image_of(name, of)
+        wanted = copy_of_revision(base, image, mark)
+        failed: TargetError | None = None
+        revision = None
+        for _ in attempts(self._caller.clock, _WRITE_BACKOFF, most=_ATTEMPTS):
+            service = self._api.require(f"reading the service {converters.short_name(name)}", name)
+            if not is_copy(service["template"], mark):
+                revision = chosen() if chosen is not None and revision is None else revision
+                try:
+                    self._write_template(service, wanted, FIELDS_OF_REVISION, revision)
+                except (Conflict, OutcomeUnknown) as error:
+                    failed = error
+                    continue
+            return self._await_created(name, of, lambda found: is_copy(found, mark))
+        raise failed or TargetUnavailable(f"{of} was not copied")
+
+    def _image_of(self, name: str, of: RevisionName) -> tuple[Json, str]:
+        """The revision ``of``, and its image by digest."""
         base = self.revision(name, of)
         if base is None:
             raise TargetRefused(
@@ -107,47 +161,38 @@ class RunRevisions:
             raise TargetRefused(
                 f"the platform does not tell which image {of} runs: it shows {image.rstrip('@')} by a "
                 "tag, and a tag is no identity",
-                hint="nothing was promoted. Without `verify-environment` no second revision is needed",
+                hint="nothing was promoted. Only `verify-environment` and `baseline` need another revision of an image",
             )
-        changes = changes_of(converters.revision_info(base).variables)
-        failed: TargetError | None = None
-        revision = None
-        for _ in attempts(self._caller.clock, _WRITE_BACKOFF, most=_ATTEMPTS):
-            service = self._api.require(f"reading the service {converters.short_name(name)}", name)
-            template = service["template"]
-            wanted = container_images.containers_with(template, base, image, changes)
-            if not container_images.is_alike(template["containers"][0], wanted[0]):
-                revision = chosen() if chosen is not None and revision is None else revision
-                try:
-                    self._write_containers(service, wanted, revision)
-                except (Conflict, OutcomeUnknown) as error:
-                    failed = error
-                    continue
-            return self._await_created(name, of, wanted[0])
-        raise failed or TargetUnavailable("no revision was added")
+        return base, image
 
-    def _write_containers(
-        self, service: Json, containers: list[Json], revision: RevisionName | None
+    def _write_template(
+        self,
+        service: Json,
+        template: Json,
+        fields: Iterable[str],
+        revision: RevisionName | None,
     ) -> None:
-        template: Json = {"containers": containers}
+        """Write ``fields`` of the template; all others stay."""
         if revision is not None:
-            template["revision"] = revision
+            template = {**template, "revision": revision}
         self._api.write(
             f"adding a revision to {converters.short_name(service['name'])}",
             "PATCH",
             service["name"],
             body={"etag": service.get("etag", ""), "template": template},
-            params={"updateMask": "template.revision,template.containers"},
+            params={"updateMask": ",".join(f"template.{field}" for field in ("revision", *fields))},
         )
 
-    def _await_created(self, name: str, of: RevisionName, wanted: Json) -> RevisionName:
+    def _await_created(
+        self, name: str, of: RevisionName, is_wanted: Callable[[Json], bool]
+    ) -> RevisionName:
         """Name of the newest revision, once it is the one that was asked for."""
         clock, newest = self._caller.clock, RevisionName("")
         for _ in attempts(clock, _POLL, deadline=clock.monotonic() + _SETTLE_S):
             service = self._api.require(f"reading the service {converters.short_name(name)}", name)
             newest = converters.short_name(str(service.get("latestCreatedRevision", "")))
             found = self.revision(name, newest) if newest and newest != of else None
-            if found is not None and container_images.is_alike(found["containers"][0], wanted):
+            if found is not None and is_wanted(found):
                 return newest
         raise OutcomeUnknown(
             f"a revision of the image of {of} was asked for, and the newest one is {newest}",
@@ -181,3 +226,8 @@ class RunRevisions:
             f"the revision {revision} is not ready after {max(budget_s, 0):g} s{problem}",
             hint="traffic stays where it is; look at the revision's log",
         )
+
+
+def _runs(container: Json, revision: Json) -> bool:
+    """Whether ``revision`` runs what ``container`` says."""
+    return container_images.is_alike(revision["containers"][0], container)

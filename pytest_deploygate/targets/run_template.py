@@ -16,6 +16,8 @@ from pytest_deploygate.targets.json_api import Json
 
 BUILD_ANNOTATION: Final = "deploygate-build"
 """Annotation of a revision that says what it was built from; a backup reads it."""
+COPY_LABEL: Final = "deploygate-copy"
+"""Label of a revision that copies another one: for which rollout, and as what."""
 KEPT_VARIABLES: Final = (
     "LOG_EXECUTION_ID",
     "FIREBASE_CONFIG",
@@ -26,7 +28,7 @@ KEPT_VARIABLES: Final = (
 
 ``FUNCTION_TARGET`` is none of them: an image has its own, and an older one would win over it.
 """
-_OF_REVISION: Final = (
+FIELDS_OF_REVISION: Final = (
     "labels",
     "annotations",
     "scaling",
@@ -116,7 +118,21 @@ def template_for(spec: FunctionSpec, wanted: WantedRevision, now: Json, *, is_lo
 
 def template_of_revision(revision: Json) -> Json:
     """The template that makes a revision like ``revision`` again."""
-    return {name: deepcopy(revision[name]) for name in _OF_REVISION if name in revision}
+    return {name: deepcopy(revision[name]) for name in FIELDS_OF_REVISION if name in revision}
+
+
+def copy_of_revision(revision: Json, image: str, mark: str) -> Json:
+    """The template that makes a copy of ``revision``, which runs ``image``; ``mark`` makes it differ from any other."""
+    template = template_of_revision(revision)
+    first, *others = template["containers"]
+    template["containers"] = [{**first, "image": image}, *others]
+    template["labels"] = {**(template.get("labels") or {}), COPY_LABEL: mark}
+    return template
+
+
+def is_copy(revision_or_template: Json, mark: str) -> bool:
+    """Whether it was made as the copy with that ``mark``."""
+    return bool((revision_or_template.get("labels") or {}).get(COPY_LABEL) == mark)
 
 
 def _container(spec: FunctionSpec, wanted: WantedRevision, now: Json, *, is_local: bool) -> Json:

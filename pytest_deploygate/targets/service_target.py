@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.function_spec import ConfirmRequest, FunctionSpec, Variant
-from pytest_deploygate.core.identifiers import RevisionName, Secret, VariantName
+from pytest_deploygate.core.function_spec import ConfirmRequest, CopyRole, FunctionSpec, Variant
+from pytest_deploygate.core.identifiers import RevisionName, RolloutId, Secret, VariantName
 from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.ports import Clock
@@ -175,6 +175,10 @@ class ServiceTarget(ABC):
         service = self._service_name()
         changes_of = partial(self._spec.changes_to, variant)
         return self._revisions.add_revision(service, of, changes_of)
+
+    def copy_revision(self, of: RevisionName, role: CopyRole, rollout: RolloutId) -> RevisionName:
+        """Ask for one more revision that equals ``of``; returns its name before it has started."""
+        return self._revisions.copy_revision(self._service_name(), of, f"{rollout}-{role.value}")
 
     def await_revision(self, name: RevisionName, *, budget_s: float) -> None:
         """Wait until a revision that was added is ready."""

@@ -87,6 +87,7 @@ class Cloud:
         self.watchers: list[Callable[[Change], None]] = []
         """Called at every change of traffic, before anything else happens."""
         self._made = 0
+        self._marks: dict[RevisionName, str] = {}
         self._etag = 0
         self.are_tags_stuck = False
         """Whether the URLs of tags lead to what serves, whatever is written."""
@@ -256,20 +257,36 @@ class Cloud:
         self, of: RevisionName, variables: Mapping[str, str], *, is_ready: bool
     ) -> RevisionName:
         """One more revision of the image that ``of`` runs; the newest one is not made again."""
-        service = self.existing()
-        base = service.revisions.get(of)
+        base, newest = self._base(of), self._newest()
+        same = (base.digest, dict(variables))
+        if newest is not None and newest.name != of and (newest.digest, newest.variables) == same:
+            return newest.name
+        return self._add(base._replace(variables=dict(variables)), is_ready=is_ready)
+
+    def copy(self, of: RevisionName, mark: str, *, is_ready: bool) -> RevisionName:
+        """A revision that equals ``of``; the newest one is not made again for the same ``mark``."""
+        base, newest = self._base(of), self._newest()
+        if newest is not None and self._marks.get(newest.name) == mark:
+            return newest.name
+        name = self._add(base, is_ready=is_ready)
+        self._marks[name] = mark
+        return name
+
+    def _base(self, of: RevisionName) -> RevisionInfo:
+        base = self.existing().revisions.get(of)
         if base is None:
             raise TargetRefused(f"there is no revision {of}")
-        newest = service.latest_created
-        info = service.revisions.get(newest) if newest is not None else None
-        same = (base.digest, dict(variables))
-        if info is not None and info.name != of and (info.digest, info.variables) == same:
-            return info.name
+        return base
+
+    def _newest(self) -> RevisionInfo | None:
+        service = self.existing()
+        return service.revisions.get(service.latest_created) if service.latest_created else None
+
+    def _add(self, like: RevisionInfo, *, is_ready: bool) -> RevisionName:
+        service = self.existing()
         self._made += 1
         name = RevisionName(f"svc-{self._made:05d}")
-        service.revisions[name] = base._replace(
-            name=name, is_ready=is_ready, variables=dict(variables)
-        )
+        service.revisions[name] = like._replace(name=name, is_ready=is_ready)
         service.latest_created = name
         if is_ready:
             service.latest_ready = name

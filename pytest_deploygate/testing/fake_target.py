@@ -12,8 +12,14 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from pytest_deploygate.core.function_spec import FunctionSpec, Variant
-from pytest_deploygate.core.identifiers import BackupId, RevisionName, Secret, VariantName
+from pytest_deploygate.core.function_spec import CopyRole, FunctionSpec, Variant
+from pytest_deploygate.core.identifiers import (
+    BackupId,
+    RevisionName,
+    RolloutId,
+    Secret,
+    VariantName,
+)
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
@@ -141,6 +147,11 @@ class FakeTarget:
         with self._call("add_revision") as fault:
             variables = self._spec.variables_of(variant)
             return self.cloud.add(of, variables, is_ready=fault is not Fault.START_FAILS)
+
+    def copy_revision(self, of: RevisionName, role: CopyRole, rollout: RolloutId) -> RevisionName:
+        with self._call("copy_revision") as fault:
+            is_ready = fault is not Fault.START_FAILS
+            return self.cloud.copy(of, f"{rollout}-{role.value}", is_ready=is_ready)
 
     def await_revision(self, name: RevisionName, *, budget_s: float) -> None:
         del budget_s

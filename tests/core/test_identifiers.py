@@ -137,7 +137,15 @@ def test_words_of_settings_records_and_reports_do_not_change(kind: type[Enum], w
 
 def test_tags_do_not_change() -> None:
     """Services keep these names from one release to the next."""
-    assert OWN_TAGS == ("dg-cand", "dg-verify", "dg-live", "dg-prev", "dg-pver", "dg-drill")
+    assert OWN_TAGS == (
+        "dg-cand",
+        "dg-verify",
+        "dg-base",
+        "dg-live",
+        "dg-prev",
+        "dg-pver",
+        "dg-drill",
+    )
     assert TAGS_OF_SERVING == ("dg-live", "dg-prev", "dg-pver")
 
 

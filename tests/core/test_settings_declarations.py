@@ -23,7 +23,8 @@ SETTINGS = [(paths[0], field) for owner, paths in tables().items() for field in 
 
 
 BESIDE: dict[str, dict[str, Any]] = {
-    "verify-variants": {"verify-environment": {"SHEET_ID": "test"}}
+    "baseline": {"steps": [{"percent": 5, "for": "10m"}, 100]},
+    "verify-variants": {"verify-environment": {"SHEET_ID": "test"}},
 }
 """What a key cannot be without, in the same table."""
 
@@ -56,7 +57,7 @@ def with_example(table: str, field: Field) -> str:
     if field.key == "gates" and path:
         document["gates"]["performance"] = {"phase": "live", "marker": "p"}
     set_target(field, path, document["environments"])
-    if field.key == "steps" or path[:1] == ["objectives"] or path[-1:] == ["steps"]:
+    if field.key in {"steps", "baseline"} or path[:1] == ["objectives"] or path[-1:] == ["steps"]:
         document["objectives"] = {"n": {"metric": "error_rate", "worse-by": "1pp"}}
     if field.key == "quantile":
         document["objectives"]["n"] = {"metric": "processing_time_s", "worse-by": "x2"}

@@ -50,6 +50,22 @@ def test_a_step_says_how_long_and_on_how_much_it_is_judged(tmp_path: Path) -> No
     assert last == TrafficStep(percent=100, watch=Duration(900))
 
 
+@pytest.mark.parametrize(
+    ("text", "has_fresh"),
+    [
+        ('[{ percent = 5, for = "1m" }, 100]', False),
+        ('[{ percent = 5, for = "1m" }, 100]\nbaseline = "serving"', False),
+        ('[{ percent = 5, for = "1m" }, 100]\nbaseline = "fresh"', True),
+    ],
+)
+def test_a_baseline_is_made_fresh_where_the_settings_say_so(
+    tmp_path: Path, text: str, *, has_fresh: bool
+) -> None:
+    engine = read(tmp_path, text).environments["local"].engine
+    assert engine.has_fresh_baseline is has_fresh
+    assert not engine.without_steps().has_fresh_baseline
+
+
 def test_an_objective_says_what_is_compared(tmp_path: Path) -> None:
     more = ERRORS + (
         '[tool.deploygate.objectives.slow]\nmetric = "processing_time_s"\nquantile = 0.95\n'
@@ -86,6 +102,11 @@ def test_an_objective_says_what_is_compared(tmp_path: Path) -> None:
         ('[{ percent = 5, for = "soon" }, 100]', ERRORS, '"soon" is not a duration such as'),
         ("[{ percent = 5, wait = 1 }, 100]", ERRORS, "steps.wait: unknown key"),
         ('[5, 100]\napproval = "step"', "", "each step that waits is approved, and there is none"),
+        (
+            '[5, 100]\nbaseline = "fresh"',
+            "",
+            "baseline: a fresh baseline is what a step that waits",
+        ),
         ('[{ for = "1m" }, 100]', ERRORS, "the key percent is missing"),
         ('["5", 100]', ERRORS, '"5" is not a whole number of percent from 1 to 100'),
         ("[100]", ERRORS.replace("1pp", "1%"), 'is not a margin such as "1pp" or "x1.25"'),

@@ -126,5 +126,25 @@ def test_steps_leave_the_rest_at_the_baseline() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("percent", "fresh", "baseline"),
+    [
+        (1, 1, 98),
+        (5, 5, 90),
+        (33, 33, 34),
+        (50, 25, 25),
+        (90, 5, 5),
+        (98, 1, 1),
+        (99, 1, 0),
+        (100, 0, 0),
+    ],
+)
+def test_a_fresh_baseline_has_what_the_candidate_has_but_leaves_the_baseline_as_much(
+    percent: int, fresh: int, baseline: int
+) -> None:
+    (plan,) = steps_to(B, A, (percent,), C)
+    assert plan == Traffic.of({B: percent, C: fresh, A: baseline})
+
+
 def test_without_a_baseline_there_is_one_step() -> None:
     assert steps_to(B, None, (10, 100)) == (Traffic.of({B: 100}),)

@@ -158,6 +158,44 @@ def test_errors_that_no_gate_sees_are_stopped_at_the_first_step(project: Checkou
 
 
 @pytest.mark.full
+def test_a_fresh_baseline_takes_its_share_is_compared_with_and_leaves(project: Checkout) -> None:
+    baseline = first_release(project)
+    judged(project)
+    settings = project.root / "pyproject.toml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("drill = true", 'drill = true\nbaseline = "fresh"'), "utf-8")
+    release(project, sleeps_s=0.011)
+    junit = project.root / "junit.xml"
+    with visitors(project) as tally:
+        run = deploy(project, f"--junitxml={junit}")
+        first = project.last_rollout()
+    assert run.status == 0, run.output
+    assert first is not None
+    fresh, candidate = first.fresh_baseline, first.candidate
+    assert fresh is not None
+    assert candidate is not None
+    assert project.shares == {candidate: 100}
+    assert {status for _, status in tally.answers} == {"2xx"}
+    for step in first.steps[:2]:
+        assert step.decision == "advance"
+        # equal shares, and not the twenty times as many of what serves besides
+        assert 0.3 < step.candidate_requests / step.baseline_requests < 3
+    assert tally.of_revision(fresh) > 20
+    assert run.property("fresh_baseline_revision") == fresh
+    assert fresh in project.deploygate("show", "last").output
+
+    release(project, fails_below=60)
+    with visitors(project):
+        run = deploy(project)
+    assert run.status == 1, run.output
+    second = project.last_rollout()
+    assert second is not None
+    assert second.fresh_baseline not in {None, fresh}
+    assert project.shares == {candidate: 100}
+    assert project.answering() == candidate != baseline
+
+
+@pytest.mark.full
 def test_a_release_that_is_twice_as_slow_is_stopped(project: Checkout) -> None:
     release(project, sleeps_s=0.04)
     assert project.deploy("-q", "-n0").status == 0

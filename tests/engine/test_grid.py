@@ -42,6 +42,26 @@ SCENARIOS = (
         failing_step=25,
         detaches=True,
     ),
+    Scenario(name="second-fresh", verify=True, steps=(5, 25, 100), waiting=(5, 25), fresh=True),
+    Scenario(
+        name="second-fresh-bad",
+        steps=(5, 60, 100),
+        waiting=(5, 60),
+        fresh=True,
+        failing_step=60,
+        drill=True,
+    ),
+    Scenario(
+        name="second-fresh-detached",
+        is_pinned=True,
+        variants=("slow",),
+        verify=True,
+        steps=(5, 25, 100),
+        waiting=(5,),
+        fresh=True,
+        detaches=True,
+    ),
+    Scenario(name="first-fresh", has_baseline=False, steps=(5, 100), waiting=(5,), fresh=True),
     Scenario(name="second-live-bad", steps=(50, 100), live_holds=False),
     Scenario(name="pinned-live-bad", is_pinned=True, live_holds=False),
 )
@@ -160,7 +180,8 @@ def test_every_fault_at_every_call_ends_well(name: str, fault: Fault) -> None:
 
 @pytest.mark.parametrize("kill", KILLS)
 @pytest.mark.parametrize(
-    "name", ["first-verify", "second-verify", "second-variants", "second-live-bad"]
+    "name",
+    ["first-verify", "second-verify", "second-variants", "second-fresh-bad", "second-live-bad"],
 )
 @pytest.mark.parametrize("fault", Fault)
 def test_every_fault_of_a_recovery_after_every_death_ends_well(

@@ -18,6 +18,7 @@ SCENARIOS = {
     "first": Scenario(name="first", has_baseline=False, verify=True),
     "second": Scenario(name="second", verify=True),
     "pinned": Scenario(name="pinned", is_pinned=True),
+    "fresh": Scenario(name="fresh", steps=(5, 50, 100), waiting=(5, 50), fresh=True),
 }
 BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
 

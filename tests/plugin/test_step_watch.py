@@ -71,6 +71,7 @@ class Watched:
     freeze: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     approval: str = "none"
+    fresh: RevisionName | None = None
     clock: FakeClock = field(default_factory=FakeClock)
     shown: list[str] = field(default_factory=list)
     wait: Callable[[float], None] | None = None
@@ -94,7 +95,9 @@ class Watched:
             telemetry=SimpleNamespace(notify_channels=lambda: None),
             session=SimpleNamespace(wait=self.wait or self.clock.sleep),
         )
-        record = SimpleNamespace(candidate=CANDIDATE, baseline=BASELINE, rollout_id="one")
+        record = SimpleNamespace(
+            candidate=CANDIDATE, baseline=BASELINE, fresh_baseline=self.fresh, rollout_id="one"
+        )
         began = self.clock.monotonic()
         store = SimpleNamespace(step_commands=lambda _: self.orders(self.clock.monotonic() - began))
         ports = SimpleNamespace(clock=self.clock, store=store)
@@ -136,6 +139,17 @@ def test_both_sides_are_asked_about_the_same_whole_minutes_after_the_shift() -> 
         assert candidate[1].second == 0
     first = looks[0][1]
     assert began <= first < began + timedelta(seconds=60)
+
+
+def test_a_fresh_baseline_is_compared_with_and_what_served_before_tells_the_history() -> None:
+    fresh = RevisionName("svc-3")
+    watched = Watched(fresh=fresh)
+    metrics = Figures(watched.clock, {**PER_MINUTE, fresh: MinuteCounts(100, 1)})
+    verdict = watched.watch(metrics)
+    history, *looks = metrics.asked
+    assert history[0] == BASELINE
+    assert {revision for revision, _, _ in looks} == {CANDIDATE, fresh}
+    assert verdict.look.baseline_requests == verdict.look.candidate_requests
 
 
 def test_each_minute_is_asked_for_once_so_that_one_that_is_forgotten_is_not_lost() -> None:

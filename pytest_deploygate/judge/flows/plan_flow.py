@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pytest_deploygate.core.engine_settings import EngineSettings
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus
 from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import Phase, RevisionName
-from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
+from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_FRESH, TAG_VERIFY
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.traffic import Traffic, steps_to
@@ -50,9 +51,7 @@ class PlanFlow:
                 if ratchet is not None:
                     plan = replace(plan, findings=(*plan.findings, ratchet))
                 self._blocking = plan.blocking
-                self._lines = tuple(
-                    _lines(plan, ports.target.spec, context.environment.engine.percents)
-                )
+                self._lines = tuple(_lines(plan, ports.target.spec, context.environment.engine))
         except SessionOver:
             return
         except DeployGateError as error:
@@ -81,13 +80,13 @@ class PlanFlow:
         )
 
 
-def _lines(plan: DeployPlan, spec: FunctionSpec, steps: tuple[int, ...]) -> Iterator[str]:
+def _lines(plan: DeployPlan, spec: FunctionSpec, engine: EngineSettings) -> Iterator[str]:
     for finding in plan.findings:
         word = "blocks" if finding.is_blocking else "note"
         yield f"{word}: {finding.sentence}; {finding.hint}".rstrip("; ")
     if plan.is_unchanged:
         yield "nothing to deploy: this source with these settings serves already"
-    yield from _traffic(plan.snapshot, spec, steps)
+    yield from _traffic(plan.snapshot, spec, engine)
     for setting in plan.settings:
         yield f"setting: {setting}"
     for change in plan.changes or ():
@@ -101,20 +100,24 @@ def _lines(plan: DeployPlan, spec: FunctionSpec, steps: tuple[int, ...]) -> Iter
     yield from plan.gcloud
 
 
-def _traffic(snapshot: Snapshot, spec: FunctionSpec, steps: tuple[int, ...]) -> Iterator[str]:
-    """Who would have which traffic when; CANDIDATE and VERIFICATION have no names yet."""
+def _traffic(snapshot: Snapshot, spec: FunctionSpec, engine: EngineSettings) -> Iterator[str]:
+    """Who would have which traffic when; CANDIDATE, VERIFICATION and FRESH have no names yet."""
     candidate, baseline = RevisionName("CANDIDATE"), snapshot.baseline
+    fresh = RevisionName("FRESH") if engine.has_fresh_baseline and baseline is not None else None
     tags = {TAG_CANDIDATE: candidate}
     if spec.has_verification:
         tags[TAG_VERIFY] = RevisionName("VERIFICATION")
     tags |= {variant_tag(n): RevisionName(f"VARIANT-{n}") for n in spec.verify_variants}
+    if fresh is not None:
+        tags[TAG_FRESH] = fresh
+        yield f"FRESH: a new revision of the image and settings of {baseline}, compared with CANDIDATE"
     if not snapshot.exists:
         yield "traffic now: none, it would be the first release; it stays closed until it is judged"
     else:
         yield f"traffic now: {snapshot.traffic}"
     if baseline is not None:
         yield f"traffic while it is judged: {Traffic.of({baseline: 100}).with_tags(tags)}"
-    for plan in steps_to(candidate, baseline, steps):
+    for plan in steps_to(candidate, baseline, engine.percents, fresh):
         yield f"traffic on promotion: {plan}"
     back = f"{baseline}=100" if baseline is not None else "none: the function is removed"
     yield f"traffic if it goes back: {back}"

@@ -225,6 +225,7 @@ def properties(
         "score": f"{float(last.score):.6f}" if last else "",
         "threshold": f"{float(last.threshold):g}" if last else "",
         "baseline_revision": (record.baseline or "") if record else "",
+        "fresh_baseline_revision": (record.fresh_baseline or "") if record else "",
         "candidate_revision": (record.candidate or "") if record else "",
         "serving_revision": (record.serving or "") if record else ending.serving,
         "backup_identifier": record.backup if record else "",

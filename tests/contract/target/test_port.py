@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.core.errors import Drifted, TargetRefused
-from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.function_spec import CopyRole
+from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
 from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
@@ -17,6 +18,7 @@ from pytest_deploygate.testing.faults import FakeClock
 from tests.contract.target.staged_function import (
     BUDGET_S,
     KINDS,
+    ROLLOUT,
     make_source,
     make_spec,
     make_target_of,
@@ -81,6 +83,30 @@ def test_a_second_release_is_of_one_digest_and_takes_no_traffic(target: Target) 
     assert candidate.variables == {**verification.variables, "SHEET": "production"}
     assert verification.variables["SHEET"] == "staging"
     assert staged.snapshot.latest_created == staged.candidate  # what the template describes
+
+
+def test_a_copy_equals_its_revision_and_is_made_once_for_a_rollout(target: Target) -> None:
+    baseline = release(target)
+    staged = stage(target)
+    names = []
+    for of, role in ((baseline, CopyRole.BASELINE), (staged.candidate, CopyRole.CANDIDATE)):
+        name = target.copy_revision(of, role, ROLLOUT)
+        assert target.copy_revision(of, role, ROLLOUT) == name
+        target.await_revision(name, budget_s=BUDGET_S)
+        original, copy = target.revision(of), target.revision(name)
+        assert original is not None
+        assert copy is not None
+        assert copy._replace(name=of, image="", note="", created_at="") == original._replace(
+            image="", note="", created_at=""
+        )
+        names.append(name)
+    assert len({*names, baseline, staged.candidate, staged.verification}) == 5
+    now = target.snapshot()
+    assert now.latest_created == names[-1]  # what the template describes
+    assert now.serving.sole == baseline
+    gone = RevisionName("nobody-00001-abc")
+    with pytest.raises(TargetRefused):
+        target.copy_revision(gone, CopyRole.BASELINE, RolloutId("20261124-074500-1a2b3c"))
 
 
 def test_traffic_is_compared_and_set_and_written_once(target: Target) -> None:

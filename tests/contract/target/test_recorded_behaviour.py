@@ -1,13 +1,17 @@
 """The emulator behind a proxy that changes its answers to what was recorded of the real platform."""
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.cloud import run_v2
 
 from pytest_deploygate.core.errors import TargetRefused
-from pytest_deploygate.core.function_spec import Variant
+from pytest_deploygate.core.function_spec import CopyRole, Variant
+from pytest_deploygate.core.identifiers import RolloutId
 from pytest_deploygate.core.release import RolloutLabels
 from tests.contract.target.staged_function import (
     BUDGET_S,
@@ -18,6 +22,7 @@ from tests.contract.target.staged_function import (
     last_call,
     quietly,
 )
+from tests.emulator.emulator_driver import until
 from tests.loopback_server import Asked, Reply, serving
 
 Change = Callable[[str, Any], object]
@@ -143,6 +148,51 @@ def test_a_template_write_whose_answer_is_lost_or_too_late_makes_one_revision(
     info = shared.target.revision(production)
     assert info is not None
     assert info.variables["SHEET"] == "production"
+
+
+def _revision(shared: StagedFunction, name: str) -> run_v2.Revision:
+    return shared.driver.revisions.get_revision(
+        name=f"{shared.service}/revisions/{name}", timeout=20
+    )
+
+
+def _revisions(shared: StagedFunction) -> set[str]:
+    found = shared.driver.revisions.list_revisions(parent=shared.service, timeout=20)
+    return {one.name.rpartition("/")[2] for one in found}
+
+
+@pytest.mark.parametrize("effect", [{"drop": "after"}, {"http": 409, "status": "ABORTED"}], ids=str)
+def test_a_copy_whose_answer_is_lost_or_too_late_is_one_revision(
+    shared: StagedFunction, effect: dict[str, object]
+) -> None:
+    rollout = RolloutId(f"20261124-074500-{secrets.token_hex(3)}")
+    shared.driver.fault(method="PATCH", path=r"/services/[^/:]+$", **effect)
+    before = _revisions(shared)
+    copy = shared.target.copy_revision(shared.baseline, CopyRole.BASELINE, rollout)
+    assert shared.target.copy_revision(shared.baseline, CopyRole.BASELINE, rollout) == copy
+    assert _revisions(shared) - before == {copy}
+    info, original = shared.target.revision(copy), shared.target.revision(shared.baseline)
+    assert info is not None
+    assert original is not None
+    assert (info.digest, info.variables) == (original.digest, original.variables)
+
+
+def test_a_copy_has_what_the_settings_of_the_next_release_do_not_have(
+    shared: StagedFunction,
+) -> None:
+    """The time of a request is a field of the template: what the candidate changes there must not reach the copy."""
+    rollout = RolloutId(f"20261124-074500-{secrets.token_hex(3)}")
+    service = shared.read()
+    service.template.timeout = timedelta(seconds=77)
+    service.template.revision = ""
+    shared.driver.services.update_service(service=service, timeout=20)
+    until(shared.read, lambda now: now.template.timeout.seconds == 77)
+    copy = _revision(
+        shared, shared.target.copy_revision(shared.baseline, CopyRole.BASELINE, rollout)
+    )
+    original = _revision(shared, shared.baseline)
+    assert copy.timeout == original.timeout != timedelta(seconds=77)
+    assert [c.resources for c in copy.containers] == [c.resources for c in original.containers]
 
 
 @pytest.mark.of_target("google")
