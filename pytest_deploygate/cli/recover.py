@@ -15,6 +15,7 @@ from pytest_deploygate.cli.arguments import (
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.engine.detached import find_detached, waiting_hint, waiting_sentence
 
 
 class RecoveredRollout(NamedTuple):
@@ -32,6 +33,8 @@ class Recovered(NamedTuple):
     environment: str
     recovered: Sequence[RecoveredRollout]
     serving: Mapping[str, int]
+    waiting: str
+    """The rollout that waits at a step, if there is one: nothing of it is recovered."""
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -57,15 +60,17 @@ class Recovered(NamedTuple):
 def recover(context: CliContext, environment: str, wait: float, *, is_json: bool) -> int:
     """Recover what a dead process left in ENV: from the record and the platform, or from the platform alone.
 
-    A rollout that was not judged good returns to its baseline; one that was is put in order. Can be repeated.
+    A rollout that was not judged good returns to its baseline; one that was is put in order. One that waits at a step
+    for the next session stays there, and is named. Can be repeated.
 
-    Exit status: 0 nothing is open any more; 10 somebody who lives holds the lease; 11 stranded.
+    Exit status: 0 nothing is left to recover; 10 somebody who lives holds the lease; 11 stranded.
     """
     chosen = context.environment(environment)
     out = context.output(is_json=is_json)
     with context.acting_on(chosen) as ports:
         done = wiring.recover(ports, wait_s=wait, progress=out.progress)
         shares = ports.target.snapshot().serving.shares
+        left = find_detached(ports)
         for one in done:
             record = ports.store.rollout(one.rollout_id)
             if record is not None:
@@ -82,13 +87,16 @@ def recover(context: CliContext, environment: str, wait: float, *, is_json: bool
             for one in done
         ],
         serving=dict(shares),
+        waiting=waiting_sentence(left) if left is not None else "",
     )
     out.document(found)
     out.table(
         ("rollout", "found", "state", "reason"),
         [(s.rollout_id, s.found, s.state, s.reason) for s in found.recovered],
     )
-    if not found.recovered:
+    if found.waiting:
+        out.line(f"{found.waiting}: nothing is to be recovered; {waiting_hint(chosen.name)}")
+    elif not found.recovered:
         out.line("nothing was open")
     serving = ", ".join(f"{name} {percent} %" for name, percent in found.serving.items())
     out.line(f"serving: {serving or 'nothing'}")

@@ -25,7 +25,7 @@ from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.function_spec import PLAIN_VARIABLES, FunctionSpec
 from pytest_deploygate.core.identifiers import EnvironmentName, Phase
 from pytest_deploygate.core.notification import NotifyChannel
-from pytest_deploygate.core.policy import Policy
+from pytest_deploygate.core.policy import Gate, Policy
 from pytest_deploygate.system.private_folder import STATE_FOLDER
 
 
@@ -50,6 +50,8 @@ class Settings(NamedTuple):
     """Variables that the session keeps although they would be withheld."""
     variables: tuple[Mapping[str, str], ...]
     """Every table of variables in the file, of the function and of each environment."""
+    left_out: tuple[Gate, ...] = ()
+    """Gates of the steps that a person left out for one rollout. Not a setting."""
 
     @property
     def environment_names(self) -> tuple[EnvironmentName, ...]:
@@ -78,12 +80,17 @@ class Settings(NamedTuple):
         if name not in self.environments:  # a rehearsal is judged as what is rehearsed
             name = EnvironmentName(name.removesuffix(REHEARSAL))
         is_stepped = has_steps and bool(environment.engine.judged_percents)
-        gates = tuple(
+        found = [
             here[g.name].apply(g) if g.name in here else g
             for g in self.policy.gates
-            if (is_stepped or g.phase is not Phase.STEP) and g.judges(name)
+            if g.judges(name)
+        ]
+        gates = tuple(g for g in found if is_stepped or g.phase is not Phase.STEP)
+        is_left_out = any(step.percent < 100 for step in environment.engine.left_out)
+        return self._replace(
+            policy=replace(self.policy, gates=gates),
+            left_out=tuple(g for g in found if is_left_out and g.phase is Phase.STEP),
         )
-        return self._replace(policy=replace(self.policy, gates=gates))
 
     @property
     def state_dir(self) -> Path:

@@ -166,14 +166,17 @@ class EngineSettings(NamedTuple):
     has_step_gates: bool = False
     """Whether gates are judged at each step. Not a setting of an environment: the policy says so."""
 
+    left_out: tuple[TrafficStep, ...] = ()
+    """Steps of the settings that this rollout leaves out. Not a setting: a person leaves them out for one rollout."""
+
     @property
     def has_fresh_baseline(self) -> bool:
         """Whether the steps compare the candidate with a new revision of the baseline's image."""
         return self.baseline == "fresh" and any(step.wait for step in self.steps)
 
     def without_steps(self) -> "EngineSettings":
-        """The same settings with one step of 100 %."""
-        return self._replace(steps=(TrafficStep(percent=100),))
+        """The same settings with one step of 100 %, and the steps in ``left_out``."""
+        return self._replace(steps=(TrafficStep(percent=100),), left_out=self.steps)
 
     def is_judged(self, step: TrafficStep) -> bool:
         """Whether the candidate is judged at ``step`` before it gets more traffic."""

@@ -25,7 +25,9 @@ class RecordedPolicy:
     known_defects: Mapping[str, str] = field(default_factory=dict)
     unchecked_files: tuple[str, ...] = ()
     steps: tuple[TrafficStep, ...] | None = None
-    """The steps of the traffic; None in records of before they were kept."""
+    """The steps of the settings; None in records of before they were kept."""
+    left_out_checks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Check ids by gate of the steps that were left out (``--deploy-steps=none``), as of the promotion before."""
 
 
 Inventory = Mapping[str, tuple[str, ...]]

@@ -11,7 +11,7 @@ from typing import Final
 from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.errors import ConfigError, Drifted, LeaseHeld
-from pytest_deploygate.core.identifiers import Actor
+from pytest_deploygate.core.identifiers import Actor, EnvironmentName
 from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.traffic import steps_to
@@ -40,16 +40,26 @@ def find_detached(ports: Ports) -> RolloutRecord | None:
     return found[-1] if found else None
 
 
+def waiting_sentence(record: RolloutRecord) -> str:
+    """At which step ``record`` waits, and until when."""
+    until = record.detached_until
+    told = f"rollout {record.rollout_id} is at {record.step_percent} % in {record.environment}"
+    return f"{told} and goes on until {until:%Y-%m-%d %H:%M} UTC" if until is not None else told
+
+
+def waiting_hint(environment: EnvironmentName) -> str:
+    """What to do about a rollout that waits at a step."""
+    return (
+        f"carry it on: pytest --deploy-resume={environment}; "
+        f"or end it: deploygate abort {environment} --reason TEXT"
+    )
+
+
 def check_nothing_is_detached(ports: Ports) -> None:
     """Raise LeaseHeld if a rollout waits at a step: it has the environment although no process holds the lease."""
     record = find_detached(ports)
-    if record is not None and record.detached_until is not None:
-        name = ports.environment
-        raise LeaseHeld(
-            f"rollout {record.rollout_id} is at {record.step_percent} % in {name} and goes on until "
-            f"{record.detached_until:%Y-%m-%d %H:%M} UTC",
-            hint=f"carry it on: pytest --deploy-resume={name}; or end it: deploygate abort {name} --reason TEXT",
-        )
+    if record is not None:
+        raise LeaseHeld(waiting_sentence(record), hint=waiting_hint(ports.environment))
 
 
 def detach(rollout: Rollout, elapsed_s: float) -> None:

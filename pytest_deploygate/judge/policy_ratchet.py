@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from pytest_deploygate.core.errors import PolicyRefused
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.ratchet import RecordedPolicy, find_looser
+from pytest_deploygate.core.ratchet import Inventory, RecordedPolicy, find_looser
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.engine.engine_context import Ports
@@ -16,15 +17,35 @@ from pytest_deploygate.judge.source_scan import find_unchecked_files
 _HINT = "restore it, or say why it is enough: --deploy-reason=TEXT"
 
 
-def recorded_policy(context: SessionContext) -> RecordedPolicy:
-    """What the record remembers of the policy of this session."""
+def recorded_policy(context: SessionContext, before: RolloutRecord | None = None) -> RecordedPolicy:
+    """What the record remembers of the policy of this session.
+
+    Of steps that a person left out for this one rollout it remembers what the settings say, and what is known of their
+    checks from the promotion ``before``: the next promotion must not begin with less.
+    """
     policy, root = context.settings.policy, context.settings.root
+    engine, left_out = context.environment.engine, context.settings.left_out
+    known, had = _known(before)
+    kept = {gate.name: had[gate.name] for gate in left_out if gate.name in had}
+    own = {check for checks in kept.values() for check in checks}
+    defects = {check: text for check, text in known.known_defects.items() if check in own}
+    unchecked = [*find_unchecked_files(root, policy, context.recorder.files)]
+    unchecked += [one for one in known.unchecked_files if left_out and one not in unchecked]
     return RecordedPolicy(
-        policy=policy,
-        steps=context.environment.engine.steps,
-        known_defects=context.recorder.known_defects,
-        unchecked_files=tuple(find_unchecked_files(root, policy, context.recorder.files)),
+        policy=replace(policy, gates=(*policy.gates, *left_out)),
+        steps=engine.left_out or engine.steps,
+        known_defects={**defects, **context.recorder.known_defects},
+        unchecked_files=tuple(unchecked),
+        left_out_checks=kept,
     )
+
+
+def _known(record: RolloutRecord | None) -> tuple[RecordedPolicy, Inventory]:
+    """Policy and inventory of ``record``, also of the gates that it left out; both empty where there is none."""
+    policy = record.policy if record is not None else None
+    policy = policy or RecordedPolicy(policy=Policy(gates=(), phases={}))
+    inventory = record.inventory if record is not None else {}
+    return policy, {**policy.left_out_checks, **inventory}
 
 
 def check_ratchet(context: SessionContext, ports: Ports, snapshot: Snapshot) -> None:
@@ -79,12 +100,9 @@ def check_judged(
 def find_ratchet(context: SessionContext, ports: Ports) -> PreflightFinding | None:
     """All points in which this session asks less than the last promotion; blocking without a reason."""
     last = ports.store.last_promoted(ports.environment)
-    looser = find_looser(
-        last.policy if last is not None else None,
-        recorded_policy(context),
-        last.inventory if last is not None else {},
-        context.recorder.inventory,
-    )
+    now, (_, had) = recorded_policy(context, last), _known(last)
+    has = {**now.left_out_checks, **context.recorder.inventory}
+    looser = find_looser(last.policy if last is not None else None, now, had, has)
     return _finding(context, last, looser)
 
 

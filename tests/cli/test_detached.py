@@ -74,8 +74,15 @@ def test_steps_go_on_from_session_to_session_until_the_promotion(project: CliPro
 
 def test_nobody_takes_a_waiting_rollout_for_one_of_a_dead_process(project: CliProject) -> None:
     begun = detached(project)
-    for arguments in (["recover", "fake"], ["status", "fake"]):
-        project.deploygate(*arguments)
+    project.deploygate("status", "fake")
+    recovered = project.deploygate("recover", "fake")
+    assert recovered.status == 0, recovered.output
+    assert "nothing was open" not in recovered.output
+    assert "is at 5 % in fake and goes on until" in recovered.output
+    assert (
+        "nothing is to be recovered; carry it on: pytest --deploy-resume=fake" in recovered.output
+    )
+    assert "or end it: deploygate abort fake --reason TEXT" in recovered.output
     other = project.release("v4")
     back = project.deploygate("rollback", "fake", "--reason", "no", "--yes")
     drill = project.deploygate("drill", "fake")

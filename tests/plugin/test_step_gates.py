@@ -137,6 +137,31 @@ def test_without_steps_a_step_gate_has_nothing_to_run_at(
     assert "test_it_fails" not in [case.name for case in run.cases]
 
 
+def test_a_rollout_without_steps_is_not_what_the_next_policy_is_compared_with(
+    project: DeploygateProject,
+) -> None:
+    """What a person left out for one night is still what the next promotion must ask."""
+    passes = "def test_one():\n    pass\n"
+    stepped(project, passes, steps="[5, 100]")
+    assert project.deploy().status == 0
+    project.write({"function/main.py": "a fix"})
+    night = project.deploy("--deploy-steps=none", "--deploy-reason=outage")
+    assert night.status == 0, night.output
+    assert night.property("looser_policy") == ""
+    assert night.record is not None
+    assert "--deploy-steps=none" in night.record.notes["steps"]
+    assert night.shares == {night.serving: 100}
+    project.write({"function/main.py": "later", SUBJECT: passes.replace("one", "other")})
+    renamed = project.deploy()
+    assert (renamed.status, renamed.serving) == (1, night.serving), renamed.output
+    assert "test_one[5%] of gate step is gone" in renamed.property("reason")
+    project.write({SUBJECT: passes})
+    project.edit("pyproject.toml", "steps = [5, 100]", "steps = [100]")
+    without = project.deploy()
+    assert (without.status, without.serving) == (1, night.serving), without.output
+    assert "gate step is gone" in without.property("reason")
+
+
 def test_what_serves_is_judged_without_step_gates(project: DeploygateProject) -> None:
     stepped(project, FAILS_AT_25)
     judged = project.pytest("--deploy-env=fake", "-n0")

@@ -173,7 +173,7 @@ class DeployFlow:
         rollout.update(
             rollout.record._replace(
                 inventory=context.recorder.inventory,
-                policy=recorded_policy(context),
+                policy=recorded_policy(context, ports.store.last_promoted(ports.environment)),
                 plugins=context.hooks.identities,
                 notes={**rollout.record.notes, **context.notes, **settings_notes(context)},
             )
