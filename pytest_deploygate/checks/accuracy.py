@@ -7,15 +7,19 @@
   is a second copy) is one more cell, and wrong.
 
 The accuracy of a field is its right cells over its cells; overall accuracy is all right cells over all cells. So a
-missing record costs one wrong cell for each of its fields, and so does an extra or duplicate record. A worse extraction
-never raises any of these numbers, with one exception: a further copy of a record whose key is then misread may be
-taken for a missing record. :class:`Measure` defines when two cells agree.
+missing record costs one wrong cell for each of its fields, and so does an extra or duplicate record.
+:class:`Measure` defines when two cells agree.
 
-**Pairing.** (1) Equal key and at least one more equal field, the most equal fields first. (2) Of the remaining records,
-for a misread key: similar key (or an equal text) and at least one more equal field, and more equal fields than with the
-golden record of its own key, so that a copy stays a copy. Only records that share a rare value are compared, so that
-the cost stays near-linear. (3) Of the remaining records: equal key and nothing else. The pairs depend only on the
-records, never on their order.
+**Pairing.** Each extracted record claims one golden record, whatever else was extracted: that of its own key, unless
+more of its cells (the key is one) are right as another record. For such a misread key, the keys must be similar or a
+text be equal, and no other golden record may have as many of the values, unless its key is less similar. So a copy of a
+record, however changed, claims that record and never another that is missing. Of several that claim the same record the
+one is taken that makes the overall accuracy greatest, the others are extra. Records of which several have the same key
+are told apart by their other fields; only what goes beyond their number is a copy. Only records that share a rare value
+are compared, so that the cost stays near-linear. The pairs depend only on the records, never on their order.
+
+So a worse extraction never raises the overall accuracy: not a right value or key that becomes one that no record has,
+not a right record that is dropped, not a copy, however often that happens.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +30,7 @@ from typing import NamedTuple, TypeAlias
 
 from pytest_deploygate.checks.alignment import align
 from pytest_deploygate.checks.measures import FieldRule, Measure, is_right
-from pytest_deploygate.checks.pairing import Cells, Row, cells_at
+from pytest_deploygate.checks.remaining_records import Cells, Row, cells_at
 
 Value: TypeAlias = str | int | float | Decimal | None
 """Value of a cell; ``None`` and blank text are an empty cell."""

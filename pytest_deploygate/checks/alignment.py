@@ -6,13 +6,16 @@ Only the rest is converted to canonical form, and only records that still differ
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress, repeat
 from operator import itemgetter, ne
 from typing import TypeAlias
 
 from pytest_deploygate.checks.measures import FieldRule, canonical_column
-from pytest_deploygate.checks.pairing import Cells, Row, pair_rest
+from pytest_deploygate.checks.pairing import pair_rest
+from pytest_deploygate.checks.remaining_records import Cells, Row, cells_at
 
 _Column: TypeAlias = Sequence[object]
 _Columns: TypeAlias = Sequence[_Column]
@@ -48,27 +51,24 @@ def align(
     golden_left, found_left = _take_equal(raw_truth, raw_found, key)
     truth, found = _canonical_rest(raw_truth, golden_left, raw_found, found_left, rules)
     golden_rest, found_rest = _take_equal(truth, found, key)
-    known: dict[Cells, list[Cells]] = {}
-
-    def namesakes(rows: Iterable[Row]) -> Mapping[Cells, list[Cells]]:
-        known.update(_namesakes(raw_truth, rows, rules))
-        return known
-
-    pairs, missing, extra = pair_rest(
-        _rows(truth, golden_rest, golden_left),
+    equal_cells = tuple(
+        _count_filled(raw, golden_left) + _count_filled(rest, golden_rest)
+        for raw, rest in zip(raw_truth, truth, strict=True)
+    )
+    missing = _rows(truth, golden_rest, golden_left)
+    paired = pair_rest(
+        missing,
         _rows(found, found_rest, found_left),
         rules,
-        namesakes,
+        partial(_find_paired, raw_truth, rules, {row.line - 1 for row in missing}),
+        sum(equal_cells),
     )
     return Alignment(
-        equal_cells=tuple(
-            _count_filled(raw, golden_left) + _count_filled(rest, golden_rest)
-            for raw, rest in zip(raw_truth, truth, strict=True)
-        ),
-        pairs=pairs,
-        missing=missing,
-        extra=extra,
-        copied=frozenset(known),
+        equal_cells=equal_cells,
+        pairs=paired.pairs,
+        missing=paired.missing,
+        extra=paired.extra,
+        copied=paired.copied,
     )
 
 
@@ -80,8 +80,10 @@ def _column(records: Sequence[Mapping[str, object]], name: str) -> list[object]:
         return [record.get(name) for record in records]
 
 
-def _pick(column: _Column, places: Iterable[int]) -> list[object]:
-    return list(map(column.__getitem__, places))
+def _pick(column: _Column, places: _Places) -> list[object]:
+    if len(places) < 2:
+        return [column[place] for place in places]
+    return list(itemgetter(*places)(column))
 
 
 def _canonical_rest(
@@ -172,23 +174,29 @@ def _remove_taken(
     return rest
 
 
-def _namesakes(
-    truth: _Columns, found: Iterable[Row], rules: tuple[FieldRule, ...]
+def _find_paired(
+    truth: _Columns,
+    rules: tuple[FieldRule, ...],
+    left: AbstractSet[int],
+    places: tuple[int, ...],
+    wanted: AbstractSet[Cells],
 ) -> dict[Cells, list[Cells]]:
-    """Golden records by key, for the keys of ``found``."""
-    places = [place for place, rule in enumerate(rules) if rule.is_key]
-    wanted = {tuple([row.cells[place] for place in places]) for row in found}
-    if not wanted:
-        return {}
-    keys = [canonical_column(truth[place], rules[place].measure) for place in places]
-    if {key[0] for key in wanted}.isdisjoint(keys[0]):
-        return {}
-    chosen = [i for i, key in enumerate(zip(*keys, strict=True)) if key in wanted]
+    """Golden records, without those that are ``left``, by their cells at ``places``, where these are ``wanted``."""
+    chosen: Sequence[int] = range(len(truth[0]))
+    for number, place in enumerate(places):
+        values = {cells[number] for cells in wanted}
+        column = _pick(truth[place], chosen) if number else truth[place]
+        is_wanted = map(values.__contains__, canonical_column(column, rules[place].measure))
+        chosen = [i for i in compress(chosen, is_wanted) if i not in left]
+        if not chosen:
+            return {}
     columns = [
         canonical_column(_pick(column, chosen), rule.measure)
         for column, rule in zip(truth, rules, strict=True)
     ]
-    known: dict[Cells, list[Cells]] = defaultdict(list)
+    found: dict[Cells, list[Cells]] = defaultdict(list)
+    cells_of = cells_at(places)
     for cells in zip(*columns, strict=True):
-        known[tuple([cells[place] for place in places])].append(cells)
-    return dict(known)
+        if (here := cells_of(cells)) in wanted:
+            found[here].append(cells)
+    return dict(found)
