@@ -24,6 +24,7 @@ from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LeaseHeld
 from pytest_deploygate.core.identifiers import Secret
 from pytest_deploygate.core.record import Lease
+from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.ports import Clock, Metrics, Store, Target
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.own_program import import_named
@@ -152,7 +153,7 @@ def write_metrics(settings: Settings, *, variables: Mapping[str, str]) -> tuple[
     return tuple(problems)
 
 
-def begin_trace(settings: Settings, clean: Callable[[str], str]) -> "TraceRecording | None":
+def begin_trace(settings: Settings, redactor: Redactor) -> "TraceRecording | None":
     """A trace of the rollouts of this process; None where the environment names no collector for it."""
     from pytest_deploygate.telemetry import event_log, trace_recording
 
@@ -160,7 +161,7 @@ def begin_trace(settings: Settings, clean: Callable[[str], str]) -> "TraceRecord
         os.environ,
         open_store=lambda: open_store(settings, SystemClock()),
         log=settings.state_dir / event_log.LOG,
-        clean=clean,
+        redactor=redactor,
     )
 
 

@@ -42,15 +42,22 @@ class Redactor:
     """Replaces secrets in texts with ``***``; learns further values during the run."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values: set[str] = set()
         self._forms: set[str] = set()
         self._literals: set[str] = set()
         """The forms that pytest may shorten: the value itself, and as a literal."""
         self._pattern: re.Pattern[str] | None = None
         self.learn(values)
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The secrets themselves, for another process that masks them; never for a file."""
+        return tuple(self._values)
+
     def learn(self, values: Iterable[str]) -> None:
         """Mask these values from now on, also as written in URLs, JSON and Python literals."""
         for value in values:
+            self._values.add(value)
             for part in (value, *(value.splitlines() if "\n" in value else ())):
                 if len(part.strip()) >= LEAST:
                     self._literals |= {part, json.dumps(part)[1:-1], repr(part)[1:-1]}

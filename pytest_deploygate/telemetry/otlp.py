@@ -1,15 +1,17 @@
 """Sends metrics and traces to an OpenTelemetry collector, from a separate process that nobody waits for."""
 
 import argparse
+import contextlib
 import json
+import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from threading import Thread
+from typing import IO, Any, Final
 
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.trace_context import TraceContext
@@ -57,34 +59,49 @@ def send_metrics(found: Sequence[Figures], *, log: Path) -> None:
     _start({"metrics": [asdict(one) for one in found]}, log)
 
 
-def send_spans(spans: Sequence[Mapping[str, object]], root: TraceContext, *, log: Path) -> None:
-    """Have a separate process send the spans (see :meth:`SpanData.cleaned`) of a trace, and return at once.
+def send_trace(document: Mapping[str, object], *, log: Path) -> None:
+    """Have a separate process make and send the spans of a :func:`.trace_document`, and return at once.
 
     Raises:
         ConfigError: OpenTelemetry is not installed.
         OSError: the process cannot be started.
     """
-    _start({"spans": spans, "trace_id": root.trace_id}, log)
+    _start({"trace": document}, log)
 
 
 def _start(document: Mapping[str, object], log: Path) -> None:
+    """Start a sender and hand it ``document`` in memory: that of a trace holds secrets, which are in no file."""
     if not _has_exporter():
         raise ConfigError(
             "a collector is configured, but OpenTelemetry is not installed",
             hint="pip install 'pytest-deploygate[opentelemetry]'",
         )
-    # a file without a name: a pipe would have to wait for the reader
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
-        json.dump(document, told)
-        told.seek(0)
-        process = subprocess.Popen(
-            [*own_program("pytest_deploygate.telemetry.otlp"), "--log", str(log)],
-            stdin=told,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    text = json.dumps(document).encode()
+    if sys.platform == "linux":
+        with open(os.memfd_create("pytest-deploygate"), "w+b") as told:  # noqa: PTH123 # no path
+            told.write(text)
+            told.seek(0)
+            process = _start_sender(log, told)
+    else:  # a pipe that is full waits for its reader, and the interpreter's end for the thread
+        process = _start_sender(log, subprocess.PIPE)
+        Thread(target=_tell, args=(process, text)).start()
     _SENDING.append(process)
+
+
+def _start_sender(log: Path, stdin: IO[bytes] | int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [*own_program("pytest_deploygate.telemetry.otlp"), "--log", str(log)],
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _tell(process: "subprocess.Popen[bytes]", text: bytes) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError), process.stdin as told:  # it may have died
+            told.write(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with log_to(options.log):
         try:
             document = json.load(sys.stdin)
-            if "spans" in document:
-                _export_spans(document["spans"], document["trace_id"])
+            if "trace" in document:
+                _export_trace(document["trace"])
             else:
                 _export_metrics(document["metrics"])
         except Exception as error:  # noqa: BLE001 # whatever failed belongs in the log
@@ -135,7 +152,7 @@ def _export_metrics(found: "list[dict[str, object]]") -> None:
         raise ConfigError("the collector did not accept the metrics")
 
 
-def _export_spans(spans: "list[dict[str, Any]]", trace_id: str) -> None:
+def _export_trace(document: Mapping[str, Any]) -> None:
     """Send the spans in batches.
 
     Raises:
@@ -145,8 +162,10 @@ def _export_spans(spans: "list[dict[str, Any]]", trace_id: str) -> None:
     from opentelemetry.sdk.trace.export import SpanExportResult
 
     from pytest_deploygate.telemetry.otlp_sdk import make_spans
+    from pytest_deploygate.telemetry.trace_document import read_trace_document
 
-    made = make_spans(spans, trace_id)
+    trace_id = TraceContext(*document["root"]).trace_id
+    made = make_spans(read_trace_document(document), trace_id)
     exporter = OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S)
     for first in range(0, len(made), _BATCH):
         if exporter.export(made[first : first + _BATCH]) is not SpanExportResult.SUCCESS:

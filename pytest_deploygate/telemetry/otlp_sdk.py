@@ -47,7 +47,7 @@ def own_resource() -> Resource:
 
 
 def make_spans(spans: Iterable[dict[str, Any]], trace_id: str) -> Sequence[ReadableSpan]:
-    """The SDK's spans of ``spans`` (see :meth:`SpanData.cleaned`); its variables name sampler, limits and resource."""
+    """The SDK's spans of ``spans`` (see :meth:`SpanData.as_json`); its variables name sampler, limits and resource."""
     ids, made = KnownIds(int(trace_id, 16)), InMemorySpanExporter()
     provider = TracerProvider(resource=own_resource(), id_generator=ids, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(made))

@@ -1,5 +1,7 @@
 """The spans of one rollout, made from what was recorded of it: journal, phases, checks, calls to the platform.
 
+Those of checks and calls are thousands: :mod:`.trace_document` has them made by the process that sends them.
+
 Everything here is data; nothing of OpenTelemetry is loaded. Times are nanoseconds since 1970, by the judge's own clock.
 """
 
@@ -76,7 +78,7 @@ class SpanData:
     is_call: bool = False
     events: tuple[tuple[str, int], ...] = ()
 
-    def as_json(self, clean: Callable[[str], str]) -> dict[str, object]:
+    def as_json(self, clean: Callable[[str], str] = str) -> dict[str, object]:
         """As JSON, with ``clean`` applied to every text that somebody wrote."""
         return {
             "name": clean(self.name),
@@ -94,7 +96,7 @@ class SpanData:
         }
 
 
-def spans_of(  # of all that is known of a rollout
+def spans_of_rollout(
     record: RolloutRecord,
     journal: Iterable[JournalEntry],
     root: TraceContext,
@@ -103,9 +105,9 @@ def spans_of(  # of all that is known of a rollout
     phases: Iterable[PhaseRun] = (),
     calls: Iterable[PlatformCall] = (),
     now_ns: int,
-) -> Iterator[SpanData]:
-    """The spans, the root first. ``parent_id`` is that of the job that deploys, or empty."""
-    journal, calls, phases = tuple(journal), tuple(calls), tuple(phases)
+) -> tuple[SpanData, ...]:
+    """The root first, then phases and steps, not the checks and calls; ``parent_id`` is that of the job, or empty."""
+    journal, phases = tuple(journal), tuple(phases)
     began_ns = [*(one.began_ns for one in phases), *(one.began_ns for one in calls)]
     ended_ns = nanoseconds(record.ended_at) if record.ended_at is not None else now_ns
     whole = SpanData(
@@ -124,13 +126,20 @@ def spans_of(  # of all that is known of a rollout
     )
     judged = (_phase_span(one, root) for one in phases)
     outer = (whole, *judged, *_stages(journal, record.steps, root, ended_ns))
-    yield from outer
-    effects = tuple(_effects(journal, root, outer, ended_ns))
-    yield from effects
+    return (*outer, *_effects(journal, root, outer, ended_ns))
+
+
+def spans_inside(
+    around: tuple[SpanData, ...],
+    root: TraceContext,
+    phases: Iterable[PhaseRun],
+    calls: Iterable[PlatformCall],
+) -> Iterator[SpanData]:
+    """The spans of checks and calls; ``around`` are those of the rollout."""
     for phase in phases:
         yield from (_check_span(check, phase) for check in phase.checks)
     for number, call in enumerate(calls):
-        yield _call_span(number, call, root, (*outer, *effects))
+        yield _call_span(number, call, root, around)
 
 
 def nanoseconds(at: datetime) -> int:

@@ -5,16 +5,22 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from pytest_deploygate.core.record import RolloutRecord
+from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.trace_context import HEADER, TraceContext, read_traceparent
 from pytest_deploygate.ports import Store
 from pytest_deploygate.telemetry import otlp
-from pytest_deploygate.telemetry.spans import CheckRun, PhaseRun, PlatformCall, spans_of
+from pytest_deploygate.telemetry.spans import (
+    CheckRun,
+    PhaseRun,
+    PlatformCall,
+    spans_of_rollout,
+)
+from pytest_deploygate.telemetry.trace_document import trace_document
 
 TRACE_NOTE: Final = "trace"
 """Note of a record: the context of the rollout's own span, for whoever brings the rollout to its end."""
@@ -32,7 +38,7 @@ def begin_trace(
     *,
     open_store: Callable[[], Store],
     log: Path,
-    clean: Callable[[str], str],
+    redactor: Redactor,
 ) -> "TraceRecording | None":
     """A trace, below the one of the CI job if ``variables`` name that; None where nothing is to be sent."""
     if not otlp.has_collector(variables, otlp.TRACES):
@@ -40,7 +46,7 @@ def begin_trace(
     job = read_traceparent(variables.get(HEADER.upper(), ""))
     if job is not None and job.is_unsampled:
         return None
-    return TraceRecording(job, open_store, log, clean)
+    return TraceRecording(job, open_store, log, redactor)
 
 
 class TraceRecording(logging.Handler):
@@ -51,7 +57,7 @@ class TraceRecording(logging.Handler):
         job: TraceContext | None,
         open_store: Callable[[], Store],
         log: Path,
-        clean: Callable[[str], str],
+        redactor: Redactor,
     ) -> None:
         super().__init__(logging.DEBUG)
         trace_id = job.trace_id if job is not None else secrets.token_hex(16)
@@ -60,7 +66,7 @@ class TraceRecording(logging.Handler):
         self._parent_id = job.span_id if job is not None else ""
         self._open_store = open_store
         self._log = log
-        self._clean = clean
+        self._redactor = redactor
         self._phases: list[PhaseRun] = []
         self._calls: list[PlatformCall] = []
         self._level = logging.NOTSET
@@ -124,7 +130,7 @@ class TraceRecording(logging.Handler):
         try:
             with closing(self._open_store()) as store:
                 journal = store.journal(record.rollout_id)
-            spans = spans_of(
+            spans = spans_of_rollout(
                 record,
                 journal,
                 root,
@@ -133,9 +139,8 @@ class TraceRecording(logging.Handler):
                 calls=self._calls,
                 now_ns=time.time_ns(),
             )
-            clean = cache(self._clean)  # most texts are there several times
-            cleaned = [one.as_json(clean) for one in spans]
-            otlp.send_spans(cleaned, root, log=self._log)
+            document = trace_document(spans, root, self._phases, self._calls, self._redactor.values)
+            otlp.send_trace(document, log=self._log)
         except Exception as error:  # noqa: BLE001 # a trace never decides
             return f"OpenTelemetry: {error}"
         return ""

@@ -1,6 +1,7 @@
 """Spans are made of what was recorded: each at its place, with what failed."""
 
 import itertools
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -25,8 +26,10 @@ from pytest_deploygate.telemetry.spans import (
     PlatformCall,
     SpanData,
     nanoseconds,
-    spans_of,
+    spans_inside,
+    spans_of_rollout,
 )
+from pytest_deploygate.telemetry.trace_document import read_trace_document, trace_document
 
 BEGAN = datetime(2026, 11, 28, 8, tzinfo=UTC)
 ROOT = TraceContext("a" * 32, "b" * 16)
@@ -72,8 +75,17 @@ def moved(
     return second, EntryKind.MOVED, name, state, StepDetails(notes=notes)
 
 
-def made(entries: Iterable[JournalEntry], **more: object) -> Mapping[str, SpanData]:
-    found = list(spans_of(RECORD, entries, ROOT, "c" * 16, now_ns=ns(200), **more))  # type: ignore[arg-type]
+def made(
+    entries: Iterable[JournalEntry],
+    *,
+    phases: Iterable[PhaseRun] = (),
+    calls: Iterable[PlatformCall] = (),
+) -> Mapping[str, SpanData]:
+    phases, calls = tuple(phases), tuple(calls)
+    around = spans_of_rollout(
+        RECORD, entries, ROOT, "c" * 16, phases=phases, calls=calls, now_ns=ns(200)
+    )
+    found = [*around, *spans_inside(around, ROOT, phases, calls)]
     assert len({one.span_id for one in found}) == len(found)
     return {one.name: one for one in found}
 
@@ -135,7 +147,7 @@ def test_effect_whose_end_was_not_recorded_lasts_to_the_end() -> None:
 
 
 def test_same_effect_twice_is_two_spans() -> None:
-    found = list(spans_of(RECORD, ENTRIES, ROOT, "", now_ns=0))
+    found = list(spans_of_rollout(RECORD, ENTRIES, ROOT, "", now_ns=0))
     first, second = (one for one in found if one.name == "restore")
     assert first.span_id != second.span_id
     assert second.error == "its end was not recorded"
@@ -187,7 +199,7 @@ def test_call_is_in_the_innermost_span_of_its_time() -> None:
 
 def test_rollout_that_has_not_ended_lasts_until_now() -> None:
     record = RECORD._replace(ended_at=None, state=State.STRANDED, reason="")
-    (root,) = spans_of(record, (), ROOT, "", now_ns=ns(150))
+    (root,) = spans_of_rollout(record, (), ROOT, "", now_ns=ns(150))
     assert (root.ended_ns, root.error) == (ns(150), "STRANDED")
 
 
@@ -202,25 +214,28 @@ def test_rollout_that_has_not_ended_lasts_until_now() -> None:
 )
 def test_rollback_that_was_asked_for_succeeded(purpose: str, code: str, status: str) -> None:
     record = RECORD._replace(purpose=purpose, reason_code=code)
-    (root,) = spans_of(record, (), ROOT, "", now_ns=0)
+    (root,) = spans_of_rollout(record, (), ROOT, "", now_ns=0)
     assert root.attributes["deployment.status"] == status
     assert (root.error is None) is (status == "succeeded")
 
 
-def test_every_text_is_cleaned() -> None:
-    span = SpanData(
-        name="hidden 1",
-        span_id="1",
-        parent_id="",
-        began_ns=5,
-        ended_ns=4,
-        attributes={"a": "hidden 2", "b": 3},
-        error="hidden 3",
-    )
-    found = span.as_json(lambda text: text.replace("hidden", "***"))
-    assert "hidden" not in str(found)
-    assert found["ended_ns"] == 5
-    assert found["attributes"] == {"a": "*** 2", "b": 3}
+def test_sender_makes_the_same_spans_with_every_text_masked() -> None:
+    secret = "hunter2-is-a-secret"
+    run = CheckRun(f"t.py::test[{secret}]", "health", CheckState.FAILED, ns(22), ns(23), secret)
+    phases = (phase_run(holds=False, checks=(run,))._replace(reason=f"no {secret}"),)
+    calls = (PlatformCall(f"reading {secret}", "ok", ns(7), ns(6)),)
+    around = spans_of_rollout(RECORD, ENTRIES, ROOT, "", phases=phases, calls=calls, now_ns=0)
+    document = json.loads(json.dumps(trace_document(around, ROOT, phases, calls, [secret])))
+    told = list(read_trace_document(document))
+    expected = [*around, *spans_inside(around, ROOT, phases, calls)]
+    assert secret not in json.dumps(told)
+    assert [one["span_id"] for one in told] == [one.span_id for one in expected]
+    assert [one["parent_id"] for one in told] == [one.parent_id for one in expected]
+    assert told[0] == around[0].as_json()
+    check, call = told[-2:]
+    assert (check["name"], check["error"]) == ("t.py::test[***]", "***")
+    assert check["attributes"]["deploygate.check_state"] == "failed"
+    assert (call["name"], call["began_ns"], call["ended_ns"]) == ("reading ***", ns(7), ns(7))
 
 
 def test_variables_of_the_sdk_name_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
