@@ -1,17 +1,21 @@
 """What a deployment changes in the settings of an environment: old and new value of each, as TOML."""
 
+import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pytest_deploygate.config.display import WrittenSetting
+from pytest_deploygate.config.kinds import as_toml
 from pytest_deploygate.core.redaction import MASK
 
 _OF_THIS_MACHINE = ("source", "secrets-file", "port", "rehearsal")
 """Where things are on the machine that deploys; nothing of it reaches a revision."""
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class SettingChange(NamedTuple):
-    """One setting; ``old`` is empty if it is new, ``new`` if it is gone. Both are TOML."""
+    """One setting, or one key of a table; ``old`` is empty if it is new, ``new`` if it is gone. Both are TOML."""
 
     key: str
     old: str
@@ -33,15 +37,45 @@ def recorded_settings(written: Sequence[WrittenSetting]) -> dict[str, str]:
 def find_changes(
     before: Mapping[str, str], written: Sequence[WrittenSetting]
 ) -> Iterator[SettingChange]:
-    """Settings that differ from those ``before``, in the order of the settings; those that are gone come last."""
+    """Settings that differ from those ``before``, in the order of the settings; those that are gone come last.
+
+    Of a table only the keys that differ: ``triggers.error-rate.at-most``.
+    """
     now = recorded_settings(written)
     for key, new in now.items():
-        old = before.get(key, "")
-        if old != new and MASK not in old:  # what a record does not show cannot be compared
-            yield SettingChange(key, old, new)
+        yield from _changes_of(key, _read(before.get(key, "")), _read(new))
     for key, old in before.items():
         if key not in now:
             yield SettingChange(key, old, "")
+
+
+def _read(text: str) -> object:
+    """The value of a setting; None if there is none, and the text itself of a record that is not TOML."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"] if text else None
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _changes_of(key: str, old: object, new: object) -> Iterator[SettingChange]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in (*new, *(name for name in old if name not in new)):
+            written = name if _BARE_KEY.fullmatch(name) else as_toml(name)
+            yield from _changes_of(f"{key}.{written}", old.get(name), new.get(name))
+    elif old != new and MASK not in str(old):  # what a record does not show cannot be compared
+        yield SettingChange(key, _write(old), _write(new))
+
+
+def _write(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        pairs = (
+            f"{name if _BARE_KEY.fullmatch(name) else as_toml(name)} = {_write(one)}"
+            for name, one in value.items()
+        )
+        return f"{{ {', '.join(pairs)} }}"
+    return as_toml(value)
 
 
 def count_line(changes: Sequence[SettingChange], total: int, *, is_source_changed: bool) -> str:
@@ -51,4 +85,7 @@ def count_line(changes: Sequence[SettingChange], total: int, *, is_source_change
     changed = len(changes) - added - removed
     settings = f"settings: {added} to add, {changed} to change, {removed} to remove"
     source = "changes" if is_source_changed else "is the same"
-    return f"Plan: {settings}, {total - added - changed} unchanged; the source {source}"
+    touched = {
+        change.key.partition(".")[0] for change in changes if change.new or "." in change.key
+    }
+    return f"Plan: {settings}, {total - len(touched)} unchanged; the source {source}"

@@ -64,3 +64,34 @@ def test_changes_of_settings() -> None:
     counted = "Plan: settings: 1 to add, 1 to change, 1 to remove, 2 unchanged; the source "
     assert count_line(changes, 4, is_source_changed=True) == f"{counted}changes"
     assert count_line(changes, 4, is_source_changed=False) == f"{counted}is the same"
+
+
+def test_change_inside_a_table_shows_its_key_alone() -> None:
+    before = {
+        "triggers": "{ error-rate = { at-most = 0.05, samples = 20 }, latency = { at-most = 2 } }",
+        "labels": '{ a = "***", gone = "x", "my.team" = "blue" }',
+    }
+    written = [
+        setting(
+            "triggers",
+            "{ error-rate = { at-most = 0.1, samples = 20 }, memory = { at-most = 9 } }",
+        ),
+        setting("labels", '{ a = "b", "my.team" = "red" }'),
+        setting("memory", '"1Gi"'),
+    ]
+    changes = list(find_changes(before, written))
+    assert [str(change) for change in changes] == [
+        "~ triggers.error-rate.at-most = 0.05 -> 0.1",
+        "+ triggers.memory = { at-most = 9 }",
+        "- triggers.latency = { at-most = 2 }",
+        '~ labels."my.team" = "blue" -> "red"',
+        '- labels.gone = "x"',
+        '+ memory = "1Gi"',
+    ]
+    counted = "2 to add, 2 to change, 2 to remove, 1 unchanged"
+    assert counted in count_line(changes, 4, is_source_changed=True)
+
+
+def test_setting_of_a_record_that_is_no_toml_is_shown_as_it_is() -> None:
+    (change,) = find_changes({"cpu": "two"}, [setting("cpu", '"2"')])
+    assert (change.old, change.new) == ('"two"', '"2"')
