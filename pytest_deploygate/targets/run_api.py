@@ -34,6 +34,8 @@ INVOKER: Final = "roles/run.invoker"
 EVERYONE: Final = "allUsers"
 _ATTEMPTS: Final = 5
 _SETTLE_S: Final = 90.0
+_STALE_S: Final = 10.0
+"""How long a service is read again that is older than what this process wrote: reads may come from a cache."""
 _WRITE_BACKOFF: Final = Backoff(first_s=0.2)
 _POLL: Final = Backoff(first_s=0.05, factor=1.15, longest_s=1.0)
 _LOCATION: Final = "cloud.googleapis.com/location"
@@ -49,11 +51,31 @@ class RunServices:
         self._caller = caller
         self._api = clients.json_api("run", "v2", caller)
         self._knative = clients.json_api("run", "apis/serving.knative.dev/v1", caller)
+        self._newest: dict[str, int] = {}
+        """The latest generation of each service that was read, or is known to have been written."""
 
     def get(self, name: str) -> run_v2.Service | None:
-        """The service, or None if there is none of that name."""
-        found = self._api.get(f"reading the service {converters.short_name(name)}", name)
-        return None if found is None else converters.service_of(found)
+        """The service, or None if there is none of that name.
+
+        An answer that is older than what this process has read or written is read past, for a while.
+        """
+        clock = self._caller.clock
+        service: run_v2.Service | None = None
+        for _ in attempts(clock, _POLL, deadline=clock.monotonic() + _STALE_S):
+            found = self._api.get(f"reading the service {converters.short_name(name)}", name)
+            if found is None:
+                self._newest.pop(name, None)
+                return None
+            service = converters.service_of(found)
+            if not self._is_stale(service):
+                self._newest[name] = int(service.generation)
+                break
+            logger.info("target.stale_answer", extra={"service": name})
+        return service
+
+    def _is_stale(self, service: run_v2.Service) -> bool:
+        """Whether the platform answered with an earlier state of the service; without a generation nobody knows."""
+        return 0 < int(service.generation) < self._newest.get(service.name, 0)
 
     def name_of(self, spec: FunctionSpec) -> str:
         """Full name of the service of a function by the platform's rule, before the function says it."""
@@ -166,6 +188,8 @@ class RunServices:
             body=body,
             params={"updateMask": "traffic" if labels is None else "traffic,labels"},
         )
+        if service.generation and converters.plan_of(service) != wanted:
+            self._newest[service.name] = int(service.generation) + 1
 
     def _await_carried_out(self, service: run_v2.Service, wanted: Traffic) -> run_v2.Service:
         """Poll until the platform shows ``wanted``: what it was told is not yet what it does."""
@@ -175,6 +199,8 @@ class RunServices:
                 service = self._reread(service.name)
             plan = converters.plan_of(service)
             if plan != wanted:
+                if self._is_stale(service):
+                    continue
                 raise Drifted(
                     f"somebody else changed the traffic of {service.name} just now: {plan}",
                     found=str(plan),

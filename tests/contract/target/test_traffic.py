@@ -132,6 +132,21 @@ def test_a_real_race_is_lost_without_overwriting(shared: StagedFunction) -> None
     assert shared.serving() == {shared.verification}
 
 
+@pytest.mark.parametrize("reads_before", [1, 2])
+def test_an_answer_older_than_our_own_write_is_not_somebody_elses(
+    shared: StagedFunction, reads_before: int
+) -> None:
+    half = Traffic.of({shared.baseline: 50, shared.candidate: 50})
+    # the write is read back, at once or after it was seen
+    shared.driver.fault(**GET_SERVICE, stale=True, after=reads_before, times=3)
+    shared.target.shift_traffic(half, expect=shared.at_baseline)
+    # and before the next step
+    shared.driver.local("DELETE", "faults")
+    shared.driver.fault(**GET_SERVICE, stale=True, times=2)
+    shared.target.shift_traffic(Traffic.of({shared.candidate: 100}), expect=half)
+    assert shared.serving() == {shared.candidate}
+
+
 def test_a_service_that_never_stands_still_ends_in_words(shared: StagedFunction) -> None:
     shared.driver.fault(**PATCH_SERVICE, http=409, status="ABORTED", times=None)
     assert "409 ABORTED" in failing(shared, TargetUnavailable)
