@@ -105,7 +105,7 @@ def _plan(context: CliContext, environment: Environment) -> Plan:
         findings=seen.findings,
         settings=seen.settings,
         gcloud=seen.gcloud,
-        changes=seen.changes,
+        changes=seen.changes.changes if seen.changes is not None else None,
         summary=seen.count,
     )
 

@@ -3,10 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pytest_deploygate.config.environment import Environment
-from pytest_deploygate.config.tables import values_in
+from pytest_deploygate.config.tables import fields_of, values_in
+from pytest_deploygate.core.policy import Policy
+
+_UNRECORDED: Final = ("paths", "marker", "needs-at-most-s", "environments")
+"""Settings of a gate that no record keeps: where its checks are, and what they need."""
 
 
 class WrittenSetting(NamedTuple):
@@ -31,3 +35,20 @@ def written_settings(environment: Environment, folder: Path) -> Iterator[Written
         text = field.kind.write(value)
         if text != "{}":
             yield WrittenSetting(field.key, text, is_default)
+
+
+def written_policy(policy: Policy) -> Iterator[WrittenSetting]:
+    """Gates, phases, triggers and objectives, as far as a record keeps them."""
+    named: list[tuple[str, Any]] = [
+        *((f"gates.{one.name}", one) for one in policy.gates),
+        *((f"phases.{phase.value}", one) for phase, one in policy.phases.items()),
+        *((f"triggers.{one.name}", one) for one in policy.triggers),
+        *((f"objectives.{one.name}", one) for one in policy.objectives),
+    ]
+    for key, table in named:
+        pairs = [
+            f"{field.key} = {field.kind.write(value)}"
+            for field in fields_of(table.__class__)
+            if field.key not in _UNRECORDED and (value := getattr(table, field.name)) is not None
+        ]
+        yield WrittenSetting(key, f"{{ {', '.join(pairs)} }}", is_default=False)

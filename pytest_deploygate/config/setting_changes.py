@@ -34,19 +34,32 @@ def recorded_settings(written: Sequence[WrittenSetting]) -> dict[str, str]:
     return {one.key: one.value for one in written if one.key not in _OF_THIS_MACHINE}
 
 
-def find_changes(
-    before: Mapping[str, str], written: Sequence[WrittenSetting]
-) -> Iterator[SettingChange]:
-    """Settings that differ from those ``before``, in the order of the settings; those that are gone come last.
+class SettingChanges(NamedTuple):
+    """What differs, in the order of the settings, what is gone last; and how many settings are the same."""
 
-    Of a table only the keys that differ: ``triggers.error-rate.at-most``.
-    """
-    now = recorded_settings(written)
-    for key, new in now.items():
-        yield from _changes_of(key, _read(before.get(key, "")), _read(new))
-    for key, old in before.items():
-        if key not in now:
-            yield SettingChange(key, old, "")
+    changes: tuple[SettingChange, ...]
+    unchanged: int
+
+    def count_line(self, *, is_source_changed: bool) -> str:
+        """``Plan: settings: 1 to add, 2 to change, 0 to remove, 38 unchanged; the source changes``."""
+        added = sum(not change.old for change in self.changes)
+        removed = sum(not change.new for change in self.changes)
+        changed = len(self.changes) - added - removed
+        settings = f"settings: {added} to add, {changed} to change, {removed} to remove"
+        source = "changes" if is_source_changed else "is the same"
+        return f"Plan: {settings}, {self.unchanged} unchanged; the source {source}"
+
+
+def find_changes(before: Mapping[str, str], now: Mapping[str, str]) -> SettingChanges:
+    """Compare recorded settings; of a table only the keys that differ: ``triggers.slow.fires-when``."""
+    found = [
+        tuple(_changes_of(key, _read(before.get(key, "")), _read(new))) for key, new in now.items()
+    ]
+    gone = [SettingChange(key, old, "") for key, old in before.items() if key not in now]
+    return SettingChanges(
+        changes=(*(change for changes in found for change in changes), *gone),
+        unchanged=found.count(()),
+    )
 
 
 def _read(text: str) -> object:
@@ -76,16 +89,3 @@ def _write(value: object) -> str:
         )
         return f"{{ {', '.join(pairs)} }}"
     return as_toml(value)
-
-
-def count_line(changes: Sequence[SettingChange], total: int, *, is_source_changed: bool) -> str:
-    """``Plan: settings: 1 to add, 2 to change, 0 to remove, 38 unchanged; the source changes``."""
-    added = sum(not change.old for change in changes)
-    removed = sum(not change.new for change in changes)
-    changed = len(changes) - added - removed
-    settings = f"settings: {added} to add, {changed} to change, {removed} to remove"
-    source = "changes" if is_source_changed else "is the same"
-    touched = {
-        change.key.partition(".")[0] for change in changes if change.new or "." in change.key
-    }
-    return f"Plan: {settings}, {total - len(touched)} unchanged; the source {source}"

@@ -168,6 +168,9 @@ class Condition:
     bound: Fraction
     text: str
 
+    def __str__(self) -> str:
+        return self.text
+
     @classmethod
     def parse(cls, text: str) -> "Condition":
         """Read ``NAME < NUMBER`` (also ``>``, ``<=``, ``>=``).

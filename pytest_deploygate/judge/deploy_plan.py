@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_deploygate.config.display import WrittenSetting, written_settings
+from pytest_deploygate.config.display import WrittenSetting, written_policy, written_settings
 from pytest_deploygate.config.environment import Environment
 from pytest_deploygate.config.setting_changes import (
-    SettingChange,
-    count_line,
+    SettingChanges,
     find_changes,
     recorded_settings,
 )
@@ -37,7 +36,7 @@ class DeployPlan:
     findings: tuple[PreflightFinding, ...]
     gcloud: tuple[str, ...]
     settings: tuple[WrittenSetting, ...]
-    changes: tuple[SettingChange, ...] | None
+    changes: SettingChanges | None
     """Settings that differ from those of what serves; None where they were not recorded."""
 
     @property
@@ -47,8 +46,7 @@ class DeployPlan:
         if self.changes is None:
             source = "changes" if is_changed else "is the same"
             return f"Plan: the settings of {self.snapshot.baseline} were not recorded; the source {source}"
-        total = len(recorded_settings(self.settings))
-        return count_line(self.changes, total, is_source_changed=is_changed)
+        return self.changes.count_line(is_source_changed=is_changed)
 
     @property
     def blocking(self) -> tuple[PreflightFinding, ...]:
@@ -92,7 +90,7 @@ def build_plan(
         findings=tuple(findings),
         gcloud=_gcloud(ports, environment, snapshot) if environment.is_known_to_gcloud else (),
         settings=settings,
-        changes=_setting_changes(ports, snapshot, settings),
+        changes=_setting_changes(ports, snapshot, settings, policy),
     )
 
 
@@ -105,15 +103,20 @@ def _gcloud(ports: Ports, environment: Environment, snapshot: Snapshot) -> tuple
 
 
 def _setting_changes(
-    ports: Ports, snapshot: Snapshot, settings: tuple[WrittenSetting, ...]
-) -> tuple[SettingChange, ...] | None:
+    ports: Ports, snapshot: Snapshot, settings: tuple[WrittenSetting, ...], policy: Policy
+) -> SettingChanges | None:
+    now = recorded_settings(settings)
+    judging = recorded_settings(tuple(written_policy(policy)))
     if not snapshot.exists:
-        return tuple(find_changes({}, settings))
+        return find_changes({}, now | judging)
     baseline = snapshot.baseline
     last = ports.store.promotion_of(ports.environment, baseline) if baseline is not None else None
     if last is None or not last.settings:
         return None
-    return tuple(find_changes(last.settings, settings))
+    if last.policy is None:
+        return find_changes(last.settings, now)
+    judged = recorded_settings(tuple(written_policy(last.policy.policy)))
+    return find_changes({**last.settings, **judged}, now | judging)
 
 
 def _record_findings(ports: Ports) -> Iterator[PreflightFinding]:

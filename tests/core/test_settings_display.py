@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 from pytest_deploygate.config.display import WrittenSetting, written_settings
-from pytest_deploygate.config.setting_changes import count_line, find_changes
+from pytest_deploygate.config.setting_changes import find_changes, recorded_settings
 from pytest_deploygate.config.settings import load
 from tests.core.test_config import FUNCTION, GATES, written
 
@@ -58,12 +58,12 @@ def test_changes_of_settings() -> None:
         setting("timeout-s", "9"),
         setting("labels", '{ a = "b" }'),
     ]
-    changes = list(find_changes(before, written))
+    found = find_changes(before, recorded_settings(written))
     told = ['~ memory = "1Gi" -> "2Gi"', "+ timeout-s = 9", '- cpu = "2"']
-    assert [str(change) for change in changes] == told
+    assert [str(change) for change in found.changes] == told
     counted = "Plan: settings: 1 to add, 1 to change, 1 to remove, 2 unchanged; the source "
-    assert count_line(changes, 4, is_source_changed=True) == f"{counted}changes"
-    assert count_line(changes, 4, is_source_changed=False) == f"{counted}is the same"
+    assert found.count_line(is_source_changed=True) == f"{counted}changes"
+    assert found.count_line(is_source_changed=False) == f"{counted}is the same"
 
 
 def test_change_inside_a_table_shows_its_key_alone() -> None:
@@ -79,8 +79,8 @@ def test_change_inside_a_table_shows_its_key_alone() -> None:
         setting("labels", '{ a = "b", "my.team" = "red" }'),
         setting("memory", '"1Gi"'),
     ]
-    changes = list(find_changes(before, written))
-    assert [str(change) for change in changes] == [
+    found = find_changes(before, recorded_settings(written))
+    assert [str(change) for change in found.changes] == [
         "~ triggers.error-rate.at-most = 0.05 -> 0.1",
         "+ triggers.memory = { at-most = 9 }",
         "- triggers.latency = { at-most = 2 }",
@@ -88,10 +88,10 @@ def test_change_inside_a_table_shows_its_key_alone() -> None:
         '- labels.gone = "x"',
         '+ memory = "1Gi"',
     ]
-    counted = "2 to add, 2 to change, 2 to remove, 1 unchanged"
-    assert counted in count_line(changes, 4, is_source_changed=True)
+    counted = "2 to add, 2 to change, 2 to remove, 0 unchanged"
+    assert counted in found.count_line(is_source_changed=True)
 
 
 def test_setting_of_a_record_that_is_no_toml_is_shown_as_it_is() -> None:
-    (change,) = find_changes({"cpu": "two"}, [setting("cpu", '"2"')])
+    (change,) = find_changes({"cpu": "two"}, {"cpu": '"2"'}).changes
     assert (change.old, change.new) == ('"two"', '"2"')

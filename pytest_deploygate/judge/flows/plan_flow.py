@@ -89,7 +89,7 @@ def _lines(plan: DeployPlan, spec: FunctionSpec, engine: EngineSettings) -> Iter
     yield from _traffic(plan.snapshot, spec, engine)
     for setting in plan.settings:
         yield f"setting: {setting}"
-    for change in plan.changes or ():
+    for change in plan.changes.changes if plan.changes is not None else ():
         yield f"  {change}"
     yield plan.count
     yield f"plan: digest {plan.digest}"
