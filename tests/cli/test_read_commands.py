@@ -260,6 +260,12 @@ def test_plan_shows_old_and_new_settings_and_counts_them(project: CliProject) ->
     assert isinstance(changes, list)
     assert {"key": "memory", "old": '"256Mi"', "new": '"1Gi"'} in changes
     assert {"key": "labels", "old": "", "new": '{ a = "b" }'} in changes
+    assert "Plan: settings: 2 to add, " in str(changed["summary"])
+    assert str(changed["summary"]).endswith("; the source changes")
+    session = project.pytest("--deploy-to=fake", "--deploy-plan")
+    assert '  ~ memory = "256Mi" -> "1Gi"\n' in session.out
+    assert '  + labels = { a = "b" }\n' in session.out
+    assert f"\n{changed['summary']}\n" in session.out
     project.edit(
         "pyproject.toml",
         "[tool.deploygate.gates.health]",
@@ -268,12 +274,6 @@ def test_plan_shows_old_and_new_settings_and_counts_them(project: CliProject) ->
     judged = project.deploygate("plan", "--json").json["changes"]
     assert isinstance(judged, list)
     assert {"key": "gates.health.threshold", "old": "1", "new": "0.5"} in judged
-    assert "Plan: settings: 2 to add, " in str(changed["summary"])
-    assert str(changed["summary"]).endswith("; the source changes")
-    session = project.pytest("--deploy-to=fake", "--deploy-plan")
-    assert '  ~ memory = "256Mi" -> "1Gi"\n' in session.out
-    assert '  + labels = { a = "b" }\n' in session.out
-    assert f"\n{changed['summary']}\n" in session.out
 
 
 FROZEN = 'freeze = ["2000-01-01 - 2999-01-01 UTC"]'
