@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
-import sys
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
+import functions_framework
 import pytest
 import requests
 
@@ -20,8 +21,17 @@ from pytest_deploygate.emulator.storage.state import EmulatorState
 HELLO = "def hello(request):\n    return 'it is me'\n"
 
 
+def environment_in(folder: Path) -> Path:
+    """A small environment that sees the packages of the tests: their own is large, and changes while they run."""
+    environment = folder / "environment"
+    venv.create(environment)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "tests.pth").write_text(f"{Path(functions_framework.__file__).parents[1]}\n")
+    return environment
+
+
 def spec_in(folder: Path) -> LaunchSpec:
-    """A function that runs in the environment of the tests."""
+    """A function that runs with the packages of the tests."""
     source = folder / "source"
     source.mkdir()
     (source / "main.py").write_text(HELLO)
@@ -30,7 +40,7 @@ def spec_in(folder: Path) -> LaunchSpec:
         build=Build(
             digest="d",
             source=str(source),
-            environment=sys.prefix,
+            environment=str(environment_in(folder)),
             entry_point="hello",
             source_file="main.py",
             message="",
