@@ -22,7 +22,9 @@ BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 # -- the record is lost ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settles", ["recover", "next deployment"])
+@pytest.mark.parametrize(
+    "settles", ["recover", pytest.param("next deployment", marks=pytest.mark.full)]
+)
 @pytest.mark.parametrize(
     ("case", "write"),
     [
@@ -175,7 +177,7 @@ def test_killed_emulator_comes_back_with_what_served(disturbed: DisturbedProject
     assert disturbed.serving != before
 
 
-@pytest.mark.parametrize("gate", ["greeting", "alive"])
+@pytest.mark.parametrize("gate", ["greeting", pytest.param("alive", marks=pytest.mark.full)])
 def test_emulator_killed_in_a_rollout_and_started_again_serves_the_baseline(
     disturbed: DisturbedProject, gate: str
 ) -> None:

@@ -248,6 +248,7 @@ def test_figures_that_do_not_come_hold_and_end_at_the_baseline(project: Checkout
     assert project.answering() == baseline
 
 
+@pytest.mark.full
 def test_death_at_a_step_ends_at_the_baseline(project: Checkout) -> None:
     baseline = first_release(project)
     judged(project)

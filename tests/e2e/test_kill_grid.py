@@ -34,10 +34,11 @@ FIGURES = os.environ.get("DEPLOYGATE_KILL_FIGURES", "")
 
 
 def combinations() -> list[object]:
-    """Target, case, and whether the watchdog is there; the sample has each case and way once, on either target."""
+    """Target, case, and whether the watchdog is there; the sample has each case once, and each target and way twice."""
     found: list[object] = []
     for target, case, watchdog in itertools.product(TARGETS, KILL_CASES, (True, False)):
-        is_sampled = (TARGETS.index(target) + KILL_CASES.index(case) + watchdog) % 2 == 0
+        number = KILL_CASES.index(case)
+        is_sampled = (target, watchdog) == (TARGETS[number % 2], number // 2 % 2 == 0)
         if GRID or is_sampled:
             name = f"{case.name}-{'watchdog' if watchdog else 'recover'}-{target}"
             # a target is set up once, unless the whole grid is spread over all workers

@@ -15,7 +15,10 @@ from tests.loopback_server import serving
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(params=[ImageAsTag, ImageAsDigest], ids=lambda shown: shown.__name__)
+@pytest.fixture(
+    params=[pytest.param(ImageAsTag, marks=pytest.mark.full), ImageAsDigest],
+    ids=lambda shown: shown.__name__,
+)
 def recorded(
     request: pytest.FixtureRequest, tmp_path: Path, build_cache: Path
 ) -> Iterator[Checkout]:

@@ -206,6 +206,7 @@ def test_person_on_call_goes_back(night: Night) -> None:
     assert night.is_as_told_in("What serves is bad")
 
 
+@pytest.mark.full
 def test_lost_record_costs_no_rollback_target(night: Night) -> None:
     first, second = night.release("one"), night.release("two")
     (night.project.root / ".deploygate" / "state.db").write_bytes(b"not a database" * 100)
@@ -238,6 +239,7 @@ def test_rollback_that_cannot_be_verified_is_stranded_until_a_person_looks(night
     assert night.is_as_told_in("A stranded rollout")
 
 
+@pytest.mark.full
 def test_local_commands_show_start_and_stop_the_emulator(night: Night) -> None:
     first = night.release("one")
     up = night.deploygate("local", "status", "--json").json

@@ -111,6 +111,7 @@ def with_statistics(project: Checkout, run: SessionOutcome, revision: str) -> No
     assert measured[f"request_count_5xx@{revision}"] == 30
 
 
+@pytest.mark.full
 def test_statistics_that_cannot_be_read_roll_nothing_back_and_are_said(project: Checkout) -> None:
     release(project, "one")
     second = release(project, "two")

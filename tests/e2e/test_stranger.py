@@ -83,6 +83,7 @@ def test_wheel_deploys_a_strangers_function_and_keeps_it_when_a_gate_breaks(
     assert requests.get(url, timeout=30).text == "hello, world\n"
 
 
+@pytest.mark.full
 def test_this_project_deploys_with_what_its_readme_installs(
     python: Path, folder: Path, build_cache: Path
 ) -> None:

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.e2e
 ROUNDS = 10
 
 
-@pytest.fixture(params=["sqlite", "postgresql"], scope="module")
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.full)], scope="module"
+)
 def shared(
     disturbed: DisturbedProject, request: pytest.FixtureRequest
 ) -> Iterator[DisturbedProject]:
