@@ -154,6 +154,8 @@ class SessionProcess:
     def tell(self, order: Order) -> str:
         """Have hooks of the project hear of something; what went wrong with them, if anything."""
         done = self._ask(order, Done, HOOK_LIMIT_S)
+        if done is None and self._session is not None and self._session.is_open:
+            return f"no answer within {HOOK_LIMIT_S:g} s"
         return done.note if done is not None else ""
 
     def wait(self, seconds: float) -> None:

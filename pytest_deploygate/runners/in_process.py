@@ -145,5 +145,5 @@ class InProcessRunner:
         )
         run_items(session, [item for nodeid, item in self._items if nodeid in wanted], budget)
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool) -> None:
         """Nothing to do: checks run in this process, and it is here."""

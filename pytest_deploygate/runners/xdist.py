@@ -166,9 +166,9 @@ class DistributedRunner:
         if budget.is_exceeded:
             self._end_workers(0)
 
-    def stop(self) -> None:
-        """End all workers; returns when they are gone."""
-        self._end_workers(_END_S)
+    def stop(self, *, at_once: bool) -> None:
+        """End all workers; returns when they are gone. ``at_once`` does not wait for the checks that they run."""
+        self._end_workers(0 if at_once else _END_S)
 
     def _end_workers(self, patience_s: float) -> None:
         ds = self._dsession()
@@ -186,7 +186,7 @@ class DistributedRunner:
     # -- inside ----------------------------------------------------------------------------------
 
     def _restart(self, ds: _DSession, session: pytest.Session, order: RunPhase) -> None:
-        self.stop()
+        self.stop(at_once=False)
         self._order = order
         self._mail.clear()
         ds.shuttingdown = False

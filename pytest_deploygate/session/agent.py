@@ -1,8 +1,8 @@
 """The session's side of the conversation with the judge: collects, runs what it is told, and ends when it is told."""
 
 import contextlib
-from collections.abc import Generator
-from typing import Protocol, assert_never
+from collections.abc import Callable, Generator
+from typing import Final, Protocol, assert_never
 
 import pytest
 
@@ -34,6 +34,8 @@ from pytest_deploygate.runners.in_process import Budget, report_not_run
 from pytest_deploygate.state_keys import IS_TERSE
 from pytest_deploygate.system.signal_guard import SignalGuard
 
+_INTERRUPTED: Final = "it was interrupted"
+
 
 class PhaseRunner(Protocol):
     """Runs the checks of one phase, in this process or in workers."""
@@ -46,8 +48,8 @@ class PhaseRunner(Protocol):
         """Run the checks of ``order``, and tear all fixtures down."""
         ...
 
-    def stop(self) -> None:
-        """Nothing of a check may run any more when this returns."""
+    def stop(self, *, at_once: bool) -> None:
+        """Nothing of a check may run any more when this returns; ``at_once`` interrupts what runs."""
         ...
 
 
@@ -136,7 +138,11 @@ class Agent:
                 self._end_line()
                 self._link.send(PhaseDone(order.phase.value))
             case Decide():
-                self._link.send(self._opinion(order))
+                opinion = Opinion(False, False, (), _INTERRUPTED)
+                try:
+                    opinion = self._opinion(order)
+                finally:
+                    self._link.send(opinion)
             case TellVerdict(record=record, verdict=verdict):
                 hook = self._config.hook.pytest_deploygate_verdict
                 self._tell(lambda: hook(config=self._config, rollout=record, verdict=verdict))
@@ -144,11 +150,10 @@ class Agent:
                 hook = self._config.hook.pytest_deploygate_finished
                 self._tell(lambda: hook(config=self._config, rollout=record))
             case EndChecks():
-                self._runner.stop()
+                self._runner.stop(at_once=bool(self._signals.received))
                 self._link.send(Done(""))
             case SkipChecks(checks=checks, reason=reason):
-                self._skip(checks, reason)
-                self._link.send(Done(""))
+                self._tell(lambda: self._skip(checks, reason))
             case Finish():
                 self._is_finished = True
             case _:
@@ -167,13 +172,16 @@ class Agent:
         except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # any  # noqa: BLE001
             return Opinion(False, False, (), f"{type(error).__name__}: {error}")
 
-    def _tell(self, call: object) -> None:
-        note = ""
+    def _tell(self, call: Callable[[], object]) -> None:
+        """Do what the judge waits for, and say what went wrong with it, also if a signal ends this session."""
+        note = _INTERRUPTED
         try:
-            call()  # type: ignore[operator]  # a function without arguments
+            call()
+            note = ""
         except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # any  # noqa: BLE001
             note = f"{type(error).__name__}: {error}"
-        self._link.send(Done(note))
+        finally:
+            self._link.send(Done(note))
 
     def _skip(self, checks: tuple[str, ...], reason: str) -> None:
         self._auditor.is_muted = True

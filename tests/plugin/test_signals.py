@@ -167,6 +167,7 @@ def test_signals_at_the_very_end_do_not_undo_the_end(
     assert run.status == 0, run.output
     assert run.serving != before
     assert run.property("state") == "PROMOTED"
+    assert "a hook failed: it was interrupted" in run.output, "nobody waits for it"
 
 
 def test_terminal_that_goes_away_does_not_keep_the_candidate(
