@@ -42,10 +42,10 @@ def driver(shared_driver: Driver) -> Iterator[Driver]:
     Every call that the test made is held to Google's discovery documents, request and answer.
     """
     shared_driver.local("DELETE", "faults")
-    before = shared_driver.calls()
+    before = shared_driver.last_call()
     yield shared_driver
     shared_driver.local("DELETE", "faults")
-    calls = shared_driver.calls(after=max((int(str(call["seq"])) for call in before), default=0))
+    calls = shared_driver.calls(after=before)
     assert [problem for call in calls for problem in call_problems(call)] == []
 
 

@@ -74,6 +74,7 @@ class Driver:
         self.revisions = run_v2.RevisionsClient(
             credentials=credentials, transport="rest", client_options=options
         )
+        self._newest_call = 0
         self.http = requests.Session()
         self.http.trust_env = False
         # a connection that is kept may be closed by the emulator just when it is used again
@@ -100,7 +101,14 @@ class Driver:
         """Admin calls that the emulator saw."""
         found = self.local("GET", f"admin-log?after={after}")["calls"]
         assert isinstance(found, list)
+        if found:
+            self._newest_call = max(self._newest_call, int(str(found[-1]["seq"])))
         return found
+
+    def last_call(self) -> int:
+        """Number of the newest call that the emulator saw; what was asked for before is not read again."""
+        self.calls(after=self._newest_call)
+        return self._newest_call
 
     def fault(self, **rule: object) -> None:
         """Put one fault in force."""

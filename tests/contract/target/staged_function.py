@@ -111,8 +111,8 @@ def make_target_of(
 
 
 def last_call(driver: Driver) -> int:
-    """Number of the newest call that the emulator has seen; it keeps the newest ones only."""
-    return max((int(str(call["seq"])) for call in driver.calls()), default=0)
+    """Number of the newest call that the emulator has seen."""
+    return driver.last_call()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
