@@ -124,6 +124,7 @@ def test_component_whose_gate_fails_fails(released: DeploygateProject, tmp_path:
     assert released.serving == before
 
 
+@pytest.mark.full
 def test_rehearsal_is_recovered_where_it_took_place(tmp_path: Path) -> None:
     factory = ProjectFactory(tmp_path)
     project = factory(environment=LOCAL, settings=PRODUCTION)

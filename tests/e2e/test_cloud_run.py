@@ -79,6 +79,7 @@ def test_the_same_digest_twice_changes_nothing_and_a_tag_is_resolved(project: Ch
     assert project.answering() == serving
 
 
+@pytest.mark.full
 def test_a_service_of_somebody_else_is_adopted_and_never_taken_for_a_first_release(
     project: Checkout,
 ) -> None:
@@ -140,6 +141,7 @@ secrets-file = "secrets.local.toml"
 """
 
 
+@pytest.mark.full
 def test_the_whole_configuration_is_rehearsed(project: Checkout) -> None:
     settings = project.root / "pyproject.toml"
     settings.write_text(settings.read_text() + PRODUCTION)

@@ -29,8 +29,8 @@ BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
     ("case", "write"),
     [
         (FIRST, "append observed open PROMOTING"),
-        (NEXT, "append observed await_release STAGING"),
-        (NEXT, "append moved staged STAGED"),
+        pytest.param(NEXT, "append observed await_release STAGING", marks=pytest.mark.full),
+        pytest.param(NEXT, "append moved staged STAGED", marks=pytest.mark.full),
         (NEXT, "append moved shifted SERVING"),
     ],
 )
@@ -118,6 +118,7 @@ def test_rollback_that_the_platform_refuses_is_stranded_until_it_is_settled(
 # -- a build that outlives its session -------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_build_that_a_killed_session_began_is_waited_for(disturbed: DisturbedProject) -> None:
     disturbed.prepare(NEXT)
     before = disturbed.serving
@@ -143,6 +144,7 @@ def test_build_that_a_killed_session_began_is_waited_for(disturbed: DisturbedPro
 # -- the URL of a tag ------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_nothing_is_judged_while_a_tag_still_routes_to_the_old_revision(
     disturbed: DisturbedProject,
 ) -> None:
@@ -166,6 +168,7 @@ def test_nothing_is_judged_while_a_tag_still_routes_to_the_old_revision(
 # -- a part is killed ------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_killed_emulator_comes_back_with_what_served(disturbed: DisturbedProject) -> None:
     disturbed.prepare(NEXT)
     before = disturbed.serving
@@ -177,7 +180,8 @@ def test_killed_emulator_comes_back_with_what_served(disturbed: DisturbedProject
     assert disturbed.serving != before
 
 
-@pytest.mark.parametrize("gate", ["greeting", pytest.param("alive", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("gate", ["greeting", "alive"])
 def test_emulator_killed_in_a_rollout_and_started_again_serves_the_baseline(
     disturbed: DisturbedProject, gate: str
 ) -> None:
@@ -193,6 +197,7 @@ def test_emulator_killed_in_a_rollout_and_started_again_serves_the_baseline(
     assert disturbed.is_settled()
 
 
+@pytest.mark.full
 def test_killed_watchdog_changes_nothing_for_a_session_that_lives(
     disturbed: DisturbedProject,
 ) -> None:
@@ -227,6 +232,7 @@ def test_killed_watchdog_and_session_are_settled_by_recover(disturbed: Disturbed
     assert disturbed.is_settled()
 
 
+@pytest.mark.full
 def test_killed_worker_is_a_failed_check(disturbed: DisturbedProject) -> None:
     disturbed.prepare(NEXT)
     before = disturbed.serving

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.checkout import Checkout
 from tests.e2e.greeting_project import small_project
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.full]
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ def steps_of(project: Checkout) -> tuple[RecordedStep, ...]:
     return record.steps
 
 
+@pytest.mark.full
 def test_a_good_release_goes_through_all_steps_and_loses_nobody(project: Checkout) -> None:
     first_release(project)
     judged(project)

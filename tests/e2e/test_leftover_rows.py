@@ -10,7 +10,7 @@ import requests
 
 from tests.e2e.checkout import Checkout, copy_repository, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.full]
 
 TAB = "Update 20230525"
 SHEET = "1PdnZGPZwAV6AHXEeByhOlaEeGObxYWppwLcq0gdvs0E"

@@ -100,6 +100,7 @@ def record_of(project: Checkout, run: SessionOutcome) -> RolloutRecord:
     return found
 
 
+@pytest.mark.full
 def test_the_whole_configuration_is_tried_with_secrets_and_both_revisions(
     project: Checkout,
 ) -> None:

@@ -199,6 +199,7 @@ def test_release_that_goes_bad_later_is_noticed_returned_and_replaced(night: Nig
     assert night.deploygate("watch", "local", "--once").status == 0
 
 
+@pytest.mark.full
 def test_person_on_call_goes_back(night: Night) -> None:
     first, second = night.release("one"), night.release("two")
     assert night.rollback("orders without prices") == 0
@@ -223,6 +224,7 @@ def test_lost_record_costs_no_rollback_target(night: Night) -> None:
     assert night.project.answering() == third, "the service itself remembers what was judged good"
 
 
+@pytest.mark.full
 def test_rollback_that_cannot_be_verified_is_stranded_until_a_person_looks(night: Night) -> None:
     first, second = night.release("one"), night.release("two")
     night.goes_bad(first)

@@ -17,7 +17,7 @@ from tests.e2e.checkout import Checkout
 from tests.e2e.greeting_project import small_project
 from tests.loopback_server import Reply, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.full]
 
 TRIGGERS = """
 [tool.deploygate.triggers.high_error_rate]
@@ -111,7 +111,6 @@ def with_statistics(project: Checkout, run: SessionOutcome, revision: str) -> No
     assert measured[f"request_count_5xx@{revision}"] == 30
 
 
-@pytest.mark.full
 def test_statistics_that_cannot_be_read_roll_nothing_back_and_are_said(project: Checkout) -> None:
     release(project, "one")
     second = release(project, "two")

@@ -92,6 +92,7 @@ def test_closed_service_says_how_to_call_it(project: DeploygateProject) -> None:
     assert called.stdout == "hello"
 
 
+@pytest.mark.full
 def test_no_command_of_gcloud_is_told_where_it_cannot_work(project: DeploygateProject) -> None:
     project.write(SAYS_HELLO)
     project.edit("pyproject.toml", "public = true", "public = false")

@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Iterator[DeploygateProject]:
     factory.close()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.full)])
 def test_request_names_the_span_of_its_check(
     project: DeploygateProject, http_server: ServerMaker, workers: int
 ) -> None:

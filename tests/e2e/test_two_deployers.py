@@ -42,6 +42,7 @@ def shared(
     disturbed.variables.clear()
 
 
+@pytest.mark.full
 def test_one_of_two_acts_ten_times_over(shared: DisturbedProject) -> None:
     for turn in range(ROUNDS):
         shared.release()

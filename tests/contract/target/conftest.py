@@ -42,7 +42,12 @@ def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     home = tmp_path_factory.mktemp("cloud")
     (home / "settings.toml").write_text("start_timeout_s = 10\n", encoding="utf-8")
     (home / "secrets.toml").write_text('api-key = "from the secret store"\n', encoding="utf-8")
-    with Driver(ensure_running(home)) as driver:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(
+            "COVERAGE_PROCESS_CONFIG", raising=False
+        )  # tests/emulator measures the emulator
+        running = ensure_running(home)
+    with Driver(running) as driver:
         yield driver
     stop(home)
 
