@@ -66,7 +66,7 @@ SCENARIOS = (
     Scenario(name="pinned-live-bad", is_pinned=True, live_holds=False),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
-RECOVERY_STRIDE = 1 if GRID == "full" else 41
+RECOVERY_STRIDE = {"full": 1, "few": 97}.get(GRID, 41)
 """After a death, a fault is tried at every n-th call of the recovery."""
 STORE_FAULTS = (Fault.UNAVAILABLE, Fault.LOST_ANSWER, Fault.SLOW, *KILLS)
 """The faults of a store; the others equal UNAVAILABLE, or cannot happen to a store."""

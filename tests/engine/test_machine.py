@@ -175,7 +175,7 @@ class Deployers(RuleBasedStateMachine):
 
 TestDeployers = Deployers.TestCase
 TestDeployers.settings = settings(
-    max_examples=200 if GRID else 40,
+    max_examples={"": 40, "few": 10}.get(GRID, 200),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
