@@ -171,8 +171,8 @@ def logs(home: Path, revision: str | None = None, tail: int = 100) -> str:
     path = _log_file(home, revision)
     if not path.exists():
         return ""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-tail:])
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return "\n".join(_shown_lines(text, revision)[-tail:])
 
 
 def follow_log(home: Path, revision: str | None, tail: int, clock: Clock) -> Iterator[str]:
@@ -184,15 +184,38 @@ def follow_log(home: Path, revision: str | None, tail: int, clock: Clock) -> Ite
     path = _log_file(home, revision)
     path.touch()  # the emulator may not have written anything yet
     with path.open(encoding="utf-8", errors="replace") as file:
-        yield from file.read().splitlines()[-tail:]
+        yield from _shown_lines(file.read(), revision)[-tail:]
         begun = ""
         while True:
             begun += file.readline()
             if begun.endswith("\n"):
-                yield begun.rstrip("\n")
+                yield from _shown_lines(begun, revision)
                 begun = ""
             else:
                 clock.sleep(_FOLLOW_S)
+
+
+def _shown_lines(text: str, revision: str | None) -> list[str]:
+    """Lines of a log; those that a function writes as JSON (a structured log) as their message, line by line.
+
+    Source: Cloud Logging, "Structured logging": ``message`` and ``severity`` are special fields, and so is what begins
+    with ``logging.googleapis.com/``.
+    """
+    lines = text.splitlines()
+    return lines if revision is None else [part for line in lines for part in _parts_of(line)]
+
+
+def _parts_of(line: str) -> list[str]:
+    try:
+        entry = json.loads(line) if line.startswith("{") else None
+    except ValueError:
+        return [line]
+    if not isinstance(entry, dict) or not isinstance(message := entry.pop("message", None), str):
+        return [line]
+    severity = entry.pop("severity", "")
+    fields = {k: v for k, v in entry.items() if not k.startswith("logging.googleapis.com/")}
+    shown = f"{severity}: {message}" if severity else message
+    return [*(shown.splitlines() or [""]), *([f"  {json.dumps(fields)}"] if fields else [])]
 
 
 def _log_file(home: Path, revision: str | None) -> Path:
