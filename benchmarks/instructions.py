@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ REASON = "--deploy-reason=a longer budget than the first release had"
 BARE = ("-p", "no:deploygate")
 NO_COLLECTOR = ("-p", "benchmarks.no_collector")
 JUNIT = "--junitxml=junit.xml"
-JUDGE, SESSION, WORKER = "judge", "session", "worker"
+JUDGE, SESSION, WORKER, WORKERS = "judge", "session", "worker", "all workers"
 ROLES = {"start_module": JUDGE, "exec(eval(sys.stdin": WORKER, "-m pytest": SESSION}
 """Processes by what their command line has in it."""
 _TOLD = re.compile(r"==(\d+)== (?:Command: (.*)|I\s+refs:\s+([\d,]+))")
@@ -61,7 +62,10 @@ def _suite(folder: Path, count: int) -> None:
 
 
 def count_by_role(command: list[str], root: Path) -> dict[str, int]:
-    """Instructions of one run of ``command`` in ``root``, which must pass, by process."""
+    """Instructions of one run of ``command`` in ``root``, which must pass, by process.
+
+    Each phase has a worker of its own: ``worker`` is the one that did most, ``all workers`` the sum.
+    """
     tool = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     tool.append("--trace-children=yes")
     run = subprocess.run(
@@ -73,13 +77,16 @@ def count_by_role(command: list[str], root: Path) -> dict[str, int]:
         check=False,
     )
     words: dict[str, str] = {}
-    counted: dict[str, int] = {}
+    counted: Counter[str] = Counter()
     for pid, line, number in _TOLD.findall(run.stderr):
         if line:
             words[pid] = line
         else:
             role = next(role for text, role in ROLES.items() if text in words[pid])
-            counted[role] = int(number.replace(",", ""))
+            instructions = int(number.replace(",", ""))
+            counted[role] = max(counted[role], instructions)
+            if role == WORKER:
+                counted[WORKERS] += instructions
     if run.returncode != 0 or not counted:
         raise RuntimeError(f"{command} ended with {run.returncode}:\n{run.stdout}\n{run.stderr}")
     return counted
@@ -194,14 +201,18 @@ def _active_figures(
     added = active[role].per_test - bare[role].per_test
     start = active[SESSION].start - bare[SESSION].start
     where = " ".join([f"{role} of -n {workers}", *(option.partition("=")[0] for option in more)])
+    others = f"{active[JUDGE].per_test / 1e3:.1f} k in the process that decides"
+    if workers:
+        others += (
+            f", {active[WORKERS].per_test / 1e3:.0f} k in all workers: each phase collects anew"
+        )
     return [
         Figure(
             topic="active session",
             what=f"per test over bare pytest, {where} (instructions)",
             value=active[role].per_test / bare[role].per_test,
             at_most=ACTIVE_RATIO,
-            note=f"{bare[role].per_test / 1e3:.0f} k bare, {added / 1e3:+.1f} k; "
-            f"{active[JUDGE].per_test / 1e3:.1f} k in the process that decides",
+            note=f"{bare[role].per_test / 1e3:.0f} k bare, {added / 1e3:+.1f} k; {others}",
         ),
         Figure(
             topic="active session",

@@ -50,9 +50,6 @@ class CollectedCheck(NamedTuple):
 
     nodeid: str
     path: str
-    file: str
-    line: int
-    name: str
     markers: tuple[str, ...]
     defect: str
     step: int = 0
@@ -274,7 +271,7 @@ _text, _whole, _flag = _of(str), _of(int), _of(bool)
 _texts = _many(_text)
 _READERS: Final[Mapping[type, tuple[Callable[[object], Any], ...]]] = {
     Hello: (_text, _whole, _text, _text, _whole, _texts),
-    CollectedCheck: (_text, _text, _text, _whole, _text, _texts, _text, _whole),
+    CollectedCheck: (_text, _text, _texts, _text, _whole),
     Collected: (_many(_one(CollectedCheck)), _texts, _texts),
     CollectionDone: (_whole,),
     Began: (_whole,),

@@ -24,13 +24,16 @@ class ExpectedFailures:
 
     def __init__(self, day: Callable[[], date] = today) -> None:
         self._day = day
+        self._parent: pytest.Collector | None = None
+        self._is_parent_marked = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Read the marker, after conftest files had the chance to add it."""
-        marker = item.get_closest_marker(MARKER)
-        if marker is None:
+        if not self._is_marked(item):
             return
+        marker = item.get_closest_marker(MARKER)
+        assert marker is not None
         until, reason = _read(item, marker)
         if self._day() > until:
             return
@@ -40,6 +43,14 @@ class ExpectedFailures:
         item.add_marker(
             pytest.mark.xfail(reason=f"known defect {text}", raises=expected, strict=False)
         )
+
+    def _is_marked(self, item: pytest.Item) -> bool:
+        """Whether the check has the marker, or its module or class, which is asked once for all its checks."""
+        parent = item.parent
+        if parent is not self._parent:
+            self._parent = parent
+            self._is_parent_marked = parent is not None and bool(parent.get_closest_marker(MARKER))
+        return self._is_parent_marked or any(mark.name == MARKER for mark in item.own_markers)
 
 
 def _read(item: pytest.Item, marker: pytest.Mark) -> tuple[date, str]:

@@ -50,21 +50,26 @@ class Gates:
         return gate_among(gates, item.nodeid, self._markers_of(item))
 
     def _markers_of(self, item: pytest.Item) -> tuple[str, ...]:
+        if not self._markers:  # of most policies; a generator would cost more than it saves
+            return ()
         return tuple(name for name in self._markers if item.get_closest_marker(name))
 
     def describe(self, item: pytest.Item) -> CollectedCheck:
         """What the judge is told of ``item``."""
-        file, line, name = item.location
         return CollectedCheck(
             item.nodeid,
             str(item.path),
-            file,
-            line or 0,
-            name,
             self._markers_of(item),
-            next((str(text) for key, text in item.user_properties if key == DEFECT_PROPERTY), ""),
+            _defect_of(item),
             step_of(item),
         )
+
+
+def _defect_of(item: pytest.Item) -> str:
+    for key, text in item.user_properties:
+        if key == DEFECT_PROPERTY:
+            return str(text)
+    return ""
 
 
 def paths_to_collect(policy: Policy, root: Path, testpaths: list[str]) -> list[str]:

@@ -30,10 +30,14 @@ class NetworkGuard:
     """Refuses the network in this process as long as a collector is at work."""
 
     def __init__(self) -> None:
-        self._depth = 0
+        self._collecting: list[object] = []
+        """Something for each collector that is at work."""
+        collecting = (
+            self._collecting
+        )  # a variable of its own, as this is asked some twenty times a check
 
         def hear(event: str, args: tuple[object, ...]) -> None:
-            if self._depth:
+            if collecting:
                 self._refuse(event, args)
 
         # Python asks for this attribute at each event: to find that there is none costs more than the hook
@@ -45,11 +49,11 @@ class NetworkGuard:
         self,
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Around each collector: directories with their conftest files, modules, classes."""
-        self._depth += 1
+        self._collecting.append(None)
         try:
             return (yield)
         finally:
-            self._depth -= 1
+            self._collecting.pop()
 
     def _refuse(self, event: str, args: tuple[object, ...]) -> None:
         if event not in _EVENTS:

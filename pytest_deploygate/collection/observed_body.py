@@ -16,11 +16,16 @@ _ASYNCHRONOUS: Final = (
 )
 
 
-def observe_body(function: Body, ended: Callable[[object], None], raised: Body) -> Body:
-    """A function that does what ``function`` does; ``ended`` is told its result, ``raised`` its exception."""
+def observe_body(
+    function: Body, ended: Callable[[object], None], raised: Body, *, is_plain: bool = False
+) -> Body:
+    """A function that does what ``function`` does; ``ended`` is told its result, ``raised`` its exception.
+
+    ``is_plain`` says that it is known to be no asynchronous one.
+    """
     if getattr(function, _MARK, False):
         return function
-    is_plain = _is_plain(function)
+    is_plain = is_plain or _is_plain(function)
     if not is_plain and inspect.isasyncgenfunction(function):
         return function  # pytest fails it
     if not is_plain and inspect.iscoroutinefunction(function):
@@ -49,7 +54,8 @@ def observe_body(function: Body, ended: Callable[[object], None], raised: Body) 
 
     # what functools.wraps does and anybody looks at, at a tenth of the cost
     called.__wrapped__ = function  # type: ignore[attr-defined]  # as wraps sets it
-    called.__dict__.update(getattr(function, "__dict__", {}))
+    if attributes := getattr(function, "__dict__", None):
+        called.__dict__.update(attributes)
     return called
 
 
@@ -59,18 +65,26 @@ def _is_plain(function: Body) -> bool:
     return flags is not None and not flags & _ASYNCHRONOUS
 
 
-def observe_early(item: pytest.Item, ended: Callable[[object], None], raised: Body) -> None:
-    """Watch the bodies that other plugins or unittest take before pytest's own hook would be called with them."""
+def observe_early(
+    item: pytest.Item, ended: Callable[[object], None], raised: Body
+) -> "Body | None":
+    """Watch the bodies that other plugins or unittest take before pytest's own hook would be called with them.
+
+    Returns:
+        The body if it is left alone and is certain to be no asynchronous one.
+    """
     if not isinstance(item, pytest.Function):
-        return
+        return None
     is_unittest = is_of_unittest(item)
-    function = item.obj
-    is_coroutine = not _is_plain(function) and inspect.iscoroutinefunction(function)
+    function: Body = item.obj
+    is_plain = _is_plain(function)
+    is_coroutine = not is_plain and inspect.iscoroutinefunction(function)
     if not (is_unittest or is_coroutine):
-        return
+        return function if is_plain else None
     item.obj = observe_body(function, ended, raised)
     if is_unittest and is_coroutine:
         setattr(item.instance, item.name, item.obj)  # unittest itself looks it up there
+    return None
 
 
 def is_of_unittest(item: pytest.Function) -> bool:

@@ -41,7 +41,7 @@ LONGEST_FAILURE: Final = 500
 _Claim: TypeAlias = "tuple[str, bool]"
 """An outcome, and whether an expected failure had a part in it."""
 _PASS: Final[_Claim] = ("passed", False)
-_PLAIN_PASS: Final = [Part(when, "passed", False, False) for when in ("setup", "call", "teardown")]
+_PLAIN_PASS: Final = [(when, "passed", False, False) for when in ("setup", "call", "teardown")]
 _TRUTHS: Final = {
     ("passed", True): "was expected to fail",
     ("skipped", False): "was skipped",
@@ -56,13 +56,20 @@ class OutcomeAuditor:
         self._link = link
         self._innermost = Innermost(manager, _Parts(self), self._note_raised)
         self._stray_errors = StrayErrors(self._note_stray)
+        self._expected: list[pytest.Item] = []
+        """Checks at the numbers that the judge knows them by."""
         self._numbers: dict[int, int] = {}
-        """The number that the judge knows a check by; by the identity of its item."""
+        """The same by the identity of the item, once checks do not run in their order."""
+        self._following = 0
+        """The number of the check that runs next, if they do."""
         self._number: int | None = None
+        self._plain: object = None
+        """The body of the check that runs, if it is no asynchronous one."""
         self._nodeid = ""
         self._claims: dict[str | None, _Claim] = {}
         """What each part of the check that runs, or ran last, can claim at most."""
-        self._parts: list[Part] = []
+        self._parts: list[tuple[str, str, bool, bool]] = []
+        """Fields of :class:`Part` of each."""
         self._measured: list[Measured] = []
         self._asked: dict[str, int] = {}
         self._why = ""
@@ -98,7 +105,22 @@ class OutcomeAuditor:
 
     def expect(self, items: Iterable[pytest.Item]) -> None:
         """These tests, in this order, are what the judge was told of."""
-        self._numbers = {id(item): number for number, item in enumerate(items)}
+        self._expected = list(items)
+        self._numbers.clear()
+        self._following = 0
+
+    def _number_of(self, item: pytest.Item) -> int | None:
+        """Identities cost an audit event each, so they are looked up where the order does not tell."""
+        following = self._following
+        if following < len(self._expected) and self._expected[following] is item:
+            self._following += 1
+            return following
+        if not self._numbers:
+            self._numbers = {id(one): place for place, one in enumerate(self._expected)}
+        number = self._numbers.get(id(item))
+        if number is not None:
+            self._following = number + 1
+        return number
 
     def pytest_plugin_registered(self) -> None:
         """Whoever comes could stand nearer to pytest's own hooks."""
@@ -113,7 +135,7 @@ class OutcomeAuditor:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def watch_setup(self, item: pytest.Item) -> Generator[None]:
         """Around the first part of a check: setting up its fixtures."""
-        self._number = self._numbers.get(id(item))
+        self._number = self._number_of(item)
         self._nodeid = item.nodeid
         self._claims.clear()
         self._parts.clear()
@@ -125,7 +147,7 @@ class OutcomeAuditor:
             yield from self.watch_part()
         finally:
             self._is_setup = False
-        observe_early(item, self._end, self._note_raised)
+        self._plain = observe_early(item, self._end, self._note_raised)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def watch_part(self) -> Generator[None]:
@@ -163,7 +185,8 @@ class OutcomeAuditor:
     ) -> Generator[None, bool | None, bool | None]:
         """Put a watched function in the place of the check's own, whoever calls it."""
         function = pyfuncitem.obj
-        pyfuncitem.obj = observe_body(function, self._end, self._note_raised)
+        is_plain = function is self._plain
+        pyfuncitem.obj = observe_body(function, self._end, self._note_raised, is_plain=is_plain)
         try:
             return (yield)
         finally:
@@ -213,7 +236,7 @@ class OutcomeAuditor:
 
     def _tell(self, when: str, claim: _Claim) -> None:
         """Note one part; with the last one, tell the judge of the attempt."""
-        self._parts.append(Part(when, claim[0], claim[1], self._is_running))
+        self._parts.append((when, *claim, self._is_running))
         if when != "teardown" or self._is_running:
             return
         number, self._number = self._number, None
@@ -222,7 +245,7 @@ class OutcomeAuditor:
             # it goes with the word that the next one begins; what gets lost has not passed
             self._link.hold_line(b'["Passed",[%d]]\n' % number)
         else:
-            parts, measured = tuple(self._parts), tuple(self._measured)
+            parts, measured = tuple(Part(*part) for part in self._parts), tuple(self._measured)
             asked = dict(self._asked)
             self._link.send(Ended(number, parts, measured, asked, self._why, self._mistake))
             self._measured.clear()

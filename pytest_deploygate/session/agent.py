@@ -72,7 +72,7 @@ class Agent:
         self._collector = collector
         self._runner = runner
         self._signals = SignalGuard()
-        self._locations: dict[str, tuple[str, int | None, str]] = {}
+        self._items: list[pytest.Item] = []
         self._is_finished = False
 
     @pytest.hookimpl(tryfirst=True)
@@ -93,8 +93,9 @@ class Agent:
         yield
         self._collector.compare(items)
         checks = self._collector.checks_among(items)
-        kept = set(map(id, checks))
-        if others := [item for item in items if id(item) not in kept]:
+        if len(checks) < len(items):
+            kept = set(map(id, checks))
+            others = [item for item in items if id(item) not in kept]
             config.hook.pytest_deselected(items=others)
             items[:] = checks
         return None
@@ -120,7 +121,7 @@ class Agent:
             self._runner.collect(session)
             if self._collector is not None:
                 self._collector.send()
-                self._locations = {item.nodeid: item.location for item in session.items}
+                self._items = list(session.items)
             self._note_actors()
             self._link.send(CollectionDone(session.testsfailed))
             self._serve(session)
@@ -186,8 +187,9 @@ class Agent:
     def _skip(self, checks: tuple[str, ...], reason: str) -> None:
         self._auditor.is_muted = True
         unknown = ("", 0, "")
+        known = {item.nodeid: item.location for item in self._items}
         located = [
-            (nodeid, self._locations.get(nodeid, (nodeid.partition("::")[0], *unknown[1:])))
+            (nodeid, known.get(nodeid, (nodeid.partition("::")[0], *unknown[1:])))
             for nodeid in checks
         ]
         with contextlib.suppress(OSError, ValueError):  # a terminal that is gone

@@ -77,7 +77,7 @@ _NEEDED_PLUGINS = {
 def invalid_options(config: pytest.Config, root: Path) -> Iterator[str]:
     """A sentence for each option of this session that a deployment cannot use, with what to do instead."""
     yield from _switches(config, _SWITCHES)
-    yield from _lists(config, _LISTS)
+    yield from _lists(config, _LISTS, ", or judge without deploying: --deploy-env")
     yield from _collection(config, root)
     yield from _interpreter(config)
     yield from _parts(config)
@@ -87,7 +87,7 @@ def invalid_options(config: pytest.Config, root: Path) -> Iterator[str]:
 def narrowing_options(config: pytest.Config, root: Path) -> Iterator[str]:
     """A sentence for each option with which a session that only judges does not know what it has to know."""
     yield from _switches(config, {k: v for k, v in _SWITCHES.items() if k not in _FOR_PEOPLE})
-    yield from _lists(config, {k: v for k, v in _LISTS.items() if k != "markexpr"})
+    yield from _lists(config, {k: v for k, v in _LISTS.items() if k != "markexpr"}, "")
     if config.getoption("markexpr", "").strip(" ()") not in ("", ROLLBACK_CHECKS):
         yield f"-m: {_LISTS['markexpr'][1]}"
     yield from _collection(config, root)
@@ -101,10 +101,12 @@ def _switches(config: pytest.Config, options: Mapping[str, tuple[str, str]]) -> 
             yield f"{option}: {why}; leave it out"
 
 
-def _lists(config: pytest.Config, options: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+def _lists(
+    config: pytest.Config, options: Mapping[str, tuple[str, str]], instead: str
+) -> Iterator[str]:
     for dest, (option, why) in options.items():
         if config.getoption(dest, None) and not _is_default_confcutdir(config, dest):
-            yield f"{option}: {why}; leave it out, or judge without deploying: --deploy-env"
+            yield f"{option}: {why}; leave it out{instead}"
     if config.getoption("maxfail", 0):
         yield "-x or --maxfail: it leaves out the checks behind the first failures; leave it out"
 

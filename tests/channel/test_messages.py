@@ -30,9 +30,7 @@ from pytest_deploygate.channel.messages import (
 
 MESSAGES: list[Message] = [
     Hello("session", 7, "", "/project", 0, ("-k: it leaves out checks",)),
-    Collected(
-        (CollectedCheck("a.py::test", "/p/a.py", "a.py", 3, "test", ("smoke",), ""),), ("x",)
-    ),
+    Collected((CollectedCheck("a.py::test", "/p/a.py", ("smoke",), ""),), ("x",)),
     CollectionDone(0),
     Began(4),
     Ended(4, (Part("setup", "passed", False, True),), (Measured("a", 1.5, "s"),), {"candidate": 2}),

@@ -27,7 +27,7 @@ from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
 from tests.core.policy_factory import a_gate, a_policy
 
 NAMES = ("g/test_g.py::one", "g/test_g.py::two", "g/test_g.py::three")
-CHECKS = tuple(CollectedCheck(n, "/root/g/test_g.py", "g/test_g.py", 1, n, (), "") for n in NAMES)
+CHECKS = tuple(CollectedCheck(n, "/root/g/test_g.py", (), "") for n in NAMES)
 POLICY = a_policy(a_gate("g", threshold="1"))
 HELLO = Hello("session", 10, "", "/root", 0, ())
 HONEST: list[Message] = [
@@ -260,7 +260,7 @@ def test_check_of_another_step_is_a_doubt_and_counts_at_its_own_step_alone() -> 
     policy = a_policy(a_gate("g", phase=Phase.STEP))
     names = ("g/test_g.py::one[5%]", "g/test_g.py::one[25%]")
     checks = tuple(
-        CollectedCheck(name, "/root/g/test_g.py", "g/test_g.py", 1, name, (), "", step)
+        CollectedCheck(name, "/root/g/test_g.py", (), "", step)
         for name, step in zip(names, (5, 25), strict=True)
     )
     made = EvidenceLedger(policy, Path("/root"))

@@ -263,7 +263,7 @@ FORGERIES = [
     strange(
         "program of a check says that it is a worker",
         WORKER
-        + 'say(["Collected", [[[node, os.path.abspath("gates/cand/test_subject.py"), "", 1, "", [], ""]], []]], '
+        + 'say(["Collected", [[[node, os.path.abspath("gates/cand/test_subject.py"), [], "", 0]], [], []]], '
         '["Began", [0]], ["Passed", [0]], ["Bye", [0]])',
         workers=(IN_PROCESS, WORKERS),
     ),

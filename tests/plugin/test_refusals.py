@@ -192,6 +192,7 @@ def test_judging_may_narrow_and_knows_nothing_then(project: DeploygateProject) -
     run = project.pytest("-n0", "--deploy-env=fake", "-k", "honest")
     assert run.status == 1, run.output
     assert "3 passed" in run.output
+    assert "-k: it leaves out checks; leave it out\n" in run.output
     assert run.property("verdict") == "UNKNOWN"
     assert project.platform_digest() == platform
 

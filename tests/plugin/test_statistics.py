@@ -88,7 +88,7 @@ class Session:
     def __post_init__(self) -> None:
         self.policy = a_policy(a_gate("g", phase=self.phase), triggers=self.triggers)
         self.recorder = EvidenceLedger(self.policy, Path("/"))
-        check = CollectedCheck(NODE, "/g/test_g.py", "g.py", 1, "test_one", (), "")
+        check = CollectedCheck(NODE, "/g/test_g.py", (), "")
         parts = tuple(
             Part(when, self.outcome if when == "call" else "passed", False, False)
             for when in ("setup", "call", "teardown")
