@@ -87,17 +87,28 @@ def live(deployment: Deployment) -> "Iterator[Probe]":
     yield from _probe(deployment.live, "public URL")
 
 
+@pytest.fixture(scope="session")
+def baseline(deployment: Deployment) -> "Iterator[Probe]":
+    """HTTP client of the revision that the candidate is compared with at a step: refuses any request that might write.
+
+    Only checks of the step phase have it. Methods and answers are those of ``candidate``.
+    """
+    yield from _probe(deployment.compared, "baseline")
+
+
 @pytest.fixture
 def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Record a number: ``measure("accuracy_score", 0.93, unit="")``.
 
+    A check of a step that compares both revisions says of which it is: ``side="candidate"`` or ``side="baseline"``.
+
     Raises:
-        TypeError, ValueError: the value is not a finite number (a bool is none).
+        TypeError, ValueError: the value is not a finite number (a bool is none), or there is no such side.
     """
     item = request.node
 
-    def record(name: str, value: float, *, unit: str = "") -> None:
-        measured = Measurement.of(name, value, unit=unit)
+    def record(name: str, value: float, *, unit: str = "", side: str = "") -> None:
+        measured = Measurement.of(name, value, unit=unit, side=side)
         told = measured.to_json()
         item.user_properties.append((MEASURE_PROPERTY, json.dumps(told)))
         auditor = item.config.stash.get(AUDITOR, None)

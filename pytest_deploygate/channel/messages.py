@@ -97,6 +97,7 @@ class Measured(NamedTuple):
     value: float | str
     """A text where JSON's numbers are not exact for it, such as ``1/3``."""
     unit: str
+    side: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,7 @@ _READERS: Final[Mapping[type, tuple[Callable[[object], Any], ...]]] = {
     CollectionDone: (_whole,),
     Began: (_whole,),
     Part: (_text, _text, _flag, _flag),
-    Measured: (_text, _number, _text),
+    Measured: (_text, _number, _text, _text),
     Ended: (_whole, _many(_one(Part)), _many(_one(Measured)), _counts, _text, _text),
     Passed: (_whole,),
     Doubt: (_text, _text),

@@ -54,6 +54,8 @@ class Deployment:
     """The public URL."""
     before: Endpoint | None = None
     """Verification revision of the baseline's build, to compare with in this session; checks may write through it."""
+    compared: Endpoint | None = None
+    """In the step phase the revision that the candidate is compared with: the baseline, or a fresh one of its image."""
     verify_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of ``verification``."""
     variant_variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -143,7 +145,7 @@ _TEXTS = (
     *("environment", "function", "region", "project", "source", "statistics_url"),
     *("memory_mb", "timeout_s", "step_percent", "traceparent"),
 )
-_ENDPOINTS = ("candidate", "verification", "live", "before")
+_ENDPOINTS = ("candidate", "verification", "live", "before", "compared")
 _MAPPINGS = ("verify_variables", "production_variables", "services", "baseline")
 
 

@@ -253,7 +253,8 @@ class OutcomeAuditor:
 
     def note_measurement(self, told: Mapping[str, str | int | float]) -> None:
         """The check that runs measured something; ``told`` is the JSON of the measurement."""
-        self._measured.append(Measured(str(told["name"]), told["value"], str(told["unit"])))
+        name, unit, side = (str(told.get(member, "")) for member in ("name", "unit", "side"))
+        self._measured.append(Measured(name, told["value"], unit, side))
 
     def counter(self, kind: str) -> Callable[[int], None]:
         """What counts the answers of an endpoint of that kind, and those with a status of 5xx once more."""

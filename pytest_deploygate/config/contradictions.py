@@ -82,9 +82,28 @@ def _objectives(document: Document, faults: Faults) -> None:
             faults.note(where, "the key quantile is missing", "add it: quantile = 0.95")
         if one.metric == ERRORS and one.quantile is not None:
             faults.note(f"{where}.quantile", "an error rate has no quantiles", "remove it")
+        if one.is_measured:
+            _measured(one, where, document, faults)
+        elif one.better == "higher" or one.up_to != 1:
+            key = "better" if one.better == "higher" else "up-to"
+            faults.note(f"{where}.{key}", "it belongs to what checks measure", "remove it")
         if one.metric == LATENCY and not one.worse_by.is_ratio:
             cause = f"{one.worse_by} is a difference of shares, and a latency is no share"
             faults.note(f"{where}.worse-by", cause, 'for example: worse-by = "x1.25"')
+
+
+def _measured(one: Objective, where: str, document: Document, faults: Faults) -> None:
+    """What an objective on measurements of checks needs."""
+    gates: Mapping[str, object] = document.gates
+    if not any(isinstance(g, Gate) and g.phase is Phase.STEP for g in gates.values()):
+        cause = f"no gate of the step phase could measure {one.metric}"
+        hint = 'add a gate with phase = "step", or name "error_rate" or "processing_time_s" of the platform'
+        faults.note(f"{where}.metric", cause, hint)
+    if one.quantile is not None:
+        faults.note(f"{where}.quantile", "what checks measure is compared by its mean", "remove it")
+    if not one.worse_by.is_ratio and one.up_to != 1:
+        cause = f"{one.worse_by} is a difference of shares, and a value up to {float(one.up_to):g} is no share"
+        faults.note(f"{where}.worse-by", cause, 'for example: worse-by = "x1.25"')
 
 
 def _step_triggers(document: Document, faults: Faults) -> None:

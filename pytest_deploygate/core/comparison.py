@@ -85,11 +85,13 @@ class ObjectiveResult:
             StepDecision.HOLD: f"not yet decided, the margin is {objective.worse_by}",
             StepDecision.ABORT: f"worse by more than {objective.worse_by}",
         }[self.decision]
-        seen = f"{self.candidate_requests} and {self.baseline_requests} requests"
+        seen = f"{self.candidate_requests} measurements of each side"
+        if not objective.is_measured:
+            seen = f"{self.candidate_requests} and {self.baseline_requests} requests in {_time_text(self.seconds)}"
         return (
             f"{objective.name}: {told}: {objective.describe(self.candidate)} against "
             f"{objective.describe(self.baseline)}, {self._apart} "
-            f"({seen} in {_time_text(self.seconds)}, confidence {float(objective.confidence):g})"
+            f"({seen}, confidence {float(objective.confidence):g})"
         )
 
     @property
@@ -141,39 +143,25 @@ def _pool(minutes: Sequence[MinutePair]) -> Iterator[MinutePair]:
         )
 
 
-class _Comparison(ABC):
-    """Common part of the comparisons of shares and of quantiles: an effect on a scale, and a margin on it."""
+class EffectComparison(ABC):
+    """Common part of all comparisons: an effect on a scale, and a margin on it."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        minutes: tuple[MinutePair, ...],
-        history: tuple[MinuteCounts, ...],
-    ) -> None:
+    def __init__(self, objective: Objective) -> None:
         self.objective = objective
-        self.minutes = minutes
-        self.history = history
-        self.candidate = add_counts(pair.candidate for pair in minutes)
-        self.baseline = add_counts(pair.baseline for pair in minutes)
         self._confidence = float(objective.confidence)
 
+    @property
     @abstractmethod
-    def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
-        """Blocks to bet on, to show that the candidate is worse than ``effect``, or not."""
+    def counts(self) -> tuple[int, int]:
+        """How much was seen of candidate and baseline."""
 
     @abstractmethod
-    def line_at(self, effect: float) -> Line:
-        """The border between worse than ``effect`` and not worse."""
+    def is_effect_shown(self, claim: Claim, effect: float) -> bool:
+        """Whether it is shown that the candidate is worse than ``effect`` (ABOVE), or not worse (BELOW)."""
 
     @abstractmethod
     def estimates(self) -> tuple[float, float]:
         """Estimates of candidate and baseline."""
-
-    def is_effect_shown(self, claim: Claim, effect: float) -> bool:
-        """Whether it is shown that the candidate is worse than ``effect`` (ABOVE), or not worse (BELOW)."""
-        line = self.line_at(effect)
-        blocks = self.blocks_at(effect, claim)
-        return is_shown(blocks, line, claim, confidence=self._confidence)
 
     def result(self, seconds: int) -> ObjectiveResult:
         """Judge the objective."""
@@ -185,6 +173,7 @@ class _Comparison(ABC):
         high = self._search(Claim.BELOW, margin if is_fine else highest, max(low, lowest))
         undecided = StepDecision.ADVANCE if is_fine else StepDecision.HOLD
         candidate, baseline = self.estimates()
+        of_candidate, of_baseline = self.counts
         return ObjectiveResult(
             objective=self.objective,
             decision=StepDecision.ABORT if is_worse else undecided,
@@ -193,17 +182,20 @@ class _Comparison(ABC):
             difference=self._apart(candidate, baseline),
             low=low,
             high=high,
-            candidate_requests=self.candidate.requests,
-            baseline_requests=self.baseline.requests,
+            candidate_requests=of_candidate,
+            baseline_requests=of_baseline,
             seconds=seconds,
         )
 
     def _apart(self, candidate: float, baseline: float) -> float:
+        """How much worse the candidate is."""
+        is_higher = self.objective.better == "higher"
+        more, less = (baseline, candidate) if is_higher else (candidate, baseline)
         if not self.objective.worse_by.is_ratio:
-            return candidate - baseline
-        if baseline:
-            return candidate / baseline
-        return math.inf if candidate else 1.0
+            return more - less
+        if less:
+            return more / less
+        return math.inf if more else 1.0
 
     def _search(self, claim: Claim, shown: float, not_shown: float) -> float:
         """The effect furthest from ``shown`` for which ``claim`` is shown too; ``shown`` if there is none."""
@@ -217,7 +209,40 @@ class _Comparison(ABC):
         return shown
 
 
-class _Share(_Comparison):
+class _MinuteComparison(EffectComparison):
+    """Common part of the comparisons of shares and of quantiles, by minute."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        minutes: tuple[MinutePair, ...],
+        history: tuple[MinuteCounts, ...],
+    ) -> None:
+        super().__init__(objective)
+        self.minutes = minutes
+        self.history = history
+        self.candidate = add_counts(pair.candidate for pair in minutes)
+        self.baseline = add_counts(pair.baseline for pair in minutes)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return self.candidate.requests, self.baseline.requests
+
+    @abstractmethod
+    def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
+        """Blocks to bet on, to show that the candidate is worse than ``effect``, or not."""
+
+    @abstractmethod
+    def line_at(self, effect: float) -> Line:
+        """The border between worse than ``effect`` and not worse."""
+
+    def is_effect_shown(self, claim: Claim, effect: float) -> bool:
+        line = self.line_at(effect)
+        blocks = self.blocks_at(effect, claim)
+        return is_shown(blocks, line, claim, confidence=self._confidence)
+
+
+class _Share(_MinuteComparison):
     """Compares the shares of requests with a server error."""
 
     def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:
@@ -245,7 +270,7 @@ class _Share(_Comparison):
         return share(self.candidate), share(self.baseline)
 
 
-class _Quantile(_Comparison):
+class _Quantile(_MinuteComparison):
     """Compares a latency quantile, by the shares of slow requests."""
 
     def blocks_at(self, effect: float, claim: Claim) -> Iterator[Block]:

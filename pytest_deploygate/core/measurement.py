@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-_MEMBERS: Final = ("name", "value", "unit", "check", "revision")
+_MEMBERS: Final = ("name", "value", "unit", "check", "revision", "side")
+CANDIDATE_SIDE: Final = "candidate"
+BASELINE_SIDE: Final = "baseline"
+_SIDES: Final = ("", CANDIDATE_SIDE, BASELINE_SIDE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +21,7 @@ class Measurement:
     """A number that ``check`` measured, or that the platform measured of ``revision``; the other one is empty.
 
     ``value`` is exactly the shortest decimal text of the number; ``unit`` is free text such as ``s`` or ``MB``.
+    ``side`` says which of both a check measured that compares them at a step: ``candidate`` or ``baseline``.
     """
 
     name: str
@@ -25,17 +29,29 @@ class Measurement:
     unit: str = ""
     check: str = ""
     revision: str = ""
+    side: str = ""
 
     @classmethod
     def of(
-        cls, name: str, value: object, *, unit: str = "", check: str = "", revision: str = ""
+        cls,
+        name: str,
+        value: object,
+        *,
+        unit: str = "",
+        check: str = "",
+        revision: str = "",
+        side: str = "",
     ) -> "Measurement":
         """Create a measurement from a plain number.
 
         Raises:
-            ValueError: NaN, infinity, or a number beyond the range of a float.
+            ValueError: NaN, infinity, a number beyond the range of a float, or a side that there is not.
             TypeError: not an int, float or Fraction (a bool is not a number here).
         """
+        if side not in _SIDES:
+            raise ValueError(
+                f'measurement {name!r} needs side="candidate" or "baseline", got {side!r}'
+            )
         if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)):
             raise TypeError(
                 f"measurement {name!r} needs a number, got {type(value).__name__}: {value!r}"
@@ -48,7 +64,7 @@ class Measurement:
             float(exact)
         except OverflowError as error:
             raise ValueError(f"measurement {name!r} needs a number below 1e308") from error
-        return cls(name=name, value=exact, unit=unit, check=check, revision=revision)
+        return cls(name=name, value=exact, unit=unit, check=check, revision=revision, side=side)
 
     @property
     def is_by_platform(self) -> bool:
@@ -57,8 +73,9 @@ class Measurement:
 
     @property
     def label(self) -> str:
-        """Its name, with the revision if the platform measured it."""
-        return f"{self.name}@{self.revision}" if self.revision else self.name
+        """Its name, with the revision if the platform measured it, or the side that a check named."""
+        of = self.revision or self.side
+        return f"{self.name}@{of}" if of else self.name
 
     @property
     def text(self) -> str:
@@ -76,7 +93,7 @@ class Measurement:
             "value": _number(self.value),
             "unit": self.unit,
         }
-        sources = {"check": self.check, "revision": self.revision}
+        sources = {"check": self.check, "revision": self.revision, "side": self.side}
         return document | {name: text for name, text in sources.items() if text}
 
     @classmethod
@@ -93,8 +110,8 @@ class Measurement:
         if not all(isinstance(text, str) for text in texts.values()) or not texts["name"]:
             raise TypeError("a measurement needs a name, and its unit and source are texts")
         number = Fraction(value) if isinstance(value, str) else value
-        name, unit, check, revision = map(str, texts.values())
-        return cls.of(name, number, unit=unit, check=check, revision=revision)
+        name, unit, check, revision, side = map(str, texts.values())
+        return cls.of(name, number, unit=unit, check=check, revision=revision, side=side)
 
 
 def _number(value: Fraction) -> int | float | str:

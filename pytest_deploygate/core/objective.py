@@ -19,16 +19,20 @@ class Objective:
 
     name: Annotated[str, Place.NAME]
     metric: Annotated[
-        Literal["error_rate", "processing_time_s"],
+        str,
         Setting(
-            "metric of the platform to compare: server errors per request, or latency",
+            "what is compared: `error_rate` (server errors per request) or `processing_time_s` (latency) of the "
+            "platform, or the name of something that checks of the step phase measure of both sides",
             example='"error_rate"',
+            is_a="the name of a metric",
+            pattern="[A-Za-z_][A-Za-z0-9_]*",
         ),
     ]
     worse_by: Annotated[
         Margin,
         Setting(
-            "how much worse than the baseline is too much: percentage points (only for `error_rate`) or a ratio",
+            "how much worse than the baseline is too much: percentage points (of `error_rate`, or of what checks "
+            "measure from 0 to 1) or a ratio",
             example='"x1.25"',
             is_a='a margin such as "1pp" or "x1.25"',
             pattern=margin.PATTERN,
@@ -45,6 +49,18 @@ class Objective:
             default="none",
         ),
     ] = None
+    better: Annotated[
+        Literal["lower", "higher"],
+        Setting("which values are better, of what checks measure", example='"higher"'),
+    ] = "lower"
+    up_to: Annotated[
+        Fraction,
+        Setting(
+            "greatest value of what checks measure; the least is 0, and a value outside is no evidence",
+            example="500",
+            above=0,
+        ),
+    ] = Fraction(1)
     confidence: Annotated[
         Fraction,
         Setting(
@@ -58,4 +74,11 @@ class Objective:
 
     def describe(self, value: float) -> str:
         """A value of the metric for display."""
+        if self.is_measured:
+            return f"{value:.4g}"
         return f"{100 * value:.2f} %" if self.metric == ERRORS else f"{value:.3g} s"
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether checks measure it; the platform measures the others."""
+        return self.metric not in (ERRORS, LATENCY)

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.objective import Objective
 from pytest_deploygate.core.policy import Asking, Comparison, Condition, Gate, Leniency, Policy
 
 
@@ -150,7 +151,7 @@ def _looser_objectives(old: Policy, new: Policy) -> Iterator[str]:
         if found is None:
             yield f"{where} is gone"
             continue
-        if (found.metric, found.quantile) != (was.metric, was.quantile):
+        if _compared(found) != _compared(was):
             yield f"{where}: it compares something else"
         elif (
             found.worse_by.is_ratio is not was.worse_by.is_ratio
@@ -160,6 +161,10 @@ def _looser_objectives(old: Policy, new: Policy) -> Iterator[str]:
         if found.confidence < was.confidence:
             yield f"{where}: confidence was {_number(was.confidence)}, is {_number(found.confidence)}"
         yield from _only_warns(where, was.enforce, found.enforce)
+
+
+def _compared(one: Objective) -> tuple[object, ...]:
+    return one.metric, one.quantile, one.better, one.up_to
 
 
 def _looser_steps(old: tuple[TrafficStep, ...], new: tuple[TrafficStep, ...]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from pytest_deploygate.core.identifiers import (
     RolloutId,
     VariantName,
 )
+from pytest_deploygate.core.measured_comparison import MeasuredPairs
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.ratchet import RecordedPolicy
 from pytest_deploygate.core.release import RolloutLabels
@@ -153,6 +154,8 @@ class RecordedStep(NamedTuple):
     objectives: Mapping[str, str] = {}
     gates: Mapping[str, str] = {}
     """One sentence per gate of the step phase."""
+    measured: Mapping[str, MeasuredPairs] = {}
+    """By objective, what checks measured of both sides."""
     began_at: datetime | None = None
     """When the compared minutes began, after the gates; None if the step did not wait."""
 

@@ -28,8 +28,9 @@ class StepLook:
     """Data of one evaluation of a step.
 
     ``elapsed_s`` is the time since the candidate got the traffic, ``covered_s`` the part of it that the figures cover,
-    ``late_s`` their delay. ``problem`` says why they could not be read, ``blocked`` what else blocks the step,
-    ``command`` what an operator ordered last.
+    ``late_s`` their delay. ``problem`` says why they could not be read, ``unmeasured`` why an objective cannot be
+    judged on what the checks measured, ``blocked`` what else blocks the step, ``command`` what an operator ordered
+    last.
     """
 
     step: TrafficStep
@@ -41,6 +42,7 @@ class StepLook:
     results: tuple[ObjectiveResult, ...] = ()
     triggers: tuple[TriggerResult, ...] = ()
     problem: str = ""
+    unmeasured: str = ""
     blocked: str = ""
     command: StepCommand | None = None
     needs_approval: bool = False
@@ -131,6 +133,8 @@ def _why_held(look: StepLook) -> str:
         return look.command.sentence
     if look.problem:
         return f"the platform's figures cannot be read: {look.problem}"
+    if look.unmeasured:
+        return look.unmeasured
     if look.candidate_requests < step.least_requests:
         return (
             f"the candidate had {look.candidate_requests} requests, "

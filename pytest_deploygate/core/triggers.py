@@ -5,7 +5,7 @@ from enum import Enum, unique
 
 from pytest_deploygate.core.check_title import check_title
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.measurement import BASELINE_SIDE, Measurement
 from pytest_deploygate.core.policy import Condition, Trigger
 
 
@@ -42,7 +42,8 @@ def _evaluate_one(
 ) -> TriggerResult:
     missing: list[str] = []
     for condition in trigger.conditions:
-        values = [m for m in measurements if m.name == condition.metric]
+        # What a check measured of the baseline, to compare with, is not the candidate's fault.
+        values = [m for m in measurements if m.name == condition.metric and m.side != BASELINE_SIDE]
         bad = [m for m in values if condition.comparison.holds(m.value, condition.bound)]
         if bad:
             return TriggerResult(

@@ -17,11 +17,12 @@ from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Phase, Secret
 from pytest_deploygate.core.mode import Mode
-from pytest_deploygate.core.own_tags import TAG_LIVE_VERIFY
+from pytest_deploygate.core.own_tags import TAG_FRESH, TAG_LIVE_VERIFY, TAG_PREVIOUS
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode, judge_phase, reconcile
+from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
 from pytest_deploygate.judge.judge_hooks import JudgeHooks
@@ -255,6 +256,24 @@ class SessionContext:
                 before=self._baseline_endpoint(target, snapshot, token),
             )
         )
+
+    def deployment_at_step(self, rollout: Rollout, staged: Staged) -> Deployment:
+        """The deployment that checks of the step phase are given, with the revision that the step compares with."""
+        target, record = rollout.ports.target, rollout.record
+        assert rollout.step is not None
+        known = self.deployment_of(target, staged, rollout.snapshot, Phase.STEP)
+        tag = TAG_PREVIOUS if record.fresh_baseline is None else TAG_FRESH
+        now = target.snapshot()
+        compared = dict(now.traffic.tags).get(tag)
+        if compared is not None and known.candidate is not None:
+            endpoint = Endpoint(
+                url=now.tag_urls[tag],
+                revision=compared,
+                token=known.candidate.token,
+                may_write=False,
+            )
+            known = replace(known, compared=endpoint)
+        return replace(known, step_percent=rollout.step.percent)
 
     def _baseline_endpoint(
         self, target: Target, snapshot: Snapshot, token: Secret | None

@@ -250,8 +250,7 @@ class EvidenceLedger:
             self._asked[nodeid][kind] = self._asked[nodeid].get(kind, 0) + count
         for one in ended.measured:
             try:
-                told = {"name": one.name, "value": one.value, "unit": one.unit}
-                measured = Measurement.from_json(told)
+                measured = Measurement.from_json(one._asdict())
             except (TypeError, ValueError, KeyError) as error:
                 self.mark_incomplete(f"{nodeid}: a measurement cannot be read: {error}")
             else:

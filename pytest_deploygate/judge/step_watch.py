@@ -5,14 +5,22 @@ them. Figures come late: a look sees what is older than the platform's lag, and 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
-from pytest_deploygate.core.comparison import MinutePair, StepDecision, compare
+from pytest_deploygate.core.comparison import MinutePair, ObjectiveResult, StepDecision, compare
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.errors import PolicyRefused
 from pytest_deploygate.core.identifiers import Phase, RevisionName
+from pytest_deploygate.core.measured_comparison import (
+    MeasuredPairs,
+    compare_measured,
+    pair_measurements,
+)
 from pytest_deploygate.core.minute_counts import MinuteCounts, MinuteSeries, group_minutes
 from pytest_deploygate.core.record import RecordedStep
 from pytest_deploygate.core.step_command import StepCommand
@@ -44,10 +52,14 @@ class StepWatch:
         rollout: Rollout,
         orders: StepOrders,
         *,
+        measured: Mapping[str, MeasuredPairs] = MappingProxyType({}),
         began_at: datetime | None = None,
         may_wait: bool = True,
     ) -> None:
-        """``began_at`` is when the compared minutes began, where that was before; now otherwise."""
+        """``began_at`` is when the compared minutes began, where that was before; now otherwise.
+
+        ``measured`` is what the checks of this step measured, by objective.
+        """
         assert rollout.step is not None
         self._context = context
         self._metrics = metrics
@@ -56,6 +68,12 @@ class StepWatch:
         self._candidate = require_revision(rollout.record.candidate, "candidate")
         self._serving = require_revision(rollout.record.baseline, "baseline")
         self._baseline = rollout.record.fresh_baseline or self._serving
+        self._objectives = context.settings.policy.objectives
+        self._measured = {
+            one: measured.get(one.name) or pair_measurements(one, ())
+            for one in self._objectives
+            if one.is_measured
+        }
         self._period_s = metrics.period_s if metrics is not None else 60
         self._may_wait = may_wait
         self.began_at = began_at or self._clock.now()
@@ -112,6 +130,8 @@ class StepWatch:
             blocked=self._why_blocked(),
             command=self._command,
             needs_approval=self._context.environment.approval == "step",
+            results=self._measured_results(),
+            unmeasured=self._why_unmeasured(),
         )
         metrics = self._metrics
         if metrics is None:
@@ -128,18 +148,18 @@ class StepWatch:
         until_both = min(map(len, both))
         grouped = (group_minutes(tuple(one[:until_both]), size) for one in both)
         pairs = [MinutePair(*pair) for pair in zip(*grouped, strict=True)]
-        objectives = self._context.settings.policy.objectives
-        return StepLook(
-            step=self._step,
-            elapsed_s=elapsed_s,
+        return replace(
+            look,
             covered_s=len(pairs) * size * self._period_s,
             late_s=metrics.lag_s + self._period_s * size,
             candidate_requests=sum(pair.candidate.requests for pair in pairs),
             baseline_requests=sum(pair.baseline.requests for pair in pairs),
             results=tuple(
                 compare(one, pairs, self._history, minute_s=size * self._period_s)
-                for one in objectives
-            ),
+                for one in self._objectives
+                if not one.is_measured
+            )
+            + look.results,
             triggers=evaluate(
                 self._context.settings.policy.triggers,
                 Phase.LIVE,
@@ -148,10 +168,23 @@ class StepWatch:
             if count
             else (),
             problem=problems[0] if problems else "",
-            blocked=look.blocked,
-            command=look.command,
-            needs_approval=look.needs_approval,
         )
+
+    def _measured_results(self) -> tuple[ObjectiveResult, ...]:
+        return tuple(
+            compare_measured(one, found.pairs)
+            for one, found in self._measured.items()
+            if not found.problem
+        )
+
+    def _why_unmeasured(self) -> str:
+        """Why an objective that decides cannot be judged on what checks measured; empty if all can."""
+        blocking = (
+            found.problem
+            for one, found in self._measured.items()
+            if one.enforce is Enforcement.BLOCK
+        )
+        return next(filter(None, blocking), "")
 
     def _read_on(self, revision: RevisionName, count: int) -> tuple[str, ...]:
         """Add what is known of ``revision`` since the last look, up to ``count`` periods; what kept it from that.

@@ -69,6 +69,8 @@ def _objective_document(objective: Objective) -> dict[str, object]:
         "metric": objective.metric,
         "worse_by": str(objective.worse_by),
         "quantile": str(quantile) if quantile is not None else None,
+        "better": objective.better,
+        "up_to": str(objective.up_to),
         "confidence": str(objective.confidence),
         "enforce": objective.enforce.value,
     }
@@ -148,6 +150,8 @@ def _objective(name: str, data: dict[str, Any]) -> Objective:
         metric=data["metric"],
         worse_by=Margin.parse(data["worse_by"]),
         quantile=Fraction(quantile) if quantile is not None else None,
+        better=data.get("better", "lower"),
+        up_to=Fraction(data.get("up_to", 1)),
         confidence=Fraction(data["confidence"]),
         enforce=Enforcement(data["enforce"]),
     )

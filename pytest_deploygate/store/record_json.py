@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
+from itertools import starmap
 from typing import Any, Final
 
 from pytest_deploygate.core.errors import StoreError
@@ -22,6 +23,8 @@ from pytest_deploygate.core.identifiers import (
     RolloutId,
     VariantName,
 )
+from pytest_deploygate.core.mean_test import Pair
+from pytest_deploygate.core.measured_comparison import MeasuredPairs
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.record import (
     BuildProvenance,
@@ -89,6 +92,7 @@ def record_body(record: RolloutRecord) -> str:
                     **step._asdict(),
                     "objectives": dict(step.objectives),
                     "gates": dict(step.gates),
+                    "measured": {name: one._asdict() for name, one in step.measured.items()},
                     "began_at": time_text(step.began_at) if step.began_at is not None else None,
                 }
                 for step in record.steps
@@ -210,7 +214,11 @@ def _record(data: dict[str, Any]) -> RolloutRecord:
 
 
 def _step(data: dict[str, Any]) -> RecordedStep:
-    return RecordedStep(**{**data, "began_at": _moment(data.get("began_at"))})
+    measured = {
+        name: MeasuredPairs(tuple(starmap(Pair, one["pairs"])), one["problem"])
+        for name, one in data.get("measured", {}).items()
+    }
+    return RecordedStep(**{**data, "measured": measured, "began_at": _moment(data.get("began_at"))})
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -33,7 +33,12 @@ MESSAGES: list[Message] = [
     Collected((CollectedCheck("a.py::test", "/p/a.py", ("smoke",), ""),), ("x",)),
     CollectionDone(0),
     Began(4),
-    Ended(4, (Part("setup", "passed", False, True),), (Measured("a", 1.5, "s"),), {"candidate": 2}),
+    Ended(
+        4,
+        (Part("setup", "passed", False, True),),
+        (Measured("a", 1.5, "s", "baseline"),),
+        {"candidate": 2},
+    ),
     Passed(4),
     Doubt("it is odd", "a.py::test"),
     PhaseDone("live"),

@@ -110,3 +110,11 @@ def test_measurement_is_shown_with_its_unit_and_named_with_its_revision() -> Non
     assert (by_check.text, by_check.label) == ("0.3 s", "processing_time_s")
     assert (by_platform.text, by_platform.label) == ("0", "error_rate@svc-1")
     assert (by_check.is_by_platform, by_platform.is_by_platform) == (False, True)
+
+
+def test_a_side_is_one_of_both_and_travels_with_the_number() -> None:
+    measured = Measurement.of("accuracy", 0.9, side="baseline")
+    assert Measurement.from_json(measured.to_json()) == measured
+    assert measured.label == "accuracy@baseline"
+    with pytest.raises(ValueError, match='needs side="candidate" or "baseline", got \'live\''):
+        Measurement.of("accuracy", 0.9, side="live")

@@ -29,6 +29,15 @@ BESIDE: dict[str, dict[str, Any]] = {
 """What a key cannot be without, in the same table."""
 
 
+_MEASURED = {"metric": "price_accuracy", "worse-by": "x2"}
+OBJECTIVES = {
+    "quantile": {"metric": "processing_time_s", "worse-by": "x2"},
+    "better": _MEASURED,
+    "up-to": _MEASURED,
+}
+"""What an objective must be for a key to belong there."""
+
+
 def is_in_schema(text: str) -> bool:
     document = tomllib.loads(text)
     return bool(SCHEMA.is_valid(document.get("tool", {}).get("deploygate")))
@@ -59,8 +68,9 @@ def with_example(table: str, field: Field) -> str:
     set_target(field, path, document["environments"])
     if field.key in {"steps", "baseline"} or path[:1] == ["objectives"] or path[-1:] == ["steps"]:
         document["objectives"] = {"n": {"metric": "error_rate", "worse-by": "1pp"}}
-    if field.key == "quantile":
-        document["objectives"]["n"] = {"metric": "processing_time_s", "worse-by": "x2"}
+    if field.key in OBJECTIVES:
+        document["objectives"]["n"] = OBJECTIVES[field.key]
+        document["gates"]["at"] = {"phase": "step", "marker": "at"}
     if path[-1:] == ["steps"]:
         step = {"percent": 5, "for": "10m"} | tomllib.loads(
             f"{field.key} = {field.setting.example}"

@@ -1,5 +1,6 @@
 """Steps and objectives as they are written in the settings."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -48,6 +49,45 @@ def test_a_step_says_how_long_and_on_how_much_it_is_judged(tmp_path: Path) -> No
     assert first.undecided == "advance"
     assert (second.wait, second.longest_s, second.undecided) == (90, 270, "roll-back")
     assert last == TrafficStep(percent=100, watch=Duration(900))
+
+
+GATE = '[tool.deploygate.gates.at]\nphase = "step"\nmarker = "at"\n'
+MEASURED = '[tool.deploygate.objectives.m]\nmetric = "price_accuracy"\nworse-by = "5pp"\n'
+
+
+def test_an_objective_may_be_what_checks_of_a_step_measure(tmp_path: Path) -> None:
+    [one] = read(tmp_path, "[5, 100]", f'{MEASURED}better = "higher"\n{GATE}').policy.objectives
+    assert one.is_measured
+    assert (one.better, float(one.up_to)) == ("higher", 1.0)
+    more = MEASURED.replace("5pp", "x1.2") + "up-to = 500\n" + GATE
+    [one] = read(tmp_path, "[5, 100]", more).policy.objectives
+    assert (one.better, float(one.up_to)) == ("lower", 500.0)
+    assert one.worse_by.is_ratio
+
+
+@pytest.mark.parametrize(
+    ("more", "cause"),
+    [
+        (MEASURED, "objectives.m.metric: no gate of the step phase could measure price_accuracy"),
+        (
+            f"{MEASURED}quantile = 0.9\n{GATE}",
+            "quantile: what checks measure is compared by its mean",
+        ),
+        (
+            f"{MEASURED}up-to = 500\n{GATE}",
+            "5pp is a difference of shares, and a value up to 500 is",
+        ),
+        (f'{ERRORS}better = "higher"\n', "errors.better: it belongs to what checks measure"),
+        (f"{ERRORS}up-to = 2\n", "errors.up-to: it belongs to what checks measure"),
+        (f"{MEASURED}up-to = 0\n{GATE}", "m.up-to"),
+        (MEASURED.replace("price_accuracy", "price accuracy") + GATE, "m.metric"),
+    ],
+)
+def test_a_measured_objective_that_cannot_be_judged_is_told(
+    tmp_path: Path, more: str, cause: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(cause)):
+        read(tmp_path, "[5, 100]", more)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,17 @@ def test_trigger_without_its_measurement_is_unknown_where_it_is_needed(phase: Ph
         )
 
 
+def test_what_was_measured_of_the_baseline_fires_nothing() -> None:
+    trigger = a_trigger("accuracy_score < 0.85")
+    sides = {
+        side: Measurement.of("accuracy_score", 0.5, side=side) for side in ("candidate", "baseline")
+    }
+    [of_baseline] = evaluate((trigger,), Phase.STEP, (sides["baseline"],))
+    assert of_baseline.firing is Firing.QUIET
+    [of_both] = evaluate((trigger,), Phase.STEP, tuple(sides.values()))
+    assert of_both.firing is Firing.FIRED
+
+
 def test_trigger_is_needed_in_the_live_phase_unless_told_otherwise() -> None:
     assert a_trigger("a > 1").needed_in == (Phase.LIVE,)
 

@@ -1,6 +1,7 @@
 """The candidate earns its traffic: real visitors, the emulator's figures, every end of a step."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.record import RecordedStep
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.emulator.load_generator import LoadGenerator, Tally
@@ -15,6 +17,7 @@ from pytest_deploygate.testing import SessionOutcome
 from tests.e2e.checkout import Checkout, until
 from tests.e2e.greeting_project import small_project
 
+DETACHED = 12
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ERRORS = """
@@ -194,6 +197,66 @@ def test_a_fresh_baseline_takes_its_share_is_compared_with_and_leaves(project: C
     assert second.fresh_baseline not in {None, fresh}
     assert project.shares == {candidate: 100}
     assert project.answering() == candidate != baseline
+
+
+def is_held(project: Checkout) -> bool:
+    """Whether somebody works on the rollout."""
+    with project.store() as store:
+        return store.lease(EnvironmentName("local")) is not None
+
+
+def resumed(project: Checkout) -> SessionOutcome:
+    """Carry the rollout on, session after session as a schedule does, until it has ended."""
+    run = project.pytest("--deploy-resume=local", "-q", "-n0")
+    for _ in range(40):
+        if run.status != DETACHED:
+            return run
+        assert run.property("state") == "STEPPING"
+        time.sleep(2)
+        run = project.pytest("--deploy-resume=local", "-q", "-n0")
+    raise AssertionError(run.output)
+
+
+@pytest.mark.full
+def test_steps_outlive_the_session_that_began_them(project: Checkout) -> None:
+    baseline = first_release(project)
+    judged(project)
+    settings = project.root / "pyproject.toml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("drill = true", "drill = true\ndetach = true"), "utf-8")
+    release(project, sleeps_s=0.011)
+    with visitors(project) as tally:
+        begun = deploy(project, "--deploy-detach")
+        assert begun.status == DETACHED, begun.output
+        assert begun.property("state") == "STEPPING"
+        assert project.shares.get(baseline) == 95
+        assert project.deploygate("hold", "local", "--reason", "I look").status == 0
+        killed = project.start("--deploy-resume=local", "-q", "-n0")
+        until(lambda: is_held(project), seconds=60, what="carried on")
+        killed.close()
+        left = project.deploygate("recover", "local")
+        assert "is at 5 % in local and goes on until" in left.output, left.output
+        assert project.deploygate("advance", "local", "--reason", "it is fine").status == 0
+        run = resumed(project)
+    assert run.status == 0, run.output
+    first, second, last = steps_of(project)
+    assert {step.decision for step in (first, second, last)} == {"advance"}
+    assert "it is fine" in first.reason
+    assert "not worse by 8pp" in second.objectives["errors"]
+    assert not second.is_undecided
+    assert {status for _, status in tally.answers} == {"2xx"}
+    promoted = project.answering()
+    assert promoted != baseline
+
+    release(project, fails_below=60)
+    with visitors(project):
+        assert deploy(project, "--deploy-detach").status == DETACHED
+        run = resumed(project)
+    assert run.status == 1, run.output
+    assert "errors: worse by more than 8pp" in run.output
+    assert project.shares == {promoted: 100}
+    late = project.pytest("--deploy-resume=local", "-q", "-n0")
+    assert (late.status, late.property("state")) == (1, "ROLLED_BACK"), late.output
 
 
 @pytest.mark.full

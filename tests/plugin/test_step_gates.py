@@ -169,3 +169,61 @@ def test_what_serves_is_judged_without_step_gates(project: DeploygateProject) ->
     alone = project.pytest("-n0", "-rs", "gates/step")
     assert alone.status == 0, alone.output
     assert "no deployment" in alone.output
+
+
+MEASURES = """
+    def test_prices(deployment, measure):
+        with open("ran", "a") as file:
+            file.write(deployment.compared.revision)
+        assert deployment.compared.revision not in ("", deployment.candidate.revision)
+        assert not deployment.compared.may_write
+        for _ in range(80):
+            measure("price_accuracy", {candidate}, side="candidate")
+            measure("price_accuracy", 0.97, side="baseline")
+"""
+OBJECTIVE = """
+[tool.deploygate.objectives.prices]
+metric = "price_accuracy"
+better = "higher"
+worse-by = "5pp"
+[tool.deploygate.triggers.prices]
+fires-when = ["price_accuracy < 0.5"]
+severity = "high"
+needed-in = []
+"""
+
+
+def measuring(project: DeploygateProject, candidate: float) -> DeploygateProject:
+    subject = MEASURES.format(candidate=candidate)
+    steps = '[{ percent = 5, for = "10m" }, 100]\ndetach = true'
+    return stepped(project, subject, steps=steps, gate=GATE + OBJECTIVE)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_step_gate_measures_of_both_revisions_aborts(
+    project: DeploygateProject, before: str, workers: int
+) -> None:
+    run = measuring(project, 0.8).deploy(workers=workers)
+    assert (run.status, run.serving) == (1, before), run.output
+    assert run.property("reason_code") == "worse_than_baseline", run.output
+    told = run.property("step.5.objective.prices")
+    assert told.startswith("prices: worse by more than 5pp: 0.8 against 0.97, +17.00pp [+")
+    assert (project.root / "ran").read_text() == before
+
+
+def test_what_was_measured_counts_for_the_session_that_carries_the_step_on(
+    project: DeploygateProject, before: str
+) -> None:
+    """The fake target has no figures, so the step holds whatever was measured."""
+    begun = measuring(project, 0.97).deploy("--deploy-detach")
+    assert begun.status == 12, begun.output
+    for _ in range(2):
+        record = project.last_rollout()
+        assert record is not None
+        [step] = record.steps
+        assert "not worse by 5pp or more: 0.97 against 0.97" in step.objectives["prices"]
+        assert len(step.measured["prices"].pairs) == 80
+        resumed = project.pytest("--deploy-resume=fake", "--deploy-no-watchdog", "-n0")
+        assert resumed.status == 12, resumed.output
+    assert (project.root / "ran").read_text() == before  # the gates of a step run once
+    assert project.deploygate("abort", "fake", "--reason", "seen").status == 0

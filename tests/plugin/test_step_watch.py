@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
@@ -11,11 +11,14 @@ import pytest
 
 from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.duration import Duration
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.core.freeze import parse
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RevisionName, RolloutId
 from pytest_deploygate.core.margin import Margin
+from pytest_deploygate.core.mean_test import Pair
+from pytest_deploygate.core.measured_comparison import MeasuredPairs
 from pytest_deploygate.core.measurement import Measurement, Sample
 from pytest_deploygate.core.minute_counts import MinuteCounts, MinuteSeries
 from pytest_deploygate.core.objective import Objective
@@ -75,6 +78,8 @@ class Watched:
     clock: FakeClock = field(default_factory=FakeClock)
     shown: list[str] = field(default_factory=list)
     wait: Callable[[float], None] | None = None
+    objectives: tuple[Objective, ...] = (ERRORS,)
+    measured: Mapping[str, MeasuredPairs] = field(default_factory=dict)
     orders: Callable[[float], tuple[StepCommand, ...]] = lambda _: ()
     """By the seconds since the step began, what operators have ordered."""
 
@@ -82,7 +87,7 @@ class Watched:
         trigger = a_trigger("memory_usage_mb > 1500", name="memory")
         context = SimpleNamespace(
             settings=SimpleNamespace(
-                policy=SimpleNamespace(objectives=(ERRORS,), triggers=(trigger,))
+                policy=SimpleNamespace(objectives=self.objectives, triggers=(trigger,))
             ),
             environment=SimpleNamespace(
                 name="production",
@@ -90,7 +95,10 @@ class Watched:
                 approval=self.approval,
             ),
             recorder=SimpleNamespace(doubts=self.doubts),
-            terminal=SimpleNamespace(step=lambda name, text: self.shown.append(f"{name}: {text}")),
+            terminal=SimpleNamespace(
+                step=lambda name, text: self.shown.append(f"{name}: {text}"),
+                line=lambda text, **_: self.shown.append(text),
+            ),
             signals=SimpleNamespace(deliver_signals=nullcontext),
             telemetry=SimpleNamespace(notify_channels=lambda: None),
             session=SimpleNamespace(wait=self.wait or self.clock.sleep),
@@ -103,7 +111,9 @@ class Watched:
         ports = SimpleNamespace(clock=self.clock, store=store)
         rollout = SimpleNamespace(step=self.step, record=record, ports=ports)
         known = cast("Rollout", rollout)
-        return StepWatch(cast("SessionContext", context), metrics, known, StepOrders(known)).watch()
+        judge = cast("SessionContext", context)
+        orders = StepOrders(known)
+        return StepWatch(judge, metrics, known, orders, measured=self.measured).watch()
 
 
 def test_a_step_advances_when_its_figures_cover_the_time_and_decide() -> None:
@@ -150,6 +160,54 @@ def test_a_fresh_baseline_is_compared_with_and_what_served_before_tells_the_hist
     assert history[0] == BASELINE
     assert {revision for revision, _, _ in looks} == {CANDIDATE, fresh}
     assert verdict.look.baseline_requests == verdict.look.candidate_requests
+
+
+ACCURACY = Objective(
+    name="accuracy", metric="price_accuracy", worse_by=Margin.parse("5pp"), better="higher"
+)
+
+
+def measuring(candidate: float, enforce: Enforcement = Enforcement.BLOCK) -> Watched:
+    """A step whose checks measured 80 times an accuracy of 0.97 of the baseline, and this of the candidate."""
+    pairs = MeasuredPairs(pairs=(Pair(candidate, 0.97),) * 80)
+    accuracy = replace(ACCURACY, enforce=enforce)
+    return Watched(objectives=(ERRORS, accuracy), measured={"accuracy": pairs})
+
+
+def test_what_checks_measured_advances_with_the_figures_of_the_platform() -> None:
+    watched = measuring(0.97)
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    assert verdict.decision is StepDecision.ADVANCE
+    told = recorded_step(verdict).objectives
+    assert "not worse by 5pp or more: 0.97 against 0.97" in told["accuracy"]
+    assert "not worse by 1pp or more" in told["errors"]
+
+
+def test_what_checks_measured_aborts_at_once_also_where_no_figures_come() -> None:
+    verdict = measuring(0.6).watch(None)
+    assert (verdict.decision, verdict.reason.code) == (
+        StepDecision.ABORT,
+        ReasonCode.WORSE_THAN_BASELINE,
+    )
+    assert verdict.look.elapsed_s == 0
+    assert "accuracy: worse by more than 5pp" in verdict.reason.sentence
+
+
+def test_what_no_check_measured_is_never_a_pass() -> None:
+    watched = Watched(objectives=(ERRORS, ACCURACY))
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    assert (verdict.decision, verdict.is_undecided) == (StepDecision.ABORT, True)
+    assert "accuracy: no check measured price_accuracy" in verdict.reason.sentence
+
+
+def test_a_measured_objective_that_only_warns_decides_nothing() -> None:
+    watched = measuring(0.6, Enforcement.WARN)
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    assert verdict.decision is StepDecision.ADVANCE
+    assert "worse by more than 5pp" in verdict.look.warnings["objective.accuracy"]
+    unmeasured = Watched(objectives=(ERRORS, replace(ACCURACY, enforce=Enforcement.WARN)))
+    verdict = unmeasured.watch(Figures(unmeasured.clock, PER_MINUTE))
+    assert verdict.decision is StepDecision.ADVANCE
 
 
 def test_each_minute_is_asked_for_once_so_that_one_that_is_forgotten_is_not_lost() -> None:

@@ -4,10 +4,9 @@ At each step the gates of the step phase run first. The minutes that are compare
 include the requests of the gates.
 """
 
-from dataclasses import replace
-
 from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measured_comparison import MeasuredPairs, pair_measurements
 from pytest_deploygate.core.record import RecordedStep
 from pytest_deploygate.core.state_machine import Judged, State
 from pytest_deploygate.core.step_command import CommandKind
@@ -72,11 +71,18 @@ def _judge_step(
     )
     reason: Reason | None = None
     if left:  # another session ran the gates of this step
-        recorded = recorded._replace(gates=left[-1].gates, began_at=left[-1].began_at)
+        last = left[-1]
+        recorded = recorded._replace(
+            gates=last.gates, measured=last.measured, began_at=last.began_at
+        )
     elif rollout.ports.settings.has_step_gates:
         verdict = _run_gates(context, rollout, staged)
         gates = {result.gate.name: result.sentence for result in verdict.gates}
-        recorded = recorded._replace(gates=gates, reason=verdict.reason.sentence)
+        recorded = recorded._replace(
+            gates=gates,
+            reason=verdict.reason.sentence,
+            measured=_measured(context, verdict),
+        )
         reason = None if verdict.holds else verdict.reason
     orders = StepOrders(rollout)
     if step.wait and reason is None:
@@ -107,17 +113,31 @@ def _watch_step(
         metrics,
         rollout,
         orders,
+        measured=recorded.measured,
         began_at=recorded.began_at,
         may_wait=not context.options.detaches,
     )
     watched = watch.watch()
     warnings = {**rollout.record.warnings, **watched.look.warnings}
     rollout.update(rollout.record._replace(warnings=warnings))
-    found = recorded_step(watched)._replace(gates=recorded.gates, began_at=watch.began_at)
+    found = recorded_step(watched)._replace(
+        gates=recorded.gates,
+        measured=recorded.measured,
+        began_at=watch.began_at,
+    )
     if context.recorder.doubts:
         sentence = context.recorder.doubts[0]
         return found, Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=sentence)
     return found, watched.reason if watched.decision is StepDecision.ABORT else None
+
+
+def _measured(context: SessionContext, verdict: PhaseVerdict) -> dict[str, MeasuredPairs]:
+    """By objective, what the checks of this step measured of both sides."""
+    return {
+        one.name: pair_measurements(one, verdict.evidence.measurements)
+        for one in context.settings.policy.objectives
+        if one.is_measured
+    }
 
 
 def _abort_ordered(orders: StepOrders) -> Reason | None:
@@ -132,8 +152,8 @@ def _run_gates(context: SessionContext, rollout: Rollout, staged: Staged) -> Pha
     """Run the gates of the step phase against the public URL and the candidate's own; record what they showed."""
     assert rollout.step is not None
     context.recorder.step = rollout.step.percent
-    deployment = context.deployment_of(rollout.ports.target, staged, rollout.snapshot, Phase.STEP)
-    verdict = context.run_phase(Phase.STEP, replace(deployment, step_percent=rollout.step.percent))
+    deployment = context.deployment_at_step(rollout, staged)
+    verdict = context.run_phase(Phase.STEP, deployment)
     rollout.update(with_verdict(rollout.record, verdict))
     context.tell_verdict(rollout.record, verdict)
     return verdict
