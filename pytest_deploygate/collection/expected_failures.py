@@ -28,8 +28,13 @@ class ExpectedFailures:
         self._is_parent_marked = False
 
     @pytest.hookimpl(trylast=True)
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Read the marker, after conftest files had the chance to add it."""
+        for item in items:
+            if item.own_markers or item.parent is not self._parent or self._is_parent_marked:
+                self._read_marker(item)
+
+    def _read_marker(self, item: pytest.Item) -> None:
         if not self._is_marked(item):
             return
         marker = item.get_closest_marker(MARKER)

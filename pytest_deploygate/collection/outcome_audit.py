@@ -93,7 +93,9 @@ class OutcomeAuditor:
             warnings.filterwarnings("error", message=_NOT_AWAITED, category=RuntimeWarning)
             for category in NEVER_SILENT:
                 warnings.simplefilter("error", category)
-            self._filters = warnings.filters[: len(NEVER_SILENT) + 2]
+            self._forced = slice(len(NEVER_SILENT) + 2)
+            """Where these filters stand among all."""
+            self._filters = warnings.filters[self._forced]
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_collection(self) -> Generator[None, object, object]:
@@ -154,7 +156,8 @@ class OutcomeAuditor:
         """Around the check itself, and around tearing its fixtures down."""
         self._raised, self._is_running, self._is_ended = None, True, False
         self._stray_errors.listen()
-        self._force_warnings_to_errors()
+        if warnings.filters[self._forced] != self._filters:
+            self._force_warnings_to_errors()
         try:
             yield
         except BaseException as error:
@@ -174,7 +177,7 @@ class OutcomeAuditor:
 
     def _force_warnings_to_errors(self) -> None:
         """Filters of marks come after those of the settings, and code of a check may have added its own."""
-        if warnings.filters[: len(self._filters)] != self._filters:
+        if warnings.filters[self._forced] != self._filters:
             # as filterwarnings() does for each, at a tenth of the cost
             warnings.filters[:0] = self._filters  # type: ignore[index]  # a list, in all versions
             warnings.simplefilter("error", NEVER_SILENT[-1])
@@ -195,7 +198,8 @@ class OutcomeAuditor:
     def _end(self, result: object) -> None:
         """The body returned. A check that returns something was meant to assert it."""
         __tracebackhide__ = True
-        self._force_warnings_to_errors()
+        if warnings.filters[self._forced] != self._filters:
+            self._force_warnings_to_errors()
         if result is not None:
             pytest.fail(f"the check returned {result!r}: what must hold is asserted, not returned")
         self._is_ended = True
