@@ -97,6 +97,7 @@ def test_session_that_cannot_begin_sets_outputs_too(project: DeploygateProject) 
     found = outputs_of((project.root / "output").read_text())
     assert (found["state"], found["rollout-id"]) == ("REFUSED", "")
     assert "unknown environment" in found["reason"]
+    assert "| gate |" not in (project.root / "summary.md").read_text()
 
 
 def test_file_that_cannot_be_written_changes_nothing(project: DeploygateProject) -> None:

@@ -108,6 +108,8 @@ class CiServices:
         for name, value in facts.items():
             if value:
                 yield f"| {name} | {text(value)} |"
+        if not any(verdict.gates for verdict in verdicts.values()):
+            return
         yield ""
         yield "| phase | gate | outcome | passed | needs |"
         yield "| --- | --- | --- | --- | --- |"
