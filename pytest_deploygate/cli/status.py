@@ -18,6 +18,7 @@ from pytest_deploygate.core.own_tags import TAG_LIVE_VERIFY
 from pytest_deploygate.core.record import Lease
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.engine.detached import is_detached, waiting_hint, waiting_sentence
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.ports import Store, Target
@@ -89,6 +90,7 @@ class Status(NamedTuple):
     is_record_read: bool = False
     lease: Holder | None = None
     open_rollouts: Sequence[PastRollout] = ()
+    waiting: str = ""
     last_rollout: PastRollout | None = None
     watchdogs: Sequence[int] = ()
     emulator: EmulatorSummary | None = None
@@ -141,7 +143,14 @@ def _read_status(context: CliContext, environment: Environment) -> Status:
         try:
             store = stack.enter_context(context.store())
             has_channels = bool(context.settings.channels)
-            found = _add_record(store, environment, found, snapshot, has_channels=has_channels)
+            found = _add_record(
+                store,
+                environment,
+                found,
+                snapshot,
+                now=context.clock.now(),
+                has_channels=has_channels,
+            )
         except DeployGateError as error:
             found = _add_problem(found, "record", error)
             store = stack.enter_context(context.store(in_memory=True))
@@ -209,16 +218,20 @@ def _add_record(
     found: Status,
     snapshot: Snapshot | None,
     *,
+    now: datetime,
     has_channels: bool,
 ) -> Status:
     name, latest = environment.name, store.history(environment.name, 1)
     lease, judged = store.lease(name), found.is_judged_good
     if snapshot is not None and snapshot.baseline is not None:
         judged = judged or store.is_known_good(name, snapshot.baseline)
+    still_open = store.open_rollouts(name)
+    left = [record for record in still_open if is_detached(record, now)]
     return found._replace(
         is_record_read=True,
         lease=_holder(lease) if lease is not None else None,
-        open_rollouts=[PastRollout.of(r) for r in store.open_rollouts(name)],
+        open_rollouts=[PastRollout.of(r) for r in still_open],
+        waiting=waiting_sentence(left[-1]) if left else "",
         last_rollout=PastRollout.of(latest[0]) if latest else None,
         is_judged_good=judged,
         undelivered=_pending_deliveries(store, name) if has_channels else (),
@@ -313,6 +326,9 @@ def _print_advice(out: Output, found: Status) -> None:
         )
     if found.exit_status is ExitStatus.STRANDED:
         out.line(f"STRANDED: an operator must look: {STRANDED_HELP}", BAD)
+    elif found.waiting and found.lease is None:
+        name = EnvironmentName(found.environment)
+        out.line(f"{found.waiting}; {waiting_hint(name)}", DOUBTFUL)
     elif found.open_rollouts and (found.lease is None or found.lease.lives is False):
         out.line(
             f"rollout {found.open_rollouts[0].rollout_id} was interrupted; "

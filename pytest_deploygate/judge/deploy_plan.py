@@ -21,6 +21,7 @@ from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.record import lease_held_error
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.engine.detached import is_detached, waiting_hint, waiting_sentence
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.judge import preconditions
 
@@ -127,6 +128,11 @@ def _record_findings(ports: Ports) -> Iterator[PreflightFinding]:
         error = lease_held_error(held)
         yield PreflightFinding(is_blocking=False, sentence=error.message, hint=error.hint)
     for record in ports.store.open_rollouts(name):
+        if is_detached(record, ports.clock.now()):
+            yield PreflightFinding(
+                is_blocking=True, sentence=waiting_sentence(record), hint=waiting_hint(name)
+            )
+            continue
         is_stranded = record.state is State.STRANDED
         yield PreflightFinding(
             is_blocking=is_stranded,

@@ -74,7 +74,14 @@ def test_steps_go_on_from_session_to_session_until_the_promotion(project: CliPro
 
 def test_nobody_takes_a_waiting_rollout_for_one_of_a_dead_process(project: CliProject) -> None:
     begun = detached(project)
-    project.deploygate("status", "fake")
+    status = project.deploygate("status", "fake")
+    assert "is at 5 % in fake and goes on until" in status.output
+    assert "carry it on: pytest --deploy-resume=fake" in status.output
+    assert "was interrupted" not in status.output
+    plan = project.pytest("--deploy-to=fake", "--deploy-plan", "-n0")
+    assert plan.status == 1, plan.output
+    assert "blocks: rollout" in plan.output
+    assert "is at 5 % in fake and goes on until" in plan.output
     recovered = project.deploygate("recover", "fake")
     assert recovered.status == 0, recovered.output
     assert "nothing was open" not in recovered.output

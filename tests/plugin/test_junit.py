@@ -9,8 +9,8 @@ from tests.plugin.plugin_project import SUBJECT
 
 ALWAYS = {
     "schema", "rollout_id", "environment", "verdict", "state", "reason_code", "reason", "reasons", "score", "threshold",
-    "baseline_revision", "candidate_revision", "serving_revision", "backup_identifier", "rollback_seconds",
-    "drill_seconds", "checks_digest",
+    "baseline_revision", "fresh_baseline_revision", "candidate_revision", "serving_revision", "backup_identifier",
+    "rollback_seconds", "drill_seconds", "checks_digest",
 }  # fmt: skip
 FILES = ["gates/cand/test_subject.py", "gates/ready/test_ready.py", "gates/live/test_live.py"]
 CHECKS = [
