@@ -98,9 +98,7 @@ class AccuracyReport:
 
     def explain(self, limit: int = 10) -> str:
         """The figures, then a table of the first ``limit`` records that differ, are missing or extra."""
-        scores = ", ".join(
-            f"{s.name} {_percent(s.ratio)} ({s.right} of {s.cells})" for s in self.fields
-        )
+        scores = ", ".join(map(_score, self.fields))
         head = (
             f"accuracy {_percent(self.overall)} of {self.golden} golden records, {self.extracted} extracted: {scores}; "
             f"{len(self.missing)} missing, {len(self.extra)} extra, {len(self.duplicates)} duplicate"
@@ -201,6 +199,12 @@ def _key_getter(rules: tuple[FieldRule, ...]) -> _KeyOf:
 
 def _key_text(key: Cells) -> str:
     return " / ".join([cell or "" for cell in key])
+
+
+def _score(field: FieldScore) -> str:
+    if not field.cells:
+        return f"{field.name} without values"
+    return f"{field.name} {_percent(field.ratio)} ({field.right} of {field.cells})"
 
 
 def _percent(ratio: Fraction) -> str:

@@ -137,6 +137,8 @@ def test_blank_cells_are_no_cells_until_something_is_invented() -> None:
     invented = compare(golden, [line(1), line(2, upc=None)])
     assert invented.accuracy("upc") == 0
     assert invented.overall == Fraction(8, 9)
+    assert "upc without values, " in compare(golden, golden).explain(), "nothing was compared"
+    assert "upc 0.0% (0 of 1), " in invented.explain()
 
 
 def test_empty_sides_have_a_defined_result() -> None:
