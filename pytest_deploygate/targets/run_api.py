@@ -68,9 +68,10 @@ class RunServices:
                 return None
             service = converters.service_of(found)
             if not self._is_stale(service):
-                self._newest[name] = int(service.generation)
                 break
             logger.info("target.stale_answer", extra={"service": name})
+        if service is not None:  # what stays older for so long is what there is
+            self._newest[name] = int(service.generation)
         return service
 
     def _is_stale(self, service: run_v2.Service) -> bool:

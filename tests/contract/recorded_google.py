@@ -98,6 +98,7 @@ class RecordedGoogle:
         name = self._add_revision()
         template["revision"] = name
         self.service["labels"] |= body["labels"]
+        self._raise_generation()
         self.function["labels"] = body["labels"]
         self.function["serviceConfig"] |= {"environmentVariables": variables, "revision": name}
         begun, ended = recorded("operation_running"), recorded("operation_done")
@@ -112,6 +113,7 @@ class RecordedGoogle:
             self.service["template"].pop("revision", None)
             self._add_revision()
         self.service |= {k: v for k, v in body.items() if k in ("traffic", "labels")}
+        self._raise_generation()
         self.service["etag"] = f'"{len(self.writes)}"'
         self.service["trafficStatuses"] = deepcopy(self.service["traffic"])
         for status in self.service["trafficStatuses"]:
@@ -119,6 +121,11 @@ class RecordedGoogle:
                 status["uri"] = f"{self._url}/function"
         parent = f"projects/{PROJECT}/locations/{REGION}"
         return {"name": f"{parent}/operations/t", "done": True}
+
+    def _raise_generation(self) -> None:
+        """Each change of what a service should be counts (run.v2 Service.generation)."""
+        for name in ("generation", "observedGeneration"):
+            self.service[name] = str(int(self.service[name]) + 1)
 
     def _add_revision(self) -> str:
         """One more revision by the service's template, of the digest that was recorded."""

@@ -32,6 +32,7 @@ def digest(
     policy: Policy = POLICY,
     baseline: str | None = "svc-00001",
     steps: tuple[TrafficStep, ...] = STEPS,
+    is_fresh: bool = False,
 ) -> str:
     return plan_digest(
         package=Digest(package),
@@ -39,14 +40,15 @@ def digest(
         policy=policy,
         baseline=RevisionName(baseline) if baseline else None,
         steps=steps,
+        is_fresh=is_fresh,
     )
 
 
 def test_plan_digest_covers_how_traffic_moves() -> None:
     """Whoever approved judged steps has not approved --deploy-steps=none."""
     longer = (STEPS[0]._replace(wait=Duration(601)), STEPS[1])
-    made = {digest(), digest(steps=longer), digest(steps=STEPS[1:])}
-    assert len(made) == 3
+    made = {digest(), digest(steps=longer), digest(steps=STEPS[1:]), digest(is_fresh=True)}
+    assert len(made) == 4
 
 
 def test_plan_digest_is_the_same_for_the_same_plan() -> None:

@@ -75,6 +75,7 @@ def test_a_trigger_that_fires_comes_first() -> None:
         (replace(LOOK, candidate_requests=199), "had 199 requests, the step needs 200"),
         (replace(LOOK, results=(GOOD, UNSURE)), "not yet decided"),
         (replace(LOOK, problem="503"), "figures cannot be read: 503"),
+        (replace(LOOK, unmeasured="no check measured q"), "no check measured q"),
         (replace(LOOK, blocked="frozen until 8:00"), "frozen until 8:00"),
     ],
 )

@@ -34,7 +34,9 @@ def fires(condition: str, value: Fraction) -> bool:
     ],
 )
 def test_trigger_is_exact_at_its_bound(condition: str, below: bool, at: bool, above: bool) -> None:
-    bound = Condition.parse(condition).bound
+    parsed = Condition.parse(condition)
+    assert str(parsed) == condition, "plan shows it as the settings have it"
+    bound = parsed.bound
     found = [fires(condition, bound + step) for step in (-TINY, Fraction(0), TINY)]
     assert found == [below, at, above]
 
