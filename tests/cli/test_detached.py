@@ -113,6 +113,7 @@ def test_an_operator_ends_it_at_once(project: CliProject) -> None:
     assert (late.status, late.property("state")) == (1, "ROLLED_BACK")
 
 
+@pytest.mark.full
 def test_a_named_rollback_ends_it_too(project: CliProject) -> None:
     detached(project)
     back = project.deploygate("rollback", "fake", "--to", "svc-00002", "--reason", "no", "--yes")

@@ -58,6 +58,7 @@ def test_an_environment_moved_from_google_keeps_its_history_and_rolls_back_acros
     assert project.answering() not in {of_function, of_run}
 
 
+@pytest.mark.full
 def test_the_same_digest_twice_changes_nothing_and_a_tag_is_resolved(project: Checkout) -> None:
     first = project.deploy("-q")
     assert first.status == 0, first.output

@@ -161,6 +161,7 @@ def test_broken_release_never_serves(source: Checkout, what: str) -> None:
 
 
 @RELEASES
+@pytest.mark.full
 def test_rollback_checks_go_back_when_what_serves_goes_bad(source: Checkout) -> None:
     before = source.answering()
     source.touch_source("a release that goes bad an hour later")

@@ -66,6 +66,7 @@ def _url(output: str) -> str:
     return line.removeprefix("url: ")
 
 
+@pytest.mark.full
 def test_wheel_deploys_a_strangers_function_and_keeps_it_when_a_gate_breaks(
     python: Path, folder: Path, build_cache: Path
 ) -> None:

@@ -12,7 +12,7 @@ from tests.e2e.greeting_project import FUNCTION, small_project
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(params=["google", "cloud-run"])
+@pytest.fixture(params=["google", pytest.param("cloud-run", marks=pytest.mark.full)])
 def tomorrow(
     tmp_path: Path, build_cache: Path, request: pytest.FixtureRequest
 ) -> Iterator[Checkout]:

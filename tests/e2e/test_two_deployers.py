@@ -77,7 +77,9 @@ def test_second_one_waits_when_asked_to(shared: DisturbedProject) -> None:
     assert [r.state for r in _history(shared)[:2]] == [State.PROMOTED, State.REFUSED]
 
 
-@pytest.mark.parametrize(("gate", "status"), [("greeting", 10), ("alive", 11)])
+@pytest.mark.parametrize(
+    ("gate", "status"), [pytest.param("greeting", 10, marks=pytest.mark.full), ("alive", 11)]
+)
 def test_unlock_stops_the_holder_and_is_recorded(
     shared: DisturbedProject, gate: str, status: int
 ) -> None:

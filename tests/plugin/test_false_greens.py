@@ -1,7 +1,7 @@
 """Every false green, in one process and with workers: the baseline serves, and the record says what happened.
 
-``DEPLOYGATE_FALSE_GREENS`` says which: by default all in one process and the first of each kind with workers, ``all``
-all with workers, too, ``kinds`` the first of each kind in one process and with workers.
+By default the first of each kind by itself, and all that concern only their own check together in one session;
+``tox -e full`` tries each by itself (``DEPLOYGATE_FALSE_GREENS=all``).
 """
 
 import os
@@ -14,14 +14,14 @@ from tests.plugin.false_green import IN_PROCESS, WORKERS, FalseGreen
 from tests.plugin.false_greens import FALSE_GREENS, KINDS
 from tests.plugin.plugin_project import SETTINGS, SUBJECT
 
-WHICH = os.environ.get("DEPLOYGATE_FALSE_GREENS", "")
+IS_ALL = os.environ.get("DEPLOYGATE_FALSE_GREENS", "") == "all"
 
 
 def first_of_each_kind(workers: int) -> list[str]:
     """Names of the cases, of those that are not tried with others in one session."""
     found = []
     for kind in KINDS:
-        fit = [c for c in kind if workers in c.workers and not (workers and c.is_sociable)]
+        fit = [c for c in kind if workers in c.workers and not c.is_sociable]
         found += [case.name for case in fit[:1]]
     return found
 
@@ -34,7 +34,7 @@ ROWS = [
     for case in FALSE_GREENS
     for workers in case.workers
     if workers == IN_PROCESS or not case.is_sociable
-    if WHICH == "all" or (workers == IN_PROCESS and WHICH == "") or case.name in FIRST[workers]
+    if IS_ALL or case.name in FIRST[workers]
 ]
 
 
@@ -90,15 +90,16 @@ def check_junit(case: FalseGreen | None, run: SessionOutcome, state: str, baseli
             assert len(gates) == 1, f"{found.name}: {gates}"
 
 
-def test_false_greens_of_one_check_each_are_seen_through_with_workers(
-    project: DeploygateProject, before: str
+@pytest.mark.parametrize("workers", [IN_PROCESS, WORKERS])
+def test_false_greens_of_one_check_each_are_seen_through_together(
+    project: DeploygateProject, before: str, workers: int
 ) -> None:
     """Each comes to a state that is no pass, so that each would do in a gate that must be whole."""
-    told = [case for case in FALSE_GREENS if case.is_sociable and WORKERS in case.workers]
+    told = [case for case in FALSE_GREENS if case.is_sociable and workers in case.workers]
     assert len(told) > 30
     files = {case.name: f"gates/cand/test_subject_{i}.py" for i, case in enumerate(told)}
     project.write({files[case.name]: case.programs[SUBJECT] for case in told})
-    run = project.deploy(workers=WORKERS)
+    run = project.deploy(workers=workers)
     assert (run.status, run.serving) == (1, before), run.output
     found = {case.name: run.state_of(case.node.replace(SUBJECT, files[case.name])) for case in told}
     assert {n: s for n, s in found.items() if s not in states_of(told, n)} == {}
