@@ -72,6 +72,7 @@ def test_steps_go_on_from_session_to_session_until_the_promotion(project: CliPro
     assert f"this is how rollout {record.rollout_id} ended" in late.output
 
 
+@pytest.mark.full
 def test_nobody_takes_a_waiting_rollout_for_one_of_a_dead_process(project: CliProject) -> None:
     begun = detached(project)
     status = project.deploygate("status", "fake")
@@ -141,6 +142,7 @@ def test_watch_carries_it_on(project: CliProject) -> None:
         ("suites/test_live.py", "def test_l(): pass\n", "the checks"),
     ],
 )
+@pytest.mark.full
 def test_another_checkout_cannot_carry_it_on(
     project: CliProject, file: str, text: str, what: str
 ) -> None:

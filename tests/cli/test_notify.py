@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 
+import pytest
+
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.system.retry import Backoff, attempts
 from tests.cli.cli_project import CliProject
@@ -48,6 +50,7 @@ def test_receiver_is_told_of_a_promotion_and_of_a_rollback(
     assert "T0KEN" not in run.output + done.out + done.err
 
 
+@pytest.mark.full
 def test_receiver_is_told_that_an_operator_holds_while_the_rollout_goes_on(
     project: CliProject, http_server: ServerMaker
 ) -> None:

@@ -229,6 +229,7 @@ def test_backups_tells_whether_they_are_whole(project: CliProject) -> None:
     assert [(b["revision"], b["condition"]) for b in found] == [("svc-00001", "missing")]
 
 
+@pytest.mark.full
 def test_plan_has_the_digest_that_the_session_prints(project: CliProject) -> None:
     project.write({"main.py": "v3"})
     digest = project.deploygate("plan", "--json").json["plan_digest"]
@@ -326,6 +327,7 @@ def said_by_plan(project: CliProject) -> list[str]:
     return [f"{words[f['is_blocking']]}: {f['sentence']}; {f['hint']}" for f in findings]
 
 
+@pytest.mark.full
 def test_session_that_plans_prints_the_findings_of_plan(project: CliProject) -> None:
     assert project.deploygate("rollback", "fake", "--reason", "no prices", "--yes").status == 0
     project.write_settings(environment=f'{FROZEN}\napproval = "required"')

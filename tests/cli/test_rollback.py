@@ -44,6 +44,7 @@ def test_rollback_says_when_the_checks_of_what_then_serves_do_not_hold(project: 
     assert project.shares == {"svc-00001": 100}, "checks after a rollback never act"
 
 
+@pytest.mark.full
 def test_release_that_was_rolled_back_needs_a_reason_to_be_staged_again(
     project: CliProject,
 ) -> None:
@@ -55,6 +56,7 @@ def test_release_that_was_rolled_back_needs_a_reason_to_be_staged_again(
     assert project.release("v2", "--deploy-reason=the sheet was at fault").status == 0
 
 
+@pytest.mark.full
 def test_release_that_rollback_checks_rolled_back_needs_a_reason_too(project: CliProject) -> None:
     project.say("live", "bad")
     checked = project.pytest("-m", "rollback-checks")
@@ -215,6 +217,7 @@ def test_emergency_works_without_the_record(project: CliProject) -> None:
     assert done.status == 0
 
 
+@pytest.mark.full
 def test_emergency_works_while_the_record_cannot_be_written(project: CliProject) -> None:
     database = sqlite3.connect(project.root / ".deploygate" / "state.db", isolation_level=None)
     with contextlib.closing(database):
@@ -227,6 +230,7 @@ def test_emergency_works_while_the_record_cannot_be_written(project: CliProject)
     assert done.json["record"] == "lost"
 
 
+@pytest.mark.full
 def test_release_that_was_left_without_a_record_is_no_rollback_target_by_itself(
     project: CliProject,
 ) -> None:
@@ -269,6 +273,7 @@ def test_emergency_goes_where_a_person_says(project: CliProject) -> None:
     assert project.shares == {"svc-00002": 100}
 
 
+@pytest.mark.full
 def test_rollback_that_cannot_be_verified_is_stranded_until_it_can(project: CliProject) -> None:
     with project.cloud() as cloud:
         cloud.is_answering = False

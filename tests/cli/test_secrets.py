@@ -148,7 +148,7 @@ def check_nothing_leaked(project: CliProject, *sessions: SessionOutcome) -> None
     assert found == []
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+@pytest.mark.parametrize("workers", ["-n0", pytest.param("-n1", marks=pytest.mark.full)])
 def test_secrets_of_failing_checks_appear_nowhere(leaking: CliProject, workers: str) -> None:
     suite = leaking.root / "suites" / "test_health.py"
     suite.write_text(LEAKS)

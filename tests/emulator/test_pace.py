@@ -35,6 +35,7 @@ def slow(tmp_path: Path) -> Iterator[Driver]:
     stop(home)
 
 
+@pytest.mark.full
 def test_a_build_goes_on_and_a_policy_does_not_hold_yet(slow: Driver) -> None:
     name = "projects/p1/locations/us-central1/services/slow"
     service = slow.service(name)

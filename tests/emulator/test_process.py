@@ -292,6 +292,7 @@ def test_operation_in_flight_at_a_kill_ends_in_an_error(running: Start) -> None:
     assert again.get(service.uri).json()["color"] == "blue"
 
 
+@pytest.mark.full
 def test_kill_during_a_build_leaves_what_served(running: Start) -> None:
     driver = running()
     service = driver.deploy("hello", who())

@@ -41,7 +41,7 @@ GRID = os.environ.get("DEPLOYGATE_GRID", "")
 """How many faults are tried. Empty, as in CI: a sample. ``few``, as in ``tox -e quick``: fewer. ``calls``: every fault
 at every call of every kind of rollout. ``full``, as in ``tox -e full``: also every fault at every call of the recovery
 from every death."""
-CALL_STRIDE = {"calls": 1, "full": 1, "few": 97}.get(GRID, 16)
+CALL_STRIDE = {"calls": 1, "full": 1, "few": 97}.get(GRID, 32)
 """A fault is tried at every n-th call."""
 
 
