@@ -12,11 +12,11 @@ from tests.e2e.checkout import Checkout
 from tests.e2e.greeting_project import FUNCTION, small_project
 from tests.loopback_server import serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.full]
 
 
 @pytest.fixture(
-    params=[pytest.param(ImageAsTag, marks=pytest.mark.full), ImageAsDigest],
+    params=[ImageAsTag, ImageAsDigest],
     ids=lambda shown: shown.__name__,
 )
 def recorded(
