@@ -117,6 +117,7 @@ def alarm_share(*, runs: int, confidence: float, candidate: float, per_minute: f
 
 
 @pytest.mark.parametrize("candidate", [0.01, 0.02])
+@pytest.mark.slow
 def test_false_aborts_are_as_rare_as_the_confidence_says_when_looked_at_each_minute(
     candidate: float,
 ) -> None:
@@ -141,6 +142,7 @@ def test_a_p95_twice_as_long_is_found_within_5_minutes() -> None:
     assert median(first_minute(run, LATENCY, StepDecision.ABORT) for run in runs) <= 5
 
 
+@pytest.mark.slow
 def test_a_latency_within_the_margin_is_seldom_aborted() -> None:
     source = latency_minutes(Random(3), per_minute=300, percent=20, factor=1.2)
     runs = [list(islice(source, 25)) for _ in range(20)]

@@ -40,6 +40,7 @@ def die(simulation: Simulation, rollout: Rollout) -> None:
 
 @pytest.mark.parametrize("kill", KILLS)
 @pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.slow
 def test_marks_on_the_service_suffice_when_the_record_is_lost(name: str, kill: Fault) -> None:
     """Until the live gates have held, labels on the service name the baseline."""
     rehearsal = Simulation(SCENARIOS[name])

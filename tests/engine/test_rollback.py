@@ -182,6 +182,7 @@ def test_rollback_waits_for_nobody_who_lives() -> None:
 
 
 @pytest.mark.parametrize("fault", Fault)
+@pytest.mark.slow
 def test_every_fault_at_every_call_of_a_rollback_ends_well(fault: Fault) -> None:
     rehearsal = promoted_twice()
     go_back(rehearsal)
