@@ -68,10 +68,9 @@ class RunServices:
                 return None
             service = converters.service_of(found)
             if not self._is_stale(service):
+                self._newest[name] = int(service.generation)
                 break
             logger.info("target.stale_answer", extra={"service": name})
-        if service is not None:  # what stays older for so long is what there is
-            self._newest[name] = int(service.generation)
         return service
 
     def _is_stale(self, service: run_v2.Service) -> bool:
@@ -208,6 +207,7 @@ class RunServices:
                     hint="nothing more was changed; find out who deploys it at the same time",
                 )
             if converters.is_carried_out(service):
+                self._newest[service.name] = int(service.generation)  # as it is, not as was expected
                 return service
             if reason := _failure_of(service):
                 raise NotCarriedOut(

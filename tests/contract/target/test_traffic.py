@@ -147,6 +147,15 @@ def test_an_answer_older_than_our_own_write_is_not_somebody_elses(
     assert shared.serving() == {shared.candidate}
 
 
+def test_a_write_that_stays_unseen_is_unknown_and_not_somebody_elses(
+    shared: StagedFunction,
+) -> None:
+    shared.driver.fault(**GET_SERVICE, stale=True, after=1, times=None)
+    assert "does not show it" in failing(shared, OutcomeUnknown)
+    shared.driver.local("DELETE", "faults")
+    assert shared.serving() == {shared.candidate}
+
+
 def test_a_service_that_never_stands_still_ends_in_words(shared: StagedFunction) -> None:
     shared.driver.fault(**PATCH_SERVICE, http=409, status="ABORTED", times=None)
     assert "409 ABORTED" in failing(shared, TargetUnavailable)
