@@ -73,19 +73,19 @@ def _read(text: str) -> object:
 def _changes_of(key: str, old: object, new: object) -> Iterator[SettingChange]:
     if isinstance(old, dict) and isinstance(new, dict):
         for name in (*new, *(name for name in old if name not in new)):
-            written = name if _BARE_KEY.fullmatch(name) else as_toml(name)
-            yield from _changes_of(f"{key}.{written}", old.get(name), new.get(name))
+            yield from _changes_of(f"{key}.{_key(name)}", old.get(name), new.get(name))
     elif old != new and MASK not in str(old):  # what a record does not show cannot be compared
         yield SettingChange(key, _write(old), _write(new))
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else as_toml(name)
 
 
 def _write(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, dict):
-        pairs = (
-            f"{name if _BARE_KEY.fullmatch(name) else as_toml(name)} = {_write(one)}"
-            for name, one in value.items()
-        )
+        pairs = (f"{_key(name)} = {_write(one)}" for name, one in value.items())
         return f"{{ {', '.join(pairs)} }}"
     return as_toml(value)

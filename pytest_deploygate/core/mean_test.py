@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from pytest_deploygate.core.sequential_test import Claim, Line
+from pytest_deploygate.core.sequential_test import Claim, Line, add_capital, is_enough
 
 _STAKES: Final = ((0.05, 0.1), (0.2, 0.15), (0.5, 0.25), (0.95, 0.5))
 """Parts of the largest possible stake, with the part of the capital on each: what is measured often varies little, and
@@ -43,12 +43,9 @@ def log_evidence(pairs: Iterable[Pair], line: Line, claim: Claim) -> Iterator[fl
             log + math.log1p(part * largest * difference)
             for log, (part, _) in zip(logs, _STAKES, strict=True)
         ]
-        top = max(logs)
-        won = sum(part * math.exp(log - top) for log, (_, part) in zip(logs, _STAKES, strict=True))
-        yield top + math.log(won)
+        yield add_capital(logs, [part for _, part in _STAKES])
 
 
 def is_mean_shown(pairs: Iterable[Pair], line: Line, claim: Claim, *, confidence: float) -> bool:
     """Whether ``claim`` is shown at any time during ``pairs``; once shown, it stays shown."""
-    needed = -math.log(1 - confidence)
-    return any(evidence >= needed for evidence in log_evidence(pairs, line, claim))
+    return is_enough(log_evidence(pairs, line, claim), confidence=confidence)

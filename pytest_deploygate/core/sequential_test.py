@@ -16,7 +16,7 @@ to minute; only the point and the stakes must be chosen before the block is seen
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, unique
 from typing import Final, NamedTuple
 
@@ -78,15 +78,26 @@ def log_evidence(blocks: Iterable[Block], line: Line, claim: Claim) -> Iterator[
         if block.candidate.requests and block.baseline.requests:
             for index, (multiple, _) in enumerate(bets):
                 logs[index] += _log_gain(block, line, claim, multiple)
-        top = max(logs)
-        won = sum(part * math.exp(log - top) for log, (_, part) in zip(logs, bets, strict=True))
-        yield top + math.log(won)
+        yield add_capital(logs, [part for _, part in bets])
+
+
+def add_capital(logs: Sequence[float], parts: Sequence[float]) -> float:
+    """Logarithm of the capital in all bets: ``parts`` of it began on each, which multiplied by ``exp(logs)``."""
+    top = max(logs)
+    return top + math.log(
+        sum(part * math.exp(log - top) for log, part in zip(logs, parts, strict=True))
+    )
+
+
+def is_enough(evidence: Iterable[float], *, confidence: float) -> bool:
+    """Whether logarithms of evidence ever reach what ``confidence`` asks for."""
+    needed = -math.log(1 - confidence)
+    return any(one >= needed for one in evidence)
 
 
 def is_shown(blocks: Iterable[Block], line: Line, claim: Claim, *, confidence: float) -> bool:
     """Whether ``claim`` is shown at any time during ``blocks``; once shown, it stays shown."""
-    needed = -math.log(1 - confidence)
-    return any(evidence >= needed for evidence in log_evidence(blocks, line, claim))
+    return is_enough(log_evidence(blocks, line, claim), confidence=confidence)
 
 
 def _log_gain(block: Block, line: Line, claim: Claim, multiple: float) -> float:

@@ -207,7 +207,9 @@ class RunServices:
                     hint="nothing more was changed; find out who deploys it at the same time",
                 )
             if converters.is_carried_out(service):
-                self._newest[service.name] = int(service.generation)  # as it is, not as was expected
+                self._newest[service.name] = int(
+                    service.generation
+                )  # as it is, not as was expected
                 return service
             if reason := _failure_of(service):
                 raise NotCarriedOut(

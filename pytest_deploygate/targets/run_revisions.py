@@ -103,22 +103,12 @@ class RunRevisions:
         """
         base, image = self._image_of(name, of)
         changes = changes_of(converters.revision_info(base).variables)
-        failed: TargetError | None = None
-        revision = None
-        for _ in attempts(self._caller.clock, _WRITE_BACKOFF, most=_ATTEMPTS):
-            service = self._api.require(f"reading the service {converters.short_name(name)}", name)
-            template = service["template"]
+
+        def want(template: Json) -> tuple[Json, Callable[[Json], bool]]:
             wanted = container_images.containers_with(template, base, image, changes)
-            if not container_images.is_alike(template["containers"][0], wanted[0]):
-                revision = chosen() if chosen is not None and revision is None else revision
-                try:
-                    body = {"containers": wanted}
-                    self._write_template(service, body, ("containers",), revision)
-                except (Conflict, OutcomeUnknown) as error:
-                    failed = error
-                    continue
-            return self._await_created(name, of, partial(_runs, wanted[0]))
-        raise failed or TargetUnavailable("no revision was added")
+            return {"containers": wanted}, partial(_runs, wanted[0])
+
+        return self._add(name, of, want, ("containers",), chosen)
 
     def copy_revision(
         self,
@@ -133,19 +123,35 @@ class RunRevisions:
         """
         base, image = self._image_of(name, of)
         wanted = copy_of_revision(base, image, mark)
+        is_wanted = partial(is_copy, mark=mark)
+        return self._add(name, of, lambda _: (wanted, is_wanted), FIELDS_OF_REVISION, chosen)
+
+    def _add(
+        self,
+        name: str,
+        of: RevisionName,
+        want: Callable[[Json], tuple[Json, Callable[[Json], bool]]],
+        fields: Iterable[str],
+        chosen: Callable[[], RevisionName] | None,
+    ) -> RevisionName:
+        """Write ``fields`` of the template that ``want`` makes of the present one, unless that is as wanted already.
+
+        ``want`` also says how a template or a revision is recognised as wanted.
+        """
         failed: TargetError | None = None
         revision = None
         for _ in attempts(self._caller.clock, _WRITE_BACKOFF, most=_ATTEMPTS):
             service = self._api.require(f"reading the service {converters.short_name(name)}", name)
-            if not is_copy(service["template"], mark):
+            wanted, is_wanted = want(service["template"])
+            if not is_wanted(service["template"]):
                 revision = chosen() if chosen is not None and revision is None else revision
                 try:
-                    self._write_template(service, wanted, FIELDS_OF_REVISION, revision)
+                    self._write_template(service, wanted, fields, revision)
                 except (Conflict, OutcomeUnknown) as error:
                     failed = error
                     continue
-            return self._await_created(name, of, lambda found: is_copy(found, mark))
-        raise failed or TargetUnavailable(f"{of} was not copied")
+            return self._await_created(name, of, is_wanted)
+        raise failed or TargetUnavailable(f"no revision was made of {of}")
 
     def _image_of(self, name: str, of: RevisionName) -> tuple[Json, str]:
         """The revision ``of``, and its image by digest."""
