@@ -165,9 +165,7 @@ def test_errors_that_no_gate_sees_are_stopped_at_the_first_step(project: Checkou
 def test_a_fresh_baseline_takes_its_share_is_compared_with_and_leaves(project: Checkout) -> None:
     baseline = first_release(project)
     judged(project)
-    settings = project.root / "pyproject.toml"
-    text = settings.read_text(encoding="utf-8")
-    settings.write_text(text.replace("drill = true", 'drill = true\nbaseline = "fresh"'), "utf-8")
+    project.edit("pyproject.toml", "drill = true", 'drill = true\nbaseline = "fresh"')
     release(project, sleeps_s=0.011)
     junit = project.root / "junit.xml"
     with visitors(project) as tally:
@@ -221,9 +219,7 @@ def resumed(project: Checkout) -> SessionOutcome:
 def test_steps_outlive_the_session_that_began_them(project: Checkout) -> None:
     baseline = first_release(project)
     judged(project)
-    settings = project.root / "pyproject.toml"
-    text = settings.read_text(encoding="utf-8")
-    settings.write_text(text.replace("drill = true", "drill = true\ndetach = true"), "utf-8")
+    project.edit("pyproject.toml", "drill = true", "drill = true\ndetach = true")
     release(project, sleeps_s=0.011)
     with visitors(project) as tally:
         begun = deploy(project, "--deploy-detach")

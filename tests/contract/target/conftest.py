@@ -13,7 +13,6 @@ from tests.contract.target.staged_function import (
     KINDS,
     AnyTarget,
     StagedFunction,
-    last_call,
     make_source,
     make_spec,
     make_target_of,
@@ -56,7 +55,7 @@ def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
 def driver(shared_driver: Driver) -> Iterator[Driver]:
     """The emulator without faults; what the target asked of it is held to Google's documents."""
     shared_driver.local("DELETE", "faults")
-    before = last_call(shared_driver)
+    before = shared_driver.last_call()
     yield shared_driver
     shared_driver.local("DELETE", "faults")
     calls = shared_driver.calls(after=before)

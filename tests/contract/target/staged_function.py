@@ -110,11 +110,6 @@ def make_target_of(
     )
 
 
-def last_call(driver: Driver) -> int:
-    """Number of the newest call that the emulator has seen."""
-    return driver.last_call()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
     """Two revisions beside what serves."""

@@ -30,7 +30,6 @@ from tests.contract.target.staged_function import (
     AnyTarget,
     Staged,
     StagedFunction,
-    last_call,
     make_target,
     quietly,
     release,
@@ -73,7 +72,7 @@ def test_a_release_is_one_build_whose_digest_is_deployed_under_a_name_of_ours(
     new_target: NewTarget, driver: Driver
 ) -> None:
     target = new_target(verify_variables={})
-    before = last_call(driver)
+    before = driver.last_call()
     revision = deployed(target)
     calls = driver.calls(after=before)
     assert sum("builds:submit" in str(c["path"]) for c in calls) == 1
@@ -219,7 +218,7 @@ def test_a_lost_answer_is_settled_by_one_reading_without_a_second_revision(
         deployed(target, RolloutLabels(rollout=RolloutId("20261101-0001-0000")))
     known = revisions_of(driver, target) if rule is PATCH else []
     operation = target.begin_release(target.upload(target.package()), LABELS)
-    before = last_call(driver)
+    before = driver.last_call()
     driver.fault(**rule, **effect)
     revision = target.await_release(operation, progress=quietly, budget_s=BUDGET_S)
     assert writes(driver, before) == [rule["method"]]
@@ -243,7 +242,7 @@ def test_a_write_of_which_nothing_can_be_read_is_not_repeated(
     deployed(target)
     labels = RolloutLabels(rollout=RolloutId("20261124-0001-abcd"))
     operation = target.begin_release(target.upload(target.package()), labels)
-    before = last_call(driver)
+    before = driver.last_call()
     driver.fault(**PATCH, drop="after")
     driver.fault(method="GET", path=r"/services/[^/:]+$", after=1, http=503, times=None)
     with pytest.raises(OutcomeUnknown, match="cannot be read"):
@@ -256,7 +255,7 @@ def test_a_lost_answer_of_a_build_begins_another_and_deploys_one(
     new_target: NewTarget, driver: Driver
 ) -> None:
     target = new_target(verify_variables={})
-    before = last_call(driver)
+    before = driver.last_call()
     driver.fault(path="builds:submit", drop="after")
     revision = deployed(target)
     assert revisions_of(driver, target) == [revision]
@@ -305,7 +304,7 @@ def test_a_service_that_somebody_made_meanwhile_is_not_changed(
     mine, theirs = new_target(verify_variables={}), new_target(verify_variables={})
     operation = mine.begin_release(mine.upload(mine.package()), LABELS)
     other = deployed(theirs, RolloutLabels(rollout=RolloutId("20261101-0001-0000")))
-    before = last_call(driver)
+    before = driver.last_call()
     with pytest.raises(TargetRefused, match="made by somebody else"):
         mine.await_release(operation, progress=quietly, budget_s=BUDGET_S)
     assert writes(driver, before) == []
@@ -337,7 +336,7 @@ def test_an_image_is_deployed_by_the_digest_that_its_tag_leads_to(
         target = new_target(verify_variables={}, source="", container=ContainerSpec(image=image))
         package = target.package()
         assert pinned.endswith(package.digest)
-        assert not any("builds:submit" in str(c["path"]) for c in driver.calls(last_call(driver)))
+        assert not any("builds:submit" in str(c["path"]) for c in driver.calls(driver.last_call()))
         deployed(target)
         assert service_of(driver, target).template.containers[0].image == pinned
 

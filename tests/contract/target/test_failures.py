@@ -28,7 +28,6 @@ from tests.contract.target.staged_function import (
     AnyTarget,
     HurriedClock,
     StagedFunction,
-    last_call,
     make_source,
     make_target,
     quietly,
@@ -265,7 +264,7 @@ def test_answers_to_an_update_become_errors(
     hint: str,
 ) -> None:
     shared.driver.fault(**UPDATE, http=http, status=status, message="said so", times=None)
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     with pytest.raises(error) as caught:
         deploy_again(shared)
     assert issubclass(type(caught.value), error)
@@ -290,7 +289,7 @@ def test_an_update_without_valid_credentials_is_refused_and_not_repeated(
     shared: StagedFunction,
 ) -> None:
     shared.driver.fault(**UPDATE, http=401, status="UNAUTHENTICATED", times=None)
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     with pytest.raises(TargetRefused) as caught:
         deploy_again(shared)
     assert "gcloud auth application-default login" in caught.value.hint
@@ -365,7 +364,7 @@ def test_a_busy_function_is_waited_for_and_asked_once_more(shared: StagedFunctio
 def test_an_update_whose_answer_is_lost_is_adopted(
     shared: StagedFunction, effect: dict[str, object]
 ) -> None:
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     shared.driver.fault(**UPDATE, **effect)
     assert wait(shared.target, deploy_again(shared))
     asked = [c for c in shared.driver.calls(after=before) if c["method"] == "PATCH"]
@@ -378,7 +377,7 @@ def test_a_redeployment_whose_answer_is_lost_is_adopted(
     target = new_target()
     baseline = release(target)
     backup = target.backup(target.snapshot())
-    before = last_call(driver)
+    before = driver.last_call()
     driver.fault(**UPDATE, drop="after")
     assert wait(target, target.begin_restore(backup)) != baseline
     assert len([c for c in driver.calls(after=before) if c["method"] == "PATCH"]) == 1
@@ -404,7 +403,7 @@ def test_a_creation_whose_answer_is_lost_is_adopted(new_target: NewTarget, drive
 
 
 def test_an_update_that_never_arrived_is_unknown_and_not_repeated(shared: StagedFunction) -> None:
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     shared.driver.fault(**UPDATE, drop="before", times=None)
     rollout_labels = RolloutLabels(rollout=ROLLOUT, config="another")
     source = shared.target.upload(shared.target.package())
@@ -471,7 +470,7 @@ def test_source_goes_to_google_alone(shared: StagedFunction) -> None:
         clock=shared.target._clock,
         is_local=False,
     )
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     with pytest.raises(TargetRefused, match="it was not sent"):
         target.upload(target.package())
     assert not any(c["method"] == "PUT" for c in shared.driver.calls(after=before))

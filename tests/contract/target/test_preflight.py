@@ -14,7 +14,6 @@ from tests.contract.target.google_replies import error, reply
 from tests.contract.target.staged_function import (
     HurriedClock,
     StagedFunction,
-    last_call,
     make_target,
 )
 from tests.emulator.emulator_driver import POLLING, to
@@ -44,7 +43,7 @@ def test_nothing_is_found_when_all_is_well(shared: StagedFunction, new_target: N
 
 
 def test_preflight_changes_nothing(shared: StagedFunction) -> None:
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     shared.target.preflight()
     asked = shared.driver.calls(after=before)
     assert asked
@@ -309,7 +308,7 @@ def test_a_service_without_a_function_is_no_first_release(
         assert found.is_blocking
         assert "was detached" in found.sentence
         assert 'target = "cloud-run"' in found.hint
-        before = last_call(shared.driver)
+        before = shared.driver.last_call()
         with pytest.raises(TargetRefused, match="has no function"):
             detached.begin_release("{}", RolloutLabels())
         assert not any(c["method"] == "POST" for c in shared.driver.calls(after=before))

@@ -19,7 +19,6 @@ from tests.contract.target.staged_function import (
     AnyTarget,
     HurriedClock,
     StagedFunction,
-    last_call,
     quietly,
 )
 from tests.emulator.emulator_driver import until
@@ -115,7 +114,7 @@ def is_build(call: dict[str, object]) -> bool:
 def test_both_revisions_run_the_digest_that_was_built_once(
     behind: AnyTarget, shared: StagedFunction
 ) -> None:
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     built, verification, candidate = two_revisions(behind)
     assert built == verification == candidate != ""
     builds = [c for c in shared.driver.calls(after=before) if is_build(c)]

@@ -17,7 +17,6 @@ from tests.contract.recorded_changes import CHANGES, TOGETHER, NoDigest, Recorde
 from tests.contract.target.staged_function import (
     MAIN,
     HurriedClock,
-    last_call,
     make_source,
     make_spec,
 )
@@ -91,7 +90,7 @@ def test_the_main_job_a_rollback_and_a_recovery_end_as_they_should(place: Place)
     first = engine_runs.deploy(place.ports, "c1")
     assert first.state is State.PROMOTED, first.reason
     place.release(2)
-    before = last_call(place.driver)
+    before = place.driver.last_call()
     second = engine_runs.deploy(place.ports, "c2")
     assert second.state is State.PROMOTED, second.reason
     assert second.unfinished == ""

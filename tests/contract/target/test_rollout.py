@@ -21,7 +21,6 @@ from tests.contract.target.staged_function import (
     ROLLOUT,
     AnyTarget,
     StagedFunction,
-    last_call,
     quietly,
     release,
     stage,
@@ -160,7 +159,7 @@ def test_pinning_is_one_write_that_keeps_what_others_put_there(shared: StagedFun
     before = shared.target.snapshot()
     assert not before.traffic.is_pinned
     assert before.baseline == shared.candidate
-    before_pin = last_call(shared.driver)
+    before_pin = shared.driver.last_call()
     rollout_labels = RolloutLabels(
         rollout=ROLLOUT, baseline=shared.candidate, digest="a" * 64, config="c"
     )
@@ -283,7 +282,7 @@ def test_another_process_finds_the_operation_and_waits_for_it(
 
 
 def test_a_revision_with_a_tag_is_not_deleted(shared: StagedFunction) -> None:
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     with pytest.raises(TargetRefused, match="has traffic or a tag"):
         shared.target.delete_revision(shared.verification)
     with pytest.raises(TargetRefused, match="has traffic or a tag"):

@@ -16,7 +16,6 @@ from tests.contract.target.staged_function import (
     AnyTarget,
     HurriedClock,
     StagedFunction,
-    last_call,
     make_target_of,
 )
 from tests.loopback_server import Asked, Reply, serving
@@ -80,7 +79,7 @@ def test_nothing_is_found_when_all_is_well(shared: StagedFunction, new_target: N
 
 
 def test_preflight_changes_nothing(shared: StagedFunction) -> None:
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     shared.target.preflight()
     asked = shared.driver.calls(after=before)
     assert asked

@@ -12,7 +12,7 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_PREVIOUS
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.traffic import LATEST, Traffic
-from tests.contract.target.staged_function import ROLLOUT, HurriedClock, StagedFunction, last_call
+from tests.contract.target.staged_function import ROLLOUT, HurriedClock, StagedFunction
 from tests.emulator.emulator_driver import latest, to
 from tests.loopback_server import Asked, Reply, serving
 
@@ -38,7 +38,7 @@ def failing(shared: StagedFunction, kind: type[TargetError]) -> str:
 
 def test_what_is_so_already_is_not_written(shared: StagedFunction) -> None:
     shift(shared)
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     shift(shared)
     shared.target.shift_traffic(shared.at_candidate, expect=shared.at_candidate)
     assert shared.writes(after=before) == 0
@@ -49,7 +49,7 @@ def test_marks_that_are_so_already_are_not_written(shared: StagedFunction) -> No
     shared.target.shift_traffic(
         shared.at_baseline, expect=shared.at_baseline, rollout_labels=rollout_labels
     )
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     again = shared.target.shift_traffic(
         shared.at_baseline, expect=shared.at_baseline, rollout_labels=rollout_labels
     )
@@ -89,7 +89,7 @@ def test_a_foreign_tag_that_moved_meanwhile_stays_where_it_is(shared: StagedFunc
 
 def test_traffic_that_somebody_moved_is_not_overwritten(shared: StagedFunction) -> None:
     shared.driver.traffic(shared.service, to(shared.verification, 100))
-    before = last_call(shared.driver)
+    before = shared.driver.last_call()
     with pytest.raises(Drifted) as caught:
         shift(shared)
     assert caught.value.found == f"{shared.verification}=100"
@@ -147,6 +147,7 @@ def test_an_answer_older_than_our_own_write_is_not_somebody_elses(
     assert shared.serving() == {shared.candidate}
 
 
+@pytest.mark.of_target("google")
 def test_a_write_that_stays_unseen_is_unknown_and_not_somebody_elses(
     shared: StagedFunction,
 ) -> None:
