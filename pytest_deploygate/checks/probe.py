@@ -125,7 +125,7 @@ class _Bearer(AuthBase):
         return request
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Probe:
     """HTTP client of one endpoint. Threads may share it.
 
@@ -143,6 +143,11 @@ class Probe:
 
     def __post_init__(self) -> None:
         self._pooled = self._session()
+
+    def __repr__(self) -> str:
+        """Text for a failed assertion: where its requests go."""
+        revision = f", {self.endpoint.revision}" if self.endpoint.revision else ""
+        return f"<Probe {self.endpoint.url}{revision}>"
 
     def watch(self, look: Callable[[Answer], None]) -> None:
         """Call ``look`` with every answer from now on, before the check gets it; threads may call it concurrently."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TextIO
@@ -84,7 +85,7 @@ class Output:
         self.note(f"{step}: {detail}")
 
     def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Labels and their texts, one a line; empty texts are left out."""
+        """Labels and their texts, one a line; empty texts are left out. A terminal gets no line that is too long."""
         if self.is_json:
             return
         kept = [(label, text) for label, text in pairs if text]
@@ -95,8 +96,10 @@ class Output:
             if self._is_rich:
                 from rich.text import Text
 
-                shown = Text(f"{label.ljust(width)}  ", style=_style(label) or "bold")
-                shown.append(text, style=_style(text))
+                lines = f"{label.ljust(width)}  {text}".split("\n")
+                wrapped = "\n".join(self._wrap(line, width + 2) for line in lines)
+                shown = Text(wrapped, style=_style(text))
+                shown.stylize(_style(label) or "bold", 0, width + 2)
                 self._console().print(shown, soft_wrap=True)
             else:
                 self._write(f"{label.ljust(width)}  {text}")
@@ -152,6 +155,16 @@ class Output:
             console.print(line)
             for part in last.wrap(console, width) if last else ():
                 console.print(Text(indent).append_text(part))
+
+    def _wrap(self, line: str, indent: int) -> str:
+        """Break a line between words, and indent the rest; a word that fits in no line (a digest) stays whole."""
+        return textwrap.fill(
+            line,
+            self._console().width,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
     def _console(self) -> "rich.console.Console":  # type: ignore[name-defined] # loaded when needed  # noqa: F821
         from rich.console import Console

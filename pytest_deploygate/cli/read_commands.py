@@ -66,13 +66,13 @@ def history(
     short_help="One rollout with its evidence.",
     epilog=examples("deploygate show last", "deploygate show 20261123-074500-1a2b3c --json"),
 )
-@click.argument("rollout", metavar="ROLLOUT", shell_complete=complete_rollout)
+@click.argument("rollout", metavar="[ROLLOUT]", default="last", shell_complete=complete_rollout)
 @json_option
 @pass_context
 def show(context: CliContext, rollout: str, *, is_json: bool) -> None:
     """One rollout with its evidence: gates, checks that did not pass, measurements, journal.
 
-    ROLLOUT is an id as `history` lists it, a part that only one id has, or `last`.
+    ROLLOUT is an id as `history` lists it, a part that only one id has, or `last`, the default.
     """
     from pytest_deploygate.cli.show import show_rollout
 

@@ -8,6 +8,7 @@ from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.history import PastRollout
 from pytest_deploygate.cli.output import Output, moment, seconds
 from pytest_deploygate.core.errors import ConfigError, JournalDamaged
+from pytest_deploygate.core.measurement import group_measurements
 from pytest_deploygate.core.record import (
     FAILURE_NOTE,
     SETTING_NOTE,
@@ -35,7 +36,7 @@ class JournalLine(NamedTuple):
 
 
 class ShownMeasurement(NamedTuple):
-    """A number that ``check`` measured in ``phase``, or the platform of ``revision``."""
+    """A number that ``check`` measured in ``phase``, at a step of ``side``, or the platform of ``revision``."""
 
     phase: str
     name: str
@@ -43,6 +44,7 @@ class ShownMeasurement(NamedTuple):
     unit: str
     check: str
     revision: str
+    side: str
 
 
 class ShownRestorePoint(NamedTuple):
@@ -105,7 +107,8 @@ class Shown(NamedTuple):
 def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
     """One rollout with its evidence; ``rollout`` is an id, a part that only one id has, or ``last``."""
     with context.store() as store:
-        found = _read_rollout(store, find_rollout(store, rollout))
+        record = find_rollout(store, rollout)
+        found = _read_rollout(store, record)
     out = context.output(is_json=is_json)
     out.document(found)
     one = found.rollout
@@ -133,19 +136,20 @@ def show_rollout(context: CliContext, rollout: str, *, is_json: bool) -> None:
             ("url", found.url),
         )
     )
-    _show_evidence(out, found)
+    _show_evidence(out, found, record)
     _show_steps(out, found)
     _show_journal(out, found)
 
 
-def _show_evidence(out: Output, found: Shown) -> None:
+def _show_evidence(out: Output, found: Shown, record: RolloutRecord) -> None:
     out.table(("gate", "passed"), list(found.gates.items()), title="gates")
     out.table(("gate", "overridden"), list(found.overrides.items()), title="overrides")
     bad = [(name, state, found.failures.get(name, "")) for name, state in found.not_passed.items()]
     out.table(("check", "state", "why"), bad, title="checks that did not pass")
     measured = [
-        (m.phase, m.name, f"{m.value:.9g} {m.unit}".rstrip(), m.check or f"platform: {m.revision}")
-        for m in found.measurements
+        (phase.value, series.first.name, series.text, series.source)
+        for phase, taken in record.measurements.items()
+        for series in group_measurements(taken)
     ]
     out.table(("phase", "measurement", "value", "measured by"), measured, title="measurements")
     out.table(("about", "note"), list(found.notes.items()), title="notes")
@@ -291,7 +295,9 @@ def _read_rollout(store: Store, record: RolloutRecord) -> Shown:
         not_passed={check: state.value for check, state in record.not_passed.items()},
         failures=dict(record.failures),
         measurements=[
-            ShownMeasurement(phase.value, m.name, float(m.value), m.unit, m.check, m.revision)
+            ShownMeasurement(
+                phase.value, m.name, float(m.value), m.unit, m.check, m.revision, m.side
+            )
             for phase, measured in record.measurements.items()
             for m in measured
         ],

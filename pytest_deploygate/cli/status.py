@@ -313,7 +313,7 @@ def _print_advice(out: Output, found: Status) -> None:
     for one in found.undelivered:
         out.line(
             f"not delivered: {one.channel} was not told that {one.rollout_id} was {one.event}: "
-            f"{one.error} ({one.attempts} attempts)",
+            f"{one.error} (attempts: {one.attempts})",
             DOUBTFUL,
         )
     for problem in found.problems:

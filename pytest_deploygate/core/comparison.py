@@ -173,15 +173,17 @@ class EffectComparison(ABC):
         high = self._search(Claim.BELOW, margin if is_fine else highest, max(low, lowest))
         undecided = StepDecision.ADVANCE if is_fine else StepDecision.HOLD
         candidate, baseline = self.estimates()
+        apart = self._apart(candidate, baseline)
         of_candidate, of_baseline = self.counts
         return ObjectiveResult(
             objective=self.objective,
             decision=StepDecision.ABORT if is_worse else undecided,
             candidate=candidate,
             baseline=baseline,
-            difference=self._apart(candidate, baseline),
-            low=low,
-            high=high,
+            difference=apart,
+            # A quantile is tested at bounds, and estimated between them: the interval is widened to its estimate.
+            low=max(margin, min(low, apart)) if is_worse else min(low, apart),
+            high=min(margin, max(high, apart)) if is_fine else max(high, apart),
             candidate_requests=of_candidate,
             baseline_requests=of_baseline,
             seconds=seconds,

@@ -5,8 +5,8 @@ exact fraction, and the record keeps it with unit and source. It becomes text on
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
@@ -112,6 +112,43 @@ class Measurement:
         number = Fraction(value) if isinstance(value, str) else value
         name, unit, check, revision, side = map(str, texts.values())
         return cls.of(name, number, unit=unit, check=check, revision=revision, side=side)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementSeries:
+    """What a check, or the platform of a revision, measured of one thing: ``first``, and all values in order."""
+
+    first: Measurement
+    values: Sequence[Fraction]
+
+    @property
+    def mean(self) -> Fraction:
+        """Mean of all values."""
+        return sum(self.values, Fraction()) / len(self.values)
+
+    @property
+    def source(self) -> str:
+        """Who measured it, of which side, and how often if more than once."""
+        by = self.first.check or f"platform: {self.first.revision}"
+        side = f", {self.first.side}" if self.first.side else ""
+        often = f", mean of {len(self.values)}" if len(self.values) > 1 else ""
+        return by + side + often
+
+    @property
+    def text(self) -> str:
+        """Mean and unit for display, to nine digits."""
+        return replace(self.first, value=self.mean).text
+
+
+def group_measurements(measured: Iterable[Measurement]) -> list[MeasurementSeries]:
+    """Group what the same source measured of the same thing, in the order in which each was measured first."""
+    found: dict[Measurement, list[Measurement]] = {}
+    for one in measured:
+        found.setdefault(replace(one, value=Fraction()), []).append(one)
+    return [
+        MeasurementSeries(first=some[0], values=tuple(one.value for one in some))
+        for some in found.values()
+    ]
 
 
 def _number(value: Fraction) -> int | float | str:

@@ -30,7 +30,7 @@ class StepLook:
     ``elapsed_s`` is the time since the candidate got the traffic, ``covered_s`` the part of it that the figures cover,
     ``late_s`` their delay. ``problem`` says why they could not be read, ``unmeasured`` why an objective cannot be
     judged on what the checks measured, ``blocked`` what else blocks the step, ``command`` what an operator ordered
-    last.
+    last. ``approval_command`` is what an operator types to approve the step; empty if it needs no approval.
     """
 
     step: TrafficStep
@@ -45,13 +45,16 @@ class StepLook:
     unmeasured: str = ""
     blocked: str = ""
     command: StepCommand | None = None
-    needs_approval: bool = False
+    approval_command: str = ""
 
     @property
     def waits_for_approval(self) -> bool:
         """Whether an operator must still approve that the candidate gets more traffic."""
         kind = self.command.kind if self.command is not None else None
-        return self.needs_approval and kind not in (CommandKind.APPROVE, CommandKind.ADVANCE)
+        return bool(self.approval_command) and kind not in (
+            CommandKind.APPROVE,
+            CommandKind.ADVANCE,
+        )
 
     @property
     def enforced(self) -> tuple[ObjectiveResult, ...]:
@@ -146,7 +149,7 @@ def _why_held(look: StepLook) -> str:
     if look.covered_s < (step.wait or 0):
         return f"the figures cover {look.covered_s:.0f} s of {step.wait}"
     if look.waits_for_approval:
-        return "the evidence suffices, and an operator must approve: deploygate approve ENV --reason TEXT"
+        return f"the evidence suffices, and an operator must approve: {look.approval_command}"
     return ""
 
 

@@ -129,7 +129,7 @@ class StepWatch:
             covered_s=0,
             blocked=self._why_blocked(),
             command=self._command,
-            needs_approval=self._context.environment.approval == "step",
+            approval_command=self._approval_command(),
             results=self._measured_results(),
             unmeasured=self._why_unmeasured(),
         )
@@ -203,6 +203,12 @@ class StepWatch:
             if self._metrics is None
             else self._metrics.minutes(revision, begin, count)
         )
+
+    def _approval_command(self) -> str:
+        environment = self._context.environment
+        if environment.approval != "step":
+            return ""
+        return f"deploygate approve {environment.name} --reason TEXT"
 
     def _why_blocked(self) -> str:
         """A freeze that began meanwhile keeps the step; going back is never frozen."""

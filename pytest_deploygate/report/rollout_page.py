@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 from pytest_deploygate.core.evidence import CheckState
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.measurement import (
+    BASELINE_SIDE,
+    Measurement,
+    group_measurements,
+)
 from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
 from pytest_deploygate.core.state_machine import State
@@ -155,34 +159,36 @@ def _numbers(
 ) -> Iterator[ShownNumber]:
     conditions = [c for trigger in policy.triggers for c in trigger.conditions]
     for phase, measured in record.measurements.items():
-        for one in measured:
-            own = [c for c in conditions if c.metric == one.name]
-            fired = any(c.comparison.holds(one.value, c.bound) for c in own)
+        for series in group_measurements(measured):
+            one = series.first
+            own = [c for c in conditions if c.metric == one.name and one.side != BASELINE_SIDE]
+            fired = any(c.comparison.holds(v, c.bound) for c in own for v in series.values)
             yield ShownNumber(
                 phase=phase.value,
                 name=one.name,
-                value=float(one.value),
+                value=float(series.mean),
                 unit=one.unit,
-                source=one.check or f"platform, {one.revision}",
+                source=series.source,
                 bounds=[c.text for c in own],
                 limits=[float(c.bound) for c in own],
-                before=_values_before(phase, one, promotions),
+                before=_means_before(phase, one, promotions),
                 mood="bad" if fired else "good" if own else "",
             )
 
 
-def _values_before(
+def _means_before(
     phase: Phase, one: Measurement, promotions: Sequence[RolloutRecord]
 ) -> Sequence[float]:
-    """Of each promotion the first value of the same name by the same check, or by the platform; oldest first."""
+    """Of each promotion the mean of the same name and side by the same check, or by the platform; oldest first."""
     found: list[float] = []
     for earlier in reversed(promotions):
         same = [
-            m.value
-            for m in earlier.measurements.get(phase, ())
-            if (m.name, m.check) == (one.name, one.check)
+            float(series.mean)
+            for series in group_measurements(earlier.measurements.get(phase, ()))
+            if (series.first.name, series.first.check, series.first.side)
+            == (one.name, one.check, one.side)
         ]
-        found += [float(value) for value in same[:1]]
+        found += same[:1]
     return found
 
 

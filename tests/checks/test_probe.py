@@ -100,6 +100,12 @@ def test_failed_assertion_shows_the_beginning_of_a_long_answer(http_server: Serv
     assert len(shown) < 500
 
 
+def test_failed_assertion_shows_where_a_client_sends_its_requests() -> None:
+    there = Endpoint(url="http://a.example", revision="f-2", token=Secret(TOKEN))
+    assert repr(Probe(there)) == "<Probe http://a.example, f-2>"
+    assert repr(Probe(Endpoint(url="http://a.example"))) == "<Probe http://a.example>"
+
+
 def test_arguments_mean_what_they_mean_in_requests(http_server: ServerMaker) -> None:
     server = http_server(lambda _: Reply())
     probe = Probe(Endpoint(url=server.url, may_write=True))

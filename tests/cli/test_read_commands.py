@@ -211,6 +211,7 @@ def test_show_has_gates_and_journal_and_takes_a_part_of_the_id(project: CliProje
     assert found["updates_base_image"] is False
     shown = project.deploygate("show", "last").out
     assert newest in shown
+    assert project.deploygate("show").out == shown
     assert "base image" in shown
     assert "updated by rollouts alone" in shown
 

@@ -53,6 +53,18 @@ def test_narrow_terminal_breaks_no_word(project: CliProject) -> None:
     assert "─" not in plain
 
 
+def test_narrow_terminal_wraps_facts_between_words(project: CliProject) -> None:
+    reason = "the orders of the wholesale customers came without prices since the morning"
+    assert project.deploygate("rollback", "fake", "--reason", reason, "--yes").status == 0
+    text = shown(project, "status", "fake", width=80)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    lines = plain.splitlines()
+    assert all(len(line) <= 80 for line in lines), plain
+    (first,) = [number for number, line in enumerate(lines) if line.startswith("last ")]
+    assert lines[first + 1].startswith(" " * (len("rollback to") + 2))
+    assert reason in " ".join(plain.split())
+
+
 def test_text_from_elsewhere_cannot_steer_the_terminal(project: CliProject) -> None:
     reason = "\x1b[2Jnothing to see\x1b]0;fine\x07"
     assert project.deploygate("rollback", "fake", "--reason", reason, "--yes").status == 0

@@ -145,3 +145,17 @@ def test_the_sentence_has_all_that_a_person_needs() -> None:
         "errors: not worse by 1pp or more: "
     )
     assert "not yet decided, the margin is 1pp" in compare(ERRORS, []).sentence
+
+
+def test_the_interval_has_the_estimate_also_if_the_minutes_changed_sides() -> None:
+    wide = Objective(name="errors", metric="error_rate", worse_by=Margin.parse("10pp"))
+    worse_first = [*pairs((100, 6), (1000, 10), 15), *pairs((100, 0), (1000, 60), 30)]
+    result = compare(wide, worse_first)
+    assert result.decision is StepDecision.ADVANCE
+    assert result.low <= result.difference <= result.high <= 0.1
+
+
+def test_the_interval_does_not_leave_the_side_that_was_decided() -> None:
+    result = compare(ERRORS, [*pairs((100, 6), (1000, 10), 15), *pairs((100, 0), (1000, 60), 30)])
+    assert result.decision is StepDecision.ABORT
+    assert result.difference < 0.01 == result.low

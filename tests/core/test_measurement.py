@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.measurement import Measurement, group_measurements
 
 
 class Odd(float):
@@ -118,3 +118,18 @@ def test_a_side_is_one_of_both_and_travels_with_the_number() -> None:
     assert measured.label == "accuracy@baseline"
     with pytest.raises(ValueError, match='needs side="candidate" or "baseline", got \'live\''):
         Measurement.of("accuracy", 0.9, side="live")
+
+
+def test_what_one_check_measured_often_is_one_series_a_side() -> None:
+    taken = [
+        Measurement.of("accuracy", value, unit="%", check="c", side=side)
+        for value in (80, 100)
+        for side in ("candidate", "baseline")
+    ]
+    one = Measurement.of("memory", 2, unit="MB", revision="r")
+    found = group_measurements([*taken, one])
+    assert [(series.text, series.source) for series in found] == [
+        ("90 %", "c, candidate, mean of 2"),
+        ("90 %", "c, baseline, mean of 2"),
+        ("2 MB", "platform: r"),
+    ]

@@ -177,10 +177,10 @@ def test_the_last_command_of_the_step_counts_and_an_abort_of_any() -> None:
 
 
 def test_a_step_that_needs_an_approval_waits_for_it_and_is_never_passed_without() -> None:
-    look = replace(LOOK, needs_approval=True)
+    look = replace(LOOK, approval_command="deploygate approve prod")
     waiting = decide_step(look)
     assert waiting.decision is StepDecision.HOLD
-    assert "an operator must approve" in waiting.reason.sentence
+    assert waiting.reason.sentence.endswith("must approve: deploygate approve prod")
     assert decide_step(replace(look, command=APPROVE)).decision is StepDecision.ADVANCE
     assert decide_step(replace(look, command=ADVANCE)).decision is StepDecision.ADVANCE
     assert decide_step(replace(look, command=HOLD)).decision is StepDecision.HOLD
@@ -192,7 +192,13 @@ def test_a_step_that_needs_an_approval_waits_for_it_and_is_never_passed_without(
 
 
 def test_an_approval_is_no_evidence() -> None:
-    verdict = decide_step(replace(LOOK, results=(UNSURE,), needs_approval=True, command=APPROVE))
+    verdict = decide_step(
+        replace(
+            LOOK, results=(UNSURE,), approval_command="deploygate approve prod", command=APPROVE
+        )
+    )
     assert (verdict.decision, verdict.reason.sentence) == (StepDecision.HOLD, UNSURE.sentence)
-    worse = decide_step(replace(LOOK, results=(BAD,), needs_approval=True, command=APPROVE))
+    worse = decide_step(
+        replace(LOOK, results=(BAD,), approval_command="deploygate approve prod", command=APPROVE)
+    )
     assert worse.decision is StepDecision.ABORT

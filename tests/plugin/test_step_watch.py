@@ -342,7 +342,8 @@ def test_a_step_that_needs_an_approval_advances_when_it_is_given() -> None:
     verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ADVANCE
     assert verdict.look.elapsed_s > 1100
-    assert any("an operator must approve" in line for line in watched.shown)
+    wanted = "an operator must approve: deploygate approve production --reason TEXT"
+    assert any(wanted in line for line in watched.shown)
 
 
 def test_a_freeze_that_begins_between_looks_holds_from_then_on() -> None:

@@ -3,6 +3,8 @@
 import re
 from html.parser import HTMLParser
 
+from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.report.history_page import history_page
@@ -102,6 +104,21 @@ def test_measurement_is_held_against_its_trigger_and_the_last_promotions() -> No
     text = render_rollout(page)
     assert text.count("<circle") == 6
     assert 'class="bound"' in text
+
+
+def test_measurement_of_many_is_one_row_a_side_and_fires_by_its_worst() -> None:
+    check = "gates/health/t.py::test_a"
+    taken = tuple(
+        Measurement.of("processing_time_s", seconds, unit="s", check=check, side=side)
+        for seconds in (1.0, 9.0, 2.0)
+        for side in ("candidate", "baseline")
+    )
+    record = rollback(measurements={Phase.STEP: taken})
+    page = rollout_page(record, policy=POLICY, journal=(), promotions=[record])
+    assert [(one.value, one.source, one.mood, one.before) for one in page.numbers] == [
+        (4.0, f"{check}, candidate, mean of 3", "bad", [4.0]),
+        (4.0, f"{check}, baseline, mean of 3", "", [4.0]),
+    ]
 
 
 def test_a_rollout_that_was_refused_at_once_has_a_page() -> None:

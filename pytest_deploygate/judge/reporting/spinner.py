@@ -5,6 +5,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 _FRAMES: Final = "|/-\\"
@@ -15,17 +16,21 @@ _ERASE: Final = "\r\x1b[2K"
 class Spinner:
     """Shows what is waited for until :meth:`stop`; never where the output is not a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._text = ""
+        self._step = ""
         self._since = 0.0
         self._frame = 0
         self._thread: threading.Thread | None = None
 
-    def start(self, text: str) -> None:
-        """Show ``text``, one line, with the seconds since it was first shown."""
+    def start(self, step: str, detail: str) -> None:
+        """Show one line, with the seconds since ``step`` began, whatever is reported of it meanwhile."""
         with self._lock:
-            self._text, self._since = text, time.monotonic()
+            if step != self._step:
+                self._step, self._since = step, self._clock()
+            self._text = f"{step}: {detail}"
             self._draw()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._turn, daemon=True)
@@ -49,7 +54,7 @@ class Spinner:
 
     def _draw(self) -> None:
         self._frame = (self._frame + 1) % len(_FRAMES)
-        seconds = time.monotonic() - self._since
+        seconds = self._clock() - self._since
         line = f"{_FRAMES[self._frame]} {self._text}"
         width = shutil.get_terminal_size().columns - 10
         self._write(f"{_ERASE}{line[:width]}  {seconds:.0f} s")

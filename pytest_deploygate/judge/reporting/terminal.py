@@ -82,7 +82,7 @@ class Terminal:
         if self.verbosity >= least:
             self.line(f"deploygate: {step}: {detail}{self._stamp()}")
         if self._spinner is not None:
-            self._spinner.start(one_line(self._redact(f"{step}: {detail}")))
+            self._spinner.start(one_line(self._redact(step)), one_line(self._redact(detail)))
 
     def rest(self) -> None:
         """Nothing is waited for any more, or somebody else writes to the terminal now."""
