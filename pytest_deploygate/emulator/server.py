@@ -30,10 +30,10 @@ from pytest_deploygate.emulator.api import (
     run_v1,
 )
 from pytest_deploygate.emulator.api.admin_log import AdminLog
-from pytest_deploygate.emulator.api.body_pieces import body_pieces
 from pytest_deploygate.emulator.api.fault_rules import Rule, keep_rule
 from pytest_deploygate.emulator.api.protobuf_json import MAX_BODY_BYTES, ApiError, too_large
 from pytest_deploygate.emulator.api.tomorrow import TOMORROW, add_future
+from pytest_deploygate.emulator.body_pieces import body_pieces
 from pytest_deploygate.emulator.container import CLOUD, Cloud, make_cloud
 from pytest_deploygate.emulator.emulator_settings import load_settings
 from pytest_deploygate.emulator.host_check import is_loopback_host
@@ -116,7 +116,7 @@ async def _end(cloud: Cloud, listener: web.AppRunner) -> None:
     await cloud.runner.close()
     await listener.cleanup()
     for service in cloud.stand_ins:
-        service.close()
+        await service.close()
     cloud.state.close()
 
 

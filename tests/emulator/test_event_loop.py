@@ -1,15 +1,22 @@
 """No request keeps others waiting: how many are answered between the moment that one was sent whole and its answer."""
 
+import asyncio
 import http.client
 import json
 import select
+import threading
 from collections.abc import Callable
-from pathlib import Path
+from os import PathLike
+from pathlib import Path, PosixPath
+from typing import ClassVar, Self
 
+import psutil
 import pytest
 from google.cloud import functions_v2
 from google.longrunning import operations_pb2
+from typing_extensions import override
 
+from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState
 from tests.emulator.emulator_driver import PARENT, Driver
 
@@ -103,6 +110,64 @@ def test_archive_above_the_limit_is_refused_and_leaves_nothing(driver: Driver) -
     assert (answer.status_code, answer.json()["error"]["status"]) == (413, "INVALID_ARGUMENT")
     home = Path(str(driver.local("GET", "health")["home"]))
     assert list((home / "sources").glob("*.partial")) == []
+
+
+class WatchedPath(PosixPath):
+    """Notes the threads that wait for the file system."""
+
+    waiting: ClassVar[set[int]] = set()
+
+    @override
+    def replace(self, target: str | PathLike[str]) -> Self:
+        self.waiting.add(threading.get_ident())
+        return super().replace(target)
+
+    @override
+    def unlink(self, missing_ok: bool = False) -> None:
+        self.waiting.add(threading.get_ident())
+        super().unlink(missing_ok)
+
+
+def test_event_loop_does_not_wait_until_an_archive_is_freed(tmp_path: Path) -> None:
+    """Whether another archive takes its place, or it was cut off."""
+    state = EmulatorState(tmp_path)
+    sources = Sources(WatchedPath(tmp_path), state)
+
+    async def upload(*, is_whole: bool) -> None:
+        async with sources.receive("bucket", "name") as archive:
+            archive.write(b"content")
+            if not is_whole:
+                raise ConnectionResetError
+
+    asyncio.run(upload(is_whole=True))
+    asyncio.run(upload(is_whole=True))
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(upload(is_whole=False))
+    state.close()
+    assert [path.read_bytes() for path in (tmp_path / "sources").iterdir()] == [b"content"]
+    assert WatchedPath.waiting
+    assert threading.get_ident() not in WatchedPath.waiting
+
+
+def test_body_is_not_read_for_the_log_before_somebody_looks_at_it(
+    running: Callable[[], Driver],
+) -> None:
+    """It costs as much as one that is no JSON at all."""
+    driver = running()
+    numbers = ("[" + "0," * 200_000 + "0]").encode()
+    emulator = psutil.Process(driver.cloud.pid)
+
+    def cost_s(body: bytes) -> float:
+        before = sum(emulator.cpu_times()[:2])
+        for _ in range(30):
+            path = f"{driver.cloud.endpoint}/v2/unknown"
+            assert driver.http.post(path, data=body, timeout=60).status_code == 404
+        return float(sum(emulator.cpu_times()[:2]) - before)
+
+    as_text = cost_s(b"x" * len(numbers))
+    assert driver.calls()[-1]["request"] == f"<{len(numbers)} bytes>"
+    assert cost_s(numbers) < 5 * as_text + 0.1
+    assert driver.calls()[-1]["request"] == [0] * 200_001
 
 
 @pytest.fixture

@@ -379,7 +379,7 @@ def test_spreadsheet_is_created(driver: Driver) -> None:
 
 
 def test_large_write_does_not_hold_up_others(shared_driver: Driver) -> None:
-    """One thread of the emulator reads what was sent; the others go on meanwhile."""
+    """A process of its own reads what was sent."""
     rows = [[f"row {i}", i, "x" * 40] for i in range(60_000)]
     sheet = Sheet(shared_driver, "sheet-large")
     answered: list[int] = []

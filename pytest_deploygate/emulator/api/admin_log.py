@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from pytest_deploygate.emulator.api.protobuf_json import ApiError, parse_json
+from typing import NoReturn
 
 _CALLS = 2000
 _MAX_BODY_BYTES = 512 * 1024
@@ -17,7 +16,7 @@ _MAX_BYTES = 32 * 1024 * 1024
 
 @dataclass(slots=True, kw_only=True)
 class AdminCall:
-    """One call; bodies are kept as the JSON texts that they are."""
+    """One call; bodies are kept as the texts that they are."""
 
     seq: int
     at: datetime
@@ -38,7 +37,8 @@ class AdminCall:
             "query": self.query,
             "http": self.http,
         }
-        return f'{json.dumps(head)[:-1]}, "request": {self.request}, "response": {self.response}}}'
+        bodies = f'"request": {_shown(self.request)}, "response": {_shown(self.response)}'
+        return f"{json.dumps(head)[:-1]}, {bodies}}}"
 
 
 class AdminLog:
@@ -84,13 +84,28 @@ class AdminLog:
 
 
 def _readable(pieces: Sequence[bytes]) -> str:
-    """A body as JSON text: what it says, or how long it is."""
+    """A body as text, whether it is JSON or not: to find out here would hold up the call, and all others."""
     size = sum(map(len, pieces))
     if not size:
         return "null"
     if size <= _MAX_BODY_BYTES:
-        body = b"".join(pieces)
-        with contextlib.suppress(ApiError, ValueError):
-            parse_json(body)
-            return body.decode()
+        with contextlib.suppress(ValueError):
+            return b"".join(pieces).decode()
+    return _length(size)
+
+
+def _shown(text: str) -> str:
+    """A body as JSON: what it says, or how long it is."""
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return _length(len(text.encode()))
+    return text
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _length(size: int) -> str:
     return json.dumps(f"<{size} bytes>")

@@ -68,7 +68,7 @@ async def receive_archive(request: web.Request, bucket: str, name: str) -> Recei
     too_large = ApiError(413, "EntityTooLarge: the archive is larger than 100 MiB.")
     if (request.content_length or 0) > MAX_UPLOAD_BYTES:
         raise too_large
-    with request.app[CLOUD].sources.receive(bucket, name) as archive:
+    async with request.app[CLOUD].sources.receive(bucket, name) as archive:
         async for piece in request.content.iter_any():
             if archive.size_bytes + len(piece) > MAX_UPLOAD_BYTES:
                 raise too_large

@@ -19,8 +19,8 @@ from pytest_deploygate.emulator.api.paging import send_list
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
     Json,
-    parse_json,
     read_json,
+    read_value,
     whole_number,
 )
 from pytest_deploygate.emulator.container import CLOUD, Cloud
@@ -130,7 +130,7 @@ async def list_faults(request: web.Request) -> web.Response:
 
 async def add_faults(request: web.Request) -> web.Response:
     """Put rules in force, after those that are there already."""
-    request.app[CLOUD].faults.add(parse_rules(parse_json(await request.read())))
+    request.app[CLOUD].faults.add(parse_rules(await read_value(request)))
     return await list_faults(request)
 
 

@@ -100,15 +100,21 @@ def json_body(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
-def parse_json(body: bytes) -> object:
+def parse_json(body: bytes, *, is_loop_beside: bool = True) -> object:
     """The JSON in ``body``; nothing at all is an empty object.
+
+    Args:
+        body: of a request.
+        is_loop_beside: what is large is read slowly, since the event loop runs in another thread of this process.
 
     Raises:
         ApiError: 400 if it is none, is nested too deeply, or holds what is no text, as half a surrogate pair.
     """
     try:
         found = (
-            _reader_for(body).decode(body.decode(json.detect_encoding(body)))
+            _reader(is_slow=is_loop_beside and len(body) > LARGE_BYTES).decode(
+                body.decode(json.detect_encoding(body))
+            )
             if body.strip()
             else {}
         )
@@ -120,10 +126,10 @@ def parse_json(body: bytes) -> object:
     return cast("object", found)
 
 
-def _reader_for(body: bytes) -> json.JSONDecoder:
-    """For what is large one in Python, not in C, since the interpreter lets other threads run between its steps."""
+def _reader(*, is_slow: bool) -> json.JSONDecoder:
+    """The slow one is in Python, not in C, since the interpreter lets other threads run between its steps."""
     reader = json.JSONDecoder(parse_constant=_refuse_constant)
-    if len(body) > LARGE_BYTES:
+    if is_slow:
         reader.parse_object = _parse_object  # type: ignore[attr-defined]
         reader.parse_array = decoder.JSONArray  # type: ignore[attr-defined]
         reader.scan_once = scanner.py_make_scanner(reader)  # type: ignore[attr-defined]
@@ -177,17 +183,26 @@ def whole_number(text: str, name: str) -> int:
     return int(text)
 
 
+async def read_value(request: web.Request) -> object:
+    """The body as JSON of any kind; an empty body is an empty object.
+
+    Raises:
+        ApiError: 400 if it is none, 413 if it is too large.
+    """
+    content = await request.read()
+    if len(content) > MAX_RESOURCE_BYTES:
+        raise too_large(MAX_RESOURCE_BYTES)
+    is_large = len(content) > LARGE_BYTES
+    return await asyncio.to_thread(parse_json, content) if is_large else parse_json(content)
+
+
 async def read_json(request: web.Request) -> Json:
     """The body as a JSON object; an empty body is an empty object.
 
     Raises:
         ApiError: 400 if it is not, 413 if it is too large.
     """
-    content = await request.read()
-    if len(content) > MAX_RESOURCE_BYTES:
-        raise too_large(MAX_RESOURCE_BYTES)
-    is_large = len(content) > LARGE_BYTES
-    found = await asyncio.to_thread(parse_json, content) if is_large else parse_json(content)
+    found = await read_value(request)
     if not isinstance(found, dict):
         raise ApiError(400, "Invalid JSON payload received. An object is expected.")
     if request.app.get(TOMORROW):

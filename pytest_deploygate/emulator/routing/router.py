@@ -18,6 +18,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
+from pytest_deploygate.emulator.body_pieces import BodyPieces
 from pytest_deploygate.emulator.host_check import is_loopback_host
 from pytest_deploygate.emulator.routing.balancer import Balancer
 from pytest_deploygate.emulator.routing.fault_injection import InjectedFault
@@ -212,7 +213,7 @@ class Router:
             raise web.HTTPRequestEntityTooLarge(MAX_REQUEST_BYTES, request.content_length or 0)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = await request.read() if request.body_exists else None
+        body = await _body_of(request) if request.body_exists else None
         misbehaviour = self._misbehaviours.get(revision)
         if misbehaviour is not None:
             await asyncio.sleep(misbehaviour.latency_s)
@@ -229,6 +230,17 @@ class Router:
             return await _answer(request, upstream)
         finally:
             upstream.close()  # nothing is closed whose answer was read to its end
+
+
+async def _body_of(request: web.BaseRequest) -> bytes | BodyPieces:
+    """All of the body, as it came: to copy a large one holds up other requests."""
+    pieces, size = list[bytes](), 0
+    async for piece in request.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_REQUEST_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MAX_REQUEST_BYTES, size)
+    return pieces[0] if len(pieces) == 1 else BodyPieces(pieces)
 
 
 async def _answer(request: web.BaseRequest, upstream: ClientResponse) -> web.StreamResponse:
@@ -308,6 +320,4 @@ def _request(
     task: "asyncio.Task[None]",
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
-    return web.BaseRequest(
-        message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES + 1
-    )
+    return web.BaseRequest(message, payload, protocol, writer, task, loop)

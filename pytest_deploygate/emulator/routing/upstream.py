@@ -6,18 +6,17 @@ is never sent twice.
 """
 
 import asyncio
-import io
 import socket
 from collections.abc import Iterable
 
 import aiohttp
+from aiohttp.payload import Payload
 from multidict import CIMultiDict
 from yarl import URL
 
 from pytest_deploygate.emulator.routing.limits import HEAD_BYTES, MAX_HEADERS
 
 KEEP_S = 1.0
-_LARGE_BYTES = 256 * 1024
 _OWN_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 
@@ -45,7 +44,11 @@ class Upstream:
         )
 
     async def request(
-        self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes | None
+        self,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | Payload | None,
     ) -> aiohttp.ClientResponse:
         """Send one request and wait for the head of its answer, which the caller closes.
 
@@ -63,8 +66,7 @@ class Upstream:
                 method,
                 URL(self._origin + target, encoded=True),
                 headers=CIMultiDict(headers),
-                # a large body goes in pieces, so that other requests are answered meanwhile
-                data=io.BytesIO(body) if body and len(body) > _LARGE_BYTES else body,
+                data=body,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:

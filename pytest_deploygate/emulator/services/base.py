@@ -24,7 +24,7 @@ class ServiceContext:
 
 
 class StandInService(ABC):
-    """One Google API. It opens its state when it is made, and its calls never hold the event loop for long."""
+    """One Google API; a process of its own keeps its state and answers its calls (:mod:`.service_process`)."""
 
     name: ClassVar[str]
     """Short name, as fault rules give it: ``sheets``."""
@@ -33,7 +33,7 @@ class StandInService(ABC):
 
     @abstractmethod
     def __init__(self, context: ServiceContext) -> None:
-        """Open the state below ``context.home``."""
+        """Its state is below ``context.home``; nothing runs yet."""
 
     @abstractmethod
     def routes(self) -> list[web.RouteDef]:
@@ -44,5 +44,5 @@ class StandInService(ABC):
         """Environment variables that tell a function where it is."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Close the state."""
+    async def close(self) -> None:
+        """End the process."""

@@ -1,12 +1,13 @@
 """Uploaded source archives, and the signed-looking URLs by which they come and go."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlencode
@@ -77,8 +78,8 @@ class Sources:
         content = text.encode("utf-8", "surrogateescape")
         return hmac.new(self._key, content, hashlib.sha256).hexdigest()
 
-    @contextmanager
-    def receive(self, bucket: str, name: str) -> Iterator["Receiver"]:
+    @asynccontextmanager
+    async def receive(self, bucket: str, name: str) -> AsyncIterator["Receiver"]:
         """Take an archive piece by piece; when all is there, it is the newest generation of an object."""
         partial = self._directory / f"{secrets.token_hex(8)}.partial"
         try:
@@ -86,9 +87,10 @@ class Sources:
                 receiver = Receiver(file)
                 yield receiver
             digest = receiver.digest.hexdigest()
-            partial.replace(self.path(digest))
+            # the system takes its time to free what another file, or none, takes the place of
+            await asyncio.to_thread(partial.replace, self.path(digest))
         finally:
-            partial.unlink(missing_ok=True)
+            await asyncio.to_thread(partial.unlink, missing_ok=True)
         receiver.generation = self.link(bucket, name, digest)
 
     def link(self, bucket: str, name: str, digest: str) -> int:

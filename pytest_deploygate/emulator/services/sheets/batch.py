@@ -6,6 +6,7 @@ Formats are accepted and not kept, as nothing here shows them. A request of any 
 from collections.abc import Callable
 
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json
+from pytest_deploygate.emulator.services.call import Call
 from pytest_deploygate.emulator.services.sheets.models import (
     COLUMNS,
     ROWS,
@@ -14,7 +15,6 @@ from pytest_deploygate.emulator.services.sheets.models import (
     is_title,
 )
 from pytest_deploygate.emulator.services.sheets.responses import describe, properties_of
-from pytest_deploygate.emulator.services.worker import Call
 
 _SPREADSHEET = "application/vnd.google-apps.spreadsheet"
 _FORMATS = (

@@ -54,11 +54,6 @@ class Grid:
                 yield row
                 following = index + 1
 
-    def free(self) -> None:
-        """Forget all rows, one after the other: all at once would stop every thread meanwhile."""
-        while self._rows:
-            self._rows.popitem()
-
     def write(
         self, top: int, left: int, values: Sequence[Sequence[Cell | EllipsisType | None]]
     ) -> None:

@@ -23,6 +23,8 @@ ROWS, COLUMNS = 1000, 26
 MAX_CELLS = 10_000_000
 """Cells of a spreadsheet at most ("Google Sheets limits")."""
 MAX_TITLE_CHARS = 100
+_LOCKED_S = 60.0
+"""What an emulator that was killed has begun is finished first."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS spreadsheets (id TEXT PRIMARY KEY, title TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tabs (
@@ -46,11 +48,11 @@ class Tab:
 
 
 class SheetsStore:
-    """Finds tabs and their cells, and writes through what changed. One thread uses it at a time."""
+    """Finds tabs and their cells, and writes through what changed."""
 
     def __init__(self, path: Path, *, create_tabs: bool) -> None:
         self._create_tabs = create_tabs
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database = sqlite3.connect(path, isolation_level=None, timeout=_LOCKED_S)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.executescript(_TABLES)
@@ -68,8 +70,7 @@ class SheetsStore:
             yield
         except BaseException:
             self._database.execute("ROLLBACK")
-            for key in list(self._grids):  # they are read again as they are stored
-                self._forget(key)
+            self._grids.clear()  # they are read again as they are stored
             raise
         self._database.execute("COMMIT")
 
@@ -193,11 +194,7 @@ class SheetsStore:
         key = (tab.spreadsheet, tab.sheet_id)
         self._database.execute("DELETE FROM tabs WHERE spreadsheet = ? AND sheet = ?", key)
         self._database.execute("DELETE FROM cells WHERE spreadsheet = ? AND sheet = ?", key)
-        self._forget(key)
-
-    def _forget(self, key: tuple[str, int]) -> None:
-        if grid := self._grids.pop(key, None):
-            grid.free()
+        self._grids.pop(key, None)
 
     def resolve(self, spreadsheet: str, text: str) -> tuple[Tab, Area]:
         """The tab and the cells that a range names; a range without a title is of the first tab.

@@ -3,17 +3,15 @@
 Checked against the discovery document ``sheets.v4``.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import EllipsisType
 
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json
-from pytest_deploygate.emulator.garbage_collection import free_gradually
+from pytest_deploygate.emulator.services.call import Call
 from pytest_deploygate.emulator.services.sheets.a1_notation import Area, column_name, format_range
 from pytest_deploygate.emulator.services.sheets.cell_values import RENDERS, Cell, Render, enter
 from pytest_deploygate.emulator.services.sheets.grid import Box, Grid
 from pytest_deploygate.emulator.services.sheets.models import SheetsStore, Tab, is_title
-from pytest_deploygate.emulator.services.worker import Call
 
 Entered = Cell | EllipsisType | None
 Options = dict[str, str]
@@ -105,7 +103,8 @@ def append_values(store: SheetsStore, call: Call) -> Json:
     """``values.append``: after the last table within the range; the grid grows as needed."""
     options, spreadsheet = dict(call.query), call.path["spreadsheet"]
     inserts = _choice(options, "insertDataOption", _INSERTS, "OVERWRITE") == "INSERT_ROWS"
-    with _entries(call.body(), options) as values, store.transaction():
+    values = _entries(call.body(), options)
+    with store.transaction():
         tab, area = store.resolve(spreadsheet, call.path["range"])
         grid, box = store.grid(tab), clip_to_grid(tab, area, call.path["range"])
         bounds = (
@@ -195,28 +194,28 @@ def clip_to_grid(tab: Tab, area: Area, text: str) -> Box:
 
 
 def _update(store: SheetsStore, spreadsheet: str, text: str, body: Json, options: Options) -> Json:
-    with _entries(body, options) as values:
-        tab, area = store.resolve(spreadsheet, text)
-        box = clip_to_grid(tab, area, text)
-        bottom, right = box.top + len(values) - 1, box.left + _width(values) - 1
-        if (box.top, box.left) != (
-            area.bottom,
-            area.right,
-        ):  # one cell is an anchor, anything more a bound
-            if bottom > box.bottom:
-                raise _beyond(text, f"row [{box.bottom + 2}]")
-            if right > box.right:
-                raise _beyond(text, f"column [{column_name(box.right + 1)}]")
-        if bottom >= tab.rows or right >= tab.columns:
-            span = format_range(tab.title, box.top, box.left, bottom, right)
-            raise ApiError(
-                400,
-                f"Range ({span}) exceeds grid limits. Max rows: {tab.rows}, max columns: {tab.columns}",
-            )
-        grid = store.grid(tab)
-        grid.write(box.top, box.left, values)
-        store.save(tab)
-        return _update_answer(tab, grid, (box.top, box.left), values, options)
+    values = _entries(body, options)
+    tab, area = store.resolve(spreadsheet, text)
+    box = clip_to_grid(tab, area, text)
+    bottom, right = box.top + len(values) - 1, box.left + _width(values) - 1
+    if (box.top, box.left) != (
+        area.bottom,
+        area.right,
+    ):  # one cell is an anchor, anything more a bound
+        if bottom > box.bottom:
+            raise _beyond(text, f"row [{box.bottom + 2}]")
+        if right > box.right:
+            raise _beyond(text, f"column [{column_name(box.right + 1)}]")
+    if bottom >= tab.rows or right >= tab.columns:
+        span = format_range(tab.title, box.top, box.left, bottom, right)
+        raise ApiError(
+            400,
+            f"Range ({span}) exceeds grid limits. Max rows: {tab.rows}, max columns: {tab.columns}",
+        )
+    grid = store.grid(tab)
+    grid.write(box.top, box.left, values)
+    store.save(tab)
+    return _update_answer(tab, grid, (box.top, box.left), values, options)
 
 
 def _beyond(text: str, what: str) -> ApiError:
@@ -267,12 +266,10 @@ def _transpose(rows: list[list[object]]) -> list[list[object]]:
         while values and values[-1] == "":
             values.pop()
         columns.append(values)
-    free_gradually(rows)
     return columns
 
 
-@contextmanager
-def _entries(body: Json, options: Options) -> Iterator[list[list[Entered]]]:
+def _entries(body: Json, options: Options) -> list[list[Entered]]:
     """The values of a request as rows of cells; null becomes Ellipsis, that is: leave the cell as it is.
 
     Raises:
@@ -287,12 +284,8 @@ def _entries(body: Json, options: Options) -> Iterator[list[list[Entered]]]:
         raise ApiError(
             400, "Invalid value at 'data.values' (type.googleapis.com/google.protobuf.ListValue)"
         )
-    rows: list[list[Entered]] = []
-    try:
-        rows.extend(_entered(row, is_raw=is_raw) for row in given)
-        yield _columns_as_rows(rows) if body.get("majorDimension") == "COLUMNS" else rows
-    finally:
-        free_gradually(rows)
+    rows = [_entered(row, is_raw=is_raw) for row in given]
+    return _columns_as_rows(rows) if body.get("majorDimension") == "COLUMNS" else rows
 
 
 def _entered(values: list[object], *, is_raw: bool) -> list[Entered]:

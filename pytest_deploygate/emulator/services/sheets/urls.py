@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from pytest_deploygate.emulator.api.protobuf_json import Json
+from pytest_deploygate.emulator.services.call import Call
 from pytest_deploygate.emulator.services.sheets import batch, responses
 from pytest_deploygate.emulator.services.sheets.models import SheetsStore
-from pytest_deploygate.emulator.services.worker import Call
 
 _ONE = "/v4/spreadsheets/{spreadsheet:[^/:]+}"
 _RANGE = _ONE + "/values/{range:.+}"

@@ -1,4 +1,4 @@
-"""The body of a large answer in pieces: sent one after the other, so that other requests are answered in between."""
+"""A large body in pieces: sent one after the other, so that other requests are answered in between."""
 
 import asyncio
 from collections.abc import Sequence
