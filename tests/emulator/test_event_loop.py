@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState
-from tests.emulator.emulator_driver import PARENT, Driver
+from tests.emulator.emulator_driver import PARENT, Driver, Pair
 
 _ENTRIES = 600
 _FEW = 5
@@ -168,6 +168,35 @@ def test_body_is_not_read_for_the_log_before_somebody_looks_at_it(
     assert driver.calls()[-1]["request"] == f"<{len(numbers)} bytes>"
     assert cost_s(numbers) < 5 * as_text + 0.1
     assert driver.calls()[-1]["request"] == [0] * 200_001
+
+
+def test_figures_of_all_times_are_told_at_once(driver: Driver, pair: Pair) -> None:
+    """There are billions of minutes, and something was observed in one or two of them."""
+    for _ in range(3):
+        assert driver.get(pair.service.uri).ok
+    aggregation = {
+        "alignmentPeriod": "60s",
+        "perSeriesAligner": "ALIGN_DELTA",
+        "crossSeriesReducer": "REDUCE_SUM",
+        "groupByFields": "metric.labels.response_code_class",
+    }
+    query = {
+        "filter": 'metric.type="run.googleapis.com/request_count" AND resource.type="cloud_run_revision"'
+        f' AND resource.labels.revision_name="{pair.first}"',
+        "interval.startTime": "1970-01-01T00:00:00Z",
+        "interval.endTime": "9998-01-01T00:00:00Z",
+    } | {f"aggregation.{name}": value for name, value in aggregation.items()}
+    url = f"{driver.cloud.endpoint}/v3/projects/p1/timeSeries"
+    [series] = driver.http.get(url, params=query, timeout=30).json()["timeSeries"]
+    assert sum(int(point["value"]["int64Value"]) for point in series["points"]) >= 3
+    assert len(series["points"]) < 100
+
+
+def test_entries_of_very_many_projects_are_refused(driver: Driver) -> None:
+    projects = [f"projects/p{number}" for number in range(101)]
+    url = f"{driver.cloud.endpoint}/v2/entries:list"
+    answer = driver.http.post(url, json={"resourceNames": projects}, timeout=30)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
 @pytest.fixture

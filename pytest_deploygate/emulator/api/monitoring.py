@@ -8,10 +8,13 @@ answered wrongly.
 """
 
 import asyncio
+import json
 import re
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias, TypeVar
 
@@ -20,6 +23,7 @@ from aiohttp import web
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,
     Json,
+    json_body,
     read_json,
     whole_number,
 )
@@ -37,6 +41,8 @@ _COMPARED = re.compile(r'\s*([a-zA-Z_.]+)\s*(>=|=|:)\s*("[^"]*"|\w+)\s*')
 _CLASS = "metric.labels.response_code_class"
 _LEAST_PERIOD_S = 60
 _MOST_ENTRIES = 1000
+_MOST_RESOURCES = 100
+"""Of one request (Logging API v2, ``entries.list``, ``resourceNames``)."""
 _SHARES = {"REDUCE_PERCENTILE_50": 0.5, "REDUCE_PERCENTILE_95": 0.95, "REDUCE_PERCENTILE_99": 0.99}
 _ALIGNERS = {"ALIGN_PERCENTILE_50": 0.5, "ALIGN_PERCENTILE_95": 0.95, "ALIGN_PERCENTILE_99": 0.99}
 
@@ -117,23 +123,31 @@ async def list_time_series(request: web.Request) -> web.Response:
     metric = wanted.get("metric.type", "").removeprefix(_PREFIX)
     if wanted.get("resource.type", RESOURCE) != RESOURCE or metric not in _METRICS:
         raise ApiError(404, f"Cannot find metric(s) that match type = {metric!r}.")
-    intervals = _intervals(query, cloud.settings.monitoring_lag_s, _least_period(request))
-    series: list[Json] = []
+    periods = _periods(query, cloud.settings.monitoring_lag_s, _least_period(request))
+    aggregation = (
+        query.get("aggregation.perSeriesAligner", "ALIGN_NONE"),
+        query.get("aggregation.crossSeriesReducer", "REDUCE_NONE"),
+        query.get("aggregation.groupByFields", ""),
+    )
+    series: list[str] = []
     for name in _revisions(cloud, request.match_info["project"], wanted):
-        await asyncio.sleep(0)  # there may be many, with many observations each
         instance = cloud.runner.ready(name)
         if metric == _MEMORY and instance is not None:
             await cloud.runner.measure(instance)
-        aligner = query.get("aggregation.perSeriesAligner", "ALIGN_NONE")
-        reducer = query.get("aggregation.crossSeriesReducer", "REDUCE_NONE")
-        group = query.get("aggregation.groupByFields", "")
-        points: dict[str, list[Point]] = {}
-        for interval, seen in intervals:
-            values = _METRICS[metric](cloud, name, seen, (aligner, reducer, group))
-            for label, value in values.items():
-                points.setdefault(label, []).append((interval, value))
-        series += [_series(metric, of_label, label) for label, of_label in points.items()]
-    return web.json_response({"timeSeries": series} if series else {})
+        # there may be many, with many observations each
+        series += await asyncio.to_thread(_series_of, cloud, name, metric, periods, aggregation)
+    return json_body(f'{{"timeSeries": [{", ".join(series)}]}}'.encode() if series else b"{}")
+
+
+def _series_of(
+    cloud: Cloud, name: str, metric: str, periods: "Periods", aggregation: "Aggregation"
+) -> list[str]:
+    """The series of one revision, each as JSON."""
+    points: dict[str, list[Point]] = {}
+    for number, values in sorted(_METRICS[metric](cloud, name, periods, aggregation).items()):
+        for label, value in values.items():
+            points.setdefault(label, []).append((periods.interval(number), value))
+    return [json.dumps(_series(metric, found, label)) for label, found in points.items()]
 
 
 _LABELS = (
@@ -148,10 +162,30 @@ def _least_period(request: web.Request) -> int:
     return 1 if request.headers.get(SHORT_PERIODS) else _LEAST_PERIOD_S
 
 
-def _intervals(
-    query: Mapping[str, str], lag_s: float, least_period_s: int
-) -> list[tuple[Interval, Interval]]:
-    """Alignment periods of what was asked for, newest first, each with the part of it that has been ingested."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Periods:
+    """Alignment periods of an interval, numbered from its end; there may be more than anybody could go through."""
+
+    begin: float
+    end: float
+    period_s: int
+    ingested_until: float
+
+    def group(self, observed: Iterable[Observed]) -> dict[int, list[Observed]]:
+        """What was observed and ingested, by the number of its period."""
+        found: dict[int, list[Observed]] = {}
+        for one in observed:
+            if self.begin < one.at <= min(self.end, self.ingested_until):
+                found.setdefault(int((self.end - one.at) // self.period_s), []).append(one)
+        return found
+
+    def interval(self, number: int) -> Interval:
+        """Of the period with that number; the earliest one may be shorter."""
+        end = self.end - number * self.period_s
+        return max(self.begin, end - self.period_s), end
+
+
+def _periods(query: Mapping[str, str], lag_s: float, least_period_s: int) -> Periods:
     begin = _instant(query.get("interval.startTime", ""), "interval.start_time")
     end = _instant(query.get("interval.endTime", ""), "interval.end_time")
     period = re.fullmatch(r"([0-9]{1,9})s", query.get("aggregation.alignmentPeriod", ""))
@@ -164,12 +198,7 @@ def _intervals(
             400, "Field interval had an invalid value: the end time is before the start."
         )
     ingested = time.time() - lag_s
-    found: list[tuple[Interval, Interval]] = []
-    while end > begin or not found:
-        start = max(begin, end - int(period[1]))
-        found.append(((start, end), (start, min(end, ingested))))
-        end = start
-    return found
+    return Periods(begin=begin, end=end, period_s=int(period[1]), ingested_until=ingested)
 
 
 def _series(metric: str, points: list[Point], label: str) -> Json:
@@ -199,6 +228,8 @@ def _point(interval: Interval, value: Value) -> Json:
 
 
 Aggregation = tuple[str, str, str]
+ValuesByPeriod: TypeAlias = "Mapping[int, Mapping[str, Value]]"
+"""Of one revision: number of the period, label, value; nothing where nothing was observed."""
 
 
 def _unknown(aggregation: Aggregation) -> ApiError:
@@ -206,27 +237,31 @@ def _unknown(aggregation: Aggregation) -> ApiError:
 
 
 def _request_count(
-    cloud: Cloud, name: str, seen: Interval, aggregation: Aggregation
-) -> dict[str, int]:
+    cloud: Cloud, name: str, periods: Periods, aggregation: Aggregation
+) -> ValuesByPeriod:
     if aggregation != ("ALIGN_DELTA", "REDUCE_SUM", _CLASS):
         raise _unknown(aggregation)
-    counts: dict[str, int] = {}
-    for one in _within(cloud.statistics.of(name).answered, seen):
-        counts[one.status_class] = counts.get(one.status_class, 0) + 1
-    return dict(sorted(counts.items()))
+    answered = periods.group(list(cloud.statistics.of(name).answered))
+    return {
+        n: dict(sorted(Counter(one.status_class for one in seen).items()))
+        for n, seen in answered.items()
+    }
 
 
 def _request_latencies(
-    cloud: Cloud, name: str, seen: Interval, aggregation: Aggregation
-) -> dict[str, float] | dict[str, Json]:
+    cloud: Cloud, name: str, periods: Periods, aggregation: Aggregation
+) -> ValuesByPeriod:
     aligner, reducer, group = aggregation
     if aligner != "ALIGN_DELTA" or reducer not in {*_SHARES, "REDUCE_SUM"} or group:
         raise _unknown(aggregation)
-    answered = _within(cloud.statistics.of(name).answered, seen)
-    if reducer == "REDUCE_SUM":
-        return {"": _distribution([1000 * one.seconds for one in answered])} if answered else {}
-    found = quantile(sorted(one.seconds for one in answered), _SHARES[reducer])
-    return {} if found is None else {"": found * 1000}
+    found: dict[int, Mapping[str, Value]] = {}
+    for number, seen in periods.group(list(cloud.statistics.of(name).answered)).items():
+        values = sorted(1000 * one.seconds for one in seen)
+        told = (
+            _distribution(values) if reducer == "REDUCE_SUM" else quantile(values, _SHARES[reducer])
+        )
+        found[number] = {} if told is None else {"": told}
+    return found
 
 
 def _distribution(values: list[float]) -> Json:
@@ -254,30 +289,22 @@ def _distribution(values: list[float]) -> Json:
 
 
 def _memory_utilizations(
-    cloud: Cloud, name: str, seen: Interval, aggregation: Aggregation
-) -> dict[str, float]:
+    cloud: Cloud, name: str, periods: Periods, aggregation: Aggregation
+) -> ValuesByPeriod:
     aligner, reducer, group = aggregation
     if aligner not in _ALIGNERS or reducer != "REDUCE_MAX" or group:
         raise _unknown(aggregation)
     revision = cloud.state.revisions[name]
     limit = memory_limit(revision.containers[0].resources.limits["memory"])
-    used = _within(cloud.statistics.of(name).used, seen)
-    found = quantile(sorted(one.megabytes / limit.mb for one in used), _ALIGNERS[aligner])
-    return {} if found is None else {"": found}
-
-
-def _within(observed: Iterable[Observed], seen: Interval) -> list[Observed]:
-    begin, end = seen
-    return [one for one in observed if begin < one.at <= end]
+    found: dict[int, Mapping[str, Value]] = {}
+    for number, seen in periods.group(list(cloud.statistics.of(name).used)).items():
+        share = quantile(sorted(one.megabytes / limit.mb for one in seen), _ALIGNERS[aligner])
+        found[number] = {} if share is None else {"": share}
+    return found
 
 
 _MEMORY = "container/memory/utilizations"
-_METRICS: dict[
-    str,
-    Callable[
-        [Cloud, str, Interval, Aggregation], dict[str, float] | dict[str, int] | dict[str, Json]
-    ],
-] = {
+_METRICS: dict[str, Callable[[Cloud, str, Periods, Aggregation], ValuesByPeriod]] = {
     "request_count": _request_count,
     "request_latencies": _request_latencies,
     _MEMORY: _memory_utilizations,
@@ -311,7 +338,9 @@ async def list_entries(request: web.Request) -> web.Response:
 def _texts(value: object) -> list[str]:
     if not isinstance(value, list) or not value:
         raise ApiError(400, "The request must name at least one resource in resourceNames.")
-    return [str(one) for one in value]
+    if len(value) > _MOST_RESOURCES:
+        raise ApiError(400, f"resourceNames may name at most {_MOST_RESOURCES} resources.")
+    return list(dict.fromkeys(str(one) for one in value))
 
 
 def _entry(project: str, name: str, at: float, line: str) -> Json:
