@@ -114,6 +114,15 @@ def _requests(driver: Driver) -> dict[str, Ask]:
     first = {"sheetId": 0, "dimension": "ROWS", "startIndex": 0, "endIndex": 1}
     moved = {"requests": [{"insertDimension": {"range": first}}, {"deleteSheet": {"sheetId": 99}}]}
     cells = f"{_SHEET}/values/Rows!A1"
+    logged = ("[" + "[]," * 40_000 + "0]").encode()
+    latest = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"}
+    targets = {"traffic": [{"percent": 100, **latest}, *[latest] * 999]}
+    always = (
+        "/v3/projects/p1/timeSeries?filter=metric.type=%22run.googleapis.com/request_count%22"
+        "&interval.startTime=1970-01-01T00:00:00Z&interval.endTime=9998-01-01T00:00:00Z"
+        "&aggregation.alignmentPeriod=60s&aggregation.perSeriesAligner=ALIGN_DELTA"
+        "&aggregation.crossSeriesReducer=REDUCE_SUM&aggregation.groupByFields=metric.labels.response_code_class"
+    )
     return {
         "an upload of 100 MiB": upload,
         f"functions.list of {_ENTRIES}": lambda: ask("GET", f"/v2/{PARENT}/functions?pageSize=1000"),
@@ -128,6 +137,10 @@ def _requests(driver: Driver) -> dict[str, Ask]:
         "functions.create with 50,000 labels": lambda: ask("POST", f"/v2/{PARENT}/functions?functionId=f", labels),
         "services.patch with 30,000 variables": lambda: ask(
             "PATCH", f"/v2/{PARENT}/services/large?updateMask=template", template),
+        "services.patch with 1,000 targets of traffic": lambda: ask(
+            "PATCH", f"/v2/{PARENT}/services/large?updateMask=traffic", targets),
+        "timeSeries.list of all times": lambda: ask("GET", always),
+        "a call with a body of 40,000 lists": lambda: ask("POST", "/v2/unknown", logged),
         "the traffic log of 50,000 entries": lambda: ask("GET", "/_local/traffic-log"),
         "values.append of 900,000 cells": lambda: ask("POST", f"{cells}:append?valueInputOption=RAW", rows),
         "values.update of cells of 50,000 characters": lambda: ask(

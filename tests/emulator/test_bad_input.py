@@ -103,6 +103,42 @@ def test_object_with_too_many_fields_is_refused(shared_driver: Driver) -> None:
     assert "An object has more than 10000 fields." in answer.json()["error"]["message"]
 
 
+def _named(count: int) -> dict[str, str]:
+    return {f"name{number}": "x" for number in range(count)}
+
+
+_LATEST = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"}
+_LONG: list[tuple[str, str, object]] = [
+    ("PATCH", "?updateMask=labels", {"labels": _named(65)}),
+    ("PATCH", "?updateMask=annotations", {"annotations": _named(1001)}),
+    ("PATCH", "?updateMask=template.labels", {"template": {"labels": _named(65)}}),
+    ("PATCH", "?updateMask=template.annotations", {"template": {"annotations": _named(1001)}}),
+    ("PATCH", "?updateMask=traffic", {"traffic": [{"percent": 100, **_LATEST}, *[_LATEST] * 1000]}),
+    ("POST", ":setIamPolicy", {"policy": {"bindings": [{"members": ["user:u"] * 1501}]}}),
+    ("POST", ":setIamPolicy", {"policy": {"bindings": [{"role": "r"}] * 1501}}),
+]
+
+
+@pytest.mark.parametrize(("method", "verb", "body"), _LONG)
+def test_list_longer_than_the_platform_takes_is_refused(
+    driver: Driver, pair: Pair, method: str, verb: str, body: object
+) -> None:
+    """What is stored is gone through again and again, and holds up others each time."""
+    url = f"{driver.cloud.endpoint}/v2/{pair.service.name}{verb}"
+    answer = driver.http.request(method, url, json=body, timeout=30)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert driver.service(pair.service.name) == pair.service
+
+
+def test_more_fault_rules_than_a_call_can_be_compared_with_are_refused(driver: Driver) -> None:
+    url = f"{driver.cloud.endpoint}/_local/faults"
+    rules = [{"path": "^/nowhere", "http": 500}] * 600
+    codes = [driver.http.post(url, json=rules, timeout=30).status_code for _ in range(2)]
+    assert codes == [200, 400]
+    assert driver.http.post(url, json=rules * 2, timeout=30).status_code == 400
+    assert len(driver.http.get(url, timeout=30).json()["faults"]) == 600
+
+
 def test_junk_that_says_it_is_gzip_is_a_client_error(shared_driver: Driver) -> None:
     answer = shared_driver.http.post(
         f"{shared_driver.cloud.endpoint}{_F}?functionId=f",

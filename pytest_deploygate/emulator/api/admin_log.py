@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 _CALLS = 2000
-_MAX_BODY_BYTES = 512 * 1024
+_MAX_BODY_BYTES = 128 * 1024
 _MAX_BYTES = 32 * 1024 * 1024
 """Of the bodies that are remembered together."""
 

@@ -50,6 +50,7 @@ _KNOWN = (
 )
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 _RULE = "fault_rule"
+_MOST_RULES = 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +114,13 @@ class Faults:
         return {rule.image_missing for rule in self._rules if rule.image_missing}
 
     def add(self, rules: list[Rule]) -> None:
-        """Put more rules in force."""
+        """Put more rules in force.
+
+        Raises:
+            ApiError: 400 for more than every call can be compared with.
+        """
+        if len(self._rules) + len(rules) > _MOST_RULES:
+            raise ApiError(400, f"there would be more than {_MOST_RULES} rules; clear them first")
         self._rules.extend(rules)
 
     def drop(self, name: str) -> None:
@@ -167,6 +174,8 @@ def parse_rules(body: object) -> list[Rule]:
         ApiError: 400, naming the rule by its position, the field and what it may be.
     """
     given = body if isinstance(body, list) else [body]
+    if len(given) > _MOST_RULES:
+        raise ApiError(400, f"there are more than {_MOST_RULES} rules")
     rules = []
     for index, entry in enumerate(given):
         try:

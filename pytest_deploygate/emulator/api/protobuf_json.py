@@ -249,7 +249,8 @@ def read_mask(request: web.Request, message: Message) -> tuple[str, ...]:
     text = request.query.get("updateMask", request.query.get("update_mask", ""))
     if text in {"", "*"}:
         return ()
-    return tuple(_field_path(part.strip(), message, text) for part in text.split(","))
+    parts = dict.fromkeys(part.strip() for part in text.split(","))
+    return tuple(dict.fromkeys(_field_path(part, message, text) for part in parts))
 
 
 def _field_path(path: str, message: Message, text: str) -> str:

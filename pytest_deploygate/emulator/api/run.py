@@ -29,13 +29,15 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     wants_numbers,
 )
 from pytest_deploygate.emulator.api.service_validation import check_template, normalise_traffic
-from pytest_deploygate.emulator.api.template_checks import check_template_fields
+from pytest_deploygate.emulator.api.template_checks import check_sizes, check_template_fields
 from pytest_deploygate.emulator.container import CLOUD, Cloud
 from pytest_deploygate.emulator.runtime.new_revision import NewRevision
 from pytest_deploygate.emulator.runtime.revisions import with_shown_conditions
 from pytest_deploygate.emulator.runtime.run_services import Service
 from pytest_deploygate.emulator.runtime.service_status import bump
 
+_MOST_MEMBERS = 1500
+"""Of a policy (IAM, "Quotas and limits": principals in one allow policy)."""
 _SETTABLE = (
     "traffic",
     "labels",
@@ -113,6 +115,7 @@ async def update_service(request: web.Request) -> web.Response:
     """``services.patch``: traffic, labels and the like; a changed template makes a new revision."""
     cloud, name = request.app[CLOUD], _name_of(request)
     given = await read_message(request, Service)
+    check_sizes(given)
     check_template_fields(request.match_info["service"], given.template)
     masked = read_mask(request, given)
     # what only the platform writes may stand in a mask and is left alone
@@ -335,6 +338,14 @@ async def set_iam_policy(request: web.Request) -> web.Response:
     """``setIamPolicy``; a binding of ``roles/run.invoker`` to ``allUsers`` on the service opens it to everybody."""
     cloud, name = request.app[CLOUD], _policy_name(request)
     given = await read_message(request, iam_policy_pb2.SetIamPolicyRequest)
+    bindings = given.policy.bindings
+    members = max(len(bindings), sum(len(binding.members) for binding in bindings))
+    if members > _MOST_MEMBERS:
+        raise ApiError(
+            400,
+            f"The number of members in the policy ({members}) is larger than the maximum allowed size "
+            f"{_MOST_MEMBERS:,}.",
+        )
     before = cloud.state.policies.get(name)
     if before is not None and given.policy.etag and given.policy.etag != before.etag:
         raise ApiError(

@@ -10,7 +10,7 @@ from pytest_deploygate.emulator.api.functions import parent_of
 from pytest_deploygate.emulator.api.operations import Job, OperationProgress
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, answer, read_message
 from pytest_deploygate.emulator.api.service_validation import check_template
-from pytest_deploygate.emulator.api.template_checks import check_template_fields
+from pytest_deploygate.emulator.api.template_checks import check_sizes, check_template_fields
 from pytest_deploygate.emulator.container import CLOUD
 from pytest_deploygate.emulator.runtime.new_revision import NewRevision
 from pytest_deploygate.emulator.runtime.run_services import Service
@@ -41,6 +41,7 @@ async def create_service(request: web.Request) -> web.Response:
         raise ApiError(409, f"Resource '{short}' already exists.", status="ALREADY_EXISTS")
     for field in _OUTPUT_ONLY:
         given.ClearField(field)
+    check_sizes(given)
     check_template_fields(short, given.template)
     check_template(cloud, given.template)
     if request.query.get("validateOnly") == "true":

@@ -1,4 +1,4 @@
-"""What the template of a Cloud Run service may say: what the platform refuses is refused before anything is stored.
+"""What a Cloud Run service and its template may say: what the platform refuses is refused before anything is stored.
 
 Sources: Cloud Run, "Environment variables" (reserved names), "Quotas and limits", ``RevisionTemplate`` reference.
 """
@@ -19,6 +19,30 @@ _MOST_VARIABLES = 1000
 _MAX_VARIABLE_BYTES = 32 * 1024
 """Of one environment variable."""
 _MAX_TIMEOUT_S = 3600
+_MOST_LABELS = 64
+_MOST_TARGETS = 1000
+"""As many as a service may have revisions."""
+_MOST_ANNOTATIONS = 1000
+"""Nothing documents a number; they are 256 KiB together at most (Kubernetes, "Annotations")."""
+
+
+def check_sizes(service: Message) -> None:
+    """Refuse lists and maps that are longer than the platform takes, before anything goes through them.
+
+    Raises:
+        ApiError: 400, naming the field.
+    """
+    template = service.template
+    lengths = [
+        ("labels", len(service.labels), _MOST_LABELS),
+        ("annotations", len(service.annotations), _MOST_ANNOTATIONS),
+        ("template.labels", len(template.labels), _MOST_LABELS),
+        ("template.annotations", len(template.annotations), _MOST_ANNOTATIONS),
+        ("traffic", len(service.traffic), _MOST_TARGETS),
+    ]
+    for name, length, most in lengths:
+        if length > most:
+            raise ApiError(400, f"service.{name}: there are {length}, more than {most}")
 
 
 def check_template_fields(service: str, template: Message) -> None:
