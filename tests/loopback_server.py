@@ -46,6 +46,7 @@ ServerMaker = Callable[[Callable[[Asked], Reply]], Server]
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each body waits 40 ms for the receipt of its headers
     respond: Callable[[Asked], Reply]
     asked: list[Asked]
 

@@ -25,7 +25,10 @@ from pytest_deploygate.targets.functions_api import CloudFunctions
 from pytest_deploygate.targets.operations import DeploymentOperation
 
 _BACKOFF: Final = Backoff(first_s=0.05, factor=1.05, longest_s=1.0)
-"""Each pause is a twentieth of the time waited so far, at most a second."""
+"""Each pause is a twentieth of the time that the present stage has taken so far, at most a second.
+
+A stage begins with short pauses again, since the last one takes seconds after a build of minutes.
+"""
 _Name = functions_v2.Stage.Name
 _State = functions_v2.Stage.State
 _WORDS: Final = {
@@ -63,8 +66,8 @@ def wait(
         BuildFailed, StartFailed, TargetRefused: it ended in an error.
         OutcomeUnknown: it has not ended within ``budget_s``, or cannot be read any more.
     """
-    said, problem = set[str](), ""
-    for _ in attempts(clock, _BACKOFF, deadline=clock.monotonic() + budget_s):
+    said, problem, before_stage = set[str](), "", 0
+    for attempt in attempts(clock, _BACKOFF, deadline=clock.monotonic() + budget_s):
         try:
             found = functions.operation(operation)
         except TargetUnavailable as error:
@@ -75,8 +78,10 @@ def wait(
             if line not in said:
                 said.add(line)
                 progress(line)
+                before_stage = attempt.number - 1
         if found.is_done:
             return _result_of(found)
+        attempt.pause_s = _BACKOFF.pause_s(attempt.number - before_stage)
     raise OutcomeUnknown(
         f"deployment still running after {max(budget_s, 0):g} s{problem}",
         hint="traffic stays where it is; when it has ended, run: deploygate recover",

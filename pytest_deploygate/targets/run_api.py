@@ -37,7 +37,8 @@ _SETTLE_S: Final = 90.0
 _STALE_S: Final = 10.0
 """How long a service is read again that is older than what this process wrote: reads may come from a cache."""
 _WRITE_BACKOFF: Final = Backoff(first_s=0.2)
-_POLL: Final = Backoff(first_s=0.05, factor=1.15, longest_s=1.0)
+_POLL: Final = Backoff(first_s=0.05, factor=1.05, longest_s=1.0)
+"""Each pause is a twentieth of the time waited so far: a rollout waits for four writes of two seconds."""
 _LOCATION: Final = "cloud.googleapis.com/location"
 """Label by which the API v1 says in which region a service is."""
 _POLICY_VERSION: Final = 3
