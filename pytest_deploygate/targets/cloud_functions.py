@@ -118,7 +118,7 @@ class CloudFunctionsTarget(ServiceTarget):
 
     # -- before staging --------------------------------------------------------------------------
 
-    def backup(self, snapshot: Snapshot) -> Backup:
+    def _fetch_backup(self, snapshot: Snapshot) -> Backup:
         """Fetch source and settings of what serves to this side."""
         from pytest_deploygate.targets import source_backups
 

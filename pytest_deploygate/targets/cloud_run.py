@@ -144,7 +144,7 @@ class CloudRunTarget(ServiceTarget):
             allowed_secrets=allowed,
         )
 
-    def backup(self, snapshot: Snapshot) -> Backup:
+    def _fetch_backup(self, snapshot: Snapshot) -> Backup:
         """Fetch settings of what serves to this side, and its source where it was built of one."""
         from pytest_deploygate.targets import source_backups
         from pytest_deploygate.targets.run_template import BuildSource, template_of_revision

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pytest_deploygate.core.artifacts import Package
+from pytest_deploygate.core.artifacts import Backup, Package
 from pytest_deploygate.core.errors import TargetRefused
 from pytest_deploygate.core.function_spec import ConfirmRequest, CopyRole, FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId, Secret, VariantName
@@ -80,6 +80,7 @@ class ServiceTarget(ABC):
         secret_manager = base_url(endpoint, "secretmanager", "v1")
         session = self._clients.session
         self._secrets = SecretVersions(session, self._caller, base_url=secret_manager)
+        self._backup: tuple[Snapshot, Backup] | None = None
 
     @property
     def spec(self) -> FunctionSpec:
@@ -157,6 +158,30 @@ class ServiceTarget(ABC):
     def call_token(self) -> Secret | None:
         """Bearer token for calling a service that is not public, or None where none is needed."""
         return None if self.snapshot().is_public else self._access.token()
+
+    # -- before staging --------------------------------------------------------------------------
+
+    def backup(self, snapshot: Snapshot) -> Backup:
+        """Fetch source and settings of what serves to this side; once, as long as it is whole, for one ``snapshot``.
+
+        Readiness checks are given the same backup as the rollout records, and may have damaged the file.
+        """
+        from pytest_deploygate.targets import source_backups
+
+        known = self._backup
+        if known is not None and known[0] == snapshot and source_backups.is_whole(known[1]):
+            return known[1]
+        made = self._fetch_backup(snapshot)
+        self._backup = (snapshot, made)
+        return made
+
+    @abstractmethod
+    def _fetch_backup(self, snapshot: Snapshot) -> Backup:
+        """Fetch source and settings of what serves to this side.
+
+        Raises:
+            TargetRefused: not one revision has all the traffic.
+        """
 
     # -- releasing -------------------------------------------------------------------------------
 

@@ -76,6 +76,14 @@ def _earlier(revision: RevisionName, settings: str, folder: Path) -> Backup | No
     return None
 
 
+def is_whole(backup: Backup) -> bool:
+    """Whether the source of ``backup`` is what was written; True where it holds none."""
+    if not backup.path:
+        return True
+    path = Path(backup.path)
+    return path.is_file() and _digest(path) == backup.sha256
+
+
 def _without_source(revision: RevisionName, settings: str) -> Backup:
     digest = Digest(hashlib.sha256(settings.encode()).hexdigest())
     return Backup(
@@ -114,13 +122,12 @@ def read_source(backup: Backup) -> Path:
             "source: the platform had only that of a later deployment",
             hint="deploy the commit that the revision was made from",
         )
-    path = Path(backup.path)
-    if not path.is_file() or _digest(path) != backup.sha256:
+    if not is_whole(backup):
         raise TargetRefused(
-            f"the backup {backup.identifier} is damaged or gone: {path}",
+            f"the backup {backup.identifier} is damaged or gone: {backup.path}",
             hint="deploy the commit that the revision was made from",
         )
-    return path
+    return Path(backup.path)
 
 
 def read(backup: Backup) -> tuple[Path, functions_v2.Function]:

@@ -354,6 +354,27 @@ def test_an_earlier_backup_of_what_serves_is_found_again(new_target: NewTarget) 
     assert (again.revision, again.path, again.sha256) == (baseline, first.path, first.sha256)
 
 
+def test_the_backup_of_an_unchanged_service_is_fetched_once_while_it_is_whole(
+    new_target: NewTarget, driver: Driver
+) -> None:
+    target = new_target()
+    release(target)
+    before = target.snapshot()
+    backup = target.backup(before)
+    whole = Path(backup.path).read_bytes()
+    asked = driver.last_call()
+    assert target.backup(before) == backup
+    assert driver.calls(after=asked) == []
+    # readiness checks are told the path
+    Path(backup.path).write_bytes(b"damaged")
+    assert target.backup(before) == backup
+    assert Path(backup.path).read_bytes() == whole
+    stage(new_target(MAIN + "# changed\n"))
+    asked = driver.last_call()
+    target.backup(target.snapshot())
+    assert len(driver.calls(after=asked)) > 3
+
+
 def test_a_split_has_no_one_revision_to_back_up(shared: StagedFunction) -> None:
     split = shared.at_baseline.with_shares({shared.baseline: 50, shared.candidate: 50})
     shared.target.shift_traffic(split, expect=shared.at_baseline)
