@@ -1,5 +1,11 @@
-"""A whole gated rollout against a bare update of the function, at Google's pace and at a tenth of its latencies."""
+"""A whole gated rollout against a bare update of the function, at Google's pace and at a tenth of its latencies.
 
+A session is what somebody gets who types ``pytest`` where the package alone is installed, without extras: a new
+interpreter, bytecode that is kept, and no plugins of pytest but its own and those of what it requires. The environment
+of whoever measures has more of them (hypothesis, anyio, pytest-rerunfailures), each of which two processes would load.
+"""
+
+import importlib.metadata
 import os
 import tempfile
 import time
@@ -7,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import requests
+from packaging.requirements import Requirement
 
 from benchmarks.figures import Figure
 from tests.e2e.checkout import Checkout
@@ -72,6 +79,8 @@ def paced_project(folder: Path, *, emulates: str = "google", factor: float = FAC
     """The small project with a release that serves, at Google's pace times the factor from now on."""
     cache = Path(os.environ.get("DEPLOYGATE_BUILD_CACHE", f"{folder}/environments"))
     project = small_project(folder / "checkout", cache, emulates=emulates)
+    project.options = tuple(f"-p{name}" for name in installed_plugins())
+    project.variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     slow = _SLOW.format(seconds=GATES_S * factor)
     (project.root / "checks" / "greeting" / "test_slow.py").write_text(slow, encoding="utf-8")
     try:
@@ -86,10 +95,31 @@ def paced_project(folder: Path, *, emulates: str = "google", factor: float = FAC
     return project
 
 
+def installed_plugins() -> list[str]:
+    """Plugins of pytest that are there where ``pip install pytest-deploygate`` was all that was typed."""
+    known: set[str] = set()
+    waiting = ["pytest-deploygate"]
+    while waiting:
+        name = waiting.pop()
+        if name in known:
+            continue
+        known.add(name)
+        required = map(Requirement, importlib.metadata.requires(name) or ())
+        waiting += [
+            one.name for one in required if one.marker is None or one.marker.evaluate({"extra": ""})
+        ]
+    return [
+        entry.name
+        for name in sorted(known)
+        for entry in importlib.metadata.distribution(name).entry_points
+        if entry.group == "pytest11"
+    ]
+
+
 def deploy(project: Checkout) -> float:
     """Seconds that a session takes which promotes."""
     began = time.monotonic()
-    run = project.deploy("-q")
+    run = project.deploy("-q", PYTHONDONTWRITEBYTECODE="")
     if run.status != 0:
         raise RuntimeError(run.output)
     return time.monotonic() - began
