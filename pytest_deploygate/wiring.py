@@ -4,9 +4,7 @@ Heavy libraries are loaded here, when a target is really used, and never in a wo
 """
 
 import contextlib
-import importlib
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,18 +45,6 @@ does without an entry point."""
 STORE_GROUP = "pytest_deploygate.stores"
 """Entry points ``(url, Clock) -> Store`` by the scheme of the URL; ``module:callable`` does without an entry point."""
 GOOGLE_SERVICES = {"sheets": "https://sheets.googleapis.com"}
-
-
-def preload(environment: Environment) -> None:
-    """Begin to load what :func:`open_ports` will need, in a thread, while the caller waits for something else."""
-
-    def load_libraries() -> None:
-        with contextlib.suppress(Exception):  # open_ports says what is wrong
-            for name in ("targets.clients", "targets.preflight_checks", "store.sql"):
-                importlib.import_module(f"pytest_deploygate.{name}")
-
-    if environment.target in (LOCAL, GOOGLE):
-        threading.Thread(target=load_libraries, name="preload", daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -251,8 +237,7 @@ def open_target(settings: Settings, environment: Environment, clock: Clock) -> T
     from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
     from pytest_deploygate.targets.cloud_run import CloudRunTarget
 
-    stood_for = environment.emulates if is_local else environment.target
-    made = CloudRunTarget if stood_for == CLOUD_RUN else CloudFunctionsTarget
+    made = CloudRunTarget if environment.platform == CLOUD_RUN else CloudFunctionsTarget
     endpoint = start_emulator(settings, environment).endpoint if is_local else environment.endpoint
     return made(
         spec=environment.spec,

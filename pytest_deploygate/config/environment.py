@@ -197,6 +197,11 @@ class Environment(NamedTuple):
         return self.target != LOCAL or self.spec.project != _NO_PROJECT
 
     @property
+    def platform(self) -> str:
+        """The target that is deployed to, or that the emulator stands in for."""
+        return self.emulates if self.target == LOCAL else self.target
+
+    @property
     def is_remote(self) -> bool:
         """Whether it is at Google, by whichever API."""
         return self.target in (GOOGLE, CLOUD_RUN)

@@ -1,5 +1,6 @@
 """What every flow of a session works with: settings, ledger, the session, terminal; and judging a phase."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -62,6 +63,8 @@ class SessionContext:
     telemetry: JudgeTelemetry
     redactor: Redactor
     signals: SignalGuard
+    at_end: contextlib.ExitStack
+    """Closed when the last word has been said: waits for what has been told to end."""
     verdicts: dict[Phase, PhaseVerdict] = field(default_factory=dict)
     baseline: dict[str, float] = field(default_factory=dict)
     """What the candidate phase of the last promoted rollout measured, by name."""

@@ -197,7 +197,9 @@ class SessionProcess:
             self._channel.send(self._session, Finish())
         deadline = time.monotonic() + limit_s
         while self._process.poll() is None and time.monotonic() < deadline:
-            self._step(min(_TICK_S, max(deadline - time.monotonic(), 0)))
+            # its connection closes moments before it has ended, and nobody says when that is
+            tick_s = _GATHER_S if self._has_gone() else _TICK_S
+            self._step(min(tick_s, max(deadline - time.monotonic(), 0)))
         if self._process.poll() is None:
             self.kill()
         self._drain()

@@ -9,6 +9,7 @@ rollout has ended.
 
 import argparse
 import contextlib
+import gc
 import logging
 import os
 import select
@@ -69,8 +70,8 @@ class Watchdog:
         """Whether it runs and is ready to detect our death."""
         return self.is_alive() and self._note.exists()
 
-    def stand_down(self, timeout_s: float = 10) -> None:
-        """Tell it that the rollout has ended; return when the watchdog has ended, or after ``timeout_s`` seconds."""
+    def stand_down(self) -> None:
+        """Tell it that the rollout has ended; does not wait, see :meth:`wait_for_end`."""
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(OSError):  # it has already ended
@@ -78,6 +79,9 @@ class Watchdog:
             stdin.flush()
         with contextlib.suppress(OSError):
             stdin.close()
+
+    def wait_for_end(self, timeout_s: float = 10) -> None:
+        """Return when a watchdog that was told to stand down has ended, or after ``timeout_s`` seconds."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_s)
 
@@ -123,6 +127,7 @@ def _log(state_dir: Path) -> BinaryIO:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Watch the parent process; the entry of ``python -m pytest_deploygate.watchdog.process``."""
+    gc.disable()  # until the recovery is prepared, beside a rollout that begins: what is loaded stays
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Handled, not ignored: children, such as the emulator, inherit ignored signals.
         signal.signal(number, lambda *_: None)
@@ -139,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pidfd = _open_pidfd(options.parent)
         logger.info("watchdog.watching", extra={**facts, "watched_pid": options.parent})
         recovery = _try_recovery(prepare, facts)
+        gc.enable()
         if not _has_died(options.parent, pidfd):
             logger.info("watchdog.stood_down", extra=facts)
             return 0

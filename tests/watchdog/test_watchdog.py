@@ -158,7 +158,7 @@ def test_watchdog_recovers_although_nobody_reaps_the_parent(guarded: Starter) ->
 
 
 def test_watchdog_does_nothing_after_it_was_told_to_stand_down(guarded: Starter) -> None:
-    watched = guarded("dog.stand_down(); assert not dog.is_alive()")
+    watched = guarded("dog.stand_down(); dog.wait_for_end(); assert not dog.is_alive()")
     assert watched.process.wait(DEADLINE_S) == 0
     assert not is_running(watched.dog_pid)
     assert watched.recovered == []
@@ -166,14 +166,14 @@ def test_watchdog_does_nothing_after_it_was_told_to_stand_down(guarded: Starter)
 
 
 def test_watchdog_stands_down_although_the_parent_is_killed_right_after(guarded: Starter) -> None:
-    watched = guarded("dog.stand_down(timeout_s=0); os.kill(os.getpid(), signal.SIGKILL)")
+    watched = guarded("dog.stand_down(); os.kill(os.getpid(), signal.SIGKILL)")
     watched.wait_for_dog()
     assert watched.recovered == []
 
 
 def test_stand_down_of_a_killed_watchdog_is_harmless(guarded: Starter) -> None:
     watched = guarded(
-        "os.kill(dog.pid, signal.SIGKILL); dog.stand_down(); assert not dog.is_alive()"
+        "os.kill(dog.pid, signal.SIGKILL); dog.stand_down(); dog.wait_for_end(); assert not dog.is_alive()"
     )
     assert watched.process.wait(DEADLINE_S) == 0
     assert registry.find(watched.root) == ()

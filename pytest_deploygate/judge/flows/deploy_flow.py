@@ -210,6 +210,8 @@ class DeployFlow:
             rollout_id=rollout.record.rollout_id,
             state_dir=settings.state_dir,
         )
+        # it has much to unload, while the session ends and the result is told
+        self._context.at_end.callback(dog.wait_for_end)
         self._stack.callback(dog.stand_down)
         rollout.update(rollout.record._replace(watchdog_pid=dog.pid))
 
@@ -340,9 +342,10 @@ class DeployFlow:
         record = rollout.record
         for verdict in self._context.verdicts.values():
             record = with_verdict(record, verdict)
-        with contextlib.suppress(DeployGateError):
-            url = rollout.ports.target.snapshot().url
-            record = record._replace(url=url)
+        if not record.url:  # a first release: nothing had one when it began
+            with contextlib.suppress(DeployGateError):
+                url = rollout.ports.target.snapshot().url
+                record = record._replace(url=url)
         record = record._replace(notes={**record.notes, "postings": posting_note(record)})
         rollout.record = record
         with contextlib.suppress(DeployGateError):
