@@ -1,7 +1,7 @@
 """Every false green, in one process and with workers: the baseline serves, and the record says what happened.
 
-By default the first of each kind by itself, and all that concern only their own check together in one session;
-``tox -e full`` tries each by itself (``DEPLOYGATE_FALSE_GREENS=all``).
+By default the first of each kind by itself, with one worker unless it needs several, and all that concern only their
+own check together in one session; ``tox -e full`` tries each by itself (``DEPLOYGATE_FALSE_GREENS=all``).
 """
 
 import os
@@ -26,15 +26,22 @@ def first_of_each_kind(workers: int) -> list[str]:
     return found
 
 
+def workers_for(case: FalseGreen, workers: int) -> int:
+    """How many are started: what happens in one worker happens in each."""
+    is_of_workers = case.workers == (WORKERS,)
+    return workers if IS_ALL or is_of_workers else min(workers, 1)
+
+
 FIRST = {workers: first_of_each_kind(workers) for workers in (IN_PROCESS, WORKERS)}
 ROWS = [
     pytest.param(
-        case, workers, id=f"{case.name}-n{workers}", marks=[pytest.mark.slow] if workers else []
+        case, started, id=f"{case.name}-n{started}", marks=[pytest.mark.slow] if started else []
     )
     for case in FALSE_GREENS
     for workers in case.workers
     if workers == IN_PROCESS or not case.is_sociable
     if IS_ALL or case.name in FIRST[workers]
+    for started in [workers_for(case, workers)]
 ]
 
 

@@ -53,7 +53,7 @@ PATCHES = {
 
 
 @pytest.mark.parametrize("conftest", PATCHES.values(), ids=PATCHES)
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_project_that_patches_its_own_process_is_deployed(
     project: DeploygateProject, before: str, conftest: str, workers: int
 ) -> None:

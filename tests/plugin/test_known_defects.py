@@ -20,7 +20,7 @@ def check(body: str, until: str = "2999-12-31") -> dict[str, str]:
     return {SUBJECT: MARK.format(body=body, until=until)}
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_known_defect_is_listed_everywhere_and_is_no_pass(
     project: DeploygateProject, workers: int
 ) -> None:

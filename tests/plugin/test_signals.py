@@ -52,8 +52,8 @@ def wait_for(path: Path, process: Session) -> None:
         pytest.param(CANDIDATE, signal.SIGTERM, to_process_twice, 0, "ROLLED_BACK", id="twice"),
         pytest.param(LIVE, signal.SIGTERM, to_process, 0, "ROLLED_BACK", id="after promotion"),
         pytest.param(READINESS, signal.SIGHUP, to_process, 0, "REFUSED", id="in readiness"),
-        pytest.param(CANDIDATE, signal.SIGHUP, to_process, 2, "ROLLED_BACK", id="SIGHUP-n2"),
-        pytest.param(CANDIDATE, signal.SIGINT, to_group, 2, "ROLLED_BACK", id="SIGINT-group-n2"),
+        pytest.param(CANDIDATE, signal.SIGHUP, to_process, 1, "ROLLED_BACK", id="SIGHUP-n1"),
+        pytest.param(CANDIDATE, signal.SIGINT, to_group, 1, "ROLLED_BACK", id="SIGINT-group-n1"),
         pytest.param(CANDIDATE, signal.SIGTERM, to_group, 2, "ROLLED_BACK", id="SIGTERM-group-n2"),
     ],
 )

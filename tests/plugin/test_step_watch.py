@@ -287,7 +287,7 @@ def test_a_session_that_ends_is_noticed() -> None:
 
 
 def test_short_periods_are_put_together_so_that_a_look_stays_cheap() -> None:
-    watched = Watched()
+    watched = Watched(step=STEP._replace(wait=Duration(180)))
     per_second = {name: MinuteCounts(10, 0) for name in PER_MINUTE}
     verdict = watched.watch(Figures(watched.clock, per_second, lag_s=0, period_s=1))
     assert verdict.decision is StepDecision.ADVANCE

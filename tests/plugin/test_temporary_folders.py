@@ -5,7 +5,7 @@ import pytest
 from pytest_deploygate.testing import DeploygateProject
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_folders_of_earlier_phases_stay(
     project: DeploygateProject, before: str, workers: int
 ) -> None:

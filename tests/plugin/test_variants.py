@@ -39,7 +39,7 @@ def told(project: DeploygateProject) -> tuple[dict[str, list[object]], dict[str,
     return clients, variables
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_checks_may_write_through_each_variant_while_a_release_is_judged(
     project: DeploygateProject, workers: int
 ) -> None:
