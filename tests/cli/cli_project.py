@@ -7,6 +7,7 @@ from pathlib import Path
 from pytest_deploygate.testing import FAKE, DeploygateProject, SessionOutcome
 from pytest_deploygate.testing.project_factory import TARGETS
 from pytest_deploygate.testing.sessions import PipedProcess
+from tests.session_options import LEAN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = """\
@@ -73,7 +74,9 @@ class CliProject(DeploygateProject):
     @classmethod
     def build(cls, root: Path, *, more: str = "", environment: str = "") -> "CliProject":
         """One in which nothing was deployed."""
-        project = cls(root=root, options=("-n0", "-q"), variables={"PYTHONPATH": str(REPOSITORY)})
+        project = cls(
+            root=root, options=("-n0", "-q", *LEAN), variables={"PYTHONPATH": str(REPOSITORY)}
+        )
         project.write({"main.py": "v1"})
         project.write_settings(more=more, environment=environment)
         for name in ("ready", "health", "live"):

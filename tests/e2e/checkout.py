@@ -15,6 +15,7 @@ import requests
 from pytest_deploygate.testing import LOCAL, DeploygateProject
 from pytest_deploygate.testing.project import direct_client
 from pytest_deploygate.testing.sessions import PipedProcess
+from tests.session_options import LEAN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("pyproject.toml", "conftest.py", "suites", "fixtures", "test_invoices")
@@ -27,6 +28,7 @@ class Checkout(DeploygateProject):
     """A checkout of a user, with an emulator of its own."""
 
     environment: str = LOCAL
+    options: tuple[str, ...] = LEAN
     service: str = "freckled-hen-analytics/locations/us-central1/services/process-invoice"
 
     @property

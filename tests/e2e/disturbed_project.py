@@ -20,6 +20,7 @@ from pytest_deploygate.wiring import STATE_VARIABLE as RECORD_VARIABLE
 from tests.e2e import killing_store
 from tests.e2e.checkout import REPOSITORY, Checkout, until
 from tests.e2e.greeting_project import SERVICE
+from tests.session_options import LEAN
 
 LOCAL = "local"
 HOLDING = """
@@ -102,7 +103,7 @@ class DisturbedProject:
         report = self.folder / f"{log}.xml"
         for path in (self.note, self.counted, report):
             path.unlink(missing_ok=True)
-        arguments = [f"--deploy-to={LOCAL}", "-p", "no:cacheprovider", *options]
+        arguments = [f"--deploy-to={LOCAL}", "-p", "no:cacheprovider", *LEAN, *options]
         arguments += [] if watchdog else ["--deploy-no-watchdog"]
         arguments.append(f"--junitxml={report}")
         variables = self.environment(at=at, **more)

@@ -15,6 +15,7 @@ from tests.plugin.false_green import IN_PROCESS, FalseGreen
 from tests.plugin.false_greens import FALSE_GREENS
 from tests.plugin.plugin_project import FILES, SETTINGS, SOURCE, VARIABLES
 from tests.plugin.test_false_greens import FIRST, check_record
+from tests.session_options import LEAN
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.xdist_group("false greens")]
 
@@ -32,7 +33,7 @@ def served(
     """The project of these cases on an emulator, with a release that serves."""
     project = ProjectFactory(tmp_path_factory.mktemp("greens"))(name="project", environment=LOCAL)
     project.variables |= {**VARIABLES, BUILD_CACHE_VARIABLE: str(build_cache)}
-    project.options = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+    project.options = LEAN
     try:
         _reset(project, 0)
         run = project.deploy()

@@ -5,6 +5,7 @@ from pathlib import Path
 from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.testing import FAKE, DeploygateProject, ProjectFactory
 from pytest_deploygate.testing import project_factory as factory
+from tests.session_options import LEAN
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = EnvironmentName(FAKE)
@@ -41,7 +42,7 @@ def make_baseline(root: Path) -> DeploygateProject:
     """A new project whose first version was promoted."""
     project = ProjectFactory(root.parent)(FILES, name=root.name)
     project.variables |= VARIABLES
-    project.options = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+    project.options = LEAN
     run = project.deploy()
     assert run.status == 0, run.output
     return project
