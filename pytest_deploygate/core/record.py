@@ -34,6 +34,8 @@ FAILURE_NOTE = "failure."
 """Before the id of a check, the name of the note that says how the check failed: ``FILE:LINE: ERROR``."""
 SETTING_NOTE = "setting."
 """Before the key of a setting, the name of the note that has its value as TOML."""
+STEP_NOTE = "step."
+"""Before PERCENT and a command, ``step.10.advance``, the name of the note with what an operator ordered there."""
 
 
 @unique

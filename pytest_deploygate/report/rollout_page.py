@@ -13,7 +13,13 @@ from pytest_deploygate.core.measurement import (
     group_measurements,
 )
 from pytest_deploygate.core.policy import Policy
-from pytest_deploygate.core.record import EntryKind, JournalEntry, RolloutRecord
+from pytest_deploygate.core.record import (
+    STEP_NOTE,
+    EntryKind,
+    JournalEntry,
+    RecordedStep,
+    RolloutRecord,
+)
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Outcome
 
@@ -82,6 +88,18 @@ class BaselineComparison(NamedTuple):
         return f"{(self.candidate - self.baseline) / abs(self.baseline) * 100:+.1f} %"
 
 
+class ShownStep(NamedTuple):
+    """A judged step; ``sentences`` are the reason, and what each gate and objective came to."""
+
+    percent: int
+    decision: str
+    mood: str
+    candidate_requests: int
+    baseline_requests: int
+    seconds: float
+    sentences: Sequence[str]
+
+
 class Segment(NamedTuple):
     """A time that the rollout spent in one state; ``percent`` is its share of the whole."""
 
@@ -98,6 +116,7 @@ class RolloutPage(NamedTuple):
     state: str
     mood: str
     gates: Sequence[ShownGate]
+    steps: Sequence[ShownStep]
     numbers: Sequence[ShownNumber]
     comparisons: Sequence[BaselineComparison]
     timeline: Sequence[Segment]
@@ -105,6 +124,8 @@ class RolloutPage(NamedTuple):
     journal: Sequence[JournalEntry]
     journal_problem: str
     left_out: Sequence[tuple[str, str]]
+    orders: Sequence[tuple[str, str]]
+    """What operators ordered at steps, with who, when and why."""
 
 
 def rollout_page(
@@ -121,6 +142,7 @@ def rollout_page(
         state=record.state.value,
         mood=MOODS.get(record.state.value, DOUBTFUL),
         gates=tuple(_gates(record, policy)),
+        steps=tuple(map(_shown_step, record.steps)),
         numbers=tuple(_numbers(record, policy, promotions[:PROMOTIONS])),
         comparisons=tuple(_comparisons(record, promotions)),
         timeline=tuple(_timeline(record, journal)),
@@ -128,6 +150,7 @@ def rollout_page(
         journal=journal,
         journal_problem=journal_problem,
         left_out=tuple(_left_out(record)),
+        orders=tuple(_orders(record)),
     )
 
 
@@ -152,6 +175,22 @@ def _gates(record: RolloutRecord, policy: Policy) -> Iterator[ShownGate]:
             passed=[c for c in checks if c not in record.not_passed] if recorded else [],
             mood=MOODS.get(outcome, DOUBTFUL),
         )
+
+
+def _shown_step(step: RecordedStep) -> ShownStep:
+    found = (*step.gates.values(), *step.objectives.values())
+    # the reason to advance is made of these sentences
+    told = () if set(step.reason.split("; ")) <= set(found) else (step.reason,)
+    mood = {"advance": "good", "abort": "bad"}.get(step.decision, DOUBTFUL)
+    return ShownStep(
+        percent=step.percent,
+        decision=f"{step.decision}, undecided" if step.is_undecided else step.decision,
+        mood=DOUBTFUL if step.is_undecided else mood,
+        candidate_requests=step.candidate_requests,
+        baseline_requests=step.baseline_requests,
+        seconds=step.seconds,
+        sentences=(*told, *found),
+    )
 
 
 def _numbers(
@@ -225,6 +264,13 @@ def _timeline(record: RolloutRecord, journal: Sequence[JournalEntry]) -> Iterato
         if seconds or state == record.state.value:
             share = round(100 * seconds / total, 2) if total else 0
             yield Segment(state, began_at, seconds, share)
+
+
+def _orders(record: RolloutRecord) -> Iterator[tuple[str, str]]:
+    for name, text in record.notes.items():
+        if name.startswith(STEP_NOTE):
+            percent, _, order = name.removeprefix(STEP_NOTE).partition(".")
+            yield (f"{order} at {percent} %", text)
 
 
 def _left_out(record: RolloutRecord) -> Iterator[tuple[str, str]]:

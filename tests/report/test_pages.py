@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.measurement import Measurement
+from pytest_deploygate.core.record import RecordedStep
 from pytest_deploygate.core.redaction import Redactor
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.report.history_page import history_page
@@ -119,6 +120,54 @@ def test_measurement_of_many_is_one_row_a_side_and_fires_by_its_worst() -> None:
         (4.0, f"{check}, candidate, mean of 3", "bad", [4.0]),
         (4.0, f"{check}, baseline, mean of 3", "", [4.0]),
     ]
+
+
+def test_each_step_has_its_decision_with_the_numbers_and_every_sentence_once() -> None:
+    errors = "errors: not worse by 1pp or more: 0.00 % against 0.00 %"
+    latency = "latency: not worse by x1.2 or more: 0.1 s against 0.1 s"
+    steps = (
+        RecordedStep(
+            percent=5,
+            decision="advance",
+            reason=f"{errors}; {latency}",
+            seconds=61.5,
+            candidate_requests=58,
+            baseline_requests=1120,
+            objectives={"errors": errors, "latency": latency},
+            gates={"prices": f"gate prices passed {MARKUP}"},
+        ),
+        RecordedStep(
+            percent=25, decision="advance", reason="told to", seconds=2, is_undecided=True
+        ),
+        RecordedStep(percent=50, decision="abort", reason="trigger fired", seconds=9),
+    )
+    notes = {"step.5.approve": "approved by ada@ci at 19:44:53 UTC: fine by me"}
+    record = rollback(
+        notes=notes, steps=steps, warnings={"trigger.memory": "2 GB > 1 GB"}, drill_s=0.25
+    )
+    page = rollout_page(record, policy=POLICY, journal=())
+    assert [(step.decision, step.mood) for step in page.steps] == [
+        ("advance", "good"),
+        ("advance, undecided", "doubtful"),
+        ("abort", "bad"),
+    ]
+    assert page.steps[0].sentences == (f"gate prices passed {MARKUP}", errors, latency)
+    assert page.steps[1].sentences == ("told to",)
+    said = Page(render_rollout(page)).texts
+    for text in (
+        "5 %",
+        "58",
+        "1120",
+        "61.5 s",
+        errors,
+        "trigger.memory",
+        "2 GB > 1 GB",
+        "0.2 s",
+        "approve at 5 %",
+    ):
+        assert text in said
+    assert said.count(errors) == 1
+    assert notes["step.5.approve"] in said
 
 
 def test_a_rollout_that_was_refused_at_once_has_a_page() -> None:

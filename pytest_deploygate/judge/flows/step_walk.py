@@ -7,7 +7,7 @@ include the requests of the gates.
 from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.measured_comparison import MeasuredPairs, pair_measurements
-from pytest_deploygate.core.record import RecordedStep
+from pytest_deploygate.core.record import STEP_NOTE, RecordedStep
 from pytest_deploygate.core.state_machine import Judged, State
 from pytest_deploygate.core.step_command import CommandKind
 from pytest_deploygate.core.verdict import PhaseVerdict, Reason, ReasonCode
@@ -92,7 +92,7 @@ def _judge_step(
         recorded = recorded._replace(seconds=round(clock.monotonic() - began, 3))
     if reason is not None:
         recorded = recorded._replace(decision=StepDecision.ABORT.value, reason=reason.sentence)
-    ordered = {f"step.{step.percent}.{one.kind.value}": one.sentence for one in orders.seen}
+    ordered = {f"{STEP_NOTE}{step.percent}.{one.kind.value}": one.sentence for one in orders.seen}
     record = rollout.record
     notes = {**record.notes, **ordered}
     rollout.update(record._replace(steps=(*before, recorded), notes=notes))
