@@ -167,5 +167,6 @@ def _project_above(start: Path) -> Path:
         return folder
     raise ConfigError(
         f"no {FILE} with a [tool.deploygate] table in {start} or above",
-        hint="go into the project, or name it: deploygate --project DIRECTORY ...",
+        hint="go into the project, or name it: deploygate --project DIRECTORY ...; "
+        "a new one begins with: deploygate init",
     )

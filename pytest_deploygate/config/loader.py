@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pytest_deploygate.config.kinds import Toml
-from pytest_deploygate.core.documentation import page_url
 from pytest_deploygate.core.errors import ConfigError
 
 
@@ -34,6 +33,6 @@ def read_table(path: Path) -> dict[str, Toml]:
     if not isinstance(table, dict):
         raise ConfigError(
             f"{path}: there is no [tool.deploygate] table",
-            hint=f"start with the smallest table: {page_url('reference/settings')}",
+            hint="set up this project: deploygate init; or go into the one that has it",
         )
     return table

@@ -75,22 +75,38 @@ def ensure_running(
             cannot be written, the extra ``local`` is not installed, it did not become ready in time, or somebody else
             holds the lock of the home.
     """
+    _check_installed()
+    home = home.absolute()
+    with _hold_lock(home, lock_timeout_s):
+        found = find(home) or _start(home, port, timeout_s)
+    _check_usable(found, port)
+    return found
+
+
+def check_startable(home: Path, port: int = 0) -> None:
+    """Raise ConfigError where :func:`ensure_running` would refuse what is installed or runs; nothing is started."""
+    _check_installed()
+    found = find(home)
+    if found is not None:
+        _check_usable(found, port)
+
+
+def _check_installed() -> None:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise ConfigError(
             f"the emulator needs {', '.join(missing)}",
             hint="pip install pytest-deploygate[local]",
         )
-    home = home.absolute()
-    with _hold_lock(home, lock_timeout_s):
-        found = find(home)
-        if found is None:
-            found = _start(home, port, timeout_s)
-        elif port and not found.endpoint.endswith(f":{port}"):
-            raise ConfigError(
-                f"the emulator under {home} listens at {found.endpoint}, not at port {port}",
-                hint="stop it with `deploygate emulator down`, or ask for the port it has",
-            )
+
+
+def _check_usable(found: RunningEmulator, port: int) -> None:
+    home = found.home
+    if port and not found.endpoint.endswith(f":{port}"):
+        raise ConfigError(
+            f"the emulator under {home} listens at {found.endpoint}, not at port {port}",
+            hint="stop it with `deploygate emulator down`, or ask for the port it has",
+        )
     if found.version != __version__:
         raise ConfigError(
             f"an emulator of version {found.version} runs under {home} (process {found.pid}), this is {__version__}",
@@ -101,7 +117,6 @@ def ensure_running(
             f"the emulator under {home} (process {found.pid}) is from a different build of version {__version__}",
             hint=_HINT_OLD,
         )
-    return found
 
 
 @cache

@@ -34,6 +34,8 @@ def check_early(settings: Settings, environment: Environment, mode: Mode) -> Non
     found = list(find_gate_mistakes(settings.policy, settings.root, _JUDGED[mode]))
     if mode in (Mode.DEPLOY, Mode.PLAN):
         found += _find_undeployable(settings, environment)
+    if environment.target == LOCAL:
+        found += _find_unusable_emulator(settings, environment)
     if len(found) == 1:
         raise found[0]
     if found:
@@ -57,6 +59,15 @@ def _find_undeployable(settings: Settings, environment: Environment) -> Iterator
 
     try:
         check_source(spec, settings.state_dir / environment.name)
+    except ConfigError as error:
+        yield error
+
+
+def _find_unusable_emulator(settings: Settings, environment: Environment) -> Iterator[ConfigError]:
+    from pytest_deploygate.emulator.lifecycle import check_startable
+
+    try:
+        check_startable(settings.emulator_home, environment.port)
     except ConfigError as error:
         yield error
 

@@ -1,13 +1,18 @@
 """Mistakes that can be seen beforehand: exit 4, nothing is built, started or recorded."""
 
+import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from pytest_deploygate import __version__
 from pytest_deploygate.system.interpreters import find_interpreter
 from pytest_deploygate.testing import LOCAL, DeploygateProject, ProjectFactory
+from tests.loopback_server import Reply, ServerMaker
 from tests.plugin.plugin_project import SUBJECT
 
 RUNTIME = f"python3{sys.version_info.minor}"
@@ -77,6 +82,24 @@ def test_what_files_and_settings_show_is_refused_before_anything_is_started(
         assert sentence in run.output
     assert "Traceback" not in run.output
     assert not (new.root / ".deploygate").exists()
+
+
+def test_emulator_of_another_build_is_refused_before_anything_is_collected(
+    new: DeploygateProject, http_server: ServerMaker
+) -> None:
+    home = new.root / ".deploygate" / "local"
+    health = {"pid": os.getpid(), "home": str(home), "version": __version__, "code": "older"}
+    server = http_server(lambda _: Reply(body=json.dumps(health).encode()))
+    run_file = json.dumps({"pid": os.getpid(), "port": urlsplit(server.url).port})
+    new.write({".deploygate/local/emulator.json": run_file})
+    run = new.deploy()
+    assert run.status == 4, run.output
+    process = f"process {os.getpid()}"
+    assert run.err.splitlines() == [
+        f"ERROR: the emulator under {home} ({process}) is from a different build of version {__version__}",
+        "  hint: restart it: deploygate emulator down; its functions and sheets are kept",
+    ]
+    assert run.out == ""
 
 
 @pytest.mark.parametrize(

@@ -44,3 +44,4 @@ def test_budget_that_ran_out_is_the_reason(
     assert run.serving == before
     told = "the candidate phase took longer than its budget of 1 s"
     assert run.property("reason") == told, run.output
+    assert f"  also: gate cand is unknown: {told}" not in run.out.splitlines()

@@ -142,9 +142,11 @@ class Terminal:
         self.line(
             f"{ending.verdict}: {ending.reason.sentence}", bold=True, green=good, red=not good
         )
+        told = ending.reason.sentence
         for reason in ending.others:
-            self.line(f"  also: {reason.sentence}")
-        for text in _first_failures(verdicts):
+            if told not in reason.sentence:
+                self.line(f"  also: {reason.sentence}")
+        for text in _first_failures(verdicts, told):
             self.line(text)
         hints = ending.hints if self.verbosity >= 0 else ()
         for text in (*ending.lines, *hints):
@@ -176,8 +178,8 @@ def is_fancy() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _first_failures(verdicts: Mapping[Phase, PhaseVerdict]) -> Iterable[str]:
-    """Of each gate that did not pass, how its first check failed, and how many more did."""
+def _first_failures(verdicts: Mapping[Phase, PhaseVerdict], told: str) -> Iterable[str]:
+    """Of each gate that did not pass, how its first check failed, and how many more did; nothing that ``told`` says."""
     for verdict in verdicts.values():
         why = verdict.evidence.failures
         for result in verdict.gates:
@@ -187,7 +189,7 @@ def _first_failures(verdicts: Mapping[Phase, PhaseVerdict]) -> Iterable[str]:
             bad = [
                 check for check, state in checks if check in why and state is not CheckState.PASSED
             ]
-            if bad:
+            if bad and why[bad[0]] not in told:
                 more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
                 yield f"  first: {bad[0].partition('::')[2]}: {why[bad[0]]}{more}"
 
