@@ -145,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger.info("watchdog.watching", extra={**facts, "watched_pid": options.parent})
         recovery = _try_recovery(prepare, facts)
         gc.enable()
+        gc.freeze()  # the interpreter looks at all that is not frozen when it ends, which takes longer than the rest
         if not _has_died(options.parent, pidfd):
             logger.info("watchdog.stood_down", extra=facts)
             return 0
