@@ -11,13 +11,13 @@ from pytest_deploygate import __version__
 from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.exit import (
     report_error,
-    report_error_json,
     report_interruption,
+    report_plainly,
     run_guarded,
 )
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.core.documentation import STRANDED_HELP
-from pytest_deploygate.core.errors import DeployGateError, ExitStatus
+from pytest_deploygate.core.errors import ConfigError, DeployGateError
 
 EPILOGUE = f"""\b
 Examples:
@@ -94,8 +94,8 @@ class _Commands(click.Group):
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], [*_MODULES, *_ALIASES], n=2)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -137,15 +137,13 @@ def _run_click(arguments: Sequence[str]) -> int:
             args=list(arguments), prog_name="deploygate", standalone_mode=False
         )
     except click.ClickException as error:
-        if "--json" in arguments:
-            context = error.ctx if isinstance(error, click.UsageError) else None
-            hint = f"{context.command_path} --help" if context is not None else ""
-            report_error_json(
-                Output(), "UsageError", error.format_message(), hint, ExitStatus.USAGE
-            )
-        else:
-            error.show()
-        return ExitStatus.USAGE
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f"{context.command_path} --help" if context is not None else ""
+        message = error.format_message().removesuffix(".")
+        # click's own messages begin with a capital letter
+        usage = ConfigError(message[:1].lower() + message[1:], hint=hint)
+        is_json = "--json" in arguments
+        return report_plainly(Output(), usage, "UsageError", is_json=is_json)
     except click.Abort:
         return report_interruption()
     return int(status or 0)

@@ -51,21 +51,25 @@ def status_of(error: DeployGateError) -> ExitStatus:
 
 def report_error(error: DeployGateError, context: CliContext, *, is_json: bool) -> ExitStatus:
     """Say what went wrong where the project's secrets are known; returns the exit status."""
-    status = status_of(error)
     clean = Redactor(secrets_among(os.environ))
     with contextlib.suppress(DeployGateError):
         clean = context.redactor
-    out = Output(clean=clean)
+    return report_plainly(Output(clean=clean), error, type(error).__name__, is_json=is_json)
+
+
+def report_plainly(out: Output, error: DeployGateError, kind: str, *, is_json: bool) -> ExitStatus:
+    """Say what went wrong; returns the exit status."""
+    status = status_of(error)
     if is_json:
-        report_error_json(out, type(error).__name__, error.message, error.hint, status)
+        told = {
+            "kind": kind,
+            "message": error.message,
+            "hint": error.hint,
+            "exit_status": int(status),
+        }
+        out.line(json.dumps({"error": told}, indent=2))
     else:
         out.note(f"error: {error.message}")
         if error.hint:
             out.note(f"hint:  {error.hint}")
     return status
-
-
-def report_error_json(out: Output, kind: str, message: str, hint: str, status: ExitStatus) -> None:
-    """The same as a JSON document."""
-    told = {"kind": kind, "message": message, "hint": hint, "exit_status": int(status)}
-    out.line(json.dumps({"error": told}, indent=2))

@@ -102,7 +102,7 @@ def init(
     said = _Answers(function, target, gcp_project, region, ci)
     can_ask = not (yes or is_json) and sys.stdin.isatty()
     if not (yes or can_ask):
-        raise click.UsageError("Nobody can be asked here: add --yes")
+        raise click.UsageError("nobody can be asked here: add --yes")
     wishes = _ask(survey, said) if can_ask else _take_defaults(survey, said)
     files = plan_files(survey, wishes)
     done = Initialised(

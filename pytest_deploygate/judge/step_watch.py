@@ -89,6 +89,7 @@ class StepWatch:
         self._orders = orders
         self._command = orders.read()
         self._shown_command: StepCommand | None = None
+        self._warned: set[str] = set()
 
     def watch(self) -> StepVerdict:
         """Look until the step advances or is aborted; look once where nobody may wait.
@@ -227,8 +228,10 @@ class StepWatch:
         if verdict.decision is StepDecision.HOLD and not is_due:
             return
         self._shown_at = look.elapsed_s
-        for sentence in look.warnings.values():
-            self._context.terminal.line(f"deploygate: warning: {sentence}", yellow=True)
+        for rule, sentence in look.warnings.items():
+            if rule not in self._warned:
+                self._context.terminal.line(f"deploygate: warning: {sentence}", yellow=True)
+        self._warned |= look.warnings.keys()
         seen = f"{look.candidate_requests} and {look.baseline_requests} requests"
         self._context.terminal.step(
             f"step {look.step.percent} %",

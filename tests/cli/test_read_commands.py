@@ -127,9 +127,15 @@ def test_status_of_a_local_environment_does_not_start_the_emulator(new: CliProje
     ("arguments", "said"),
     [
         (["status", "nowhere"], "environments in"),
-        (["stat"], "There is no command 'stat'. Did you mean status?"),
-        (["status", "--nonsense"], "No such option"),
-        (["rollback", "fake"], "Missing option '--reason'"),
+        (
+            ["stat"],
+            "error: there is no command 'stat'; did you mean status?\nhint:  deploygate --help",
+        ),
+        (["status", "--nonsense"], "error: no such option"),
+        (
+            ["rollback", "fake"],
+            "error: missing option '--reason'\nhint:  deploygate rollback --help",
+        ),
         (["rollback", "fake", "--reason", " ", "--yes"], "say why, in words"),
         (["rollback", "fake", "--reason", "--yes"], "say why, in words"),
         (["local", "inject-fault", "svc-1"], "say what it shall do"),
@@ -164,10 +170,10 @@ def test_command_finds_the_project_above_and_by_option(project: CliProject) -> N
     ("arguments", "kind", "said"),
     [
         (["show", "2099", "--json"], "ConfigError", "there is no rollout '2099'"),
-        (["rollback", "fake", "--json"], "UsageError", "Missing option '--reason'."),
+        (["rollback", "fake", "--json"], "UsageError", "missing option '--reason'"),
         (["rollback", "fake", "--reason", "x", "--json"], "UsageError", "add --yes"),
         (["local", "inject-fault", "x", "--json"], "UsageError", "say what it shall do"),
-        (["nonsense", "--json"], "UsageError", "There is no command 'nonsense'."),
+        (["nonsense", "--json"], "UsageError", "there is no command 'nonsense'"),
     ],
 )
 def test_error_is_json_where_json_was_asked_for(

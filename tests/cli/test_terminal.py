@@ -156,4 +156,4 @@ def test_mistyped_command_is_answered_with_a_suggestion(
 ) -> None:
     done = project.deploygate(typed)
     assert done.status == 4
-    assert f"There is no command '{typed}'. Did you mean {meant}" in done.err
+    assert f"there is no command '{typed}'; did you mean {meant}" in done.err

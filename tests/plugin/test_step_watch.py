@@ -205,6 +205,8 @@ def test_a_measured_objective_that_only_warns_decides_nothing() -> None:
     verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ADVANCE
     assert "worse by more than 5pp" in verdict.look.warnings["objective.accuracy"]
+    assert len(watched.shown) > 2
+    assert sum("warning: accuracy: worse" in line for line in watched.shown) == 1
     unmeasured = Watched(objectives=(ERRORS, replace(ACCURACY, enforce=Enforcement.WARN)))
     verdict = unmeasured.watch(Figures(unmeasured.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ADVANCE
