@@ -1,6 +1,7 @@
 """A job of GitHub Actions, imitated by its documented variables and files; one of GitLab by its dotenv report."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -8,12 +9,14 @@ import yaml
 from pytest_deploygate.core.errors import ExitStatus
 from pytest_deploygate.core.evidence import CheckState, Evidence
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.record import RecordedStep
 from pytest_deploygate.core.verdict import Reason, ReasonCode, judge_phase
 from pytest_deploygate.judge.reporting.ci_services import CiServices
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.testing import DeploygateProject
 from tests.core.policy_factory import a_gate, a_policy
 from tests.plugin.plugin_project import REPOSITORY, SUBJECT
+from tests.report.recorded_rollouts import promotion
 
 HOSTILE = """
     def test_subject():
@@ -142,6 +145,27 @@ def test_summary_stays_below_what_github_drops_as_a_whole(tmp_path: Path) -> Non
     listed = text.count("\n- ")
     assert text.rstrip().endswith(f"and {5000 - listed} more failing checks: see the JUnit file")
     assert len(printed) == 10
+
+
+def test_summary_has_the_steps_with_their_numbers(tmp_path: Path) -> None:
+    told = "errors: not worse by 1pp or more: 0.00 % against 0.00 % | <b>"
+    step = RecordedStep(
+        percent=5,
+        decision="advance",
+        reason=told,
+        seconds=61,
+        candidate_requests=58,
+        baseline_requests=1120,
+    )
+    record = promotion(1)._replace(steps=(step,), warnings={"trigger.memory": "2 GB > 1 GB"})
+    summary = tmp_path / "summary.md"
+    variables = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    services = CiServices(variables, root=tmp_path, clean=str, write=print)
+    services.report("prod", {}, replace(ended("held"), record=record))
+    lines = summary.read_text().splitlines()
+    because = "errors: not worse by 1pp or more: 0.00 % against 0.00 % &#124; &#60;b&#62;"
+    assert f"| 5 % | advance | 58 | 1120 | {because} |" in lines
+    assert "- only warned: 2 GB &#62; 1 GB" in lines
 
 
 def test_variables_stay_within_what_gitlab_accepts(tmp_path: Path) -> None:

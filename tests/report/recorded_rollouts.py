@@ -19,6 +19,7 @@ from pytest_deploygate.core.record import (
     EntryKind,
     JournalEntry,
     RecordedGate,
+    RecordedStep,
     RolloutRecord,
     StepDetails,
 )
@@ -91,6 +92,17 @@ def rollback(checks: int = 3, **changed: object) -> RolloutRecord:
             ),
         },
         not_passed={hostile: CheckState.FAILED},
+        steps=(
+            RecordedStep(
+                percent=5,
+                decision="abort",
+                reason=f"errors: worse by more than 1pp: {MARKUP}",
+                seconds=61.5,
+                candidate_requests=58,
+                baseline_requests=1120,
+            ),
+        ),
+        warnings={f"trigger.{MARKUP}": f"memory {ANSI}"},
         measurements=measured(7.5),
         rollback_s=2.0,
         url="javascript:alert(4)",

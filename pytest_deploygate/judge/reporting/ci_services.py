@@ -14,6 +14,7 @@ from typing import Final
 
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.printable import one_line
+from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.verdict import Outcome, PhaseVerdict
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 
@@ -63,7 +64,12 @@ class CiServices:
         if path := self._variables.get("GITHUB_OUTPUT"):
             _append(path, "".join(_output(name, value) for name, value in named.items()))
         if path := self._variables.get("GITHUB_STEP_SUMMARY"):
-            text = [*self._summary(environment, verdicts, ending), *self._failures(verdicts)]
+            text = [
+                *self._summary(environment, ending),
+                *self._gates(verdicts),
+                *self._steps(ending.record),
+                *self._failures(verdicts),
+            ]
             _append(path, "\n".join(text) + "\n\n")
 
     def _annotations(self, verdicts: Mapping[Phase, PhaseVerdict]) -> Iterator[str]:
@@ -85,10 +91,8 @@ class CiServices:
             return (self._root.resolve() / file).relative_to(workspace).as_posix()
         return file
 
-    def _summary(
-        self, environment: str, verdicts: Mapping[Phase, PhaseVerdict], ending: SessionResult
-    ) -> Iterator[str]:
-        """The page of the job: verdict, revisions, gates, how their checks failed."""
+    def _summary(self, environment: str, ending: SessionResult) -> Iterator[str]:
+        """What the page of the job begins with: verdict and revisions."""
         text = self._markdown
         yield f"### {text(ending.verdict)}: {text(environment)}"
         yield ""
@@ -108,6 +112,8 @@ class CiServices:
         for name, value in facts.items():
             if value:
                 yield f"| {name} | {text(value)} |"
+
+    def _gates(self, verdicts: Mapping[Phase, PhaseVerdict]) -> Iterator[str]:
         if not any(verdict.gates for verdict in verdicts.values()):
             return
         yield ""
@@ -118,9 +124,25 @@ class CiServices:
                 mark = "✅" if result.outcome is Outcome.PASSED else "❌"
                 needs = f"{float(result.gate.threshold):g}"
                 yield (
-                    f"| {phase.value} | {text(result.gate.name)} | {mark} {result.outcome.value} "
+                    f"| {phase.value} | {self._markdown(result.gate.name)} | {mark} {result.outcome.value} "
                     f"| {result.score} | {needs} |"
                 )
+
+    def _steps(self, record: RolloutRecord | None) -> Iterator[str]:
+        """The judged steps, and what rules that only warn would have decided."""
+        if record is None:
+            return
+        if record.steps:
+            yield ""
+            yield "| step | decision | candidate requests | baseline requests | because |"
+            yield "| --- | --- | --- | --- | --- |"
+        for step in record.steps:
+            yield (
+                f"| {step.percent} % | {step.decision} | {step.candidate_requests} "
+                f"| {step.baseline_requests} | {self._markdown(step.reason)} |"
+            )
+        for sentence in record.warnings.values():
+            yield f"\n- only warned: {self._markdown(sentence)}"
 
     def _failures(self, verdicts: Mapping[Phase, PhaseVerdict]) -> Iterator[str]:
         """A line for each check that failed, as many as the summary has room for."""
