@@ -15,9 +15,10 @@ from pytest_deploygate.core.documentation import STRANDED_HELP
 from pytest_deploygate.core.errors import DeployGateError, ExitStatus, TargetRefused
 from pytest_deploygate.core.identifiers import EnvironmentName
 from pytest_deploygate.core.own_tags import TAG_LIVE_VERIFY
-from pytest_deploygate.core.record import Lease
+from pytest_deploygate.core.record import Lease, RolloutRecord
 from pytest_deploygate.core.release import Snapshot
 from pytest_deploygate.core.state_machine import State
+from pytest_deploygate.core.step_command import latest_command
 from pytest_deploygate.engine.detached import is_detached, waiting_hint, waiting_sentence
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.rollback_plan import plan_rollback
@@ -90,6 +91,7 @@ class Status(NamedTuple):
     is_record_read: bool = False
     lease: Holder | None = None
     open_rollouts: Sequence[PastRollout] = ()
+    step: str = ""
     waiting: str = ""
     last_rollout: PastRollout | None = None
     watchdogs: Sequence[int] = ()
@@ -231,11 +233,21 @@ def _add_record(
         is_record_read=True,
         lease=_holder(lease) if lease is not None else None,
         open_rollouts=[PastRollout.of(r) for r in still_open],
+        step=next((_step_text(store, record) for record in still_open), ""),
         waiting=waiting_sentence(left[-1]) if left else "",
         last_rollout=PastRollout.of(latest[0]) if latest else None,
         is_judged_good=judged,
         undelivered=_pending_deliveries(store, name) if has_channels else (),
     )
+
+
+def _step_text(store: Store, record: RolloutRecord) -> str:
+    """At which share a rollout is, and what an operator ordered there last; empty for one that is at no step."""
+    if record.state is not State.STEPPING:
+        return ""
+    ordered = latest_command(store.step_commands(record.rollout_id), record.step_percent)
+    told = f"; {ordered.sentence}" if ordered is not None else ""
+    return f"{record.step_percent} %{told}"
 
 
 def _pending_deliveries(store: Store, environment: EnvironmentName) -> Sequence[Undelivered]:
@@ -295,6 +307,7 @@ def _print(out: Output, found: Status) -> None:
             ("public", ("yes" if found.is_public else "no") if found.exists else ""),
             ("settled", "" if found.is_settled else "no: the platform is still at work"),
             ("lease", _holder_text(found.lease) if found.lease is not None else lease),
+            ("step", found.step),
             ("watchdog", _watchdog_text(found)),
             ("emulator", _cloud_text(found.emulator)),
             ("frozen", f"until {moment(found.frozen_until)}" if found.frozen_until else ""),

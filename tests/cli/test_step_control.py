@@ -1,5 +1,6 @@
 """``hold``, ``advance`` and ``abort`` of a session that runs in another process."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,8 @@ def test_an_operator_holds_and_then_advances(project: CliProject) -> None:
     with session_at_first_step(project) as end:
         held = project.deploygate("hold", "fake", "--reason", "I look", "--json").json
         assert (held["percent"], held["command"], held["reason"]) == (5, "hold", "I look")
+        step = project.deploygate("status", "fake", "--json").json["step"]
+        assert re.fullmatch("5 %; held by .+: I look", str(step))
         advanced = project.deploygate("advance", "fake", "--reason", "fine")
         run = end()
     assert advanced.status == 0, advanced.output
