@@ -103,3 +103,21 @@ def test_all_checks_are_printed(browser: Any, tmp_path: Path) -> None:
     page.emulate_media(media="print")
     page.pdf(path=str(tmp_path / "report.pdf"))
     assert page.get_by_text("gates/accuracy/t.py::test_document[0]").is_visible()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_cut_off_on_paper(browser: Any, tmp_path: Path, name: str) -> None:
+    long = f"nobody approved it; the plan is {'2bf950a94fcd' * 5}, {'less is asked, ' * 20}"
+    record = rollback(reason=long, digest="3ec486245858" * 5)
+    pages = {
+        "rollout": render_rollout(
+            rollout_page(record, policy=POLICY, journal=journal(), promotions=PROMOTIONS)
+        ),
+        "history": render_history(history_page("production", (record, *PROMOTIONS))),
+    }
+    page = opened(browser, pages[name], tmp_path, viewport={"width": 718, "height": 1000})
+    page.emulate_media(media="print")
+    hidden = page.eval_on_selector_all(
+        ".scroll", "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel)"
+    )
+    assert hidden == []
