@@ -26,6 +26,7 @@ from pytest_deploygate.core.record import RecordedStep
 from pytest_deploygate.core.step_command import StepCommand
 from pytest_deploygate.core.step_decision import StepLook, StepVerdict, decide_step
 from pytest_deploygate.core.triggers import evaluate
+from pytest_deploygate.core.verdict import ReasonCode
 from pytest_deploygate.engine.finalize import require_revision
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.judge.context import SessionContext
@@ -232,11 +233,17 @@ class StepWatch:
             if rule not in self._warned:
                 self._context.terminal.line(f"deploygate: warning: {sentence}", yellow=True)
         self._warned |= look.warnings.keys()
-        seen = f"{look.candidate_requests} and {look.baseline_requests} requests"
-        self._context.terminal.step(
-            f"step {look.step.percent} %",
-            f"{verdict.decision.value} after {look.elapsed_s:.0f} s, {seen}: {verdict.reason.sentence}",
+        told = (
+            f"{verdict.decision.value} after {look.elapsed_s:.0f} s, "
+            f"{look.candidate_requests} and {look.baseline_requests} requests"
         )
+        name, terminal = f"step {look.step.percent} %", self._context.terminal
+        if verdict.reason.code is ReasonCode.HELD and len(look.enforced) > 1:
+            terminal.step(name, told)
+            for result in look.enforced:
+                terminal.line(f"  {result.sentence}")
+        else:
+            terminal.step(name, f"{told}: {verdict.reason.sentence}")
 
 
 def _with_problem(look: StepLook, problem: str) -> StepLook:

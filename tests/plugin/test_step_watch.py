@@ -193,6 +193,17 @@ def test_what_checks_measured_aborts_at_once_also_where_no_figures_come() -> Non
     assert "accuracy: worse by more than 5pp" in verdict.reason.sentence
 
 
+def test_each_objective_that_let_a_step_advance_has_a_line_of_its_own() -> None:
+    watched = measuring(0.97)
+    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    assert verdict.decision is StepDecision.ADVANCE
+    first, errors, accuracy = watched.shown[-3:]
+    assert first.startswith("step 5 %: advance after ")
+    assert first.endswith(" requests")
+    assert errors.startswith("  errors: not worse by ")
+    assert accuracy.startswith("  accuracy: not worse by ")
+
+
 def test_what_no_check_measured_is_never_a_pass() -> None:
     watched = Watched(objectives=(ERRORS, ACCURACY))
     verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
