@@ -1,6 +1,8 @@
 """The emulator takes as long as the platform where its settings ask for that."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from google.cloud import functions_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
-from pytest_deploygate.emulator.runtime.pace import Pace, pace_of
+from pytest_deploygate.emulator.runtime.pace import Pace, lasting, pace_of
 from tests.emulator.emulator_driver import Driver, until, who
 
 
@@ -20,6 +22,22 @@ def test_latencies_are_those_that_were_recorded_times_the_factor() -> None:
     assert pace.monitoring_lag_s == 240
     assert pace_of("google", 0.1).build_s == pytest.approx(pace.build_s / 10)
     assert pace_of("moments", 1.0) == Pace()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_takes_long_by_itself_is_not_made_longer(
+    monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    async def act() -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time
+        async with asyncio.timeout(90), lasting(60):
+            monkeypatch.setattr(loop, "time", lambda: now() + 59.9)
+            if fails:
+                raise ValueError
+
+    with pytest.raises(ValueError) if fails else nullcontext():
+        asyncio.run(act())
 
 
 @pytest.fixture

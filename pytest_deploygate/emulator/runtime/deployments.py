@@ -7,7 +7,6 @@ keeps its former configuration and stays ACTIVE, since it goes on serving (``Fun
 been successfully deployed and is serving").
 """
 
-import asyncio
 import logging
 import secrets
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from pytest_deploygate.emulator.api.operations import (
 from pytest_deploygate.emulator.api.protobuf_json import merge
 from pytest_deploygate.emulator.runtime.builder import Builder, BuildError, BuildRequest
 from pytest_deploygate.emulator.runtime.new_revision import NewRevision
-from pytest_deploygate.emulator.runtime.pace import Pace
+from pytest_deploygate.emulator.runtime.pace import Pace, lasting
 from pytest_deploygate.emulator.runtime.platform_fields import (
     fill_service,
     function_url,
@@ -207,15 +206,16 @@ class Deployments:
         stage.resource, stage.resource_uri = config.build, log_url
         progress.metadata.build_name = config.build
         progress.publish()
-        await asyncio.sleep(self._pace.build_s)
         log = self._home / "logs" / f"build-{run}.log"
         try:
-            if digest is None or (
-                progress.fault is not None and progress.fault.kind == "build_failed"
-            ):
-                text = f"The source object {source.bucket}/{source.object_} does not exist."
-                _refuse_build(log, text if digest is None else _fault_text(progress))
-            build = await self._builder.build(_request_of(config, self._sources.path(digest)), log)
+            async with lasting(self._pace.build_s):
+                if digest is None or (
+                    progress.fault is not None and progress.fault.kind == "build_failed"
+                ):
+                    text = f"The source object {source.bucket}/{source.object_} does not exist."
+                    _refuse_build(log, text if digest is None else _fault_text(progress))
+                request = _request_of(config, self._sources.path(digest))
+                build = await self._builder.build(request, log)
         except BuildError as error:
             text = f"Build failed with status: FAILURE and message: {error}."
             text = f"{text} For more details see the logs at {log_url}."

@@ -23,7 +23,7 @@ from pytest_deploygate.emulator.api.operations import (
 from pytest_deploygate.emulator.routing.balancer import Balancer
 from pytest_deploygate.emulator.routing.router import Router, Routes
 from pytest_deploygate.emulator.runtime.new_revision import NewRevision
-from pytest_deploygate.emulator.runtime.pace import Pace
+from pytest_deploygate.emulator.runtime.pace import Pace, lasting
 from pytest_deploygate.emulator.runtime.platform_fields import fill_urls
 from pytest_deploygate.emulator.runtime.revisions import (
     image_to_run,
@@ -142,9 +142,9 @@ class EmulatedServices:
         """
         short = name.rsplit("/", 1)[-1]
         parent = name.rsplit("/", 2)[0]
-        await asyncio.sleep(self._pace.revision_s)
         try:
-            await (self._runner.start(name) if fail is None else _refuse_start(fail))
+            async with lasting(self._pace.revision_s):
+                await (self._runner.start(name) if fail is None else _refuse_start(fail))
         except StartError as error:
             message = (
                 f"Revision '{short}' is not ready and cannot serve traffic. The user-provided container failed to "

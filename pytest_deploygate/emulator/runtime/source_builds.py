@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_deploygate.emulator.api.operations import OperationFault
 from pytest_deploygate.emulator.runtime.builder import Builder, BuildError, BuildRequest
-from pytest_deploygate.emulator.runtime.pace import Pace
+from pytest_deploygate.emulator.runtime.pace import Pace, lasting
 from pytest_deploygate.emulator.runtime.revisions import push_image, with_tag
 from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState
@@ -99,11 +99,12 @@ class SourceBuilds:
     async def _run(
         self, name: str, build: Json, wanted: WantedBuild, fault: OperationFault | None
     ) -> None:
-        await asyncio.sleep(self._pace.build_s + (fault.slow_s if fault is not None else 0.0))
+        await asyncio.sleep(fault.slow_s if fault is not None else 0.0)
         if fault is not None and fault.kind == "never_done":
             return
         try:
-            digest = await self._build(str(build["id"]), wanted, fault)
+            async with lasting(self._pace.build_s):
+                digest = await self._build(str(build["id"]), wanted, fault)
         except BuildError as error:
             self._fail(name, build, str(error))
             return
