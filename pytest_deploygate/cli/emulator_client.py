@@ -8,6 +8,8 @@ from pytest_deploygate.core.errors import TargetRefused, TargetUnavailable
 from pytest_deploygate.emulator import lifecycle
 
 _TIMEOUT_S = (2, 30)
+_GCLOUD_APIS = ("CLOUDBUILD", "CLOUDFUNCTIONS", "CLOUDRESOURCEMANAGER", "RUN", "SERVICEUSAGE")
+"""Those that ``gcloud functions deploy`` calls."""
 
 
 class LocalService(NamedTuple):
@@ -34,8 +36,7 @@ class LocalState(NamedTuple):
 def client_variables(endpoint: str) -> tuple[str, ...]:
     """Environment variables by which gcloud, Terraform and functions outside of it find the emulator."""
     return (
-        f"CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDFUNCTIONS={endpoint}/",
-        f"CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN={endpoint}/",
+        *(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}={endpoint}/" for api in _GCLOUD_APIS),
         "CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true",
         f"GOOGLE_CLOUDFUNCTIONS2_CUSTOM_ENDPOINT={endpoint}/v2/",
         f"GOOGLE_CLOUD_RUN_V2_CUSTOM_ENDPOINT={endpoint}/v2/",

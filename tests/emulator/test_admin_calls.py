@@ -12,6 +12,7 @@ from tests.emulator.emulator_driver import (
     Driver,
     Pair,
     finished,
+    finished_function,
     make_pair,
     short,
     to,
@@ -306,3 +307,44 @@ def test_template_that_the_platform_refuses_is_refused_before_anything_is_stored
     )
     assert (answer.status_code, named in answer.json()["error"]["message"]) == (400, True)
     assert driver.service(admin.service.name) == before
+
+
+def test_gcloud_gets_what_it_asks_for_before_it_deploys(shared_driver: Driver) -> None:
+    """In this order, Google Cloud SDK 528 asks: a 4xx or 501 ends ``gcloud functions deploy``."""
+
+    def ask(method: str, path: str) -> dict[str, object]:
+        url = f"{shared_driver.cloud.endpoint}/v1/projects/p1{path}"
+        answer = shared_driver.http.request(method, url, timeout=20)
+        assert answer.ok, answer.text
+        found: dict[str, object] = answer.json()
+        return found
+
+    assert ask("GET", "/services/run.googleapis.com")["state"] == "ENABLED"
+    account = ask("GET", "/locations/us-central1/defaultServiceAccount")["serviceAccountEmail"]
+    number = ask("GET", "")["projectNumber"]
+    name = f"{number}-compute@developer.gserviceaccount.com"
+    assert account == f"projects/p1/serviceAccounts/{name}"
+    assert ask("POST", ":getIamPolicy")["bindings"] == [
+        {"role": "roles/cloudbuild.builds.builder", "members": [f"serviceAccount:{name}"]}
+    ]
+
+
+def test_gcloud_lists_functions_of_both_generations(shared_driver: Driver) -> None:
+    url = f"{shared_driver.cloud.endpoint}/v1/projects/p1/locations"
+    [first, *_] = shared_driver.http.get(url, timeout=20).json()["locations"]
+    assert first["name"].startswith("projects/p1/locations/")
+    assert shared_driver.http.get(f"{url}/-/functions", timeout=20).json() == {}
+
+
+def test_stage_that_gcloud_adds_itself_is_not_there_at_first(
+    driver: Driver, function_id: str
+) -> None:
+    """Google Cloud SDK 528 ends with "Duplicate stage key: ARTIFACT_REGISTRY" otherwise."""
+    operation = driver.functions.create_function(
+        parent=PARENT, function=driver.function(function_id, who()), function_id=function_id
+    )
+    stages = [stage.name.name for stage in operation.metadata.stages]
+    assert stages == ["BUILD", "SERVICE"]
+    finished_function(operation)
+    stages = [stage.name.name for stage in operation.metadata.stages]
+    assert stages == ["ARTIFACT_REGISTRY", "BUILD", "SERVICE"]

@@ -47,6 +47,8 @@ def routes() -> list[web.RouteDef]:
     """All of these calls."""
     return [
         web.get("/v2/projects/{project}/locations", list_locations),
+        web.get("/v1/projects/{project}/locations", list_locations),
+        web.get("/v1/projects/{project}/locations/{location}/functions", list_first_generation),
         web.post(_OPERATION + ":wait", wait_operation),
         web.delete(_OPERATION, delete_operation),
         web.delete(_SERVICE, delete_service),
@@ -155,3 +157,8 @@ def check_etag(request: web.Request, current: str, name: str) -> None:
         raise ApiError(
             409, f"Conflict for resource '{name}': the etag {given} is not the current one"
         )
+
+
+async def list_first_generation(_request: web.Request) -> web.Response:
+    """``functions.list`` of the API v1, which gcloud asks beside that of v2: there are none."""
+    return web.json_response({})

@@ -112,7 +112,7 @@ class Deployments:
             shown.create_time.GetCurrentTime()
         self._state.functions.put(name, shown)
         metadata = self._metadata(name, "create" if wanted.is_new else "update")
-        for stage in (_Stage.Name.ARTIFACT_REGISTRY, _Stage.Name.BUILD, _Stage.Name.SERVICE):
+        for stage in (_Stage.Name.BUILD, _Stage.Name.SERVICE):
             metadata.stages.add(name=stage, state=_Stage.State.NOT_STARTED)
         metadata.request_resource.Pack(wanted.function)
 
@@ -196,7 +196,6 @@ class Deployments:
         config = function.build_config
         source = config.source.storage_source
         digest = self._sources.digest(source.bucket, source.object_, source.generation)
-        _stage(progress.metadata, _Stage.Name.ARTIFACT_REGISTRY).state = _Stage.State.COMPLETE
         stage = _stage(progress.metadata, _Stage.Name.BUILD)
         run = secrets.token_hex(8)
         log_url = f"{self.base_url}/_local/builds/{run}/log"
@@ -221,6 +220,10 @@ class Deployments:
             text = f"{text} For more details see the logs at {log_url}."
             raise OperationFailed(INVALID_ARGUMENT, text) from error
         stage.state, stage.message = _Stage.State.COMPLETE, build.message
+        # gcloud ends with an error where this stage is there at once
+        progress.metadata.stages.insert(
+            0, _Stage.pb(_Stage(name=_Stage.Name.ARTIFACT_REGISTRY, state=_Stage.State.COMPLETE))
+        )
         self._keep_source(function, digest, parent)
         with self._state.transaction():
             push_image(self._state, image_tag_of(function.name), build)

@@ -36,6 +36,11 @@ def project_number(project: str) -> str:
     return str(10**11 + int(digest[:15], 16) % (9 * 10**11))
 
 
+def compute_account(project: str) -> str:
+    """The service account that builds and functions run as where none is named."""
+    return f"{project_number(project)}-compute@developer.gserviceaccount.com"
+
+
 def robot_of(project: str) -> str:
     """The account by which Cloud Functions writes services."""
     return f"service-{project_number(project)}@gcf-admin-robot.iam.gserviceaccount.com"
@@ -45,7 +50,7 @@ def fill_function(function: Message) -> None:
     """What the platform derives where nothing was asked for: CPU, accounts, registry, updates of the base image."""
     project = function.name.split("/")[1]
     build, service = function.build_config, function.service_config
-    account = f"{project_number(project)}-compute@developer.gserviceaccount.com"
+    account = compute_account(project)
     build.docker_registry = build.docker_registry or _REGISTRY
     build.service_account = build.service_account or f"projects/{project}/serviceAccounts/{account}"
     if not build.HasField("on_deploy_update_policy"):

@@ -23,6 +23,8 @@ ROWS, COLUMNS = 1000, 26
 MAX_CELLS = 10_000_000
 """Cells of a spreadsheet at most ("Google Sheets limits")."""
 MAX_TITLE_CHARS = 100
+_MAX_ID_CHARS = 200
+"""Google's have 44 characters."""
 _LOCKED_S = 60.0
 """What an emulator that was killed has begun is finished first."""
 _TABLES = """
@@ -96,7 +98,7 @@ class SheetsStore:
         """Its tabs in their order.
 
         Raises:
-            ApiError: 404 if there is no such spreadsheet and tabs do not come into being by themselves.
+            ApiError: 404 if there is no such spreadsheet and it cannot come into being by itself.
         """
         rows = self._database.execute(
             "SELECT spreadsheet, sheet, title, position, rows, columns FROM tabs "
@@ -115,7 +117,7 @@ class SheetsStore:
             for name, sheet, title, at, rows, columns in rows
         ]
         query = "SELECT 1 FROM spreadsheets WHERE id = ?"
-        if found or self._create_tabs:
+        if found or (self._create_tabs and _is_id(spreadsheet)):
             return found
         if self._database.execute(query, (spreadsheet,)).fetchone() is None:
             raise ApiError(404, "Requested entity was not found.")
@@ -257,6 +259,10 @@ def is_title(text: object) -> bool:
     if not isinstance(text, str) or not 0 < len(text) <= MAX_TITLE_CHARS:
         return False
     return text.isprintable()  # neither line breaks nor half of a surrogate pair
+
+
+def _is_id(text: str) -> bool:
+    return len(text) <= _MAX_ID_CHARS and text.isprintable()
 
 
 def _row_from_text(text: str) -> Row:
