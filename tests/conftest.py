@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,17 +51,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @contextmanager
 def _unmeasured() -> Iterator[None]:
-    coverage = sys.modules.get("coverage")
-    running = coverage and coverage.Coverage.current()
-    if not running:
-        yield
-        return
     kept = {name: os.environ.pop(name) for name in _MEASURED_PROCESS if name in os.environ}
-    running.stop()
+    here, of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
     try:
         yield
     finally:
-        running.start()
+        sys.settrace(here)
+        threading.settrace(of_threads)
         os.environ.update(kept)
 
 
