@@ -9,6 +9,7 @@ from pytest_deploygate.core.errors import (
     OutcomeUnknown,
     PolicyRefused,
     StartFailed,
+    StoreError,
     TargetRefused,
 )
 from pytest_deploygate.core.identifiers import Phase, RevisionName, RolloutId
@@ -45,6 +46,22 @@ def observed(simulation: Simulation, permits: PhasePermits | None = ALL) -> Roll
     rollout = Rollout.open(ports, actor=actor, purpose="deploy", permits=permits)
     rollout.observe(snapshot, ports.target.package(), CONFIG)
     return rollout
+
+
+def test_a_move_that_cannot_be_journaled_leaves_the_rollout_where_it_was() -> None:
+    """Who would believe it had gone on would take the candidate for judged, and a recovery would not."""
+    simulation = Simulation(Scenario(name="second"))
+    rollout = observed(simulation)
+    rollout.stage()
+    before = rollout.state
+    simulation.faults.always("store.append", Fault.UNAVAILABLE)
+    with pytest.raises(StoreError):
+        rollout.promote()
+    assert rollout.state is before
+    assert simulation.serves_baseline()
+    simulation.faults.clear()
+    rollout.abort(BAD)
+    simulation.check_settled()
 
 
 def test_rollout_goes_no_step_further_than_the_phases_that_were_granted() -> None:
