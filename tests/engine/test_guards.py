@@ -13,6 +13,7 @@ from pytest_deploygate.core.errors import (
     TargetRefused,
 )
 from pytest_deploygate.core.identifiers import Phase, RevisionName, RolloutId
+from pytest_deploygate.core.own_tags import TAG_LIVE_VERIFY, TAG_PREVIOUS, TAG_PREVIOUS_VERIFY
 from pytest_deploygate.core.record import EffectFailure, Lease, RestorePoint, RolloutRecord
 from pytest_deploygate.core.release import RevisionInfo, Snapshot
 from pytest_deploygate.core.secret_ref import SecretRef
@@ -62,6 +63,18 @@ def test_a_move_that_cannot_be_journaled_leaves_the_rollout_where_it_was() -> No
     simulation.faults.clear()
     rollout.abort(BAD)
     simulation.check_settled()
+
+
+def test_baseline_keeps_the_verification_revision_that_it_was_judged_with() -> None:
+    simulation = Simulation(Scenario(name="twice", verify=True))
+    first, second = simulation.deploy("v2").record, simulation.deploy("v3").record
+    assert first is not None
+    assert second is not None
+    assert dict(simulation.cloud.peek().traffic.tags) == {
+        TAG_PREVIOUS: first.candidate,
+        TAG_PREVIOUS_VERIFY: first.verification,
+        TAG_LIVE_VERIFY: second.verification,
+    }
 
 
 def test_rollout_goes_no_step_further_than_the_phases_that_were_granted() -> None:
