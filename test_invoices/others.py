@@ -212,7 +212,8 @@ def unknown(data: dict[str, object]) -> bytes:
         shown = {"amount": f"{amount:,.2f}", "code": blank + item["code"]}
         shown |= printed(data, item["code"])
         page.row(y, UNKNOWN_COLUMNS, item | shown, size=8.5)
-    _total(page, y + 14, [("Total Due", total)])
+    if not data.get("without_total"):
+        _total(page, y + 14, [("Total Due", total)])
     page.text(36, 756, "Goods remain ours until paid. 3 % late fee after 30 days.", size=7)
     # reportlab draws no control characters: the bytes are exchanged in what it wrote
     code = f"\\{ord(data['blank']):03o}".encode() if blank else b""

@@ -66,8 +66,8 @@ _COMPLETENESS = "invoice_reader/completeness.py"
 _NO_LINE_LOOKS_LIKE_AN_ITEM = (
     Patch(
         file=_COMPLETENESS,
-        old="isinstance(rest, Rest) and _looks_like_an_item(rest)",
-        new="rest is None",
+        old="_looks_like_an_item(one) if isinstance(one, Rest) else _has_no_amount(one)",
+        new="False",
     ),
 )
 _NO_TOTAL_IS_WRONG = (
@@ -668,6 +668,8 @@ VENDOR_REGRESSION = (
         for kind, document, more in (
             ("a price in another currency", "foreign_currency_generic", ()),
             ("a credit", "credit_generic", ()),
+            ("a credit whose amount alone says so", "credit_amount_generic", ()),
+            ("a code without a digit", "unreadable_code_generic", ()),
             ("a quantity of 12.00", "decimal_quantity_generic", _WHOLE_NUMBERS_ONLY),
             ("a code of another form", "unreadable_code_creative_coop", ()),
             ("no quantity in an order of books", "missing_quantity_harpercollins", ()),
