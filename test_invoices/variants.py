@@ -70,15 +70,17 @@ _LINES = {
     "credit_rifle_paper_split": _line(PAPER_SPLIT, "STC014", "a credit", quantity="-4"),
     "foreign_currency_generic": _line(GENERIC, "008 TIN", "a price in EUR", unit_price="EUR 9.75"),
     "credit_generic": _line(GENERIC, "008 TIN", "a credit", quantity="-12", amount="-117.00"),
-    "credit_amount_generic": _line(
-        GENERIC, "008 TIN", "a credit whose amount alone says so", amount="(117.00)"
+    "credit_amount_generic": Variant(
+        base=GENERIC,
+        note="a credit whose amount alone says so",
+        changes={"number": "MF-20421", "printed": {"008 TIN": {"amount": "(117.00)"}}},
     ),
     "unreadable_code_generic": Variant(
         base=GENERIC,
         note="a code without a digit, and no total that would tell",
         items=3,
         codes=("TIN-EVER",),
-        changes={"without_total": True},
+        changes={"number": "MF-20422", "without_total": True},
         is_whole=True,
     ),
 }
