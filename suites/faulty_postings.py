@@ -23,9 +23,7 @@ class FaultyPostings:
         return self._known[fault]
 
     def _post_all(self) -> dict[str, Posting]:
-        numbered = [
-            n for n in profile().roles.various if golden(n).invoice_number not in ("", UNKNOWN)
-        ]
+        numbered = [n for n in profile().roles.various if _number_of(n)]
         faults = list(SINK_FAULTS)
         made: dict[str, Posting] = {}
         for first in range(0, len(faults), len(numbered)):
@@ -33,8 +31,21 @@ class FaultyPostings:
         return made
 
     def _post_at_once(self, names: Mapping[str, str]) -> dict[str, Posting]:
-        numbers = {golden(name).invoice_number: fault for fault, name in names.items()}
+        numbers = {_number_of(name): fault for fault, name in names.items()}
         late_s = max(map(longest_delay_s, names))
-        with failing(self._service, numbers, place=self._poster.sink.fault_place):
+        with failing(self._service, numbers, place=self._poster.sink.fault_place) as met:
             made = self._poster.post_all({n: upload(n) for n in names.values()}, late_s=late_s)
+        unmet = [
+            f"{fault} ({name})" for fault, name in names.items() if _number_of(name) not in met
+        ]
+        assert not unmet, (
+            f"no write met the fault {', '.join(unmet)}: these documents of roles.various in the suite profile were "
+            "not written with their number"
+        )
         return {fault: made[name] for fault, name in names.items()}
+
+
+def _number_of(name: str) -> str:
+    """The one number that the document's rows bear; empty if they bear none or several."""
+    numbers = set(golden(name).numbers) - {"", UNKNOWN}
+    return numbers.pop() if len(numbers) == 1 else ""

@@ -42,11 +42,12 @@ def can_fail(service: str) -> bool:
 
 
 @contextmanager
-def failing(service: str, faults: Mapping[str, str], *, place: str) -> Iterator[None]:
+def failing(service: str, faults: Mapping[str, str], *, place: str) -> Iterator[set[str]]:
     """Writes to ``place`` (a spreadsheet, a collection) of the service at this URL go wrong during the block.
 
     ``faults`` has the texts by which writes are told apart, such as the number of a document, each with the fault that
-    those writes have; an empty text is in every write.
+    those writes have; an empty text is in every write. Gives the texts whose fault a write met, when the block has
+    ended.
 
     Raises:
         FaultNotSet: the service does not know the rule.
@@ -61,6 +62,9 @@ def failing(service: str, faults: Mapping[str, str], *, place: str) -> Iterator[
         response = requests.post(url, data=json.dumps(rules), timeout=10)
         if response.status_code != requests.codes.ok:
             raise FaultNotSet(f"{url} refused {faults}: HTTP {response.status_code}")
-        yield
+        met = set[str]()
+        yield met
+        kept = requests.get(url, timeout=10).json()["faults"]
+        met |= {rule["contains"] for rule in kept if rule.get("name") == NAME and rule["given"]}
     finally:
         requests.delete(url, params={"name": NAME}, timeout=10)

@@ -1,7 +1,8 @@
 """What the suites stand on: attribution of rows, imports, leaks, profiles, the records of another sink."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from fixtures.second_function.record_store import serving_records
 from pytest_deploygate.checks.probe import Answer, WouldWrite
 from pytest_deploygate.core.errors import ConfigError
+from suites.faulty_postings import FaultyPostings
 from suites.invoices import Posting, golden, vendors
 from suites.posting import Poster, Postings, batches, sort_rows
 from suites.support.answer_leaks import AnswerLeaks
@@ -149,12 +151,46 @@ def test_faults_of_several_documents_are_told_apart_by_a_text_of_theirs() -> Non
 
     with serving_records() as service:
         url = f"{service}/collections/TEST/records"
-        with failing(service, {"4711": "forbidden", "4712": "unavailable"}, place="TEST"):
+        faults = {"4711": "forbidden", "4712": "unavailable", "4714": "slow"}
+        with failing(service, faults, place="TEST") as met:
             found = [
                 requests.post(url, json={"records": [{"note": n}]}, timeout=5).status_code
                 for n in ("4712", "4711", "4713")
             ]
         assert found == [503, 403, 201]
+        assert met == {"4711", "4712"}
+
+
+class IdlePoster(Poster):
+    """Answers as if every document had been posted, and writes what ``writes`` does."""
+
+    def __init__(self, service: str, writes: Callable[[str], None]) -> None:
+        self.sink = RecordReader(service, "TEST", layout=LAYOUT, fields={})
+        self._writes = writes
+
+    def post_all(self, calls: Mapping[str, Call], *, late_s: float = 0.0) -> dict[str, Posting]:
+        assert late_s >= 0
+        for name in calls:
+            self._writes(name)
+        return {n: Posting(document=n, answer=answer(n), rows=(), shown=()) for n in calls}
+
+
+def test_fault_that_no_write_met_is_no_evidence() -> None:
+    import requests
+
+    def write(name: str) -> None:
+        records = [RECORD | {"number": number} for number in golden(name).numbers]
+        with suppress(requests.ConnectionError):
+            requests.post(
+                f"{service}/collections/TEST/records", json={"records": records}, timeout=5
+            )
+
+    with serving_records() as service:
+        written = FaultyPostings(IdlePoster(service, write), service)
+        assert len({written.of(fault).document for fault in SINK_FAULTS}) == len(SINK_FAULTS)
+        unwritten = FaultyPostings(IdlePoster(service, lambda _: None), service)
+        with pytest.raises(AssertionError, match="no write met the fault forbidden"):
+            unwritten.of("slow")
 
 
 def test_documents_that_wait_for_each_other_cost_no_more_rounds_than_they_must() -> None:
