@@ -7,12 +7,13 @@ import pytest
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.file_server import FileHost, serve_files, serve_files_publicly
 from pytest_deploygate.checks.probe import Probe, is_loopback
+from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.record import RolloutRecord
 from suites.faulty_postings import FaultyPostings
 from suites.invoices import Posting, Sink, service_of, sink_of
 from suites.posting import Poster, Postings
 from suites.support.answer_leaks import AnswerLeaks, hidden_values
-from suites.support.known_defects import mark_known_defects
+from suites.support.known_defects import known_defects, mark_known_defects
 from suites.support.profile import DEFAULT, ROOT, profile, use_profile
 from suites.support.write_intents import WriteIntentLog
 
@@ -28,8 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the profile before any suite is imported."""
-    use_profile(ROOT / str(config.getini("suite_profile")))
+    """Read the profile and the known defects before any suite is imported."""
+    try:
+        use_profile(ROOT / str(config.getini("suite_profile")))
+        known_defects()
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -5,8 +5,9 @@ What becomes of them is the plugin's: ``pytest.mark.known_defect``.
 
 import tomllib
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -34,25 +35,30 @@ class KnownDefect:
 
 
 @cache
-def known_defects() -> tuple[KnownDefect, ...]:
+def known_defects(path: Path = FILE) -> tuple[KnownDefect, ...]:
     """All that the file names.
 
     Raises:
-        ConfigError: an entry lacks a key, or its last day is no date.
+        ConfigError: it is no TOML, an entry lacks a key, or its last day is no date.
     """
-    found = tomllib.loads(FILE.read_text(encoding="utf-8")).get("defects", [])
-    return tuple(map(_defect, found))
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("defects", [])
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", hint="correct it") from error
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise ConfigError(f"{path}: defects is no list of tables", hint="write [[defects]]")
+    return tuple(_defect(entry, path) for entry in found)
 
 
-def _defect(entry: dict[str, object]) -> KnownDefect:
+def _defect(entry: dict[str, object], path: Path) -> KnownDefect:
     until = entry.get("until")
     try:
         texts = {key: str(entry[key]) for key in ("function", "check", "reason")}
     except KeyError as error:
-        raise ConfigError(f"{FILE}: a defect has no {error}", hint="add it") from error
-    if not isinstance(until, date):
+        raise ConfigError(f"{path}: a defect has no {error}", hint="add it") from error
+    if not isinstance(until, date) or isinstance(until, datetime):
         raise ConfigError(
-            f"{FILE}: until of {texts['check']} is no date", hint="write it as 2026-12-31"
+            f"{path}: until of {texts['check']} is no date", hint="write it as 2026-12-31"
         )
     return KnownDefect(document=str(entry.get("document", "")), until=until, **texts)
 

@@ -1,5 +1,8 @@
 """What the suites stand on: attribution of rows, imports, leaks, profiles, the records of another sink."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +20,7 @@ from suites.posting import Poster, Postings, batches, sort_rows
 from suites.support.answer_leaks import AnswerLeaks
 from suites.support.imported_modules import imported_packages
 from suites.support.json_sink import RecordReader
+from suites.support.known_defects import known_defects
 from suites.support.profile import ROOT, load_profile
 from suites.support.rows import RowLayout, SheetRow
 from suites.support.sheet import SheetDisturbed
@@ -26,6 +30,7 @@ from tests.suites.invoice_function import golden_rows
 
 BOOKS, PAPER = "harpercollins_NS4435067", "rifle_paper_3363053"
 LAYOUT = RowLayout(columns=("code", "description", "date", "vendor", "number", "price", "quantity"))
+DEFECT = '[[defects]]\nfunction = "f"\ncheck = "c"\nreason = "r"\n'
 RECORD = {
     "code": "007",
     "description": "Card",
@@ -107,6 +112,46 @@ def test_profile_that_is_none_is_refused_with_its_file(tmp_path: Path) -> None:
     known = load_profile(ROOT / "fixtures/second_function.toml")
     with pytest.raises(ConfigError, match="has no limit longest-s"):
         replace(known, limits={}).limit("longest-s")
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("[[defects]", "cannot be read"),
+        ('defects = ["x"]', "defects is no list of tables"),
+        (
+            '[[defects]]\nfunction = "f"\ncheck = "c"\nuntil = 2026-12-31',
+            "a defect has no 'reason'",
+        ),
+        (DEFECT + 'until = "soon"', "until of c is no date"),
+        (DEFECT + "until = 2026-12-31T00:00:00", "until of c is no date"),
+    ],
+)
+def test_known_defects_that_cannot_be_read_are_refused_with_their_file(
+    text: str, cause: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "known.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"known\.toml:? {cause}"):
+        known_defects(path)
+
+
+@pytest.mark.parametrize("option", ["suite_profile=nowhere.toml", "suite_profile=tox.ini"])
+def test_session_without_a_profile_ends_with_an_error_and_no_traceback(option: str) -> None:
+    command = [sys.executable, "-m", "pytest", "--co", "-q", "-p", "no:cacheprovider", "-o", option]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    run = subprocess.run(
+        [*command, "suites/health"],
+        cwd=ROOT,
+        env=inherited,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "is no suite profile" in run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
 
 
 def test_records_are_read_as_rows_and_taken_back() -> None:
