@@ -1,9 +1,12 @@
 """Accuracy is counted as its docstring says, whatever the order, and no worsening raises it."""
 
+import contextlib
+import gc
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from itertools import permutations
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -379,6 +382,27 @@ def test_no_misread_value_of_records_with_the_same_key_improves(
         after = compare(golden, found)
         assert after.overall <= before.overall
         before = after
+
+
+class Unreadable:
+    """A value whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise LookupError
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_collection_of_garbage_is_left_as_it_was(*, is_enabled: bool, fails: bool) -> None:
+    before = gc.isenabled()
+    found: list[dict[str, object]] = [{**lines(1)[0], "upc": Unreadable() if fails else "1"}]
+    (gc.enable if is_enabled else gc.disable)()
+    try:
+        with pytest.raises(LookupError) if fails else contextlib.nullcontext():
+            compare(lines(2), cast("list[Record]", found))
+        assert gc.isenabled() is is_enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 @pytest.mark.parametrize("code", ["?!", "XS0001B", "XS00#1A"])
