@@ -25,8 +25,8 @@ from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
 from pytest_deploygate.judge.flows.selection import flow_of
 from pytest_deploygate.judge.judge_hooks import JudgeHooks
 from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
-from pytest_deploygate.judge.library_preload import preload_libraries
 from pytest_deploygate.judge.options import DeployOptions, Handover, read_options
+from pytest_deploygate.judge.preload import preload_libraries
 from pytest_deploygate.judge.reporting.ci_services import services_of_this_job
 from pytest_deploygate.judge.reporting.junit import JUnitFile, properties
 from pytest_deploygate.judge.reporting.session_result import SessionResult
@@ -64,7 +64,6 @@ _PYTESTS_OWN = (2, 3, 4, 6)
 
 def main(request: str) -> int:
     """Judge the session that ``request`` describes (JSON, see :class:`Handover`); the exit status."""
-    gc.disable()  # until the checks are collected: what is loaded meanwhile stays, and takes a fifth longer with it
     handover = Handover.from_json(request)
     signals = SignalGuard()
     signals.install()

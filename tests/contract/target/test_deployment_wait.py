@@ -1,6 +1,5 @@
 """How often the platform is asked whether a deployment has ended, and how soon after its end that is known."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from tests.contract.target.google_replies import reply
 from tests.fakes import FakeClock
-from tests.loopback_server import Asked, Reply, ServerMaker, serving
+from tests.loopback_server import Asked, Reply, ServerMaker
 
 PLACE = "projects/p1/locations/us-central1"
 OPERATION = f"{PLACE}/operations/one"
@@ -23,13 +22,6 @@ SPEC = FunctionSpec(
 )
 
 
-@pytest.fixture
-def start() -> Iterator[ServerMaker]:
-    """Starts servers that answer as the test says."""
-    with serving() as maker:
-        yield maker
-
-
 def _stages(seconds: float, build_s: float) -> list[dict[str, str]]:
     """Stages of an operation that old, as Google shows them."""
     if seconds < build_s:
@@ -39,7 +31,7 @@ def _stages(seconds: float, build_s: float) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize(("build_s", "start_s"), [(9.0, 2.2), (90.0, 5.0)])
 def test_the_end_of_a_short_stage_is_seen_soon_after_a_long_build(
-    start: ServerMaker, tmp_path: Path, build_s: float, start_s: float
+    http_server: ServerMaker, tmp_path: Path, build_s: float, start_s: float
 ) -> None:
     clock = FakeClock()
     began = clock.monotonic()
@@ -63,7 +55,7 @@ def test_the_end_of_a_short_stage_is_seen_soon_after_a_long_build(
         image = {"image": f"r/i@sha256:{'0' * 64}"}
         return reply({"name": revision, "conditions": [ready], "containers": [image]})
 
-    server = start(answer)
+    server = http_server(answer)
     target = CloudFunctionsTarget(
         spec=SPEC, endpoint=server.url, credentials=None, home=tmp_path, clock=clock, is_local=True
     )

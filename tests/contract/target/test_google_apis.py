@@ -3,7 +3,7 @@
 import base64
 import json
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,7 +33,7 @@ from tests.contract.target.google_replies import error, reply
 from tests.contract.target.keys import service_account
 from tests.contract.target.staged_function import HurriedClock
 from tests.fakes import FakeClock
-from tests.loopback_server import Asked, Reply, ServerMaker, serving
+from tests.loopback_server import Asked, Reply, ServerMaker
 
 SPEC = FunctionSpec(
     function="process_invoice",
@@ -44,13 +44,6 @@ SPEC = FunctionSpec(
     source="/src",
     memory="1Gi",
 )
-
-
-@pytest.fixture
-def start() -> Iterator[ServerMaker]:
-    """Starts servers that answer as the test says."""
-    with serving() as maker:
-        yield maker
 
 
 # -- secrets ---------------------------------------------------------------------------------------
@@ -73,9 +66,9 @@ def with_secrets(**secrets: SecretRef) -> FunctionSpec:
     )
 
 
-def test_latest_becomes_the_number_that_it_stands_for(start: ServerMaker) -> None:
+def test_latest_becomes_the_number_that_it_stands_for(http_server: ServerMaker) -> None:
     # sample: Secret Manager, projects.secrets.versions.get
-    server = start(
+    server = http_server(
         lambda asked: reply(
             {
                 "name": f"projects/1/secrets/s/versions/{3 if asked.path.endswith('/3') else 7}",
@@ -122,12 +115,12 @@ DENIED = "Permission 'run.services.update' denied on resource 'projects/p1/locat
     ],
 )
 def test_a_missing_permission_is_named_with_its_role(
-    start: ServerMaker, message: str, metadata: dict[str, str], role: str
+    http_server: ServerMaker, message: str, metadata: dict[str, str], role: str
 ) -> None:
     refused = error(
         403, "PERMISSION_DENIED", message, reason="IAM_PERMISSION_DENIED", metadata=metadata
     )
-    server = start(lambda asked: refused)
+    server = http_server(lambda asked: refused)
     api = JsonApi(requests.Session(), server.url, ApiCaller(HurriedClock(), timeout_s=5))
     with pytest.raises(TargetRefused) as caught:
         api.require("reading the service s", "s")
@@ -170,9 +163,9 @@ def test_a_missing_permission_is_named_with_its_role(
     ],
 )
 def test_a_secret_that_cannot_be_used_is_named(
-    start: ServerMaker, answer: Reply, words: str, hint: str
+    http_server: ServerMaker, answer: Reply, words: str, hint: str
 ) -> None:
-    server = start(lambda asked: answer)
+    server = http_server(lambda asked: answer)
     with pytest.raises(TargetRefused, match=words) as caught:
         secret_versions(server.url).resolve(with_secrets(A=SecretRef(name="key")))
     assert "the secret key" in caught.value.message
@@ -207,9 +200,9 @@ def test_a_key_file_that_is_not_there_is_named(
 
 
 def test_a_service_account_makes_one_token_and_keeps_it(
-    nobody: Path, monkeypatch: pytest.MonkeyPatch, start: ServerMaker
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, http_server: ServerMaker
 ) -> None:
-    server = start(lambda asked: reply({"id_token": a_token()}))
+    server = http_server(lambda asked: reply({"id_token": a_token()}))
     key = service_account(nobody, f"{server.url}/token")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
     clock = FakeClock()
@@ -224,10 +217,10 @@ def test_a_service_account_makes_one_token_and_keeps_it(
 
 
 def test_checks_are_given_a_token_that_the_sheets_take(
-    nobody: Path, monkeypatch: pytest.MonkeyPatch, start: ServerMaker
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, http_server: ServerMaker
 ) -> None:
     given = {"access_token": "for-the-sheet", "expires_in": 3600, "token_type": "Bearer"}
-    server = start(lambda asked: reply(given))
+    server = http_server(lambda asked: reply(given))
     key = service_account(nobody, f"{server.url}/token")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
     assert access_token("p1", SHEETS).reveal() == "for-the-sheet"
@@ -247,11 +240,11 @@ def test_checks_are_given_a_token_that_the_sheets_take(
 def test_credentials_that_give_no_token_are_said(
     nobody: Path,
     monkeypatch: pytest.MonkeyPatch,
-    start: ServerMaker,
+    http_server: ServerMaker,
     answer: Reply,
     expected: type[DeployGateError],
 ) -> None:
-    key = service_account(nobody, f"{start(lambda asked: answer).url}/token")
+    key = service_account(nobody, f"{http_server(lambda asked: answer).url}/token")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
     with pytest.raises(expected, match="give no access token"):
         access_token("p1", SHEETS)
@@ -310,9 +303,9 @@ def answer_federation(asked: Asked) -> Reply:
 
 
 def test_a_ci_job_without_a_key_makes_a_token_through_its_service_account(
-    nobody: Path, monkeypatch: pytest.MonkeyPatch, start: ServerMaker
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, http_server: ServerMaker
 ) -> None:
-    server = start(answer_federation)
+    server = http_server(answer_federation)
     path = federation(nobody, server.url, account="deployer@p1.iam.gserviceaccount.com")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     tokens = CallTokens(credentials_for("p1"), FakeClock(), iam_url=f"{server.url}/v1")
@@ -324,9 +317,9 @@ def test_a_ci_job_without_a_key_makes_a_token_through_its_service_account(
 
 
 def test_a_federated_identity_without_an_account_says_what_it_needs(
-    nobody: Path, monkeypatch: pytest.MonkeyPatch, start: ServerMaker
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, http_server: ServerMaker
 ) -> None:
-    path = federation(nobody, start(answer_federation).url, account="")
+    path = federation(nobody, http_server(answer_federation).url, account="")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     with pytest.raises(TargetRefused) as caught:
         CallTokens(credentials_for("p1"), FakeClock()).token("https://service.run.app")
@@ -359,16 +352,18 @@ def google(url: str, home: Path) -> CloudFunctionsTarget:
 
 
 def snapshot_error(
-    start: ServerMaker, home: Path, answer: Callable[[Asked], Reply]
+    http_server: ServerMaker, home: Path, answer: Callable[[Asked], Reply]
 ) -> DeployGateError:
-    target = google(start(answer).url, home)
+    target = google(http_server(answer).url, home)
     with pytest.raises(DeployGateError) as caught:
         target.snapshot()
     target.close()
     return caught.value
 
 
-def test_an_api_that_is_off_says_how_to_turn_it_on(start: ServerMaker, tmp_path: Path) -> None:
+def test_an_api_that_is_off_says_how_to_turn_it_on(
+    http_server: ServerMaker, tmp_path: Path
+) -> None:
     off = error(
         403,
         "PERMISSION_DENIED",
@@ -377,14 +372,14 @@ def test_an_api_that_is_off_says_how_to_turn_it_on(start: ServerMaker, tmp_path:
         domain="googleapis.com",
         metadata={"service": "cloudfunctions.googleapis.com", "consumer": "projects/1"},
     )
-    found = snapshot_error(start, tmp_path, lambda asked: off)
+    found = snapshot_error(http_server, tmp_path, lambda asked: off)
     assert isinstance(found, TargetRefused)
     assert "gcloud services enable cloudfunctions.googleapis.com" in found.hint
 
 
-def test_credentials_are_sent_and_never_shown(start: ServerMaker, tmp_path: Path) -> None:
+def test_credentials_are_sent_and_never_shown(http_server: ServerMaker, tmp_path: Path) -> None:
     refused = error(403, "PERMISSION_DENIED", "Permission denied for Bearer ya29.abcdef")
-    server = start(lambda asked: refused)
+    server = http_server(lambda asked: refused)
     target = google(server.url, tmp_path)
     with pytest.raises(TargetRefused) as caught:
         target.snapshot()
@@ -405,8 +400,8 @@ def test_credentials_are_sent_and_never_shown(start: ServerMaker, tmp_path: Path
     ids=["html-502", "html-200", "wrong-json", "cut", "proxy"],
 )
 def test_answers_that_are_not_googles_are_errors_too(
-    start: ServerMaker, tmp_path: Path, answer: Reply, expected: type[DeployGateError]
+    http_server: ServerMaker, tmp_path: Path, answer: Reply, expected: type[DeployGateError]
 ) -> None:
-    found = snapshot_error(start, tmp_path, lambda asked: answer)
+    found = snapshot_error(http_server, tmp_path, lambda asked: answer)
     assert type(found) is expected
     assert found.hint

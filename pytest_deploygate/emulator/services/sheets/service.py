@@ -9,7 +9,7 @@ from pytest_deploygate.emulator.services.service_process import ServiceProcess
 from pytest_deploygate.emulator.services.sheets import urls
 
 _FILE = "sheets.sqlite3"
-_PROCESS = "pytest_deploygate.emulator.services.sheets.process"
+_PROCESS = "pytest_deploygate.emulator.services.sheets.sheets_process"
 
 
 class SheetsService(StandInService):

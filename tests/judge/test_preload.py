@@ -13,7 +13,7 @@ import sys, threading
 from pathlib import Path
 from pytest_deploygate.config.selection import select_environment
 from pytest_deploygate.config.settings import load
-from pytest_deploygate.judge.library_preload import preload_libraries
+from pytest_deploygate.judge.preload import preload_libraries
 
 preload_libraries(select_environment(load(Path(sys.argv[1])), "local"))
 for thread in threading.enumerate():

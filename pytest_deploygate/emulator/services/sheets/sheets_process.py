@@ -1,4 +1,4 @@
-"""Owns the spreadsheets of one home: ``python -m pytest_deploygate.emulator.services.sheets.process FILE TABS``."""
+"""Owns the spreadsheets of one home, in a process of its own; its arguments are their file and how tabs are made."""
 
 import os
 import sqlite3
