@@ -4,29 +4,29 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import (
-    accuracy,
+    accuracy_speed,
     canary,
     cloud_run_pace,
     deployed,
     event_loop,
     google_pace,
     instructions,
-    ledger,
-    router,
+    router_speed,
     slow_documents,
+    status_and_history,
     stepped_rollouts,
     waiting,
 )
 from benchmarks.figures import RESULTS, Figure, page, table
 
 TOPICS: dict[str, Callable[[], list[Figure]]] = {
-    "accuracy": accuracy.figures,
+    "accuracy": accuracy_speed.figures,
     "canary": canary.figures,
     "steps": stepped_rollouts.figures,
-    "ledger": ledger.figures,
+    "ledger": status_and_history.figures,
     "deployed": deployed.figures,
     "slow-documents": slow_documents.figures,
-    "router": router.figures,
+    "router": router_speed.figures,
     "event-loop": event_loop.figures,
     "google": google_pace.figures,
     "google-unscaled": google_pace.unscaled_figures,

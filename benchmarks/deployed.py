@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from benchmarks.figures import Figure, quantile, spread
-from pytest_deploygate.config.selection import select_environment
+from pytest_deploygate.config.environment_selection import select_environment
 from pytest_deploygate.config.settings import load as load_settings
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.record import EntryKind

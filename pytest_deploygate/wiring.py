@@ -17,7 +17,7 @@ from pytest_deploygate.config.environment import (
     REHEARSAL,
     Environment,
 )
-from pytest_deploygate.config.selection import redactor_for, select_environment
+from pytest_deploygate.config.environment_selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, LeaseHeld
 from pytest_deploygate.core.identifiers import Secret

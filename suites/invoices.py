@@ -22,7 +22,7 @@ from pytest_deploygate.checks.probe import Answer
 from suites.support.json_sink import RecordReader
 from suites.support.profile import SinkKind, profile
 from suites.support.rows import Cell, InvoiceLine, SheetRow, parse_day, parse_line
-from suites.support.sheet import SheetReader
+from suites.support.sheet_reader import SheetReader
 from suites.support.zapier import Call, HeaderSet, file_call, load_header_sets
 
 Sink: TypeAlias = SheetReader | RecordReader

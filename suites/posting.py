@@ -22,7 +22,7 @@ from pytest_deploygate.checks.probe import Answer, Probe
 from suites.invoices import Golden, Posting, Sink, golden, upload, vendors
 from suites.support.profile import profile
 from suites.support.rows import SheetRow, parse_line
-from suites.support.sheet import Rendering, SheetDisturbed, Watermark
+from suites.support.sheet_reader import Rendering, SheetDisturbed, Watermark
 from suites.support.write_intents import WriteIntent, WriteIntentLog, with_text
 from suites.support.zapier import Call
 

@@ -11,9 +11,9 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import creative_coop
+import draw_creative_coop
+import draw_harpercollins
 import expected
-import harpercollins
 import others
 import spoilt
 import variants
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 
 DRAWN: dict[str, Callable[[dict[str, object]], bytes]] = {
-    "creative_coop_CS003837319": lambda data: creative_coop.OrderConfirmation(data).draw(),
-    "creative_coop_CI004848705": lambda data: creative_coop.Invoice(data).draw(),
-    "creative_coop_without_number": lambda data: creative_coop.Invoice(data).draw(),
-    "harpercollins_NS4435067": harpercollins.draw,
+    "creative_coop_CS003837319": lambda data: draw_creative_coop.OrderConfirmation(data).draw(),
+    "creative_coop_CI004848705": lambda data: draw_creative_coop.Invoice(data).draw(),
+    "creative_coop_without_number": lambda data: draw_creative_coop.Invoice(data).draw(),
+    "harpercollins_NS4435067": draw_harpercollins.draw,
     "onehundred80_1T25194476NCHR": others.onehundred80,
     "rifle_paper_3363053": others.rifle,
     "rifle_paper_J7XM9XQ3HB": others.rifle_split,

@@ -16,7 +16,7 @@ from tests.loopback_server import ServerMaker, serving
 SLOW = ("cli", "emulator", "plugin", "variants", "watchdog")
 """Folders whose tests start many processes; run on one version of Python, see tox.ini."""
 UNMEASURED = (
-    "cli/test_rollback.py",
+    "cli/test_rollback_command.py",
     "cli/test_rules.py",
     "cli/test_step_control.py",
     "cli/test_traces.py",

@@ -10,8 +10,8 @@ import socket
 from json import JSONEncoder
 from typing import Final
 
+from pytest_deploygate.channel.judge_end import LENGTH
 from pytest_deploygate.channel.messages import Message, as_list
-from pytest_deploygate.channel.server import LENGTH
 
 _ENCODE: Final = JSONEncoder(check_circular=False).encode
 _GETPID: Final = os.getpid

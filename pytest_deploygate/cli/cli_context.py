@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_deploygate import FILE, is_configured, project_folder, wiring
 from pytest_deploygate.cli.output import Output
-from pytest_deploygate.config import selection
+from pytest_deploygate.config import environment_selection
 from pytest_deploygate.config.environment import LOCAL, REHEARSAL
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
@@ -62,7 +62,7 @@ class CliContext:
         """Knows the project's secrets; without a project, those that variables have."""
         if not self.has_project:
             return Redactor(secrets_among(os.environ))
-        return selection.redactor_for(self.settings)
+        return environment_selection.redactor_for(self.settings)
 
     def output(self, *, is_json: bool) -> Output:
         """Where a command writes."""
@@ -77,7 +77,7 @@ class CliContext:
         is_rehearsal = name.endswith(REHEARSAL) and name not in self.settings.environment_names
         endpoint = LOCAL if is_rehearsal else ""
         base = name.removesuffix(REHEARSAL) if is_rehearsal else name
-        return selection.select_environment(self.settings, base, endpoint=endpoint)
+        return environment_selection.select_environment(self.settings, base, endpoint=endpoint)
 
     def names(self, name: str) -> tuple[EnvironmentName, ...]:
         """The environment of that name, which may be that of a rehearsal, or all of them if it is empty.

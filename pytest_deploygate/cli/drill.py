@@ -22,9 +22,9 @@ from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.record import RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.detached import check_nothing_is_detached
-from pytest_deploygate.engine.drill import drill_environment
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
+from pytest_deploygate.engine.rollback_drill import drill_environment
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.judge.preconditions import check_serving_is_whole
 

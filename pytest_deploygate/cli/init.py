@@ -16,7 +16,7 @@ from pytest_deploygate.config.environment import CLOUD_RUN, GOOGLE
 from pytest_deploygate.config.tables import field_of
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.function_spec import FunctionSpec
-from pytest_deploygate.scaffold.functions import FoundFunction
+from pytest_deploygate.scaffold.function_finder import FoundFunction
 from pytest_deploygate.scaffold.new_files import (
     CiSystem,
     Wishes,

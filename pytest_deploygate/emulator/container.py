@@ -6,7 +6,7 @@ from pathlib import Path
 from aiohttp import web
 
 from pytest_deploygate.emulator.api.fault_rules import Faults
-from pytest_deploygate.emulator.api.operations import Operations
+from pytest_deploygate.emulator.api.operation_store import Operations
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.router import Router
 from pytest_deploygate.emulator.runtime.builder import Builder
@@ -17,8 +17,8 @@ from pytest_deploygate.emulator.runtime.run_services import EmulatedServices
 from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, Runner
 from pytest_deploygate.emulator.runtime.source_builds import SourceBuilds
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
-from pytest_deploygate.emulator.services.base import ServiceContext, StandInService
-from pytest_deploygate.emulator.services.registry import open_services
+from pytest_deploygate.emulator.services.service_interface import ServiceContext, StandInService
+from pytest_deploygate.emulator.services.service_list import open_services
 from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState
 

@@ -20,11 +20,11 @@ from pytest_deploygate.emulator.api import (
     artifact_registry,
     cloud_build,
     cloud_storage,
-    functions,
+    functions_v2_api,
     local,
     monitoring,
     platform_calls,
-    project,
+    project_resources,
     run,
     run_creation,
     run_v1,
@@ -153,7 +153,8 @@ def make_app(cloud: Cloud) -> web.Application:
     app[TOMORROW] = cloud.settings.answers == "tomorrow"
     app[local.ADMIN_LOG] = AdminLog()
     for module in (
-        functions, run, run_creation, run_v1, cloud_build, cloud_storage, artifact_registry, monitoring, project, local,
+        functions_v2_api, run, run_creation, run_v1, cloud_build, cloud_storage, artifact_registry, monitoring,
+        project_resources, local,
     ):  # fmt: skip
         app.add_routes(module.routes())
     for service in cloud.stand_ins:

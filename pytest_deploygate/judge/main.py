@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_deploygate.config.document import SessionCredentials
 from pytest_deploygate.config.environment import Environment
-from pytest_deploygate.config.selection import redactor_for, select_environment
+from pytest_deploygate.config.environment_selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError, DeployGateError, ExitStatus
 from pytest_deploygate.core.identifiers import Phase
@@ -22,7 +22,7 @@ from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.early_checks import check_collected, check_early
 from pytest_deploygate.judge.evidence_ledger import EvidenceLedger
-from pytest_deploygate.judge.flows.selection import flow_of
+from pytest_deploygate.judge.flows.flow_selection import flow_of
 from pytest_deploygate.judge.judge_hooks import JudgeHooks
 from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
 from pytest_deploygate.judge.options import DeployOptions, Handover, read_options

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pytest_deploygate.config.selection import select_environment
+from pytest_deploygate.config.environment_selection import select_environment
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.identifiers import Actor, RolloutId

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from pytest_deploygate.channel import SESSION_VARIABLE
+from pytest_deploygate.channel.judge_end import Closed, Connection, JudgeChannel, Received
 from pytest_deploygate.channel.messages import (
     CollectionDone,
     Done,
@@ -32,7 +33,6 @@ from pytest_deploygate.channel.orders import (
     RunPhase,
     SkipChecks,
 )
-from pytest_deploygate.channel.server import Closed, Connection, JudgeChannel, Received
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.evidence import Evidence

@@ -14,7 +14,7 @@ from pytest_deploygate.core.errors import ConfigError, DeployGateError, TargetUn
 from pytest_deploygate.core.identifiers import Secret
 from pytest_deploygate.core.notification import Delivery, NotifyChannel
 from pytest_deploygate.core.record import RolloutRecord
-from pytest_deploygate.notify.messages import Message, heading, messages_of
+from pytest_deploygate.notify.message_bodies import Message, heading, messages_of
 
 TIMEOUT_S: Final = 10.0
 SIGNATURE: Final = "X-Deploygate-Signature"

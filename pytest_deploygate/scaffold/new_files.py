@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from pytest_deploygate import FILE
 from pytest_deploygate.core.documentation import page_url
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.scaffold.functions import MAIN, FoundFunction
+from pytest_deploygate.scaffold.function_finder import MAIN, FoundFunction
 from pytest_deploygate.scaffold.project_survey import ProjectSurvey
 from pytest_deploygate.system.private_folder import STATE_FOLDER
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_deploygate import FILE
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.scaffold.functions import FoundFunction, find_functions
+from pytest_deploygate.scaffold.function_finder import FoundFunction, find_functions
 
 _RUNNERS = {"uv": "uv run ", "poetry": "poetry run "}
 _ADDERS = {"uv": "uv add --dev", "poetry": "poetry add --group dev"}

@@ -15,7 +15,7 @@ from pytest_deploygate.collection.inventory import Gates, paths_to_collect
 from pytest_deploygate.collection.network_guard import NetworkGuard
 from pytest_deploygate.collection.passive_skip import PassiveSkip
 from pytest_deploygate.collection.step_parameters import StepParameters
-from pytest_deploygate.config.selection import redactor_for, select_environment
+from pytest_deploygate.config.environment_selection import redactor_for, select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.identifiers import Phase

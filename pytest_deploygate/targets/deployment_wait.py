@@ -21,8 +21,8 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.redaction import strip_queries
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.retry import Backoff, attempts
+from pytest_deploygate.targets.function_operations import DeploymentOperation
 from pytest_deploygate.targets.functions_api import CloudFunctions
-from pytest_deploygate.targets.operations import DeploymentOperation
 
 _BACKOFF: Final = Backoff(first_s=0.05, factor=1.05, longest_s=1.0)
 """Each pause is a twentieth of the time that the present stage has taken so far, at most a second.

@@ -22,7 +22,11 @@ from pytest_deploygate.core.redaction import strip_query
 from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.clients import LOOPBACK, Clients
-from pytest_deploygate.targets.operations import DeploymentOperation, function_of, operation_of
+from pytest_deploygate.targets.function_operations import (
+    DeploymentOperation,
+    function_of,
+    operation_of,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from pytest_deploygate.checks.endpoint import Endpoint, Json
 from pytest_deploygate.checks.probe import Answer, Probe, WouldWrite
 from pytest_deploygate.core.identifiers import Secret
 from suites.support.rows import Cell, RowLayout, SheetRow
-from suites.support.sheet import Rendering, SheetDisturbed, SheetUnreadable, Watermark
+from suites.support.sheet_reader import Rendering, SheetDisturbed, SheetUnreadable, Watermark
 
 
 class RecordReader:
-    """One collection, with the methods of :class:`~suites.support.sheet.SheetReader`; numbers of rows are ids."""
+    """One collection, with the methods of `SheetReader`; numbers of rows are ids."""
 
     can_go_astray = False
 

@@ -7,7 +7,7 @@ import pytest
 from suites.invoices import Posting, Sink
 from suites.posting import Bystander, Poster, Postings
 from suites.support.profile import profile
-from suites.support.sheet import Watermark
+from suites.support.sheet_reader import Watermark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_deploygate.channel.judge_end import Closed, JudgeChannel, Received
 from pytest_deploygate.channel.messages import Began, Bye, Hello, Passed
 from pytest_deploygate.channel.orders import EndChecks
-from pytest_deploygate.channel.server import Closed, JudgeChannel, Received
 
 HEAD = """
 import os, sys

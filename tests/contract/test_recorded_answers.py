@@ -195,7 +195,7 @@ def test_an_own_operation_is_known_although_it_names_the_project_by_its_number(
     ],
 )
 def test_an_operation_of_another_kind_is_no_error(packed: object, is_done: bool) -> None:
-    from pytest_deploygate.targets.operations import operation_of
+    from pytest_deploygate.targets.function_operations import operation_of
 
     found = operation_of({"name": "o", "done": is_done, "response": packed, "metadata": packed})
     assert (found.is_done, found.function, found.metadata.target) == (True, None, "")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.config.environment import StatisticsWindow
-from pytest_deploygate.config.selection import select_environment
+from pytest_deploygate.config.environment_selection import select_environment
 from pytest_deploygate.config.settings import Settings, load
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.policy import Leniency

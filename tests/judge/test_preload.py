@@ -11,7 +11,7 @@ from tests.e2e.greeting_project import set_target, write_small
 PROGRAM = """
 import sys, threading
 from pathlib import Path
-from pytest_deploygate.config.selection import select_environment
+from pytest_deploygate.config.environment_selection import select_environment
 from pytest_deploygate.config.settings import load
 from pytest_deploygate.judge.preload import preload_libraries
 

@@ -40,7 +40,7 @@ from pytest_deploygate.notify.delivering import (
     resolve_reference,
     sign,
 )
-from pytest_deploygate.notify.messages import messages_of
+from pytest_deploygate.notify.message_bodies import messages_of
 from pytest_deploygate.notify.sender import send_due
 from pytest_deploygate.store.sql import SqlStore, open_store
 from pytest_deploygate.testing.faults import FakeClock

@@ -13,7 +13,7 @@ from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.probe import Probe
 from suites.posting import Poster
 from suites.support.rows import SheetRow
-from suites.support.sheet import SheetDisturbed, SheetReader
+from suites.support.sheet_reader import SheetDisturbed, SheetReader
 from suites.support.write_intents import WriteIntent, WriteIntentDamaged, WriteIntentLog
 from tests.loopback_server import serving
 from tests.suites.fake_sheets import FakeSheets, Tab, Value

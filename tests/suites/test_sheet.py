@@ -5,7 +5,7 @@ import pytest
 from pytest_deploygate.checks.probe import WouldWrite
 from pytest_deploygate.core.identifiers import Secret
 from suites.support.rows import SheetRow
-from suites.support.sheet import (
+from suites.support.sheet_reader import (
     Rendering,
     SheetDisturbed,
     SheetReader,

@@ -23,7 +23,7 @@ from suites.support.json_sink import RecordReader
 from suites.support.known_defects import known_defects
 from suites.support.profile import ROOT, load_profile
 from suites.support.rows import RowLayout, SheetRow
-from suites.support.sheet import SheetDisturbed
+from suites.support.sheet_reader import SheetDisturbed
 from suites.support.sink_faults import SINK_FAULTS, failing
 from suites.support.zapier import Call
 from tests.suites.invoice_function import golden_rows

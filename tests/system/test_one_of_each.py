@@ -13,8 +13,8 @@ MODULES = {
     if path.parent.name != "system"
 }
 WAITS = {
-    "channel/server.py": "gathers what is sent at once, so that it is read together",
-    "emulator/api/operations.py": "an operation takes at least so long",
+    "channel/judge_end.py": "gathers what is sent at once, so that it is read together",
+    "emulator/api/operation_store.py": "an operation takes at least so long",
     "emulator/api/platform_calls.py": "a client waits for an operation at most as long as it asked",
     "emulator/routing/router.py": "latency that a test asked for",
     "emulator/server.py": "delay that a test asked for; looks whether its home is still there",

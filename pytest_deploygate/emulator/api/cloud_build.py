@@ -5,7 +5,7 @@ from google.cloud import run_v2
 from google.protobuf.message import Message
 
 from pytest_deploygate.emulator.api.fault_rules import operation_fault
-from pytest_deploygate.emulator.api.functions import parent_of
+from pytest_deploygate.emulator.api.functions_v2_api import parent_of
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, not_found, read_message
 from pytest_deploygate.emulator.container import CLOUD
 from pytest_deploygate.emulator.runtime.source_builds import BASE_IMAGE, WantedBuild

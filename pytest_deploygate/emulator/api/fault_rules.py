@@ -28,9 +28,9 @@ from typing import cast, get_args
 
 from aiohttp import web
 
-from pytest_deploygate.emulator.api.operations import FaultKind, OperationFault
+from pytest_deploygate.emulator.api.operation_store import FaultKind, OperationFault
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json
-from pytest_deploygate.emulator.services.registry import FAULT_PATHS
+from pytest_deploygate.emulator.services.service_list import FAULT_PATHS
 
 _EFFECTS = ("http", "drop", "hang", "operation", "traffic", "stale", "stale_tag", "image_missing")
 _KNOWN = (

@@ -10,8 +10,8 @@ from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 
 from pytest_deploygate.emulator.api.fault_rules import operation_fault
-from pytest_deploygate.emulator.api.functions import parent_of
-from pytest_deploygate.emulator.api.operations import Job, OperationProgress
+from pytest_deploygate.emulator.api.functions_v2_api import parent_of
+from pytest_deploygate.emulator.api.operation_store import Job, OperationProgress
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, answer, not_found, read_json
 from pytest_deploygate.emulator.container import CLOUD
 

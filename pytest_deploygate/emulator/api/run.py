@@ -13,8 +13,8 @@ from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 
 from pytest_deploygate.emulator.api.fault_rules import operation_fault, rule_of
-from pytest_deploygate.emulator.api.functions import parent_of
-from pytest_deploygate.emulator.api.operations import Job, OperationFault, OperationProgress
+from pytest_deploygate.emulator.api.functions_v2_api import parent_of
+from pytest_deploygate.emulator.api.operation_store import Job, OperationFault, OperationProgress
 from pytest_deploygate.emulator.api.paging import Listing, answer_list, under
 from pytest_deploygate.emulator.api.protobuf_json import (
     ApiError,

@@ -6,8 +6,8 @@ from aiohttp import web
 from google.protobuf.message import Message
 
 from pytest_deploygate.emulator.api.fault_rules import operation_fault
-from pytest_deploygate.emulator.api.functions import parent_of
-from pytest_deploygate.emulator.api.operations import Job, OperationProgress
+from pytest_deploygate.emulator.api.functions_v2_api import parent_of
+from pytest_deploygate.emulator.api.operation_store import Job, OperationProgress
 from pytest_deploygate.emulator.api.protobuf_json import ApiError, answer, read_message
 from pytest_deploygate.emulator.api.service_validation import check_template
 from pytest_deploygate.emulator.api.template_checks import check_sizes, check_template_fields

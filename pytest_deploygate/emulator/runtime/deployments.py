@@ -17,7 +17,7 @@ from google.cloud import functions_v2
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 
-from pytest_deploygate.emulator.api.operations import (
+from pytest_deploygate.emulator.api.operation_store import (
     INVALID_ARGUMENT,
     Job,
     OperationFailed,

@@ -13,7 +13,7 @@ from google.cloud import run_v2
 from google.iam.v1 import policy_pb2
 from google.protobuf.message import Message
 
-from pytest_deploygate.emulator.api.operations import (
+from pytest_deploygate.emulator.api.operation_store import (
     FAILED_PRECONDITION,
     INTERNAL,
     INVALID_ARGUMENT,

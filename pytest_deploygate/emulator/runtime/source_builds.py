@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_deploygate.emulator.api.operations import OperationFault
+from pytest_deploygate.emulator.api.operation_store import OperationFault
 from pytest_deploygate.emulator.runtime.builder import Builder, BuildError, BuildRequest
 from pytest_deploygate.emulator.runtime.pace import Pace, lasting
 from pytest_deploygate.emulator.runtime.revisions import push_image, with_tag

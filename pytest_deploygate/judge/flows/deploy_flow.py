@@ -17,7 +17,7 @@ from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.action import end_unchanged
 from pytest_deploygate.judge.context import SessionContext
-from pytest_deploygate.judge.flows.base import (
+from pytest_deploygate.judge.flows.flow_interface import (
     posting_note,
     recover_open_rollouts,
     settings_notes,

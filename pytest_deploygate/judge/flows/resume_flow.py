@@ -11,8 +11,8 @@ from pytest_deploygate.engine.detached import find_detached, resume
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.staging import staged_of
 from pytest_deploygate.judge.context import SessionContext
-from pytest_deploygate.judge.flows.base import recover_open_rollouts
 from pytest_deploygate.judge.flows.deploy_flow import DeployFlow
+from pytest_deploygate.judge.flows.flow_interface import recover_open_rollouts
 from pytest_deploygate.judge.platform_metrics import open_statistics
 from pytest_deploygate.judge.policy_ratchet import recorded_policy
 from pytest_deploygate.judge.preconditions import check_gates_are_complete

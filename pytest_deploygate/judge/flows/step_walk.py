@@ -15,7 +15,7 @@ from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.context import SessionContext
-from pytest_deploygate.judge.flows.base import with_verdict
+from pytest_deploygate.judge.flows.flow_interface import with_verdict
 from pytest_deploygate.judge.serving_watch import watch_serving
 from pytest_deploygate.judge.step_orders import StepOrders
 from pytest_deploygate.judge.step_watch import StepWatch, recorded_step

@@ -24,7 +24,7 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout, reason_
 from pytest_deploygate.engine.operator_rollback import rollback_to_revision
 from pytest_deploygate.engine.rollback_plan import RollbackPlan, plan_rollback
 from pytest_deploygate.judge.context import SessionContext
-from pytest_deploygate.judge.flows.base import with_verdict
+from pytest_deploygate.judge.flows.flow_interface import with_verdict
 from pytest_deploygate.judge.platform_metrics import open_statistics
 from pytest_deploygate.judge.policy_ratchet import check_judged
 from pytest_deploygate.judge.reporting.session_result import SessionResult

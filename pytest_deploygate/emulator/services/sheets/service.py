@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from pytest_deploygate.emulator.services.base import ServiceContext, StandInService
+from pytest_deploygate.emulator.services.service_interface import ServiceContext, StandInService
 from pytest_deploygate.emulator.services.service_process import ServiceProcess
 from pytest_deploygate.emulator.services.sheets import urls
 

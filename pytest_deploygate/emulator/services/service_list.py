@@ -1,6 +1,6 @@
 """Which stand-in services there are."""
 
-from pytest_deploygate.emulator.services.base import ServiceContext, StandInService
+from pytest_deploygate.emulator.services.service_interface import ServiceContext, StandInService
 from pytest_deploygate.emulator.services.sheets.service import SheetsService
 
 SERVICES: tuple[type[StandInService], ...] = (SheetsService,)

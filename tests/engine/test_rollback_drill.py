@@ -12,9 +12,9 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.own_tags import TAG_DRILL, TAG_PREVIOUS
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.drill import drill_environment
 from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
+from pytest_deploygate.engine.rollback_drill import drill_environment
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.testing.faults import KILLS, Fault, Killed
 from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
