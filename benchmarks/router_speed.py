@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks import load
 from benchmarks.figures import Figure, spread
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
-from tests.emulator.emulator_driver import Driver, Pair, make_pair, short, to
+from tests.emulator.emulator_driver import Driver, RevisionPair, make_pair, short, to
 
 SWITCHES, VISITS = 50, 100_000
 _TURNS = 9
@@ -33,7 +33,7 @@ def figures() -> list[Figure]:
                 stop(home)
 
 
-def _relative_rate(driver: Driver, pair: Pair) -> Figure:
+def _relative_rate(driver: Driver, pair: RevisionPair) -> Figure:
     running = driver.local("GET", "services")["services"]
     direct = next(
         process["port"]
@@ -62,7 +62,7 @@ def _relative_rate(driver: Driver, pair: Pair) -> Figure:
     )
 
 
-def _lost(driver: Driver, pair: Pair) -> Figure:
+def _lost(driver: Driver, pair: RevisionPair) -> Figure:
     """Promote and roll back again and again for as long as the visitor asks."""
     visitor = load.start(_port(pair), VISITS)
     done = 0
@@ -86,5 +86,5 @@ def _lost(driver: Driver, pair: Pair) -> Figure:
     )
 
 
-def _port(pair: Pair) -> int:
+def _port(pair: RevisionPair) -> int:
     return int(pair.service.uri.rpartition(":")[2])

@@ -23,7 +23,7 @@ from suites.support.json_sink import RecordReader
 from suites.support.profile import SinkKind, profile
 from suites.support.rows import Cell, InvoiceLine, SheetRow, parse_day, parse_line
 from suites.support.sheet_reader import SheetReader
-from suites.support.zapier import Call, HeaderSet, file_call, load_header_sets
+from suites.support.zapier import HeaderSet, ZapierCall, file_call, load_header_sets
 
 Sink: TypeAlias = SheetReader | RecordReader
 """Where the function writes."""
@@ -65,7 +65,7 @@ class Golden:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vendor:
+class VendorProfile:
     """A vendor profile; ``accuracy`` is the least accuracy, None where rows or an honest warning are enough."""
 
     key: str
@@ -108,11 +108,11 @@ def golden(name: str) -> Golden:
 
 
 @cache
-def vendors() -> tuple[Vendor, ...]:
+def vendors() -> tuple[VendorProfile, ...]:
     """All vendor profiles."""
     profiles = tomllib.loads(profile().vendors.read_text(encoding="utf-8"))
     return tuple(
-        Vendor(
+        VendorProfile(
             key=key,
             name=it["name"],
             accuracy=Fraction(it["accuracy"]) if "accuracy" in it else None,
@@ -128,7 +128,7 @@ def header_sets() -> Mapping[str, HeaderSet]:
     return load_header_sets(profile().header_sets)
 
 
-def upload(document: str, *, file_name: str = "") -> Call:
+def upload(document: str, *, file_name: str = "") -> ZapierCall:
     """The document ``document`` as Zapier uploads it."""
     return file_call(
         header_sets()["webhooks_post_file"],

@@ -24,7 +24,7 @@ from suites.support.profile import profile
 from suites.support.rows import SheetRow, parse_line
 from suites.support.sheet_reader import Rendering, SheetDisturbed, Watermark
 from suites.support.write_intents import WriteIntent, WriteIntentLog, with_text
-from suites.support.zapier import Call
+from suites.support.zapier import ZapierCall
 
 LONGEST_REQUEST = timedelta(minutes=10)
 """After this a request that nobody waits for any more writes nothing: above the function's own timeout of 540 s."""
@@ -51,12 +51,14 @@ class Poster:
         self.is_shared = is_shared
         self._times: list[float] = []
 
-    def post(self, document: str, call: Call | None = None) -> Posting:
+    def post(self, document: str, call: ZapierCall | None = None) -> Posting:
         """POST once, wait for the answer, read the rows below the watermark."""
         sent = call or upload(document)
         return self.during(document, lambda: sent.send(self.probe))
 
-    def post_all(self, calls: Mapping[str, Call], *, late_s: float = 0.0) -> dict[str, Posting]:
+    def post_all(
+        self, calls: Mapping[str, ZapierCall], *, late_s: float = 0.0
+    ) -> dict[str, Posting]:
         """POST documents at once, each with its call; those that bear the same number one after the other.
 
         ``late_s`` is how long after they were sent rows may come although an error was answered.
@@ -66,7 +68,7 @@ class Poster:
             made |= self._post_at_once({name: calls[name] for name in batch}, late_s)
         return made
 
-    def _post_at_once(self, calls: Mapping[str, Call], late_s: float) -> dict[str, Posting]:
+    def _post_at_once(self, calls: Mapping[str, ZapierCall], late_s: float) -> dict[str, Posting]:
         def act() -> list[Answer]:
             with ThreadPoolExecutor(SENDERS) as pool:
                 answers = list(pool.map(lambda call: call.send(self.probe), calls.values()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from layout import Column, Page, printed, unprinted, wrap
+from layout import Column, DrawnPage, printed, unprinted, wrap
 from reportlab.lib.pagesizes import landscape, letter
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class OrderConfirmation:
     def __init__(self, data: dict[str, object]) -> None:
         """Take the printed facts from ``data``."""
         self.data = data
-        self.page = Page(size=landscape(letter), title=f"Order confirmation {data['number']}")
+        self.page = DrawnPage(size=landscape(letter), title=f"Order confirmation {data['number']}")
         self.y = 0.0
 
     def draw(self) -> bytes:
@@ -135,7 +135,7 @@ INVOICE_COLUMNS = {
 }
 
 
-class Invoice:
+class DrawnInvoice:
     """CI004848705: a page writes its codes and descriptions first and its numbers afterwards.
 
     Text extraction in stream order therefore finds two blocks, as OCR does on the real document.
@@ -146,7 +146,7 @@ class Invoice:
     def __init__(self, data: dict[str, object]) -> None:
         """Take the printed facts from ``data``."""
         self.data = data
-        self.page = Page(size=letter, title=f"Invoice {data['number']}")
+        self.page = DrawnPage(size=letter, title=f"Invoice {data['number']}")
         self.y = 0.0
         self.late: list[tuple[float, dict[str, object]]] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from layout import Column, Page, printed, unprinted
+from layout import Column, DrawnPage, printed, unprinted
 from reportlab.lib.pagesizes import letter
 
 COLUMNS = {
@@ -20,7 +20,7 @@ COLUMNS = {
 
 def draw(data: dict[str, object]) -> bytes:
     """Return the document."""
-    page = Page(size=letter, title=f"Purchase order {data['number']}")
+    page = DrawnPage(size=letter, title=f"Purchase order {data['number']}")
     discount = Decimal(data["discount_percent"])
     page.text(36, 50, "Anne McGilvray & Company", size=18, bold=True)
     page.block(

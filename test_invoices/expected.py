@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
-    from variants import Variant
+    from variants import DocumentVariant
 
     Data = dict[str, object]
     Item = dict[str, object]
@@ -182,7 +182,7 @@ def _summary(data: Data) -> Data:
     )
 
 
-def _variant(load: Callable[[str], Data], name: str, variant: Variant) -> Data:
+def _variant(load: Callable[[str], Data], name: str, variant: DocumentVariant) -> Data:
     """A document of doubt: rows are right only if the answer speaks of it, or if all of it can be read."""
     golden = READABLE[variant.base](load(name)) | {"note": variant.note}
     if variant.kind == "success":

@@ -29,7 +29,7 @@ class Column:
     right: bool = False
 
 
-class Page:
+class DrawnPage:
     """A canvas whose y runs downward from the top edge, in points."""
 
     def __init__(self, *, size: tuple[float, float], title: str, encrypt: object = None) -> None:

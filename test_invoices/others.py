@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from layout import Column, Page, printed, unprinted, wrap
+from layout import Column, DrawnPage, printed, unprinted, wrap
 from reportlab.lib.pagesizes import letter
 
 SHIP_TO = ["North Star Gift & Book", "418 Water Street", "Stillwater, MN 55082"]
@@ -19,7 +19,7 @@ def _amount(item: dict[str, object]) -> Decimal:
     return Decimal(item["unit_price"].replace(",", "")) * item["quantity"]
 
 
-def _total(page: Page, y: float, amounts: list[tuple[str, Decimal]]) -> None:
+def _total(page: DrawnPage, y: float, amounts: list[tuple[str, Decimal]]) -> None:
     page.rule(y, x0=400, x1=576)
     for label, amount in amounts:
         y += 14
@@ -40,7 +40,7 @@ ONEHUNDRED80_COLUMNS = {
 
 def onehundred80(data: dict[str, object]) -> bytes:
     """Return the invoice of OneHundred80; a line of its letterhead mentions another vendor."""
-    page = Page(size=letter, title=f"Invoice {data['invoice_no']}")
+    page = DrawnPage(size=letter, title=f"Invoice {data['invoice_no']}")
     page.text(36, 52, "One Hundred 80 Degrees", size=18, bold=True)
     page.text(
         36, 66, "2425 W. 23rd Street, Los Angeles, CA 90018   onehundred80degrees.com", size=7.5
@@ -84,7 +84,7 @@ RIFLE_COLUMNS = {
 }
 
 
-def _rifle_head(page: Page) -> None:
+def _rifle_head(page: DrawnPage) -> None:
     page.text(36, 54, "Rifle Paper Co.", size=20, bold=True)
     page.block(
         36,
@@ -96,7 +96,7 @@ def _rifle_head(page: Page) -> None:
 
 def rifle(data: dict[str, object]) -> bytes:
     """Return invoice 3363053, with a note and a shipping line among the products."""
-    page = Page(size=letter, title=f"Invoice {data['number']}")
+    page = DrawnPage(size=letter, title=f"Invoice {data['number']}")
     _rifle_head(page)
     page.text(576, 54, "Invoice", size=16, bold=True, right=True)
     page.text(36, 116, "Bill To", size=8, bold=True)
@@ -133,7 +133,7 @@ def rifle(data: dict[str, object]) -> bytes:
 
 def rifle_split(data: dict[str, object]) -> bytes:
     """Return invoice J7XM9XQ3HB: names in lines of their own, then three products on a line."""
-    page = Page(size=letter, title=f"Invoice {data['number']}")
+    page = DrawnPage(size=letter, title=f"Invoice {data['number']}")
     _rifle_head(page)
     page.text(576, 54, f"Invoice {data['number']}", size=13, bold=True, right=True)
     day = data["date"]
@@ -181,7 +181,7 @@ UNKNOWN_COLUMNS = {
 
 def unknown(data: dict[str, object]) -> bytes:
     """Return the invoice of a vendor without a reader; it mentions two that have one."""
-    page = Page(size=letter, title=f"Invoice {data['number']}")
+    page = DrawnPage(size=letter, title=f"Invoice {data['number']}")
     blank = (
         "\N{CURRENCY SIGN}" if data.get("blank") else ""
     )  # one byte, as the blank that takes its place
@@ -231,7 +231,7 @@ BOOK_COLUMNS = {
 
 def summary(data: dict[str, object]) -> bytes:
     """Return a summary with a section for each of two invoices."""
-    page = Page(size=letter, title="Summary of invoices")
+    page = DrawnPage(size=letter, title="Summary of invoices")
     page.text(36, 54, "Larkspur Book Services", size=18, bold=True)
     page.text(36, 68, "One Ingram Way, Box 40, La Vergne, TN 37086", size=8)
     day = data["date"]
@@ -268,7 +268,7 @@ LONG_COLUMNS = {
 
 def long(data: dict[str, object]) -> bytes:
     """Return a list of cartons, one page each."""
-    page, items = Page(size=letter, title=f"Invoice {data['number']}"), items_of(data)
+    page, items = DrawnPage(size=letter, title=f"Invoice {data['number']}"), items_of(data)
     day, per_page = data["date"], len(items) // data["pages"]
     for number in range(data["pages"]):
         if number:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
-from layout import Page
+from layout import DrawnPage
 from reportlab.lib.pagesizes import letter
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.utils import ImageReader
@@ -15,7 +15,7 @@ SCAN = Path(__file__).resolve().parent / "data" / "scan.jpg"
 
 def scanned() -> bytes:
     """Return one page that is a picture, as a scanner makes it: there is no text in it."""
-    page = Page(size=letter, title="Scan")
+    page = DrawnPage(size=letter, title="Scan")
     # by its content: a path would give the picture a name that differs from checkout to checkout
     picture = ImageReader(BytesIO(SCAN.read_bytes()))
     page.canvas.drawImage(picture, 0, 0, width=letter[0], height=letter[1])
@@ -25,7 +25,7 @@ def scanned() -> bytes:
 def encrypted() -> bytes:
     """Return an invoice that needs a password to be opened."""
     lock = StandardEncryption("open sesame", ownerPassword="owner", strength=128)
-    page = Page(size=letter, title="Locked", encrypt=lock)
+    page = DrawnPage(size=letter, title="Locked", encrypt=lock)
     page.text(36, 54, "Rifle Paper Co.", size=20, bold=True)
     page.text(36, 80, "Invoice # 3363054")
     return page.finish()
@@ -38,7 +38,7 @@ def truncated(whole: bytes) -> bytes:
 
 def blank() -> bytes:
     """Return a PDF with one page and nothing on it."""
-    return Page(size=letter, title="Blank").finish()
+    return DrawnPage(size=letter, title="Blank").finish()
 
 
 def text() -> bytes:

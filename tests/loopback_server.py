@@ -33,7 +33,7 @@ class Reply:
 
 
 @dataclass(slots=True, kw_only=True)
-class Server:
+class LoopbackServer:
     """``url`` answers with what ``respond`` returns; ``asked`` holds every request in order of arrival."""
 
     url: str
@@ -41,10 +41,10 @@ class Server:
     close: Callable[[], None]
 
 
-ServerMaker = Callable[[Callable[[Asked], Reply]], Server]
+ServerMaker = Callable[[Callable[[Asked], Reply]], LoopbackServer]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _LoopbackHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else each body waits 40 ms for the receipt of its headers
     respond: Callable[[Asked], Reply]
@@ -98,9 +98,11 @@ def serving() -> Iterator[ServerMaker]:
     """Starts servers; all are stopped at the end."""
     closers: list[Callable[[], None]] = []
 
-    def start(respond: Callable[[Asked], Reply]) -> Server:
+    def start(respond: Callable[[Asked], Reply]) -> LoopbackServer:
         asked: list[Asked] = []
-        handler = type("Handler", (_Handler,), {"respond": staticmethod(respond), "asked": asked})
+        handler = type(
+            "Handler", (_LoopbackHandler,), {"respond": staticmethod(respond), "asked": asked}
+        )
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -112,7 +114,9 @@ def serving() -> Iterator[ServerMaker]:
             thread.join()
 
         closers.append(close)
-        return Server(url=f"http://127.0.0.1:{server.server_port}", asked=asked, close=close)
+        return LoopbackServer(
+            url=f"http://127.0.0.1:{server.server_port}", asked=asked, close=close
+        )
 
     try:
         yield start

@@ -39,7 +39,7 @@ LENGTH: Final = struct.Struct("!I")
 
 
 @dataclass(eq=False, slots=True)
-class Connection:
+class ProcessConnection:
     """One process at the other end. ``pid`` is what the kernel says of it."""
 
     number: int
@@ -54,16 +54,16 @@ class Connection:
 class Received:
     """One message, or what was wrong with one."""
 
-    connection: Connection
+    connection: ProcessConnection
     message: Message | None
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ConnectionClosed:
     """A connection has ended: the process closed it or is gone."""
 
-    connection: Connection
+    connection: ProcessConnection
 
 
 class JudgeChannel:
@@ -79,7 +79,7 @@ class JudgeChannel:
         self._server.listen(64)
         self._server.setblocking(False)
         self._selector.register(self._server, selectors.EVENT_READ, None)
-        self._events: deque[Received | Closed] = deque()
+        self._events: deque[Received | ConnectionClosed] = deque()
         self._number = 0
         self._most = min(_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
@@ -88,7 +88,9 @@ class JudgeChannel:
         """A folder for files of this session; gone when the channel is closed."""
         return self._folder
 
-    def receive(self, timeout_s: float, *, gather_s: float = 0) -> Received | Closed | None:
+    def receive(
+        self, timeout_s: float, *, gather_s: float = 0
+    ) -> Received | ConnectionClosed | None:
         """The next event, or None when there was none within ``timeout_s`` seconds.
 
         Where it has to wait for one, it waits ``gather_s`` seconds more for others, so that those of fast checks are
@@ -108,11 +110,11 @@ class JudgeChannel:
                 return None
         return self._events.popleft()
 
-    def next_ready(self) -> Received | Closed | None:
+    def next_ready(self) -> Received | ConnectionClosed | None:
         """The next event that was read already, or None."""
         return self._events.popleft() if self._events else None
 
-    def send(self, connection: Connection, order: Order, *, timeout_s: float = 30) -> bool:
+    def send(self, connection: ProcessConnection, order: Order, *, timeout_s: float = 30) -> bool:
         """Send an order; whether it could be handed over (the process may be gone, or not read)."""
         data = pickle.dumps(order)
         try:
@@ -157,15 +159,15 @@ class JudgeChannel:
             accepted.setblocking(False)
             _ask_for_credentials(accepted)
             self._number += 1
-            connection = Connection(self._number, _pid_of(accepted), accepted)
+            connection = ProcessConnection(self._number, _pid_of(accepted), accepted)
             self._selector.register(accepted, selectors.EVENT_READ, connection)
 
     def _refuse(self, accepted: socket.socket) -> None:
-        stranger = Connection(0, _pid_of(accepted), accepted, is_open=False)
+        stranger = ProcessConnection(0, _pid_of(accepted), accepted, is_open=False)
         accepted.close()
         self._events.append(Received(stranger, None, "too many processes opened the channel"))
 
-    def _read(self, connection: Connection) -> None:
+    def _read(self, connection: ProcessConnection) -> None:
         try:
             data, ancillary, *_ = connection._socket.recvmsg(_CHUNK, socket.CMSG_SPACE(_UCRED.size))  # noqa: SLF001
         except BlockingIOError:
@@ -189,16 +191,16 @@ class JudgeChannel:
             self._events.append(Received(connection, None, "a message is too long"))
             self._end(connection)
 
-    def _end(self, connection: Connection) -> None:
+    def _end(self, connection: ProcessConnection) -> None:
         if connection._pending:  # noqa: SLF001
             self._events.append(Received(connection, None, "the last message was cut"))
         connection.is_open = False
         self._selector.unregister(connection._socket)  # noqa: SLF001
         connection._socket.close()  # noqa: SLF001
-        self._events.append(Closed(connection))
+        self._events.append(ConnectionClosed(connection))
 
 
-def _event(connection: Connection, line: bytes) -> Received:
+def _event(connection: ProcessConnection, line: bytes) -> Received:
     try:
         return Received(connection, decode(line))
     except ChannelError as error:

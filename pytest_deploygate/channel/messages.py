@@ -15,10 +15,10 @@ LONGEST_BYTES: Final = 64 * 1024 * 1024
 
 
 SERVER_ERRORS: Final = ":5xx"
-"""End of the name of an endpoint in :class:`Ended`, where answers with a status of 5xx are counted."""
+"""End of the name of an endpoint in :class:`AttemptEnded`, where answers with a status of 5xx are counted."""
 CERTAIN: Final = "certain"
 LIKELY: Final = "likely"
-"""What :class:`Ended` says of mistakes."""
+"""What :class:`AttemptEnded` says of mistakes."""
 
 
 class ChannelError(Exception):
@@ -101,7 +101,7 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AttemptEnded:
     """An attempt at a check has ended: its parts in order, what it measured, and how often it asked which endpoint.
 
     ``why`` is for people: where and with what it failed first, ``FILE:LINE: ERROR``; else empty. ``mistake`` says
@@ -118,7 +118,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The short form of :class:`Ended` for a plain pass: one setup, call and teardown, nothing measured or asked."""
+    """The short form of `AttemptEnded`, for a plain pass: one setup, call and teardown, nothing measured or asked."""
 
     check: int
 
@@ -171,13 +171,24 @@ class Bye:
 
 
 Message: TypeAlias = (
-    Hello | Collected | CollectionDone | Began | Ended | Passed | Doubt | PhaseDone | Opinion
+    Hello | Collected | CollectionDone | Began | AttemptEnded | Passed | Doubt | PhaseDone | Opinion
     | Done | SessionEnding | Bye
 )  # fmt: skip
 _KINDS: Final[Mapping[str, type[Any]]] = {
     kind.__name__: kind
     for kind in (
-        *(Hello, Collected, CollectionDone, Began, Ended, Passed, Doubt, PhaseDone, Opinion, Done),
+        *(
+            Hello,
+            Collected,
+            CollectionDone,
+            Began,
+            AttemptEnded,
+            Passed,
+            Doubt,
+            PhaseDone,
+            Opinion,
+            Done,
+        ),
         *(SessionEnding, Bye),
     )
 }
@@ -278,7 +289,7 @@ _READERS: Final[Mapping[type, tuple[Callable[[object], Any], ...]]] = {
     Began: (_whole,),
     Part: (_text, _text, _flag, _flag),
     Measured: (_text, _number, _text, _text),
-    Ended: (_whole, _many(_one(Part)), _many(_one(Measured)), _counts, _text, _text),
+    AttemptEnded: (_whole, _many(_one(Part)), _many(_one(Measured)), _counts, _text, _text),
     Passed: (_whole,),
     Doubt: (_text, _text),
     PhaseDone: (_text,),

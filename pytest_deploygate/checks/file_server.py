@@ -173,7 +173,7 @@ def serve_files(
     """
     contents = _contents_of(files) if isinstance(files, Path) else files
     pages: list[FileHost] = []
-    handler = type("_BoundHandler", (_Handler,), {"host_of": staticmethod(lambda: pages[0])})
+    handler = type("_BoundHandler", (_FileHandler,), {"host_of": staticmethod(lambda: pages[0])})
     server = ThreadingHTTPServer((address, port), handler)
     server.daemon_threads = True
     host = FileHost(base=base or f"http://{address}:{server.server_port}", files=contents)
@@ -205,7 +205,7 @@ def _contents_of(directory: Path) -> Mapping[str, bytes]:
     return _Directory(directory)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _FileHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     host_of: Callable[[], FileHost]
 

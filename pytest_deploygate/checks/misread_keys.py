@@ -20,7 +20,7 @@ FindPaired: TypeAlias = Callable[[tuple[int, ...], AbstractSet[Cells]], Mapping[
 """Returns the golden records with an equal partner, by their cells at the given places, that have one of the wanted."""
 
 
-class Claim(NamedTuple):
+class KeyMatch(NamedTuple):
     """What an extracted record may be, although its key differs; the greatest is the best."""
 
     equal: int
@@ -37,7 +37,7 @@ class Claim(NamedTuple):
 
 def find_misread_keys(
     rest: RemainingRecords, places: list[int], settled: set[int]
-) -> dict[int, Claim]:
+) -> dict[int, KeyMatch]:
     """The golden record that each of the extracted records at ``places`` is most like, by its position.
 
     The golden records that are ``settled`` are left out: others have them already.
@@ -56,7 +56,7 @@ class _Search:
         self._rest = rest
         self._places = places
         self._settled = settled
-        self.best: dict[int, Claim] = {}
+        self.best: dict[int, KeyMatch] = {}
 
     def claim_equal_rest(self) -> None:
         """Claim the golden records that are equal in all fields but the key.
@@ -76,7 +76,7 @@ class _Search:
             if len(alike) == 1:
                 similarity = rest.key_similarity(rest.golden[alike[0]].cells, other)
                 if has_text or similarity:
-                    self.best[j] = Claim(len(values), similarity, -alike[0])
+                    self.best[j] = KeyMatch(len(values), similarity, -alike[0])
 
     def claim_similar(self) -> None:
         """Claim by a shared rare value, an equal field besides the key, and similar keys or an equal text."""
@@ -105,7 +105,7 @@ class _Search:
         best = self.best.get(j)
         if not equal or (best is not None and equal < best.equal):
             return
-        claim = Claim(equal, rest.key_similarity(one, other), -i)
+        claim = KeyMatch(equal, rest.key_similarity(one, other), -i)
         is_like = claim.key_similarity or rest.is_identified_by_text(one, other)
         if is_like and (best is None or claim > best):
             self.best[j] = claim
@@ -130,7 +130,7 @@ class _Search:
 
 
 def drop_ambiguous_claims(
-    rest: RemainingRecords, claims: dict[int, Claim], find_paired: FindPaired
+    rest: RemainingRecords, claims: dict[int, KeyMatch], find_paired: FindPaired
 ) -> None:
     """Remove the claims of records that are as much like another golden record, which may be paired already.
 
@@ -169,7 +169,7 @@ def _find_by_cell(
 
 
 def _is_ambiguous(
-    rest: RemainingRecords, cells: Cells, claim: Claim, rivals: Iterable[Iterable[Cells]]
+    rest: RemainingRecords, cells: Cells, claim: KeyMatch, rivals: Iterable[Iterable[Cells]]
 ) -> bool:
     chosen = rest.golden[claim.golden].cells
     key = rest.key_of(chosen)

@@ -28,7 +28,7 @@ _LEAST = 30
 """A last column that is folded to fewer characters than this is no longer read."""
 
 
-class Document(Protocol):
+class OutputDocument(Protocol):
     """A named tuple. Fields are texts, numbers, truths, moments, and lists and mappings of them, or documents."""
 
     def _asdict(self) -> dict[str, Any]: ...
@@ -45,13 +45,13 @@ class Output:
     def _clean(self, text: str) -> str:
         return printable(self._redact(text))
 
-    def document(self, document: Document) -> None:
+    def document(self, document: OutputDocument) -> None:
         """With ``--json``, the document; else nothing."""
         if self.is_json:
             text = json.dumps(_clean_value(document, self._redact), indent=2, default=_plain_text)
             self._write(text)
 
-    def json_line(self, document: Document) -> None:
+    def json_line(self, document: OutputDocument) -> None:
         """The document as one line of JSON, at once."""
         self._write(json.dumps(_clean_value(document, self._redact), default=_plain_text))
         self.flush()

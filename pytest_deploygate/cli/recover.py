@@ -27,7 +27,7 @@ class RecoveredRollout(NamedTuple):
     reason: str
 
 
-class Recovered(NamedTuple):
+class RecoverDocument(NamedTuple):
     """What ``recover`` shows."""
 
     environment: str
@@ -75,7 +75,7 @@ def recover(context: CliContext, environment: str, wait: float, *, is_json: bool
             record = ports.store.rollout(one.rollout_id)
             if record is not None:
                 context.record(out, record)
-    found = Recovered(
+    found = RecoverDocument(
         environment=chosen.name,
         recovered=[
             RecoveredRollout(

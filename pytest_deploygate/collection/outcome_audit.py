@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import pytest
 
 from pytest_deploygate.channel.client import JudgeLink
-from pytest_deploygate.channel.messages import SERVER_ERRORS, Doubt, Ended, Measured, Part
+from pytest_deploygate.channel.messages import SERVER_ERRORS, AttemptEnded, Doubt, Measured, Part
 from pytest_deploygate.collection.check_mistakes import mistake_in
 from pytest_deploygate.collection.innermost import Innermost
 from pytest_deploygate.collection.observed_body import is_skip, observe_body, observe_early
@@ -251,7 +251,7 @@ class OutcomeAuditor:
         else:
             parts, measured = tuple(Part(*part) for part in self._parts), tuple(self._measured)
             asked = dict(self._asked)
-            self._link.send(Ended(number, parts, measured, asked, self._why, self._mistake))
+            self._link.send(AttemptEnded(number, parts, measured, asked, self._why, self._mistake))
             self._measured.clear()
             self._asked.clear()
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from pytest_deploygate.config.document import TABLE, Document
+from pytest_deploygate.config.document import TABLE, SettingsTable
 from pytest_deploygate.config.environment import GOOGLE, LOCAL
-from pytest_deploygate.config.kinds import Faults, Toml
+from pytest_deploygate.config.kinds import SettingFaults, Toml
 from pytest_deploygate.config.tables import fields_of
 from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import Phase
@@ -13,9 +13,9 @@ from pytest_deploygate.core.policy import Gate, Trigger
 
 
 def find(
-    document: Document,
+    document: SettingsTable,
     environments: Mapping[str, Mapping[str, object]],
-    faults: Faults,
+    faults: SettingFaults,
     table: Mapping[str, Toml],
 ) -> None:
     """Note every contradiction; ``environments`` has the keys of each environment, ``table`` the whole file."""
@@ -58,7 +58,7 @@ def find(
         _targets(own, where, faults)
 
 
-def _targets(own: Mapping[str, object], where: str, faults: Faults) -> None:
+def _targets(own: Mapping[str, object], where: str, faults: SettingFaults) -> None:
     """What the target of an environment needs, and what it does not have."""
     target = own.get("target")
     stood_for = own.get("emulates", GOOGLE) if target == LOCAL else target
@@ -72,7 +72,7 @@ def _targets(own: Mapping[str, object], where: str, faults: Faults) -> None:
             faults.note(f"{where}.{field.key}", cause, f'take it out, or set {key} = "{only_for}"')
 
 
-def _objectives(document: Document, faults: Faults) -> None:
+def _objectives(document: SettingsTable, faults: SettingFaults) -> None:
     objectives: Mapping[str, object] = (
         document.objectives
     )  # one that could not be read is no Objective
@@ -92,7 +92,7 @@ def _objectives(document: Document, faults: Faults) -> None:
             faults.note(f"{where}.worse-by", cause, 'for example: worse-by = "x1.25"')
 
 
-def _measured(one: Objective, where: str, document: Document, faults: Faults) -> None:
+def _measured(one: Objective, where: str, document: SettingsTable, faults: SettingFaults) -> None:
     """What an objective on measurements of checks needs."""
     gates: Mapping[str, object] = document.gates
     if not any(isinstance(g, Gate) and g.phase is Phase.STEP for g in gates.values()):
@@ -106,7 +106,7 @@ def _measured(one: Objective, where: str, document: Document, faults: Faults) ->
         faults.note(f"{where}.worse-by", cause, 'for example: worse-by = "x1.25"')
 
 
-def _step_triggers(document: Document, faults: Faults) -> None:
+def _step_triggers(document: SettingsTable, faults: SettingFaults) -> None:
     triggers: Mapping[str, object] = document.triggers
     for one in (one for one in triggers.values() if isinstance(one, Trigger)):
         if Phase.STEP in one.needed_in:
@@ -115,7 +115,7 @@ def _step_triggers(document: Document, faults: Faults) -> None:
             faults.note(f"{TABLE}.triggers.{one.name}.needed-in", cause, hint)
 
 
-def _verify_variants(own: Mapping[str, object], where: str, faults: Faults) -> None:
+def _verify_variants(own: Mapping[str, object], where: str, faults: SettingFaults) -> None:
     """A variant differs from the verification revision, and writes nowhere where production does."""
     production = _variables(own, "environment-variables")
     verify = _variables(own, "verify-environment")
@@ -142,7 +142,7 @@ def _variables(own: Mapping[str, object], key: str) -> Mapping[str, object]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _shared_paths(document: Document, faults: Faults) -> None:
+def _shared_paths(document: SettingsTable, faults: SettingFaults) -> None:
     owners: dict[str, list[Gate]] = {}
     gates: Mapping[str, object] = document.gates  # a gate that could not be read is INVALID
     for gate in (gate for gate in gates.values() if isinstance(gate, Gate)):
@@ -158,7 +158,7 @@ def _shared_paths(document: Document, faults: Faults) -> None:
 
 
 def _gate_environments(
-    document: Document, faults: Faults, environments: Mapping[str, object]
+    document: SettingsTable, faults: SettingFaults, environments: Mapping[str, object]
 ) -> None:
     gates: Mapping[str, object] = document.gates
     for gate in (gate for gate in gates.values() if isinstance(gate, Gate)):
@@ -168,7 +168,9 @@ def _gate_environments(
                 faults.note(where, f"{name!r} is not an environment", _join_names(environments))
 
 
-def _budgets(document: Document, faults: Faults, environments: Mapping[str, object]) -> None:
+def _budgets(
+    document: SettingsTable, faults: SettingFaults, environments: Mapping[str, object]
+) -> None:
     """Refuse a budget that ends its phase before the gates reach their own limits: none of these could then fail."""
     gates: Mapping[str, object] = document.gates
     for phase in Phase:

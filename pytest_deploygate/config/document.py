@@ -49,7 +49,7 @@ class Phases(NamedTuple):
     ] = PhasePolicy(threshold=Fraction(1), budget_s=120)
 
 
-class Document(NamedTuple):
+class SettingsTable(NamedTuple):
     """The table ``[tool.deploygate]`` as the user writes it."""
 
     gates: Annotated[
@@ -167,5 +167,5 @@ class Document(NamedTuple):
     ] = {}
 
 
-DOCUMENT: Final = TableWith(Setting("settings of the project"), Document)
+DOCUMENT: Final = TableWith(Setting("settings of the project"), SettingsTable)
 ENVIRONMENT: Final = TableWith(Setting("an environment to deploy to"), Environment)

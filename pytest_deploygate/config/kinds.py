@@ -20,7 +20,7 @@ Toml: TypeAlias = "str | int | bool | Decimal | list[Toml] | dict[str, Toml]"
 Schema: TypeAlias = "dict[str, Any]"
 
 
-class Fault(NamedTuple):
+class SettingFault(NamedTuple):
     """An error in the settings. ``where`` is the path of the key as the user writes it."""
 
     where: str
@@ -36,12 +36,12 @@ INVALID = _Invalid.INVALID
 """Replaces a value that could not be read; there is a Fault for it."""
 
 
-class Faults(list[Fault]):
+class SettingFaults(list[SettingFault]):
     """All faults found so far."""
 
     def note(self, where: str, cause: str, hint: str = "") -> _Invalid:
         """Add a fault; return INVALID as the value."""
-        self.append(Fault(where, cause, hint))
+        self.append(SettingFault(where, cause, hint))
         return INVALID
 
     def missing(self, where: str, setting: Setting) -> _Invalid:
@@ -60,7 +60,7 @@ class Faults(list[Fault]):
 class Kind(Protocol):
     """Kind of a setting."""
 
-    def read(self, value: Toml, where: str, faults: Faults) -> object:
+    def read(self, value: Toml, where: str, faults: SettingFaults) -> object:
         """Convert ``value`` from TOML; INVALID if it is wrong."""
         ...
 
@@ -96,7 +96,7 @@ class Text(NamedTuple):
 
     setting: Setting
 
-    def read(self, value: Toml, where: str, faults: Faults) -> object:
+    def read(self, value: Toml, where: str, faults: SettingFaults) -> object:
         """The value, or INVALID."""
         setting = self.setting
         if not isinstance(value, str):
@@ -114,7 +114,7 @@ class Text(NamedTuple):
         except ValueError:
             return self._refuse(value, where, faults)
 
-    def _refuse(self, value: Toml, where: str, faults: Faults) -> object:
+    def _refuse(self, value: Toml, where: str, faults: SettingFaults) -> object:
         cause = f"{as_toml(value)} is not {self}"
         return faults.note(where, cause, example_hint(self.setting))
 
@@ -141,7 +141,7 @@ class Number(NamedTuple):
     setting: Setting
     is_whole: bool
 
-    def read(self, value: Toml, where: str, faults: Faults) -> object:
+    def read(self, value: Toml, where: str, faults: SettingFaults) -> object:
         """The value, or INVALID."""
         is_number = isinstance(value, int if self.is_whole else int | Decimal)
         if isinstance(value, bool) or not is_number or not self._is_in_range(value):
@@ -197,7 +197,7 @@ class Flag(NamedTuple):
 
     setting: Setting
 
-    def read(self, value: Toml, where: str, faults: Faults) -> object:
+    def read(self, value: Toml, where: str, faults: SettingFaults) -> object:
         """The value, or INVALID."""
         if isinstance(value, bool):
             return value
@@ -221,7 +221,7 @@ class Choice(NamedTuple):
     setting: Setting
     choices: Mapping[str, object]
 
-    def read(self, value: Toml, where: str, faults: Faults) -> object:
+    def read(self, value: Toml, where: str, faults: SettingFaults) -> object:
         """The value, or INVALID."""
         if isinstance(value, str) and value in self.choices:
             return self.choices[value]
@@ -248,7 +248,7 @@ class ListOf(NamedTuple):
     setting: Setting
     item: Kind
 
-    def read(self, value: Toml, where: str, faults: Faults) -> object:
+    def read(self, value: Toml, where: str, faults: SettingFaults) -> object:
         """The value, or INVALID."""
         if not isinstance(value, list):
             return faults.note(where, f"{as_toml(value)} is not {self}", example_hint(self.setting))
@@ -279,7 +279,7 @@ class TableOf(NamedTuple):
     setting: Setting
     item: Kind
 
-    def read(self, value: Toml, where: str, faults: Faults) -> object:
+    def read(self, value: Toml, where: str, faults: SettingFaults) -> object:
         """The value, or INVALID."""
         if not isinstance(value, dict):
             return faults.note(where, f"{as_toml(value)} is not {self}", example_hint(self.setting))

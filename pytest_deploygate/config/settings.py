@@ -15,11 +15,11 @@ from pytest_deploygate.config.document import (
     DOCUMENT,
     ENVIRONMENT,
     TABLE,
-    Document,
     SessionCredentials,
+    SettingsTable,
 )
 from pytest_deploygate.config.environment import REHEARSAL, Environment, Rehearsal
-from pytest_deploygate.config.kinds import Faults
+from pytest_deploygate.config.kinds import SettingFaults
 from pytest_deploygate.config.tables import field_of
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.function_spec import PLAIN_VARIABLES, FunctionSpec
@@ -116,10 +116,10 @@ def load(root: Path) -> Settings:
     Raises:
         ConfigError: the file is missing, is not TOML, or has errors; the message lists all of them.
     """
-    path, faults = root / FILE, Faults()
+    path, faults = root / FILE, SettingFaults()
     table = loader.read_table(path)
     document = DOCUMENT.read(table, TABLE, faults)
-    if not isinstance(document, Document):
+    if not isinstance(document, SettingsTable):
         raise faults.error(path)
     tables = {name: _merge(document.function, own) for name, own in document.environments.items()}
     environments = {
@@ -167,7 +167,7 @@ def _add_source(root: Path, environment: Environment) -> Environment:
     return environment._replace(spec=environment.spec._replace(source=source))
 
 
-def _variables_in(document: Document) -> Iterator[Mapping[str, str]]:
+def _variables_in(document: SettingsTable) -> Iterator[Mapping[str, str]]:
     for own in (document.function, *document.environments.values()):
         for name in PLAIN_VARIABLES:
             if isinstance(found := own.get(field_of(FunctionSpec, name).key), dict):

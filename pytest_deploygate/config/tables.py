@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 from pytest_deploygate.config.kinds import (
     INVALID,
     Choice,
-    Faults,
     Flag,
     Kind,
     ListOf,
     Number,
     Schema,
+    SettingFaults,
     TableOf,
     Text,
     Toml,
@@ -145,7 +145,7 @@ class TableWith(NamedTuple):
     is_partial: bool = False
     default: object = None
 
-    def read(self, value: Toml, where: str, faults: Faults) -> object:
+    def read(self, value: Toml, where: str, faults: SettingFaults) -> object:
         """An ``owner``, or the keys of a partial table."""
         plain = ""
         if self.setting.plain and not isinstance(value, dict):
@@ -163,7 +163,7 @@ class TableWith(NamedTuple):
                 faults.note(f"{where}.{key}", "unknown key", _unknown_hint(key, list(known)))
         return found if self.is_partial else self.make(found, where, faults)
 
-    def make(self, found: Mapping[str, object], where: str, faults: Faults) -> Any:
+    def make(self, found: Mapping[str, object], where: str, faults: SettingFaults) -> Any:
         """Create the value from the keys that were read."""
         for group in _groups(self.owner):
             if not any(field.key in found for field in group):
@@ -179,7 +179,7 @@ class TableWith(NamedTuple):
         return self.owner(**values) if is_whole else INVALID
 
     def _value(
-        self, member: _Member, found: Mapping[str, object], where: str, faults: Faults
+        self, member: _Member, found: Mapping[str, object], where: str, faults: SettingFaults
     ) -> object:
         """Value of a member; REQUIRED if the type's own default applies."""
         if member.mark is Place.NAME:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from pytest_deploygate.emulator.api.fault_rules import Faults
+from pytest_deploygate.emulator.api.fault_rules import FaultRules
 from pytest_deploygate.emulator.api.operation_store import Operations
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.router import Router
@@ -24,7 +24,7 @@ from pytest_deploygate.emulator.storage.state import EmulatorState
 
 
 @dataclass(slots=True, kw_only=True)
-class Cloud:
+class EmulatedCloud:
     """Everything that handlers need."""
 
     home: Path
@@ -38,7 +38,7 @@ class Cloud:
     sources: Sources
     deployments: Deployments
     source_builds: SourceBuilds
-    faults: Faults
+    faults: FaultRules
     stand_ins: list[StandInService]
     function_variables: dict[str, str]
     """Environment variables that every function gets."""
@@ -55,17 +55,17 @@ class Cloud:
             self.function_variables.update(service.variables(url))
 
 
-CLOUD = web.AppKey("cloud", Cloud)
+CLOUD = web.AppKey("cloud", EmulatedCloud)
 
 
-def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
+def make_cloud(home: Path, settings: EmulatorSettings) -> EmulatedCloud:
     """The parts for ``home``, with what was stored there; nothing runs or listens yet."""
     pace = pace_of(settings.pace, settings.pace_factor)
     lag_s = max(settings.monitoring_lag_s, pace.monitoring_lag_s)
     settings = replace(settings, monitoring_lag_s=lag_s)
     state = EmulatorState(home)
     statistics = UsageStatistics()
-    faults = Faults()
+    faults = FaultRules()
     operations = Operations(state, least_s=settings.operation_s)
     variables: dict[str, str] = {}
 
@@ -86,7 +86,7 @@ def make_cloud(home: Path, settings: EmulatorSettings) -> Cloud:
     builder = Builder(home, cache)
     deployments = Deployments(home, state, operations, services, builder, sources, pace)
     source_builds = SourceBuilds(home, state, builder, sources, pace)
-    return Cloud(
+    return EmulatedCloud(
         home=home,
         settings=settings,
         state=state,

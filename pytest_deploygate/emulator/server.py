@@ -34,7 +34,7 @@ from pytest_deploygate.emulator.api.fault_rules import Rule, keep_rule
 from pytest_deploygate.emulator.api.protobuf_json import MAX_BODY_BYTES, ApiError, too_large
 from pytest_deploygate.emulator.api.tomorrow import TOMORROW, add_future
 from pytest_deploygate.emulator.body_pieces import body_pieces
-from pytest_deploygate.emulator.container import CLOUD, Cloud, make_cloud
+from pytest_deploygate.emulator.container import CLOUD, EmulatedCloud, make_cloud
 from pytest_deploygate.emulator.emulator_settings import load_settings
 from pytest_deploygate.emulator.host_check import is_loopback_host
 from pytest_deploygate.emulator.lifecycle import RUN_FILE, code_identity
@@ -90,7 +90,7 @@ async def serve(home: Path, port: int) -> None:
                 (home / RUN_FILE).unlink()
 
 
-async def _begin(cloud: Cloud, listener: web.AppRunner, port: int) -> int:
+async def _begin(cloud: EmulatedCloud, listener: web.AppRunner, port: int) -> int:
     """Clear up after a process that was killed, listen, route as before; returns the admin port."""
     cloud.runner.kill_leftovers()
     shutil.rmtree(cloud.home / INSTANCES, ignore_errors=True)
@@ -107,7 +107,7 @@ async def _begin(cloud: Cloud, listener: web.AppRunner, port: int) -> int:
     return actual
 
 
-async def _end(cloud: Cloud, listener: web.AppRunner) -> None:
+async def _end(cloud: EmulatedCloud, listener: web.AppRunner) -> None:
     """Take no more requests, end those in flight, then the functions, then the admin port."""
     cloud.faults.clear()
     await cloud.router.close()
@@ -144,7 +144,7 @@ async def _stop_without(path: Path, stopped: asyncio.Event) -> None:
     stopped.set()
 
 
-def make_app(cloud: Cloud) -> web.Application:
+def make_app(cloud: EmulatedCloud) -> web.Application:
     """The admin port: all of Google's APIs that are stood in for, and the side endpoints."""
     app = web.Application(
         middlewares=[_tomorrow, _log_and_errors, _faults], client_max_size=MAX_BODY_BYTES
@@ -193,7 +193,7 @@ def _holder(port: int) -> str:
     return ""
 
 
-async def _start(cloud: Cloud, revision: str) -> None:
+async def _start(cloud: EmulatedCloud, revision: str) -> None:
     try:
         await cloud.runner.start(revision)
     except (

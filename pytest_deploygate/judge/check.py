@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from pytest_deploygate.channel.messages import CERTAIN, LIKELY, Ended
+from pytest_deploygate.channel.messages import CERTAIN, LIKELY, AttemptEnded
 from pytest_deploygate.core.evidence import ReportFact, ReportOutcome
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.policy import Asking, Gate
@@ -44,7 +44,7 @@ def is_accepted(defect: str, today: date) -> bool:
         return False
 
 
-def facts_of(ended: Ended) -> tuple[ReportFact, ...]:
+def facts_of(ended: AttemptEnded) -> tuple[ReportFact, ...]:
     """What counts of an attempt that has ended.
 
     Raises:

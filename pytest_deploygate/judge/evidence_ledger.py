@@ -11,12 +11,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pytest_deploygate.channel.messages import (
+    AttemptEnded,
     Began,
     Bye,
     Collected,
     CollectedCheck,
     Doubt,
-    Ended,
     Hello,
     Message,
     Passed,
@@ -110,7 +110,7 @@ class EvidenceLedger:
                 self._begin(process, index)
             case Passed(check=index):
                 self._end(number, process, index, PLAIN_PASS)
-            case Ended():
+            case AttemptEnded():
                 self._end_with_facts(number, process, message)
             case Doubt(sentence=sentence, check=check):
                 self._doubt(process, sentence, check)
@@ -234,7 +234,7 @@ class EvidenceLedger:
         self._facts[nodeid].extend(facts)
         return nodeid
 
-    def _end_with_facts(self, number: int, process: CheckProcess, ended: Ended) -> None:
+    def _end_with_facts(self, number: int, process: CheckProcess, ended: AttemptEnded) -> None:
         try:
             facts = facts_of(ended)
         except ValueError as error:

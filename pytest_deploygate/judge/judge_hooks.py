@@ -21,7 +21,7 @@ from pytest_deploygate.system.own_program import import_named
 _PREFIX = "pytest_deploygate_"
 
 
-class _Manager(pluggy.PluginManager):
+class _HookManager(pluggy.PluginManager):
     """Takes functions by their name, as pytest does."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
@@ -56,7 +56,7 @@ class JudgeHooks:
     """
 
     def __init__(self, plugins: Collection[str], root: Path) -> None:
-        self._manager = _Manager("pytest")
+        self._manager = _HookManager("pytest")
         self._manager.add_hookspecs(hookspecs)
         if plugins and str(root) not in sys.path:
             sys.path.append(str(root))  # last: nothing there takes the place of a library

@@ -28,7 +28,7 @@ from pytest_deploygate.judge.judge_telemetry import JudgeTelemetry
 from pytest_deploygate.judge.options import DeployOptions, Handover, read_options
 from pytest_deploygate.judge.preload import preload_libraries
 from pytest_deploygate.judge.reporting.ci_services import services_of_this_job
-from pytest_deploygate.judge.reporting.junit import JUnitFile, properties
+from pytest_deploygate.judge.reporting.junit import JUnitWriter, properties
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.reporting.terminal import Terminal
 from pytest_deploygate.judge.result import (
@@ -69,13 +69,13 @@ def main(request: str) -> int:
     signals.install()
     if handover.parent:  # started beside another program: what ends that ends this, in order
         signal_with_parent(handover.parent, signal.SIGTERM)
-    junit = JUnitFile(_absolute(handover), Redactor())
+    junit = JUnitWriter(_absolute(handover), Redactor())
     terminal = Terminal(color=handover.color, verbosity=handover.verbosity, clean=Redactor())
     try:
         options = read_options(handover)
         settings, environment = _settings_for(options, Path(handover.root))
         check_early(settings, environment, options.mode)
-        junit = JUnitFile(_absolute(handover), redactor_for(settings))
+        junit = JUnitWriter(_absolute(handover), redactor_for(settings))
         junit.check_writable()
         hooks = JudgeHooks(settings.plugins, settings.root)
     except ConfigError as error:
@@ -127,7 +127,7 @@ def _absolute(handover: Handover) -> str:
     return str(Path(handover.cwd) / handover.junit) if handover.junit else ""
 
 
-def _refuse(handover: Handover, terminal: Terminal, junit: JUnitFile, error: ConfigError) -> int:
+def _refuse(handover: Handover, terminal: Terminal, junit: JUnitWriter, error: ConfigError) -> int:
     """Say why the session cannot begin; where a deployment was asked for, in the JUnit file as well."""
     terminal.error(error)
     if handover.names_deployment:
@@ -161,7 +161,7 @@ def _pending(sentence: str) -> SessionResult:
 class Judge:
     """One session: starts it, drives the flow, settles, and has the last word."""
 
-    def __init__(self, handover: Handover, context: SessionContext, junit: JUnitFile) -> None:
+    def __init__(self, handover: Handover, context: SessionContext, junit: JUnitWriter) -> None:
         self._handover = handover
         self._context = context
         self._junit = junit

@@ -36,7 +36,7 @@ _RECENT: Final = 100
 """How many of the last rollouts may have begun after the one of the holder."""
 
 
-class Recovered(NamedTuple):
+class SecondRecovery(NamedTuple):
     """What the other process found: the rollout as it ended, None where none had begun; and what serves."""
 
     record: RolloutRecord | None
@@ -59,7 +59,7 @@ def recover_elsewhere(context: SessionContext, rollout: JournaledRollout) -> Non
         )
 
 
-def recover_session(context: SessionContext, rollout_id: str = "") -> Recovered | None:
+def recover_session(context: SessionContext, rollout_id: str = "") -> SecondRecovery | None:
     """Have another process settle what this one left open; None where that process did not succeed either.
 
     Without ``rollout_id`` it is asked for the rollout of this process, whichever that is. Raises nothing.
@@ -84,7 +84,7 @@ def recover_session(context: SessionContext, rollout_id: str = "") -> Recovered 
         answer = json.loads(done.stdout)
         body = answer["record"]
         record = record_from(body) if body is not None else None
-        return Recovered(record=record, serving=str(answer["serving"]))
+        return SecondRecovery(record=record, serving=str(answer["serving"]))
     except Exception as error:  # this process is in a bad state  # noqa: BLE001
         logger.warning(
             "recovery.other_process_failed",

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from pytest_deploygate.channel import SESSION_VARIABLE
-from pytest_deploygate.channel.judge_end import Closed, Connection, JudgeChannel, Received
+from pytest_deploygate.channel.judge_end import (
+    ConnectionClosed,
+    JudgeChannel,
+    ProcessConnection,
+    Received,
+)
 from pytest_deploygate.channel.messages import (
     CollectionDone,
     Done,
@@ -66,7 +71,7 @@ class SessionProcess:
         self._ledger = ledger
         self._channel = JudgeChannel()
         self._process: subprocess.Popen[bytes] | None = None
-        self._session: Connection | None = None
+        self._session: ProcessConnection | None = None
         self._inbox: list[Message] = []
         self._open: set[int] = set()
         self.refusals: tuple[str, ...] = ()
@@ -277,9 +282,9 @@ class SessionProcess:
             event = self._channel.next_ready()
         return True
 
-    def _hear_event(self, event: Received | Closed) -> None:
+    def _hear_event(self, event: Received | ConnectionClosed) -> None:
         match event:
-            case Closed(connection=connection):
+            case ConnectionClosed(connection=connection):
                 self._hear_end(connection)
             case Received(connection=connection, message=None, problem=problem):
                 self._ledger.hear_nonsense(connection.pid, problem)
@@ -287,13 +292,13 @@ class SessionProcess:
                 assert message is not None
                 self._hear(connection, message)
 
-    def _hear_end(self, connection: Connection) -> None:
+    def _hear_end(self, connection: ProcessConnection) -> None:
         self._open.discard(connection.number)
         self._ledger.hear_end(connection.number, connection.pid)
         if connection is self._session:
             self.is_over = True
 
-    def _hear(self, connection: Connection, message: Message) -> None:
+    def _hear(self, connection: ProcessConnection, message: Message) -> None:
         self._open.add(connection.number)
         if isinstance(message, Hello) and message.role == "session":
             self._greet(connection, message)
@@ -310,7 +315,7 @@ class SessionProcess:
             case _:
                 pass  # evidence, which the ledger has
 
-    def _greet(self, connection: Connection, hello: Hello) -> None:
+    def _greet(self, connection: ProcessConnection, hello: Hello) -> None:
         assert self._process is not None
         if self._session is not None or connection.pid != self._process.pid:
             self._ledger.mark_incomplete(f"process {connection.pid} claims to be the session")

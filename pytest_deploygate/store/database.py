@@ -56,7 +56,7 @@ class RawConnection(Protocol):
     def close(self) -> None: ...  # noqa: D102 # as in PEP 249
 
 
-class Connection:
+class DatabaseConnection:
     """One connection. ``raw`` is the driver's: its rows are mappings, and it begins no transaction by itself."""
 
     def __init__(
@@ -107,20 +107,20 @@ class Database(ABC):
     def __init__(self, place: str, dialect: Dialect) -> None:
         self.place = place
         self.dialect = dialect
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[DatabaseConnection] = deque()
         self._is_closed = False
 
     @abstractmethod
-    def _connect(self) -> Connection:
+    def _connect(self) -> DatabaseConnection:
         """Open a new connection."""
 
-    def _is_usable(self, connection: Connection) -> bool:
+    def _is_usable(self, connection: DatabaseConnection) -> bool:
         """Whether an idle connection still works."""
         del connection
         return True
 
     @contextlib.contextmanager
-    def open_connection(self) -> Generator[Connection]:
+    def open_connection(self) -> Generator[DatabaseConnection]:
         """Borrow a connection for single statements, each of which sees one consistent state.
 
         Raises:
@@ -130,7 +130,7 @@ class Database(ABC):
             yield connection
 
     @contextlib.contextmanager
-    def open_transaction(self) -> Generator[Connection]:
+    def open_transaction(self) -> Generator[DatabaseConnection]:
         """Run a transaction: when the block ends, all of it is durable, or nothing has changed.
 
         Raises:
@@ -148,7 +148,7 @@ class Database(ABC):
             self._idle.pop().raw.close()
 
     @contextlib.contextmanager
-    def _borrow_connection(self) -> Generator[Connection]:
+    def _borrow_connection(self) -> Generator[DatabaseConnection]:
         connection = self._take_connection()
         try:
             yield connection
@@ -157,7 +157,7 @@ class Database(ABC):
             raise
         self._keep(connection)
 
-    def _take_connection(self) -> Connection:
+    def _take_connection(self) -> DatabaseConnection:
         with contextlib.suppress(IndexError):  # no idle connection is left
             while True:
                 connection = self._idle.pop()
@@ -166,7 +166,7 @@ class Database(ABC):
                 connection.raw.close()
         return self._connect()
 
-    def _undo_and_keep(self, connection: Connection) -> None:
+    def _undo_and_keep(self, connection: DatabaseConnection) -> None:
         """Roll back the transaction of a failed block; if that fails, close the connection, which rolls it back."""
         try:
             connection.raw.rollback()
@@ -175,7 +175,7 @@ class Database(ABC):
         else:
             self._keep(connection)
 
-    def _keep(self, connection: Connection) -> None:
+    def _keep(self, connection: DatabaseConnection) -> None:
         self._idle.append(connection)
         if self._is_closed:
             self.close()

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
 from pytest_deploygate.core.notification import Delivery, NotifyEvent
-from pytest_deploygate.store.database import Connection
+from pytest_deploygate.store.database import DatabaseConnection
 from pytest_deploygate.store.serialization import time_text
 
 TABLE = """
@@ -22,12 +22,12 @@ TABLE = """
     """
 
 
-def create_deliveries(connection: Connection) -> None:
+def create_deliveries(connection: DatabaseConnection) -> None:
     """From version 2 to 3."""
     connection.run(TABLE)
 
 
-def read_deliveries(connection: Connection, limit: int) -> tuple[Delivery, ...]:
+def read_deliveries(connection: DatabaseConnection, limit: int) -> tuple[Delivery, ...]:
     """The latest ones, the newest rollout first."""
     rows = connection.rows(
         "SELECT * FROM deploygate_deliveries ORDER BY rollout_id DESC LIMIT :many", many=limit
@@ -48,7 +48,7 @@ def read_deliveries(connection: Connection, limit: int) -> tuple[Delivery, ...]:
     )
 
 
-def write_delivery(connection: Connection, delivery: Delivery) -> None:
+def write_delivery(connection: DatabaseConnection, delivery: Delivery) -> None:
     """Write the row of ``delivery`` anew."""
     connection.run(
         "DELETE FROM deploygate_deliveries WHERE rollout_id = :rollout_id AND channel = :channel AND event = :event",

@@ -21,7 +21,7 @@ from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import mapping
-from pytest_deploygate.store.database import Connection, Database
+from pytest_deploygate.store.database import Database, DatabaseConnection
 from pytest_deploygate.store.leases import LeaseEvent
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class Ledger:
     # Within
 
     @contextmanager
-    def _write(self) -> Generator[Connection]:
+    def _write(self) -> Generator[DatabaseConnection]:
         self._require_file()
         with self._database.open_transaction() as connection:
             if _lineage_of(connection, connection.dialect.lock_rows) != self._lineage:
@@ -246,7 +246,7 @@ _ENDED = {"promoted": State.PROMOTED.value, "rolled_back": State.ROLLED_BACK.val
 """The states that are a verdict on a candidate."""
 
 
-def _lineage_of(connection: Connection, lock: str = "") -> str:
+def _lineage_of(connection: DatabaseConnection, lock: str = "") -> str:
     row = connection.row(f"SELECT lineage FROM deploygate_meta{lock}")  # noqa: S608 # text of ours
     return str(row["lineage"]) if row is not None else ""
 

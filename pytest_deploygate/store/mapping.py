@@ -14,14 +14,14 @@ from pytest_deploygate.core.identifiers import (
 )
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.store import leases, record_json, serialization
-from pytest_deploygate.store.database import Connection, Row
+from pytest_deploygate.store.database import DatabaseConnection, Row
 from pytest_deploygate.store.leases import LeaseEvent, LeaseEventKind
 
 if TYPE_CHECKING:
     from pytest_deploygate.core.artifacts import Backup
 
 
-def read_lease(connection: Connection, environment: EnvironmentName) -> Lease | None:
+def read_lease(connection: DatabaseConnection, environment: EnvironmentName) -> Lease | None:
     """The lease of ``environment`` if somebody holds it."""
     row = connection.row(
         "SELECT * FROM deploygate_leases WHERE environment = :environment AND is_held = 1",
@@ -42,7 +42,7 @@ def read_lease(connection: Connection, environment: EnvironmentName) -> Lease | 
     )
 
 
-def require_lease(connection: Connection, lease: Lease) -> Lease:
+def require_lease(connection: DatabaseConnection, lease: Lease) -> Lease:
     """The current lease if it has the token of ``lease``; raises LeaseLost otherwise."""
     current = read_lease(connection, lease.environment)
     if current is None or current.token != lease.token:
@@ -60,7 +60,7 @@ def require_environment(environment: EnvironmentName, lease: Lease) -> None:
         )
 
 
-def rollout_row(connection: Connection, rollout_id: RolloutId) -> Row | None:
+def rollout_row(connection: DatabaseConnection, rollout_id: RolloutId) -> Row | None:
     """The row of one rollout."""
     return connection.row(
         "SELECT * FROM deploygate_rollouts WHERE rollout_id = :rollout_id", rollout_id=rollout_id
@@ -100,7 +100,7 @@ def record_from(row: Row) -> RolloutRecord:
     )
 
 
-def last_body(connection: Connection, rollout_id: RolloutId) -> str | None:
+def last_body(connection: DatabaseConnection, rollout_id: RolloutId) -> str | None:
     """Text of the newest journal entry."""
     row = connection.row(
         "SELECT body FROM deploygate_journal WHERE rollout_id = :rollout_id ORDER BY sequence DESC LIMIT 1",

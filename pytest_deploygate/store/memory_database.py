@@ -5,7 +5,7 @@ import threading
 from collections.abc import Generator
 
 from pytest_deploygate.store import schema
-from pytest_deploygate.store.database import Connection, Database
+from pytest_deploygate.store.database import Database, DatabaseConnection
 from pytest_deploygate.store.sqlite import DIALECT, connection_to
 
 
@@ -19,11 +19,11 @@ class MemoryDatabase(Database):
         with self.open_transaction() as connection:
             schema.migrate(connection)
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> DatabaseConnection:
         return connection_to(":memory:")
 
     @contextlib.contextmanager
-    def _borrow_connection(self) -> Generator[Connection]:
+    def _borrow_connection(self) -> Generator[DatabaseConnection]:
         with self._turn:
             try:
                 yield self._only

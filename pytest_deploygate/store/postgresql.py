@@ -8,7 +8,7 @@ import contextlib
 
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.store import database, schema
-from pytest_deploygate.store.database import Connection, Database, Dialect
+from pytest_deploygate.store.database import Database, DatabaseConnection, Dialect
 
 CONNECT_S = 5
 _MIGRATION_LOCK = 0x6465_706C_6F79
@@ -31,7 +31,7 @@ class PostgresqlDatabase(Database):
         super().__init__(place, DIALECT)
         self._conninfo = conninfo
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> DatabaseConnection:
         import psycopg
         from psycopg.rows import dict_row
 
@@ -49,9 +49,9 @@ class PostgresqlDatabase(Database):
         except BaseException:
             raw.close()
             raise
-        return Connection(raw, raw.execute, DIALECT)
+        return DatabaseConnection(raw, raw.execute, DIALECT)
 
-    def _is_usable(self, connection: Connection) -> bool:
+    def _is_usable(self, connection: DatabaseConnection) -> bool:
         """Whether the server has not closed the connection."""
         import psycopg
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from pytest_deploygate.core.errors import StoreError
-from pytest_deploygate.store.database import Connection
+from pytest_deploygate.store.database import DatabaseConnection
 from pytest_deploygate.store.deliveries import create_deliveries
 from pytest_deploygate.store.step_commands import create_step_commands
 
@@ -103,10 +103,10 @@ INDEXES = {
 """Table and columns of each index. No two may fit one query equally well: SQLite then takes the one created last, and
 earlier versions created them in any order (ADR 14)."""
 
-Migration = Callable[[Connection], None]
+Migration = Callable[[DatabaseConnection], None]
 
 
-def create_tables(connection: Connection) -> None:
+def create_tables(connection: DatabaseConnection) -> None:
     """Create version 1."""
     for table in TABLES:
         connection.run(table.format(counter=connection.dialect.counter))
@@ -114,7 +114,7 @@ def create_tables(connection: Connection) -> None:
         connection.run(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
 
-def announce_typed_records(_connection: Connection) -> None:
+def announce_typed_records(_connection: DatabaseConnection) -> None:
     """From version 1 to 2: tables do not change, but bodies may have a format that version 1 cannot read.
 
     Existing bodies are upgraded when they are read (:mod:`.record_upgrade`).
@@ -129,7 +129,9 @@ MIGRATIONS: tuple[Migration, ...] = (
 )
 
 
-def is_current(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
+def is_current(
+    connection: DatabaseConnection, migrations: Sequence[Migration] = MIGRATIONS
+) -> bool:
     """Whether there is nothing to migrate.
 
     Raises:
@@ -138,7 +140,7 @@ def is_current(connection: Connection, migrations: Sequence[Migration] = MIGRATI
     return _version(connection, len(migrations)) == len(migrations)
 
 
-def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+def migrate(connection: DatabaseConnection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Migrate the tables to the newest version inside the caller's transaction.
 
     Raises:
@@ -157,7 +159,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
         connection.update("deploygate_meta", "singleton", singleton=1, version=newest)
 
 
-def _version(connection: Connection, newest: int) -> int:
+def _version(connection: DatabaseConnection, newest: int) -> int:
     if connection.row(connection.dialect.has_table, name="deploygate_meta") is None:
         return 0
     found = connection.row("SELECT version FROM deploygate_meta")

@@ -21,7 +21,7 @@ from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.step_command import StepCommand
 from pytest_deploygate.ports import Clock
 from pytest_deploygate.store import leases, mapping, record_json, serialization
-from pytest_deploygate.store.database import Connection
+from pytest_deploygate.store.database import DatabaseConnection
 from pytest_deploygate.store.deliveries import read_deliveries, write_delivery
 from pytest_deploygate.store.leases import LeaseEventKind
 from pytest_deploygate.store.ledger import Cleaner, Ledger
@@ -254,7 +254,7 @@ class SqlStore(Ledger):
 
     def _grant(
         self,
-        connection: Connection,
+        connection: DatabaseConnection,
         environment: EnvironmentName,
         actor: Actor,
         purpose: str,
@@ -297,7 +297,12 @@ class SqlStore(Ledger):
         return lease
 
     def _note(
-        self, connection: Connection, kind: LeaseEventKind, old: Lease, actor: Actor, reason: str
+        self,
+        connection: DatabaseConnection,
+        kind: LeaseEventKind,
+        old: Lease,
+        actor: Actor,
+        reason: str,
     ) -> None:
         connection.insert(
             "deploygate_lease_events",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.store import database, schema
-from pytest_deploygate.store.database import Connection, Database, Dialect
+from pytest_deploygate.store.database import Database, DatabaseConnection, Dialect
 from pytest_deploygate.store.store_errors import translate_errors
 from pytest_deploygate.system.private_folder import make_private_folder
 
@@ -38,7 +38,7 @@ class SqliteDatabase(Database):
         super().__init__(str(path), DIALECT)
         self._path = path
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> DatabaseConnection:
         return connection_to(self._path)
 
 
@@ -73,7 +73,7 @@ def _close_on_failure(found: Database) -> Generator[None]:
         raise
 
 
-def connection_to(place: Path | str) -> Connection:
+def connection_to(place: Path | str) -> DatabaseConnection:
     """Open a connection to the file ``place``, or to ``:memory:``."""
     raw = sqlite3.connect(
         place, timeout=database.WAIT_MS / 1000, isolation_level=None, check_same_thread=False
@@ -86,7 +86,7 @@ def connection_to(place: Path | str) -> Connection:
     except BaseException:
         raw.close()
         raise
-    return Connection(raw, raw.execute, DIALECT)
+    return DatabaseConnection(raw, raw.execute, DIALECT)
 
 
 def _as_mapping(cursor: sqlite3.Cursor, cells: tuple[object, ...]) -> Mapping[str, object]:
@@ -136,7 +136,7 @@ def _check_file(path: Path) -> None:
         path.chmod(0o600)
 
 
-def _check_whole(connection: Connection, path: Path) -> None:
+def _check_whole(connection: DatabaseConnection, path: Path) -> None:
     found = connection.row("PRAGMA integrity_check(1)") or {}
     told = str(found.get("integrity_check", "no answer"))
     if told != "ok":

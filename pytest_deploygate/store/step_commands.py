@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
 from pytest_deploygate.core.step_command import CommandKind, StepCommand
-from pytest_deploygate.store.database import Connection
+from pytest_deploygate.store.database import DatabaseConnection
 from pytest_deploygate.store.serialization import actor_from, actor_text, time_text
 
 TABLE = """
@@ -21,7 +21,7 @@ TABLE = """
     """
 
 
-def create_step_commands(connection: Connection) -> None:
+def create_step_commands(connection: DatabaseConnection) -> None:
     """From version 3 to 4."""
     connection.run(TABLE.format(counter=connection.dialect.counter))
     connection.run(
@@ -30,7 +30,7 @@ def create_step_commands(connection: Connection) -> None:
     )
 
 
-def read_commands(connection: Connection, rollout_id: RolloutId) -> tuple[StepCommand, ...]:
+def read_commands(connection: DatabaseConnection, rollout_id: RolloutId) -> tuple[StepCommand, ...]:
     """Those of one rollout, the oldest first."""
     rows = connection.rows(
         "SELECT * FROM deploygate_step_commands WHERE rollout_id = :rollout_id ORDER BY number",
@@ -50,7 +50,7 @@ def read_commands(connection: Connection, rollout_id: RolloutId) -> tuple[StepCo
     )
 
 
-def write_command(connection: Connection, command: StepCommand, reason: str) -> None:
+def write_command(connection: DatabaseConnection, command: StepCommand, reason: str) -> None:
     """Add ``command`` with its redacted ``reason``."""
     connection.insert(
         "deploygate_step_commands",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_deploygate.targets.image_builds import ImageBuilds
     from pytest_deploygate.targets.run_deployments import ServiceDeployments
     from pytest_deploygate.targets.run_names import RevisionNames
-    from pytest_deploygate.targets.run_release import Deployment, Release
+    from pytest_deploygate.targets.run_release import ImageDeployment, Release
     from pytest_deploygate.targets.run_template import BuildSource
     from pytest_deploygate.targets.source_storage import SourceStorage
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 class _Begun:
     """A deployment that this process began; ``image`` is empty while it is still built."""
 
-    deployment: "Deployment"
+    deployment: "ImageDeployment"
     image: str = ""
 
 
@@ -239,7 +239,7 @@ class CloudRunTarget(ServiceTarget):
             )
         return False
 
-    def _begin(self, deployment: "Deployment", *, operation: str = "", image: str = "") -> str:
+    def _begin(self, deployment: "ImageDeployment", *, operation: str = "", image: str = "") -> str:
         """Remember what is to be deployed; the name of the operation says it to whoever comes after a death."""
         name = f"{operation or self._service_name()}#{deployment.revision}"
         self._begun[name] = _Begun(deployment=deployment, image=image)

@@ -46,7 +46,7 @@ _LOG_LINK: Final = re.compile(r"https://console\.cloud\.google\.com/\S+?(?=[.,]?
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class DeployedFunction:
     """A deployment that succeeded: the function as it is now (empty for a deletion)."""
 
     function: functions_v2.Function
@@ -59,7 +59,7 @@ def wait(
     clock: Clock,
     progress: Callable[[str], None],
     budget_s: float,
-) -> Ended:
+) -> DeployedFunction:
     """Poll until the operation has ended. Works for one that another process began.
 
     Raises:
@@ -99,11 +99,11 @@ def _lines(metadata: functions_v2.OperationMetadata) -> list[str]:
     return lines
 
 
-def _result_of(operation: DeploymentOperation) -> Ended:
+def _result_of(operation: DeploymentOperation) -> DeployedFunction:
     if operation.error is not None:
         code, message = operation.error
         raise _failure(message, code, operation.metadata)
-    return Ended(function=operation.function or functions_v2.Function())
+    return DeployedFunction(function=operation.function or functions_v2.Function())
 
 
 def _failure(said: str, code: int, metadata: functions_v2.OperationMetadata) -> TargetRefused:

@@ -29,7 +29,7 @@ _INTERNAL: Final = (
 )
 
 
-class _Manager(NamedTuple):
+class _ServiceManager(NamedTuple):
     """A tool that writes services by itself, the label by which it marks them, and what it does to a rollout."""
 
     name: str
@@ -43,7 +43,7 @@ class _Manager(NamedTuple):
 
 _FROM_YAML: Final = "which writes traffic and template of the service from Knative YAML again"
 _MANAGERS: Final = (
-    _Manager(
+    _ServiceManager(
         name="Terraform",
         label="goog-terraform-provisioned",
         values=("true",),
@@ -55,14 +55,14 @@ _MANAGERS: Final = (
         hint_without_function="add to the resource: lifecycle { ignore_changes = [template, traffic, "
         "labels, client, build_config] }",
     ),
-    _Manager(
+    _ServiceManager(
         name="Cloud Deploy",
         label="managed-by",
         values=("google-cloud-deploy",),
         does=_FROM_YAML,
         hint="take the service out of its delivery pipeline, or deploy it with that alone",
     ),
-    _Manager(
+    _ServiceManager(
         name="Config Connector",
         label="managed-by-cnrm",
         values=("true",),

@@ -23,7 +23,7 @@ _MARKS: Final = ("<h1>error:", "rate exceeded.", "!!1")
 _FORBIDDEN: Final = 403
 
 
-class Closed(TargetUnavailable):
+class AccessDenied(TargetUnavailable):
     """The platform let the request through to nobody: it needs a token, or another one."""
 
 
@@ -48,7 +48,7 @@ class RevisionProbe:
         named = response.headers.get(REVISION_HEADER)
         what = f"{strip_query(url)} answered {response.status_code} {response.reason}"
         if not named and _is_of_platform(response):
-            kind = Closed if response.status_code == _FORBIDDEN else TargetUnavailable
+            kind = AccessDenied if response.status_code == _FORBIDDEN else TargetUnavailable
             raise kind(
                 f"{what}, which is a page of the platform and not of the function",
                 hint="look at the service: is it ready, and may you call it?",

@@ -19,7 +19,7 @@ from pytest_deploygate.targets.run_template import (
 )
 
 
-class Deployment(Protocol):
+class ImageDeployment(Protocol):
     """Something that is to be deployed as soon as its image is there."""
 
     @property

@@ -11,7 +11,7 @@ from pytest_deploygate.system.retry import Backoff, attempts
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.auth import CallTokens
 from pytest_deploygate.targets.clients import Clients
-from pytest_deploygate.targets.revision_probe import Closed, RevisionProbe
+from pytest_deploygate.targets.revision_probe import AccessDenied, RevisionProbe
 from pytest_deploygate.targets.run_api import RunServices
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ServiceAccess:
         """
         try:
             return self._probe.ask(url, None if is_public else self._token_if_any())
-        except Closed:
+        except AccessDenied:
             # one that was opened just now takes no call without a token until the policy has spread
             token = self._token_if_any() if is_public else None
             if token is None:
@@ -114,7 +114,7 @@ class ServiceAccess:
         for _ in attempts(self._clock, _OPENING, deadline=deadline):
             try:
                 self._probe.ask(url, None)
-            except Closed:
+            except AccessDenied:
                 continue
             except TargetUnavailable as error:  # open; whether it answers well is for the gates
                 logger.warning("target.opened_and_silent", extra={"reason": error.message})

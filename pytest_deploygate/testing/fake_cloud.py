@@ -67,7 +67,7 @@ class Service:
     latest_created: RevisionName | None = None
 
 
-class Cloud:
+class FakeCloud:
     """One service and its function, and the history of what served."""
 
     def __init__(self, clock: FakeClock) -> None:

@@ -24,8 +24,8 @@ from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.core.release import RevisionInfo, RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.core.variant_tags import is_own_tag
-from pytest_deploygate.testing.fake_cloud import Cloud, digest_of, image_of
-from pytest_deploygate.testing.faults import SLOW_S, Fault, Faults, Killed
+from pytest_deploygate.testing.fake_cloud import FakeCloud, digest_of, image_of
+from pytest_deploygate.testing.faults import SLOW_S, Fault, Faults, ProcessKilled
 
 
 def a_spec(
@@ -65,7 +65,7 @@ class FakeTarget:
     """Implements :class:`pytest_deploygate.ports.Target`."""
 
     def __init__(
-        self, cloud: Cloud, faults: Faults | None = None, spec: FunctionSpec | None = None
+        self, cloud: FakeCloud, faults: Faults | None = None, spec: FunctionSpec | None = None
     ) -> None:
         self.cloud = cloud
         self.faults = faults or Faults()
@@ -277,7 +277,7 @@ class FakeTarget:
         cloud, fault = self.cloud, self.faults.take(f"target.{name}")
         cloud.complete()
         if fault is Fault.KILLED_BEFORE:
-            raise Killed(name)
+            raise ProcessKilled(name)
         if fault is Fault.REFUSED:
             raise TargetRefused(f"{name} was refused", hint="ask for the permission")
         unread = name in READS and fault in (
@@ -300,6 +300,6 @@ class FakeTarget:
             cloud.human_deletes(cloud.service.latest_created)
         yield fault
         if fault is Fault.KILLED_AFTER:
-            raise Killed(name)
+            raise ProcessKilled(name)
         if fault in (Fault.LOST_ANSWER, Fault.HALF_APPLIED):
             raise OutcomeUnknown(f"no answer to {name}")

@@ -9,7 +9,7 @@ SLOW_S = 400.0
 """How long a slow call takes: longer than a rollback may, shorter than a rollout."""
 
 
-class Killed(BaseException):
+class ProcessKilled(BaseException):
     """The process is dead: nothing after the point where this is raised happens."""
 
 

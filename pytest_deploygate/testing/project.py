@@ -31,7 +31,7 @@ from pytest_deploygate.testing.target_on_disk import cloud_file, write_cloud
 if TYPE_CHECKING:
     from pytest_deploygate.core.record import RolloutRecord
     from pytest_deploygate.store.sql import SqlStore
-    from pytest_deploygate.testing.fake_cloud import Cloud
+    from pytest_deploygate.testing.fake_cloud import FakeCloud
 
 FAKE, LOCAL = "fake", "local"
 """Environments: the fake target, whose cloud is a file of the project; the emulator, which runs the function."""
@@ -271,10 +271,10 @@ class DeploygateProject:
     # -- the fake target --------------------------------------------------------------------------
 
     @contextmanager
-    def cloud(self) -> "Iterator[Cloud]":
+    def cloud(self) -> "Iterator[FakeCloud]":
         """What the fake target's platform is, to look at it and to change it as somebody else would."""
         path = cloud_file(self.root)
-        cloud: Cloud = pickle.loads(path.read_bytes())  # noqa: S301 # a session of this project wrote it
+        cloud: FakeCloud = pickle.loads(path.read_bytes())  # noqa: S301 # a session of this project wrote it
         before = pickle.dumps(cloud)
         yield cloud
         if (after := pickle.dumps(cloud)) != before:

@@ -18,7 +18,7 @@ from pytest_deploygate.core.artifacts import Package
 from pytest_deploygate.core.identifiers import Digest
 from pytest_deploygate.ports import Clock, Target
 from pytest_deploygate.targets.secret_scan import scan_file, split_allowed
-from pytest_deploygate.testing.fake_cloud import Cloud
+from pytest_deploygate.testing.fake_cloud import FakeCloud
 from pytest_deploygate.testing.fake_target import FakeTarget
 from pytest_deploygate.testing.faults import FakeClock
 
@@ -87,7 +87,7 @@ def make(environment: Environment, settings: Settings, clock: Clock) -> Target:
     """The target, as an entry point makes it."""
     del clock
     path = cloud_file(settings.root)
-    cloud = Cloud(FakeClock())
+    cloud = FakeCloud(FakeClock())
     if path.exists():
         cloud = pickle.loads(path.read_bytes())  # noqa: S301 # a session of this very project wrote it
     return _KeptTarget(_SourceTarget(cloud, spec=environment.spec), settings.root)  # type: ignore[return-value]  # delegates

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
 from pytest_deploygate.checks.deployment import Deployment
-from suites.invoices import Vendor, golden, vendors
+from suites.invoices import VendorProfile, golden, vendors
 from suites.support.placeholder import find_placeholders
 from suites.support.profile import profile
 
@@ -18,7 +18,7 @@ FIELDS = ("description", "price", "quantity")
 JUDGED = [vendor for vendor in vendors() if vendor.accuracy is not None]
 
 
-def by_key(vendor: Vendor) -> str:
+def by_key(vendor: VendorProfile) -> str:
     return vendor.key
 
 
@@ -63,7 +63,7 @@ def test_big_order_has_enough_rows_and_no_placeholders(offline: "OfflineRun") ->
 
 @pytest.mark.parametrize("vendor", JUDGED, ids=by_key)
 def test_accuracy_of_vendor(
-    vendor: Vendor, reports: dict[str, AccuracyReport], subtests: pytest.Subtests
+    vendor: VendorProfile, reports: dict[str, AccuracyReport], subtests: pytest.Subtests
 ) -> None:
     assert vendor.accuracy is not None
     for document in vendor.documents:
@@ -73,7 +73,7 @@ def test_accuracy_of_vendor(
 
 @pytest.mark.parametrize("vendor", vendors(), ids=by_key)
 def test_outcome_of_every_document(
-    vendor: Vendor, offline: "OfflineRun", subtests: pytest.Subtests
+    vendor: VendorProfile, offline: "OfflineRun", subtests: pytest.Subtests
 ) -> None:
     for document in vendor.documents:
         with subtests.test(document=document):
@@ -88,7 +88,9 @@ def test_outcome_of_every_document(
 
 
 @pytest.mark.parametrize("vendor", JUDGED, ids=by_key)
-def test_rows_are_written_once_in_their_columns(vendor: Vendor, offline: "OfflineRun") -> None:
+def test_rows_are_written_once_in_their_columns(
+    vendor: VendorProfile, offline: "OfflineRun"
+) -> None:
     for document in vendor.documents:
         result = offline.results[document]
         assert result.appends == 1, document

@@ -37,7 +37,7 @@ class HeaderSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ZapierCall:
     """A POST, ready to be sent."""
 
     name: str
@@ -83,7 +83,7 @@ def file_call(
     content: bytes,
     field: str = "invoice_file",
     content_type: str = "application/pdf",
-) -> Call:
+) -> ZapierCall:
     """Multipart form with the document in ``field``. ``file_name`` is sent as UTF-8."""
     digits = str(int(hashlib.sha256(content).hexdigest(), 16))[:24]
     boundary = headers.boundary.replace("{digits}", digits)
@@ -93,16 +93,18 @@ def file_call(
         f'Content-Disposition: form-data; name="{field}"; filename="{quoted}"\r\n'
         f"Content-Type: {content_type}\r\n\r\n"
     )
-    return Call(
+    return ZapierCall(
         name=f"{headers.name}: {field}",
         headers={k: v.replace("{boundary}", boundary) for k, v in headers.headers.items()},
         body=head.encode() + content + f"\r\n--{boundary}--\r\n".encode(),
     )
 
 
-def url_call(headers: HeaderSet, url: str, *, field: str = "file_url") -> Call:
+def url_call(headers: HeaderSet, url: str, *, field: str = "file_url") -> ZapierCall:
     """Form or JSON that names the document's URL in ``field`` (``file_url``, or ``invoice_file`` in a form)."""
     document = {field: url}
     is_json = headers.body is BodyKind.JSON
     text = json.dumps(document) if is_json else urlencode(document)
-    return Call(name=f"{headers.name}: {field}", headers=dict(headers.headers), body=text.encode())
+    return ZapierCall(
+        name=f"{headers.name}: {field}", headers=dict(headers.headers), body=text.encode()
+    )

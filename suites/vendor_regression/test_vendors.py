@@ -9,7 +9,7 @@ from pytest_deploygate.checks.accuracy import AccuracyReport, compare
 from pytest_deploygate.checks.deployment import Deployment
 from suites.invoices import (
     Posting,
-    Vendor,
+    VendorProfile,
     contract_violations,
     count_said,
     golden,
@@ -47,7 +47,7 @@ def of_each(documents: list[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("posting", documents, indirect=True)
 
 
-def by_key(vendor: Vendor) -> str:
+def by_key(vendor: VendorProfile) -> str:
     return vendor.key
 
 
@@ -92,7 +92,7 @@ def test_no_line_is_invented_or_written_twice(posting: Posting) -> None:
 
 @pytest.mark.parametrize("vendor", JUDGED, ids=by_key)
 def test_vendor_is_no_worse_than_at_the_last_promotion(
-    vendor: Vendor, prepared: Postings, deployment: Deployment, measure: Callable[..., None]
+    vendor: VendorProfile, prepared: Postings, deployment: Deployment, measure: Callable[..., None]
 ) -> None:
     report, name = accuracy_of(vendor, prepared), f"accuracy_{vendor.key}"
     measure(name, float(report.overall))
@@ -103,7 +103,7 @@ def test_vendor_is_no_worse_than_at_the_last_promotion(
     assert report.overall >= (vendor.accuracy or 0), report.explain()
 
 
-def accuracy_of(vendor: Vendor, prepared: Postings) -> AccuracyReport:
+def accuracy_of(vendor: VendorProfile, prepared: Postings) -> AccuracyReport:
     """Over all documents of a vendor together."""
     found = [prepared.of(document) for document in vendor.documents]
     return compare(

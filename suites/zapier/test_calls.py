@@ -16,7 +16,7 @@ from suites.invoices import (
 )
 from suites.posting import Poster
 from suites.support.profile import profile
-from suites.support.zapier import Call, url_call
+from suites.support.zapier import ZapierCall, url_call
 
 ODD_NAME = f"Rechnung März & Söhne #7 (1){profile().suffix.upper()}"
 URLS = profile().url_fields
@@ -41,7 +41,7 @@ def posted(request: pytest.FixtureRequest, poster: Poster) -> Mapping[str, Posti
     names = dict(zip(WAYS, profile().roles.various, strict=False))
     assert len(names) == len(WAYS), "the profile names too few various documents"
 
-    def call(way: str) -> Call:
+    def call(way: str) -> ZapierCall:
         document = names[way]
         if way not in BY_URL:
             return upload(document, file_name=ODD_NAME if way == "odd_file_name" else "")

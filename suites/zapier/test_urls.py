@@ -10,7 +10,7 @@ from pytest_deploygate.checks.probe import Answer, Probe
 from suites.invoices import Posting, document_path, header_sets
 from suites.posting import Poster
 from suites.support.profile import profile
-from suites.support.zapier import Call, url_call
+from suites.support.zapier import ZapierCall, url_call
 
 ODD_NAME = f"Rechnung März & Söhne #7 (1){profile().suffix.upper()}"
 KINDS: Mapping[str, Callable[[FileHost, str], str]] = {
@@ -21,7 +21,7 @@ KINDS: Mapping[str, Callable[[FileHost, str], str]] = {
 }
 
 
-def url_of(url: str) -> Call:
+def url_of(url: str) -> ZapierCall:
     return url_call(header_sets()["webhooks_post_json"], url, field=profile().url_fields[0])
 
 

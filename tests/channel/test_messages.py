@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploygate.channel.messages import (
+    AttemptEnded,
     Began,
     Bye,
     ChannelError,
@@ -15,7 +16,6 @@ from pytest_deploygate.channel.messages import (
     CollectionDone,
     Done,
     Doubt,
-    Ended,
     Hello,
     Measured,
     Message,
@@ -33,7 +33,7 @@ MESSAGES: list[Message] = [
     Collected((CollectedCheck("a.py::test", "/p/a.py", ("smoke",), ""),), ("x",)),
     CollectionDone(0),
     Began(4),
-    Ended(
+    AttemptEnded(
         4,
         (Part("setup", "passed", False, True),),
         (Measured("a", 1.5, "s", "baseline"),),
@@ -74,10 +74,10 @@ def test_message_is_read_as_it_was_written(message: Message) -> None:
         b'["Passed",{"check":1}]',
         b'["Passing",[1]]',
         b'["Part",["setup","passed",false,false]]',
-        b'["Ended",[1,[["setup","passed",0,false]],[],{}]]',
-        b'["Ended",[1,[],[["a",true,"s"]],{}]]',
-        b'["Ended",[1,[],[],{"candidate":-1}]]',
-        b'["Ended",[1,[],[],{"candidate":true}]]',
+        b'["AttemptEnded",[1,[["setup","passed",0,false]],[],{}]]',
+        b'["AttemptEnded",[1,[],[["a",true,"s"]],{}]]',
+        b'["AttemptEnded",[1,[],[],{"candidate":-1}]]',
+        b'["AttemptEnded",[1,[],[],{"candidate":true}]]',
         b'["Opinion",[true,true,[["custom"]],""]]',
         b"\xff",
         b"[" * 100_000,
@@ -92,7 +92,7 @@ def test_what_is_not_exactly_a_message_is_refused(line: bytes) -> None:
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_whatever_is_sent_is_a_message_or_an_error_of_the_channel(value: object) -> None:
     try:
-        decode(json.dumps(["Ended", value]).encode())
+        decode(json.dumps(["AttemptEnded", value]).encode())
     except ChannelError:
         return
     pytest.fail("no list of this kind is a message")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_deploygate.channel.judge_end import Closed, JudgeChannel, Received
+from pytest_deploygate.channel.judge_end import ConnectionClosed, JudgeChannel, Received
 from pytest_deploygate.channel.messages import Began, Bye, Hello, Passed
 from pytest_deploygate.channel.orders import EndChecks
 
@@ -48,7 +48,7 @@ def test_process_is_known_by_its_pid_and_answers_orders(channel: JudgeChannel) -
         assert hello.connection.pid == hello.message.pid == process.pid
         assert channel.send(hello.connection, EndChecks())
         assert heard(channel).message == Bye(0)
-    assert isinstance(channel.receive(WAIT_S), Closed)
+    assert isinstance(channel.receive(WAIT_S), ConnectionClosed)
     assert not channel.send(hello.connection, EndChecks())
 
 
@@ -83,7 +83,7 @@ def test_what_is_held_goes_before_the_next_message(channel: JudgeChannel) -> Non
 def test_what_is_held_is_lost_with_its_process(channel: JudgeChannel) -> None:
     with start(channel, "link.hold_line(encode(Passed(0)))\nos._exit(0)"):
         heard(channel)
-        assert isinstance(channel.receive(WAIT_S), Closed)
+        assert isinstance(channel.receive(WAIT_S), ConnectionClosed)
 
 
 def test_copy_that_a_check_forked_holds_nothing(channel: JudgeChannel) -> None:
@@ -106,7 +106,7 @@ def test_messages_that_come_together_are_read_together(channel: JudgeChannel) ->
         assert [one.message for one in told if isinstance(one, Received)] == [
             Passed(n) for n in range(1000)
         ]
-        assert isinstance(channel.receive(WAIT_S), Closed)
+        assert isinstance(channel.receive(WAIT_S), ConnectionClosed)
         assert channel.next_ready() is None
 
 

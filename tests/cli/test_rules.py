@@ -92,12 +92,12 @@ from pytest_deploygate import wiring
 PLACE = Path(__file__).parent / "now.txt"
 
 
-class Clock(wiring.SystemClock):
+class SetClock(wiring.SystemClock):
     def now(self):
         return datetime.fromisoformat(PLACE.read_text()).replace(tzinfo=UTC)
 
 
-wiring.SystemClock = Clock
+wiring.SystemClock = SetClock
 """
 
 

@@ -38,7 +38,7 @@ from pytest_deploygate.engine.recovery import recover_environment
 from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.store import SqlStore, open_store, serialization
 from pytest_deploygate.testing.fake_cloud import Service
-from tests.fakes import Cloud, FakeClock, FakeTarget
+from tests.fakes import FakeClock, FakeCloud, FakeTarget
 
 DUMP = Path(__file__).parent / "records" / "format-1.sql.gz"
 FAKE, STAGING = EnvironmentName("fake"), EnvironmentName("staging")
@@ -87,7 +87,7 @@ def store(url: str, clock: FakeClock) -> Iterator[SqlStore]:
 
 def ports_of(store: SqlStore, clock: FakeClock, environment: EnvironmentName) -> Ports:
     """What the session that was killed in ``fake``, or what was stranded in ``staging``, left on the platform."""
-    cloud, count = Cloud(clock), 10 if environment == FAKE else 4
+    cloud, count = FakeCloud(clock), 10 if environment == FAKE else 4
     images: Mapping[int, str] = {1: "v1", 2: "v1", 3: "v2", 4: "v2"}
     revisions = {
         revision(n): RevisionInfo(name=revision(n), is_ready=True, image=images.get(n, "later"))

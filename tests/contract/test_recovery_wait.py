@@ -10,7 +10,7 @@ from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.recovery import RECOVERY
 from pytest_deploygate.system.process_identity import this_process
 from pytest_deploygate.wiring import RECOVERY_WAIT_S, recover
-from tests.fakes import Cloud, FakeClock, FakeStore, FakeTarget, Faults, a_spec
+from tests.fakes import FakeClock, FakeCloud, FakeStore, FakeTarget, Faults, a_spec
 
 PROD = EnvironmentName("production")
 
@@ -30,7 +30,7 @@ class _Clock(FakeClock):
 def held(purpose: str, *, for_s: float | None) -> tuple[Ports, _Clock]:
     """An environment whose lease a living process holds, for ever or for so many seconds."""
     clock, faults = _Clock(), Faults()
-    store, cloud = FakeStore(clock, faults), Cloud(clock)
+    store, cloud = FakeStore(clock, faults), FakeCloud(clock)
     cloud.deploy_by_others("v1")
     lease = store.acquire_lease(PROD, this_process(), purpose, RolloutId("one"), 60)
     if for_s is not None:

@@ -8,8 +8,8 @@ import requests
 from pytest_deploygate.core.errors import TargetUnavailable
 from pytest_deploygate.core.function_spec import ConfirmRequest
 from pytest_deploygate.core.identifiers import Secret
-from pytest_deploygate.targets.revision_probe import Closed, RevisionProbe
-from tests.loopback_server import Reply, Server, ServerMaker, serving
+from pytest_deploygate.targets.revision_probe import AccessDenied, RevisionProbe
+from tests.loopback_server import LoopbackServer, Reply, ServerMaker, serving
 
 HTML = {"content-type": "text/html;charset=utf-8", "server": "Google Frontend"}
 PAGES = {
@@ -29,7 +29,7 @@ def start() -> Iterator[ServerMaker]:
         yield maker
 
 
-def ask(server: Server, confirm: ConfirmRequest, token: Secret | None = None) -> str | None:
+def ask(server: LoopbackServer, confirm: ConfirmRequest, token: Secret | None = None) -> str | None:
     return RevisionProbe(requests.Session(), confirm, timeout_s=5).ask(server.url, token)
 
 
@@ -48,7 +48,7 @@ def test_a_page_of_the_platform_proves_nothing(start: ServerMaker, status: int) 
     server = start(lambda _: Reply(status=status, body=PAGES[status], headers=HTML))
     with pytest.raises(TargetUnavailable, match="a page of the platform") as caught:
         ask(server, ConfirmRequest())
-    assert isinstance(caught.value, Closed) is (status == 403)
+    assert isinstance(caught.value, AccessDenied) is (status == 403)
 
 
 def test_a_function_that_names_its_revision_is_believed_over_the_look_of_its_page(

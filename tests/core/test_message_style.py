@@ -33,7 +33,7 @@ NAMES = (
 """Names with a capital letter that may start a message, besides names in capitals."""
 
 
-class Message(NamedTuple):
+class FoundMessage(NamedTuple):
     """One text of a message; {} is a placeholder."""
 
     where: str
@@ -98,13 +98,13 @@ def _expressions(module: ast.Module) -> Iterator[ast.expr]:
                 )
 
 
-def messages(package: Path = PACKAGE) -> Iterator[Message]:
+def messages(package: Path = PACKAGE) -> Iterator[FoundMessage]:
     """All messages of ``package``."""
     for path in sorted(package.rglob("*.py")):
         for expression in _expressions(ast.parse(path.read_text(encoding="utf-8"))):
             for text, node in texts_of(expression):
                 where = f"{path.relative_to(package)}:{node.lineno}"
-                yield Message(where, text, node)
+                yield FoundMessage(where, text, node)
 
 
 def faults_of(text: str) -> list[str]:

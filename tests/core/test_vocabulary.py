@@ -1,6 +1,7 @@
-"""Retired words do not come back; docs/reference/glossary.md has the words to use instead."""
+"""Retired words do not come back (docs/reference/glossary.md), and one name means one file and one class."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ ALLOWED = {
 }
 """Files where a word has its ordinary sense, with the reason."""
 HERE = (GLOSSARY, Path(__file__))
+NAMED_BY_OTHERS = {"__init__.py", "__main__.py", "conftest.py", "main.py"}
+"""Names that Python, pytest and Cloud Functions look for."""
+PROGRAMS = (
+    "fixtures/process_invoice",
+    "fixtures/second_function/source",
+    "tests/suites/another_author",
+)
+"""Functions that are deployed: each is a code base of its own, beside the one that judges it."""
 
 
 def files_below(places: tuple[str, ...]) -> list[Path]:
@@ -93,3 +102,33 @@ def test_every_retired_word_is_in_the_glossary() -> None:
 )
 def test_pattern_finds_the_word(word: str, line: str) -> None:
     assert re.search(RETIRED[word][0], line, re.IGNORECASE)
+
+
+def modules() -> list[Path]:
+    """Every module of this code base."""
+    places = ("pytest_deploygate", "suites", "tests", "benchmarks", "fixtures", "test_invoices")
+    return [path for place in places for path in (ROOT / place).rglob("*.py")]
+
+
+def repeated(places: list[tuple[str, Path]]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name, path in places:
+        found[name].append(str(path.relative_to(ROOT)))
+    return {name: sorted(files) for name, files in found.items() if len(files) > 1}
+
+
+def test_no_two_files_have_one_name() -> None:
+    files = [(path.name, path) for path in modules() if path.name not in NAMED_BY_OTHERS]
+    assert len(files) > 500
+    assert repeated(files) == {}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    classes = [
+        (name, path)
+        for path in modules()
+        if not str(path.relative_to(ROOT)).startswith(PROGRAMS)
+        for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(classes) > 500
+    assert repeated(classes) == {}

@@ -42,7 +42,7 @@ def runner_variables(project: DeploygateProject, folder: Path) -> dict[str, str]
 
 
 @dataclass(slots=True)
-class Step:
+class JobStep:
     """A step that ran: its exit status, what it printed, its outputs."""
 
     status: int
@@ -66,7 +66,7 @@ class GithubAction:
             name: str(inputs.get(name, one.get("default", "")))
             for name, one in self._action["inputs"].items()
         }
-        self.steps: dict[str, Step] = {}
+        self.steps: dict[str, JobStep] = {}
         """Steps with a script, by id or number."""
         self.summary = ""
 
@@ -109,14 +109,14 @@ class GithubAction:
             GITHUB_STEP_SUMMARY=str(self._folder / "summary"),
         )
 
-    def _finish(self, process: PipedProcess) -> Step:
+    def _finish(self, process: PipedProcess) -> JobStep:
         """Wait for a script, and read its files."""
         out, err = process.communicate(timeout=LIMIT_S)
         self.summary += (self._folder / "summary").read_text()
         text = (self._folder / "output").read_text()
         found = re.findall(r"^(\S+?)<<(\S+)\n(.*?)\n\2$", text, re.MULTILINE | re.DOTALL)
         assert process.returncode is not None
-        return Step(process.returncode, out + err, {key: value for key, _, value in found})
+        return JobStep(process.returncode, out + err, {key: value for key, _, value in found})
 
     @property
     def deploy_step(self) -> Mapping[str, Any]:
@@ -174,12 +174,12 @@ class GitlabJob:
             **self.job["variables"],
         }
 
-    def run(self) -> Step:
+    def run(self) -> JobStep:
         """Run the job; the step is that of its script."""
         done = self._shell([*self.job["before_script"], *self.job["script"]])
         after = self._shell(self.job["after_script"])
         assert after.status == 0, after.printed
-        return Step(done.status, done.printed, self.dotenv())
+        return JobStep(done.status, done.printed, self.dotenv())
 
     def dotenv(self) -> dict[str, str]:
         """The dotenv report, within GitLab's limits: 5120 bytes, no empty line, no comment."""
@@ -193,10 +193,10 @@ class GitlabJob:
         """Arguments of ``pip install``."""
         return (self._folder / "installed").read_text().split()
 
-    def _shell(self, lines: list[str]) -> Step:
+    def _shell(self, lines: list[str]) -> JobStep:
         script = self._folder / "script.sh"
         script.write_text("\n".join(lines))
         process = self._project.popen(*BASH, str(script), **self._variables)
         out, err = process.communicate(timeout=LIMIT_S)
         assert process.returncode is not None
-        return Step(process.returncode, out + err)
+        return JobStep(process.returncode, out + err)

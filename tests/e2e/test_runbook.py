@@ -23,7 +23,7 @@ RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "runbook.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class EndedCommand:
     """A command that has ended."""
 
     status: int
@@ -86,7 +86,7 @@ class Night:
             assert unseen == [], (command, self.seen[command])
         return True
 
-    def deploygate(self, *arguments: str) -> Command:
+    def deploygate(self, *arguments: str) -> EndedCommand:
         """What the person on call types, on no terminal."""
         done = subprocess.run(
             [sys.executable, "-m", "pytest_deploygate.cli", *arguments],
@@ -99,7 +99,7 @@ class Night:
             check=False,
         )
         self._see(f"deploygate {shlex.join(arguments)}", done.stdout + done.stderr)
-        return Command(status=done.returncode, out=done.stdout, err=done.stderr)
+        return EndedCommand(status=done.returncode, out=done.stdout, err=done.stderr)
 
     def rollback(self, reason: str, *arguments: str) -> int:
         """Typed on a terminal, with "y" as the answer; the exit status."""

@@ -24,19 +24,19 @@ VARIES = (
 URL = r"http://127\.0\.0\.1:\d+"
 
 
-class Command(NamedTuple):
+class ShownCommand(NamedTuple):
     """A command of the tutorial, and the lines that it shows; ``...`` stands for any."""
 
     line: str
     shown: list[str]
 
 
-def commands() -> list[Command]:
-    found: list[Command] = []
+def commands() -> list[ShownCommand]:
+    found: list[ShownCommand] = []
     for block in re.findall(r"^```\n(.*?)^```$", TUTORIAL.read_text(), re.DOTALL | re.MULTILINE):
         for line in block.splitlines():
             if line.startswith("$ "):
-                found.append(Command(line[2:], []))
+                found.append(ShownCommand(line[2:], []))
             else:
                 found[-1].shown.append(line)
     return found

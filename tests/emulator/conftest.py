@@ -9,7 +9,7 @@ import pytest
 from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
 from tests.contract.discovery import call_problems
-from tests.emulator.emulator_driver import Driver, Pair, make_pair, to
+from tests.emulator.emulator_driver import Driver, RevisionPair, make_pair, to
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,19 +57,19 @@ def function_id(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def shared_pair(shared_driver: Driver) -> Pair:
+def shared_pair(shared_driver: Driver) -> RevisionPair:
     """Two revisions that many tests use; use ``pair``."""
     return make_pair(shared_driver, "pair")
 
 
 @pytest.fixture
-def pair(driver: Driver, shared_pair: Pair) -> Pair:
+def pair(driver: Driver, shared_pair: RevisionPair) -> RevisionPair:
     """Two revisions of a service, all traffic at the first, no tags, no misbehaviour."""
     service, first, second = shared_pair
     for revision in (first, second):
         driver.local("DELETE", f"revisions/{revision}/inject_fault")
     driver.traffic(service.name, to(first, 100))
-    return Pair(driver.service(service.name), first, second)
+    return RevisionPair(driver.service(service.name), first, second)
 
 
 @pytest.fixture

@@ -238,7 +238,7 @@ def is_done(operation: object) -> bool:
     return bool(operation.done())  # type: ignore[attr-defined]
 
 
-class Pair(NamedTuple):
+class RevisionPair(NamedTuple):
     """A public service with two ready revisions, short names; ``first`` has all traffic."""
 
     service: run_v2.Service
@@ -246,7 +246,7 @@ class Pair(NamedTuple):
     second: str
 
 
-def make_pair(driver: Driver, function_id: str, source: Callable[[int], str] = who) -> Pair:
+def make_pair(driver: Driver, function_id: str, source: Callable[[int], str] = who) -> RevisionPair:
     """Deploy such a pair; ``source`` gives the text of a release."""
     service = driver.deploy(function_id, source(1))
     first = short(service.latest_ready_revision)
@@ -254,7 +254,7 @@ def make_pair(driver: Driver, function_id: str, source: Callable[[int], str] = w
     second = driver.update(
         driver.function(function_id, source(2)), "build_config"
     ).service_config.revision
-    return Pair(driver.service(service.name), first, second)
+    return RevisionPair(driver.service(service.name), first, second)
 
 
 def to(revision: str, percent: int = 0, tag: str = "") -> run_v2.TrafficTarget:

@@ -10,7 +10,7 @@ from google.cloud import run_v2
 from tests.emulator.emulator_driver import (
     PARENT,
     Driver,
-    Pair,
+    RevisionPair,
     finished,
     finished_function,
     make_pair,
@@ -24,7 +24,7 @@ Json = dict[str, object]
 
 
 @pytest.fixture(scope="module")
-def admin(shared_driver: Driver) -> Pair:
+def admin(shared_driver: Driver) -> RevisionPair:
     """A service that these tests change as they like."""
     return make_pair(shared_driver, "admin")
 
@@ -56,7 +56,7 @@ def _settled(driver: Driver, answer: requests.Response) -> Json:
 )
 @pytest.mark.parametrize("parameter", ["updateMask", "update_mask"])
 def test_mask_is_read_in_any_case_and_output_is_left_alone(
-    shared_driver: Driver, admin: Pair, mask: str, parameter: str
+    shared_driver: Driver, admin: RevisionPair, mask: str, parameter: str
 ) -> None:
     """The discovery documents have ``updateMask`` alone; Google takes the name of the field as well."""
     driver = shared_driver
@@ -74,7 +74,7 @@ def test_mask_is_read_in_any_case_and_output_is_left_alone(
     ["buildConfig.source.storageSource.object", "build_config.source.storage_source.object_"],
 )
 def test_mask_names_a_field_that_python_writes_with_an_underscore(
-    driver: Driver, admin: Pair, mask: str
+    driver: Driver, admin: RevisionPair, mask: str
 ) -> None:
     body = {"buildConfig": {"source": {"storageSource": {"object": "not-there.zip"}}}}
     answer = _call(driver, "PATCH", f"{PARENT}/functions/admin", body, updateMask=mask)
@@ -82,12 +82,14 @@ def test_mask_names_a_field_that_python_writes_with_an_underscore(
 
 
 @pytest.mark.parametrize("mask", ["serviceConfig.none", "labels.a", "state.x", "a..b", ","])
-def test_mask_of_no_field_is_refused(driver: Driver, admin: Pair, mask: str) -> None:
+def test_mask_of_no_field_is_refused(driver: Driver, admin: RevisionPair, mask: str) -> None:
     answer = _call(driver, "PATCH", f"{PARENT}/functions/admin", {}, updateMask=mask)
     assert (answer.status_code, "update_mask" in answer.text) == (400, True)
 
 
-def test_service_keeps_its_template_whatever_is_left_out(driver: Driver, admin: Pair) -> None:
+def test_service_keeps_its_template_whatever_is_left_out(
+    driver: Driver, admin: RevisionPair
+) -> None:
     name = admin.service.name
     traffic = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}]
     answer = _call(driver, "PATCH", name, {"traffic": traffic})
@@ -116,7 +118,9 @@ def test_revisions_come_newest_first_over_all_pages(driver: Driver, function_id:
         assert _call(driver, "GET", path, pageToken=token).status_code == 400
 
 
-def test_functions_of_all_locations_by_filter_and_order(driver: Driver, admin: Pair) -> None:
+def test_functions_of_all_locations_by_filter_and_order(
+    driver: Driver, admin: RevisionPair
+) -> None:
     everywhere = "projects/p1/locations/-/functions"
 
     def names(**query: str) -> list[str]:
@@ -173,7 +177,7 @@ def test_service_is_deleted(driver: Driver, function_id: str) -> None:
         driver.service(service.name)
 
 
-def test_operation_is_waited_for_and_forgotten(driver: Driver, admin: Pair) -> None:
+def test_operation_is_waited_for_and_forgotten(driver: Driver, admin: RevisionPair) -> None:
     body: Json = {"labels": {}}
     answer = _call(driver, "PATCH", admin.service.name, body, updateMask="labels")
     name = str(_settled(driver, answer)["name"])
@@ -212,7 +216,7 @@ def test_locations_are_listed(driver: Driver) -> None:
 
 
 def test_order_is_that_of_the_whole_list_on_every_page(
-    driver: Driver, admin: Pair, function_id: str
+    driver: Driver, admin: RevisionPair, function_id: str
 ) -> None:
     """Pages are cut from what is ordered; a page that is asked for later goes on where the last one ended."""
     for number, label in enumerate(("b", "c", "a")):
@@ -237,7 +241,7 @@ def test_order_is_that_of_the_whole_list_on_every_page(
 
 
 def test_new_source_object_is_deployed_whatever_generation_the_old_one_had(
-    driver: Driver, admin: Pair
+    driver: Driver, admin: RevisionPair
 ) -> None:
     """As firebase-tools masks it: bucket and object, no generation."""
     source = driver.upload(zipped(main_py=who(7)))
@@ -254,7 +258,7 @@ def test_new_source_object_is_deployed_whatever_generation_the_old_one_had(
     assert str(config["revision"]) not in {admin.first, admin.second}
 
 
-def test_policy_is_set_by_the_api_v1_too(driver: Driver, admin: Pair) -> None:
+def test_policy_is_set_by_the_api_v1_too(driver: Driver, admin: RevisionPair) -> None:
     url = f"{driver.cloud.endpoint}/v1/{admin.service.name}"
     policy = {"policy": {"bindings": [{"role": "roles/run.invoker", "members": ["allUsers"]}]}}
     assert driver.http.post(f"{url}:setIamPolicy", json=policy, timeout=20).ok
@@ -262,7 +266,7 @@ def test_policy_is_set_by_the_api_v1_too(driver: Driver, admin: Pair) -> None:
     assert driver.get(driver.service(admin.service.name).uri).ok
 
 
-def test_revision_is_named_as_the_client_says(driver: Driver, admin: Pair) -> None:
+def test_revision_is_named_as_the_client_says(driver: Driver, admin: RevisionPair) -> None:
     template = _call(driver, "GET", admin.service.name).json()["template"]
     body = {"template": template | {"revision": "admin-mine", "annotations": {"a": "b"}}}
     _settled(driver, _call(driver, "PATCH", admin.service.name, body, updateMask="template"))
@@ -291,7 +295,7 @@ def test_revision_is_named_as_the_client_says(driver: Driver, admin: Pair) -> No
     ids=lambda value: str(value)[:20],
 )
 def test_template_that_the_platform_refuses_is_refused_before_anything_is_stored(
-    driver: Driver, admin: Pair, field: str, value: object, named: str
+    driver: Driver, admin: RevisionPair, field: str, value: object, named: str
 ) -> None:
     before = driver.service(admin.service.name)
     template = _call(driver, "GET", admin.service.name).json()["template"]

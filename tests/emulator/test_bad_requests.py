@@ -11,7 +11,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import functions_v2
 
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
-from tests.emulator.emulator_driver import PARENT, Driver, Pair, finished, who
+from tests.emulator.emulator_driver import PARENT, Driver, RevisionPair, finished, who
 
 _F = f"/v2/{PARENT}/functions"
 _S = f"/v2/{PARENT}/services"
@@ -124,7 +124,7 @@ _LONG: list[tuple[str, str, object]] = [
 
 @pytest.mark.parametrize(("method", "verb", "body"), _LONG)
 def test_list_longer_than_the_platform_takes_is_refused(
-    driver: Driver, pair: Pair, method: str, verb: str, body: object
+    driver: Driver, pair: RevisionPair, method: str, verb: str, body: object
 ) -> None:
     """What is stored is gone through again and again, and holds up others each time."""
     url = f"{driver.cloud.endpoint}/v2/{pair.service.name}{verb}"
@@ -171,7 +171,7 @@ def test_variable_that_no_process_can_have_is_refused(
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:{port}", "169.254.169.254", "", "127.0.0.1.evil.example"]
 )
-def test_request_for_another_host_is_refused(driver: Driver, pair: Pair, host: str) -> None:
+def test_request_for_another_host_is_refused(driver: Driver, pair: RevisionPair, host: str) -> None:
     """A web page whose name was rebound to 127.0.0.1 must not read logs, variables or rows."""
     for url in (f"{driver.cloud.endpoint}/_local/admin-log", pair.service.uri):
         parts = urlsplit(url)
@@ -184,7 +184,7 @@ def test_request_for_another_host_is_refused(driver: Driver, pair: Pair, host: s
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "[::1]:80", "app.localhost"])
-def test_loopback_by_any_name_is_served(driver: Driver, pair: Pair, host: str) -> None:
+def test_loopback_by_any_name_is_served(driver: Driver, pair: RevisionPair, host: str) -> None:
     assert requests.get(pair.service.uri, headers={"Host": host}, timeout=20).ok
 
 

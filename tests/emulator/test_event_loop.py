@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from pytest_deploygate.emulator.storage.source_uploads import Sources
 from pytest_deploygate.emulator.storage.state import EmulatorState
-from tests.emulator.emulator_driver import PARENT, Driver, Pair
+from tests.emulator.emulator_driver import PARENT, Driver, RevisionPair
 
 _ENTRIES = 600
 _FEW = 5
@@ -170,7 +170,7 @@ def test_body_is_not_read_for_the_log_before_somebody_looks_at_it(
     assert driver.calls()[-1]["request"] == [0] * 60_001
 
 
-def test_figures_of_all_times_are_told_at_once(driver: Driver, pair: Pair) -> None:
+def test_figures_of_all_times_are_told_at_once(driver: Driver, pair: RevisionPair) -> None:
     """There are billions of minutes, and something was observed in one or two of them."""
     for _ in range(3):
         assert driver.get(pair.service.uri).ok

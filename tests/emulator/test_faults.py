@@ -7,7 +7,16 @@ import requests
 from google.api_core import exceptions
 from google.cloud import functions_v2, run_v2
 
-from tests.emulator.emulator_driver import Driver, Pair, finished, is_done, short, to, until, who
+from tests.emulator.emulator_driver import (
+    Driver,
+    RevisionPair,
+    finished,
+    is_done,
+    short,
+    to,
+    until,
+    who,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +50,7 @@ def test_http_error_is_answered_once_and_nothing_is_done(
     assert driver.functions.generate_upload_url(request, timeout=20).upload_url
 
 
-def test_after_and_times_count_matching_calls(driver: Driver, pair: Pair) -> None:
+def test_after_and_times_count_matching_calls(driver: Driver, pair: RevisionPair) -> None:
     url = f"{driver.cloud.endpoint}/v2/{pair.service.name}"
     driver.fault(method="GET", path="services/pair$", after=1, times=2, http=503)
     assert [driver.get(url).status_code for _ in range(4)] == [200, 503, 503, 200]
@@ -50,7 +59,9 @@ def test_after_and_times_count_matching_calls(driver: Driver, pair: Pair) -> Non
     assert (faults[0]["seen"], faults[0]["given"]) == (3, 2)
 
 
-def test_lost_answer_was_applied_and_lost_request_was_not(driver: Driver, pair: Pair) -> None:
+def test_lost_answer_was_applied_and_lost_request_was_not(
+    driver: Driver, pair: RevisionPair
+) -> None:
     service, first, second = pair
     driver.fault(method="PATCH", path=f"services/{short(service.name)}$", drop="before")
     with pytest.raises(requests.ConnectionError):
@@ -63,14 +74,16 @@ def test_lost_answer_was_applied_and_lost_request_was_not(driver: Driver, pair: 
     assert first != second
 
 
-def test_answer_that_breaks_off_in_the_middle_was_applied(driver: Driver, pair: Pair) -> None:
+def test_answer_that_breaks_off_in_the_middle_was_applied(
+    driver: Driver, pair: RevisionPair
+) -> None:
     driver.fault(method="PATCH", path=f"services/{short(pair.service.name)}$", drop="middle")
     with pytest.raises(requests.RequestException):
         driver.traffic(pair.service.name, to(pair.second, 100))
     until(lambda: driver.answering(pair.service.uri), lambda revision: revision == pair.second)
 
 
-def test_error_although_applied(driver: Driver, pair: Pair) -> None:
+def test_error_although_applied(driver: Driver, pair: RevisionPair) -> None:
     service, _, second = pair
     driver.fault(method="PATCH", path=f"services/{short(service.name)}$", http=503, applied=True)
     with pytest.raises(exceptions.ServiceUnavailable):
@@ -97,7 +110,7 @@ def test_rules_of_one_name_are_dropped_alone(driver: Driver) -> None:
     driver.local("DELETE", "faults")
 
 
-def test_hung_call_ends_when_the_faults_are_cleared(driver: Driver, pair: Pair) -> None:
+def test_hung_call_ends_when_the_faults_are_cleared(driver: Driver, pair: RevisionPair) -> None:
     service = pair.service
     url = f"{driver.cloud.endpoint}/v2/{service.name}"
     driver.fault(method="GET", path=f"services/{short(service.name)}$", hang=True, times=2)
@@ -126,7 +139,9 @@ def test_hung_call_ends_when_the_faults_are_cleared(driver: Driver, pair: Pair) 
         ("start_failed", "Container Healthcheck failed.*no space"),
     ],
 )
-def test_failed_build_or_start_on_request(driver: Driver, pair: Pair, kind: str, told: str) -> None:
+def test_failed_build_or_start_on_request(
+    driver: Driver, pair: RevisionPair, kind: str, told: str
+) -> None:
     service, function_id = pair.service, "pair"
     driver.fault(
         method="PATCH",
@@ -149,7 +164,7 @@ def test_operation_that_fails_after_success_was_applied(driver: Driver, function
 
 
 @pytest.mark.parametrize("is_applied", [False, True])
-def test_operation_that_never_ends(driver: Driver, pair: Pair, is_applied: bool) -> None:
+def test_operation_that_never_ends(driver: Driver, pair: RevisionPair, is_applied: bool) -> None:
     service, first, second = pair
     operation = {"kind": "never_done", "applied": is_applied}
     driver.fault(method="PATCH", path=f"services/{short(service.name)}$", operation=operation)
@@ -163,7 +178,7 @@ def test_operation_that_never_ends(driver: Driver, pair: Pair, is_applied: bool)
     assert driver.answering(service.uri) == first
 
 
-def test_slow_operation_takes_its_time(driver: Driver, pair: Pair) -> None:
+def test_slow_operation_takes_its_time(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     driver.fault(
         method="PATCH",
@@ -179,7 +194,7 @@ def test_slow_operation_takes_its_time(driver: Driver, pair: Pair) -> None:
     assert driver.answering(service.uri) == second
 
 
-def test_half_applied_traffic_shows_in_the_statuses(driver: Driver, pair: Pair) -> None:
+def test_half_applied_traffic_shows_in_the_statuses(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     driver.fault(method="PATCH", path=f"services/{short(service.name)}$", traffic="half_applied")
     with pytest.raises(exceptions.GoogleAPICallError, match="completely"):
@@ -193,7 +208,7 @@ def test_half_applied_traffic_shows_in_the_statuses(driver: Driver, pair: Pair) 
     assert driver.answering(service.uri) == first
 
 
-def test_stale_read_gives_what_was_before(driver: Driver, pair: Pair) -> None:
+def test_stale_read_gives_what_was_before(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(second, 100))
     driver.fault(method="GET", path=f"services/{short(service.name)}$", stale=True, times=2)
@@ -201,7 +216,9 @@ def test_stale_read_gives_what_was_before(driver: Driver, pair: Pair) -> None:
     assert seen == [first, first, second]
 
 
-def test_stale_tag_leads_to_the_old_revision_for_a_while(driver: Driver, pair: Pair) -> None:
+def test_stale_tag_leads_to_the_old_revision_for_a_while(
+    driver: Driver, pair: RevisionPair
+) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(first, 100), to(first, tag="try"))
     driver.fault(method="PATCH", path=f"services/{short(service.name)}$", stale_tag=2)
@@ -210,7 +227,7 @@ def test_stale_tag_leads_to_the_old_revision_for_a_while(driver: Driver, pair: P
     assert [driver.answering(url) for _ in range(3)] == [first, first, second]
 
 
-def test_stale_new_tag_leads_to_what_serves_for_a_while(driver: Driver, pair: Pair) -> None:
+def test_stale_new_tag_leads_to_what_serves_for_a_while(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(first, 100))
     driver.fault(method="PATCH", path=f"services/{short(service.name)}$", stale_tag=2)
@@ -219,7 +236,7 @@ def test_stale_new_tag_leads_to_what_serves_for_a_while(driver: Driver, pair: Pa
     assert [driver.answering(url) for _ in range(3)] == [first, first, second]
 
 
-def test_missing_image_keeps_traffic_where_it_is(driver: Driver, pair: Pair) -> None:
+def test_missing_image_keeps_traffic_where_it_is(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(second, 100))
     until(
@@ -255,7 +272,7 @@ def test_bad_rule_is_refused_by_name(driver: Driver, rule: object, told: str) ->
 
 
 def test_misbehaving_revision_errs_lies_and_bloats_until_told_otherwise(
-    driver: Driver, pair: Pair
+    driver: Driver, pair: RevisionPair
 ) -> None:
     service, first, _ = pair
     path = f"revisions/{first}/inject_fault"
@@ -271,7 +288,7 @@ def test_misbehaving_revision_errs_lies_and_bloats_until_told_otherwise(
     assert driver.answering(service.uri) == first
 
 
-def test_latency_is_added_and_counted(driver: Driver, pair: Pair) -> None:
+def test_latency_is_added_and_counted(driver: Driver, pair: RevisionPair) -> None:
     service, revision, _ = pair
     driver.local("POST", f"revisions/{revision}/inject_fault", {"latency_s": 0.3})
     driver.get(service.uri)
@@ -289,7 +306,9 @@ def test_latency_is_added_and_counted(driver: Driver, pair: Pair) -> None:
         ({"status": 200}, "status must be a whole number from 400 to 599"),
     ],
 )
-def test_bad_misbehaviour_is_refused(driver: Driver, pair: Pair, body: object, told: str) -> None:
+def test_bad_misbehaviour_is_refused(
+    driver: Driver, pair: RevisionPair, body: object, told: str
+) -> None:
     url = f"{driver.cloud.endpoint}/_local/revisions/{pair.first}/inject_fault"
     answer = driver.http.post(url, json=body, timeout=20)
     assert (answer.status_code, told in answer.json()["error"]["message"]) == (400, True)

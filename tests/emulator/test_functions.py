@@ -7,7 +7,7 @@ from google.cloud import functions_v2, run_v2
 from tests.emulator.emulator_driver import (
     PARENT,
     Driver,
-    Pair,
+    RevisionPair,
     finished,
     finished_function,
     finished_service,
@@ -182,7 +182,7 @@ def test_labels_reach_the_service_and_foreign_ones_stay(driver: Driver, function
     assert labels["goog-managed-by"] == "cloudfunctions"
 
 
-def test_unknown_mask_path_is_refused(driver: Driver, pair: Pair) -> None:
+def test_unknown_mask_path_is_refused(driver: Driver, pair: RevisionPair) -> None:
     url = f"{driver.cloud.endpoint}/v2/{PARENT}/functions/pair?updateMask=nonsense"
     answer = driver.http.patch(url, json={}, timeout=20)
     assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
@@ -367,7 +367,7 @@ def test_bad_configuration_is_refused_at_once(
 
 
 def test_unknown_things_are_not_found_and_existing_ones_conflict(
-    driver: Driver, pair: Pair
+    driver: Driver, pair: RevisionPair
 ) -> None:
     with pytest.raises(exceptions.NotFound):
         driver.functions.get_function(name=f"{PARENT}/functions/nothing", timeout=20)
@@ -384,7 +384,7 @@ def test_missing_source_object_is_refused(driver: Driver, function_id: str) -> N
         driver.create(wanted)
 
 
-def test_listings_show_functions_and_runtimes(driver: Driver, pair: Pair) -> None:
+def test_listings_show_functions_and_runtimes(driver: Driver, pair: RevisionPair) -> None:
     names = [short(f.name) for f in driver.functions.list_functions(parent=PARENT, timeout=20)]
     assert "pair" in names
     runtimes = driver.functions.list_runtimes({"parent": PARENT}, timeout=20).runtimes

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
-from tests.emulator.emulator_driver import Driver, Pair, short, to, until
+from tests.emulator.emulator_driver import Driver, RevisionPair, short, to, until
 
 _WRITER = """
 import os, pathlib, tempfile, flask
@@ -40,7 +40,7 @@ def hello(request):
 
 
 @pytest.fixture(scope="module")
-def writers(shared_driver: Driver) -> Pair:
+def writers(shared_driver: Driver) -> RevisionPair:
     """Two revisions of one build, one with a tag, and another function of the same archive."""
     service = shared_driver.deploy("writers", _WRITER.replace("VERSION", "1"))
     first = short(service.latest_ready_revision)
@@ -48,14 +48,14 @@ def writers(shared_driver: Driver) -> Pair:
     second = shared_driver.update(wanted, "service_config.environment_variables")
     revision = second.service_config.revision
     shared_driver.traffic(service.name, to(first, 100), to(revision, tag="other"))
-    return Pair(shared_driver.service(service.name), first, revision)
+    return RevisionPair(shared_driver.service(service.name), first, revision)
 
 
-def _url(pair: Pair, tag: str) -> str:
+def _url(pair: RevisionPair, tag: str) -> str:
     return next(status.uri for status in pair.service.traffic_statuses if status.tag == tag)
 
 
-def test_what_one_revision_writes_no_other_sees(driver: Driver, writers: Pair) -> None:
+def test_what_one_revision_writes_no_other_sees(driver: Driver, writers: RevisionPair) -> None:
     written = driver.http.post(writers.service.uri, timeout=20).json()["marks"]
     assert all(mark in {True, "refused"} for mark in written.values())
     assert written["tmp"] is True
@@ -65,14 +65,14 @@ def test_what_one_revision_writes_no_other_sees(driver: Driver, writers: Pair) -
     assert not any(driver.get(later.uri).json()["marks"].values())
 
 
-def test_what_an_instance_wrote_is_gone_with_it(driver: Driver, writers: Pair) -> None:
+def test_what_an_instance_wrote_is_gone_with_it(driver: Driver, writers: RevisionPair) -> None:
     driver.http.post(writers.service.uri, timeout=20)
     driver.local("POST", f"revisions/{writers.first}/inject_fault", {"kill": True})
     marks = until(lambda: driver.get(writers.service.uri), lambda answer: answer.ok).json()["marks"]
     assert not any(marks.values())
 
 
-def test_files_count_as_memory(driver: Driver, writers: Pair) -> None:
+def test_files_count_as_memory(driver: Driver, writers: RevisionPair) -> None:
     def used_mb() -> float:
         found = driver.local("GET", f"revisions/{writers.second}/statistics")["memory_mb"]
         assert isinstance(found, dict)

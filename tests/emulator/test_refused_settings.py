@@ -8,10 +8,10 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
-from tests.emulator.emulator_driver import Driver, Pair, to, who
+from tests.emulator.emulator_driver import Driver, RevisionPair, to, who
 
 
-class Settings(NamedTuple):
+class RefusedSettings(NamedTuple):
     """What a function and a Cloud Run service both have."""
 
     memory: str = "512Mi"
@@ -24,27 +24,30 @@ class Settings(NamedTuple):
 
 _REFUSED = {
     "concurrency above 1 with less than one cpu": (
-        Settings(cpu="0.5", concurrency=2),
+        RefusedSettings(cpu="0.5", concurrency=2),
         "concurrency 2 needs at least 1 cpu",
     ),
-    "much memory with little cpu": (Settings(memory="2Gi", cpu="0.5"), "needs at least 1 cpu"),
-    "much cpu with little memory": (Settings(cpu="4"), "needs at least 2048 MiB"),
-    "a cpu that is none": (Settings(cpu="1.5"), "cpu 1.5 is neither"),
+    "much memory with little cpu": (
+        RefusedSettings(memory="2Gi", cpu="0.5"),
+        "needs at least 1 cpu",
+    ),
+    "much cpu with little memory": (RefusedSettings(cpu="4"), "needs at least 2048 MiB"),
+    "a cpu that is none": (RefusedSettings(cpu="1.5"), "cpu 1.5 is neither"),
     "min above max instances": (
-        Settings(min_instances=3, max_instances=2),
+        RefusedSettings(min_instances=3, max_instances=2),
         "min-instances 3 is above max-instances 2",
     ),
     "variables above 32 KiB together": (
-        Settings(variables={f"V{n}": "x" * 11_000 for n in range(3)}),
+        RefusedSettings(variables={f"V{n}": "x" * 11_000 for n in range(3)}),
         "32768 are allowed",
     ),
-    "a null character": (Settings(variables={"A": "a\0b"}), "null character|NUL byte"),
+    "a null character": (RefusedSettings(variables={"A": "a\0b"}), "null character|NUL byte"),
 }
 
 
 @pytest.mark.parametrize(("settings", "words"), _REFUSED.values(), ids=_REFUSED)
 def test_function_with_settings_that_exclude_each_other_is_refused(
-    driver: Driver, function_id: str, settings: Settings, words: str
+    driver: Driver, function_id: str, settings: RefusedSettings, words: str
 ) -> None:
     wanted = driver.function(function_id, who(), memory=settings.memory)
     wanted.service_config.environment_variables = dict(settings.variables)
@@ -60,7 +63,7 @@ def test_function_with_settings_that_exclude_each_other_is_refused(
 
 @pytest.mark.parametrize(("settings", "words"), _REFUSED.values(), ids=_REFUSED)
 def test_service_with_settings_that_exclude_each_other_is_refused(
-    driver: Driver, pair: Pair, settings: Settings, words: str
+    driver: Driver, pair: RevisionPair, settings: RefusedSettings, words: str
 ) -> None:
     template = pair.service.template
     template.revision = ""
@@ -82,7 +85,7 @@ def test_service_with_settings_that_exclude_each_other_is_refused(
 
 
 @pytest.mark.parametrize("tag", ["ab", "1st", "Green", "dg_cand", "a-", "a.b"])
-def test_name_that_cannot_be_a_tag_is_refused(driver: Driver, pair: Pair, tag: str) -> None:
+def test_name_that_cannot_be_a_tag_is_refused(driver: Driver, pair: RevisionPair, tag: str) -> None:
     service, first, second = pair
     with pytest.raises(exceptions.BadRequest, match="cannot be a tag"):
         driver.traffic(service.name, to(first, 100), to(second, tag=tag))

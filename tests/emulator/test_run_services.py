@@ -9,7 +9,7 @@ from google.cloud import run_v2
 
 from tests.emulator.emulator_driver import (
     Driver,
-    Pair,
+    RevisionPair,
     finished,
     finished_service,
     latest,
@@ -31,7 +31,7 @@ def hello(request):
 """
 
 
-def test_tag_has_its_own_url_that_stays_with_it(driver: Driver, pair: Pair) -> None:
+def test_tag_has_its_own_url_that_stays_with_it(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     tagged = driver.traffic(service.name, to(first, 100), to(second, tag="dg-cand"))
     url = tagged.traffic_statuses[1].uri
@@ -44,7 +44,7 @@ def test_tag_has_its_own_url_that_stays_with_it(driver: Driver, pair: Pair) -> N
     assert driver.get(url).status_code == 404
 
 
-def test_stale_etag_is_a_conflict_and_changes_nothing(driver: Driver, pair: Pair) -> None:
+def test_stale_etag_is_a_conflict_and_changes_nothing(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(first, 90), to(second, 10))
     with pytest.raises(exceptions.Conflict) as raised:
@@ -53,7 +53,7 @@ def test_stale_etag_is_a_conflict_and_changes_nothing(driver: Driver, pair: Pair
     assert [t.percent for t in driver.service(service.name).traffic] == [90, 10]
 
 
-def test_validate_only_changes_nothing(driver: Driver, pair: Pair) -> None:
+def test_validate_only_changes_nothing(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     message = run_v2.Service(name=service.name, etag=service.etag, traffic=[to(second, 100)])
     request = run_v2.UpdateServiceRequest(
@@ -66,7 +66,7 @@ def test_validate_only_changes_nothing(driver: Driver, pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("problem", ["sum", "unknown", "tag twice", "tag too long"])
-def test_impossible_traffic_is_refused(driver: Driver, pair: Pair, problem: str) -> None:
+def test_impossible_traffic_is_refused(driver: Driver, pair: RevisionPair, problem: str) -> None:
     service, first, second = pair
     wanted = {
         "sum": [to(first, 60), to(second, 50)],
@@ -80,7 +80,7 @@ def test_impossible_traffic_is_refused(driver: Driver, pair: Pair, problem: str)
 
 
 def test_writing_a_whole_service_back_is_refused_as_on_the_platform(
-    driver: Driver, pair: Pair
+    driver: Driver, pair: RevisionPair
 ) -> None:
     service, _, second = pair
     service.traffic = [to(second, 100)]
@@ -102,7 +102,7 @@ def test_new_template_makes_a_new_revision_of_the_same_image(
     assert newer.containers[0].image == service.template.containers[0].image
 
 
-def test_conditions_tell_that_traffic_holds(driver: Driver, pair: Pair) -> None:
+def test_conditions_tell_that_traffic_holds(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     after = driver.traffic(service.name, to(first, 75), to(second, 25))
     assert after.terminal_condition.state == run_v2.Condition.State.CONDITION_SUCCEEDED
@@ -111,14 +111,14 @@ def test_conditions_tell_that_traffic_holds(driver: Driver, pair: Pair) -> None:
     assert [(s.revision, s.percent) for s in after.traffic_statuses] == [(first, 75), (second, 25)]
 
 
-def test_shares_are_exact_over_a_hundred_requests(driver: Driver, pair: Pair) -> None:
+def test_shares_are_exact_over_a_hundred_requests(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(first, 93), to(second, 7))
     found = Counter(driver.answering(service.uri) for _ in range(100))
     assert found == {first: 93, second: 7}
 
 
-def test_no_request_is_lost_while_traffic_is_switched(driver: Driver, pair: Pair) -> None:
+def test_no_request_is_lost_while_traffic_is_switched(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     is_over = threading.Event()
     statuses: Counter[int] = Counter()
@@ -180,7 +180,7 @@ def test_instance_over_its_memory_limit_is_killed_and_comes_back(
     assert until(lambda: driver.get(function.url).status_code, lambda status: status == 200)
 
 
-def test_crashed_instance_is_started_again(driver: Driver, pair: Pair) -> None:
+def test_crashed_instance_is_started_again(driver: Driver, pair: RevisionPair) -> None:
     service, revision, _ = pair
     path = f"revisions/{revision}/statistics"
     before = driver.local("GET", path)
@@ -215,7 +215,7 @@ def test_policy_etag_guards_against_concurrent_changes(driver: Driver, function_
     ]
 
 
-def test_latest_follows_only_ready_revisions(driver: Driver, pair: Pair) -> None:
+def test_latest_follows_only_ready_revisions(driver: Driver, pair: RevisionPair) -> None:
     service, _, second = pair
     driver.traffic(service.name, latest())
     assert driver.answering(service.uri) == second
@@ -233,7 +233,7 @@ def test_traffic_log_has_every_list_that_held(driver: Driver, function_id: str) 
     assert [e["reason"] for e in entries] == ["deploy", patched, "deploy", patched, patched]
 
 
-def test_operations_can_be_listed_and_read_again(driver: Driver, pair: Pair) -> None:
+def test_operations_can_be_listed_and_read_again(driver: Driver, pair: RevisionPair) -> None:
     driver.traffic(pair.service.name, to(pair.second, 100))
     url = f"{driver.cloud.endpoint}/v2/projects/p1/locations/us-central1/operations?pageSize=5"
     found = driver.http.get(url, timeout=20).json()

@@ -23,7 +23,7 @@ _ROWS = [
 ]
 
 
-class Sheet:
+class EmulatedSheet:
     """One spreadsheet of the emulator."""
 
     def __init__(self, driver: Driver, spreadsheet: str) -> None:
@@ -60,12 +60,12 @@ class Sheet:
 
 
 @pytest.fixture
-def sheet(driver: Driver, function_id: str) -> Sheet:
+def sheet(driver: Driver, function_id: str) -> EmulatedSheet:
     """A spreadsheet that no other test has."""
-    return Sheet(driver, f"sheet-{function_id}")
+    return EmulatedSheet(driver, f"sheet-{function_id}")
 
 
-def test_rows_appended_to_b_to_g_leave_a_and_h_empty(sheet: Sheet) -> None:
+def test_rows_appended_to_b_to_g_leave_a_and_h_empty(sheet: EmulatedSheet) -> None:
     first = sheet.append("'Update 20230525'!B:G", _ROWS)
     second = sheet.append("'Update 20230525'!B:G", [["x"] * 6])
     assert first["updates"] == {
@@ -83,13 +83,13 @@ def test_rows_appended_to_b_to_g_leave_a_and_h_empty(sheet: Sheet) -> None:
     assert {len(row) for row in rows} == {7}
 
 
-def test_a_to_g_with_six_values_lands_in_column_a(sheet: Sheet) -> None:
+def test_a_to_g_with_six_values_lands_in_column_a(sheet: EmulatedSheet) -> None:
     """The defect that shifted columns for nine days."""
     sheet.append("T!A:G", [["six"] * 6])
     assert sheet.get("T!A:H") == [["six"] * 6]
 
 
-def test_b_to_g_stays_there_beside_a_filled_column_a(sheet: Sheet) -> None:
+def test_b_to_g_stays_there_beside_a_filled_column_a(sheet: EmulatedSheet) -> None:
     sheet.put("T!A1:H1", [["done", "date", "vendor", "order", "item", "price", "quantity", "note"]])
     sheet.append("T!B:G", [_ROWS[0]])
     assert sheet.get("T!A2:B2") == [["", "1/17/2025"]]
@@ -105,7 +105,7 @@ def test_b_to_g_stays_there_beside_a_filled_column_a(sheet: Sheet) -> None:
     ],
 )  # fmt: skip
 def test_table_is_found_as_in_the_documented_example(
-    sheet: Sheet, text: str, expected: str
+    sheet: EmulatedSheet, text: str, expected: str
 ) -> None:
     """The example of the Sheets API guide, "Append values": tables at A1:C2 and B4:D6."""
     sheet.put("Doc!A1:C2", [["x", "y", "z"], [1, 2, 3]])
@@ -115,7 +115,7 @@ def test_table_is_found_as_in_the_documented_example(
     assert updates["updatedRange"] == expected
 
 
-def test_insert_rows_moves_down_what_is_below_and_overwrite_does_not(sheet: Sheet) -> None:
+def test_insert_rows_moves_down_what_is_below_and_overwrite_does_not(sheet: EmulatedSheet) -> None:
     sheet.put("T!A1", [["table"]])
     sheet.put("T!A3", [["below"]])
     sheet.append("T!A1", [["one"], ["two"]])
@@ -136,26 +136,26 @@ def test_insert_rows_moves_down_what_is_below_and_overwrite_does_not(sheet: Shee
     ],
 )  # fmt: skip
 def test_user_entered_text_becomes_a_value(
-    sheet: Sheet, typed: object, formatted: object, unformatted: object
+    sheet: EmulatedSheet, typed: object, formatted: object, unformatted: object
 ) -> None:
     sheet.put("T!A1", [[typed]], "USER_ENTERED")
     assert sheet.get("T!A1") == [[formatted]]
     assert sheet.get("T!A1", valueRenderOption="UNFORMATTED_VALUE") == [[unformatted]]
 
 
-def test_raw_text_stays_text(sheet: Sheet) -> None:
+def test_raw_text_stays_text(sheet: EmulatedSheet) -> None:
     sheet.put("T!A1:B1", [["1/17/2025", "=1+1"]])
     assert sheet.get("T!A1:B1", valueRenderOption="UNFORMATTED_VALUE") == [["1/17/2025", "=1+1"]]
 
 
-def test_formula_and_dates_as_asked(sheet: Sheet) -> None:
+def test_formula_and_dates_as_asked(sheet: EmulatedSheet) -> None:
     sheet.put("T!A1:B1", [["=1+1", "1/17/2025"]], "USER_ENTERED")
     assert sheet.get("T!A1", valueRenderOption="FORMULA") == [["=1+1"]]
     options = {"valueRenderOption": "UNFORMATTED_VALUE", "dateTimeRenderOption": "FORMATTED_STRING"}
     assert sheet.get("T!B1", **options) == [["1/17/2025"]]
 
 
-def test_get_leaves_out_empty_ends_and_can_give_columns(sheet: Sheet) -> None:
+def test_get_leaves_out_empty_ends_and_can_give_columns(sheet: EmulatedSheet) -> None:
     sheet.put("T!A1:C3", [["a", "", "c"], [], ["", "b"]])
     assert sheet.get("T!A1:Z99") == [["a", "", "c"], [], ["", "b"]]
     assert sheet.get("T!A:C", majorDimension="COLUMNS") == [["a"], ["", "", "b"], ["c"]]
@@ -163,20 +163,20 @@ def test_get_leaves_out_empty_ends_and_can_give_columns(sheet: Sheet) -> None:
     assert answer == {"range": "T!D1:D1000", "majorDimension": "ROWS"}
 
 
-def test_null_leaves_a_cell_and_an_empty_text_clears_it(sheet: Sheet) -> None:
+def test_null_leaves_a_cell_and_an_empty_text_clears_it(sheet: EmulatedSheet) -> None:
     sheet.put("T!A1:C1", [["a", "b", "c"]])
     sheet.put("T!A1:C1", [[None, "", "d"]])
     assert sheet.get("T!A1:C1") == [["a", "", "d"]]
 
 
-def test_clear_empties_exactly_its_range(sheet: Sheet) -> None:
+def test_clear_empties_exactly_its_range(sheet: EmulatedSheet) -> None:
     sheet.put("T!A1:C3", [["a", "b", "c"]] * 3)
     answer = sheet.call("POST", "T!B2:C3", {}, ":clear")
     assert answer.json()["clearedRange"] == "T!B2:C3"
     assert sheet.get("T") == [["a", "b", "c"], ["a"], ["a"]]
 
 
-def test_batch_get_and_titles(sheet: Sheet, driver: Driver) -> None:
+def test_batch_get_and_titles(sheet: EmulatedSheet, driver: Driver) -> None:
     sheet.put("One!A1", [["1"]])
     sheet.put("'Two words'!A1", [["2"]])
     query = [("ranges", "One!A1"), ("ranges", "'Two words'!A1")]
@@ -203,21 +203,21 @@ def test_batch_get_and_titles(sheet: Sheet, driver: Driver) -> None:
     ],
 )
 def test_bad_request_is_400(
-    sheet: Sheet, method: str, text: str, suffix: str, query: dict[str, str], told: str
+    sheet: EmulatedSheet, method: str, text: str, suffix: str, query: dict[str, str], told: str
 ) -> None:
     answer = sheet.call(method, text, {"values": []} if method == "POST" else None, suffix, **query)
     assert answer.status_code == 400
     assert told in answer.json()["error"]["message"]
 
 
-def test_values_beyond_the_range_or_not_plain_are_refused(sheet: Sheet) -> None:
+def test_values_beyond_the_range_or_not_plain_are_refused(sheet: EmulatedSheet) -> None:
     answer = sheet.call("PUT", "T!A1:B1", {"values": [["a", "b", "c"]]}, valueInputOption="RAW")
     assert "tried writing to column [C]" in answer.json()["error"]["message"]
     answer = sheet.call("PUT", "T!A1", {"values": [[{"a": 1}]]}, valueInputOption="RAW")
     assert answer.status_code == 400
 
 
-def test_tabs_are_made_and_removed_from_the_side(sheet: Sheet, driver: Driver) -> None:
+def test_tabs_are_made_and_removed_from_the_side(sheet: EmulatedSheet, driver: Driver) -> None:
     spreadsheet = sheet.url.rpartition("/")[2]
     assert (
         driver.local("POST", f"sheets/{spreadsheet}/tabs", {"title": "New tab"})["created"] is True
@@ -230,7 +230,9 @@ def test_tabs_are_made_and_removed_from_the_side(sheet: Sheet, driver: Driver) -
     assert sheet.get("'New tab'!A1") is None
 
 
-def test_functions_write_to_the_local_sheet(driver: Driver, sheet: Sheet, function_id: str) -> None:
+def test_functions_write_to_the_local_sheet(
+    driver: Driver, sheet: EmulatedSheet, function_id: str
+) -> None:
     source = (
         "import json, os, urllib.request as u\n"
         "def hello(request):\n"
@@ -247,7 +249,7 @@ def test_functions_write_to_the_local_sheet(driver: Driver, sheet: Sheet, functi
     assert sheet.get("T!B:C") == [["from", "function"]]
 
 
-def test_update_anchored_at_one_cell_writes_as_much_as_it_is_given(sheet: Sheet) -> None:
+def test_update_anchored_at_one_cell_writes_as_much_as_it_is_given(sheet: EmulatedSheet) -> None:
     """The first example of gspread's README."""
     found = sheet.put("T!B2", [[1, 2], [3, 4]])
     assert (found["updatedRange"], found["updatedCells"]) == ("T!B2:C3", 4)
@@ -256,7 +258,7 @@ def test_update_anchored_at_one_cell_writes_as_much_as_it_is_given(sheet: Sheet)
 
 @pytest.mark.parametrize("text", ["T!A1001", "T!AA1", "T!A9999999", "T!A1001:B", "T!ZZZ1"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
-def test_range_outside_of_the_grid_is_refused(sheet: Sheet, text: str, method: str) -> None:
+def test_range_outside_of_the_grid_is_refused(sheet: EmulatedSheet, text: str, method: str) -> None:
     body = None if method == "GET" else {"values": [["x"]]}
     query = {} if method == "GET" else {"valueInputOption": "RAW"}
     answer = sheet.call(method, text, body, ":append" if method == "POST" else "", **query)
@@ -265,13 +267,13 @@ def test_range_outside_of_the_grid_is_refused(sheet: Sheet, text: str, method: s
     assert "exceeds grid limits. Max rows: 1000, max columns: 26" in message
 
 
-def test_update_that_runs_over_the_edge_is_refused_whole(sheet: Sheet) -> None:
+def test_update_that_runs_over_the_edge_is_refused_whole(sheet: EmulatedSheet) -> None:
     answer = sheet.call("PUT", "T!A1000", {"values": [["a"], ["b"]]}, valueInputOption="RAW")
     assert "exceeds grid limits" in answer.json()["error"]["message"]
     assert sheet.get("T") is None
 
 
-def test_append_makes_the_grid_grow(sheet: Sheet, driver: Driver) -> None:
+def test_append_makes_the_grid_grow(sheet: EmulatedSheet, driver: Driver) -> None:
     sheet.put("T!A1000", [["last"]])
     assert sheet.append("T!A:A", [["more"]] * 3)["tableRange"] == "T!A1000"
     grid = driver.http.get(sheet.url, timeout=20).json()["sheets"][0]["properties"][
@@ -281,7 +283,7 @@ def test_append_makes_the_grid_grow(sheet: Sheet, driver: Driver) -> None:
     assert sheet.get("T!A1003") == [["more"]]
 
 
-def test_cell_holds_50000_characters_and_no_more(sheet: Sheet) -> None:
+def test_cell_holds_50000_characters_and_no_more(sheet: EmulatedSheet) -> None:
     sheet.put("T!A1", [["x" * 50_000]])
     answer = sheet.call("PUT", "T!A1", {"values": [["x" * 50_001]]}, valueInputOption="RAW")
     assert "maximum of 50000 characters" in answer.json()["error"]["message"]
@@ -306,7 +308,7 @@ _YEAR = datetime.now(UTC).year
     ],
 )  # fmt: skip
 def test_user_entered_dates_times_and_signs(
-    sheet: Sheet, typed: str, formatted: str, unformatted: object
+    sheet: EmulatedSheet, typed: str, formatted: str, unformatted: object
 ) -> None:
     if isinstance(unformatted, date):
         unformatted = (unformatted - date(1899, 12, 30)).days
@@ -315,7 +317,7 @@ def test_user_entered_dates_times_and_signs(
     assert sheet.get("T!A1", valueRenderOption="UNFORMATTED_VALUE") == [[unformatted]]
 
 
-def test_batches_of_values_hold_together(sheet: Sheet, driver: Driver) -> None:
+def test_batches_of_values_hold_together(sheet: EmulatedSheet, driver: Driver) -> None:
     data = [{"range": "One!A1", "values": [["a", "b"]]}, {"range": "Two!B2", "values": [["c"]]}]
     body = {"valueInputOption": "RAW", "data": data}
     found = driver.http.post(f"{sheet.url}/values:batchUpdate", json=body, timeout=20).json()
@@ -333,11 +335,13 @@ def test_batches_of_values_hold_together(sheet: Sheet, driver: Driver) -> None:
     assert (sheet.get("One"), sheet.get("Two")) == ([["", "b"]], None)
 
 
-def _batch(driver: Driver, sheet: Sheet, *requests_: Mapping[str, object]) -> requests.Response:
+def _batch(
+    driver: Driver, sheet: EmulatedSheet, *requests_: Mapping[str, object]
+) -> requests.Response:
     return driver.http.post(f"{sheet.url}:batchUpdate", json={"requests": requests_}, timeout=20)
 
 
-def test_tabs_are_made_changed_and_removed(sheet: Sheet, driver: Driver) -> None:
+def test_tabs_are_made_changed_and_removed(sheet: EmulatedSheet, driver: Driver) -> None:
     grid = {"rowCount": 3, "columnCount": 2}
     new = {"title": "Small", "gridProperties": grid}
     found = _batch(driver, sheet, {"addSheet": {"properties": new}}).json()
@@ -381,7 +385,7 @@ def test_spreadsheet_is_created(driver: Driver) -> None:
 def test_large_write_does_not_hold_up_others(shared_driver: Driver) -> None:
     """A process of its own reads what was sent."""
     rows = [[f"row {i}", i, "x" * 40] for i in range(60_000)]
-    sheet = Sheet(shared_driver, "sheet-large")
+    sheet = EmulatedSheet(shared_driver, "sheet-large")
     answered: list[int] = []
     is_over = threading.Event()
 
@@ -403,7 +407,7 @@ def test_large_write_does_not_hold_up_others(shared_driver: Driver) -> None:
 
 @pytest.mark.parametrize("value", ["\ud800", 10**400, {"a": 1}])
 def test_value_that_no_cell_can_hold_is_refused_and_nothing_is_broken(
-    sheet: Sheet, value: object
+    sheet: EmulatedSheet, value: object
 ) -> None:
     answer = sheet.call("PUT", "T!A1", {"values": [["ok"], [value]]}, valueInputOption="RAW")
     assert answer.status_code == 400
@@ -411,7 +415,7 @@ def test_value_that_no_cell_can_hold_is_refused_and_nothing_is_broken(
     assert sheet.get("T") == [["next"]]
 
 
-def test_fault_rule_may_name_the_service(sheet: Sheet, driver: Driver) -> None:
+def test_fault_rule_may_name_the_service(sheet: EmulatedSheet, driver: Driver) -> None:
     driver.fault(service="sheets", http=503)
     assert sheet.call("GET", "T!A1").status_code == 503
     assert sheet.call("GET", "T!A1").status_code == 200

@@ -13,7 +13,7 @@ Answer = Callable[[int, int], bytes | None]
 """Given the number of the connection and of the request on it, both from 0: the answer; None closes."""
 
 
-class Server:
+class CountingServer:
     """Answers as told and counts."""
 
     def __init__(self, answer: Answer) -> None:
@@ -44,9 +44,11 @@ class Server:
             writer.close()
 
 
-def drive(answer: Answer, act: Callable[[Upstream, Server], Awaitable[None]]) -> Server:
+def drive(
+    answer: Answer, act: Callable[[Upstream, CountingServer], Awaitable[None]]
+) -> CountingServer:
     """Run ``act`` with a client of such a server."""
-    server = Server(answer)
+    server = CountingServer(answer)
 
     async def run() -> None:
         listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
@@ -68,7 +70,7 @@ async def _ask(upstream: Upstream, method: str = "GET", body: bytes | None = Non
 
 
 def test_connection_is_used_again() -> None:
-    async def act(upstream: Upstream, server: Server) -> None:
+    async def act(upstream: Upstream, server: CountingServer) -> None:
         await _ask(upstream)
         await _ask(upstream, "POST", b"abc")
         assert server.connections == 1
@@ -80,7 +82,7 @@ def test_get_on_a_connection_that_was_closed_is_sent_again_and_a_post_is_not() -
     def answer(connection: int, turn: int) -> bytes | None:
         return _OK if turn == 0 else None
 
-    async def act(upstream: Upstream, server: Server) -> None:
+    async def act(upstream: Upstream, server: CountingServer) -> None:
         await _ask(upstream)
         assert await _ask(upstream) == b"ok"
         assert (server.connections, len(server.requests)) == (2, 3)
@@ -92,7 +94,7 @@ def test_get_on_a_connection_that_was_closed_is_sent_again_and_a_post_is_not() -
 
 
 def test_request_goes_over_the_wire_as_given() -> None:
-    async def act(upstream: Upstream, server: Server) -> None:
+    async def act(upstream: Upstream, server: CountingServer) -> None:
         response = await upstream.request("POST", "/a%2fb?x=1", [("Host", "h"), ("X-B", "é")], b"")
         assert response.headers.getall("X-A") == ["1", "2"]
         await response.read()
@@ -115,14 +117,14 @@ def test_request_goes_over_the_wire_as_given() -> None:
     ],
 )
 def test_body_is_read_as_it_is_framed(answer: bytes, body: bytes) -> None:
-    async def act(upstream: Upstream, server: Server) -> None:
+    async def act(upstream: Upstream, server: CountingServer) -> None:
         assert await _ask(upstream) == body
 
     drive(lambda *_: answer, act)
 
 
 def test_body_without_length_ends_with_the_connection() -> None:
-    async def act(upstream: Upstream, server: Server) -> None:
+    async def act(upstream: Upstream, server: CountingServer) -> None:
         server.closes_after_answer = True
         assert await _ask(upstream) == b"all of it"
         assert await _ask(upstream) == b"all of it"
@@ -141,7 +143,7 @@ def test_body_without_length_ends_with_the_connection() -> None:
     ],
 )
 def test_what_is_no_answer_is_an_error(answer: bytes) -> None:
-    async def act(upstream: Upstream, server: Server) -> None:
+    async def act(upstream: Upstream, server: CountingServer) -> None:
         with pytest.raises((UpstreamError, aiohttp.ClientError)):
             await _ask(upstream)
 
@@ -152,7 +154,7 @@ def test_what_is_no_answer_is_an_error(answer: bytes) -> None:
     "answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"HTTP/1.1 200 OK\r\nCont"]
 )
 def test_answer_that_ends_too_early_is_an_error(answer: bytes) -> None:
-    async def act(upstream: Upstream, server: Server) -> None:
+    async def act(upstream: Upstream, server: CountingServer) -> None:
         server.closes_after_answer = True
         with pytest.raises((UpstreamError, aiohttp.ClientError)):
             await _ask(upstream)

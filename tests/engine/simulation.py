@@ -26,12 +26,12 @@ from pytest_deploygate.engine.rollout import Rollout
 from tests.fakes import (
     FOREIGN,
     Change,
-    Cloud,
     FakeClock,
+    FakeCloud,
     FakeStore,
     FakeTarget,
     Faults,
-    Killed,
+    ProcessKilled,
     a_spec,
 )
 
@@ -103,7 +103,7 @@ class Simulation:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.clock = FakeClock()
-        self.cloud = Cloud(self.clock)
+        self.cloud = FakeCloud(self.clock)
         self.faults = Faults()
         self.store = FakeStore(self.clock, self.faults)
         self.living: set[int] = set()
@@ -273,7 +273,7 @@ class Simulation:
         """Run a process; None if it died."""
         try:
             return self.deploy()
-        except Killed:
+        except ProcessKilled:
             return None
 
     def watch_traffic_only(self) -> None:

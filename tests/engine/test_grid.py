@@ -13,7 +13,7 @@ from pytest_deploygate.core.errors import DeployGateError
 from pytest_deploygate.core.record import EntryKind
 from pytest_deploygate.core.state_machine import State
 from tests.engine.simulation import CALL_STRIDE, GRID, Ended, Scenario, Simulation
-from tests.fakes import KILLS, READS, Fault, Killed
+from tests.fakes import KILLS, READS, Fault, ProcessKilled
 
 SCENARIOS = (
     Scenario(name="first", has_baseline=False),
@@ -195,7 +195,7 @@ def test_every_fault_of_a_recovery_after_every_death_ends_well(
             simulation = dead_simulation(name, kill, number)
             simulation.faults.at(len(simulation.faults.calls) + 1 + at, fault)
             try:
-                with contextlib.suppress(Killed, DeployGateError):
+                with contextlib.suppress(ProcessKilled, DeployGateError):
                     simulation.recover()
                 assert simulation.faults.fired[1:], "the recovery did not come to that call"
                 settle_after(simulation, None)

@@ -28,7 +28,7 @@ from pytest_deploygate.engine.rollback_plan import plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.testing.fake_cloud import LAGGING_ANSWERS
 from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
-from tests.fakes import FOREIGN, Cloud, Fault
+from tests.fakes import FOREIGN, FakeCloud, Fault
 
 GOOD = Reason(code=ReasonCode.HELD, sentence="all gates held")
 BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
@@ -364,23 +364,23 @@ def test_tidying_up_is_repeated_by_the_next_recovery() -> None:
     simulation.check_settled()
 
 
-def vanish(cloud: Cloud, name: RevisionName) -> None:
+def vanish(cloud: FakeCloud, name: RevisionName) -> None:
     del cloud.existing().revisions[name]
 
 
-def other_image(cloud: Cloud, name: RevisionName) -> None:
+def other_image(cloud: FakeCloud, name: RevisionName) -> None:
     change(cloud, name, digest="another build")
 
 
-def other_variable(cloud: Cloud, name: RevisionName) -> None:
+def other_variable(cloud: FakeCloud, name: RevisionName) -> None:
     change(cloud, name, variables={"SHEET": "production", "DEBUG": "1"})
 
 
-def other_secret(cloud: Cloud, name: RevisionName) -> None:
+def other_secret(cloud: FakeCloud, name: RevisionName) -> None:
     change(cloud, name, secrets={"KEY": SecretRef(name="key", version="8")})
 
 
-def change(cloud: Cloud, name: RevisionName, **fields: object) -> None:
+def change(cloud: FakeCloud, name: RevisionName, **fields: object) -> None:
     revisions = cloud.existing().revisions
     old = revisions[name]
     revisions[name] = RevisionInfo(

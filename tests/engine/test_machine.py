@@ -16,7 +16,7 @@ from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollout import Rollout
 from tests.engine.simulation import CONFIG, GRID, PROD, Simulation
 from tests.engine.test_grid import SCENARIOS
-from tests.fakes import Fault, Killed
+from tests.fakes import Fault, ProcessKilled
 
 logging.getLogger("pytest_deploygate").setLevel(logging.CRITICAL)
 
@@ -57,7 +57,7 @@ class Deployers(RuleBasedStateMachine):
             )
             self.rollout = rollout
             rollout.observe(snapshot, package, CONFIG)
-        except Killed:
+        except ProcessKilled:
             self.dies()
         except DeployGateError as error:
             self.aborts(reason_for(error, ReasonCode.COULD_NOT_ACT))
@@ -78,7 +78,7 @@ class Deployers(RuleBasedStateMachine):
             elif rollout.state is State.SERVING:
                 rollout.finalise(GOOD)
                 self.ends()
-        except Killed:
+        except ProcessKilled:
             self.dies()
         except DeployGateError as error:
             self.aborts(reason_for(error, ReasonCode.COULD_NOT_ACT))
@@ -99,7 +99,7 @@ class Deployers(RuleBasedStateMachine):
     @rule()
     def sleeps_so_long_that_somebody_unlocks(self) -> None:
         """A process that resumes after it lost its lease must not act."""
-        with contextlib.suppress(DeployGateError, Killed):
+        with contextlib.suppress(DeployGateError, ProcessKilled):
             self.simulation.store.break_lease(PROD, self.simulation.new_actor(), "it hangs")
 
     def aborts(self, reason: Reason) -> None:
@@ -108,7 +108,7 @@ class Deployers(RuleBasedStateMachine):
             if rollout is not None and not rollout.state.is_final:
                 with contextlib.suppress(DeployGateError):
                     rollout.abort(reason)
-        except Killed:
+        except ProcessKilled:
             self.dies()
         self.ends()
 
@@ -134,12 +134,12 @@ class Deployers(RuleBasedStateMachine):
 
     @rule()
     def another_recovers(self) -> None:
-        with contextlib.suppress(DeployGateError, Killed):
+        with contextlib.suppress(DeployGateError, ProcessKilled):
             self.simulation.recover()
 
     @rule()
     def another_deploys(self) -> None:
-        with contextlib.suppress(Killed):
+        with contextlib.suppress(ProcessKilled):
             self.simulation.deploy("other")
 
     @rule(seconds=st.sampled_from([-7200.0, 3600.0]))

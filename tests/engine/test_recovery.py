@@ -12,7 +12,7 @@ from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
 from pytest_deploygate.engine.rollout import Rollout
 from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
-from tests.fakes import KILLS, Fault, Killed
+from tests.fakes import KILLS, Fault, ProcessKilled
 
 SCENARIOS = {
     "first": Scenario(name="first", has_baseline=False, verify=True),
@@ -145,7 +145,7 @@ def test_recovery_that_dies_everywhere_is_finished_by_the_next(kill: Fault) -> N
         simulation.faults.at(len(simulation.faults.calls) + number, kill)
         try:
             simulation.recover()
-        except Killed:
+        except ProcessKilled:
             continue
         break
     simulation.faults.clear()

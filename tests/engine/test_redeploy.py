@@ -13,7 +13,7 @@ from pytest_deploygate.engine.rollback_plan import plan_rollback
 from tests.engine.simulation import CALL_STRIDE, PROD, Scenario, Simulation
 from tests.engine.test_grid import can_strike
 from tests.engine.test_rollback import FIRST, SECOND, promoted_twice
-from tests.fakes import FOREIGN, KILLS, READS, Fault, Killed
+from tests.fakes import FOREIGN, KILLS, READS, Fault, ProcessKilled
 
 ASKED = Reason(code=ReasonCode.REQUESTED, sentence="customers complain")
 
@@ -52,7 +52,7 @@ def go_back(simulation: Simulation) -> JournaledRollout:
 def die(simulation: Simulation, at: str, fault: Fault = Fault.KILLED_BEFORE) -> None:
     """Roll back, and be killed meanwhile."""
     simulation.faults.on(at, fault)
-    with pytest.raises(Killed):
+    with pytest.raises(ProcessKilled):
         go_back(simulation)
 
 
@@ -131,10 +131,10 @@ def die_once_it_was_seen_ready(simulation: Simulation) -> None:
     def watch(call: str) -> None:
         if call == "store.save" and entries(simulation, "await_backup", EntryKind.OBSERVED):
             simulation.faults.watchers.remove(watch)
-            raise Killed(call)
+            raise ProcessKilled(call)
 
     simulation.faults.watchers.append(watch)
-    with pytest.raises(Killed):
+    with pytest.raises(ProcessKilled):
         go_back(simulation)
 
 
@@ -313,7 +313,7 @@ def test_every_fault_at_every_call_ends_where_the_record_says(fault: Fault) -> N
         simulation.faults.at(number, fault)
         try:
             go_back(simulation)
-        except Killed:
+        except ProcessKilled:
             assert fault in KILLS
         except DeployGateError:
             pass
@@ -349,7 +349,7 @@ def test_recoveries_that_die_one_after_the_other_deploy_it_once(kill: Fault) -> 
         simulation.faults.at(len(simulation.faults.calls) + number, kill)
         try:
             simulation.recover()
-        except Killed:
+        except ProcessKilled:
             continue
         break
     simulation.faults.clear()

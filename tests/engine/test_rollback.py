@@ -21,7 +21,7 @@ from pytest_deploygate.engine.recovery import supersede
 from pytest_deploygate.engine.rollback_plan import bad_verdict_on, plan_rollback
 from pytest_deploygate.engine.rollout import Rollout
 from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
-from tests.fakes import FOREIGN, KILLS, Fault, Killed
+from tests.fakes import FOREIGN, KILLS, Fault, ProcessKilled
 
 ASKED = Reason(code=ReasonCode.REQUESTED, sentence="customers complain")
 URL = "https://svc.example"
@@ -192,7 +192,7 @@ def test_every_fault_at_every_call_of_a_rollback_ends_well(fault: Fault) -> None
         rollout: JournaledRollout | None = None
         try:
             rollout = go_back(simulation)
-        except Killed:
+        except ProcessKilled:
             assert fault in KILLS
         except DeployGateError:
             pass

@@ -16,7 +16,7 @@ from pytest_deploygate.engine.journaled_rollout import JournaledRollout
 from pytest_deploygate.engine.permits import PhasePermits
 from pytest_deploygate.engine.rollback_drill import drill_environment
 from pytest_deploygate.engine.rollout import Rollout
-from pytest_deploygate.testing.faults import KILLS, Fault, Killed
+from pytest_deploygate.testing.faults import KILLS, Fault, ProcessKilled
 from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
 
 DRILLED = Scenario(name="drilled", drill=True)
@@ -186,7 +186,7 @@ def test_death_at_any_call_of_a_drill_ends_at_what_served(fault: Fault, scenario
         simulation = promoted(scenario)
         before = simulation.cloud.peek()
         simulation.faults.at(number, fault)
-        with pytest.raises(Killed):
+        with pytest.raises(ProcessKilled):
             drilled(simulation, moves_traffic=True)
         simulation.living.clear()
         simulation.recover()

@@ -10,7 +10,7 @@ from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.engine.rollout import Rollout
 from tests.engine.simulation import Scenario, Simulation
 from tests.engine.test_guards import BAD, GOOD, observed
-from tests.fakes import Cloud, Fault, a_spec
+from tests.fakes import FakeCloud, Fault, a_spec
 
 SCENARIO = Scenario(name="second", verify=True, variants=("unwritable", "slow"))
 UNWRITABLE, SLOW = VariantName("unwritable"), VariantName("slow")
@@ -103,7 +103,7 @@ def test_variant_that_is_not_what_the_settings_say_is_refused(
     assert simulation.serves_baseline()
 
 
-def _tamper(cloud: Cloud, name: RevisionName, change: dict[str, object]) -> None:
+def _tamper(cloud: FakeCloud, name: RevisionName, change: dict[str, object]) -> None:
     revisions = cloud.existing().revisions
     revisions[name] = revisions[name]._replace(**change)  # type: ignore[arg-type]  # named by each case
 

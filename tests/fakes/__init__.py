@@ -7,12 +7,12 @@ from pytest_deploygate.testing.fake_cloud import (
     BUILD_S,
     FOREIGN,
     Change,
-    Cloud,
+    FakeCloud,
     digest_of,
     image_of,
 )
 from pytest_deploygate.testing.fake_target import READS, FakeTarget, a_spec
-from pytest_deploygate.testing.faults import KILLS, SLOW_S, FakeClock, Fault, Faults, Killed
+from pytest_deploygate.testing.faults import KILLS, SLOW_S, FakeClock, Fault, Faults, ProcessKilled
 from tests.fakes.store import FakeStore
 
 __all__ = [
@@ -22,13 +22,13 @@ __all__ = [
     "READS",
     "SLOW_S",
     "Change",
-    "Cloud",
     "FakeClock",
+    "FakeCloud",
     "FakeStore",
     "FakeTarget",
     "Fault",
     "Faults",
-    "Killed",
+    "ProcessKilled",
     "a_spec",
     "digest_of",
     "image_of",

@@ -9,7 +9,7 @@ from pytest_deploygate.core.errors import StoreError
 from pytest_deploygate.core.identifiers import EnvironmentName, RolloutId
 from pytest_deploygate.core.record import JournalEntry, Lease, RolloutRecord
 from pytest_deploygate.store.sql import SqlStore, open_memory_store
-from pytest_deploygate.testing.faults import SLOW_S, FakeClock, Fault, Faults, Killed
+from pytest_deploygate.testing.faults import SLOW_S, FakeClock, Fault, Faults, ProcessKilled
 
 T = TypeVar("T")
 if (
@@ -51,14 +51,14 @@ class FakeStore(_StoreBase):
         self._peeked.clear()
         fault = self.faults.take(f"store.{name}")
         if fault is Fault.KILLED_BEFORE:
-            raise Killed(name)
+            raise ProcessKilled(name)
         if fault in (Fault.UNAVAILABLE, Fault.REFUSED, Fault.LOST_REQUEST):
             raise StoreError("the disk is full", hint="free space")
         if fault is Fault.SLOW:
             self._clock.sleep(SLOW_S)
         yield
         if fault is Fault.KILLED_AFTER:
-            raise Killed(name)
+            raise ProcessKilled(name)
         if fault is Fault.LOST_ANSWER:
             raise StoreError("the connection broke after the commit", hint="try again")
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_deploygate.channel.messages import (
+    AttemptEnded,
     Began,
     Bye,
     Collected,
     CollectedCheck,
     Doubt,
-    Ended,
     Hello,
     Measured,
     Message,
@@ -64,7 +64,9 @@ def test_honest_story_holds() -> None:
 
 
 def test_runs_have_what_began_in_its_order_with_its_end() -> None:
-    failed = Ended(0, (*PARTS[:1], Part("call", "failed", False, False), PARTS[2]), (), {}, "why")
+    failed = AttemptEnded(
+        0, (*PARTS[:1], Part("call", "failed", False, False), PARTS[2]), (), {}, "why"
+    )
     made = told(HELLO, Collected(CHECKS, ()), Began(0), failed, Began(1))
     first, second = made.take_runs()
     assert made.take_runs() == ()
@@ -152,7 +154,7 @@ def test_second_attempt_is_no_plain_pass() -> None:
         HELLO,
         Collected(CHECKS, ()),
         Began(0),
-        Ended(0, failed, (), {}),
+        AttemptEnded(0, failed, (), {}),
         Began(0),
         Passed(0),
         Bye(0),
@@ -189,7 +191,7 @@ def test_measurement_that_is_no_number_is_a_doubt() -> None:
         HELLO,
         Collected(CHECKS, ()),
         Began(0),
-        Ended(0, PARTS, (Measured("accuracy_score", float("nan"), ""),), {}),
+        AttemptEnded(0, PARTS, (Measured("accuracy_score", float("nan"), ""),), {}),
         Bye(0),
     )
     assert "accuracy_score" in made.doubts[0]
@@ -228,7 +230,7 @@ def test_known_defect_counts_until_its_day_by_the_judges_own_clock(
         HELLO,
         Collected((CHECKS[0]._replace(defect=defect),), ()),
         Began(0),
-        Ended(0, parts, (), {}, ""),
+        AttemptEnded(0, parts, (), {}, ""),
     ):
         made.hear(1, 10, message)
     assert made.state_of(NAMES[0]) is state
@@ -240,9 +242,9 @@ def test_answers_of_the_judged_revisions_are_counted_by_gate() -> None:
         HELLO,
         Collected(CHECKS, ()),
         Began(0),
-        Ended(0, PARTS, (), {"candidate": 2}),
+        AttemptEnded(0, PARTS, (), {"candidate": 2}),
         Began(1),
-        Ended(1, PARTS, (), {"verification": 1, "live": 1, "before": 7}),
+        AttemptEnded(1, PARTS, (), {"verification": 1, "live": 1, "before": 7}),
     )
     assert made.evidence(Phase.CANDIDATE).answers == {"g": 3}
 

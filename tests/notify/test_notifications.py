@@ -44,7 +44,7 @@ from pytest_deploygate.notify.message_bodies import messages_of
 from pytest_deploygate.notify.sender import send_due
 from pytest_deploygate.store.sql import SqlStore, open_store
 from pytest_deploygate.testing.faults import FakeClock
-from tests.loopback_server import Reply, Server, ServerMaker
+from tests.loopback_server import LoopbackServer, Reply, ServerMaker
 from tests.report.recorded_rollouts import MARKUP, promotion, rollback
 
 KEY = "a-signing-key"
@@ -55,7 +55,7 @@ def ended(record: RolloutRecord, now: datetime, ago_s: float = 10) -> RolloutRec
     return record._replace(ended_at=now - timedelta(seconds=ago_s))
 
 
-class Outbox:
+class RecordOutbox:
     """A record of rollouts, and what became of telling of them."""
 
     def __init__(self, *records: RolloutRecord) -> None:
@@ -88,7 +88,7 @@ def channel(**changed: object) -> NotifyChannel:
     return made._replace(**changed)  # type: ignore[arg-type]  # fields by name
 
 
-def send(outbox: Outbox, server_url: str, clock: FakeClock, **options: object) -> int:
+def send(outbox: RecordOutbox, server_url: str, clock: FakeClock, **options: object) -> int:
     variables = {"AUDIT_URL": server_url, "AUDIT_KEY": KEY}
 
     def to_server(
@@ -119,7 +119,7 @@ def test_webhook_is_told_what_is_documented_and_signed(
     http_server: ServerMaker, clock: FakeClock
 ) -> None:
     server = http_server(lambda _: Reply(status=204))
-    outbox = Outbox(ended(rollback(url="https://svc.example"), clock.now()))
+    outbox = RecordOutbox(ended(rollback(url="https://svc.example"), clock.now()))
     assert send(outbox, server.url, clock) == 0
     (asked,) = server.asked
     document = json.loads(asked.body)
@@ -143,7 +143,7 @@ def test_receiver_that_fails_is_told_again_until_it_takes_it(
 ) -> None:
     replies = answering(500, 429, 301, 200)
     server = http_server(lambda _: next(replies))
-    outbox = Outbox(ended(promotion(1), clock.now()))
+    outbox = RecordOutbox(ended(promotion(1), clock.now()))
     assert send(outbox, server.url, clock) == 0
     assert len(server.asked) == 4
     assert len({asked.headers[DELIVERY.lower()] for asked in server.asked}) == 1
@@ -159,7 +159,7 @@ def test_receiver_that_dies_amid_its_answer_is_told_again(
 ) -> None:
     replies = iter((Reply(cut=0), Reply(cut=0), Reply()))
     server = http_server(lambda _: next(replies))
-    outbox = Outbox(ended(promotion(1), clock.now()))
+    outbox = RecordOutbox(ended(promotion(1), clock.now()))
     assert send(outbox, server.url, clock) == 0
     assert len(server.asked) == 3
 
@@ -167,7 +167,7 @@ def test_receiver_that_dies_amid_its_answer_is_told_again(
 def test_what_does_not_arrive_is_recorded_without_the_address(
     unused_url: str, clock: FakeClock
 ) -> None:
-    outbox = Outbox(ended(promotion(1), clock.now()))
+    outbox = RecordOutbox(ended(promotion(1), clock.now()))
     assert send(outbox, f"{unused_url}/T0KEN", clock) == 1
     (kept,) = outbox.kept.values()
     assert kept.sent_at is None
@@ -176,7 +176,7 @@ def test_what_does_not_arrive_is_recorded_without_the_address(
 
 
 def test_variable_that_is_not_set_is_recorded(clock: FakeClock) -> None:
-    outbox = Outbox(ended(promotion(1), clock.now()))
+    outbox = RecordOutbox(ended(promotion(1), clock.now()))
     assert send(outbox, "", clock) == 1
     (kept,) = outbox.kept.values()
     assert kept.error == "the environment variable AUDIT_URL is not set"
@@ -193,7 +193,7 @@ def test_one_receiver_keeps_no_other_from_being_told(clock: FakeClock) -> None:
             raise RuntimeError
         told.append(one.name)
 
-    outbox = Outbox(ended(promotion(1), clock.now()))
+    outbox = RecordOutbox(ended(promotion(1), clock.now()))
     channels = [channel(name="broken"), channel(name="fine")]
     assert send_due(outbox, channels, clock, to_all, patience_s=5) == 1
     assert told == ["fine"]
@@ -330,7 +330,7 @@ def test_hold_at_a_step_is_told_once_a_step(http_server: ServerMaker, clock: Fak
     record = promotion(1)._replace(
         state=State.STEPPING, ended_at=None, began_at=now - timedelta(hours=9), step_percent=10
     )
-    outbox = Outbox(record)
+    outbox = RecordOutbox(record)
     outbox.commands = (ordered(record, CommandKind.HOLD, 10, now),)
     for _ in range(2):
         assert send(outbox, server.url, clock) == 0
@@ -444,8 +444,8 @@ def test_slow_receiver_is_waited_for_by_nobody_but_the_sender(
     http_server: ServerMaker, clock: FakeClock
 ) -> None:
     release = threading.Event()
-    server: Server = http_server(lambda _: Reply(wait=release))
-    outbox = Outbox(ended(promotion(1), clock.now()))
+    server: LoopbackServer = http_server(lambda _: Reply(wait=release))
+    outbox = RecordOutbox(ended(promotion(1), clock.now()))
     sender = threading.Thread(target=send, args=(outbox, server.url, clock))
     sender.start()
     assert outbox.kept == {}  # it is still waited for

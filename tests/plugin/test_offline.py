@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_deploygate.testing import DeploygateProject
-from tests.loopback_server import Reply, Server, serving
+from tests.loopback_server import LoopbackServer, Reply, serving
 from tests.plugin.plugin_project import REPOSITORY, SUBJECT
 
 ASKS = "import urllib.request\n{}\ndef test_subject():\n    assert True\n"
@@ -22,7 +22,7 @@ TRIES = {
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[LoopbackServer]:
     """Something that a module could reach."""
     with serving() as start:
         yield start(lambda _: Reply())
@@ -30,7 +30,7 @@ def server() -> Iterator[Server]:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_module_that_asks_at_import_is_refused_and_asks_nobody(
-    project: DeploygateProject, server: Server, workers: int
+    project: DeploygateProject, server: LoopbackServer, workers: int
 ) -> None:
     platform = project.platform_digest()
     project.write({SUBJECT: ASKS.format(TRIES["at import"].format(server.url))})
@@ -44,14 +44,14 @@ def test_module_that_asks_at_import_is_refused_and_asks_nobody(
 
 @pytest.mark.parametrize("way", ["whatever is caught", "in a thread"])
 def test_module_that_hides_its_asking_asks_nobody(
-    project: DeploygateProject, server: Server, way: str
+    project: DeploygateProject, server: LoopbackServer, way: str
 ) -> None:
     project.write({SUBJECT: ASKS.format(TRIES[way].format(server.url))})
     project.deploy()
     assert server.asked == []
 
 
-def test_check_may_ask(project: DeploygateProject, server: Server) -> None:
+def test_check_may_ask(project: DeploygateProject, server: LoopbackServer) -> None:
     check = f"def test_subject():\n    assert urllib.request.urlopen({server.url!r}, timeout=5)\n"
     run = project.write({SUBJECT: f"import urllib.request\n{check}"}).deploy()
     assert run.status == 0, run.output

@@ -26,7 +26,7 @@ TRIGGER = a_trigger("error_rate > 0.10", name="errors")
 
 
 @dataclass
-class Figures:
+class ServingFigures:
     """Tells ``error_rate`` from ``bad_after_s`` on as bad, or a problem."""
 
     clock: FakeClock
@@ -53,7 +53,7 @@ class Figures:
 
 
 def watch(
-    metrics: Figures | None,
+    metrics: ServingFigures | None,
     clock: FakeClock,
     trigger: Trigger = TRIGGER,
     doubts: tuple[str, ...] = (),
@@ -75,7 +75,7 @@ def watch(
 
 def test_a_quiet_candidate_is_watched_for_the_whole_time() -> None:
     clock = FakeClock()
-    metrics = Figures(clock)
+    metrics = ServingFigures(clock)
     recorded, reason = watch(metrics, clock)
     assert reason is None
     assert (recorded.percent, recorded.decision) == (100, "advance")
@@ -88,7 +88,7 @@ def test_a_quiet_candidate_is_watched_for_the_whole_time() -> None:
 
 def test_a_trigger_ends_the_watch_at_once() -> None:
     clock = FakeClock()
-    recorded, reason = watch(Figures(clock, bad_after_s=400), clock)
+    recorded, reason = watch(ServingFigures(clock, bad_after_s=400), clock)
     assert reason is not None
     assert (reason.code, reason.subject) == (ReasonCode.TRIGGER_FIRED, "errors")
     assert recorded.decision == "abort"
@@ -98,12 +98,12 @@ def test_a_trigger_ends_the_watch_at_once() -> None:
 def test_a_trigger_that_warns_does_not() -> None:
     clock = FakeClock()
     warns = replace(TRIGGER, enforce=Enforcement.WARN)
-    assert watch(Figures(clock, bad_after_s=0), clock, warns)[1] is None
+    assert watch(ServingFigures(clock, bad_after_s=0), clock, warns)[1] is None
 
 
 def test_figures_that_cannot_be_read_at_the_end_are_a_reason_to_go_back() -> None:
     clock = FakeClock()
-    for metrics in (Figures(clock, problem="503 UNAVAILABLE"), None):
+    for metrics in (ServingFigures(clock, problem="503 UNAVAILABLE"), None):
         recorded, reason = watch(metrics, clock)
         assert reason is not None
         assert reason.code is ReasonCode.STEP_UNDECIDED
@@ -112,5 +112,5 @@ def test_figures_that_cannot_be_read_at_the_end_are_a_reason_to_go_back() -> Non
 
 def test_a_doubt_about_the_session_ends_the_watch() -> None:
     clock = FakeClock()
-    recorded, _ = watch(Figures(clock), clock, doubts=("a worker died",))
+    recorded, _ = watch(ServingFigures(clock), clock, doubts=("a worker died",))
     assert recorded.seconds == 0

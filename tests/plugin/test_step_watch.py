@@ -41,7 +41,7 @@ BAD = {**PER_MINUTE, CANDIDATE: MinuteCounts(100, 8)}
 
 
 @dataclass
-class Figures:
+class StepFigures:
     """Every minute is as ``per_minute`` says; ``asked`` has revision, begin and number of minutes."""
 
     clock: FakeClock
@@ -83,7 +83,7 @@ class Watched:
     orders: Callable[[float], tuple[StepCommand, ...]] = lambda _: ()
     """By the seconds since the step began, what operators have ordered."""
 
-    def watch(self, metrics: Figures | None) -> StepVerdict:
+    def watch(self, metrics: StepFigures | None) -> StepVerdict:
         trigger = a_trigger("memory_usage_mb > 1500", name="memory")
         context = SimpleNamespace(
             settings=SimpleNamespace(
@@ -118,7 +118,7 @@ class Watched:
 
 def test_a_step_advances_when_its_figures_cover_the_time_and_decide() -> None:
     watched = Watched()
-    metrics = Figures(watched.clock, PER_MINUTE)
+    metrics = StepFigures(watched.clock, PER_MINUTE)
     verdict = watched.watch(metrics)
     assert verdict.decision is StepDecision.ADVANCE
     # it is decided by minutes that are not younger than the lag
@@ -139,7 +139,7 @@ def test_both_sides_are_asked_about_the_same_whole_minutes_after_the_shift() -> 
     watched = Watched()
     watched.clock.advance(17)
     began = watched.clock.now()
-    metrics = Figures(watched.clock, PER_MINUTE)
+    metrics = StepFigures(watched.clock, PER_MINUTE)
     watched.watch(metrics)
     (history, _, sixty), *looks = metrics.asked
     assert (history, sixty) == (BASELINE, 60)
@@ -154,7 +154,7 @@ def test_both_sides_are_asked_about_the_same_whole_minutes_after_the_shift() -> 
 def test_a_fresh_baseline_is_compared_with_and_what_served_before_tells_the_history() -> None:
     fresh = RevisionName("svc-3")
     watched = Watched(fresh=fresh)
-    metrics = Figures(watched.clock, {**PER_MINUTE, fresh: MinuteCounts(100, 1)})
+    metrics = StepFigures(watched.clock, {**PER_MINUTE, fresh: MinuteCounts(100, 1)})
     verdict = watched.watch(metrics)
     history, *looks = metrics.asked
     assert history[0] == BASELINE
@@ -176,7 +176,7 @@ def measuring(candidate: float, enforce: Enforcement = Enforcement.BLOCK) -> Wat
 
 def test_what_checks_measured_advances_with_the_figures_of_the_platform() -> None:
     watched = measuring(0.97)
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ADVANCE
     told = recorded_step(verdict).objectives
     assert "not worse by 5pp or more: 0.97 against 0.97" in told["accuracy"]
@@ -195,7 +195,7 @@ def test_what_checks_measured_aborts_at_once_also_where_no_figures_come() -> Non
 
 def test_each_objective_that_let_a_step_advance_has_a_line_of_its_own() -> None:
     watched = measuring(0.97)
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ADVANCE
     first, errors, accuracy = watched.shown[-3:]
     assert first.startswith("step 5 %: advance after ")
@@ -206,26 +206,26 @@ def test_each_objective_that_let_a_step_advance_has_a_line_of_its_own() -> None:
 
 def test_what_no_check_measured_is_never_a_pass() -> None:
     watched = Watched(objectives=(ERRORS, ACCURACY))
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
     assert (verdict.decision, verdict.is_undecided) == (StepDecision.ABORT, True)
     assert "accuracy: no check measured price_accuracy" in verdict.reason.sentence
 
 
 def test_a_measured_objective_that_only_warns_decides_nothing() -> None:
     watched = measuring(0.6, Enforcement.WARN)
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ADVANCE
     assert "worse by more than 5pp" in verdict.look.warnings["objective.accuracy"]
     assert len(watched.shown) > 2
     assert sum("warning: accuracy: worse" in line for line in watched.shown) == 1
     unmeasured = Watched(objectives=(ERRORS, replace(ACCURACY, enforce=Enforcement.WARN)))
-    verdict = unmeasured.watch(Figures(unmeasured.clock, PER_MINUTE))
+    verdict = unmeasured.watch(StepFigures(unmeasured.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ADVANCE
 
 
 def test_each_minute_is_asked_for_once_so_that_one_that_is_forgotten_is_not_lost() -> None:
     watched = Watched()
-    metrics = Figures(watched.clock, PER_MINUTE)
+    metrics = StepFigures(watched.clock, PER_MINUTE)
     verdict = watched.watch(metrics)
     _, *looks = metrics.asked
     of_candidate = [(begin, count) for name, begin, count in looks if name == CANDIDATE]
@@ -239,7 +239,7 @@ def test_each_minute_is_asked_for_once_so_that_one_that_is_forgotten_is_not_lost
 
 def test_a_bad_candidate_is_aborted_before_the_time_of_the_step() -> None:
     watched = Watched()
-    verdict = watched.watch(Figures(watched.clock, BAD))
+    verdict = watched.watch(StepFigures(watched.clock, BAD))
     assert (verdict.decision, verdict.reason.code) == (
         StepDecision.ABORT,
         ReasonCode.WORSE_THAN_BASELINE,
@@ -249,7 +249,7 @@ def test_a_bad_candidate_is_aborted_before_the_time_of_the_step() -> None:
 
 def test_a_trigger_on_the_candidate_aborts() -> None:
     watched = Watched()
-    metrics = Figures(watched.clock, PER_MINUTE)
+    metrics = StepFigures(watched.clock, PER_MINUTE)
     metrics.measured = (Measurement.of("memory_usage_mb", 1600, unit="MB", revision=CANDIDATE),)
     assert watched.watch(metrics).reason.code is ReasonCode.TRIGGER_FIRED
 
@@ -257,7 +257,7 @@ def test_a_trigger_on_the_candidate_aborts() -> None:
 @pytest.mark.parametrize("per_minute", [{CANDIDATE: MinuteCounts(), BASELINE: MinuteCounts()}])
 def test_without_requests_time_runs_out(per_minute: Mapping[RevisionName, MinuteCounts]) -> None:
     watched = Watched()
-    verdict = watched.watch(Figures(watched.clock, per_minute))
+    verdict = watched.watch(StepFigures(watched.clock, per_minute))
     assert (verdict.decision, verdict.is_undecided) == (StepDecision.ABORT, True)
     assert "the candidate had 0 requests, the step needs 100" in verdict.reason.sentence
     assert 1200 + 240 <= verdict.look.elapsed_s <= 1200 + 240 + 120
@@ -266,7 +266,7 @@ def test_without_requests_time_runs_out(per_minute: Mapping[RevisionName, Minute
 
 def test_figures_that_cannot_be_read_hold_and_then_abort() -> None:
     watched = Watched()
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE, problem="503 UNAVAILABLE"))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE, problem="503 UNAVAILABLE"))
     assert verdict.decision is StepDecision.ABORT
     assert "figures cannot be read: 503 UNAVAILABLE" in verdict.reason.sentence
 
@@ -279,7 +279,7 @@ def test_a_target_without_figures_is_never_a_pass() -> None:
 
 def test_a_freeze_that_began_holds_and_says_so() -> None:
     watched = Watched(freeze=("2020-01-01 - 2099-01-01 UTC",))
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ABORT
     assert "environment production is frozen until" in watched.shown[0]
     assert "hold after" in watched.shown[0]
@@ -287,7 +287,7 @@ def test_a_freeze_that_began_holds_and_says_so() -> None:
 
 def test_a_doubt_about_the_session_ends_the_watch_undecided() -> None:
     watched = Watched(doubts=("a worker died",))
-    assert watched.watch(Figures(watched.clock, PER_MINUTE)).decision is StepDecision.HOLD
+    assert watched.watch(StepFigures(watched.clock, PER_MINUTE)).decision is StepDecision.HOLD
 
 
 def test_a_session_that_ends_is_noticed() -> None:
@@ -296,13 +296,13 @@ def test_a_session_that_ends_is_noticed() -> None:
 
     watched = Watched(wait=over)
     with pytest.raises(SessionOver):
-        watched.watch(Figures(watched.clock, PER_MINUTE))
+        watched.watch(StepFigures(watched.clock, PER_MINUTE))
 
 
 def test_short_periods_are_put_together_so_that_a_look_stays_cheap() -> None:
     watched = Watched(step=STEP._replace(wait=Duration(180)))
     per_second = {name: MinuteCounts(10, 0) for name in PER_MINUTE}
-    verdict = watched.watch(Figures(watched.clock, per_second, lag_s=0, period_s=1))
+    verdict = watched.watch(StepFigures(watched.clock, per_second, lag_s=0, period_s=1))
     assert verdict.decision is StepDecision.ADVANCE
     assert verdict.look.covered_s % 15 == 0
 
@@ -323,7 +323,7 @@ def command(kind: CommandKind) -> StepCommand:
 def test_what_an_operator_orders_is_seen_within_two_seconds(kind: CommandKind) -> None:
     given_at = 93.5
     watched = Watched(orders=lambda at: (command(kind),) if at >= given_at else ())
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
     assert verdict.decision.value == kind.value
     assert given_at <= verdict.look.elapsed_s <= given_at + 2
     assert "by ada@laptop" in watched.shown[-1]
@@ -332,7 +332,7 @@ def test_what_an_operator_orders_is_seen_within_two_seconds(kind: CommandKind) -
 def test_an_operator_holds_a_step_that_would_advance_until_it_is_advanced() -> None:
     held, advanced = command(CommandKind.HOLD), command(CommandKind.ADVANCE)
     watched = Watched(orders=lambda at: (held, advanced) if at > 1100 else (held,))
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ADVANCE
     assert verdict.look.elapsed_s > 1100
     assert "held by ada@laptop" in watched.shown[0]
@@ -345,14 +345,14 @@ def test_a_record_that_cannot_be_read_for_a_moment_changes_nothing() -> None:
         return (command(CommandKind.ABORT),)
 
     watched = Watched(orders=orders)
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
     assert verdict.reason.code is ReasonCode.REQUESTED
 
 
 def test_a_step_that_needs_an_approval_advances_when_it_is_given() -> None:
     approved = command(CommandKind.APPROVE)
     watched = Watched(approval="step", orders=lambda at: (approved,) if at > 1100 else ())
-    verdict = watched.watch(Figures(watched.clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
     assert verdict.decision is StepDecision.ADVANCE
     assert verdict.look.elapsed_s > 1100
     wanted = "an operator must approve: deploygate approve production --reason TEXT"
@@ -363,7 +363,7 @@ def test_a_freeze_that_begins_between_looks_holds_from_then_on() -> None:
     clock = FakeClock()
     begins = clock.now() + timedelta(seconds=300)
     watched = Watched(clock=clock, freeze=(f"{begins:%Y-%m-%d %H:%M} - 2099-01-01 UTC",))
-    verdict = watched.watch(Figures(clock, PER_MINUTE))
+    verdict = watched.watch(StepFigures(clock, PER_MINUTE))
     assert (verdict.decision, verdict.is_undecided) == (StepDecision.ABORT, True)
     assert "is frozen until" not in watched.shown[0]
     assert "is frozen until" in verdict.reason.sentence

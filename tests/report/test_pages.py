@@ -16,7 +16,7 @@ from tests.report.recorded_rollouts import MARKUP, POLICY, journal, promotion, r
 PROMOTIONS = tuple(promotion(number, 1 + number / 10) for number in range(5, 0, -1))
 
 
-class Page(HTMLParser):
+class ParsedPage(HTMLParser):
     """Tags, addresses and texts of a page."""
 
     def __init__(self, text: str) -> None:
@@ -49,7 +49,7 @@ def page_of_rollback() -> str:
 
 def test_nothing_that_was_written_elsewhere_becomes_markup() -> None:
     text = page_of_rollback()
-    page = Page(text)
+    page = ParsedPage(text)
     assert not {"script", "img", "iframe", "link", "object"} & set(page.tags)
     assert page.handlers == []
     assert page.links == []  # the url is javascript:
@@ -61,7 +61,7 @@ def test_nothing_that_was_written_elsewhere_becomes_markup() -> None:
 
 def test_a_web_address_is_a_link() -> None:
     record = rollback(url="https://svc.example/?a=1&b=2")
-    page = Page(render_rollout(rollout_page(record, policy=POLICY, journal=()), Redactor()))
+    page = ParsedPage(render_rollout(rollout_page(record, policy=POLICY, journal=()), Redactor()))
     assert page.links == ["https://svc.example/?a=1&b=2"]
 
 
@@ -75,10 +75,10 @@ def test_secrets_are_not_on_the_page() -> None:
 
 def test_verdict_and_reason_come_first_and_failures_are_open() -> None:
     text = page_of_rollback()
-    said = "".join(Page(text).texts)
+    said = "".join(ParsedPage(text).texts)
     assert said.index("ROLLED_BACK") < said.index("gate health failed") < said.index("Timeline")
     assert "gates/health/t.py:3: AssertionError" in said
-    assert Page(text).open_details == 1  # the gate that failed, not the one that passed
+    assert ParsedPage(text).open_details == 1  # the gate that failed, not the one that passed
     assert "3 passed" in said
     assert "overrode gate accuracy" in said
 
@@ -153,7 +153,7 @@ def test_each_step_has_its_decision_with_the_numbers_and_every_sentence_once() -
     ]
     assert page.steps[0].sentences == (f"gate prices passed {MARKUP}", errors, latency)
     assert page.steps[1].sentences == ("told to",)
-    said = Page(render_rollout(page)).texts
+    said = ParsedPage(render_rollout(page)).texts
     for text in (
         "5 %",
         "58",
@@ -188,7 +188,7 @@ def test_history_counts_what_ended_and_shows_all() -> None:
     assert sum(week.total for week in page.weeks) == 6
     text = render_history(page, Redactor())
     assert len(re.findall("<rect", text)) == 6
-    assert not {"script", "img"} & set(Page(text).tags)
+    assert not {"script", "img"} & set(ParsedPage(text).tags)
 
 
 def test_history_of_nothing_says_so() -> None:

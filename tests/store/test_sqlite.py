@@ -16,7 +16,7 @@ from pytest_deploygate.core.identifiers import Actor, EnvironmentName, RolloutId
 from pytest_deploygate.core.record import EntryKind, JournalEntry, Lease, RolloutRecord, StepDetails
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.store import SqlStore, open_store, schema
-from pytest_deploygate.store.database import Connection
+from pytest_deploygate.store.database import DatabaseConnection
 from tests.fakes import FakeClock
 
 ROOT = Path(__file__).parents[2]
@@ -281,11 +281,11 @@ def test_record_that_is_replaced_during_a_run_is_noticed_at_the_next_write(
 # Versions
 
 
-def add_column(connection: Connection) -> None:
+def add_column(connection: DatabaseConnection) -> None:
     connection.run("ALTER TABLE deploygate_rollouts ADD COLUMN note TEXT")
 
 
-def break_half_way(connection: Connection) -> None:
+def break_half_way(connection: DatabaseConnection) -> None:
     add_column(connection)
     raise StoreError("the disk is full")
 

@@ -7,7 +7,7 @@ import pytest
 from tests.suites.invoice_function import (
     FUNCTION,
     Function,
-    Sheet,
+    KeptSheet,
     file_server,
     running,
     sheet_server,
@@ -15,14 +15,14 @@ from tests.suites.invoice_function import (
 
 
 @pytest.fixture(scope="session")
-def sheet_of_session() -> Iterator[Sheet]:
+def sheet_of_session() -> Iterator[KeptSheet]:
     """A sheet that lives as long as the session."""
     with sheet_server() as sheet:
         yield sheet
 
 
 @pytest.fixture
-def sheet(sheet_of_session: Sheet) -> Iterator[Sheet]:
+def sheet(sheet_of_session: KeptSheet) -> Iterator[KeptSheet]:
     """The sheet, whose faults are undone after the test."""
     yield sheet_of_session
     sheet_of_session.answer, sheet_of_session.drop, sheet_of_session.location = None, False, None
@@ -36,7 +36,7 @@ def files() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def function(sheet_of_session: Sheet, files: str) -> Iterator[Function]:
+def function(sheet_of_session: KeptSheet, files: str) -> Iterator[Function]:
     """The function of this repository, running."""
     with running(FUNCTION, sheet_of_session, files) as function:
         yield function

@@ -12,14 +12,14 @@ Value = str | int | float
 
 
 @dataclass(slots=True)
-class Tab:
+class FakeTab:
     """Cells of one tab; ``shown`` are those that look otherwise than they are, by (row, column) from 0."""
 
     rows: list[list[Value]] = field(default_factory=list)
     shown: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
-def append(tab: Tab, rows: Sequence[Sequence[Value]]) -> None:
+def append(tab: FakeTab, rows: Sequence[Sequence[Value]]) -> None:
     """Add rows at the end, the first cell in column A."""
     tab.rows += [list(row) for row in rows]
 
@@ -27,7 +27,7 @@ def append(tab: Tab, rows: Sequence[Sequence[Value]]) -> None:
 class FakeSheets:
     """Answers as documented for ``spreadsheets.values.get`` and ``spreadsheets.values.clear``."""
 
-    def __init__(self, spreadsheet: str, tabs: dict[str, Tab]) -> None:
+    def __init__(self, spreadsheet: str, tabs: dict[str, FakeTab]) -> None:
         self._prefix = f"/v4/spreadsheets/{spreadsheet}/values/"
         self._tabs = tabs
         self.cleared: list[str] = []

@@ -69,7 +69,7 @@ class Append:
 
 
 @dataclass(slots=True, kw_only=True)
-class Sheet:
+class KeptSheet:
     """A values API that keeps what it was sent; ``answer`` replaces its next answers (status, body).
 
     ``drop`` closes the connection instead, ``location`` goes with the answer.
@@ -126,9 +126,9 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 @contextmanager
-def sheet_server() -> Iterator[Sheet]:
+def sheet_server() -> Iterator[KeptSheet]:
     """Serve ``spreadsheets.values.append``."""
-    sheet = Sheet(url="")
+    sheet = KeptSheet(url="")
 
     class Handler(_Quiet):
         def do_POST(self) -> None:
@@ -209,7 +209,7 @@ class Function:
 
     url: str
     process: subprocess.Popen[bytes]
-    sheet: Sheet
+    sheet: KeptSheet
     files: str
 
     def upload(self, content: bytes, name: str = "invoice.pdf") -> requests.Response:
@@ -219,7 +219,7 @@ class Function:
 
 
 @contextmanager
-def running(source: Path, sheet: Sheet, files: str, **env: str | None) -> Iterator[Function]:
+def running(source: Path, sheet: KeptSheet, files: str, **env: str | None) -> Iterator[Function]:
     """Run the function of ``source`` with functions-framework until the block ends; ``env`` None removes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -14,7 +14,7 @@ from tests.suites.invoice_function import (
     SCHEMAS,
     TAB,
     Function,
-    Sheet,
+    KeptSheet,
     golden,
     golden_rows,
     outcome_of,
@@ -31,7 +31,7 @@ ANSWER = jsonschema.Draft202012Validator(
 
 
 @pytest.fixture(scope="module")
-def other(sheet_of_session: Sheet, files: str) -> Iterator[Function]:
+def other(sheet_of_session: KeptSheet, files: str) -> Iterator[Function]:
     """The second function, running."""
     with running(OTHER_FUNCTION, sheet_of_session, files) as function:
         yield function
@@ -39,7 +39,7 @@ def other(sheet_of_session: Sheet, files: str) -> Iterator[Function]:
 
 @pytest.mark.parametrize("name", READABLE)
 def test_invoice_gives_its_golden_rows_and_an_answer_without_line_items(
-    other: Function, sheet: Sheet, name: str
+    other: Function, sheet: KeptSheet, name: str
 ) -> None:
     truth = golden(name)
     with sheet.watched() as appends:
@@ -59,7 +59,7 @@ def test_invoice_gives_its_golden_rows_and_an_answer_without_line_items(
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_unreadable_document_writes_nothing(other: Function, sheet: Sheet, name: str) -> None:
+def test_unreadable_document_writes_nothing(other: Function, sheet: KeptSheet, name: str) -> None:
     outcome = cast("dict[str, list[int]]", golden(name)["outcome"])
     with sheet.watched() as appends:
         response = other.upload(pdf(name))
@@ -79,7 +79,7 @@ def test_requests_that_carry_no_document_are_refused(other: Function) -> None:
 
 
 def test_documents_behind_urls_are_read_and_inner_addresses_refused(
-    other: Function, sheet: Sheet
+    other: Function, sheet: KeptSheet
 ) -> None:
     url = f"{other.files}/moved?to=/typed/rifle_paper_3363053"
     with sheet.watched() as appends:
@@ -98,7 +98,7 @@ def test_documents_behind_urls_are_read_and_inner_addresses_refused(
     assert failed.json()["error"].startswith("Failed to download PDF: ")
 
 
-def test_append_that_fails_is_an_error(other: Function, sheet: Sheet) -> None:
+def test_append_that_fails_is_an_error(other: Function, sheet: KeptSheet) -> None:
     sheet.answer = (503, b"{}")
     with sheet.watched() as appends:
         response = other.upload(pdf("rifle_paper_3363053"))

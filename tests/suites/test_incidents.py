@@ -14,7 +14,7 @@ from tests.suites.invoice_function import (
     INVOICES,
     Append,
     Function,
-    Sheet,
+    KeptSheet,
     golden,
     golden_rows,
     pdf,
@@ -54,7 +54,7 @@ def redraw(make: ModuleType) -> Redraw:
     return draw
 
 
-def rows_of(function: Function, sheet: Sheet, content: bytes) -> list[list[str]]:
+def rows_of(function: Function, sheet: KeptSheet, content: bytes) -> list[list[str]]:
     """Post a document and return the rows of its one append."""
     with sheet.watched() as appends:
         response = function.upload(content)
@@ -65,7 +65,7 @@ def rows_of(function: Function, sheet: Sheet, content: bytes) -> list[list[str]]
 
 @pytest.mark.parametrize("name", [ORDER, BOOKS, GIFTS])
 def test_error_answer_means_that_nothing_was_written(
-    function: Function, sheet: Sheet, name: str
+    function: Function, sheet: KeptSheet, name: str
 ) -> None:
     """HTTP 500 after the rows had been written: Zapier sent the invoice again."""
     with sheet.watched() as appends:
@@ -74,7 +74,7 @@ def test_error_answer_means_that_nothing_was_written(
 
 
 def test_order_without_a_number_keeps_its_rows(
-    function: Function, sheet: Sheet, redraw: Redraw
+    function: Function, sheet: KeptSheet, redraw: Redraw
 ) -> None:
     """The fix failed where the document has no number."""
     content = redraw(ORDER, lambda data: data.update(number=""))
@@ -83,12 +83,12 @@ def test_order_without_a_number_keeps_its_rows(
     ]
 
 
-def test_order_confirmation_fills_the_sheet(function: Function, sheet: Sheet) -> None:
+def test_order_confirmation_fills_the_sheet(function: Function, sheet: KeptSheet) -> None:
     """A confirmation, of which nothing was shipped yet, ended in a warning."""
     assert len(rows_of(function, sheet, pdf(ORDER))) == 135
 
 
-def test_number_and_date_stand_in_every_row(function: Function, sheet: Sheet) -> None:
+def test_number_and_date_stand_in_every_row(function: Function, sheet: KeptSheet) -> None:
     """Rows said Unknown."""
     heads = {tuple(row[:3]) for row in rows_of(function, sheet, pdf(ORDER))}
     assert heads == {("1/17/2025", "Creative Co-op", "CS003837319")}
@@ -96,7 +96,7 @@ def test_number_and_date_stand_in_every_row(function: Function, sheet: Sheet) ->
 
 def test_date_that_is_a_serial_number_becomes_a_date(
     function: Function,
-    sheet: Sheet,
+    sheet: KeptSheet,
     redraw: Redraw,
     monkeypatch: pytest.MonkeyPatch,
     make: ModuleType,
@@ -108,7 +108,7 @@ def test_date_that_is_a_serial_number_becomes_a_date(
 
 
 def test_rows_have_six_values_and_the_range_leaves_column_a_alone(
-    function: Function, sheet: Sheet
+    function: Function, sheet: KeptSheet
 ) -> None:
     """For nine days all rows landed in column A."""
     seen: list[Append] = []
@@ -121,13 +121,13 @@ def test_rows_have_six_values_and_the_range_leaves_column_a_alone(
     assert "" not in {row[0] for append in seen for row in append.rows}
 
 
-def test_prices_are_dollars_and_cents(function: Function, sheet: Sheet) -> None:
+def test_prices_are_dollars_and_cents(function: Function, sheet: KeptSheet) -> None:
     """Prices had three decimals, quantities were text."""
     prices = [row[4] for row in rows_of(function, sheet, pdf(BOOKS))]
     assert all(price == f"{float(price):.2f}" for price in prices)
 
 
-def test_rows_are_no_copies_of_the_first_product(function: Function, sheet: Sheet) -> None:
+def test_rows_are_no_copies_of_the_first_product(function: Function, sheet: KeptSheet) -> None:
     """Rows 44 to 130 had the first product's price and quantity, and a text that no document has."""
     rows = rows_of(function, sheet, pdf(ORDER))
     assert max(map([tuple(row[4:]) for row in rows].count, {tuple(row[4:]) for row in rows})) < 10
@@ -135,7 +135,7 @@ def test_rows_are_no_copies_of_the_first_product(function: Function, sheet: Shee
 
 
 def test_codes_like_those_of_another_vendor_do_not_change_the_vendor(
-    function: Function, sheet: Sheet
+    function: Function, sheet: KeptSheet
 ) -> None:
     """SKUs of two letters and four digits made an invoice of OneHundred80 one of Creative-Coop."""
     rows = rows_of(function, sheet, pdf(GIFTS))
@@ -143,14 +143,14 @@ def test_codes_like_those_of_another_vendor_do_not_change_the_vendor(
     assert {row[1] for row in rows} == {"One Hundred 80 Degrees"}
 
 
-def test_year_in_a_title_is_no_quantity(function: Function, sheet: Sheet) -> None:
+def test_year_in_a_title_is_no_quantity(function: Function, sheet: KeptSheet) -> None:
     """2026 Flora Wall Calendar was ordered 2026 times; notes and shipping became products."""
     rows = rows_of(function, sheet, pdf("rifle_paper_3363053"))
     assert rows[0][3:] == ["CAL094 - 2026 Flora Wall Calendar", "$13.50", "6"]
     assert not [row for row in rows if "SHIP" in row[3] or "Not In Stock" in row[3]]
 
 
-def test_products_on_back_order_are_not_in_an_invoice(function: Function, sheet: Sheet) -> None:
+def test_products_on_back_order_are_not_in_an_invoice(function: Function, sheet: KeptSheet) -> None:
     """Products that were not shipped entered the sheet with the count on back order."""
     codes = [row[3].split(" ")[0] for row in rows_of(function, sheet, pdf(DELIVERED))]
     assert len(codes) == 28
@@ -158,7 +158,7 @@ def test_products_on_back_order_are_not_in_an_invoice(function: Function, sheet:
 
 
 def test_last_product_takes_nothing_from_the_foot_of_the_page(
-    function: Function, sheet: Sheet
+    function: Function, sheet: KeptSheet
 ) -> None:
     """The last product had a number of the page's foot as its quantity."""
     for name in (ORDER, DELIVERED):
@@ -167,7 +167,7 @@ def test_last_product_takes_nothing_from_the_foot_of_the_page(
 
 
 def test_purchase_order_with_other_titles_is_read(
-    function: Function, sheet: Sheet, redraw: Redraw
+    function: Function, sheet: KeptSheet, redraw: Redraw
 ) -> None:
     """Only the 23 ISBNs of one purchase order were known."""
     book = ["9780064400558", "Charlotte's Web", 7, "9.99"]
@@ -179,7 +179,7 @@ def test_purchase_order_with_other_titles_is_read(
 
 
 def test_discount_is_the_one_that_the_purchase_order_names(
-    function: Function, sheet: Sheet, redraw: Redraw
+    function: Function, sheet: KeptSheet, redraw: Redraw
 ) -> None:
     """Half price was taken for granted."""
     change = {"discount_percent": "46.00"}
@@ -192,7 +192,7 @@ def test_discount_is_the_one_that_the_purchase_order_names(
 
 @pytest.mark.parametrize("cut", range(1, 10))
 def test_document_that_is_cut_off_never_gives_rows(
-    function: Function, sheet: Sheet, cut: int
+    function: Function, sheet: KeptSheet, cut: int
 ) -> None:
     """A part of a document would be taken for the whole."""
     content = pdf(ORDER)
@@ -219,7 +219,7 @@ def test_document_that_is_cut_off_never_gives_rows(
     ],
 )
 def test_product_that_cannot_be_read_stops_the_invoice(
-    function: Function, sheet: Sheet, name: str, code: str, printed: str, smudged: str
+    function: Function, sheet: KeptSheet, name: str, code: str, printed: str, smudged: str
 ) -> None:
     """Better no rows than some."""
     before, mark, after = pdf(name).partition(f"({code})".encode())
@@ -282,7 +282,7 @@ def draw(make: ModuleType) -> Draw:
     ],
 )
 def test_note_below_the_table_changes_neither_the_last_product_nor_the_vendor(
-    function: Function, sheet: Sheet, draw: Draw, note: tuple[float, float, str]
+    function: Function, sheet: KeptSheet, draw: Draw, note: tuple[float, float, str]
 ) -> None:
     """What stands near the last product became part of it."""
     head = ["3/9/2025", "Tern Island Goods", "TI-5501"]
@@ -316,7 +316,7 @@ assert rows == [11, 0, 14] * 100, rows
 
 
 def test_summary_gives_each_row_the_number_of_its_own_invoice(
-    function: Function, sheet: Sheet
+    function: Function, sheet: KeptSheet
 ) -> None:
     """A document with two invoices."""
     rows = rows_of(function, sheet, pdf("summary_77389954"))

@@ -17,7 +17,7 @@ from tests.suites.invoice_function import (
     SHEET_ID,
     TAB,
     Function,
-    Sheet,
+    KeptSheet,
     golden,
     golden_rows,
     outcome_of,
@@ -45,7 +45,7 @@ def answer_of(response: requests.Response) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", READABLE)
 def test_invoice_gives_exactly_its_golden_rows_in_columns_b_to_g(
-    function: Function, sheet: Sheet, name: str
+    function: Function, sheet: KeptSheet, name: str
 ) -> None:
     truth = golden(name)
     with sheet.watched() as appends:
@@ -71,7 +71,7 @@ def test_invoice_gives_exactly_its_golden_rows_in_columns_b_to_g(
 
 
 def test_quantity_is_a_number_for_books_and_text_elsewhere(
-    function: Function, sheet: Sheet
+    function: Function, sheet: KeptSheet
 ) -> None:
     with sheet.watched() as appends:
         function.upload(pdf(BOOKS))
@@ -102,7 +102,7 @@ def test_quantity_is_a_number_for_books_and_text_elsewhere(
     ],
 )
 def test_unreadable_document_is_answered_cleanly_and_writes_nothing(
-    function: Function, sheet: Sheet, name: str, status: int, body: dict[str, object]
+    function: Function, sheet: KeptSheet, name: str, status: int, body: dict[str, object]
 ) -> None:
     with sheet.watched() as appends:
         response = function.upload(pdf(name))
@@ -112,7 +112,7 @@ def test_unreadable_document_is_answered_cleanly_and_writes_nothing(
     assert appends == []
 
 
-def test_damaged_pdf_fails_cleanly(function: Function, sheet: Sheet) -> None:
+def test_damaged_pdf_fails_cleanly(function: Function, sheet: KeptSheet) -> None:
     with sheet.watched() as appends:
         response = function.upload(b"%PDF-1.4\n" + b"\x00\xff" * 500 + b"\n%%EOF\n")
     assert response.status_code == 500
@@ -196,7 +196,7 @@ WAYS: dict[str, Callable[[str, str], requests.Response]] = {
     ],
 )
 def test_document_behind_a_url_gives_the_same_rows(
-    function: Function, sheet: Sheet, way: str, path: str
+    function: Function, sheet: KeptSheet, way: str, path: str
 ) -> None:
     with sheet.watched() as appends:
         response = WAYS[way](function.url, function.files + path)
@@ -220,7 +220,7 @@ def test_document_behind_a_url_gives_the_same_rows(
     ],
 )
 def test_download_that_fails_says_why_and_keeps_the_url_to_itself(
-    function: Function, sheet: Sheet, path: str, status: int, error: str
+    function: Function, sheet: KeptSheet, path: str, status: int, error: str
 ) -> None:
     url = f"{function.files}{path}?token=hush-hush"
     with sheet.watched() as appends:
@@ -229,7 +229,9 @@ def test_download_that_fails_says_why_and_keeps_the_url_to_itself(
     assert appends == []
 
 
-def test_download_from_a_port_where_nothing_listens_fails(function: Function, sheet: Sheet) -> None:
+def test_download_from_a_port_where_nothing_listens_fails(
+    function: Function, sheet: KeptSheet
+) -> None:
     with running(FUNCTION, sheet, "http://localhost") as other:
         body = {"file_url": "http://localhost:9/a.pdf?token=hush-hush"}
         response = requests.post(other.url, json=body, timeout=60)
@@ -242,7 +244,7 @@ def test_download_from_a_port_where_nothing_listens_fails(function: Function, sh
     ["GOOGLE_CLOUD_PROJECT_ID", "DOCUMENT_AI_PROCESSOR_ID", "GOOGLE_SHEETS_SPREADSHEET_ID"],
 )
 def test_missing_setting_is_named_only_once_there_is_a_document(
-    sheet: Sheet, files: str, removed: str
+    sheet: KeptSheet, files: str, removed: str
 ) -> None:
     with running(FUNCTION, sheet, files, **{removed: None}) as bare, sheet.watched() as appends:
         without = requests.post(bare.url, timeout=10)
@@ -256,7 +258,7 @@ def test_missing_setting_is_named_only_once_there_is_a_document(
     assert appends == []
 
 
-def test_revision_is_named_only_where_the_platform_gives_one(sheet: Sheet, files: str) -> None:
+def test_revision_is_named_only_where_the_platform_gives_one(sheet: KeptSheet, files: str) -> None:
     settings = {"K_REVISION": None, "GOOGLE_SHEETS_SHEET_NAME": "O'Brien, 2025"}
     with running(FUNCTION, sheet, files, **settings) as local, sheet.watched() as appends:
         response = local.upload(pdf(BOOKS))
@@ -278,7 +280,7 @@ def test_revision_is_named_only_where_the_platform_gives_one(sheet: Sheet, files
     ],
 )
 def test_append_that_fails_is_an_error_and_is_not_repeated(
-    function: Function, sheet: Sheet, answer: tuple[int, bytes], error: str
+    function: Function, sheet: KeptSheet, answer: tuple[int, bytes], error: str
 ) -> None:
     sheet.answer, sheet.location = answer, f"{function.files}/{BOOKS}.pdf"
     with sheet.watched() as appends:
@@ -288,7 +290,7 @@ def test_append_that_fails_is_an_error_and_is_not_repeated(
     assert len(appends) == 1
 
 
-def test_append_whose_answer_is_lost_is_not_repeated(function: Function, sheet: Sheet) -> None:
+def test_append_whose_answer_is_lost_is_not_repeated(function: Function, sheet: KeptSheet) -> None:
     sheet.drop = True
     with sheet.watched() as appends:
         response = function.upload(pdf(BOOKS))
@@ -301,7 +303,7 @@ def test_append_whose_answer_is_lost_is_not_repeated(function: Function, sheet: 
     "body", [b"", b"[]", b'{"updates": null}', b'{"updates": {"updatedRows": "x"}}']
 )
 def test_success_is_told_whatever_the_append_answers_once_rows_are_written(
-    function: Function, sheet: Sheet, body: bytes
+    function: Function, sheet: KeptSheet, body: bytes
 ) -> None:
     sheet.answer = (200, body)
     response = function.upload(pdf(BOOKS))
@@ -309,7 +311,7 @@ def test_success_is_told_whatever_the_append_answers_once_rows_are_written(
     assert answer_of(response)["rows_added"] == 23
 
 
-def test_token_never_goes_to_a_plain_http_endpoint_elsewhere(sheet: Sheet, files: str) -> None:
+def test_token_never_goes_to_a_plain_http_endpoint_elsewhere(sheet: KeptSheet, files: str) -> None:
     endpoint = {"GOOGLE_SHEETS_API_ENDPOINT": "http://sheets.example.com"}
     with running(FUNCTION, sheet, files, **endpoint) as function:
         response = function.upload(pdf(BOOKS))
@@ -317,7 +319,7 @@ def test_token_never_goes_to_a_plain_http_endpoint_elsewhere(sheet: Sheet, files
     assert "plain http must be on this machine" in str(answer_of(response)["error"])
 
 
-def test_ten_invoices_at_once_do_not_mix(function: Function, sheet: Sheet) -> None:
+def test_ten_invoices_at_once_do_not_mix(function: Function, sheet: KeptSheet) -> None:
     names = [*READABLE, "scanned", "encrypted", BOOKS][:12] * 2
     with sheet.watched() as appends, ThreadPoolExecutor(10) as pool:
         responses = list(pool.map(lambda name: function.upload(pdf(name)), names))
@@ -328,7 +330,7 @@ def test_ten_invoices_at_once_do_not_mix(function: Function, sheet: Sheet) -> No
     assert function.process.poll() is None
 
 
-def test_same_invoice_twice_gives_identical_rows(function: Function, sheet: Sheet) -> None:
+def test_same_invoice_twice_gives_identical_rows(function: Function, sheet: KeptSheet) -> None:
     with sheet.watched() as appends:
         for _ in range(2):
             function.upload(pdf("creative_coop_CS003837319"))
@@ -336,7 +338,7 @@ def test_same_invoice_twice_gives_identical_rows(function: Function, sheet: Shee
 
 
 @pytest.fixture
-def internal(sheet: Sheet) -> str:
+def internal(sheet: KeptSheet) -> str:
     """Port of a server inside the network that must never be asked."""
     return sheet.url.rpartition(":")[2]
 

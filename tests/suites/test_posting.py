@@ -16,7 +16,7 @@ from suites.support.rows import SheetRow
 from suites.support.sheet_reader import SheetDisturbed, SheetReader
 from suites.support.write_intents import WriteIntent, WriteIntentDamaged, WriteIntentLog
 from tests.loopback_server import serving
-from tests.suites.fake_sheets import FakeSheets, Tab, Value
+from tests.suites.fake_sheets import FakeSheets, FakeTab, Value
 from tests.suites.invoice_function import golden_rows
 
 SMALL = "harpercollins_NS4435067"
@@ -31,10 +31,10 @@ def ours(count: int = 23) -> list[list[Value]]:
     return [["", 45776, *row[1:4], float(row[4]), int(row[5])] for row in rows]
 
 
-class SessionContext:
+class PostingContext:
     """A tab with 3 real rows, and posters to it."""
 
-    def __init__(self, url: str, tab: Tab, traces: WriteIntentLog) -> None:
+    def __init__(self, url: str, tab: FakeTab, traces: WriteIntentLog) -> None:
         self.tab = tab
         self.traces = traces
         self.url = url
@@ -51,13 +51,13 @@ class SessionContext:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[SessionContext]:
+def bench(tmp_path: Path) -> Iterator[PostingContext]:
     """A bench of its own for each test."""
     with serving() as start:
-        tab = Tab(rows=[list(REAL) for _ in range(3)])
+        tab = FakeTab(rows=[list(REAL) for _ in range(3)])
         sheets = FakeSheets(SHEET, {NAME: tab})
         traces = WriteIntentLog(tmp_path / "rows", spreadsheet_id=SHEET, tab=NAME)
-        yield SessionContext(start(sheets.respond).url.rstrip("/"), tab, traces)
+        yield PostingContext(start(sheets.respond).url.rstrip("/"), tab, traces)
 
 
 def died(ago: timedelta = timedelta(), *, rows: tuple[SheetRow, ...] | None = None) -> WriteIntent:
@@ -66,7 +66,7 @@ def died(ago: timedelta = timedelta(), *, rows: tuple[SheetRow, ...] | None = No
 
 
 def test_posting_is_noted_before_anything_is_sent_and_forgotten_when_its_rows_are_gone(
-    bench: SessionContext,
+    bench: PostingContext,
 ) -> None:
     def act() -> WriteIntent | None:
         bench.tab.rows += ours()
@@ -82,7 +82,7 @@ def test_posting_is_noted_before_anything_is_sent_and_forgotten_when_its_rows_ar
 
 @pytest.mark.parametrize("is_shared", [True, False])
 def test_real_rows_that_come_meanwhile_stay_in_a_shared_tab(
-    bench: SessionContext, is_shared: bool
+    bench: PostingContext, is_shared: bool
 ) -> None:
     def act() -> None:
         bench.tab.rows += [list(REAL), *ours(), list(REAL)]
@@ -94,7 +94,7 @@ def test_real_rows_that_come_meanwhile_stay_in_a_shared_tab(
 
 @pytest.mark.parametrize("count", [23, 9])
 def test_rows_of_a_run_that_died_before_it_read_them_are_removed(
-    bench: SessionContext, count: int
+    bench: PostingContext, count: int
 ) -> None:
     bench.traces.write(died())
     bench.tab.rows += [list(REAL), *ours(count), list(REAL)]
@@ -103,7 +103,7 @@ def test_rows_of_a_run_that_died_before_it_read_them_are_removed(
     assert bench.traces.read() is None
 
 
-def test_rows_that_only_resemble_those_of_the_dead_run_stay(bench: SessionContext) -> None:
+def test_rows_that_only_resemble_those_of_the_dead_run_stay(bench: PostingContext) -> None:
     """The same number with another price, another place, or a second time: somebody else's."""
     real = [*ours(1), *ours(2)[1:]]
     real[0][5] = 77.0
@@ -115,7 +115,7 @@ def test_rows_that_only_resemble_those_of_the_dead_run_stay(bench: SessionContex
     assert bench.left() == [*[REAL] * 3, real[0], moved, noted, real[1]]
 
 
-def test_rows_that_were_read_are_removed_whatever_they_say(bench: SessionContext) -> None:
+def test_rows_that_were_read_are_removed_whatever_they_say(bench: PostingContext) -> None:
     """A wrong function wrote them, so they are no golden rows."""
     wrong: list[Value] = ["Unknown", "", "Unknown", 1.6, 24, "", "", ""]
     rows = (SheetRow(number=4, cells=tuple(wrong)), SheetRow(number=5, cells=tuple(wrong)))
@@ -126,7 +126,7 @@ def test_rows_that_were_read_are_removed_whatever_they_say(bench: SessionContext
 
 
 def test_row_that_is_not_as_it_was_read_stops_the_next_run_and_nothing_is_removed(
-    bench: SessionContext,
+    bench: PostingContext,
 ) -> None:
     rows = tuple(SheetRow(number=4 + n, cells=(*row, "")) for n, row in enumerate(ours(2)))
     bench.traces.write(died(rows=rows))
@@ -139,7 +139,7 @@ def test_row_that_is_not_as_it_was_read_stops_the_next_run_and_nothing_is_remove
 
 
 def test_rows_that_may_still_come_are_waited_for_in_a_shared_tab_alone(
-    bench: SessionContext,
+    bench: PostingContext,
 ) -> None:
     bench.traces.write(died())
     with pytest.raises(SheetDisturbed, match="may still write rows"):
@@ -151,7 +151,7 @@ def test_rows_that_may_still_come_are_waited_for_in_a_shared_tab_alone(
 
 
 def test_call_without_an_answer_leaves_its_note_until_its_rows_are_found(
-    bench: SessionContext,
+    bench: PostingContext,
 ) -> None:
     def act() -> None:
         raise TimeoutError
@@ -165,7 +165,7 @@ def test_call_without_an_answer_leaves_its_note_until_its_rows_are_found(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"began_at": "x"}'])
-def test_note_that_cannot_be_read_stops_the_next_run(bench: SessionContext, text: str) -> None:
+def test_note_that_cannot_be_read_stops_the_next_run(bench: PostingContext, text: str) -> None:
     bench.traces.path.write_text(text)
     with pytest.raises(WriteIntentDamaged) as caught:
         bench.next_run()
@@ -173,7 +173,7 @@ def test_note_that_cannot_be_read_stops_the_next_run(bench: SessionContext, text
 
 
 def test_row_of_a_test_document_that_stays_in_the_production_tab_fails_the_session(
-    bench: SessionContext,
+    bench: PostingContext,
 ) -> None:
     """Whatever the checks found, and whatever people did to the tab meanwhile."""
     poster = bench.poster()
@@ -188,7 +188,7 @@ def test_row_of_a_test_document_that_stays_in_the_production_tab_fails_the_sessi
         bench.tab.rows += ours(1)
 
 
-def test_lock_of_a_killed_process_is_free(bench: SessionContext) -> None:
+def test_lock_of_a_killed_process_is_free(bench: PostingContext) -> None:
     script = f"""
 from pathlib import Path
 from suites.support.write_intents import WriteIntentLog

@@ -11,8 +11,8 @@ from suites.support.sheet_reader import (
     SheetReader,
     SheetUnreadable,
 )
-from tests.loopback_server import Asked, Reply, Server, ServerMaker
-from tests.suites.fake_sheets import FakeSheets, Tab, append
+from tests.loopback_server import Asked, LoopbackServer, Reply, ServerMaker
+from tests.suites.fake_sheets import FakeSheets, FakeTab, append
 
 NAME = "Year's sheet 1"
 OLD: list[list[str | int | float]] = [
@@ -26,28 +26,28 @@ NEW: list[list[str | int | float]] = [
 ]
 
 
-class Sheet:
+class ServedSheet:
     """A served spreadsheet and a reader of it."""
 
     def __init__(self, start: ServerMaker, *, may_write: bool = False) -> None:
-        self.tab = Tab(rows=[list(row) for row in OLD])
-        self.other = Tab(rows=[["other"]])
+        self.tab = FakeTab(rows=[list(row) for row in OLD])
+        self.other = FakeTab(rows=[["other"]])
         self.api = FakeSheets("id%201%2F2", {NAME: self.tab, "TEST": self.other})
-        self.server: Server = start(self.api.respond)
+        self.server: LoopbackServer = start(self.api.respond)
         self.reader = SheetReader(self.server.url, "id 1/2", NAME, may_write=may_write)
 
 
 @pytest.fixture
-def sheet(http_server: ServerMaker) -> Sheet:
-    return Sheet(http_server)
+def sheet(http_server: ServerMaker) -> ServedSheet:
+    return ServedSheet(http_server)
 
 
 @pytest.fixture
-def writable(http_server: ServerMaker) -> Sheet:
-    return Sheet(http_server, may_write=True)
+def writable(http_server: ServerMaker) -> ServedSheet:
+    return ServedSheet(http_server, may_write=True)
 
 
-def test_rows_below_the_watermark_are_read_in_all_columns(sheet: Sheet) -> None:
+def test_rows_below_the_watermark_are_read_in_all_columns(sheet: ServedSheet) -> None:
     mark = sheet.reader.watermark()
     assert mark.rows == 3
     assert sheet.reader.rows_since(mark) == ()
@@ -61,7 +61,7 @@ def test_rows_below_the_watermark_are_read_in_all_columns(sheet: Sheet) -> None:
     assert sheet.reader.row_count == 5
 
 
-def test_rows_are_read_as_a_person_sees_them(sheet: Sheet) -> None:
+def test_rows_are_read_as_a_person_sees_them(sheet: ServedSheet) -> None:
     mark = sheet.reader.watermark()
     append(sheet.tab, NEW[:1])
     sheet.tab.shown[3, 1] = "1/17/2025"
@@ -72,14 +72,14 @@ def test_rows_are_read_as_a_person_sees_them(sheet: Sheet) -> None:
 
 
 def test_empty_tab_has_no_rows(http_server: ServerMaker) -> None:
-    server = http_server(FakeSheets("s", {"TEST": Tab()}).respond)
+    server = http_server(FakeSheets("s", {"TEST": FakeTab()}).respond)
     reader = SheetReader(server.url, "s", "TEST")
     assert reader.rows() == ()
     assert reader.watermark().rows == 0
     assert reader.row_count == 0
 
 
-def test_rows_that_changed_above_the_watermark_are_noticed(sheet: Sheet) -> None:
+def test_rows_that_changed_above_the_watermark_are_noticed(sheet: ServedSheet) -> None:
     mark = sheet.reader.watermark()
     sheet.tab.rows[0][6] = 3
     with pytest.raises(SheetDisturbed):
@@ -89,7 +89,7 @@ def test_rows_that_changed_above_the_watermark_are_noticed(sheet: Sheet) -> None
         sheet.reader.rows_since(mark)
 
 
-def test_digest_sees_every_column_and_how_it_is_shown(sheet: Sheet) -> None:
+def test_digest_sees_every_column_and_how_it_is_shown(sheet: ServedSheet) -> None:
     digest = sheet.reader.digest()
     assert sheet.reader.digest() == digest
     sheet.tab.shown[0, 1] = "11/4/2024"
@@ -102,7 +102,7 @@ def test_digest_sees_every_column_and_how_it_is_shown(sheet: Sheet) -> None:
     assert sheet.reader.digest() == digest
 
 
-def test_remove_clears_exactly_the_rows_given(writable: Sheet) -> None:
+def test_remove_clears_exactly_the_rows_given(writable: ServedSheet) -> None:
     mark = writable.reader.watermark()
     append(writable.tab, [*NEW, OLD[0], *NEW])
     rows = writable.reader.rows_since(mark)
@@ -115,7 +115,7 @@ def test_remove_clears_exactly_the_rows_given(writable: Sheet) -> None:
     assert writable.other.rows == [["other"]]
 
 
-def test_remove_refuses_rows_that_changed_meanwhile(writable: Sheet) -> None:
+def test_remove_refuses_rows_that_changed_meanwhile(writable: ServedSheet) -> None:
     mark = writable.reader.watermark()
     append(writable.tab, NEW)
     rows = writable.reader.rows_since(mark)
@@ -128,7 +128,7 @@ def test_remove_refuses_rows_that_changed_meanwhile(writable: Sheet) -> None:
     assert writable.api.cleared == []
 
 
-def test_remove_is_refused_where_only_reading_is_allowed(sheet: Sheet) -> None:
+def test_remove_is_refused_where_only_reading_is_allowed(sheet: ServedSheet) -> None:
     rows = sheet.reader.rows()
     with pytest.raises(WouldWrite):
         sheet.reader.remove(rows)
@@ -146,7 +146,7 @@ def test_tab_is_asked_again_when_there_were_too_many_requests(
     http_server: ServerMaker, refusals: int, is_read: bool
 ) -> None:
     """Google refuses more than 60 reads a minute; nothing was done then, so asking again is safe."""
-    sheets = FakeSheets("s", {"TEST": Tab(rows=[["", 1, "V", "N", "C - d", 1.5, 2]])})
+    sheets = FakeSheets("s", {"TEST": FakeTab(rows=[["", 1, "V", "N", "C - d", 1.5, 2]])})
     left = iter(range(refusals))
 
     def respond(asked: Asked) -> Reply:
@@ -165,6 +165,6 @@ def test_tab_is_asked_again_when_there_were_too_many_requests(
 
 
 def test_token_is_sent(http_server: ServerMaker) -> None:
-    server = http_server(FakeSheets("s", {"TEST": Tab()}).respond)
+    server = http_server(FakeSheets("s", {"TEST": FakeTab()}).respond)
     SheetReader(server.url, "s", "TEST", token=Secret("planted")).rows()
     assert server.asked[0].headers["authorization"] == "Bearer planted"

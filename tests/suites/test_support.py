@@ -25,7 +25,7 @@ from suites.support.profile import ROOT, load_profile
 from suites.support.rows import RowLayout, SheetRow
 from suites.support.sheet_reader import SheetDisturbed
 from suites.support.sink_faults import SINK_FAULTS, failing
-from suites.support.zapier import Call
+from suites.support.zapier import ZapierCall
 from tests.suites.invoice_function import golden_rows
 
 BOOKS, PAPER = "harpercollins_NS4435067", "rifle_paper_3363053"
@@ -213,7 +213,9 @@ class IdlePoster(Poster):
         self.sink = RecordReader(service, "TEST", layout=LAYOUT, fields={})
         self._writes = writes
 
-    def post_all(self, calls: Mapping[str, Call], *, late_s: float = 0.0) -> dict[str, Posting]:
+    def post_all(
+        self, calls: Mapping[str, ZapierCall], *, late_s: float = 0.0
+    ) -> dict[str, Posting]:
         assert late_s >= 0
         for name in calls:
             self._writes(name)
@@ -251,14 +253,16 @@ class CountingPoster(Poster):
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
 
-    def post(self, document: str, call: Call | None = None) -> Posting:
+    def post(self, document: str, call: ZapierCall | None = None) -> Posting:
         assert call is None
         self.asked.append((document,))
         return Posting(
             document=document, answer=answer(f"alone {len(self.asked)}"), rows=(), shown=()
         )
 
-    def post_all(self, calls: Mapping[str, Call], *, late_s: float = 0.0) -> dict[str, Posting]:
+    def post_all(
+        self, calls: Mapping[str, ZapierCall], *, late_s: float = 0.0
+    ) -> dict[str, Posting]:
         assert late_s == 0
         self.asked.append(tuple(calls))
         return {

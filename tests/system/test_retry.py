@@ -9,7 +9,7 @@ import pytest
 from pytest_deploygate.system.retry import Attempt, Backoff, async_attempts, attempts
 
 
-class Clock:
+class WaitingClock:
     """Time that passes only where somebody waits."""
 
     def __init__(self) -> None:
@@ -35,26 +35,26 @@ def test_pauses_grow_up_to_the_longest() -> None:
 
 
 def test_loop_ends_after_the_most_attempts_and_pauses_only_between_them() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     tried = [(a.number, a.is_last) for a in attempts(clock, Backoff(first_s=1), most=3)]
     assert tried == [(1, False), (2, False), (3, True)]
     assert clock.pauses == [1, 2]
 
 
 def test_last_attempt_is_made_at_the_deadline_and_none_after_it() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     times = [clock.time_s for _ in attempts(clock, Backoff(first_s=4), deadline=110)]
     assert times == [100, 104, 110]
 
 
 def test_one_attempt_is_made_though_the_time_is_up() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     assert [a.is_last for a in attempts(clock, Backoff(first_s=4), deadline=50)] == [True]
     assert clock.pauses == []
 
 
 def test_attempt_that_takes_beyond_the_deadline_is_the_last() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     count = 0
     for _ in attempts(clock, Backoff(first_s=1), deadline=110):
         count += 1
@@ -63,7 +63,7 @@ def test_attempt_that_takes_beyond_the_deadline_is_the_last() -> None:
 
 
 def test_turn_may_change_the_pause_after_it() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     for attempt in attempts(clock, Backoff(first_s=1), most=3):
         if attempt.number == 1:
             attempt.pause_s = 30
@@ -72,7 +72,7 @@ def test_turn_may_change_the_pause_after_it() -> None:
 
 def test_word_that_a_turn_is_not_the_last_is_kept() -> None:
     """Whoever was told that there is another turn gets one, though the deadline passes meanwhile."""
-    clock = Clock()
+    clock = WaitingClock()
     numbers = []
     for attempt in attempts(clock, Backoff(first_s=1), deadline=110):
         numbers.append(attempt.number)

@@ -101,7 +101,7 @@ class Rule:
         return self.source | {"seen": self.seen, "given": self.given}
 
 
-class Faults:
+class FaultRules:
     """The rules in force, in the order they came; the first that takes a call has it."""
 
     def __init__(self) -> None:

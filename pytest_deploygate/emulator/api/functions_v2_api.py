@@ -25,7 +25,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     touches,
 )
 from pytest_deploygate.emulator.api.template_checks import variable_problems
-from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.container import CLOUD, EmulatedCloud
 from pytest_deploygate.emulator.runtime.deployments import DeployJob, follows_latest
 from pytest_deploygate.emulator.runtime.platform_fields import (
     FUNCTION_TARGET,
@@ -77,21 +77,21 @@ def _name_of(request: web.Request) -> str:
     return f"{parent_of(request)}/functions/{request.match_info['function']}"
 
 
-def _require_function(cloud: Cloud, name: str) -> Message:
+def _require_function(cloud: EmulatedCloud, name: str) -> Message:
     function = cloud.state.functions.get(name)
     if function is None:
         raise not_found(name)
     return function
 
 
-def _hold_free(cloud: Cloud, name: str) -> None:
+def _hold_free(cloud: EmulatedCloud, name: str) -> None:
     if cloud.operations.is_busy(name):
         raise ApiError(
             409, f"unable to queue the operation: another operation on {name} is in progress"
         )
 
 
-def _describe(cloud: Cloud, function: Message) -> Message:
+def _describe(cloud: EmulatedCloud, function: Message) -> Message:
     """``function`` with what the service says now."""
     service = cloud.state.services.get(function.service_config.service)
     if service is not None:
@@ -249,7 +249,7 @@ def _fill_defaults(function: Message) -> None:
     fill_function(function)
 
 
-def _validate(cloud: Cloud, function: Message) -> None:
+def _validate(cloud: EmulatedCloud, function: Message) -> None:
     """Refuse what the platform refuses, and what cannot be had locally.
 
     Raises:

@@ -23,7 +23,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     read_value,
     whole_number,
 )
-from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.container import CLOUD, EmulatedCloud
 from pytest_deploygate.emulator.lifecycle import code_identity
 from pytest_deploygate.emulator.routing.fault_injection import parse_injected_fault
 from pytest_deploygate.emulator.runtime.builder import tail
@@ -145,7 +145,7 @@ async def clear_faults(request: web.Request) -> web.Response:
     return await list_faults(request)
 
 
-def _revision(request: web.Request) -> tuple[Cloud, str]:
+def _revision(request: web.Request) -> tuple[EmulatedCloud, str]:
     """The full name of the revision whose short name the path has.
 
     Raises:

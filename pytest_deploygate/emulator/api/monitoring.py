@@ -27,7 +27,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     read_json,
     whole_number,
 )
-from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.container import CLOUD, EmulatedCloud
 from pytest_deploygate.emulator.runtime.revisions import memory_limit
 from pytest_deploygate.emulator.runtime.usage_statistics import (
     Answered,
@@ -95,7 +95,7 @@ def _instant(text: str, name: str) -> float:
     return parsed.timestamp()
 
 
-def _revisions(cloud: Cloud, project: str, wanted: dict[str, str]) -> list[str]:
+def _revisions(cloud: EmulatedCloud, project: str, wanted: dict[str, str]) -> list[str]:
     """Full names of the revisions that the resource's labels name."""
     found = []
     for name in cloud.state.revisions.names():
@@ -140,7 +140,7 @@ async def list_time_series(request: web.Request) -> web.Response:
 
 
 def _series_of(
-    cloud: Cloud, name: str, metric: str, periods: "Periods", aggregation: "Aggregation"
+    cloud: EmulatedCloud, name: str, metric: str, periods: "Periods", aggregation: "Aggregation"
 ) -> list[str]:
     """The series of one revision, each as JSON."""
     points: dict[str, list[Point]] = {}
@@ -237,7 +237,7 @@ def _unknown(aggregation: Aggregation) -> ApiError:
 
 
 def _request_count(
-    cloud: Cloud, name: str, periods: Periods, aggregation: Aggregation
+    cloud: EmulatedCloud, name: str, periods: Periods, aggregation: Aggregation
 ) -> ValuesByPeriod:
     if aggregation != ("ALIGN_DELTA", "REDUCE_SUM", _CLASS):
         raise _unknown(aggregation)
@@ -249,7 +249,7 @@ def _request_count(
 
 
 def _request_latencies(
-    cloud: Cloud, name: str, periods: Periods, aggregation: Aggregation
+    cloud: EmulatedCloud, name: str, periods: Periods, aggregation: Aggregation
 ) -> ValuesByPeriod:
     aligner, reducer, group = aggregation
     if aligner != "ALIGN_DELTA" or reducer not in {*_SHARES, "REDUCE_SUM"} or group:
@@ -289,7 +289,7 @@ def _distribution(values: list[float]) -> Json:
 
 
 def _memory_utilizations(
-    cloud: Cloud, name: str, periods: Periods, aggregation: Aggregation
+    cloud: EmulatedCloud, name: str, periods: Periods, aggregation: Aggregation
 ) -> ValuesByPeriod:
     aligner, reducer, group = aggregation
     if aligner not in _ALIGNERS or reducer != "REDUCE_MAX" or group:
@@ -304,7 +304,7 @@ def _memory_utilizations(
 
 
 _MEMORY = "container/memory/utilizations"
-_METRICS: dict[str, Callable[[Cloud, str, Periods, Aggregation], ValuesByPeriod]] = {
+_METRICS: dict[str, Callable[[EmulatedCloud, str, Periods, Aggregation], ValuesByPeriod]] = {
     "request_count": _request_count,
     "request_latencies": _request_latencies,
     _MEMORY: _memory_utilizations,

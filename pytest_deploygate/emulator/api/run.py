@@ -30,7 +30,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
 )
 from pytest_deploygate.emulator.api.service_validation import check_template, normalise_traffic
 from pytest_deploygate.emulator.api.template_checks import check_sizes, check_template_fields
-from pytest_deploygate.emulator.container import CLOUD, Cloud
+from pytest_deploygate.emulator.container import CLOUD, EmulatedCloud
 from pytest_deploygate.emulator.runtime.new_revision import NewRevision
 from pytest_deploygate.emulator.runtime.revisions import with_shown_conditions
 from pytest_deploygate.emulator.runtime.run_services import Service
@@ -82,7 +82,7 @@ def _name_of(request: web.Request) -> str:
     return f"{parent_of(request)}/services/{request.match_info['service']}"
 
 
-def _require_service(cloud: Cloud, name: str) -> Message:
+def _require_service(cloud: EmulatedCloud, name: str) -> Message:
     service = cloud.state.services.get(name)
     if service is None:
         raise not_found(name)
@@ -199,7 +199,7 @@ def _start_fault(fault: OperationFault | None) -> str | None:
     return fault.message or "This failure was asked for."
 
 
-def _leave_tags_behind(cloud: Cloud, before: Message, requests: int) -> None:
+def _leave_tags_behind(cloud: EmulatedCloud, before: Message, requests: int) -> None:
     """So many requests to each tag that has moved go where it led before, or where there was none to what served."""
     held = [
         (s.tag, s.percent, cloud.services.status_revision(before, s))
@@ -213,7 +213,7 @@ def _leave_tags_behind(cloud: Cloud, before: Message, requests: int) -> None:
             routes.stale_tags[tag] = (led.get(tag, served), requests)
 
 
-def _hold_named_revision(cloud: Cloud, service: Message, paths: tuple[str, ...]) -> None:
+def _hold_named_revision(cloud: EmulatedCloud, service: Message, paths: tuple[str, ...]) -> None:
     named = service.template.revision
     if touches(paths, "template") and f"{service.name}/revisions/{named}" in cloud.state.revisions:
         text = f"Revision named '{named}' with different configuration already exists."
@@ -241,7 +241,7 @@ async def list_revisions(request: web.Request) -> web.Response:
     return await answer_list(request, listing)
 
 
-def _revision_json(cloud: Cloud, name: str, as_ints: bool) -> Json:
+def _revision_json(cloud: EmulatedCloud, name: str, as_ints: bool) -> Json:
     """A revision with ``containerStatuses``, which the library does not have yet."""
     revision = cloud.state.revisions[name]
     has_traffic = name in cloud.services.with_traffic(name.rsplit("/", 2)[0])

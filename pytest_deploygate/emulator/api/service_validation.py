@@ -4,7 +4,7 @@ from google.protobuf.message import Message
 
 from pytest_deploygate.core.service_limits import TAG, ServiceLimits, limit_problems
 from pytest_deploygate.emulator.api.protobuf_json import ApiError
-from pytest_deploygate.emulator.container import Cloud
+from pytest_deploygate.emulator.container import EmulatedCloud
 from pytest_deploygate.emulator.runtime.instance_files import SECRETS_BELOW
 from pytest_deploygate.emulator.runtime.revisions import image_to_run, memory_limit
 from pytest_deploygate.emulator.runtime.runner import ImageMissing
@@ -14,7 +14,7 @@ MAX_TAG_AND_SERVICE = 46
 """Length of tag and service name together (Cloud Run: they share one DNS label with the hash)."""
 
 
-def check_template(cloud: Cloud, template: Message) -> None:
+def check_template(cloud: EmulatedCloud, template: Message) -> None:
     """Refuse what the platform refuses, and what cannot be had locally.
 
     Raises:
@@ -57,7 +57,7 @@ def _limits(template: Message) -> list[str]:
     return list(limit_problems(wanted))
 
 
-def normalise_traffic(cloud: Cloud, service: Message) -> None:
+def normalise_traffic(cloud: EmulatedCloud, service: Message) -> None:
     """Hold a traffic list to the platform's rules; an empty one means all to the latest.
 
     Raises:

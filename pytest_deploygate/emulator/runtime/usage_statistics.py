@@ -28,7 +28,7 @@ class Used(NamedTuple):
     megabytes: float
 
 
-class Killed(NamedTuple):
+class MemoryKill(NamedTuple):
     """An instance that was ended for its memory, and the line that its log has of it."""
 
     at: float
@@ -52,7 +52,7 @@ class RevisionUsage:
     timeouts: int = 0
     answered: deque[Answered] = field(default_factory=lambda: deque(maxlen=_SEEN))
     used: deque[Used] = field(default_factory=lambda: deque(maxlen=_SEEN))
-    killed: deque[Killed] = field(default_factory=lambda: deque(maxlen=_SEEN))
+    killed: deque[MemoryKill] = field(default_factory=lambda: deque(maxlen=_SEEN))
 
     def record(self, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -73,7 +73,7 @@ class RevisionUsage:
     def note_kill(self, line: str) -> None:
         """Note that an instance was ended for its memory; ``line`` is what its log has of it."""
         self.memory_kills += 1
-        self.killed.append(Killed(time.time(), line))
+        self.killed.append(MemoryKill(time.time(), line))
 
     def to_json(self) -> dict[str, object]:
         """As ``GET /_local/revisions/{revision}/statistics`` answers; seconds and MB, None where nothing is known."""

@@ -28,7 +28,7 @@ _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010f
 _FAILING: Final = ("failure", "error", "skipped")
 
 
-class JUnitFile:
+class JUnitWriter:
     """The file at ``path`` (empty for none), written as often as something is known."""
 
     def __init__(self, path: str, clean: Redactor) -> None:

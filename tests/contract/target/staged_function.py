@@ -111,7 +111,7 @@ def make_target_of(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
+class StagedRevisions:
     """Two revisions beside what serves."""
 
     verification: RevisionName
@@ -123,7 +123,7 @@ def quietly(_: str) -> None:
     """Nobody listens to the progress."""
 
 
-def stage(target: Target, rollout: RolloutId = ROLLOUT) -> Staged:
+def stage(target: Target, rollout: RolloutId = ROLLOUT) -> StagedRevisions:
     """Stage the target's source as the engine does: pin, upload, two revisions, tags."""
     before = target.snapshot()
     rollout_labels = RolloutLabels(rollout=rollout, baseline=before.baseline)
@@ -141,7 +141,7 @@ def stage(target: Target, rollout: RolloutId = ROLLOUT) -> Staged:
     resting = Traffic.of({before.baseline or built: 100})
     tags = {TAG_CANDIDATE: candidate, TAG_VERIFY: verification}
     after = target.shift_traffic(resting.with_tags(tags), expect=resting)
-    return Staged(verification=verification, candidate=candidate, snapshot=after)
+    return StagedRevisions(verification=verification, candidate=candidate, snapshot=after)
 
 
 def release(target: Target) -> RevisionName:

@@ -28,8 +28,8 @@ from tests.contract.target.staged_function import (
     MAIN,
     ROLLOUT,
     AnyTarget,
-    Staged,
     StagedFunction,
+    StagedRevisions,
     make_target,
     quietly,
     release,
@@ -428,7 +428,7 @@ def test_a_service_moves_from_cloud_functions_and_back_again(
     function = make_target(driver, moved.spec, tmp_path / "records")
     baseline = release(function)
     backup = function.backup(function.snapshot())
-    staged: Staged = stage(moved, RolloutId("20261124-0001-beef"))
+    staged: StagedRevisions = stage(moved, RolloutId("20261124-0001-beef"))
     assert staged.snapshot.serving.sole == baseline  # never taken for a first release
     at_candidate = Traffic.of({staged.candidate: 100})
     moved.shift_traffic(at_candidate, expect=Traffic.of({baseline: 100}))

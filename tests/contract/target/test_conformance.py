@@ -37,7 +37,7 @@ from tests.contract.target.staged_function import (
     KINDS,
     MAIN,
     AnyTarget,
-    Staged,
+    StagedRevisions,
     make_source,
     make_spec,
     make_target_of,
@@ -50,7 +50,7 @@ FUNCTION = f"dg_conformance_{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ConformancePlace:
     """A function that does not exist yet, and what its platform tells of it."""
 
     target: AnyTarget
@@ -61,7 +61,7 @@ class Place:
     params=[(place, kind) for place in ("local", "google") for kind in KINDS],
     ids=["local", "local-cloud-run", "google", "google-cloud-run"],
 )
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ConformancePlace]:
     """Each place where functions live, and each way to deploy there; the function is gone afterwards."""
     kind = KINDS[request.param[1]]
     source = make_source(tmp_path / "source")
@@ -86,7 +86,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         least_requests=1,
     )
     with deleted_afterwards(FUNCTION, tmp_path, endpoint):
-        yield Place(target=made, metrics=metrics)
+        yield ConformancePlace(target=made, metrics=metrics)
     made.close()
 
 
@@ -115,7 +115,7 @@ def tells_of(metrics: Metrics, revision: RevisionName) -> set[str]:
         time.sleep(10 if metrics.lag_s else 0.1)
 
 
-def test_a_function_lives_as_planned(place: Place) -> None:
+def test_a_function_lives_as_planned(place: ConformancePlace) -> None:
     target = place.target
     assert [f for f in target.preflight() if f.is_blocking] == []
     assert not target.snapshot().exists
@@ -174,7 +174,7 @@ def test_a_function_lives_as_planned(place: Place) -> None:
     assert info.is_ready
 
 
-def same_build(target: AnyTarget, staged: Staged) -> None:
+def same_build(target: AnyTarget, staged: StagedRevisions) -> None:
     verification, candidate = (
         target.revision(staged.verification),
         target.revision(staged.candidate),

@@ -12,7 +12,7 @@ from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
 from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
 from pytest_deploygate.ports import Target
-from pytest_deploygate.testing.fake_cloud import Cloud
+from pytest_deploygate.testing.fake_cloud import FakeCloud
 from pytest_deploygate.testing.fake_target import FakeTarget, a_spec
 from pytest_deploygate.testing.faults import FakeClock
 from tests.contract.target.staged_function import (
@@ -32,7 +32,7 @@ from tests.contract.target.staged_function import (
 def target(request: pytest.FixtureRequest, tmp_path: Path, function_id: str) -> Iterator[Target]:
     """A target of each kind, with nothing deployed yet."""
     if request.param == "fake":
-        yield FakeTarget(Cloud(FakeClock()), spec=a_spec(SHEET="staging"))
+        yield FakeTarget(FakeCloud(FakeClock()), spec=a_spec(SHEET="staging"))
         return
     driver = request.getfixturevalue("driver")
     spec = make_spec(function_id, make_source(tmp_path / "source"))

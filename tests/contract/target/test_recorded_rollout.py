@@ -27,7 +27,7 @@ PARENT = "projects/p1/locations/us-central1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class RecordedPlace:
     """A function that a rollout sees through the proxy, and that the test sees as it is."""
 
     ports: Ports
@@ -51,7 +51,9 @@ class Place:
 
 
 @pytest.fixture
-def place(driver: Driver, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(
+    driver: Driver, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[RecordedPlace]:
     """A place where nothing is deployed, behind the changes that the test is about."""
     changes: tuple[type[RecordedChange], ...] = request.param
     function = f"recorded-{request.node.callspec.id.lower()}"
@@ -69,7 +71,7 @@ def place(driver: Driver, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
             is_local=True,
         )
         ports = engine_runs.ports_on(target, clock)
-        yield Place(ports=ports, driver=driver, source=source, function=function)
+        yield RecordedPlace(ports=ports, driver=driver, source=source, function=function)
         ports.store.close()
         target.close()
 
@@ -86,7 +88,7 @@ EACH = [(change,) for change in CHANGES] if os.environ.get("DEPLOYGATE_GRID") ==
     ),
     indirect=True,
 )
-def test_the_main_job_a_rollback_and_a_recovery_end_as_they_should(place: Place) -> None:
+def test_the_main_job_a_rollback_and_a_recovery_end_as_they_should(place: RecordedPlace) -> None:
     first = engine_runs.deploy(place.ports, "c1")
     assert first.state is State.PROMOTED, first.reason
     place.release(2)
@@ -120,7 +122,7 @@ def test_the_main_job_a_rollback_and_a_recovery_end_as_they_should(place: Place)
     assert engine_runs.recover(place.ports) == ()
 
 
-def assert_all_describes_production(place: Place, record: RolloutRecord) -> None:
+def assert_all_describes_production(place: RecordedPlace, record: RolloutRecord) -> None:
     """Whoever edits next, in the console or with Terraform, starts from production."""
     service = place.driver.service(f"{PARENT}/services/{place.function}")
     name = f"{PARENT}/functions/{place.function}"
@@ -132,7 +134,7 @@ def assert_all_describes_production(place: Place, record: RolloutRecord) -> None
     assert service.latest_created_revision.endswith(f"/{record.candidate}")
 
 
-def assert_image_is_kept(place: Place, record: RolloutRecord) -> None:
+def assert_image_is_kept(place: RecordedPlace, record: RolloutRecord) -> None:
     """The image of the release before has a tag of its own, and a clean-up of untagged ones leaves it alone."""
     assert record.build is not None
     package = f"p1__us--central1__{place.function.replace('-', '--')}"
@@ -143,7 +145,7 @@ def assert_image_is_kept(place: Place, record: RolloutRecord) -> None:
 
 
 @pytest.mark.parametrize("place", [(NoDigest,)], ids=["no-digest"], indirect=True)
-def test_an_image_of_which_only_the_tag_is_known_is_refused(place: Place) -> None:
+def test_an_image_of_which_only_the_tag_is_known_is_refused(place: RecordedPlace) -> None:
     ended = engine_runs.deploy(place.ports, "c1")
     assert ended.state is State.ROLLED_BACK
     assert "a tag is no identity" in ended.reason
@@ -151,7 +153,7 @@ def test_an_image_of_which_only_the_tag_is_known_is_refused(place: Place) -> Non
 
 
 @pytest.mark.parametrize("place", [(RecordedChange,)], ids=["vanished-image"], indirect=True)
-def test_a_release_whose_image_vanished_is_restored_from_its_backup(place: Place) -> None:
+def test_a_release_whose_image_vanished_is_restored_from_its_backup(place: RecordedPlace) -> None:
     records = [engine_runs.deploy(place.ports, "c1")]
     for number in (2, 3):
         place.release(number)
@@ -170,7 +172,7 @@ def test_a_release_whose_image_vanished_is_restored_from_its_backup(place: Place
 
 
 @pytest.mark.parametrize("place", [(RecordedChange,)], ids=["promoted-tag"], indirect=True)
-def test_the_baseline_has_a_tag_as_soon_as_it_loses_its_traffic(place: Place) -> None:
+def test_the_baseline_has_a_tag_as_soon_as_it_loses_its_traffic(place: RecordedPlace) -> None:
     first = engine_runs.deploy(place.ports, "c1")
     place.release(2)
     engine_runs.deploy_and_die(place.ports, "c2")

@@ -11,7 +11,7 @@ from google.auth.credentials import AnonymousCredentials
 from googleapiclient import discovery
 from requests.adapters import HTTPAdapter
 
-from tests.emulator.emulator_driver import PARENT, Driver, Pair, who, zipped
+from tests.emulator.emulator_driver import PARENT, Driver, RevisionPair, who, zipped
 
 Given = Any
 """What a client gives; the libraries have no types for it."""
@@ -44,7 +44,7 @@ class Stage:
     """What the calls work on: a public function ``foreign`` with two revisions, and a new spreadsheet for each."""
 
     driver: Driver
-    pair: Pair
+    pair: RevisionPair
     _opened: list[Given] = field(default_factory=list)
 
     @property

@@ -10,10 +10,10 @@ from typing import cast
 import pytest
 
 from pytest_deploygate.channel.messages import (
+    AttemptEnded,
     Began,
     Collected,
     CollectedCheck,
-    Ended,
     Hello,
     Measured,
     Part,
@@ -99,7 +99,7 @@ class Session:
             Hello("session", 1, "", "/", 0, ()),
             Collected((check,), ()),
             Began(0),
-            Ended(0, parts, measured, {}),
+            AttemptEnded(0, parts, measured, {}),
         ):
             self.recorder.hear(1, 1, message)
         self.notes: dict[str, str] = {}
