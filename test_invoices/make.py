@@ -25,8 +25,8 @@ HERE = Path(__file__).resolve().parent
 
 DRAWN: dict[str, Callable[[dict[str, object]], bytes]] = {
     "creative_coop_CS003837319": lambda data: draw_creative_coop.OrderConfirmation(data).draw(),
-    "creative_coop_CI004848705": lambda data: draw_creative_coop.Invoice(data).draw(),
-    "creative_coop_without_number": lambda data: draw_creative_coop.Invoice(data).draw(),
+    "creative_coop_CI004848705": lambda data: draw_creative_coop.DrawnInvoice(data).draw(),
+    "creative_coop_without_number": lambda data: draw_creative_coop.DrawnInvoice(data).draw(),
     "harpercollins_NS4435067": draw_harpercollins.draw,
     "onehundred80_1T25194476NCHR": others.onehundred80,
     "rifle_paper_3363053": others.rifle,
