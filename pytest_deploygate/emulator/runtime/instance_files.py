@@ -1,8 +1,9 @@
 """The file system of one instance: what a function writes is seen by no other instance, and gone with it.
 
 As on Cloud Run, an instance begins with the image as it was built, and all that it writes is kept in memory and counts
-as memory. Its source is a copy. Its environment is a tree of hard links, so that it costs no space and little time; the
-launcher lays a layer of the instance's own over it, or makes copies where there are no layers. All works unprivileged.
+as memory. Its source is a copy. Its environment is that of the build, over which the launcher lays a layer of the
+instance's own, so that it costs no space and next to no time; where there are no layers the launcher makes a copy. All
+works unprivileged.
 """
 
 import contextlib
@@ -27,7 +28,6 @@ class InstanceFiles:
     folder: Path
     source: Path
     """Working directory."""
-    environment: Path
     temporary: Path
     """Its ``/tmp``."""
     home: Path
@@ -35,11 +35,6 @@ class InstanceFiles:
     """What the launcher lays over the environment."""
     image_bytes: int
     """Size of the source as it was built."""
-
-    @property
-    def python(self) -> Path:
-        """The interpreter of its environment."""
-        return self.environment / "bin" / "python"
 
     def written_bytes(self) -> int:
         """What the instance has written and not removed; of the environment only what is in the layer over it."""
@@ -70,7 +65,6 @@ def make_instance_files(parent: Path, build: Build | None) -> InstanceFiles:
     files = InstanceFiles(
         folder=folder,
         source=folder / "workspace",
-        environment=folder / "environment",
         temporary=folder / "tmp",
         home=folder / "home",
         layer=folder / "layer",
@@ -89,18 +83,10 @@ def make_instance_files(parent: Path, build: Build | None) -> InstanceFiles:
             files.source.mkdir()
             return files
         make_writable_copy(Path(build.source), files.source)
-        shutil.copytree(build.environment, files.environment, symlinks=True, copy_function=_link)
     except BaseException:
         files.remove()
         raise
     return files
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copy2(source, target)
 
 
 def _size_of(folder: Path) -> int:

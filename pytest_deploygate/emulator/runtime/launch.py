@@ -2,15 +2,14 @@
 
 It imports nothing of this package, as the function's environment does not have it. On Linux it gives the instance a
 ``/tmp`` of its own, lays a layer of its own over the packages, takes all privileges from it, and asks the kernel to end
-it when the emulator dies, since a killed parent cannot. Where no layer can be had, the instance gets copies of its
-packages: they are hard links to files of the build, which their owner could make writable.
+it when the emulator dies, since a killed parent cannot. Where no layer can be had, the instance runs on copies of its
+packages, so that what it writes there reaches no other instance and not the build.
 """
 
 import ctypes
 import os
 import runpy
 import signal
-import stat
 import sys
 
 _PR_SET_PDEATHSIG = 1
@@ -23,32 +22,44 @@ def main() -> None:
     """Usage: ``launch.py PARENT_PID INSTANCE_FOLDER functions-framework-arguments...``."""
     parent, folder = int(sys.argv[1]), sys.argv[2]
     source = os.getcwd()  # noqa: PTH109 - pathlib would be one more import in each cold start
-    is_layered = False
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        try:
-            _unshare(libc)
-            is_layered = _mount_layer(libc, folder)
-            _mount_own_tmp(libc, folder)
-            os.environ.pop("TMPDIR", None)
-            os.chdir(source)
-        except OSError as error:
-            sys.stderr.write(
-                f"this machine lets no instance have a /tmp of its own ({error}): "
-                f"tempfile.gettempdir() is private, a path that begins with /tmp is not\n"
-            )
-        if not is_layered:
-            _copy_packages(folder)
+    copies = f"{folder}/environment"
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+    if sys.prefix != copies and not (libc is not None and _is_set_apart(libc, folder)):
+        _restart_on_copies(copies)
+    if libc is not None:
+        os.chdir(source)
         _drop_capabilities(libc)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    else:
-        _copy_packages(folder)
     if os.getppid() != parent:  # it died before the kernel was asked
         sys.exit(1)
     # The directory of this file must not shadow modules of the function, whose own directory comes first.
     sys.path[0] = source
     sys.argv[:] = ["functions_framework", *sys.argv[3:]]
     runpy.run_module("functions_framework", run_name="__main__", alter_sys=True)
+
+
+def _is_set_apart(libc: ctypes.CDLL, folder: str) -> bool:
+    """Give the instance its own ``/tmp`` and its own layer of packages; False where it has no layer."""
+    is_layered = False
+    try:
+        _unshare(libc)
+        is_layered = _mount_layer(libc, folder)
+        _mount_own_tmp(libc, folder)
+        os.environ.pop("TMPDIR", None)
+    except OSError as error:
+        sys.stderr.write(
+            f"this machine lets no instance have a /tmp of its own ({error}): "
+            f"tempfile.gettempdir() is private, a path that begins with /tmp is not\n"
+        )
+    return is_layered
+
+
+def _restart_on_copies(copies: str) -> None:
+    import shutil  # only where it is needed: each cold start waits for its imports
+
+    shutil.copytree(sys.prefix, copies, symlinks=True)
+    python = f"{copies}/bin/python"
+    os.execv(python, [python, *sys.argv])  # noqa: S606 - the program that runs here, with the same arguments
 
 
 def _unshare(libc: ctypes.CDLL) -> None:
@@ -70,9 +81,9 @@ def _unshare(libc: ctypes.CDLL) -> None:
 
 def _mount_layer(libc: ctypes.CDLL, folder: str) -> bool:
     """Let what the instance changes in its packages go to a directory of its own; False where that cannot be had."""
-    if set(folder) & set(",:\\"):  # they have a meaning in the options
+    packages = sys.prefix
+    if set(folder + packages) & set(",:\\"):  # they have a meaning in the options
         return False
-    packages = f"{folder}/environment"
     own = f"lowerdir={packages},upperdir={folder}/layer/changes,workdir={folder}/layer/work"
     for options in (own, f"{own},userxattr"):  # the second for those who are not root
         try:
@@ -81,18 +92,6 @@ def _mount_layer(libc: ctypes.CDLL, folder: str) -> bool:
             continue
         return True
     return False
-
-
-def _copy_packages(folder: str) -> None:
-    import shutil  # only where it is needed: each cold start waits for its imports
-
-    for directory, _, names in os.walk(f"{folder}/environment"):
-        for name in names:
-            path = f"{directory}/{name}"
-            found = os.lstat(path)
-            if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
-                shutil.copy2(path, f"{path}.own")
-                os.replace(f"{path}.own", path)  # noqa: PTH105 - as above
 
 
 def _mount_own_tmp(libc: ctypes.CDLL, folder: str) -> None:
@@ -104,7 +103,7 @@ def _mount_own_tmp(libc: ctypes.CDLL, folder: str) -> None:
     own = os.path.join(folder, "tmp")  # noqa: PTH118 - as above
     shown = os.path.realpath("/tmp")  # noqa: S108 - it is the very directory that is replaced
     # What the process needs and lies below /tmp is shown there again.
-    for needed in {os.path.realpath(path) for path in (folder, sys.base_prefix)}:
+    for needed in {os.path.realpath(path) for path in (folder, sys.prefix, sys.base_prefix)}:
         if needed.startswith(f"{shown}/"):
             place = own + needed[len(shown) :]
             os.makedirs(place, exist_ok=True)  # noqa: PTH103 - as above

@@ -345,7 +345,7 @@ def _command_of(spec: LaunchSpec, files: InstanceFiles, port: int) -> list[str]:
     if spec.build is None:
         return list(spec.command)
     return [
-        str(files.python), str(_LAUNCHER), str(os.getpid()), str(files.folder), "--host", "127.0.0.1",
+        str(spec.build.python), str(_LAUNCHER), str(os.getpid()), str(files.folder), "--host", "127.0.0.1",
         "--port", str(port), "--source", spec.build.source_file,
     ]  # fmt: skip
 
