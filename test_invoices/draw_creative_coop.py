@@ -170,7 +170,9 @@ class DrawnInvoice:
                 self.y += 10
                 self.page.text(48, self.y, line, size=7.5)
             self.y += 4
-        self._totals(items)
+        if not self.data.get("without_total"):
+            self._totals(items)
+        self._foot(last=True)
         return self.page.finish()
 
     def _head(self) -> None:
@@ -229,4 +231,3 @@ class DrawnInvoice:
             self.page.text(410, self.y, label, size=8, bold=bold)
             self.page.text(572, self.y, f"{amount:,.2f}", size=8, bold=bold, right=True)
             self.y += 12
-        self._foot(last=True)

@@ -212,7 +212,7 @@ READABLE: dict[str, Callable[[Data], Data]] = {
     "creative_coop_CS003837319": _creative_coop_order,
     "creative_coop_CI004848705": _creative_coop_invoice,
     "creative_coop_without_number": lambda data: _creative_coop_invoice(
-        data | {"number": "Unknown"}
+        data | {"number": data["number"] or "Unknown"}
     ),
     "harpercollins_NS4435067": _harpercollins,
     "onehundred80_1T25194476NCHR": _onehundred80,

@@ -126,7 +126,8 @@ def rifle(data: dict[str, object]) -> bytes:
         "amount": data["shipping"],
     }
     page.row(y, RIFLE_COLUMNS, shipping, size=8)
-    _total(page, y + 12, [("Total", total + Decimal(data["shipping"]))])
+    if not data.get("without_total"):
+        _total(page, y + 12, [("Total", total + Decimal(data["shipping"]))])
     page.text(36, 756, f"Invoice {data['number']}   2026 collections ship from June", size=7)
     return page.finish()
 
@@ -158,15 +159,15 @@ def rifle_split(data: dict[str, object]) -> bytes:
         for place, item in enumerate(group):
             amount = _amount(item)
             total += amount
-            pieces = printed(data, item["code"]).get("quantity", item["quantity"])
-            words = f"{item['code']} {item['upc']} ${item['unit_price']} {pieces} ${amount:.2f}"
-            page.text(52 + place * 176, y, words, size=7.5)
+            shown = item | {"price": f"${item['unit_price']}", "amount": f"${amount:.2f}"}
+            shown |= printed(data, item["code"])
+            words = [str(shown[name]) for name in ("code", "upc", "price", "quantity", "amount")]
+            page.text(52 + place * 176, y, " ".join(words), size=7.5)
         y += 10
-    _total(
-        page,
-        y + 12,
-        [("Subtotal", total), ("Shipping", Decimal("21.60")), ("Total", total + Decimal("21.60"))],
-    )
+    shipping = Decimal("21.60")
+    if not data.get("without_total"):
+        sums = [("Subtotal", total), ("Shipping", shipping), ("Total", total + shipping)]
+        _total(page, y + 12, sums)
     return page.finish()
 
 

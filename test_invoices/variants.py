@@ -49,40 +49,84 @@ _BASES = {
 }
 
 
-def _line(base: str, of: str, note: str, **printed: str) -> DocumentVariant:
-    return DocumentVariant(base=base, note=note, changes={"printed": {of: printed}})
+def _line(
+    base: str, of: str, note: str, *, number: str = "", items: int | None = None, **printed: str
+) -> DocumentVariant:
+    changes = {"printed": {of: printed}} | ({"number": number} if number else {})
+    return DocumentVariant(base=base, note=note, changes=changes, items=items)
+
+
+def _code(base: str, code: str, *, number: str, items: int = 3) -> DocumentVariant:
+    return DocumentVariant(
+        base=base,
+        note="a code without a digit, and no total that would tell",
+        items=items,
+        codes=(code,),
+        changes={"number": number, "without_total": True},
+        is_whole=True,
+    )
 
 
 _LINES = {
+    "credit_creative_coop": _line(
+        CREATIVE,
+        "DF5599",
+        "a credit",
+        number="CI004131901",
+        items=5,
+        shipped="-8",
+        extended="-48.00",
+    ),
     "foreign_currency_creative_coop": _line(
         CREATIVE, "DF5599", "a price in EUR", your_price="EUR 6.00"
     ),
-    "unreadable_code_creative_coop": _line(
-        CREATIVE, "DF5599", "a code that is none of the vendor's", code="D5599-B"
-    ),
+    "unreadable_code_creative_coop": _code(CREATIVE, "GLASS-G", number="CI004131902", items=5),
     "credit_harpercollins": _line(BOOKS, "9780062883124", "a credit", quantity="-2", net="-9.00"),
+    "foreign_currency_harpercollins": _line(
+        BOOKS,
+        "9780062883124",
+        "a price in EUR",
+        number="NS4435071",
+        items=3,
+        list_price="EUR 16.99",
+        net="EUR 25.49",
+    ),
     "missing_quantity_harpercollins": _line(BOOKS, "9780062883124", "no quantity", quantity=""),
+    "credit_onehundred80": _line(
+        GIFTS,
+        "GZ1041",
+        "a credit",
+        number="NS4478121",
+        items=3,
+        quantity="-12",
+        extended="-54.00",
+    ),
     "foreign_currency_onehundred80": _line(
         GIFTS, "GZ1041", "a price in EUR", unit_price="EUR 4.50"
     ),
     "missing_quantity_onehundred80": _line(GIFTS, "GZ1041", "no quantity", quantity=""),
+    "credit_rifle_paper": _line(
+        PAPER, "CAL100", "a credit", number="3363061", items=3, quantity="-6", amount="-54.00"
+    ),
     "foreign_currency_rifle_paper": _line(PAPER, "CAL100", "a price in EUR", unit_price="EUR 9.00"),
-    "credit_rifle_paper_split": _line(PAPER_SPLIT, "STC014", "a credit", quantity="-4"),
-    "foreign_currency_generic": _line(GENERIC, "008 TIN", "a price in EUR", unit_price="EUR 9.75"),
+    "unreadable_code_rifle_paper": _code(PAPER, "FLORA", number="3363062"),
+    "credit_rifle_paper_split": _line(
+        PAPER_SPLIT, "STC014", "a credit", quantity="-4", amount="-$96.00"
+    ),
+    "foreign_currency_rifle_paper_split": _line(
+        PAPER_SPLIT, "STC014", "a price in EUR", number="J7XM9XQ3HC", items=3, price="EUR 24.00"
+    ),
+    "unreadable_code_rifle_paper_split": _code(PAPER_SPLIT, "NPUG", number="J7XM9XQ3HD"),
     "credit_generic": _line(GENERIC, "008 TIN", "a credit", quantity="-12", amount="-117.00"),
-    "credit_amount_generic": DocumentVariant(
-        base=GENERIC,
-        note="a credit whose amount alone says so",
-        changes={"number": "MF-20421", "printed": {"008 TIN": {"amount": "(117.00)"}}},
+    "credit_amount_generic": _line(
+        GENERIC,
+        "008 TIN",
+        "a credit whose amount alone says so",
+        number="MF-20421",
+        amount="(117.00)",
     ),
-    "unreadable_code_generic": DocumentVariant(
-        base=GENERIC,
-        note="a code without a digit, and no total that would tell",
-        items=3,
-        codes=("TIN-EVER",),
-        changes={"number": "MF-20422", "without_total": True},
-        is_whole=True,
-    ),
+    "foreign_currency_generic": _line(GENERIC, "008 TIN", "a price in EUR", unit_price="EUR 9.75"),
+    "unreadable_code_generic": _code(GENERIC, "TIN-EVER", number="MF-20422"),
 }
 _TOTALS = {
     f"higher_total_{name}": DocumentVariant(
@@ -91,11 +135,20 @@ _TOTALS = {
     for name, base in _BASES.items()
 }
 _DECIMAL = {
-    "decimal_quantity_generic": DocumentVariant(
-        base=GENERIC,
-        note="a quantity of 12.00",
-        changes={"printed": {"008 TIN": {"quantity": "12.00"}}},
+    f"decimal_quantity_{name}": DocumentVariant(
+        base=base,
+        note=f"a quantity of {pieces}",
+        items=items,
+        changes=({"number": number} if number else {}) | {"printed": {code: {column: pieces}}},
         is_whole=True,
+    )
+    for name, base, code, column, pieces, items, number in (
+        ("creative_coop", CREATIVE, "DF5599", "shipped", "8.00", 5, "CI004131903"),
+        ("harpercollins", BOOKS, "9780062883124", "quantity", "3.00", 3, "NS4435072"),
+        ("onehundred80", GIFTS, "GZ1041", "quantity", "12.00", 3, "NS4478122"),
+        ("rifle_paper", PAPER, "CAL100", "quantity", "6.00", 3, "3363063"),
+        ("rifle_paper_split", PAPER_SPLIT, "STC014", "quantity", "4.00", 3, "J7XM9XQ3HE"),
+        ("generic", GENERIC, "008 TIN", "quantity", "12.00", None, ""),
     )
 }
 _SIGNS = {"equals": "=", "plus": "+", "minus": "-", "at": "@", "tab": "\t=", "return": "\r="}
@@ -140,8 +193,7 @@ def apply(variant: DocumentVariant, base: Data) -> Data:
     data = base | dict(variant.changes)
     if variant.items is None:
         return data
-    place = data["columns"].index("code")
     items = [list(item) for item in data["items"][: variant.items]]
     for item, code in zip(items, variant.codes, strict=False):
-        item[place] = code
+        item[data["columns"].index("code")] = code
     return data | {"items": items}

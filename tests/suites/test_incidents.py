@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 
@@ -102,7 +102,7 @@ def test_date_that_is_a_serial_number_becomes_a_date(
     make: ModuleType,
 ) -> None:
     """The sheet showed 45674 instead of 1/17/2025."""
-    monkeypatch.setattr(make.creative_coop, "short", lambda _: "45674")
+    monkeypatch.setattr(make.draw_creative_coop, "short", lambda _: "45674")
     rows = rows_of(function, sheet, redraw(ORDER, lambda _: None))
     assert rows == golden_rows(ORDER)
 
@@ -233,6 +233,45 @@ def test_product_that_cannot_be_read_stops_the_invoice(
     assert "cannot be read" in response.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "instead", "printed"),
+    [
+        ("creative_coop_without_number", "DF5599", "DF5599", {"code": "PILLOW"}),
+        (
+            "creative_coop_without_number",
+            "DF5599",
+            "DF5599",
+            {"code": "PILLOW", "upc": "", "customer": "NS-1014"},
+        ),
+        ("unknown_vendor", "008 TIN", "TIN-M", {"quantity": "-12", "amount": "-117.00"}),
+        ("rifle_paper_J7XM9XQ3HB", "STC014", "STC-P", {}),
+        ("rifle_paper_J7XM9XQ3HB", "STC014", "STC 14", {}),
+        ("rifle_paper_J7XM9XQ3HB", "STC014", "STC 14", {"code": "STC014"}),
+    ],
+    ids=["upc", "customer's code", "credit", "name", "numbers", "numbers without a name"],
+)
+def test_line_is_not_dropped_because_no_total_tells(
+    function: Function,
+    sheet: KeptSheet,
+    redraw: Redraw,
+    name: str,
+    code: str,
+    instead: str,
+    printed: dict[str, str],
+) -> None:
+    """What is left of a line that has an amount is enough to stop the invoice."""
+
+    def spoil(data: Data) -> None:
+        items = cast("list[list[object]]", data["items"])
+        data["items"] = [[instead if value == code else value for value in item] for item in items]
+        data.update(printed={instead: printed}, without_total=True)
+
+    with sheet.watched() as appends:
+        response = function.upload(redraw(name, spoil))
+    assert (response.status_code, appends) == (500, []), response.text
+    assert "cannot be read" in response.json()["error"]
+
+
 class Draw(Protocol):
     """Draws a small invoice of an unknown vendor."""
 
@@ -246,7 +285,7 @@ def draw(make: ModuleType) -> Draw:
     others = make.others
 
     def document(*notes: tuple[float, float, str]) -> bytes:
-        page = others.Page(size=others.letter, title="Invoice")
+        page = others.DrawnPage(size=others.letter, title="Invoice")
         page.text(36, 40, "Tern Island Goods", size=16)
         page.text(36, 60, "Invoice # TI-5501   Date: 3/9/2025")
         page.labels(90, others.LONG_COLUMNS)

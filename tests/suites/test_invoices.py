@@ -65,6 +65,30 @@ def test_every_document_has_a_golden_result_and_a_profile() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "reader",
+    [
+        *("creative_coop", "harpercollins", "onehundred80"),
+        *("rifle_paper", "rifle_paper_split", "generic"),
+    ],
+)
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("credit",),
+        ("decimal_quantity",),
+        ("foreign_currency",),
+        ("unreadable_code", "missing_quantity"),
+        ("higher_total",),
+    ],
+    ids=lambda kinds: kinds[0],
+)
+def test_every_reader_has_a_document_of_every_doubt(reader: str, kinds: tuple[str, ...]) -> None:
+    found = [name for kind in kinds if (name := f"{kind}_{reader}") in NAMES]
+    assert found
+    assert {golden(name)["profile"] for name in found} == {"doubtful"}
+
+
 def weighted_sum(digits: str, odd: int, even: int) -> int:
     return sum(int(d) * (odd if at % 2 == 0 else even) for at, d in enumerate(digits))
 

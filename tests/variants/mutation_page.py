@@ -8,10 +8,11 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "mutation-
 _HEAD = """# Which gate catches which wrong function
 
 Each row is a small patch of `fixtures/process_invoice`. `tests/variants/` applies it, runs the
-suite of the gate against the patched function, and fails unless a check of that suite fails. The
-same checks must pass with the unpatched function, and the unchanged suites must pass with a second
-function by another author that follows only the HTTP and sheet contract. "Since" names the incident
-or the measured defect of the original function that the row repeats.
+suite of the gate against the patched function, and fails unless one of the checks fails; where the
+row says "each", unless each of them does. The same checks must pass with the unpatched function,
+and the unchanged suites must pass with a second function by another author that follows only the
+HTTP and sheet contract. "Since" names the incident or the measured defect of the original function
+that the row repeats.
 
 | gate | what is wrong | checks (`-k`) | since |
 | --- | --- | --- | --- |
@@ -20,7 +21,10 @@ or the measured defect of the original function that the row repeats.
 
 def render() -> str:
     """The whole page."""
-    rows = (f"| {w.gate} | {w.name} | `{w.check}` | {w.since} |" for w in WRONG_FUNCTIONS)
+    rows = (
+        f"| {w.gate} | {w.name} | {'each: ' if w.is_each else ''}`{w.check}` | {w.since} |"
+        for w in WRONG_FUNCTIONS
+    )
     return _HEAD + "\n".join(rows) + "\n"
 
 

@@ -106,6 +106,7 @@ def test_wrong_function_is_caught(wrong: Wrong, sheets: str, tmp_path: Path) -> 
         rf"^(FAILED|ERROR) suites/{SUITES.get(wrong.gate, wrong.gate)}/", run.stdout, re.MULTILINE
     ), run.stdout[-3000:]
     assert "the function did not start" not in run.stdout
+    assert not wrong.is_each or " passed" not in run.stdout, run.stdout[-3000:]
 
 
 @pytest.mark.parametrize("gates", [GATES, ("readiness",)], ids=["served", "readiness"])

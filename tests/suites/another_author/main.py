@@ -36,7 +36,7 @@ CC_INVOICE = re.compile(
 )
 BOOK = re.compile(rf"\d+\s+(97[89]\d{{10}})\s+(.+?){GAP}(\d+)\s+{AMOUNT}\s+[\d.]+%\s+{AMOUNT}")
 GIFT = re.compile(rf"(\S+)\s+(\d{{12}})\s+(\d+)\s+(?:EA|ST)\s+(.+?){GAP}{AMOUNT}\s+{AMOUNT}")
-PAPER = re.compile(rf"([A-Z]{{2,4}}\d{{3,4}})\s+\d{{12}}\s+(.+?){GAP}(\d+)\s+{AMOUNT}\s+{AMOUNT}")
+PAPER = re.compile(rf"([A-Z][A-Z0-9]+)\s+\d{{12}}\s+(.+?){GAP}(\d+)\s+{AMOUNT}\s+{AMOUNT}")
 PAPER_NAME = re.compile(r"(.+?) \| .+? - #(\w+)")
 PAPER_NUMBERS = re.compile(rf"([A-Z]{{2,4}}\d{{3,4}}) \d{{12}} {AMOUNT} (\d+) {AMOUNT}")
 SECTION_BOOK = re.compile(rf"(97[89]\d{{10}})\s+(.+?){GAP}(\d+)\s+{AMOUNT}\s+{AMOUNT}")
