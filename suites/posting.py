@@ -30,7 +30,7 @@ LONGEST_REQUEST = timedelta(minutes=10)
 """After this a request that nobody waits for any more writes nothing: above the function's own timeout of 540 s."""
 ENOUGH_TIMES = 4
 """So many documents tell the average."""
-SENDERS = 10
+SENDERS = 12
 """Documents that are posted at once, where order does not matter."""
 UNKNOWN = "Unknown"
 _Result = TypeVar("_Result")

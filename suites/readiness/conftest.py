@@ -27,13 +27,11 @@ from pytest_deploygate.emulator.emulator_settings import load_settings
 from pytest_deploygate.emulator.runtime.builder import Builder, BuildError, BuildRequest
 from pytest_deploygate.targets.source_archive import make_package
 from suites.invoices import document_path, golden, vendors
-from suites.posting import batches, sort_rows
+from suites.posting import SENDERS, batches, sort_rows
 from suites.support.profile import ROOT, SinkKind, profile
 from suites.support.rows import Cell, SheetRow, padded, parse_line
 
 _LONGEST_RUN_S = 240
-_SENDERS = 12
-"""Documents that are read at once."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DUMMY_SECRET = "a-dummy-for-a-secret"
 
@@ -113,7 +111,7 @@ def offline(unpacked: Path, interpreter: Path, deployment: Deployment) -> Offlin
     """The function, imported in a clean interpreter as it is configured, and given all documents of all vendors."""
     known = profile()
     names = [name for vendor in vendors() for name in vendor.documents if known.is_offline]
-    together = batches([golden(name) for name in names], most=_SENDERS)
+    together = batches([golden(name) for name in names])
     secrets = dict.fromkeys(deployment.secret_names, _DUMMY_SECRET)
     configuration = {
         "folder": str(unpacked),
@@ -122,7 +120,7 @@ def offline(unpacked: Path, interpreter: Path, deployment: Deployment) -> Offlin
         "endpoint-variable": known.sink.endpoint_variable,
         "file-field": known.file_field,
         "media-type": known.media_type,
-        "senders": _SENDERS,
+        "senders": SENDERS,
         "batches": [[str(document_path(name)) for name in batch] for batch in together],
     }
     driver = Path(__file__).with_name("offline.py")

@@ -243,7 +243,7 @@ def test_fault_that_no_write_met_is_no_evidence() -> None:
 def test_documents_that_wait_for_each_other_cost_no_more_rounds_than_they_must() -> None:
     every = [golden(document) for vendor in vendors() for document in vendor.documents]
     most_of_one_number = max(Counter(n for d in every for n in set(d.numbers)).values())
-    assert len(batches(every, most=12)) == most_of_one_number
+    assert len(batches(every)) == most_of_one_number
     assert sorted(n for batch in batches(every) for n in batch) == sorted(d.name for d in every)
 
 
