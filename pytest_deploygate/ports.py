@@ -287,7 +287,7 @@ class Store(Protocol):
         ...
 
     def is_known_good(self, environment: EnvironmentName, revision: RevisionName) -> bool:
-        """Whether a rollout finished on that revision or a person adopted it, and none rolled it back since."""
+        """Whether a rollout finished on that revision or an operator adopted it, and none rolled it back since."""
         ...
 
     def is_known_bad(self, environment: EnvironmentName, digest: str) -> RolloutRecord | None:

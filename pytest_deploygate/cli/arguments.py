@@ -16,7 +16,7 @@ from pytest_deploygate.core.printable import one_line
 
 
 def confirm(out: Output, question: str, *, is_sure: bool) -> None:
-    """Return if the person says yes, or has said so by ``--yes``.
+    """Return if the operator says yes, or has said so by ``--yes``.
 
     Raises:
         click.Abort: the answer is no.

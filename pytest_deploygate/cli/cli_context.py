@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class CliContext:
-    """The person or job at the command line, in one project."""
+    """The operator or job at the command line, in one project."""
 
     def __init__(self, project: Path | None = None) -> None:
         self._project = project

@@ -33,7 +33,7 @@ def run_guarded(command: Callable[[], int]) -> int:
 
 
 def report_interruption() -> ExitStatus:
-    """A person ended the command."""
+    """An operator ended the command."""
     Output().note("interrupted")
     return ExitStatus.INTERRUPTED
 

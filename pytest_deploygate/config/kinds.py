@@ -1,6 +1,6 @@
 """Kinds of settings: text, number, choice, list, table. Each kind reads, writes and describes its values.
 
-A value that cannot be read is noted as a Fault and becomes INVALID, so that one error reports all faults of a file.
+A value that cannot be read is noted as a SettingFault and becomes INVALID, so that one error reports all of a file.
 """
 
 import json
@@ -33,7 +33,7 @@ class _Invalid(Enum):
 
 
 INVALID = _Invalid.INVALID
-"""Replaces a value that could not be read; there is a Fault for it."""
+"""Replaces a value that could not be read; there is a SettingFault for it."""
 
 
 class SettingFaults(list[SettingFault]):

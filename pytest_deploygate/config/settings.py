@@ -51,7 +51,7 @@ class Settings(NamedTuple):
     variables: tuple[Mapping[str, str], ...]
     """Every table of variables in the file, of the function and of each environment."""
     left_out: tuple[Gate, ...] = ()
-    """Gates of the steps that a person left out for one rollout. Not a setting."""
+    """Gates of the steps that an operator left out for one rollout. Not a setting."""
 
     @property
     def environment_names(self) -> tuple[EnvironmentName, ...]:

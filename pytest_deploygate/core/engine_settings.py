@@ -167,7 +167,7 @@ class EngineSettings(NamedTuple):
     """Whether gates are judged at each step. Not a setting of an environment: the policy says so."""
 
     left_out: tuple[TrafficStep, ...] = ()
-    """Steps of the settings that this rollout leaves out. Not a setting: a person leaves them out for one rollout."""
+    """Steps of the settings that this rollout leaves out. Not a setting: an operator says so for one rollout."""
 
     @property
     def has_fresh_baseline(self) -> bool:

@@ -1,6 +1,6 @@
 """What a release was promoted with, and in which points another policy is looser: by name, never by number.
 
-Stricter is free. Each point in which the policy or its checks became looser is listed, and needs a person's reason.
+Stricter is free. Each point in which the policy or its checks became looser is listed, and needs an operator's reason.
 """
 
 from collections.abc import Iterator, Mapping

@@ -94,9 +94,9 @@ async def _begin(cloud: EmulatedCloud, listener: web.AppRunner, port: int) -> in
     """Clear up after a process that was killed, listen, route as before; returns the admin port."""
     cloud.runner.kill_leftovers()
     shutil.rmtree(cloud.home / INSTANCES, ignore_errors=True)
-    cloud.operations.settle_interrupted()
-    cloud.deployments.settle_interrupted()
-    cloud.source_builds.settle_interrupted()
+    cloud.operations.fail_interrupted()
+    cloud.deployments.fail_interrupted()
+    cloud.source_builds.fail_interrupted()
     known = cloud.state.ports.get("admin")
     wanted = port or (int(str(known["port"])) if known else 0)
     actual = await _listen(listener, wanted, is_asked=port != 0)

@@ -32,9 +32,9 @@ from pytest_deploygate.judge.reporting.junit import JUnitWriter, properties
 from pytest_deploygate.judge.reporting.session_result import SessionResult
 from pytest_deploygate.judge.reporting.terminal import Terminal
 from pytest_deploygate.judge.result import (
-    result_of_broken_settling,
     result_of_empty_session,
     result_of_error,
+    result_of_second_recovery,
     tell_server_errors,
 )
 from pytest_deploygate.judge.second_recovery import recover_session
@@ -132,12 +132,12 @@ def _refuse(handover: Handover, terminal: Terminal, junit: JUnitWriter, error: C
     terminal.error(error)
     if handover.names_deployment:
         reason = Reason(code=ReasonCode.COULD_NOT_ACT, sentence=error.message)
-        ending = SessionResult(
+        result = SessionResult(
             verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.USAGE
         )
-        junit.write(ending, properties(handover.asked["to"], {}, ending))
+        junit.write(result, properties(handover.asked["to"], {}, result))
         told = services_of_this_job(Path(handover.root), Redactor(), terminal.command)
-        told.report(handover.asked["to"], {}, ending)
+        told.report(handover.asked["to"], {}, result)
     return int(ExitStatus.USAGE)
 
 
@@ -159,7 +159,7 @@ def _pending(sentence: str) -> SessionResult:
 
 
 class Judge:
-    """One session: starts it, drives the flow, settles, and has the last word."""
+    """One session: starts it, drives the flow, concludes it, and has the last word."""
 
     def __init__(self, handover: Handover, context: SessionContext, junit: JUnitWriter) -> None:
         self._handover = handover
@@ -167,7 +167,7 @@ class Judge:
         self._junit = junit
         self._flow = flow_of(context)
         self._began = time.monotonic()
-        self._ending: SessionResult | None = None
+        self._result: SessionResult | None = None
         self._has_run = False
 
     def run(self) -> int:
@@ -198,7 +198,7 @@ class Judge:
                 f"the session was interrupted: KeyboardInterrupt: {error}".rstrip(": ")
             )
         except ConfigError as error:
-            self._ending = result_of_error(error)
+            self._result = result_of_error(error)
         except Exception as error:
             logger.exception("judge.broken")
             context.recorder.mark_incomplete(f"internal error: {type(error).__name__}: {error}")
@@ -224,7 +224,7 @@ class Judge:
         if errors or (is_deploy and context.recorder.doubts):
             why = "; ".join(context.recorder.doubts[:3]) or "collection failed"
             reason = Reason(code=ReasonCode.EVIDENCE_INCOMPLETE, sentence=why)
-            self._ending = SessionResult(
+            self._result = SessionResult(
                 verdict="REFUSE", state="REFUSED", reason=reason, status=ExitStatus.FAILED
             )
             context.skip_rest(reason)
@@ -253,18 +253,18 @@ class Judge:
     def _end(self, *, is_complete: bool) -> int:
         context = self._context
         try:
-            self._settle(is_complete=is_complete)
+            self._conclude(is_complete=is_complete)
         except BaseException:
-            logger.exception("rollout.settle_failed")
-            self._ending = self._broken()
-        assert self._ending is not None
-        self._quietly(lambda: context.skip_rest(self._ending.reason) if self._ending else None)
+            logger.exception("rollout.conclude_failed")
+            self._result = self._broken()
+        assert self._result is not None
+        self._quietly(lambda: context.skip_rest(self._result.reason) if self._result else None)
         limit_s = GRACE_S if context.signals.received else None
         theirs = context.session.finish() if limit_s is None else context.session.finish(limit_s)
         if context.session.status is not None and theirs == 0:
             theirs = context.session.status
-        ending = self._ending
-        self._quietly(lambda: self._write(ending, is_last=True))
+        result = self._result
+        self._quietly(lambda: self._write(result, is_last=True))
         status = self._status(theirs)
         self._quietly(self._write_page)
         self._quietly(self._show)
@@ -278,26 +278,26 @@ class Judge:
         except Exception:
             logger.exception("session.report_failed")
 
-    def _settle(self, *, is_complete: bool) -> None:
+    def _conclude(self, *, is_complete: bool) -> None:
         context = self._context
         if is_complete and self._has_run:
             is_complete = self._end_checks()
         self._quietly(lambda: self._write(_pending("the session died while it acted")))
-        if self._ending is None and not self._has_run:
-            self._ending = self._never_ran()
-        if self._ending is None:
+        if self._result is None and not self._has_run:
+            self._result = self._never_ran()
+        if self._result is None:
             try:
-                self._ending = self._flow.settle(is_complete=is_complete)
+                self._result = self._flow.conclude(is_complete=is_complete)
             except DeployGateError as error:
-                self._ending = result_of_error(error)
+                self._result = result_of_error(error)
         self._quietly(self._tell_server_errors)
         if not is_complete:
             self._quietly(context.session.end_checks)
 
     def _tell_server_errors(self) -> None:
-        assert self._ending is not None
+        assert self._result is not None
         errors = tuple(tell_server_errors(self._context))
-        self._ending = replace(self._ending, lines=(*errors, *self._ending.lines))
+        self._result = replace(self._result, lines=(*errors, *self._result.lines))
 
     def _end_checks(self) -> bool:
         """End the checks: what workers say meanwhile still counts; whether the session got there in order."""
@@ -317,13 +317,13 @@ class Judge:
         return result_of_empty_session(self._context)
 
     def _broken(self) -> SessionResult:
-        """Nobody knows how far settling came: another process looks, and settles the rest."""
+        """Nobody knows how far it came: another process recovers what is left."""
         context = self._context
         if context.options.mode in (Mode.DEPLOY, Mode.ROLLBACK_CHECKS):
             found = recover_session(context)
             record, serving = found if found is not None else (None, "")
-            return result_of_broken_settling(context, record, serving)
-        sentence = "settling failed with an internal error (see the log)"
+            return result_of_second_recovery(context, record, serving)
+        sentence = "the session could not be concluded: internal error (see the log)"
         return SessionResult(
             verdict="UNKNOWN",
             state="JUDGED",
@@ -331,13 +331,13 @@ class Judge:
             status=ExitStatus.COULD_NOT_ACT,
         )
 
-    def _write(self, ending: SessionResult, *, is_last: bool = False) -> None:
+    def _write(self, result: SessionResult, *, is_last: bool = False) -> None:
         context = self._context
         named = {f"deploygate.{name}": text for name, text in context.notes.items()}
         named |= {f"deploygate.plugin.{n}": text for n, text in context.hooks.identities.items()}
-        named |= properties(context.environment.name, context.verdicts, ending)
+        named |= properties(context.environment.name, context.verdicts, result)
         problem = self._junit.write(
-            ending,
+            result,
             named,
             written=junit_text(context.session.junit) if is_last else b"",
             checks=[c for c in context.recorder.checks if c.phase in context.phases]
@@ -350,29 +350,29 @@ class Judge:
 
     def _status(self, theirs: int | None) -> int:
         """The judge's status; pytest's own where it says more and the session did not end well."""
-        ending = self._ending
-        assert ending is not None
-        assert ending.status is not None
+        result = self._result
+        assert result is not None
+        assert result.status is not None
         decided = (
             ExitStatus.STRANDED,
             ExitStatus.COULD_NOT_ACT,
             ExitStatus.USAGE,
             ExitStatus.STEPPING,
         )
-        if ending.status in decided:
-            return int(ending.status)
-        if ending.status is ExitStatus.OK and ending.state == "PROMOTED":
-            return int(ending.status)
+        if result.status in decided:
+            return int(result.status)
+        if result.status is ExitStatus.OK and result.state == "PROMOTED":
+            return int(result.status)
         if theirs in _PYTESTS_OWN:
             return int(theirs)
-        if ending.status is ExitStatus.OK and theirs not in (0, 1):
+        if result.status is ExitStatus.OK and theirs not in (0, 1):
             return int(ExitStatus.FAILED)
-        return int(ending.status)
+        return int(result.status)
 
     def _write_page(self) -> None:
         """The page that ``--deploy-report`` asks for."""
-        context, ending = self._context, self._ending
-        if not context.options.page or ending is None or ending.record is None:
+        context, result = self._context, self._result
+        if not context.options.page or result is None or result.record is None:
             return
         from pytest_deploygate.report.recorded_pages import rollout_html
 
@@ -380,21 +380,21 @@ class Judge:
         try:
             with contextlib.closing(open_store(context.settings, SystemClock())) as store:
                 policy = context.settings.policy
-                text = rollout_html(store, ending.record, policy, context.redactor)
+                text = rollout_html(store, result.record, policy, context.redactor)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         except (DeployGateError, OSError) as error:
             context.terminal.line(f"deploygate: note: {path} was not written: {error}", yellow=True)
 
     def _tell_ci(self) -> None:
-        context, ending = self._context, self._ending
-        if ending is not None:
+        context, result = self._context, self._result
+        if result is not None:
             told = services_of_this_job(
                 context.settings.root, context.redactor, context.terminal.command
             )
-            told.report(context.environment.name, context.verdicts, ending)
+            told.report(context.environment.name, context.verdicts, result)
 
     def _show(self) -> None:
-        if self._ending is not None:
+        if self._result is not None:
             seconds = time.monotonic() - self._began
-            self._context.terminal.summary(self._context.verdicts, self._ending, seconds)
+            self._context.terminal.summary(self._context.verdicts, self._result, seconds)

@@ -19,7 +19,7 @@ _ALONE = {
     "approval": "--deploy-approval",
     "overrides": "--deploy-override",
 }
-"""Options that a person types each time; by their names in a hand-over."""
+"""Options that an operator types each time; by their names in a hand-over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ def _mode_of(asked: dict[str, Any]) -> Mode:
 
 
 def _require_typed(handover: Handover) -> None:
-    """Refuse what a file or a variable says in place of a person."""
+    """Refuse what a file or a variable says in place of an operator."""
     typed = _parse_typed_options(handover.arguments)
     for name, option in _ALONE.items():
         value = handover.asked[name]

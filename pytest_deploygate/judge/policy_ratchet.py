@@ -1,4 +1,4 @@
-"""The policy ratchet: what is promoted asks no less than the last promotion did, unless a person says why."""
+"""The policy ratchet: what is promoted asks no less than the last promotion did, unless an operator says why."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -20,8 +20,8 @@ _HINT = "restore it, or say why it is enough: --deploy-reason=TEXT"
 def recorded_policy(context: SessionContext, before: RolloutRecord | None = None) -> RecordedPolicy:
     """What the record remembers of the policy of this session.
 
-    Of steps that a person left out for this one rollout it remembers what the settings say, and what is known of their
-    checks from the promotion ``before``: the next promotion must not begin with less.
+    Of steps that an operator left out for this one rollout it remembers what the settings say, and what is known of
+    their checks from the promotion ``before``: the next promotion must not begin with less.
     """
     policy, root = context.settings.policy, context.settings.root
     engine, left_out = context.environment.engine, context.settings.left_out
@@ -72,7 +72,7 @@ def check_judged(
 ) -> PreflightFinding | None:
     """What a session that judges what serves asks less, in ``phases``, than its promotion did.
 
-    Without it, checks that vanished would count as checks that hold. Where a person said why, it is noted.
+    Without it, checks that vanished would count as checks that hold. Where an operator said why, it is noted.
     """
     last = ports.store.last_promoted(ports.environment)
     if last is None:

@@ -175,7 +175,7 @@ def curl_command(now: Snapshot, *, is_local: bool) -> str:
 
 
 def own_command(root: Path) -> str:
-    """How a person in this folder calls ``deploygate``: by its path where it is installed inside the project.
+    """How an operator in this folder calls ``deploygate``: by its path where it is installed inside the project.
 
     Such an environment (``.tox/deploy``, ``.venv``) need not be active in the shell that reads this.
     """
@@ -222,7 +222,7 @@ def result_of_error(error: DeployGateError) -> SessionResult:
 def result_without_lease(rollout: JournaledRollout, error: DeployGateError | None) -> SessionResult:
     """How a session ends whose lease went to somebody else: nothing is done here any more, so what serves is looked up.
 
-    The status is STRANDED unless what served before serves; whoever holds the lease, or ``recover``, settles the rest.
+    The status is STRANDED unless what served before serves; whoever holds the lease, or ``recover``, ends the rest.
     """
     record = rollout.record
     serving, is_restored = None, False
@@ -244,14 +244,14 @@ def result_without_lease(rollout: JournaledRollout, error: DeployGateError | Non
     )
 
 
-def result_of_broken_settling(
+def result_of_second_recovery(
     context: SessionContext, found: RolloutRecord | None, serving: str
 ) -> SessionResult:
-    """How a session ends that could not settle, and was settled by another process (see ``second_recovery``).
+    """How a session ends that could not conclude, and was recovered by another process (see ``second_recovery``).
 
     ``found`` is its rollout, None where it had not begun one; ``serving`` is empty where nobody can tell.
     """
-    sentence = "settling failed with an internal error (see the log)"
+    sentence = "the session could not be concluded: internal error (see the log)"
     if not serving or (found is not None and found.state is State.STRANDED):
         code, state, status = ReasonCode.ROLLBACK_UNVERIFIED, State.STRANDED, ExitStatus.STRANDED
         line = stranded_advice(context.environment.name)

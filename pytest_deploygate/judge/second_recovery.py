@@ -60,7 +60,7 @@ def recover_elsewhere(context: SessionContext, rollout: JournaledRollout) -> Non
 
 
 def recover_session(context: SessionContext, rollout_id: str = "") -> SecondRecovery | None:
-    """Have another process settle what this one left open; None where that process did not succeed either.
+    """Have another process recover what this one left open; None where that process did not succeed either.
 
     Without ``rollout_id`` it is asked for the rollout of this process, whichever that is. Raises nothing.
     """
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
             record = _rollout(ports.store, told["rollout"], holder)
             serving = ports.target.snapshot().serving
     except DeployGateError as error:
-        print(error.message, file=sys.stderr)  # noqa: T201 # nobody but a person who debugs sees it
+        print(error.message, file=sys.stderr)  # noqa: T201 # only who debugs sees it
         return 1
     if record is None and told["rollout"]:
         return 1

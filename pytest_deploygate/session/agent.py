@@ -226,7 +226,7 @@ class Agent:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None]:
-        """Where the session ends by itself, let the judge settle before other plugins write their files."""
+        """Where the session ends by itself, let the judge conclude before other plugins write their files."""
         if not (self._is_finished or session.config.getoption("collectonly", False)):
             why = session.shouldstop or session.shouldfail
             sentence = f"the session was stopped: {why}" if why else ""

@@ -27,7 +27,7 @@ _TOKEN_LIFE_S: Final = 2700.0
 """ID tokens live for an hour; a new one is fetched well before."""
 _TIMEOUT_S: Final = 30.0
 _HOW: Final = (
-    "On a person's machine: gcloud auth application-default login. In CI: google-github-actions/auth "
+    "On your machine: gcloud auth application-default login. In CI: google-github-actions/auth "
     "with workload identity federation, or GOOGLE_APPLICATION_CREDENTIALS naming a key file."
 )
 

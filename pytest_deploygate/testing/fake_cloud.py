@@ -18,7 +18,7 @@ BUILD_S = 60.0
 LAGGING_ANSWERS = 5
 """Answers that still come from before after a lagging shift."""
 FOREIGN = RevisionName("svc-foreign")
-"""What a person deploys by hand."""
+"""What an operator deploys by hand."""
 
 
 def digest_of(text: str) -> Digest:
@@ -171,7 +171,7 @@ class FakeCloud:
         return operation.made
 
     def human_moves(self) -> None:
-        """A person deploys a revision of their own and gives it all traffic."""
+        """An operator deploys a revision of their own and gives it all traffic."""
         if self.service is not None:
             foreign = RevisionInfo(
                 name=FOREIGN, is_ready=True, image="theirs", digest="image-theirs"
@@ -180,7 +180,7 @@ class FakeCloud:
             self.write("human", Traffic.of({FOREIGN: 100}, dict(self.service.traffic.tags)), None)
 
     def human_deletes(self, name: RevisionName | None) -> None:
-        """A person deletes a revision; the platform refuses where it has traffic."""
+        """An operator deletes a revision; the platform refuses where it has traffic."""
         if self.service is not None and name is not None and not self.serving().percent(name):
             self.service.revisions.pop(name, None)
 

@@ -30,7 +30,7 @@ class Fault(Enum):
     KILLED_BEFORE = "killed before"
     KILLED_AFTER = "killed after"
     DRIFT = "drift"
-    """Just before, a person moves all traffic to a revision of their own."""
+    """Just before, an operator moves all traffic to a revision of their own."""
     BASELINE_GONE = "baseline gone"
     CANDIDATE_GONE = "candidate gone"
     BUILD_FAILS = "build fails"

@@ -24,9 +24,9 @@ def test_recover_settles_what_a_dead_process_left(project: CliProject) -> None:
     holder.communicate()
     done = project.deploygate("recover", "fake", "--json")
     assert done.status == 0, done.err
-    settled = done.json["recovered"]
-    assert isinstance(settled, list)
-    assert [(one["found"], one["state"]) for one in settled] == [("OPEN", "REFUSED")]
+    recovered = done.json["recovered"]
+    assert isinstance(recovered, list)
+    assert [(one["found"], one["state"]) for one in recovered] == [("OPEN", "REFUSED")]
     assert project.deploygate("recover", "fake", "--json").json["recovered"] == []
 
 

@@ -23,7 +23,7 @@ BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 
 
 @pytest.mark.parametrize(
-    "settles", ["recover", pytest.param("next deployment", marks=pytest.mark.full)]
+    "recovered_by", ["recover", pytest.param("next deployment", marks=pytest.mark.full)]
 )
 @pytest.mark.parametrize(
     ("case", "write"),
@@ -35,7 +35,7 @@ BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
     ],
 )
 def test_orphan_of_a_lost_record_is_found_by_what_the_service_shows(
-    disturbed: DisturbedProject, case: KillCase, write: str, settles: str
+    disturbed: DisturbedProject, case: KillCase, write: str, recovered_by: str
 ) -> None:
     disturbed.prepare(case)
     before = disturbed.serving
@@ -43,14 +43,14 @@ def test_orphan_of_a_lost_record_is_found_by_what_the_service_shows(
     assert disturbed.deploy(at=f"after:{write}") == -9, disturbed.output
     for path in disturbed.record.parent.glob("state.db*"):
         path.unlink()
-    if settles == "recover":
+    if recovered_by == "recover":
         disturbed.recover()
         assert "ROLLED_BACK" in disturbed.output
         assert disturbed.serving == before
         assert not _marks(disturbed)
         assert not _tags(disturbed) & {"dg-cand", "dg-verify"}
     assert disturbed.deploy() == 0, disturbed.output
-    assert ("recovered " in disturbed.output) is (settles != "recover")
+    assert ("recovered " in disturbed.output) is (recovered_by != "recover")
     assert disturbed.serving not in {None, before}
     assert disturbed.is_settled()
 

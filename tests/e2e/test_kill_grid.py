@@ -93,19 +93,19 @@ def _kill(disturbed: DisturbedProject, case: KillCase, at: str, *, watchdog: boo
     before, last = disturbed.serving, disturbed.newest()
     disturbed.release(breaks=case.breaks)
     if before is None:
-        _kill_and_settle(disturbed, at, watchdog=watchdog)
+        _kill_and_recover(disturbed, at, watchdog=watchdog)
         _assert_settled(disturbed, case, before, last)
         _assert_next_works(disturbed)
         return
     with disturbed.project.watched(expect=200) as watch:
-        _kill_and_settle(disturbed, at, watchdog=watchdog)
+        _kill_and_recover(disturbed, at, watchdog=watchdog)
         _assert_settled(disturbed, case, before, last)
         _note_seconds(disturbed, watch)
         _assert_next_works(disturbed)
     assert watch.failures == [], disturbed.note.read_text()
 
 
-def _kill_and_settle(disturbed: DisturbedProject, at: str, *, watchdog: bool) -> None:
+def _kill_and_recover(disturbed: DisturbedProject, at: str, *, watchdog: bool) -> None:
     assert disturbed.deploy(at=at, watchdog=watchdog) == -9, disturbed.output
     until(lambda: not disturbed.left_over(), seconds=120, what="nothing of the session is left")
     if not watchdog or _was_before_the_watchdog(disturbed):

@@ -64,7 +64,7 @@ def shared_pair(shared_driver: Driver) -> RevisionPair:
 
 @pytest.fixture
 def pair(driver: Driver, shared_pair: RevisionPair) -> RevisionPair:
-    """Two revisions of a service, all traffic at the first, no tags, no misbehaviour."""
+    """Two revisions of a service, all traffic at the first, no tags, no fault."""
     service, first, second = shared_pair
     for revision in (first, second):
         driver.local("DELETE", f"revisions/{revision}/inject_fault")

@@ -44,7 +44,7 @@ def zipped(**members: str) -> bytes:
     return buffer.getvalue()
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """Last part of a resource name."""
     return name.rsplit("/", 1)[-1]
 
@@ -162,7 +162,7 @@ class Driver:
     def create(self, function: functions_v2.Function) -> functions_v2.Function:
         """Create a function and wait."""
         operation = self.functions.create_function(
-            parent=PARENT, function=function, function_id=short(function.name), timeout=20
+            parent=PARENT, function=function, function_id=short_name(function.name), timeout=20
         )
         return finished_function(operation)
 
@@ -249,7 +249,7 @@ class RevisionPair(NamedTuple):
 def make_pair(driver: Driver, function_id: str, source: Callable[[int], str] = who) -> RevisionPair:
     """Deploy such a pair; ``source`` gives the text of a release."""
     service = driver.deploy(function_id, source(1))
-    first = short(service.latest_ready_revision)
+    first = short_name(service.latest_ready_revision)
     driver.traffic(service.name, to(first, 100))
     second = driver.update(
         driver.function(function_id, source(2)), "build_config"
@@ -259,7 +259,9 @@ def make_pair(driver: Driver, function_id: str, source: Callable[[int], str] = w
 
 def to(revision: str, percent: int = 0, tag: str = "") -> run_v2.TrafficTarget:
     """A traffic target."""
-    return run_v2.TrafficTarget(type_=REVISION, revision=short(revision), percent=percent, tag=tag)
+    return run_v2.TrafficTarget(
+        type_=REVISION, revision=short_name(revision), percent=percent, tag=tag
+    )
 
 
 def latest() -> run_v2.TrafficTarget:

@@ -14,7 +14,7 @@ from tests.emulator.emulator_driver import (
     finished,
     finished_function,
     make_pair,
-    short,
+    short_name,
     to,
     who,
     zipped,
@@ -110,7 +110,9 @@ def test_revisions_come_newest_first_over_all_pages(driver: Driver, function_id:
     path = f"{service.name}/revisions"
     first = _call(driver, "GET", path, pageSize="2").json()
     rest = _call(driver, "GET", path, pageSize="3", pageToken=first["nextPageToken"]).json()
-    numbers = [int(short(r["name"]).split("-")[-2]) for r in first["revisions"] + rest["revisions"]]
+    numbers = [
+        int(short_name(r["name"]).split("-")[-2]) for r in first["revisions"] + rest["revisions"]
+    ]
     assert numbers == sorted(numbers, reverse=True)
     assert len(numbers) == 4
     assert "nextPageToken" not in rest
@@ -126,7 +128,7 @@ def test_functions_of_all_locations_by_filter_and_order(
     def names(**query: str) -> list[str]:
         answer = _call(driver, "GET", everywhere, **query)
         assert answer.ok, answer.text
-        return [short(one["name"]) for one in answer.json().get("functions", [])]
+        return [short_name(one["name"]) for one in answer.json().get("functions", [])]
 
     assert "admin" in names()
     assert "admin" in names(filter='environment="GEN_2" AND state:ACTIVE')
@@ -137,7 +139,7 @@ def test_functions_of_all_locations_by_filter_and_order(
     assert _call(driver, "GET", everywhere, filter="((").status_code == 400
     assert _call(driver, "GET", everywhere, orderBy="1 2 3").status_code == 400
     services = _call(driver, "GET", "projects/p1/locations/-/services").json()["services"]
-    assert "admin" in [short(one["name"]) for one in services]
+    assert "admin" in [short_name(one["name"]) for one in services]
 
 
 def test_revision_is_deleted_only_as_the_etag_says(driver: Driver, function_id: str) -> None:
@@ -225,7 +227,7 @@ def test_order_is_that_of_the_whole_list_on_every_page(
     def names(token: str = "", **query: str) -> list[str]:
         answer = _call(driver, "GET", f"{PARENT}/functions", pageToken=token, **query).json()
         rest = names(answer["nextPageToken"], **query) if "nextPageToken" in answer else []
-        return [short(one["name"]) for one in answer["functions"]] + rest
+        return [short_name(one["name"]) for one in answer["functions"]] + rest
 
     filters = {"filter": f'name:"{function_id}"', "pageSize": "1"}
     assert names(orderBy="name desc", **filters) == [f"{function_id}{n}" for n in (2, 1, 0)]
@@ -270,7 +272,7 @@ def test_revision_is_named_as_the_client_says(driver: Driver, admin: RevisionPai
     template = _call(driver, "GET", admin.service.name).json()["template"]
     body = {"template": template | {"revision": "admin-mine", "annotations": {"a": "b"}}}
     _settled(driver, _call(driver, "PATCH", admin.service.name, body, updateMask="template"))
-    assert short(driver.service(admin.service.name).latest_created_revision) == "admin-mine"
+    assert short_name(driver.service(admin.service.name).latest_created_revision) == "admin-mine"
     body["template"]["annotations"] = {"a": "c"}
     again = _call(driver, "PATCH", admin.service.name, body, updateMask="template")
     assert (again.status_code, again.json()["error"]["status"]) == (409, "ALREADY_EXISTS")

@@ -12,7 +12,7 @@ from tests.emulator.emulator_driver import (
     RevisionPair,
     finished,
     is_done,
-    short,
+    short_name,
     to,
     until,
     who,
@@ -63,11 +63,11 @@ def test_lost_answer_was_applied_and_lost_request_was_not(
     driver: Driver, pair: RevisionPair
 ) -> None:
     service, first, second = pair
-    driver.fault(method="PATCH", path=f"services/{short(service.name)}$", drop="before")
+    driver.fault(method="PATCH", path=f"services/{short_name(service.name)}$", drop="before")
     with pytest.raises(requests.ConnectionError):
         driver.traffic(service.name, to(second, 100))
     assert driver.service(service.name).generation == service.generation
-    driver.fault(method="PATCH", path=f"services/{short(service.name)}$", drop="after")
+    driver.fault(method="PATCH", path=f"services/{short_name(service.name)}$", drop="after")
     with pytest.raises(requests.ConnectionError):
         driver.traffic(service.name, to(second, 100))
     until(lambda: driver.answering(service.uri), lambda revision: revision == second)
@@ -77,7 +77,7 @@ def test_lost_answer_was_applied_and_lost_request_was_not(
 def test_answer_that_breaks_off_in_the_middle_was_applied(
     driver: Driver, pair: RevisionPair
 ) -> None:
-    driver.fault(method="PATCH", path=f"services/{short(pair.service.name)}$", drop="middle")
+    driver.fault(method="PATCH", path=f"services/{short_name(pair.service.name)}$", drop="middle")
     with pytest.raises(requests.RequestException):
         driver.traffic(pair.service.name, to(pair.second, 100))
     until(lambda: driver.answering(pair.service.uri), lambda revision: revision == pair.second)
@@ -85,7 +85,9 @@ def test_answer_that_breaks_off_in_the_middle_was_applied(
 
 def test_error_although_applied(driver: Driver, pair: RevisionPair) -> None:
     service, _, second = pair
-    driver.fault(method="PATCH", path=f"services/{short(service.name)}$", http=503, applied=True)
+    driver.fault(
+        method="PATCH", path=f"services/{short_name(service.name)}$", http=503, applied=True
+    )
     with pytest.raises(exceptions.ServiceUnavailable):
         driver.traffic(service.name, to(second, 100))
     until(lambda: driver.answering(service.uri), lambda revision: revision == second)
@@ -113,7 +115,7 @@ def test_rules_of_one_name_are_dropped_alone(driver: Driver) -> None:
 def test_hung_call_ends_when_the_faults_are_cleared(driver: Driver, pair: RevisionPair) -> None:
     service = pair.service
     url = f"{driver.cloud.endpoint}/v2/{service.name}"
-    driver.fault(method="GET", path=f"services/{short(service.name)}$", hang=True, times=2)
+    driver.fault(method="GET", path=f"services/{short_name(service.name)}$", hang=True, times=2)
     with pytest.raises(requests.ReadTimeout):
         driver.http.get(url, timeout=0.3)
     failures: list[type[Exception]] = []
@@ -167,7 +169,7 @@ def test_operation_that_fails_after_success_was_applied(driver: Driver, function
 def test_operation_that_never_ends(driver: Driver, pair: RevisionPair, is_applied: bool) -> None:
     service, first, second = pair
     operation = {"kind": "never_done", "applied": is_applied}
-    driver.fault(method="PATCH", path=f"services/{short(service.name)}$", operation=operation)
+    driver.fault(method="PATCH", path=f"services/{short_name(service.name)}$", operation=operation)
     message = run_v2.Service(name=service.name, etag=service.etag, traffic=[to(second, 100)])
     request = run_v2.UpdateServiceRequest(service=message, update_mask={"paths": ["traffic"]})
     running = driver.services.update_service(request, timeout=20)
@@ -182,7 +184,7 @@ def test_slow_operation_takes_its_time(driver: Driver, pair: RevisionPair) -> No
     service, first, second = pair
     driver.fault(
         method="PATCH",
-        path=f"services/{short(service.name)}$",
+        path=f"services/{short_name(service.name)}$",
         operation={"kind": "slow", "slow_s": 0.6},
     )
     message = run_v2.Service(name=service.name, traffic=[to(second, 100)])
@@ -196,7 +198,9 @@ def test_slow_operation_takes_its_time(driver: Driver, pair: RevisionPair) -> No
 
 def test_half_applied_traffic_shows_in_the_statuses(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
-    driver.fault(method="PATCH", path=f"services/{short(service.name)}$", traffic="half_applied")
+    driver.fault(
+        method="PATCH", path=f"services/{short_name(service.name)}$", traffic="half_applied"
+    )
     with pytest.raises(exceptions.GoogleAPICallError, match="completely"):
         driver.traffic(service.name, to(second, 100))
     after = driver.service(service.name)
@@ -211,7 +215,7 @@ def test_half_applied_traffic_shows_in_the_statuses(driver: Driver, pair: Revisi
 def test_stale_read_gives_what_was_before(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(second, 100))
-    driver.fault(method="GET", path=f"services/{short(service.name)}$", stale=True, times=2)
+    driver.fault(method="GET", path=f"services/{short_name(service.name)}$", stale=True, times=2)
     seen = [driver.service(service.name).traffic[0].revision for _ in range(3)]
     assert seen == [first, first, second]
 
@@ -221,7 +225,7 @@ def test_stale_tag_leads_to_the_old_revision_for_a_while(
 ) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(first, 100), to(first, tag="try"))
-    driver.fault(method="PATCH", path=f"services/{short(service.name)}$", stale_tag=2)
+    driver.fault(method="PATCH", path=f"services/{short_name(service.name)}$", stale_tag=2)
     after = driver.traffic(service.name, to(first, 100), to(second, tag="try"))
     url = after.traffic_statuses[1].uri
     assert [driver.answering(url) for _ in range(3)] == [first, first, second]
@@ -230,7 +234,7 @@ def test_stale_tag_leads_to_the_old_revision_for_a_while(
 def test_stale_new_tag_leads_to_what_serves_for_a_while(driver: Driver, pair: RevisionPair) -> None:
     service, first, second = pair
     driver.traffic(service.name, to(first, 100))
-    driver.fault(method="PATCH", path=f"services/{short(service.name)}$", stale_tag=2)
+    driver.fault(method="PATCH", path=f"services/{short_name(service.name)}$", stale_tag=2)
     after = driver.traffic(service.name, to(first, 100), to(second, tag="new"))
     url = after.traffic_statuses[1].uri
     assert [driver.answering(url) for _ in range(3)] == [first, first, second]
@@ -271,7 +275,7 @@ def test_bad_rule_is_refused_by_name(driver: Driver, rule: object, told: str) ->
     assert driver.local("GET", "faults") == {"faults": []}
 
 
-def test_misbehaving_revision_errs_lies_and_bloats_until_told_otherwise(
+def test_revision_with_a_fault_errs_lies_and_bloats_until_told_otherwise(
     driver: Driver, pair: RevisionPair
 ) -> None:
     service, first, _ = pair
@@ -306,9 +310,7 @@ def test_latency_is_added_and_counted(driver: Driver, pair: RevisionPair) -> Non
         ({"status": 200}, "status must be a whole number from 400 to 599"),
     ],
 )
-def test_bad_misbehaviour_is_refused(
-    driver: Driver, pair: RevisionPair, body: object, told: str
-) -> None:
+def test_bad_fault_is_refused(driver: Driver, pair: RevisionPair, body: object, told: str) -> None:
     url = f"{driver.cloud.endpoint}/_local/revisions/{pair.first}/inject_fault"
     answer = driver.http.post(url, json=body, timeout=20)
     assert (answer.status_code, told in answer.json()["error"]["message"]) == (400, True)

@@ -12,7 +12,7 @@ from tests.emulator.emulator_driver import (
     finished_function,
     finished_service,
     latest,
-    short,
+    short_name,
     to,
     until,
     who,
@@ -32,9 +32,9 @@ def test_first_release_is_private_until_opened(driver: Driver, function_id: str)
 
 def test_service_is_named_after_the_function(driver: Driver, function_id: str) -> None:
     service = driver.deploy(function_id, who())
-    assert short(service.name) == function_id.replace("_", "-")
-    first = short(service.latest_ready_revision)
-    assert first.startswith(f"{short(service.name)}-00001-")
+    assert short_name(service.name) == function_id.replace("_", "-")
+    first = short_name(service.latest_ready_revision)
+    assert first.startswith(f"{short_name(service.name)}-00001-")
     function = driver.update(driver.function(function_id, who(2)), "build_config")
     assert function.service_config.revision > first
 
@@ -50,15 +50,15 @@ def test_update_stays_at_zero_percent_when_traffic_is_pinned(
     driver: Driver, function_id: str
 ) -> None:
     service = driver.deploy(function_id, who())
-    first = short(service.latest_ready_revision)
+    first = short_name(service.latest_ready_revision)
     driver.traffic(service.name, to(first, 100), to(first, tag="kept"))
     function = driver.update(driver.function(function_id, who(2)), "build_config")
     second = function.service_config.revision
     after = driver.service(service.name)
     assert driver.answering(service.uri) == first
-    assert short(after.latest_created_revision) == second
+    assert short_name(after.latest_created_revision) == second
     assert (
-        short(after.latest_ready_revision) == first
+        short_name(after.latest_ready_revision) == first
     )  # one without traffic is retired, not the latest
     assert not function.service_config.all_traffic_on_latest_revision
     assert [status.tag for status in after.traffic_statuses] == ["", "kept"]
@@ -68,7 +68,7 @@ def test_update_with_all_traffic_on_latest_unpins_and_keeps_tags(
     driver: Driver, function_id: str
 ) -> None:
     service = driver.deploy(function_id, who())
-    first = short(service.latest_ready_revision)
+    first = short_name(service.latest_ready_revision)
     driver.traffic(service.name, to(first, 100), to(first, tag="kept"))
     wanted = driver.function(function_id, who(2))
     wanted.service_config.all_traffic_on_latest_revision = True
@@ -140,7 +140,7 @@ def test_what_was_put_into_the_template_comes_back_with_the_next_update(
 
 def test_a_revision_without_traffic_is_ready_and_retired(driver: Driver, function_id: str) -> None:
     service = driver.deploy(function_id, who())
-    first = short(service.latest_ready_revision)
+    first = short_name(service.latest_ready_revision)
     driver.traffic(service.name, to(first, 100))
     function = driver.update(driver.function(function_id, who(2)), "build_config")
     states = {}
@@ -235,12 +235,16 @@ def test_failed_start_leaves_what_serves(
     driver: Driver, function_id: str, source: str, told: str
 ) -> None:
     service = driver.deploy(function_id, who())
-    first = short(service.latest_ready_revision)
+    first = short_name(service.latest_ready_revision)
     with pytest.raises(exceptions.InvalidArgument, match="Container Healthcheck failed") as raised:
         driver.update(driver.function(function_id, source), "build_config")
     assert told in str(raised.value)
     after = driver.service(service.name)
-    assert short(after.latest_ready_revision) == first != short(after.latest_created_revision)
+    assert (
+        short_name(after.latest_ready_revision)
+        == first
+        != short_name(after.latest_created_revision)
+    )
     assert driver.answering(service.uri) == first
     broken = driver.revisions.get_revision(name=after.latest_created_revision, timeout=20)
     ready = next(condition for condition in broken.conditions if condition.type_ == "Ready")
@@ -280,8 +284,8 @@ def test_function_gets_a_clean_environment(driver: Driver, function_id: str) -> 
     )
     found = driver.get(service.uri).json()
     expected = {
-        "K_SERVICE": short(service.name), "K_CONFIGURATION": short(service.name), "FUNCTION_TARGET": "hello",
-        "K_REVISION": short(service.latest_ready_revision), "FUNCTION_SIGNATURE_TYPE": "http", "COLOR": "red",
+        "K_SERVICE": short_name(service.name), "K_CONFIGURATION": short_name(service.name), "FUNCTION_TARGET": "hello",
+        "K_REVISION": short_name(service.latest_ready_revision), "FUNCTION_SIGNATURE_TYPE": "http", "COLOR": "red",
         "LOG_EXECUTION_ID": "true", "GOOGLE_SHEETS_API_ENDPOINT": driver.cloud.endpoint,
     }  # fmt: skip
     assert found | expected == found
@@ -385,7 +389,7 @@ def test_missing_source_object_is_refused(driver: Driver, function_id: str) -> N
 
 
 def test_listings_show_functions_and_runtimes(driver: Driver, pair: RevisionPair) -> None:
-    names = [short(f.name) for f in driver.functions.list_functions(parent=PARENT, timeout=20)]
+    names = [short_name(f.name) for f in driver.functions.list_functions(parent=PARENT, timeout=20)]
     assert "pair" in names
     runtimes = driver.functions.list_runtimes({"parent": PARENT}, timeout=20).runtimes
     assert "python312" in {runtime.name for runtime in runtimes}
@@ -395,7 +399,7 @@ def test_unneeded_revision_is_scaled_to_zero_and_started_when_needed(
     driver: Driver, function_id: str
 ) -> None:
     service = driver.deploy(function_id, who())
-    first = short(service.latest_ready_revision)
+    first = short_name(service.latest_ready_revision)
     second = driver.update(
         driver.function(function_id, who(2)), "build_config"
     ).service_config.revision

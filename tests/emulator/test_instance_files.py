@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
-from tests.emulator.emulator_driver import Driver, RevisionPair, short, to, until
+from tests.emulator.emulator_driver import Driver, RevisionPair, short_name, to, until
 
 _WRITER = """
 import os, pathlib, tempfile, flask
@@ -43,7 +43,7 @@ def hello(request):
 def writers(shared_driver: Driver) -> RevisionPair:
     """Two revisions of one build, one with a tag, and another function of the same archive."""
     service = shared_driver.deploy("writers", _WRITER.replace("VERSION", "1"))
-    first = short(service.latest_ready_revision)
+    first = short_name(service.latest_ready_revision)
     wanted = shared_driver.function("writers", COLOR="blue")
     second = shared_driver.update(wanted, "service_config.environment_variables")
     revision = second.service_config.revision

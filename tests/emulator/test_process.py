@@ -20,7 +20,7 @@ import requests
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.emulator import lifecycle
 from pytest_deploygate.emulator.lifecycle import RunningEmulator, ensure_running, find, logs, stop
-from tests.emulator.emulator_driver import Driver, make_pair, short, to, until, who
+from tests.emulator.emulator_driver import Driver, make_pair, short_name, to, until, who
 
 Start = Callable[[], Driver]
 
@@ -296,7 +296,7 @@ def test_operation_in_flight_at_a_kill_ends_in_an_error(running: Start) -> None:
 def test_kill_during_a_build_leaves_what_served(running: Start) -> None:
     driver = running()
     service = driver.deploy("hello", who())
-    first = short(service.latest_ready_revision)
+    first = short_name(service.latest_ready_revision)
     source = who(2) + "\nimport time; time.sleep(3)\n"
     wanted = driver.function("hello", source)
     archive = wanted.build_config.source.storage_source
@@ -309,7 +309,7 @@ def test_kill_during_a_build_leaves_what_served(running: Start) -> None:
 
     again = running()
     after = again.service(service.name)
-    assert (short(after.latest_ready_revision), after.reconciling) == (first, False)
+    assert (short_name(after.latest_ready_revision), after.reconciling) == (first, False)
     assert again.answering(service.uri) == first
 
 
@@ -319,7 +319,7 @@ def test_logs_of_the_cloud_and_of_a_revision(running: Start, own_home: Path) -> 
         "hello", "def hello(request):\n    print('said so', flush=True)\n    return 'x'"
     )
     driver.get(service.uri)
-    revision = short(service.latest_ready_revision)
+    revision = short_name(service.latest_ready_revision)
     assert "said so" in logs(own_home, revision)
     assert "cloud.ready" in logs(own_home)
     assert len(logs(own_home, tail=1).splitlines()) == 1

@@ -14,7 +14,7 @@ from tests.emulator.emulator_driver import (
     finished_service,
     latest,
     make_pair,
-    short,
+    short_name,
     to,
     until,
     who,
@@ -142,7 +142,7 @@ def test_no_request_is_lost_while_traffic_is_switched(driver: Driver, pair: Revi
 
 def test_stopping_a_revision_waits_for_its_requests(driver: Driver, function_id: str) -> None:
     service = driver.deploy(function_id, _SLOW)
-    first = short(service.latest_ready_revision)
+    first = short_name(service.latest_ready_revision)
     statuses: list[int] = []
     thread = threading.Thread(
         target=lambda: statuses.append(driver.get(f"{service.uri}/?s=2.5").status_code)
@@ -195,7 +195,9 @@ def test_revision_without_use_can_be_deleted_and_others_cannot(
 ) -> None:
     service, first, second = make_pair(driver, function_id)
     driver.traffic(service.name, to(second, 100))
-    names = {short(r.name): r.name for r in driver.revisions.list_revisions(parent=service.name)}
+    names = {
+        short_name(r.name): r.name for r in driver.revisions.list_revisions(parent=service.name)
+    }
     finished(driver.revisions.delete_revision(name=names[first], timeout=20))
     with pytest.raises(exceptions.NotFound):
         driver.revisions.get_revision(name=names[first], timeout=20)

@@ -169,18 +169,18 @@ class Simulation:
         """A process that only recovers open rollouts."""
         actor = self.new_actor()
         try:
-            return self.settle(self.ports(), actor)
+            return self.recover_first(self.ports(), actor)
         finally:
             self.living.discard(actor.pid)
 
-    def settle(self, ports: Ports, actor: Actor) -> tuple[Recovery, ...]:
+    def recover_first(self, ports: Ports, actor: Actor) -> tuple[Recovery, ...]:
         """Recover first, as every process does."""
-        settled = recover_environment(ports, actor=actor, is_stale=self.is_stale)
+        recovered = recover_environment(ports, actor=actor, is_stale=self.is_stale)
         while (left := find_detached(ports)) is not None:
             self._carry_on(ports, left, actor)
         if not any(r.is_open for r in self.store.peek_all()):
             self.is_observed = False
-        return settled
+        return recovered
 
     def deploy(self, source: str = "v2", *, is_judged: bool = True) -> Ended:
         """A process that runs a whole rollout, as a session does; all gates hold unless ``is_judged``."""
@@ -193,10 +193,10 @@ class Simulation:
     def _deploy(self, actor: Actor, ports: Ports, *, is_judged: bool) -> Ended:
         rollout: Rollout | None = None
         try:
-            if any(s.state is State.STRANDED for s in self.settle(ports, actor)):
+            if any(s.state is State.STRANDED for s in self.recover_first(ports, actor)):
                 return Ended(record=None)
             if wait_for_orphaned_deployment(ports):
-                self.settle(ports, actor)
+                self.recover_first(ports, actor)
             snapshot = ports.target.snapshot()
             self.observed()
             package = ports.target.package()
@@ -226,7 +226,7 @@ class Simulation:
             self.living.discard(rollout.lease.actor.pid)
             another = self.new_actor()
             try:
-                self.settle(rollout.ports, another)
+                self.recover_first(rollout.ports, another)
             finally:
                 self.living.discard(another.pid)
             rollout.record = self.store.peek(rollout.record.rollout_id)

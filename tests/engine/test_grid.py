@@ -122,7 +122,7 @@ def dead_simulation(name: str, kill: Fault, number: int) -> Simulation:
     return simulation
 
 
-def settle_after(simulation: Simulation, ended: Ended | None) -> None:
+def recover_after(simulation: Simulation, ended: Ended | None) -> None:
     """Check what must hold after the fault, and after the recovery by the next command."""
     told = ended is not None and ended.record is not None and ended.record.state.is_final
     if told and ended is not None and ended.record is not None:
@@ -144,7 +144,7 @@ def test_rollout_ends_as_its_gates_say_when_nothing_goes_wrong(name: str) -> Non
     assert ended.error is None
     assert ended.record is not None
     assert ended.record.state is (State.PROMOTED if scenario.holds else State.ROLLED_BACK)
-    settle_after(simulation, ended)
+    recover_after(simulation, ended)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -172,7 +172,7 @@ def test_every_fault_at_every_call_ends_well(name: str, fault: Fault) -> None:
         simulation = Simulation(BY_NAME[name])
         simulation.faults.at(number, fault)
         try:
-            settle_after(simulation, simulation.deploy_until_it_ends_or_dies())
+            recover_after(simulation, simulation.deploy_until_it_ends_or_dies())
         except (AssertionError, Exception) as error:
             error.add_note(f"{name}: {fault.value} at call {number}: {simulation.faults.fired}")
             raise
@@ -198,7 +198,7 @@ def test_every_fault_of_a_recovery_after_every_death_ends_well(
                 with contextlib.suppress(ProcessKilled, DeployGateError):
                     simulation.recover()
                 assert simulation.faults.fired[1:], "the recovery did not come to that call"
-                settle_after(simulation, None)
+                recover_after(simulation, None)
             except (AssertionError, Exception) as error:
                 error.add_note(f"{name}: {simulation.faults.fired}")
                 raise

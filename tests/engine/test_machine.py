@@ -47,7 +47,7 @@ class Deployers(RuleBasedStateMachine):
         self.sources += 1
         actor, ports = self.simulation.new_actor(), self.simulation.ports(f"v{self.sources}")
         try:
-            if any(s.state is State.STRANDED for s in self.simulation.settle(ports, actor)):
+            if any(s.state is State.STRANDED for s in self.simulation.recover_first(ports, actor)):
                 return
             snapshot = ports.target.snapshot()
             self.simulation.observed()

@@ -26,7 +26,7 @@ BAD = Reason(code=ReasonCode.GATE_FAILED, sentence="a gate failed")
 def opened(simulation: Simulation, source: str = "v2") -> Rollout:
     """A rollout whose deployer has observed the service."""
     actor, ports = simulation.new_actor(), simulation.ports(source)
-    simulation.settle(ports, actor)
+    simulation.recover_first(ports, actor)
     snapshot = ports.target.snapshot()
     simulation.observed()
     rollout = Rollout.open(ports, actor=actor, purpose="deploy", permits=PhasePermits(*Phase))
@@ -90,8 +90,8 @@ def test_recovery_shows_that_it_lives_however_long_it_takes() -> None:
 
     simulation.faults.watchers.append(watch)
     at_once = ports._replace(settings=ports.settings._replace(lease_ttl_s=0))
-    (settled,) = simulation.settle(at_once, actor)
-    assert settled.state is State.REFUSED
+    (recovered,) = simulation.recover_first(at_once, actor)
+    assert recovered.state is State.REFUSED
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -162,8 +162,8 @@ def test_recovery_after_an_unlock_settles_what_was_open() -> None:
     rollout.stage()
     rollout.promote()
     simulation.store.break_lease(PROD, simulation.new_actor(), "the runner was destroyed")
-    (settled,) = simulation.recover()
-    assert settled.state is State.ROLLED_BACK
+    (recovered,) = simulation.recover()
+    assert recovered.state is State.ROLLED_BACK
     assert simulation.serves_baseline()
     simulation.check_settled()
 
@@ -180,8 +180,8 @@ def test_stranded_rollout_is_settled_once_its_reason_is_gone() -> None:
     assert simulation.store.peek_lease(PROD) is not None
     assert simulation.deploy("v3").record is None
     simulation.faults.clear()
-    (settled,) = simulation.recover()
-    assert (settled.found, settled.state) == (State.STRANDED, State.ROLLED_BACK)
+    (recovered,) = simulation.recover()
+    assert (recovered.found, recovered.state) == (State.STRANDED, State.ROLLED_BACK)
     assert simulation.serves_baseline()
     simulation.check_settled()
     simulation.check_next_rollout_works()

@@ -40,7 +40,7 @@ def go_back(simulation: Simulation) -> JournaledRollout:
     """Run ``rollback --to-backup``."""
     actor, ports = simulation.new_actor(), simulation.ports()
     try:
-        simulation.settle(ports, actor)
+        simulation.recover_first(ports, actor)
         (backup,) = [b for _, b in simulation.store.backups(PROD) if b.revision == FIRST]
         plan = plan_rollback(ports, ports.target.snapshot(), backup=backup)
         simulation.is_observed = True

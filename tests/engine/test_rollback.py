@@ -46,7 +46,7 @@ def go_back(simulation: Simulation, to: RevisionName | None = None) -> Journaled
     """Do what the command does: recover, plan, roll back."""
     actor, ports = simulation.new_actor(), simulation.ports()
     try:
-        simulation.settle(ports, actor)
+        simulation.recover_first(ports, actor)
         plan = plan_rollback(ports, ports.target.snapshot(), to=to)
         simulation.is_observed = True
         return rollback_to_revision(ports, plan, actor=actor, purpose="rollback", reason=ASKED)

@@ -57,8 +57,8 @@ def is_settled(project: DeploygateProject) -> bool:
         return not store.open_rollouts(ENVIRONMENT) and store.lease(ENVIRONMENT) is None
 
 
-def settle(project: DeploygateProject, killed: tuple[str, ...]) -> None:
-    """The watchdog does it, or a person where it is dead, too."""
+def await_recovery(project: DeploygateProject, killed: tuple[str, ...]) -> None:
+    """The watchdog does it, or an operator where it is dead, too."""
     if {"judge", "watchdog"} <= {*killed}:
         assert project.deploygate("recover", ENVIRONMENT).status == 0
     until(lambda: is_settled(project), "the rollout is settled")
@@ -81,7 +81,7 @@ def test_bad_release_never_serves_whatever_is_killed(
     killing_store.kill_processes(judge, names)
     (project.root / "word").touch()
     run = project.finish(session)
-    settle(project, names)
+    await_recovery(project, names)
     assert run.status == (-signal.SIGKILL if "judge" in names else 1), run.output
     assert project.serving == before
     check_told(run, ("PENDING",) if "judge" in names else ("ROLL_BACK", "REFUSE"))
@@ -127,7 +127,7 @@ def test_nothing_but_the_truth_is_told_whatever_is_killed_at_a_write(
         )
         assert note.exists(), run.output
         killed = tuple(struck.split(","))
-        settle(project, killed)
+        await_recovery(project, killed)
         if run.status == 0:
             assert project.serving not in ("", before), at
             assert run.property("state") == "PROMOTED", at

@@ -90,7 +90,9 @@ def test_session_that_cannot_settle_is_settled_by_another_process(
     assert (run.status, run.serving) == (10, before), run.output
     assert (run.property("verdict"), run.property("state")) == ("ROLL_BACK", "ROLLED_BACK")
     assert run.property("serving_revision") == before
-    assert run.property("reason") == "settling failed with an internal error (see the log)"
+    assert (
+        run.property("reason") == "the session could not be concluded: internal error (see the log)"
+    )
     assert f"serving: {before}" in run.output
     assert run.record is not None
     assert run.property("rollout_id") == run.record.rollout_id

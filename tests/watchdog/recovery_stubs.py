@@ -43,7 +43,7 @@ def cannot_prepare(root: Path, environment: str, rollout_id: str) -> Callable[[]
 
 
 def is_held(root: Path, environment: str, rollout_id: str) -> Callable[[], str]:
-    """Somebody else has begun to settle the rollout."""
+    """Somebody else has begun to recover the rollout."""
 
     def run() -> str:
         with (root / "attempts").open("a") as file:

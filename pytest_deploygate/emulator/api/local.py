@@ -170,7 +170,7 @@ async def statistics(request: web.Request) -> web.Response:
 
 
 async def inject_fault(request: web.Request) -> web.Response:
-    """Make a revision inject_fault from now on; replaces what was asked for before."""
+    """Inject a fault into a revision from now on; replaces what was asked for before."""
     cloud, name = _revision(request)
     wanted, kill = parse_injected_fault(await read_json(request))
     cloud.router.inject_fault(name, wanted)

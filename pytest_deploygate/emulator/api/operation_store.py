@@ -94,7 +94,7 @@ class Operations:
         self._busy: dict[str, str] = {}
         self._released = asyncio.Event()
 
-    def settle_interrupted(self) -> None:
+    def fail_interrupted(self) -> None:
         """End what was in flight when the process died."""
         for name in self._state.operations.names():
             operation = self._state.operations[name]

@@ -1,4 +1,4 @@
-"""Makes a revision inject_fault on request, so that rollbacks can be tried: it errs, dawdles, lies, dies or bloats."""
+"""Injects faults into a revision on request, so that rollbacks can be tried: it errs, dawdles, lies, dies or bloats."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction

@@ -78,7 +78,7 @@ class Router:
         self._statistics = statistics
         self._routes: dict[str, Routes] = {}
         self._sites: dict[tuple[str, str], web.ServerRunner] = {}
-        self._misbehaviours = dict[str, InjectedFault]()
+        self._injected = dict[str, InjectedFault]()
 
     async def listen(self, service: str, tag: str = "") -> str:
         """The URL of ``service`` or of its ``tag``; listens there from now on."""
@@ -122,14 +122,14 @@ class Router:
         self._routes[service] = routes
 
     def inject_fault(self, revision: str, how: InjectedFault | None) -> None:
-        """From the next request to ``revision`` (full name) on, it misbehaves so, or not at all."""
-        self._misbehaviours.pop(revision, None)
+        """From the next request to ``revision`` (full name) on, inject the fault ``how``, or none."""
+        self._injected.pop(revision, None)
         if how is not None:
-            self._misbehaviours[revision] = how
+            self._injected[revision] = how
 
     def ballast_mb(self, revision: str) -> float:
         """What is to be added to the memory that ``revision`` uses."""
-        how = self._misbehaviours.get(revision)
+        how = self._injected.get(revision)
         return how.memory_mb if how is not None else 0.0
 
     async def forget(self, service: str) -> None:
@@ -214,19 +214,19 @@ class Router:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await _body_of(request) if request.body_exists else None
-        misbehaviour = self._misbehaviours.get(revision)
-        if misbehaviour is not None:
-            await asyncio.sleep(misbehaviour.latency_s)
-            if misbehaviour.errs_now():
-                return _plain(HTTPStatus(misbehaviour.status), "A server error was asked for.")
+        injected = self._injected.get(revision)
+        if injected is not None:
+            await asyncio.sleep(injected.latency_s)
+            if injected.errs_now():
+                return _plain(HTTPStatus(injected.status), "A server error was asked for.")
         # The path goes on as it came: a function must see it unchanged.
         target = request.raw_path if request.raw_path[0] == "/" else request.rel_url.raw_path_qs
         upstream = await instance.upstream.request(
             request.method, target, _forwarded_headers(request), body
         )
         try:
-            if misbehaviour is not None and misbehaviour.body is not None:
-                return web.Response(text=misbehaviour.body, content_type="application/json")
+            if injected is not None and injected.body is not None:
+                return web.Response(text=injected.body, content_type="application/json")
             return await _answer(request, upstream)
         finally:
             upstream.close()  # nothing is closed whose answer was read to its end

@@ -94,7 +94,7 @@ class Deployments:
         self._pace = pace
         self.base_url = ""
 
-    def settle_interrupted(self) -> None:
+    def fail_interrupted(self) -> None:
         """After a restart: functions that were being deployed are what they were before."""
         for name in self._state.functions.names():
             function = self._state.functions[name]

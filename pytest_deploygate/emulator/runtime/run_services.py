@@ -208,7 +208,7 @@ class EmulatedServices:
             return  # somebody asked for something newer meanwhile; that request makes its own traffic hold
         if half:
             targets = half_way(self._traffic_of(service), targets)
-        self._settle(service, targets, uris, reason=reason, is_half=half)
+        self._show_traffic(service, targets, uris, reason=reason, is_half=half)
         if half:
             raise OperationFailed(INTERNAL, "The traffic could not be applied completely.")
 
@@ -258,7 +258,7 @@ class EmulatedServices:
             message = f"Revision '{short}' is not ready and cannot serve traffic. {error}"
             raise OperationFailed(FAILED_PRECONDITION, message) from error
 
-    def _settle(
+    def _show_traffic(
         self,
         service: Message,
         targets: list[tuple[str, Message]],

@@ -56,7 +56,7 @@ class SourceBuilds:
         self._tasks: set[asyncio.Task[None]] = set()
         self.base_url = ""
 
-    def settle_interrupted(self) -> None:
+    def fail_interrupted(self) -> None:
         """End what was being built when the process died."""
         for name in self._state.build_operations.names():
             operation = self._state.build_operations[name]

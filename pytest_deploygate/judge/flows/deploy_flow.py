@@ -67,7 +67,7 @@ class DeployFlow:
     # -- between collection and session end ------------------------------------------------------
 
     def run(self) -> None:
-        """Carry the rollout as far as its gates hold; the last word is left to :meth:`settle`."""
+        """Carry the rollout as far as its gates hold; the last word is left to :meth:`conclude`."""
         try:
             self._run()
         except DeployGateError as error:
@@ -270,10 +270,10 @@ class DeployFlow:
 
     # -- session end -----------------------------------------------------------------------------
 
-    def settle(self, *, is_complete: bool) -> SessionResult:
+    def conclude(self, *, is_complete: bool) -> SessionResult:
         """Keep or roll back, by all that was seen up to now; then record it."""
         try:
-            return self._settle(is_complete=is_complete)
+            return self._conclude(is_complete=is_complete)
         except BaseException as error:
             logger.exception("rollout.settle_broken")
             return self._settle_broken(error)
@@ -294,7 +294,7 @@ class DeployFlow:
             except Exception:
                 logger.exception("rollout.abort_broken")
         self._try_elsewhere(rollout)
-        return self._ending(rollout)
+        return self._result(rollout)
 
     def _try_elsewhere(self, rollout: Rollout) -> None:
         """Nobody is told that a rollout is stranded before another process has tried to return to the baseline."""
@@ -304,7 +304,7 @@ class DeployFlow:
         if is_ours and (rollout.state is State.STRANDED or not rollout.state.is_final):
             recover_elsewhere(self._context, rollout)
 
-    def _settle(self, *, is_complete: bool) -> SessionResult:
+    def _conclude(self, *, is_complete: bool) -> SessionResult:
         rollout, context = self._rollout, self._context
         if rollout is None:
             if self._error is not None:
@@ -321,7 +321,7 @@ class DeployFlow:
         self._try_elsewhere(rollout)
         self._complete_record(rollout)
         context.tell_finished(rollout.record)
-        return self._ending(rollout)
+        return self._result(rollout)
 
     def _leave(self, rollout: Rollout) -> SessionResult:
         """Leave the rollout at its step, for another session to carry it on."""
@@ -388,5 +388,5 @@ class DeployFlow:
             )
             self._abort(rollout, reason)
 
-    def _ending(self, rollout: Rollout) -> SessionResult:
+    def _result(self, rollout: Rollout) -> SessionResult:
         return result_of_rollout(self._context, rollout, self._error, self._deciding)

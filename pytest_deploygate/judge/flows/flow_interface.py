@@ -18,13 +18,13 @@ from pytest_deploygate.wiring import recover
 
 
 class Flow(Protocol):
-    """A session's plot: :meth:`run` between collection and session end, :meth:`settle` at session end."""
+    """A session's plot: :meth:`run` between collection and session end, :meth:`conclude` at session end."""
 
     def run(self) -> None:
-        """Run the phases; errors of the package are kept for the ending."""
+        """Run the phases; errors of the package are kept for the result."""
         ...
 
-    def settle(self, *, is_complete: bool) -> SessionResult:
+    def conclude(self, *, is_complete: bool) -> SessionResult:
         """Bring everything to an end that says who serves. ``is_complete`` is False for a session cut short."""
         ...
 

@@ -58,7 +58,7 @@ class PlanFlow:
             self._error = error
         context.skip_rest(Reason(code=ReasonCode.HELD, sentence="--deploy-plan changes nothing"))
 
-    def settle(self, *, is_complete: bool) -> SessionResult:
+    def conclude(self, *, is_complete: bool) -> SessionResult:
         """The readiness verdict and the plan."""
         del is_complete
         if self._error is not None:

@@ -117,10 +117,10 @@ class ResumeFlow(DeployFlow):
                 hint=f"begin one: pytest --deploy-to={ports.environment} --deploy-detach",
             )
 
-    def _settle(self, *, is_complete: bool) -> SessionResult:
+    def _conclude(self, *, is_complete: bool) -> SessionResult:
         late = self._late
         if late is None or self._error is not None:
-            return super()._settle(is_complete=is_complete)
+            return super()._conclude(is_complete=is_complete)
         code = ReasonCode(late.reason_code) if late.reason_code else ReasonCode.COULD_NOT_ACT
         return SessionResult(
             verdict=FINAL_VERDICT[late.state],

@@ -82,20 +82,20 @@ class VerifyFlow:
             self._error = error
             context.skip_rest(reason_for(error, ReasonCode.COULD_NOT_ACT))
 
-    def settle(self, *, is_complete: bool) -> SessionResult:
+    def conclude(self, *, is_complete: bool) -> SessionResult:
         """Judge once more with every report in; roll back where that is asked for and the evidence is explicit."""
         with self._stack:
-            ending = self._settle(is_complete=is_complete)
-            if ending.record is not None or self._ports is None:
-                return ending
+            result = self._conclude(is_complete=is_complete)
+            if result.record is not None or self._ports is None:
+                return result
             with contextlib.suppress(DeployGateError):
                 now = self._ports.target.snapshot()
                 serving = str(now.serving.sole or now.serving) if now.exists else "nothing"
-                lines = (*ending.lines, f"serving: {serving}", f"url: {now.url}")
-                ending = replace(ending, serving=serving, lines=lines)
-            return ending
+                lines = (*result.lines, f"serving: {serving}", f"url: {now.url}")
+                result = replace(result, serving=serving, lines=lines)
+            return result
 
-    def _settle(self, *, is_complete: bool) -> SessionResult:
+    def _conclude(self, *, is_complete: bool) -> SessionResult:
         if self._error is not None:
             return result_of_error(self._error)
         verdicts = [self._context.judge(phase) for phase in self._context.verdicts]
@@ -167,13 +167,13 @@ class VerifyFlow:
         try:
             plan, rollout = self._roll_back_unless_moved(ports, snapshot, verdict)
         except DeployGateError as error:
-            ending = result_of_error(error)
+            result = result_of_error(error)
             return replace(
-                ending,
+                result,
                 verdict="ROLL_BACK",
                 state="JUDGED",
                 others=verdict.reasons,
-                reason=replace(ending.reason, sentence=f"could not roll back: {error.message}"),
+                reason=replace(result.reason, sentence=f"could not roll back: {error.message}"),
             )
         if rollout.state is State.STRANDED:
             recover_elsewhere(context, rollout)

@@ -215,7 +215,7 @@ def on(
 
 @pytest.fixture
 def inject_fault(shared: StagedFunction) -> Iterator[Callable[..., None]]:
-    """Makes the baseline inject_fault until the test ends."""
+    """Injects a fault into the baseline until the test ends."""
 
     def ask(**wanted: object) -> None:
         shared.driver.local("POST", f"revisions/{shared.baseline}/inject_fault", wanted)

@@ -75,7 +75,7 @@ def _month_of(name: str | None) -> int:
 
 def _year_of(text: str | None) -> int:
     if not text:
-        return datetime.now().year  # noqa: DTZ005 - the year of the person who types
+        return datetime.now().year  # noqa: DTZ005 - the year of whoever types
     year = int(text)
     if len(text) == len("25"):
         year += 2000 if year < _PIVOT_YEAR else 1900
