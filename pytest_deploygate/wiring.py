@@ -220,7 +220,7 @@ def _unknown_target_error(environment: Environment) -> ConfigError:
     )
 
 
-def find_unknown_target(environment: Environment) -> ConfigError | None:
+def unknown_target_error(environment: Environment) -> ConfigError | None:
     """The error where nothing that is installed here has the target of ``environment``."""
     is_known = environment.target == LOCAL or environment.is_remote or ":" in environment.target
     return (

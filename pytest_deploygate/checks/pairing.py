@@ -68,7 +68,7 @@ def _claim_keys(
 
     A record claims its own key, unless more of its cells are right as another golden record, the key included.
     """
-    own = [_as_its_own(rest, row.cells) for row in rest.found]
+    own = [_match_own_key(rest, row.cells) for row in rest.found]
     unsure = [
         j for j, row in enumerate(rest.found) if rest.count_filled(row.cells) > own[j].equal + 1
     ]
@@ -101,7 +101,7 @@ class _Own(NamedTuple):
     """Whether no record with another key can be right in more cells."""
 
 
-def _as_its_own(rest: RemainingRecords, cells: Cells) -> _Own:
+def _match_own_key(rest: RemainingRecords, cells: Cells) -> _Own:
     """The best remaining golden record of the same key; -1 equal fields without one."""
     group = rest.groups.get(rest.key_of(cells), ())
     if len(group) > _LARGEST_GROUP:

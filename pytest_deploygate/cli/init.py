@@ -131,7 +131,7 @@ def _print(out: Output, done: Initialised, wishes: Wishes) -> None:
 
 def _ask(survey: ProjectSurvey, said: _Answers) -> Wishes:
     """At most four questions: which function, where to, which project there, which CI."""
-    found = _matching(survey, said.function)
+    found = _matching_functions(survey, said.function)
     name = said.function
     if name is None and len(found) > 1:
         told = ", ".join(f"{one.entry_point} in {one.file}" for one in found)
@@ -157,7 +157,7 @@ def _ask(survey: ProjectSurvey, said: _Answers) -> Wishes:
 
 
 def _take_defaults(survey: ProjectSurvey, said: _Answers) -> Wishes:
-    found = _matching(survey, said.function)
+    found = _matching_functions(survey, said.function)
     if len(found) > 1:
         told = ", ".join(f"{one.entry_point} in {one.file}" for one in found)
         raise ConfigError(
@@ -200,7 +200,7 @@ def _check_setting(name: str, option: str, value: str) -> None:
         )
 
 
-def _matching(survey: ProjectSurvey, name: str | None) -> Sequence[FoundFunction]:
+def _matching_functions(survey: ProjectSurvey, name: str | None) -> Sequence[FoundFunction]:
     """The functions that ``name`` may mean: one of that name, or the only one there is, which is deployed under it."""
     wanted = (name or "").replace("-", "_")
     named = [

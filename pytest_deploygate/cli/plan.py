@@ -87,7 +87,7 @@ def _plan(context: CliContext, environment: Environment) -> Plan:
     from pytest_deploygate.judge.deploy_plan import build_plan
     from pytest_deploygate.judge.early_checks import check_early
 
-    settings = context.settings.judging(environment)
+    settings = context.settings.narrow_to(environment)
     check_early(settings, environment, Mode.PLAN)
     with wiring.open_ports(context.settings, environment) as ports:
         seen = build_plan(ports, environment, settings.policy)

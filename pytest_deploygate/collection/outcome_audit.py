@@ -220,7 +220,7 @@ class OutcomeAuditor:
                 self._raised is None or is_skip(self._raised)
             )
             # a skip that came of something else is what it came of
-            claim = _at_best(claim, self._raised if is_hidden else raised.value)
+            claim = _best_claim(claim, self._raised if is_hidden else raised.value)
             if claim[0] == "failed" and not self._why:
                 self._why = _first_failure(item, raised)
                 has_heard = bool(self._asked) or self._has_shared_answers
@@ -230,9 +230,9 @@ class OutcomeAuditor:
             self._raised is not None
             or (call.when == "call" and not self._is_ended and _has_body(item))
         ):
-            claim = _at_best(claim, None)
+            claim = _best_claim(claim, None)
         if self._stray is not None and not self._is_running:
-            self._stray, claim = None, _at_best(claim, None)
+            self._stray, claim = None, _best_claim(claim, None)
         self._claims[call.when] = claim
         if self._number is not None:
             self._tell(call.when, claim)
@@ -303,7 +303,7 @@ def _first_failure(item: pytest.Item, raised: pytest.ExceptionInfo[BaseException
     return f"{item.location[0]}:{line}: {error.strip()}"[:LONGEST_FAILURE]
 
 
-def _at_best(claim: _Claim, raised: BaseException | None) -> _Claim:
+def _best_claim(claim: _Claim, raised: BaseException | None) -> _Claim:
     """What can be claimed of a part that was left by ``raised``, or that did not come to its end."""
     if is_skip(raised):
         return claim if claim[0] != "passed" else ("skipped", False)

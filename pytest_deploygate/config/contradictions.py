@@ -19,15 +19,15 @@ def find(
     table: Mapping[str, Toml],
 ) -> None:
     """Note every contradiction; ``environments`` has the keys of each environment, ``table`` the whole file."""
-    _shared_paths(document, faults)
-    _budgets(document, faults, environments)
-    _gate_environments(document, faults, environments)
+    _check_shared_paths(document, faults)
+    _check_budgets(document, faults, environments)
+    _check_gate_environments(document, faults, environments)
     default = document.default_environment
     if "default-environment" in table and default not in environments:
         cause = f"{default!r} is not an environment"
         faults.note(f"{TABLE}.default-environment", cause, _join_names(environments))
-    _objectives(document, faults)
-    _step_triggers(document, faults)
+    _check_objectives(document, faults)
+    _check_step_triggers(document, faults)
     for name, own in environments.items():
         where = f"{TABLE}.environments.{name}"
         gates = own.get("gates")
@@ -54,25 +54,25 @@ def find(
             cause = "a step with watch needs a trigger that could end it, and there is none"
             hint = 'add [tool.deploygate.triggers.errors] with fires-when = ["error_rate > 0.10"], severity = "high"'
             faults.note(f"{where}.steps", cause, hint)
-        _verify_variants(own, where, faults)
-        _targets(own, where, faults)
+        _check_verify_variants(own, where, faults)
+        _check_target(own, where, faults)
 
 
-def _targets(own: Mapping[str, object], where: str, faults: SettingFaults) -> None:
+def _check_target(own: Mapping[str, object], where: str, faults: SettingFaults) -> None:
     """What the target of an environment needs, and what it does not have."""
     target = own.get("target")
     stood_for = own.get("emulates", GOOGLE) if target == LOCAL else target
     for field in fields_of(FunctionSpec):
         only_for = field.setting.only_for
         if field.key not in own and target in field.setting.needed_by:
-            faults.missing(where, field.setting)
+            faults.note_missing(where, field.setting)
         elif field.key in own and only_for and stood_for == GOOGLE:
             key = "emulates" if target == LOCAL else "target"
             cause = f"a function of Cloud Functions does not have {field.key}"
             faults.note(f"{where}.{field.key}", cause, f'take it out, or set {key} = "{only_for}"')
 
 
-def _objectives(document: SettingsTable, faults: SettingFaults) -> None:
+def _check_objectives(document: SettingsTable, faults: SettingFaults) -> None:
     objectives: Mapping[str, object] = (
         document.objectives
     )  # one that could not be read is no Objective
@@ -83,7 +83,7 @@ def _objectives(document: SettingsTable, faults: SettingFaults) -> None:
         if one.metric == ERRORS and one.quantile is not None:
             faults.note(f"{where}.quantile", "an error rate has no quantiles", "remove it")
         if one.is_measured:
-            _measured(one, where, document, faults)
+            _check_measured_objective(one, where, document, faults)
         elif one.better == "higher" or one.up_to != 1:
             key = "better" if one.better == "higher" else "up-to"
             faults.note(f"{where}.{key}", "it belongs to what checks measure", "remove it")
@@ -92,7 +92,9 @@ def _objectives(document: SettingsTable, faults: SettingFaults) -> None:
             faults.note(f"{where}.worse-by", cause, 'for example: worse-by = "x1.25"')
 
 
-def _measured(one: Objective, where: str, document: SettingsTable, faults: SettingFaults) -> None:
+def _check_measured_objective(
+    one: Objective, where: str, document: SettingsTable, faults: SettingFaults
+) -> None:
     """What an objective on measurements of checks needs."""
     gates: Mapping[str, object] = document.gates
     if not any(isinstance(g, Gate) and g.phase is Phase.STEP for g in gates.values()):
@@ -106,7 +108,7 @@ def _measured(one: Objective, where: str, document: SettingsTable, faults: Setti
         faults.note(f"{where}.worse-by", cause, 'for example: worse-by = "x1.25"')
 
 
-def _step_triggers(document: SettingsTable, faults: SettingFaults) -> None:
+def _check_step_triggers(document: SettingsTable, faults: SettingFaults) -> None:
     triggers: Mapping[str, object] = document.triggers
     for one in (one for one in triggers.values() if isinstance(one, Trigger)):
         if Phase.STEP in one.needed_in:
@@ -115,7 +117,7 @@ def _step_triggers(document: SettingsTable, faults: SettingFaults) -> None:
             faults.note(f"{TABLE}.triggers.{one.name}.needed-in", cause, hint)
 
 
-def _verify_variants(own: Mapping[str, object], where: str, faults: SettingFaults) -> None:
+def _check_verify_variants(own: Mapping[str, object], where: str, faults: SettingFaults) -> None:
     """A variant differs from the verification revision, and writes nowhere where production does."""
     production = _variables(own, "environment-variables")
     verify = _variables(own, "verify-environment")
@@ -142,7 +144,7 @@ def _variables(own: Mapping[str, object], key: str) -> Mapping[str, object]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _shared_paths(document: SettingsTable, faults: SettingFaults) -> None:
+def _check_shared_paths(document: SettingsTable, faults: SettingFaults) -> None:
     owners: dict[str, list[Gate]] = {}
     gates: Mapping[str, object] = document.gates  # a gate that could not be read is INVALID
     for gate in (gate for gate in gates.values() if isinstance(gate, Gate)):
@@ -157,7 +159,7 @@ def _shared_paths(document: SettingsTable, faults: SettingFaults) -> None:
             owners[path].append(gate)
 
 
-def _gate_environments(
+def _check_gate_environments(
     document: SettingsTable, faults: SettingFaults, environments: Mapping[str, object]
 ) -> None:
     gates: Mapping[str, object] = document.gates
@@ -168,7 +170,7 @@ def _gate_environments(
                 faults.note(where, f"{name!r} is not an environment", _join_names(environments))
 
 
-def _budgets(
+def _check_budgets(
     document: SettingsTable, faults: SettingFaults, environments: Mapping[str, object]
 ) -> None:
     """Refuse a budget that ends its phase before the gates reach their own limits: none of these could then fail."""

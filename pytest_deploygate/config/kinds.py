@@ -44,7 +44,7 @@ class SettingFaults(list[SettingFault]):
         self.append(SettingFault(where, cause, hint))
         return INVALID
 
-    def missing(self, where: str, setting: Setting) -> _Invalid:
+    def note_missing(self, where: str, setting: Setting) -> _Invalid:
         """Add a fault for a missing key in the table ``where``."""
         elsewhere = f" here or to [{setting.or_in}]" if setting.or_in else ""
         hint = f"add it{elsewhere}: {setting.key} = {setting.example}"

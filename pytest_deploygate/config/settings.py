@@ -71,7 +71,7 @@ class Settings(NamedTuple):
             hint=f"environments in {self.root / FILE}: {', '.join(self.environments)}",
         )
 
-    def judging(self, environment: Environment, *, has_steps: bool = True) -> "Settings":
+    def narrow_to(self, environment: Environment, *, has_steps: bool = True) -> "Settings":
         """These settings with the gate overrides of ``environment``, without gates of others and of steps it lacks.
 
         Without ``has_steps`` nothing is promoted, so there is no step at all.

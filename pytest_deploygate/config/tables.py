@@ -197,7 +197,7 @@ class TableWith(NamedTuple):
             return REQUIRED
         if field.setting.unless in found:
             return ""
-        return faults.missing(where, field.setting)
+        return faults.note_missing(where, field.setting)
 
     def write(self, value: object) -> str:
         """The settings of ``value`` that differ from their defaults, in TOML."""

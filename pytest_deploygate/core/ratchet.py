@@ -91,7 +91,7 @@ def _looser_gate(old: Gate, new: Gate) -> Iterator[str]:
     ):
         if was is Leniency.FAIL and is_now is Leniency.ALLOW:
             yield f'{where}: {name} was "{was.value}", is "{is_now.value}"'
-    yield from _only_warns(where, old.enforce, new.enforce)
+    yield from _looser_enforcement(where, old.enforce, new.enforce)
     if old.asks is Asking.CLIENTS and new.asks is not Asking.CLIENTS:
         yield f'{where}: asks was "{old.asks.value}", is "{new.asks.value}"'
 
@@ -130,7 +130,7 @@ def _looser_triggers(old: Policy, new: Policy) -> Iterator[str]:
         if trigger.name not in now:
             yield f"trigger {trigger.name} is gone"
             continue
-        yield from _only_warns(
+        yield from _looser_enforcement(
             f"trigger {trigger.name}", trigger.enforce, now[trigger.name].enforce
         )
         conditions = now[trigger.name].conditions
@@ -151,7 +151,7 @@ def _looser_objectives(old: Policy, new: Policy) -> Iterator[str]:
         if found is None:
             yield f"{where} is gone"
             continue
-        if _compared(found) != _compared(was):
+        if _identity(found) != _identity(was):
             yield f"{where}: it compares something else"
         elif (
             found.worse_by.is_ratio is not was.worse_by.is_ratio
@@ -160,10 +160,10 @@ def _looser_objectives(old: Policy, new: Policy) -> Iterator[str]:
             yield f"{where}: worse-by was {was.worse_by}, is {found.worse_by}"
         if found.confidence < was.confidence:
             yield f"{where}: confidence was {_number(was.confidence)}, is {_number(found.confidence)}"
-        yield from _only_warns(where, was.enforce, found.enforce)
+        yield from _looser_enforcement(where, was.enforce, found.enforce)
 
 
-def _compared(one: Objective) -> tuple[object, ...]:
+def _identity(one: Objective) -> tuple[object, ...]:
     return one.metric, one.quantile, one.better, one.up_to
 
 
@@ -188,7 +188,7 @@ def _looser_steps(old: tuple[TrafficStep, ...], new: tuple[TrafficStep, ...]) ->
             yield f'{where}: undecided was "roll-back", is "advance"'
 
 
-def _only_warns(where: str, was: Enforcement, is_now: Enforcement) -> Iterator[str]:
+def _looser_enforcement(where: str, was: Enforcement, is_now: Enforcement) -> Iterator[str]:
     if was is Enforcement.BLOCK and is_now is Enforcement.WARN:
         yield f"{where}: it decided, and only warns"
 

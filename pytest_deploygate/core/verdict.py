@@ -135,7 +135,7 @@ def _outcome(gate: Gate, score: Score, ran: int, evidence: Evidence) -> tuple[Ou
             return Outcome.UNKNOWN, _mistakes_told(gate, evidence)
         first = _first_told(gate, evidence)
         return Outcome.FAILED, f"gate {gate.name} failed: {score} checks passed, it {need}{first}"
-    if _asked_nobody(gate, evidence):
+    if _has_asked_nobody(gate, evidence):
         others = "public URL" if gate.phase is Phase.STEP else "verification revision"
         sentence = (
             f"gate {gate.name} is unknown: neither the candidate nor the {others} answered its checks; "
@@ -181,7 +181,7 @@ def _first_told(gate: Gate, evidence: Evidence) -> str:
     return f"; first: {', '.join(map(check_title, bad[:_FIRST]))}"
 
 
-def _asked_nobody(gate: Gate, evidence: Evidence) -> bool:
+def _has_asked_nobody(gate: Gate, evidence: Evidence) -> bool:
     """Whether a gate that judges a revision over HTTP has not heard from it."""
     asks_over_http = gate.phase in (Phase.CANDIDATE, Phase.STEP)
     is_to_ask = asks_over_http and gate.asks is Asking.CLIENTS

@@ -31,7 +31,7 @@ from pytest_deploygate.emulator.api import (
 )
 from pytest_deploygate.emulator.api.admin_log import AdminLog
 from pytest_deploygate.emulator.api.fault_rules import Rule, keep_rule
-from pytest_deploygate.emulator.api.protobuf_json import MAX_BODY_BYTES, ApiError, too_large
+from pytest_deploygate.emulator.api.protobuf_json import MAX_BODY_BYTES, ApiError, too_large_error
 from pytest_deploygate.emulator.api.tomorrow import TOMORROW, add_future
 from pytest_deploygate.emulator.body_pieces import body_pieces
 from pytest_deploygate.emulator.container import CLOUD, EmulatedCloud, make_cloud
@@ -240,7 +240,7 @@ async def _log_and_errors(request: web.Request, handler: Handler) -> web.StreamR
     except ApiError as error:
         response = error.response()
     except web.HTTPRequestEntityTooLarge:
-        response = too_large(MAX_BODY_BYTES).response()
+        response = too_large_error(MAX_BODY_BYTES).response()
     except web.HTTPException as error:
         response = ApiError(error.status, error.reason).response()
     except web.RequestPayloadError as error:
@@ -275,18 +275,18 @@ async def _faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     keep_rule(request, rule)
     await asyncio.sleep(rule.delay_s)
     if rule.drop == "before":
-        _cut(request)
+        _cut_connection(request)
     is_before = (rule.http is not None or rule.hang) and not rule.is_applied
     response: web.StreamResponse = web.Response()
     if not is_before and rule.drop != "before":
         response = await handler(request)
     if rule.drop == "after":
-        _cut(request)
+        _cut_connection(request)
     if rule.drop == "middle" and isinstance(response, web.Response):
         response = await _abort(request, response)
     if rule.hang:
-        await faults.until_cleared()
-        _cut(request)
+        await faults.wait_until_cleared()
+        _cut_connection(request)
     if rule.http is not None:
         raise _error(rule, rule.http)
     return response
@@ -311,7 +311,7 @@ async def _abort(request: web.Request, whole: web.Response) -> web.StreamRespons
     return half
 
 
-def _cut(request: web.Request) -> None:
+def _cut_connection(request: web.Request) -> None:
     """Reset the connection, so that the client never gets an answer."""
     if isinstance(request.transport, asyncio.Transport):
         request.transport.abort()

@@ -295,7 +295,7 @@ class SessionContext:
     def _is_open(self, snapshot: Snapshot, phase: Phase) -> bool:
         return snapshot.is_public or (phase is Phase.LIVE and self.environment.spec.public)
 
-    def serving(self, target: Target, snapshot: Snapshot, phase: Phase) -> Deployment:
+    def serving_deployment(self, target: Target, snapshot: Snapshot, phase: Phase) -> Deployment:
         """The deployment that checks of what serves now are given."""
         token = None if snapshot.is_public else target.call_token()
         revision = snapshot.baseline or ""

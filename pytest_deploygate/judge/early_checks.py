@@ -12,7 +12,7 @@ from pytest_deploygate.core.mode import Mode
 from pytest_deploygate.core.policy import Policy
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.system.interpreters import RUNTIMES
-from pytest_deploygate.wiring import find_unknown_target
+from pytest_deploygate.wiring import unknown_target_error
 
 _RELEASE = (Phase.READINESS, Phase.CANDIDATE, Phase.LIVE)
 """Phases of every release; a step needs no gate."""
@@ -46,7 +46,7 @@ def check_early(settings: Settings, environment: Environment, mode: Mode) -> Non
 def _find_undeployable(settings: Settings, environment: Environment) -> Iterator[ConfigError]:
     """What settings and source alone show to be wrong; nothing is started, asked or written."""
     is_local, spec = environment.target == LOCAL, environment.spec
-    if unknown := find_unknown_target(environment):
+    if unknown := unknown_target_error(environment):
         yield unknown
     if not ((is_local or environment.is_remote) and spec.source):  # of another package, or an image
         return

@@ -353,7 +353,7 @@ class EvidenceLedger:
         ]
         return sum(one.get(kind, 0) for one in asked for kind in kinds)
 
-    def asked_of(self, nodeid: str) -> Mapping[str, int]:
+    def count_answers_to(self, nodeid: str) -> Mapping[str, int]:
         """How many answers a check was given, by the kind of endpoint."""
         return self._asked.get(nodeid, {})
 

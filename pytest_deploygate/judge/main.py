@@ -117,7 +117,7 @@ def _settings_for(options: DeployOptions, root: Path) -> tuple[Settings, Environ
     environment = environment._replace(engine=engine)
     _check_may_detach(options, environment)
     is_promotion = options.mode in (Mode.DEPLOY, Mode.PLAN)
-    settings = settings.judging(environment, has_steps=is_promotion)
+    settings = settings.narrow_to(environment, has_steps=is_promotion)
     if settings.policy.gates_of(Phase.STEP):
         environment = environment._replace(engine=engine._replace(has_step_gates=True))
     return settings, environment
@@ -149,7 +149,7 @@ def _check_may_detach(options: DeployOptions, environment: Environment) -> None:
         )
 
 
-def _pending(sentence: str) -> SessionResult:
+def _pending_result(sentence: str) -> SessionResult:
     return SessionResult(
         verdict="PENDING",
         state="PENDING",
@@ -173,7 +173,7 @@ class Judge:
     def run(self) -> int:
         """The exit status."""
         context = self._context
-        self._write(_pending("the session died before it decided"))
+        self._write(_pending_result("the session died before it decided"))
         is_complete = False
         try:
             settings = context.settings
@@ -256,7 +256,7 @@ class Judge:
             self._conclude(is_complete=is_complete)
         except BaseException:
             logger.exception("rollout.conclude_failed")
-            self._result = self._broken()
+            self._result = self._recover_elsewhere()
         assert self._result is not None
         self._quietly(lambda: context.skip_rest(self._result.reason) if self._result else None)
         limit_s = GRACE_S if context.signals.received else None
@@ -282,9 +282,9 @@ class Judge:
         context = self._context
         if is_complete and self._has_run:
             is_complete = self._end_checks()
-        self._quietly(lambda: self._write(_pending("the session died while it acted")))
+        self._quietly(lambda: self._write(_pending_result("the session died while it acted")))
         if self._result is None and not self._has_run:
-            self._result = self._never_ran()
+            self._result = self._result_without_run()
         if self._result is None:
             try:
                 self._result = self._flow.conclude(is_complete=is_complete)
@@ -310,13 +310,13 @@ class Judge:
             return False
         return not self._context.session.is_over
 
-    def _never_ran(self) -> SessionResult:
+    def _result_without_run(self) -> SessionResult:
         refusals = self._context.session.refusals
         if refusals and self._context.options.mode is Mode.DEPLOY:
             return result_of_error(ConfigError("; ".join(refusals)))
         return result_of_empty_session(self._context)
 
-    def _broken(self) -> SessionResult:
+    def _recover_elsewhere(self) -> SessionResult:
         """Nobody knows how far it came: another process recovers what is left."""
         context = self._context
         if context.options.mode in (Mode.DEPLOY, Mode.ROLLBACK_CHECKS):

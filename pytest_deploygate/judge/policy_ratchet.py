@@ -25,7 +25,7 @@ def recorded_policy(context: SessionContext, before: RolloutRecord | None = None
     """
     policy, root = context.settings.policy, context.settings.root
     engine, left_out = context.environment.engine, context.settings.left_out
-    known, had = _known(before)
+    known, had = _policy_and_inventory(before)
     kept = {gate.name: had[gate.name] for gate in left_out if gate.name in had}
     own = {check for checks in kept.values() for check in checks}
     defects = {check: text for check, text in known.known_defects.items() if check in own}
@@ -40,7 +40,7 @@ def recorded_policy(context: SessionContext, before: RolloutRecord | None = None
     )
 
 
-def _known(record: RolloutRecord | None) -> tuple[RecordedPolicy, Inventory]:
+def _policy_and_inventory(record: RolloutRecord | None) -> tuple[RecordedPolicy, Inventory]:
     """Policy and inventory of ``record``, also of the gates that it left out; both empty where there is none."""
     policy = record.policy if record is not None else None
     policy = policy or RecordedPolicy(policy=Policy(gates=(), phases={}))
@@ -91,7 +91,7 @@ def check_judged(
         before = replace(before, policy=before.policy.of_phases(phases), steps=None)
         names = {gate.name for gate in before.policy.gates}
         had = {gate: checks for gate, checks in had.items() if gate in names}
-    finding = _finding(context, last, find_looser(before, now, had, has))
+    finding = _finding_of_looser(context, last, find_looser(before, now, had, has))
     if finding is not None and not finding.is_blocking:
         context.note("looser_policy", finding.sentence)
     return finding
@@ -100,13 +100,13 @@ def check_judged(
 def find_ratchet(context: SessionContext, ports: Ports) -> PreflightFinding | None:
     """All points in which this session asks less than the last promotion; blocking without a reason."""
     last = ports.store.last_promoted(ports.environment)
-    now, (_, had) = recorded_policy(context, last), _known(last)
+    now, (_, had) = recorded_policy(context, last), _policy_and_inventory(last)
     has = {**now.left_out_checks, **context.recorder.inventory}
     looser = find_looser(last.policy if last is not None else None, now, had, has)
-    return _finding(context, last, looser)
+    return _finding_of_looser(context, last, looser)
 
 
-def _finding(
+def _finding_of_looser(
     context: SessionContext, last: RolloutRecord | None, looser: Sequence[str]
 ) -> PreflightFinding | None:
     if not looser:

@@ -143,7 +143,7 @@ def _server_errors(context: SessionContext, verdict: PhaseVerdict) -> Counter[st
     found: Counter[str] = Counter()
     for checks in verdict.evidence.checks.values():
         for nodeid in (nodeid for nodeid, state in checks if state is not CheckState.PASSED):
-            for name, count in context.recorder.asked_of(nodeid).items():
+            for name, count in context.recorder.count_answers_to(nodeid).items():
                 if name.endswith(SERVER_ERRORS):
                     found[name.removesuffix(SERVER_ERRORS)] += count
     return found

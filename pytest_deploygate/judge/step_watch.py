@@ -144,7 +144,7 @@ class StepWatch:
         problems = [
             problem
             for revision in (self._candidate, self._baseline)
-            for problem in self._read_on(revision, count)
+            for problem in self._read_minutes(revision, count)
         ]
         both = [self._known[revision] for revision in (self._candidate, self._baseline)]
         until_both = min(map(len, both))
@@ -188,7 +188,7 @@ class StepWatch:
         )
         return next(filter(None, blocking), "")
 
-    def _read_on(self, revision: RevisionName, count: int) -> tuple[str, ...]:
+    def _read_minutes(self, revision: RevisionName, count: int) -> tuple[str, ...]:
         """Add what is known of ``revision`` since the last look, up to ``count`` periods; what kept it from that.
 
         A period that was read is never asked for again: a platform that forgets old figures takes no evidence away.

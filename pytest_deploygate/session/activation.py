@@ -55,7 +55,7 @@ def _activate(config: pytest.Config, role: Role | None) -> None:
     if role is not None:
         if config.getoption("--deploy-steps") == "none":
             environment = environment._replace(engine=environment.engine.without_steps())
-        settings = settings.judging(environment, has_steps=bool(config.getoption("--deploy-to")))
+        settings = settings.narrow_to(environment, has_steps=bool(config.getoption("--deploy-to")))
     for gate in settings.policy.gates:
         if gate.marker:
             config.addinivalue_line("markers", f"{gate.marker}: checks of the gate {gate.name}")

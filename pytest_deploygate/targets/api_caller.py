@@ -53,7 +53,7 @@ class ApiCaller:
             try:
                 result = call()
             except api_errors.RAISED as error:
-                known = api_errors.translate(error, doing=doing, is_write=is_write)
+                known = api_errors.translate_error(error, doing=doing, is_write=is_write)
                 self._log(doing, begun, type(known).__name__)
                 if attempt.is_last or not _may_repeat(known):
                     raise known from (None if known is error else error)

@@ -153,15 +153,15 @@ def is_never_sent(error: BaseException) -> bool:
     return isinstance(reason, _NEVER_SENT)
 
 
-def translate(error: Exception, *, doing: str, is_write: bool) -> DeployGateError:
+def translate_error(error: Exception, *, doing: str, is_write: bool) -> DeployGateError:
     """The error of the package for ``error``, raised while ``doing`` (``reading the service S``)."""
     if isinstance(error, DeployGateError):
         return error
     answer = error_answer_of(error)
     if answer is not None:
-        return _of_answer(answer, doing, is_write=is_write)
+        return _answer_error(answer, doing, is_write=is_write)
     if isinstance(error, auth.GoogleAuthError):
-        return _of_auth(error, doing)
+        return _auth_error(error, doing)
     if is_never_sent(error):
         return TargetUnavailable(
             f"{doing}: no connection: {_short(error)}",
@@ -186,7 +186,7 @@ def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
 
 
-def _of_answer(answer: ErrorAnswer, doing: str, *, is_write: bool) -> DeployGateError:
+def _answer_error(answer: ErrorAnswer, doing: str, *, is_write: bool) -> DeployGateError:
     said = f"{doing}: {answer.http} {answer.status}: {answer.message}".replace("  ", " ")
     if answer.is_conflict:
         return Conflict(
@@ -237,7 +237,7 @@ def _hint_forbidden(answer: ErrorAnswer) -> str:
     )
 
 
-def _of_auth(error: auth.GoogleAuthError, doing: str) -> DeployGateError:
+def _auth_error(error: auth.GoogleAuthError, doing: str) -> DeployGateError:
     said = f"{doing}: {_short(error)}"
     if isinstance(error, auth.TransportError) or error.retryable:
         return TargetUnavailable(said, hint="the token server did not answer; try again")

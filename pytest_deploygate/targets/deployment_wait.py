@@ -102,11 +102,13 @@ def _lines(metadata: functions_v2.OperationMetadata) -> list[str]:
 def _result_of(operation: DeploymentOperation) -> DeployedFunction:
     if operation.error is not None:
         code, message = operation.error
-        raise _failure(message, code, operation.metadata)
+        raise _failed_deployment_error(message, code, operation.metadata)
     return DeployedFunction(function=operation.function or functions_v2.Function())
 
 
-def _failure(said: str, code: int, metadata: functions_v2.OperationMetadata) -> TargetRefused:
+def _failed_deployment_error(
+    said: str, code: int, metadata: functions_v2.OperationMetadata
+) -> TargetRefused:
     broken = next((s for s in metadata.stages if s.state != _State.COMPLETE), None)
     link = _LOG_LINK.search(said)
     log_url = link[0] if link is not None else ""

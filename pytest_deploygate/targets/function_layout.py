@@ -45,7 +45,7 @@ def check_function(
     main = files.get(name)
     if main is None:
         raise ConfigError(
-            f"there is no {name} in {layout.source}{_why(left_out, name)}",
+            f"there is no {name} in {layout.source}{_left_out_note(left_out, name)}",
             hint="the Python runtime loads the function from main.py at the top of the source, "
             "or from the file that the build variable GOOGLE_FUNCTION_SOURCE names",
         )
@@ -60,7 +60,7 @@ def check_function(
         )
 
 
-def _why(left_out: Mapping[str, str], name: str) -> str:
+def _left_out_note(left_out: Mapping[str, str], name: str) -> str:
     return f" (left out: {left_out[name]})" if name in left_out else ""
 
 
@@ -72,7 +72,7 @@ def _check_requirements(
     if "pyproject.toml" not in files:
         raise ConfigError(
             f"there is neither requirements.txt nor pyproject.toml in {layout.source}"
-            f"{_why(left_out, 'requirements.txt')}",
+            f"{_left_out_note(left_out, 'requirements.txt')}",
             hint="add requirements.txt; an empty one will do",
         )
     try:

@@ -45,7 +45,7 @@ def deploy(spec: FunctionSpec, *, cwd: Path, is_first: bool, tag: str) -> str:
     A first release cannot be without traffic: it is closed instead.
     """
     service = spec.function.lower().replace("_", "-")
-    parts = [f"gcloud run deploy {shlex.quote(service)}", *_what(spec, cwd)]
+    parts = [f"gcloud run deploy {shlex.quote(service)}", *_source_or_image(spec, cwd)]
     if not is_first:
         parts.append("--no-traffic")
     if tag:
@@ -66,7 +66,7 @@ def deploy(spec: FunctionSpec, *, cwd: Path, is_first: bool, tag: str) -> str:
     return words.LINE.join([*parts, *_optional(spec)])
 
 
-def _what(spec: FunctionSpec, cwd: Path) -> Iterator[str]:
+def _source_or_image(spec: FunctionSpec, cwd: Path) -> Iterator[str]:
     """What is deployed: an image, or a function that is built of its source."""
     if spec.container.image:
         yield words.flag("image", spec.container.image)

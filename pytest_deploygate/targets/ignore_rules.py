@@ -120,7 +120,7 @@ def _part(text: str) -> str:
             found = _SET.match(text, at)
             if found is None:
                 raise ValueError("a set that is not closed")
-            result += _set(found[1], found[2])
+            result += _set_pattern(found[1], found[2])
             at = found.end() - 1
         elif char == "\\":
             at += 1
@@ -133,7 +133,7 @@ def _part(text: str) -> str:
     return re.sub(r"(?:\[\^/\]\*){2,}", "[^/]*", result)
 
 
-def _set(negation: str, members: str) -> str:
+def _set_pattern(negation: str, members: str) -> str:
     """A set such as ``[a-z]``; no set matches a slash."""
     inner = re.sub(r"\\(.)", r"\1", members)
     escaped = "".join(char if char == "-" else re.escape(char) for char in inner)

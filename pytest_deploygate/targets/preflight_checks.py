@@ -21,7 +21,7 @@ from pytest_deploygate.targets.function_config import PLATFORM_VARIABLES
 from pytest_deploygate.targets.functions_api import CloudFunctions
 from pytest_deploygate.targets.preflight_findings import (
     ask,
-    blocking,
+    blocking_finding,
     missing_permissions,
     note,
     wrong_setting,
@@ -53,7 +53,7 @@ class Preflight:
         try:
             function = self.functions.get()
         except DeployGateError as error:
-            found.append(blocking(error.message, error.hint))
+            found.append(blocking_finding(error.message, error.hint))
             return tuple(found)
         found += ask(lambda: self._concurrency(function))
         found += self.on_project.apis()
@@ -94,7 +94,7 @@ class Preflight:
         name = self.on_service.services.name_of(self.spec)
         service = self.on_service.services.get(name)
         if service is not None:
-            yield blocking(
+            yield blocking_finding(
                 f"the Cloud Run service {converters.short_name(name)} exists and has no function: "
                 f"{converters.origin_of(service)}",
                 'deploy to it with `target = "cloud-run"`, or take another name',
@@ -136,13 +136,17 @@ class Preflight:
     def _function(self, function: functions_v2.Function) -> Iterator[PreflightFinding]:
         name = self.spec.function
         if function.environment == functions_v2.Environment.GEN_1:
-            yield blocking(
+            yield blocking_finding(
                 f"{name} is a function of the 1st generation", "upgrade it, or take another name"
             )
         if "event_trigger" in function:
-            yield blocking(f"{name} is triggered by events, not by HTTP", "take another name")
+            yield blocking_finding(
+                f"{name} is triggered by events, not by HTTP", "take another name"
+            )
         if function.state == _State.DELETING:
-            yield blocking(f"{name} is being deleted right now", "wait until that has ended")
+            yield blocking_finding(
+                f"{name} is being deleted right now", "wait until that has ended"
+            )
         if function.state == _State.DEPLOYING:
             yield note(
                 f"{name} is being deployed right now by somebody else",

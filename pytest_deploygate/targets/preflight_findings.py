@@ -14,7 +14,7 @@ def ask(question: Callable[[], Iterator[PreflightFinding]]) -> list[PreflightFin
     try:
         return list(question())
     except DeployGateError as error:
-        return [blocking(error.message, error.hint)]
+        return [blocking_finding(error.message, error.hint)]
 
 
 def missing_permissions(
@@ -27,10 +27,12 @@ def missing_permissions(
         yield permissions_not_told(error)
         return
     if found:
-        yield blocking(f"permissions are missing: {', '.join(found)}", f"ask for {role_for(found)}")
+        yield blocking_finding(
+            f"permissions are missing: {', '.join(found)}", f"ask for {role_for(found)}"
+        )
 
 
-def blocking(sentence: str, hint: str) -> PreflightFinding:
+def blocking_finding(sentence: str, hint: str) -> PreflightFinding:
     """A finding that ends the rollout."""
     return PreflightFinding(is_blocking=True, sentence=sentence, hint=hint)
 

@@ -12,7 +12,11 @@ from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.targets.api_caller import ApiCaller
 from pytest_deploygate.targets.api_errors import enable
-from pytest_deploygate.targets.preflight_findings import blocking, note, permissions_not_told
+from pytest_deploygate.targets.preflight_findings import (
+    blocking_finding,
+    note,
+    permissions_not_told,
+)
 from pytest_deploygate.targets.secret_versions import SecretVersions
 
 _ACT_AS: Final = "iam.serviceAccounts.actAs"
@@ -53,7 +57,7 @@ class ProjectPreflight:
             return [note(error.message, hint)]
         if not off:
             return []
-        return [blocking(f"APIs are not enabled: {', '.join(off)}", enable(*off))]
+        return [blocking_finding(f"APIs are not enabled: {', '.join(off)}", enable(*off))]
 
     def secret_versions(self) -> Iterator[PreflightFinding]:
         """Whether each secret is there and may be read."""
@@ -80,7 +84,7 @@ class ProjectPreflight:
         except TargetRefused as error:
             yield permissions_not_told(error)
         if not is_granted:
-            yield blocking(
+            yield blocking_finding(
                 f"we may not act as the function's service account {email}",
                 f"gcloud iam service-accounts add-iam-policy-binding {email} "
                 "--role=roles/iam.serviceAccountUser --member=WHO",

@@ -12,7 +12,7 @@ from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.image_builds import ImageBuilds
 from pytest_deploygate.targets.json_api import Json, JsonApi
-from pytest_deploygate.targets.preflight_findings import ask, blocking, note, wrong_setting
+from pytest_deploygate.targets.preflight_findings import ask, blocking_finding, note, wrong_setting
 from pytest_deploygate.targets.preflight_project import ProjectPreflight
 from pytest_deploygate.targets.preflight_service import ServicePreflight
 from pytest_deploygate.targets.preflight_settings import settings_problems
@@ -44,7 +44,7 @@ class RunPreflight:
         try:
             service = self.on_service.services.get(name)
         except DeployGateError as error:
-            found.append(blocking(error.message, error.hint))
+            found.append(blocking_finding(error.message, error.hint))
             return tuple(found)
         found += self.on_project.apis()
         found += ask(self._image)
@@ -110,7 +110,7 @@ class RunPreflight:
             return
         pinned = self.builds.pin(image)
         if self.builds.is_gone(pinned) and not self.spec.container.command:
-            yield blocking(
+            yield blocking_finding(
                 f"there is no image {pinned}",
                 "push it, or name another one under `image`",
             )
@@ -123,7 +123,7 @@ class RunPreflight:
         except TargetError:  # who may not look at jobs may well deploy services
             return
         if found is not None:
-            yield blocking(
+            yield blocking_finding(
                 f"{short} is a job of Cloud Run, not a service: a job takes no requests",
                 "take another name",
             )
@@ -165,7 +165,7 @@ class RunPreflight:
                 f"{self.spec.function} --region={self.spec.region}",
             )
         if not service.latest_ready_revision and not converters.has_rollout_labels(labels):
-            yield blocking(
+            yield blocking_finding(
                 f"{short} exists and never had a ready revision: {converters.origin_of(service)}",
                 "mend or delete it, or take another name",
             )

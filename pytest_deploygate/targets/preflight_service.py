@@ -11,7 +11,7 @@ from pytest_deploygate.core.preflight import PreflightFinding
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.preflight_findings import (
     CALL,
-    blocking,
+    blocking_finding,
     missing_permissions,
     note,
     role_for_service,
@@ -106,7 +106,7 @@ class ServicePreflight:
     def _reachable(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
         """Whether the URLs of tags, at which the candidate is judged, can be reached at all."""
         if service.default_uri_disabled:
-            yield blocking(
+            yield blocking_finding(
                 f"the default URL of {_slug(service)} is disabled, and the URLs of tags with it: no "
                 "candidate could be judged",
                 f"gcloud run services update {_slug(service)} --region={self.spec.region} "
@@ -135,19 +135,19 @@ class ServicePreflight:
         )
         shown = converters.shown_traffic(service)
         if plan.is_split and shown.sole is not None:
-            yield blocking(
+            yield blocking_finding(
                 f"an update of traffic failed: the service asks for {plan}, and {shown} serves; every "
                 "deployment after it is refused",
                 f"ask for what serves: gcloud run services update-traffic {_slug(service)} "
                 f"--region={self.spec.region} --to-revisions={shown.sole}=100",
             )
         elif plan.is_split:
-            yield blocking(
+            yield blocking_finding(
                 f"traffic is split: {plan}; a rollout needs one revision that has all of it",
                 "give one revision all the traffic: deploygate rollback ENV --to REVISION",
             )
         if service.reconciling:
-            yield blocking(
+            yield blocking_finding(
                 f"{converters.short_name(service.name)} is being changed right now",
                 "wait until that has ended",
             )

@@ -94,7 +94,7 @@ def test_an_environment_may_say_which_gate_skips_there_and_how_many_must_run(
 ) -> None:
     more = "gates = { g = { skips = 'allow', least-checks = 8 } }\n"
     settings = settings_of(tmp_path, more)
-    [here] = settings.judging(settings.environment("production")).policy.gates
+    [here] = settings.narrow_to(settings.environment("production")).policy.gates
     [elsewhere] = settings.policy.gates
     assert (here.skips, here.least_checks) == (Leniency.ALLOW, 8)
     assert (elsewhere.skips, elsewhere.least_checks) == (Leniency.FAIL, 1)
@@ -103,7 +103,7 @@ def test_an_environment_may_say_which_gate_skips_there_and_how_many_must_run(
 
 def test_production_of_this_repository_lets_only_what_google_cannot_tell_be_skipped() -> None:
     settings = load(REPOSITORY)
-    there = settings.judging(settings.environment("production")).policy.gates
+    there = settings.narrow_to(settings.environment("production")).policy.gates
     lenient = {gate.name: gate.least_checks for gate in there if gate.skips is Leniency.ALLOW}
     assert lenient == {"performance": 8, "rollback_checks": 8}
     assert all(gate.skips is Leniency.FAIL for gate in settings.policy.gates)
@@ -182,12 +182,14 @@ needs-at-most-s = 200
 def test_gate_judges_the_environments_that_it_names(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, OTHER)
     judged = {
-        name: [gate.name for gate in settings.judging(environment).policy.gates]
+        name: [gate.name for gate in settings.narrow_to(environment).policy.gates]
         for name, environment in settings.environments.items()
     }
     assert judged == {"production": ["g", "of_production"], "orders": ["g", "of_orders"]}
     rehearsed = select_environment(settings, "production", endpoint="local")
-    assert [gate.name for gate in settings.judging(rehearsed).policy.gates] == judged["production"]
+    assert [gate.name for gate in settings.narrow_to(rehearsed).policy.gates] == judged[
+        "production"
+    ]
     assert len(settings.policy.gates) == 3
 
 

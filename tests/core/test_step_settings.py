@@ -185,7 +185,7 @@ def test_step_gates_are_left_out_where_there_is_no_step(
     tmp_path: Path, steps: str, *, has_steps: bool
 ) -> None:
     settings = read(tmp_path, steps, STEP_GATE)
-    judging = settings.judging(settings.environments["local"], has_steps=has_steps)
+    judging = settings.narrow_to(settings.environments["local"], has_steps=has_steps)
     assert [gate.name for gate in judging.policy.gates] == ["smoke"]
 
 

@@ -37,7 +37,7 @@ class AdminCall:
             "query": self.query,
             "http": self.http,
         }
-        bodies = f'"request": {_shown(self.request)}, "response": {_shown(self.response)}'
+        bodies = f'"request": {_shown_body(self.request)}, "response": {_shown_body(self.response)}'
         return f"{json.dumps(head)[:-1]}, {bodies}}}"
 
 
@@ -78,7 +78,7 @@ class AdminLog:
             answered = len(old.response) if old.http is not None else 0
             self._bytes -= len(old.request) + answered
 
-    def after(self, seq: int) -> list[AdminCall]:
+    def calls_after(self, seq: int) -> list[AdminCall]:
         """Calls with a number above ``seq``, oldest first."""
         return [call for call in self._calls if call.seq > seq]
 
@@ -94,7 +94,7 @@ def _readable(pieces: Sequence[bytes]) -> str:
     return _length(size)
 
 
-def _shown(text: str) -> str:
+def _shown_body(text: str) -> str:
     """A body as JSON: what it says, or how long it is."""
     try:
         json.loads(text, parse_constant=_refuse_constant)

@@ -5,7 +5,7 @@ Checked against the discovery document ``artifactregistry.v1``.
 
 from aiohttp import web
 
-from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json, not_found, read_json
+from pytest_deploygate.emulator.api.protobuf_json import ApiError, Json, not_found_error, read_json
 from pytest_deploygate.emulator.container import CLOUD
 
 
@@ -43,7 +43,7 @@ def _tag(request: web.Request, tag: str) -> Json:
     package = _package_of(request)
     known = request.app[CLOUD].state.images.get(f"{_image_of(request)}:{tag}")
     if known is None:
-        raise not_found(f"{package}/tags/{tag}")
+        raise not_found_error(f"{package}/tags/{tag}")
     return {"name": f"{package}/tags/{tag}", "version": f"{package}/versions/{known['digest']}"}
 
 
@@ -53,7 +53,7 @@ async def _point(request: web.Request, tag: str) -> Json:
     version = str((await read_json(request)).get("version", ""))
     digest = version.rpartition("/versions/")[2]
     if images.get(f"{image}@{digest}") is None:
-        raise not_found(version)
+        raise not_found_error(version)
     images.put(f"{image}:{tag}", {"digest": digest})
     return _tag(request, tag)
 
@@ -63,7 +63,7 @@ async def get_version(request: web.Request) -> web.Response:
     version = request.match_info["version"]
     name = f"{_package_of(request)}/versions/{version}"
     if f"{_image_of(request)}@{version}" not in request.app[CLOUD].state.images:
-        raise not_found(name)
+        raise not_found_error(name)
     return web.json_response({"name": name})
 
 

@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 
 from pytest_deploygate.emulator.api.fault_rules import operation_fault
 from pytest_deploygate.emulator.api.functions_v2_api import parent_of
-from pytest_deploygate.emulator.api.protobuf_json import ApiError, not_found, read_message
+from pytest_deploygate.emulator.api.protobuf_json import ApiError, not_found_error, read_message
 from pytest_deploygate.emulator.container import CLOUD
 from pytest_deploygate.emulator.runtime.source_builds import BASE_IMAGE, WantedBuild
 from pytest_deploygate.system.interpreters import RUNTIMES
@@ -73,5 +73,5 @@ async def get_operation(request: web.Request) -> web.Response:
     name = f"{parent_of(request)}/operations/{request.match_info['operation']}"
     operation = request.app[CLOUD].state.build_operations.get(name)
     if operation is None:
-        raise not_found(name)
+        raise not_found_error(name)
     return web.json_response(operation)

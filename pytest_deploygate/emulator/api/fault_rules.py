@@ -145,7 +145,7 @@ class FaultRules:
         """The rule for this call, or None."""
         return next((rule for rule in self._rules if rule.takes(method, path, body)), None)
 
-    async def until_cleared(self) -> None:
+    async def wait_until_cleared(self) -> None:
         """Wait until the rules are cleared."""
         await self._cleared.wait()
 

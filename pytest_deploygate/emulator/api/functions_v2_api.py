@@ -19,7 +19,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     answer,
     as_json,
     merge,
-    not_found,
+    not_found_error,
     read_mask,
     read_message,
     touches,
@@ -80,7 +80,7 @@ def _name_of(request: web.Request) -> str:
 def _require_function(cloud: EmulatedCloud, name: str) -> Message:
     function = cloud.state.functions.get(name)
     if function is None:
-        raise not_found(name)
+        raise not_found_error(name)
     return function
 
 
@@ -160,7 +160,7 @@ async def generate_download_url(request: web.Request) -> web.Response:
     function = _require_function(cloud, _name_of(request))
     source = function.build_config.source_provenance.resolved_storage_source
     if not source.bucket:
-        raise not_found(f"source of {function.name}")
+        raise not_found_error(f"source of {function.name}")
     url = cloud.sources.sign(cloud.base_url, "GET", source.bucket, source.object_)
     return await answer(request, functions_v2.GenerateDownloadUrlResponse.pb()(download_url=url))
 

@@ -65,7 +65,7 @@ async def health(request: web.Request) -> web.Response:
 async def services(request: web.Request) -> web.Response:
     """What runs: each service with its URL, its traffic as it holds, and the revisions that have a process."""
     cloud = request.app[CLOUD]
-    running = {instance.revision: instance for instance in cloud.runner.running()}
+    running = {instance.revision: instance for instance in cloud.runner.ready_instances()}
     found = []
     for name in cloud.state.services.names():
         service = cloud.state.services[name]
@@ -94,13 +94,17 @@ async def services(request: web.Request) -> web.Response:
     return web.json_response({"services": found})
 
 
-def _after(request: web.Request) -> int:
+def _read_after(request: web.Request) -> int:
     return whole_number(request.query.get("after", "0"), "after")
 
 
 async def traffic_log(request: web.Request) -> web.StreamResponse:
     """Every traffic list that ever held, oldest first; ``?service=FULL_NAME`` and ``?after=SEQ`` narrow it."""
-    state, service, after = request.app[CLOUD].state, request.query.get("service"), _after(request)
+    state, service, after = (
+        request.app[CLOUD].state,
+        request.query.get("service"),
+        _read_after(request),
+    )
 
     async def entries() -> AsyncIterator[str]:
         seen = after
@@ -114,7 +118,7 @@ async def traffic_log(request: web.Request) -> web.StreamResponse:
 
 async def admin_log(request: web.Request) -> web.StreamResponse:
     """The newest admin calls with their answers, oldest first; ``?after=SEQ`` narrows it."""
-    found = request.app[ADMIN_LOG].after(_after(request))
+    found = request.app[ADMIN_LOG].calls_after(_read_after(request))
 
     async def calls() -> AsyncIterator[str]:
         for call in found:

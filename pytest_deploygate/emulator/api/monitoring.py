@@ -232,7 +232,7 @@ ValuesByPeriod: TypeAlias = "Mapping[int, Mapping[str, Value]]"
 """Of one revision: number of the period, label, value; nothing where nothing was observed."""
 
 
-def _unknown(aggregation: Aggregation) -> ApiError:
+def _unknown_metric_error(aggregation: Aggregation) -> ApiError:
     return ApiError(501, f"The emulator does not aggregate by {aggregation}.")
 
 
@@ -240,7 +240,7 @@ def _request_count(
     cloud: EmulatedCloud, name: str, periods: Periods, aggregation: Aggregation
 ) -> ValuesByPeriod:
     if aggregation != ("ALIGN_DELTA", "REDUCE_SUM", _CLASS):
-        raise _unknown(aggregation)
+        raise _unknown_metric_error(aggregation)
     answered = periods.group(list(cloud.statistics.of(name).answered))
     return {
         n: dict(sorted(Counter(one.status_class for one in seen).items()))
@@ -253,7 +253,7 @@ def _request_latencies(
 ) -> ValuesByPeriod:
     aligner, reducer, group = aggregation
     if aligner != "ALIGN_DELTA" or reducer not in {*_SHARES, "REDUCE_SUM"} or group:
-        raise _unknown(aggregation)
+        raise _unknown_metric_error(aggregation)
     found: dict[int, Mapping[str, Value]] = {}
     for number, seen in periods.group(list(cloud.statistics.of(name).answered)).items():
         values = sorted(1000 * one.seconds for one in seen)
@@ -293,7 +293,7 @@ def _memory_utilizations(
 ) -> ValuesByPeriod:
     aligner, reducer, group = aggregation
     if aligner not in _ALIGNERS or reducer != "REDUCE_MAX" or group:
-        raise _unknown(aggregation)
+        raise _unknown_metric_error(aggregation)
     revision = cloud.state.revisions[name]
     limit = memory_limit(revision.containers[0].resources.limits["memory"])
     found: dict[int, Mapping[str, Value]] = {}

@@ -12,7 +12,12 @@ from google.protobuf.message import Message
 from pytest_deploygate.emulator.api.fault_rules import operation_fault
 from pytest_deploygate.emulator.api.functions_v2_api import parent_of
 from pytest_deploygate.emulator.api.operation_store import Job, OperationProgress
-from pytest_deploygate.emulator.api.protobuf_json import ApiError, answer, not_found, read_json
+from pytest_deploygate.emulator.api.protobuf_json import (
+    ApiError,
+    answer,
+    not_found_error,
+    read_json,
+)
 from pytest_deploygate.emulator.container import CLOUD
 
 _LOCATIONS = ("us-central1", "us-east1", "us-west1", "europe-west1", "asia-northeast1")
@@ -81,13 +86,13 @@ async def list_locations(request: web.Request) -> web.Response:
 
 async def get_job(request: web.Request) -> web.Response:
     """``jobs.get``: there are none."""
-    raise not_found(f"{parent_of(request)}/jobs/{request.match_info['job']}")
+    raise not_found_error(f"{parent_of(request)}/jobs/{request.match_info['job']}")
 
 
 def _operation_name(request: web.Request) -> str:
     name = f"{parent_of(request)}/operations/{request.match_info['operation']}"
     if name not in request.app[CLOUD].state.operations:
-        raise not_found(name)
+        raise not_found_error(name)
     return name
 
 
@@ -129,7 +134,7 @@ async def delete_service(request: web.Request) -> web.Response:
     )
     service = cloud.state.services.get(name)
     if service is None:
-        raise not_found(name)
+        raise not_found_error(name)
     check_etag(request, service.etag, name)
 
     async def work(_progress: OperationProgress) -> Message:

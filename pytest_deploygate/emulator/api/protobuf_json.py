@@ -63,12 +63,12 @@ class ApiError(Exception):
         return web.json_response({"error": error}, status=self.http, headers=headers)
 
 
-def not_found(name: str) -> ApiError:
+def not_found_error(name: str) -> ApiError:
     """404 for the resource called ``name``."""
     return ApiError(404, f"Resource '{name}' was not found")
 
 
-def too_large(limit_bytes: int) -> ApiError:
+def too_large_error(limit_bytes: int) -> ApiError:
     """413 for a body above ``limit_bytes``."""
     return ApiError(413, f"Request payload size exceeds the limit: {limit_bytes} bytes.")
 
@@ -191,7 +191,7 @@ async def read_value(request: web.Request) -> object:
     """
     content = await request.read()
     if len(content) > MAX_RESOURCE_BYTES:
-        raise too_large(MAX_RESOURCE_BYTES)
+        raise too_large_error(MAX_RESOURCE_BYTES)
     is_large = len(content) > LARGE_BYTES
     return await asyncio.to_thread(parse_json, content) if is_large else parse_json(content)
 

@@ -22,7 +22,7 @@ from pytest_deploygate.emulator.api.protobuf_json import (
     answer,
     as_json,
     merge,
-    not_found,
+    not_found_error,
     read_mask,
     read_message,
     touches,
@@ -85,7 +85,7 @@ def _name_of(request: web.Request) -> str:
 def _require_service(cloud: EmulatedCloud, name: str) -> Message:
     service = cloud.state.services.get(name)
     if service is None:
-        raise not_found(name)
+        raise not_found_error(name)
     return service
 
 
@@ -264,7 +264,7 @@ async def get_revision(request: web.Request) -> web.Response:
     """``revisions.get``."""
     cloud, name = request.app[CLOUD], _revision_of(request)
     if name not in cloud.state.revisions:
-        raise not_found(name)
+        raise not_found_error(name)
     return web.json_response(_revision_json(cloud, name, wants_numbers(request)))
 
 
@@ -274,7 +274,7 @@ async def get_v1_revision(request: web.Request) -> web.Response:
     running = request.app[CLOUD].state.running_images
     found = [name for name in running.names(f"{parent_of(request)}/") if name.endswith(f"/{short}")]
     if not found:
-        raise not_found(short)
+        raise not_found_error(short)
     status = {"imageDigest": running[found[0]]["image"]}
     return web.json_response({"metadata": {"name": short}, "status": status})
 
@@ -284,7 +284,7 @@ async def delete_revision(request: web.Request) -> web.Response:
     cloud, name = request.app[CLOUD], _revision_of(request)
     revision = cloud.state.revisions.get(name)
     if revision is None:
-        raise not_found(name)
+        raise not_found_error(name)
     if (given := request.query.get("etag", "")) and given != revision.etag:
         raise ApiError(
             409, f"Conflict for resource '{name}': the etag {given} is not the current one"
@@ -322,7 +322,7 @@ def _policy_name(request: web.Request) -> str:
     kind, short = request.match_info["kind"], request.match_info["service"]
     name = f"{parent_of(request)}/{kind}/{short}"
     if name not in (cloud.state.services if kind == "services" else cloud.state.functions):
-        raise not_found(name)
+        raise not_found_error(name)
     return name
 
 
@@ -375,7 +375,7 @@ async def get_operation(request: web.Request) -> web.Response:
     name = f"{parent_of(request)}/operations/{request.match_info['operation']}"
     operation = request.app[CLOUD].state.operations.get(name)
     if operation is None:
-        raise not_found(name)
+        raise not_found_error(name)
     return await answer(request, operation)
 
 

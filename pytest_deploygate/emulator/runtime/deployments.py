@@ -200,7 +200,7 @@ class Deployments:
         run = secrets.token_hex(8)
         log_url = f"{self.base_url}/_local/builds/{run}/log"
         parent = function.name.rsplit("/", 2)[0]
-        config.build = f"{_by_number(parent)}/builds/{run}"
+        config.build = f"{_with_project_number(parent)}/builds/{run}"
         stage.state = _Stage.State.IN_PROGRESS
         stage.resource, stage.resource_uri = config.build, log_url
         progress.metadata.build_name = config.build
@@ -303,7 +303,7 @@ def follows_latest(service: Message) -> bool:
     return any(target.type_ == LATEST and target.percent == 100 for target in service.traffic)
 
 
-def _by_number(parent: str) -> str:
+def _with_project_number(parent: str) -> str:
     """``parent`` with the project's number, as builds are named."""
     _, project, rest = parent.split("/", 2)
     return f"projects/{project_number(project)}/{rest}"

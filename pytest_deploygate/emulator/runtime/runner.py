@@ -162,7 +162,7 @@ class Runner:
         """The instance that can take a request now, or None."""
         return self._ready.get(revision)
 
-    def running(self) -> list[Instance]:
+    def ready_instances(self) -> list[Instance]:
         """All instances that are ready."""
         return list(self._ready.values())
 
@@ -234,7 +234,7 @@ class Runner:
             revision, {"pid": process.pid, "created": start_time(process.pid) or ""}
         )
         try:
-            await self._until_listening(instance)
+            await self._wait_until_listening(instance)
         except BaseException:
             instance.is_stopping = True
             instance.kill()
@@ -248,7 +248,7 @@ class Runner:
         logger.info("revision.started", extra={"revision": spec.revision, "port": port})
         return instance
 
-    async def _until_listening(self, instance: Instance) -> None:
+    async def _wait_until_listening(self, instance: Instance) -> None:
         async for _ in async_attempts(_POLL, timeout_s=self._settings.start_timeout_s):
             if instance.process.returncode is not None:
                 break
@@ -302,7 +302,7 @@ class Runner:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            for instance in self.running():
+            for instance in self.ready_instances():
                 idle_s = time.monotonic() - instance.used_at
                 is_busy = instance.in_flight > 0
                 if (

@@ -106,7 +106,7 @@ class DeployFlow:
                 "unchanged", f"{snapshot.baseline} already serves this source and settings"
             )
             for phase in (Phase.CANDIDATE, Phase.LIVE):
-                deployment = context.serving(ports.target, snapshot, phase)
+                deployment = context.serving_deployment(ports.target, snapshot, phase)
                 if not self._judge(phase, deployment, rollout).holds:
                     return
             return

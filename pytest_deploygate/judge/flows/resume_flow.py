@@ -38,7 +38,7 @@ class ResumeFlow(DeployFlow):
         recover_open_rollouts(context, ports)
         record = find_detached(ports)
         if record is None:
-            self._come_late(ports)
+            self._find_last_deployment(ports)
             return
         context.statistics = open_statistics(context, ports.clock)
         context.remember(ports.store.last_promoted(ports.environment))
@@ -59,7 +59,7 @@ class ResumeFlow(DeployFlow):
                 progress=context.terminal.step,
             )
             if rollout is None:
-                self._come_late(ports)
+                self._find_last_deployment(ports)
                 return
             self._hold(rollout)
         if context.watch is not None:
@@ -103,7 +103,7 @@ class ResumeFlow(DeployFlow):
                 hint="check out the commit that was deployed, then run this again",
             )
 
-    def _come_late(self, ports: Ports) -> None:
+    def _find_last_deployment(self, ports: Ports) -> None:
         """Nothing waits at a step: the last deployment says how it ended."""
         deployments = (
             record

@@ -81,7 +81,7 @@ def _judge_step(
         recorded = recorded._replace(
             gates=gates,
             reason=verdict.reason.sentence,
-            measured=_measured(context, verdict),
+            measured=_measured_pairs(context, verdict),
         )
         reason = None if verdict.holds else verdict.reason
     orders = StepOrders(rollout)
@@ -131,7 +131,7 @@ def _watch_step(
     return found, watched.reason if watched.decision is StepDecision.ABORT else None
 
 
-def _measured(context: SessionContext, verdict: PhaseVerdict) -> dict[str, MeasuredPairs]:
+def _measured_pairs(context: SessionContext, verdict: PhaseVerdict) -> dict[str, MeasuredPairs]:
     """By objective, what the checks of this step measured of both sides."""
     return {
         one.name: pair_measurements(one, verdict.evidence.measurements)

@@ -73,7 +73,7 @@ class VerifyFlow:
                 deployment = (
                     context.ready(ports.target, snapshot)
                     if is_offline
-                    else context.serving(ports.target, snapshot, phase)
+                    else context.serving_deployment(ports.target, snapshot, phase)
                 )
                 context.run_phase(phase, deployment)
         except SessionOver:

@@ -56,12 +56,12 @@ def parse_area(text: str) -> Area | None:
     second = (_column(match["bc"]), _row(match["br"]))
     if first == (None, None) or second == (None, None):
         return None
-    top, bottom = _in_order(first[1], second[1])
-    left, right = _in_order(first[0], second[0])
+    top, bottom = _sort_columns(first[1], second[1])
+    left, right = _sort_columns(first[0], second[0])
     return Area(top=top, left=left, bottom=bottom, right=right)
 
 
-def _in_order(one: int | None, other: int | None) -> tuple[int, int | None]:
+def _sort_columns(one: int | None, other: int | None) -> tuple[int, int | None]:
     if one is not None and other is not None:
         return min(one, other), max(one, other)
     return (one if one is not None else 0), other

@@ -203,9 +203,9 @@ def _update(store: SheetsStore, spreadsheet: str, text: str, body: Json, options
         area.right,
     ):  # one cell is an anchor, anything more a bound
         if bottom > box.bottom:
-            raise _beyond(text, f"row [{box.bottom + 2}]")
+            raise _beyond_grid_error(text, f"row [{box.bottom + 2}]")
         if right > box.right:
-            raise _beyond(text, f"column [{column_name(box.right + 1)}]")
+            raise _beyond_grid_error(text, f"column [{column_name(box.right + 1)}]")
     if bottom >= tab.rows or right >= tab.columns:
         span = format_range(tab.title, box.top, box.left, bottom, right)
         raise ApiError(
@@ -218,7 +218,7 @@ def _update(store: SheetsStore, spreadsheet: str, text: str, body: Json, options
     return _update_answer(tab, grid, (box.top, box.left), values, options)
 
 
-def _beyond(text: str, what: str) -> ApiError:
+def _beyond_grid_error(text: str, what: str) -> ApiError:
     return ApiError(400, f"Requested writing within range [{text}], but tried writing to {what}")
 
 
@@ -284,11 +284,11 @@ def _entries(body: Json, options: Options) -> list[list[Entered]]:
         raise ApiError(
             400, "Invalid value at 'data.values' (type.googleapis.com/google.protobuf.ListValue)"
         )
-    rows = [_entered(row, is_raw=is_raw) for row in given]
+    rows = [_enter_all(row, is_raw=is_raw) for row in given]
     return _columns_as_rows(rows) if body.get("majorDimension") == "COLUMNS" else rows
 
 
-def _entered(values: list[object], *, is_raw: bool) -> list[Entered]:
+def _enter_all(values: list[object], *, is_raw: bool) -> list[Entered]:
     try:
         return [... if value is None else enter(value, is_raw=is_raw) for value in values]
     except ValueError as error:
