@@ -30,6 +30,8 @@ def begin(early_config: pytest.Config, role: "Role | None") -> None:
     auditor = early_config.stash[AUDITOR] = OutcomeAuditor(link, early_config.pluginmanager)
     early_config.pluginmanager.register(auditor, PLUGIN)
     gc.freeze()  # what is loaded up to here stays: no collection of garbage needs to look at it again
+    # at the end it goes: what is frozen keeps whatever it knows of, and a file that a plugin left open is never written
+    early_config.add_cleanup(gc.unfreeze)
 
 
 @pytest.hookimpl(tryfirst=True)

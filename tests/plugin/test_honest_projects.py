@@ -44,6 +44,19 @@ FREEZEGUN = """
 
     freezegun.freeze_time("2020-01-01").start()
 """
+LEFT_OPEN = """
+    class Own:
+        def __init__(self, config):
+            self.config, self.file = config, open("own.txt", "a")
+
+        def pytest_runtest_logreport(self, report):
+            self.file.write(report.nodeid + "\\n")
+
+
+    def pytest_configure(config):
+        if {is_here}:
+            config.pluginmanager.register(Own(config))
+"""
 PATCHES = {
     "frozen clock": FROZEN,
     "recorded answers": CACHED,
@@ -74,6 +87,20 @@ def test_freeze_window_holds_under_a_clock_that_stands_still(
     run = project.write({"conftest.py": FROZEN, "pyproject.toml": settings}).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert "environment fake is frozen until" in run.property("reason")
+
+
+@pytest.mark.parametrize(
+    ("workers", "is_here"),
+    [(0, "True"), (1, "hasattr(config, 'workerinput')")],
+    ids=["n0", "worker"],
+)
+def test_file_that_a_plugin_leaves_open_is_written_when_the_session_ends(
+    project: DeploygateProject, workers: int, is_here: str
+) -> None:
+    project.write({"conftest.py": LEFT_OPEN.replace("{is_here}", is_here)})
+    run = project.deploy(workers=workers)
+    assert run.status == 0, run.output
+    assert SUBJECT in (project.root / "own.txt").read_text()
 
 
 def test_call_of_an_asynchronous_mock_that_nobody_awaits_is_no_failure(
