@@ -71,8 +71,8 @@ class CheckCollector:
 
     def send(self) -> None:
         """Tell the judge."""
-        self._auditor.expect(self._items)
         checks = tuple(map(self._gates.describe, self._items))
+        self._auditor.expect(self._items, [check.nodeid for check in checks])
         self._link.send(Collected(checks, tuple(self._doubts), tuple(self._mistakes)))
 
     def of_phase(self, items: list[pytest.Item], phase: Phase, step: int = 0) -> list[pytest.Item]:

@@ -12,6 +12,8 @@ from pytest_deploygate.core.property_names import GATE_PROPERTY
 class GateMarking:
     """Notes the gate of each check where reports carry it, and marks the checks of live gates."""
 
+    __slots__ = ("_gates",)
+
     def __init__(self, gates: Gates) -> None:
         self._gates = gates
 

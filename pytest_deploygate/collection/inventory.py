@@ -56,20 +56,13 @@ class Gates:
 
     def describe(self, item: pytest.Item) -> CollectedCheck:
         """What the judge is told of ``item``."""
-        return CollectedCheck(
-            item.nodeid,
-            str(item.path),
-            self._markers_of(item),
-            _defect_of(item),
-            step_of(item),
-        )
-
-
-def _defect_of(item: pytest.Item) -> str:
-    for key, text in item.user_properties:
-        if key == DEFECT_PROPERTY:
-            return str(text)
-    return ""
+        markers = self._markers_of(item) if self._markers else ()
+        defect = ""
+        for key, text in item.user_properties:
+            if key == DEFECT_PROPERTY:
+                defect = str(text)
+                break
+        return CollectedCheck(item.nodeid, str(item.path), markers, defect, step_of(item))
 
 
 def paths_to_collect(policy: Policy, root: Path, testpaths: list[str]) -> list[str]:

@@ -32,13 +32,12 @@ class NetworkGuard:
     def __init__(self) -> None:
         self._collecting: list[object] = []
         """Something for each collector that is at work."""
-        collecting = (
-            self._collecting
-        )  # a variable of its own, as this is asked some twenty times a check
+        # variables of their own, as they are asked some twenty times a check
+        collecting, events = self._collecting, _EVENTS
 
         def hear(event: str, args: tuple[object, ...]) -> None:
-            if collecting:
-                self._refuse(event, args)
+            if collecting and event in events:
+                _refuse(event, args)
 
         # Python asks for this attribute at each event: to find that there is none costs more than the hook
         hear.__cantrace__ = False  # type: ignore[attr-defined]  # functions may have any
@@ -55,15 +54,14 @@ class NetworkGuard:
         finally:
             self._collecting.pop()
 
-    def _refuse(self, event: str, args: tuple[object, ...]) -> None:
-        if event not in _EVENTS:
+
+def _refuse(event: str, args: tuple[object, ...]) -> None:
+    first = args[0] if args else None
+    if isinstance(first, socket.socket):
+        if first.family == socket.AF_UNIX:
             return
-        first = args[0] if args else None
-        if isinstance(first, socket.socket):
-            if first.family == socket.AF_UNIX:
-                return
-            first = args[1] if len(args) > 1 else first
-        raise NetworkRefused(
-            f"{event} {first!r} while checks were collected: importing a module of a suite may not use the network",
-            hint="do it in a fixture or in the check itself",
-        )
+        first = args[1] if len(args) > 1 else first
+    raise NetworkRefused(
+        f"{event} {first!r} while checks were collected: importing a module of a suite may not use the network",
+        hint="do it in a fixture or in the check itself",
+    )

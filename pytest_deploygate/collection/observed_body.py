@@ -75,7 +75,10 @@ def observe_early(
     """
     if not isinstance(item, pytest.Function):
         return None
-    is_unittest = is_of_unittest(item)
+    parent = item.parent
+    # a module, as of nearly all checks: isinstance() takes long to find that it is no class
+    is_in_module = type(parent) is pytest.Module
+    is_unittest = not is_in_module and isinstance(parent, pytest.Class) and _is_of_unittest(parent)
     function: Body = item.obj
     is_plain = _is_plain(function)
     is_coroutine = not is_plain and inspect.iscoroutinefunction(function)
@@ -87,13 +90,11 @@ def observe_early(
     return None
 
 
-def is_of_unittest(item: pytest.Function) -> bool:
-    """Whether ``item`` is a method of a ``unittest.TestCase``, which unittest calls by itself."""
-    if not isinstance(item.parent, pytest.Class):
-        return False
+def _is_of_unittest(parent: pytest.Class) -> bool:
+    """Whether ``parent`` is a ``unittest.TestCase``, whose methods unittest calls by itself."""
     # a class of its kind cannot be there where it was not loaded
     unittest = sys.modules.get("unittest")
-    return unittest is not None and issubclass(item.parent.obj, unittest.TestCase)
+    return unittest is not None and issubclass(parent.obj, unittest.TestCase)
 
 
 def is_skip(raised: BaseException | None) -> bool:

@@ -9,6 +9,8 @@ What it cannot know is whether a body that ran was the one that stands in the fi
 functions is itself evidence, whose digest is recorded.
 """
 
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
@@ -52,12 +54,22 @@ _TRUTHS: Final = {
 class OutcomeAuditor:
     """Watches the parts of each check in this process, and lets none pass behind a warning."""
 
+    __slots__ = (
+        *("_asked", "_claims", "_expected", "_filters", "_following", "_forced", "_innermost"),
+        *("_has_shared_answers", "_is_ended", "_is_running", "_is_setup", "_link", "_measured"),
+        *("_mistake", "_nodeid", "_nodeids", "_number", "_numbers", "_parts", "_plain", "_raised"),
+        *("_stray", "_stray_errors", "_why", "is_muted"),
+    )
+    """Pluggy asks a plugin for its ``dir()``; from then on Python looks attributes up slowly, unless they are slots."""
+
     def __init__(self, link: JudgeLink, manager: pytest.PytestPluginManager) -> None:
         self._link = link
         self._innermost = Innermost(manager, _Parts(self), self._note_raised)
         self._stray_errors = StrayErrors(self._note_stray)
         self._expected: list[pytest.Item] = []
         """Checks at the numbers that the judge knows them by."""
+        self._nodeids: list[str] = []
+        """Their names: pytest puts one together each time it is asked."""
         self._numbers: dict[int, int] = {}
         """The same by the identity of the item, once checks do not run in their order."""
         self._following = 0
@@ -105,9 +117,9 @@ class OutcomeAuditor:
 
     # -- the parts of a check ----------------------------------------------------------------------
 
-    def expect(self, items: Iterable[pytest.Item]) -> None:
+    def expect(self, items: Iterable[pytest.Item], nodeids: Iterable[str]) -> None:
         """These tests, in this order, are what the judge was told of."""
-        self._expected = list(items)
+        self._expected, self._nodeids = list(items), list(nodeids)
         self._numbers.clear()
         self._following = 0
 
@@ -137,13 +149,13 @@ class OutcomeAuditor:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def watch_setup(self, item: pytest.Item) -> Generator[None]:
         """Around the first part of a check: setting up its fixtures."""
-        self._number = self._number_of(item)
-        self._nodeid = item.nodeid
+        number = self._number = self._number_of(item)
+        self._nodeid = item.nodeid if number is None else self._nodeids[number]
         self._claims.clear()
         self._parts.clear()
         self._why = self._mistake = ""
-        if self._number is not None:
-            self._link.send_line(b'["Began",[%d]]\n' % self._number)
+        if number is not None:
+            self._link.send_line(b'["Began",[%d]]\n' % number)
         self._is_setup = True
         try:
             yield from self.watch_part()
@@ -155,7 +167,12 @@ class OutcomeAuditor:
     def watch_part(self) -> Generator[None]:
         """Around the check itself, and around tearing its fixtures down."""
         self._raised, self._is_running, self._is_ended = None, True, False
-        self._stray_errors.listen()
+        stray = self._stray_errors
+        if (
+            threading.excepthook is not stray.thread_hook
+            or sys.unraisablehook is not stray.finaliser_hook
+        ):
+            stray.listen()
         if warnings.filters[self._forced] != self._filters:
             self._force_warnings_to_errors()
         try:
@@ -181,6 +198,8 @@ class OutcomeAuditor:
             # as filterwarnings() does for each, at a tenth of the cost
             warnings.filters[:0] = self._filters  # type: ignore[index]  # a list, in all versions
             warnings.simplefilter("error", NEVER_SILENT[-1])
+            # the very same objects, which are found equal at once
+            warnings.filters[self._forced] = self._filters  # type: ignore[index]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(
@@ -233,18 +252,17 @@ class OutcomeAuditor:
             claim = _best_claim(claim, None)
         if self._stray is not None and not self._is_running:
             self._stray, claim = None, _best_claim(claim, None)
-        self._claims[call.when] = claim
-        if self._number is not None:
-            self._tell(call.when, claim)
+        when = call.when
+        self._claims[when] = claim
+        if (number := self._number) is not None:
+            self._parts.append((when, *claim, self._is_running))
+            if when == "teardown" and not self._is_running:
+                self._number = None
+                self._tell(number)
         return report
 
-    def _tell(self, when: str, claim: _Claim) -> None:
-        """Note one part; with the last one, tell the judge of the attempt."""
-        self._parts.append((when, *claim, self._is_running))
-        if when != "teardown" or self._is_running:
-            return
-        number, self._number = self._number, None
-        assert number is not None
+    def _tell(self, number: int) -> None:
+        """Tell the judge of an attempt: all its parts have ended."""
         if self._parts == _PLAIN_PASS and not self._measured and not self._asked:
             # it goes with the word that the next one begins; what gets lost has not passed
             self._link.hold_line(b'["Passed",[%d]]\n' % number)

@@ -10,19 +10,19 @@ class StrayErrors:
 
     def __init__(self, heard: Callable[[BaseException], None]) -> None:
         self._heard = heard
-        self._thread_hook = self._hear_thread
-        self._finaliser_hook = self._hear_finaliser
+        self.thread_hook = self._hear_thread
+        self.finaliser_hook = self._hear_finaliser
         self._next_thread_hook = threading.excepthook
         self._next_finaliser_hook = sys.unraisablehook
 
     def listen(self) -> None:
         """Take both hooks, where somebody else has taken them meanwhile."""
-        if threading.excepthook is not self._thread_hook:
+        if threading.excepthook is not self.thread_hook:
             self._next_thread_hook = threading.excepthook
-            threading.excepthook = self._thread_hook
-        if sys.unraisablehook is not self._finaliser_hook:
+            threading.excepthook = self.thread_hook
+        if sys.unraisablehook is not self.finaliser_hook:
             self._next_finaliser_hook = sys.unraisablehook
-            sys.unraisablehook = self._finaliser_hook
+            sys.unraisablehook = self.finaliser_hook
 
     def _hear_thread(self, args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
