@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_deploygate.core.errors import Drifted, TargetError, TargetRefused
+from pytest_deploygate.core.errors import Drifted, OutcomeUnknown, TargetError, TargetRefused
 from pytest_deploygate.core.identifiers import Actor, RolloutId
 from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_FRESH, TAG_VERIFY
 from pytest_deploygate.core.record import Lease, RestorePoint, RolloutRecord, lease_held_error
@@ -29,6 +29,8 @@ RECOVERY = "recover"
 """Purpose of a recovery's lease. Commands wait for such a lease, which takes a second as a rule (ADR 10)."""
 ORPHANED = 5
 """How many of the last rollouts are searched for the one that started a running operation (ADR 10)."""
+FOREIGN_S = 300.0
+"""How long the deployment of somebody else is waited for (ADR 10)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +101,31 @@ def wait_for_orphaned_deployment(ports: Ports, progress: Progress = ignore_progr
         "waiting",
         f"rollout {ours[0]} has ended, but its operation {operation} still runs on the platform",
     )
-    with contextlib.suppress(TargetRefused):  # a failed operation has ended too
-        ports.target.await_release(
-            operation,
-            progress=lambda text: progress("building", text),
-            budget_s=ports.settings.rollout_budget_s,
-        )
+    _await_end(ports, operation, ports.settings.rollout_budget_s, progress)
     return True
+
+
+def settled_snapshot(ports: Ports, progress: Progress = ignore_progress) -> Snapshot:
+    """The service, after a deployment of somebody else that runs on the platform has ended, or five minutes later.
+
+    It may have changed what serves, so the rules for a baseline are asked of what is returned (ADR 10).
+    """
+    snapshot = ports.target.snapshot()
+    operation = None if snapshot.is_settled else ports.target.find_operation()
+    if operation is None:
+        return snapshot
+    progress("waiting", f"somebody else deploys the function: its operation {operation} still runs")
+    with contextlib.suppress(OutcomeUnknown):  # who asks for the rules is told that it still runs
+        _await_end(ports, operation, FOREIGN_S, progress)
+    return ports.target.snapshot()
+
+
+def _await_end(ports: Ports, operation: str, budget_s: float, progress: Progress) -> None:
+    """Wait until an operation has ended, also in an error."""
+    with contextlib.suppress(TargetRefused):
+        ports.target.await_release(
+            operation, progress=lambda text: progress("building", text), budget_s=budget_s
+        )
 
 
 def _unfinished_operations(ports: Ports, rollout_id: RolloutId) -> set[str]:

@@ -9,7 +9,11 @@ from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.state_machine import State
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.permits import PhasePermits
-from pytest_deploygate.engine.recovery import wait_for_orphaned_deployment
+from pytest_deploygate.engine.recovery import (
+    FOREIGN_S,
+    settled_snapshot,
+    wait_for_orphaned_deployment,
+)
 from pytest_deploygate.engine.rollout import Rollout
 from tests.engine.simulation import CONFIG, PROD, Scenario, Simulation
 from tests.fakes import KILLS, Fault, ProcessKilled
@@ -238,6 +242,39 @@ def test_build_that_somebody_else_began_is_not_waited_for() -> None:
     assert simulation.deploy().error is None
     simulation.cloud.begin(image="theirs", variables={})
     assert not wait_for_orphaned_deployment(simulation.ports())
+
+
+def deployed_by_others() -> Simulation:
+    """Traffic is pinned, and somebody else deploys."""
+    simulation = Simulation(SCENARIOS["second"])
+    simulation.cloud.write("before", simulation.cloud.serving(), None)
+    simulation.cloud.begin(image="theirs", variables={"SHEET": "production"})
+    assert not simulation.cloud.peek().is_settled
+    return simulation
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_deployment_of_somebody_else_has_ended_before_the_service_is_observed(
+    *, fails: bool
+) -> None:
+    simulation, said = deployed_by_others(), list[str]()
+    if fails:
+        simulation.faults.on("target.await_release", Fault.BUILD_FAILS)
+    found = settled_snapshot(simulation.ports(), lambda step, _: said.append(step))
+    assert found.is_settled
+    assert simulation.cloud.pending_operation() is None
+    assert said[0] == "waiting"
+    assert settled_snapshot(simulation.ports()) == found
+
+
+def test_deployment_of_somebody_else_that_does_not_end_is_given_up() -> None:
+    simulation = deployed_by_others()
+    operation = simulation.cloud.pending_operation()
+    assert operation is not None
+    operation.ready_at += 1000
+    before = simulation.clock.monotonic()
+    assert not settled_snapshot(simulation.ports()).is_settled
+    assert simulation.clock.monotonic() - before == FOREIGN_S
 
 
 def test_build_of_which_no_record_is_left_is_not_waited_for() -> None:

@@ -13,6 +13,7 @@ from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.heartbeat import LeaseHeartbeat
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
+from pytest_deploygate.engine.recovery import settled_snapshot
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.engine.staging import Staged
 from pytest_deploygate.judge.action import end_unchanged
@@ -153,7 +154,8 @@ class DeployFlow:
         context = self._context
         options = context.options
         assert context.watch is not None
-        snapshot, package = ports.target.snapshot(), ports.target.package()
+        snapshot = settled_snapshot(ports, context.terminal.step)
+        package = ports.target.package()
         context.watch.watch_source(package, ports.target.package)
         with context.signals.defer_signals():
             rollout = Rollout.open(
