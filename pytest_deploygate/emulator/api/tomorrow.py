@@ -4,7 +4,7 @@ Mode of an emulator (``answers = "tomorrow"`` in its settings). Whoever passes i
 platform learns something new. Added is what Google's discovery documents have and the libraries lack, and inventions.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -46,8 +46,24 @@ _ADDED: Final[dict[str, dict[str, object]]] = {
     "template": _OF_REVISIONS,
     "container": {"sandboxLauncher": {"mode": "TOMORROW"}, "buildConfig": {"imageUri": "i"}},
     "condition": {"instanceReason": "TOMORROW"},
+    "scaling": {"cpuUtilization": 0.6, "concurrencyUtilization": 0.6},
+    "sourceCode": {"inlinedSource": {"sources": []}},
 }
 """By kind of object: fields of cloudfunctions v2 (20261029) and run v2 (20261031) that the libraries lack."""
+_INSIDE: Final[dict[str, tuple[str, ...]]] = {
+    "function": ("serviceConfig", "buildConfig"),
+    "revision": ("scaling",),
+    "template": ("scaling",),
+    "container": ("sourceCode",),
+}
+"""By kind of object: the objects in it that have fields of their own to add."""
+_VOLUMES: Final[list[object]] = [
+    {"name": "tomorrow-1", "filestore": {"server": "s"}},
+    {"name": "tomorrow-2", "emptyDir": {"medium": "DISK"}},
+]
+"""Volumes that somebody else gave a service."""
+_MADE: Final = frozenset(("volumes", *(key for keys in _INSIDE.values() for key in keys)))
+"""What an answer may have only because something was added to it."""
 _OPERATION_TYPES: Final = (
     "ABORT_FUNCTION_UPGRADE",
     "COMMIT_FUNCTION_UPGRADE",
@@ -94,7 +110,7 @@ def add_future(answer: object) -> object:
         return [add_future(one) for one in answer]
     if not isinstance(answer, dict):
         return answer
-    found = {
+    found: dict[str, Any] = {
         key: value if key in _TEXT_MAPS else add_future(value) for key, value in answer.items()
     }
     if _INVENTED in found:
@@ -103,9 +119,10 @@ def add_future(answer: object) -> object:
         found["details"] = [_INVENTION]
     for kind in _kinds_of(found):
         found = {**_ADDED[kind], **found}
-    for key in ("serviceConfig", "buildConfig"):
-        if isinstance(inner := found.get(key), dict) and "environment" in found:
-            found[key] = {**_ADDED[key], **inner}
+        for key in _INSIDE.get(kind, ()):
+            found[key] = {**_ADDED[key], **found.get(key, {})}
+        if kind in {"revision", "template"}:
+            found["volumes"] = [*found.get("volumes", []), *_VOLUMES]
     if isinstance(operations := found.get("operations"), list):
         found["operations"] = [*_FOREIGN, *operations]
     if isinstance(functions := found.get("functions"), list):
@@ -137,7 +154,7 @@ def _kinds_of(found: dict[str, object]) -> list[str]:
 def without_future(body: object) -> object:
     """A request's ``body`` without what was added to the answer that it was made from."""
     if isinstance(body, list):
-        return [without_future(one) for one in body]
+        return [without_future(one) for one in body if one not in _VOLUMES]
     if not isinstance(body, dict):
         return body
     names = {name for fields in _ADDED.values() for name in fields}
@@ -146,4 +163,5 @@ def without_future(body: object) -> object:
         added.add("buildConfig")
     if "containers" in body:  # a template, likewise
         added.add("client")
-    return {key: without_future(value) for key, value in body.items() if key not in added}
+    left = {key: without_future(value) for key, value in body.items() if key not in added}
+    return {key: value for key, value in left.items() if value or key not in _MADE}
