@@ -18,8 +18,15 @@ REVISION_HEADER: Final = "X-Revision"
 _CONNECT_S: Final = 5.0
 _PAGES: Final = frozenset((403, 404, 429, 500, 502, 503, 504))
 """Statuses of pages that Cloud Run gives by itself (Cloud Run, "Troubleshoot")."""
-_MARKS: Final = ("<h1>error:", "rate exceeded.", "!!1")
-"""What those pages hold: Cloud Run's own, the one for 429, and Google's robot page."""
+_MARKS: Final = (
+    "<h1>error:",
+    "rate exceeded.",
+    "!!1",
+    "upstream connect error",
+    "upstream request timeout",
+    "no healthy upstream",
+)
+"""What those pages hold: Cloud Run's own, the one for 429, Google's robot page, and the proxy before the instances."""
 _FORBIDDEN: Final = 403
 
 

@@ -18,8 +18,10 @@ PAGES = {
     429: b"Rate exceeded.",
     500: b"<html><head><title>500 Server Error</title></head><h1>Error: Server Error</h1>",
     503: b"<html><head><title>503 Server Error</title></head><h1>Error: Server Error</h1>",
+    502: b"upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+    504: b"upstream request timeout",
 }
-"""Pages of Cloud Run, by what they have in common."""
+"""Pages of Cloud Run and of the proxy in front of it, by what they have in common."""
 
 
 @pytest.fixture
