@@ -12,6 +12,7 @@ VARIABLES_BYTES = 32 * 1024
 """Limit in bytes of all names and values of variables together."""
 TAG = re.compile(r"[a-z](?:[-a-z0-9]{1,44}[a-z0-9])")
 """Pattern of a traffic tag: 3 to 46 characters."""
+_CPUS = re.compile(r"(\d+(?:\.\d+)?)(m?)")
 _LEAST_CPU = ((16384, 6.0), (8192, 4.0), (4096, 2.0), (1024, 1.0), (512, 0.5))
 """(MiB, CPUs): memory above this size needs at least this many CPUs; the largest first."""
 _LEAST_MEMORY_MIB = ((6.0, 4096), (4.0, 2048), (2.0, 512))
@@ -39,6 +40,12 @@ class ServiceLimits(NamedTuple):
     min_instances: int | None = None
     max_instances: int | None = None
     variables: Mapping[str, str] = {}
+
+
+def cpus_of(text: str) -> float | None:
+    """Processors that ``text`` names, ``0.5`` or ``500m``; None if it names none."""
+    found = _CPUS.fullmatch(text)
+    return None if found is None else float(found[1]) / (1000 if found[2] else 1)
 
 
 def default_cpu(memory_mib: float) -> float:

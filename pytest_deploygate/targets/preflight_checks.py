@@ -14,7 +14,7 @@ from google.cloud import functions_v2
 from pytest_deploygate.core.errors import DeployGateError, TargetRefused
 from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.service_limits import default_cpu
+from pytest_deploygate.core.service_limits import cpus_of, default_cpu
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.function_config import PLATFORM_VARIABLES
@@ -28,7 +28,7 @@ from pytest_deploygate.targets.preflight_findings import (
 )
 from pytest_deploygate.targets.preflight_project import ProjectPreflight
 from pytest_deploygate.targets.preflight_service import ServicePreflight
-from pytest_deploygate.targets.preflight_settings import NUMBER, settings_problems
+from pytest_deploygate.targets.preflight_settings import settings_problems
 
 _ON_FUNCTION: Final = (
     "cloudfunctions.functions.get",
@@ -79,9 +79,7 @@ class Preflight:
         if spec.cpu or (spec.concurrency or 1) == 1:
             return
         known = function.service_config.available_cpu if function is not None else ""
-        cpu = (
-            float(known) if NUMBER.fullmatch(known) else default_cpu(Memory.parse(spec.memory).mib)
-        )
+        cpu = cpus_of(known) or default_cpu(Memory.parse(spec.memory).mib)
         if cpu < 1:
             yield wrong_setting(
                 f"concurrency {spec.concurrency} needs at least 1 cpu, and {spec.memory} of memory "

@@ -8,7 +8,7 @@ from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import VariantName
 from pytest_deploygate.core.own_tags import OWN_TAGS
 from pytest_deploygate.core.preflight import PreflightFinding
-from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
+from pytest_deploygate.core.service_limits import ServiceLimits, cpus_of, limit_problems
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.core.variant_tags import variant_tag
 from pytest_deploygate.targets import converters
@@ -28,7 +28,6 @@ _SET_BY_PLATFORM: Final = (
 
 ``FUNCTION_TARGET`` is none of them: functions that firebase deployed carry it as a user variable.
 """
-NUMBER: Final = re.compile(r"\d+(\.\d+)?")
 
 
 def settings_problems(spec: FunctionSpec) -> Iterator[PreflightFinding]:
@@ -58,7 +57,7 @@ def _limits(spec: FunctionSpec) -> Iterator[PreflightFinding]:
     for variables in map(spec.variables_of, revisions):
         wanted = ServiceLimits(
             memory_mib=Memory.parse(spec.memory).mib,
-            cpu=float(spec.cpu) if NUMBER.fullmatch(spec.cpu) else None,
+            cpu=cpus_of(spec.cpu),
             concurrency=spec.concurrency,
             min_instances=spec.min_instances,
             max_instances=spec.max_instances,

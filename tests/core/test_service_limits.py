@@ -2,7 +2,12 @@
 
 import pytest
 
-from pytest_deploygate.core.service_limits import ServiceLimits, default_cpu, limit_problems
+from pytest_deploygate.core.service_limits import (
+    ServiceLimits,
+    cpus_of,
+    default_cpu,
+    limit_problems,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +54,11 @@ def test_what_does_not_is_named(bad: ServiceLimits, words: str) -> None:
 def test_cpu_goes_with_the_memory_where_none_is_asked_for(memory_mib: float, cpu: float) -> None:
     assert default_cpu(memory_mib) == cpu
     assert list(limit_problems(ServiceLimits(memory_mib=memory_mib, cpu=cpu))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [("1", 1.0), ("0.5", 0.5), ("500m", 0.5), ("2000m", 2.0), ("", None), ("many", None)],
+)
+def test_processors_are_whole_or_thousandths(text: str, cpus: float | None) -> None:
+    assert cpus_of(text) == cpus

@@ -27,6 +27,10 @@ _REFUSED = {
         RefusedSettings(cpu="0.5", concurrency=2),
         "concurrency 2 needs at least 1 cpu",
     ),
+    "concurrency above 1 with thousandths of a cpu": (
+        RefusedSettings(cpu="500m", concurrency=2),
+        "concurrency 2 needs at least 1 cpu",
+    ),
     "much memory with little cpu": (
         RefusedSettings(memory="2Gi", cpu="0.5"),
         "needs at least 1 cpu",

@@ -10,7 +10,7 @@ from aiohttp import web
 from google.cloud import functions_v2
 from google.protobuf.message import Message
 
-from pytest_deploygate.core.service_limits import ServiceLimits, limit_problems
+from pytest_deploygate.core.service_limits import ServiceLimits, cpus_of, limit_problems
 from pytest_deploygate.emulator.api.fault_rules import operation_fault
 from pytest_deploygate.emulator.api.paging import Listing, answer_list, under
 from pytest_deploygate.emulator.api.protobuf_json import (
@@ -306,10 +306,9 @@ def _variable_problems(config: Message) -> Iterator[str]:
 
 
 def _limits_of(config: Message) -> ServiceLimits:
-    cpu = config.available_cpu
     return ServiceLimits(
         memory_mib=memory_limit(config.available_memory).mib,
-        cpu=float(cpu) if cpu.replace(".", "", 1).isdigit() else None,
+        cpu=cpus_of(config.available_cpu),
         concurrency=config.max_instance_request_concurrency,
         min_instances=config.min_instance_count,
         max_instances=config.max_instance_count,

@@ -2,7 +2,7 @@
 
 from google.protobuf.message import Message
 
-from pytest_deploygate.core.service_limits import TAG, ServiceLimits, limit_problems
+from pytest_deploygate.core.service_limits import TAG, ServiceLimits, cpus_of, limit_problems
 from pytest_deploygate.emulator.api.protobuf_json import ApiError
 from pytest_deploygate.emulator.container import EmulatedCloud
 from pytest_deploygate.emulator.runtime.instance_files import SECRETS_BELOW
@@ -41,14 +41,13 @@ def check_template(cloud: EmulatedCloud, template: Message) -> None:
 def _limits(template: Message) -> list[str]:
     container = template.containers[0]
     limits = dict(container.resources.limits)
-    cpu = limits.get("cpu", "")
     try:
         memory = memory_limit(limits.get("memory", ""))
     except ValueError as error:
         return [f"memory: {error}"]
     wanted = ServiceLimits(
         memory_mib=memory.mib,
-        cpu=float(cpu) if cpu.replace(".", "", 1).isdigit() else None,
+        cpu=cpus_of(limits.get("cpu", "")),
         concurrency=template.max_instance_request_concurrency or None,
         min_instances=template.scaling.min_instance_count or None,
         max_instances=template.scaling.max_instance_count or None,

@@ -377,6 +377,7 @@ def test_a_traffic_update_that_failed_is_told_from_a_split(shared: StagedFunctio
     ("changes", "words"),
     [
         ({"concurrency": 8, "cpu": "0.5"}, "needs at least 1 cpu"),
+        ({"concurrency": 8, "cpu": "500m"}, "needs at least 1 cpu"),
         ({"concurrency": 8}, "512Mi of memory come with 0.3333"),
         ({"concurrency": 8, "function": "elsewhere"}, "512Mi of memory come with 0.3333"),
         ({"memory": "8Gi", "cpu": "1"}, "needs at least 2 cpu"),
