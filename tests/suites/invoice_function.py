@@ -79,6 +79,8 @@ class KeptSheet:
     appends: list[Append] = field(default_factory=list)
     answer: tuple[int, bytes] | None = None
     drop: bool = False
+    kept: list[list[object]] = field(default_factory=list)
+    """Rows from column B on that are there when somebody looks."""
     location: str | None = None
 
     @contextmanager
@@ -131,6 +133,9 @@ def sheet_server() -> Iterator[KeptSheet]:
     sheet = KeptSheet(url="")
 
     class Handler(_Quiet):
+        def do_GET(self) -> None:
+            self.reply(200, json.dumps({"values": sheet.kept}).encode())
+
         def do_POST(self) -> None:
             parts = urlsplit(self.path)
             found = re.fullmatch(r"/v4/spreadsheets/([^/]+)/values/([^/]+):append", parts.path)

@@ -300,6 +300,27 @@ def test_append_whose_answer_is_lost_is_not_repeated(function: Function, sheet: 
 
 
 @pytest.mark.parametrize(
+    ("change", "status"),
+    [({}, 200), ({5: 99}, 500), ({4: 0.01}, 500), ({2: "NS1"}, 500)],
+    ids=["as sent", "another quantity", "another price", "another number"],
+)
+def test_append_whose_answer_is_lost_is_looked_for_by_all_that_it_says(
+    function: Function, sheet: KeptSheet, change: dict[int, object], status: int
+) -> None:
+    rows: list[list[object]] = [
+        [45776, *row[1:4], float(row[4]), int(row[5])] for row in golden_rows(BOOKS)
+    ]
+    for place, value in change.items():
+        rows[-1][place] = value
+    sheet.drop, sheet.kept = True, [["Date"], *rows]
+    response = function.upload(pdf(BOOKS))
+    assert response.status_code == status
+    assert answer_of(response).get("updated_range") == (
+        "'Update 20230525'!B2:G24" if status == 200 else None
+    )
+
+
+@pytest.mark.parametrize(
     "body", [b"", b"[]", b'{"updates": null}', b'{"updates": {"updatedRows": "x"}}']
 )
 def test_success_is_told_whatever_the_append_answers_once_rows_are_written(
@@ -309,6 +330,9 @@ def test_success_is_told_whatever_the_append_answers_once_rows_are_written(
     response = function.upload(pdf(BOOKS))
     assert response.status_code == 200
     assert answer_of(response)["rows_added"] == 23
+    assert answer_of(response)["warnings"] == [
+        "the sheet did not say in which columns the rows stand"
+    ]
 
 
 def test_token_never_goes_to_a_plain_http_endpoint_elsewhere(sheet: KeptSheet, files: str) -> None:

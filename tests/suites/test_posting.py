@@ -3,15 +3,20 @@
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pytest_deploygate.checks.endpoint import Endpoint
 from pytest_deploygate.checks.probe import Probe
-from suites.posting import Poster
+from suites.invoices import golden, vendors
+from suites.posting import Poster, batches
+from suites.support.profile import ROOT, profile
 from suites.support.rows import SheetRow
 from suites.support.sheet_reader import SheetDisturbed, SheetReader
 from suites.support.write_intents import WriteIntent, WriteIntentDamaged, WriteIntentLog
@@ -101,6 +106,28 @@ def test_rows_of_a_run_that_died_before_it_read_them_are_removed(
     bench.next_run()
     assert bench.left() == [REAL] * 5
     assert bench.traces.read() is None
+
+
+def test_documents_that_take_longer_than_they_may_end_the_posting_with_that_limit(
+    bench: PostingContext,
+) -> None:
+    poster = bench.poster()
+    quick = Probe(Endpoint(url=bench.url)).get("/")
+    for seconds in (59.0, 60.0, 60.0, 61.0):
+        slow = replace(quick, elapsed_s=seconds)
+        poster.during(SMALL, partial(replace, slow))
+    with pytest.raises(AssertionError, match=r"take 60\.0 s on average, their limit is 60 s"):
+        poster.during(SMALL, lambda: quick)
+
+
+def test_gate_has_the_time_that_its_documents_may_take() -> None:
+    """Else its budget would end it before the limit could be the reason."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    deploygate = settings["tool"]["deploygate"]
+    needs = {name: gate["needs-at-most-s"] for name, gate in deploygate["gates"].items()}
+    every = [golden(document) for vendor in vendors() for document in vendor.documents]
+    postings = len(batches(every)) + 1  # and the one to a tab with a gap
+    assert needs["vendor_regression"] >= postings * profile().limit("longest-mean-s")
 
 
 def test_rows_that_only_resemble_those_of_the_dead_run_stay(bench: PostingContext) -> None:
