@@ -61,6 +61,7 @@ class Preflight:
         found += ask(self.on_project.secret_versions)
         found += ask(lambda: self.on_project.account(self._account_of(function)))
         if function is None:
+            found += ask(lambda: self.on_service.ingress(None))
             found += ask(self._service_alone)
             found += ask(self._other_regions)
         else:

@@ -22,8 +22,6 @@ APIS: Final = ("run.googleapis.com", "cloudbuild.googleapis.com", "artifactregis
 """APIs without which nothing can be deployed to Cloud Run."""
 _OF_FUNCTIONS: Final = ("goog-managed-by", "cloudfunctions")
 """Label of a service that a function of Cloud Functions has; it is empty after a detach."""
-_KNATIVE: Final = ("serving.knative.dev/", "client.knative.dev/", "kubectl.kubernetes.io/")
-"""Beginnings of annotations that a service has from Knative YAML."""
 _SET_BY_IMAGE: Final = ("FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE")
 
 
@@ -52,6 +50,7 @@ class RunPreflight:
         known = service.template.service_account if service is not None else ""
         found += ask(lambda: self.on_project.account(self.spec.service_account or known))
         if service is None:
+            found += ask(lambda: self.on_service.ingress(None))
             found += ask(self._job)
             found += ask(self._other_regions)
         else:
@@ -152,11 +151,6 @@ class RunPreflight:
     def _origin(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
         """Where the service comes from, and whether it is one of ours already."""
         short, labels = converters.short_name(service.name), dict(service.labels)
-        if any(name.startswith(_KNATIVE) for name in (*service.annotations, *labels)):
-            yield note(
-                f"{short} was written from Knative YAML; who applies the file again resets traffic and template",
-                "take traffic out of the file, or deploy by pytest-deploygate alone",
-            )
         if labels.get(_OF_FUNCTIONS[0]) == _OF_FUNCTIONS[1]:
             yield note(
                 f"{short} belongs to a function of Cloud Functions, whose next update starts from what is deployed "

@@ -41,6 +41,11 @@ class _ServiceManager(NamedTuple):
     """Where it is another one for a service that no function has."""
 
 
+_KUBECTL: Final = "kubectl.kubernetes.io/"
+"""Beginning of annotations that a service has from Knative YAML of a cluster.
+
+``client.knative.dev/user-image`` proves nothing: gcloud and the console write it, too.
+"""
 _FROM_YAML: Final = "which writes traffic and template of the service from Knative YAML again"
 _MANAGERS: Final = (
     _ServiceManager(
@@ -86,7 +91,7 @@ class ServicePreflight:
         """Everything about ``service``; ``labels`` are those of what manages it, too."""
         yield from self._traffic(service)
         yield from self._reachable(service)
-        yield from self._managers({**labels, **service.labels})
+        yield from self._managers({**labels, **service.labels}, service.annotations)
         is_public = self.services.is_public(service)
         needed: tuple[str, ...] = _ON_SERVICE
         if self.spec.public and not is_public:
@@ -112,16 +117,28 @@ class ServicePreflight:
                 f"gcloud run services update {_slug(service)} --region={self.spec.region} "
                 "--default-url",
             )
-        is_internal = service.ingress in _INTERNAL or self.spec.ingress != "ALLOW_ALL"
-        if is_internal:
+        yield from self.ingress(service)
+
+    def ingress(self, service: run_v2.Service | None) -> Iterator[PreflightFinding]:
+        """Whether what is there, or what a first release will make, answers only inside the project's network."""
+        is_internal = service is not None and service.ingress in _INTERNAL
+        if is_internal or self.spec.ingress != "ALLOW_ALL":
             yield note(
-                f"ingress of {_slug(service)} is internal: the URLs of tags answer only "
+                f"ingress of {self.spec.function} is internal: the URLs of tags answer only "
                 "from inside the project's network",
                 'run the checks there, or set `ingress = "all"` and close it by IAM',
             )
 
-    def _managers(self, labels: Mapping[str, str]) -> Iterator[PreflightFinding]:
+    def _managers(
+        self, labels: Mapping[str, str], annotations: Mapping[str, str]
+    ) -> Iterator[PreflightFinding]:
         """Tools that write the service from a file of theirs, and with it traffic and template."""
+        if any(name.startswith(_KUBECTL) for name in annotations):
+            yield note(
+                f"{self.spec.function} was written from Knative YAML; who applies the file again resets traffic and "
+                "template",
+                "take traffic out of the file, or deploy by pytest-deploygate alone",
+            )
         for manager in _MANAGERS:
             if labels.get(manager.label) in manager.values:
                 yield note(

@@ -347,6 +347,11 @@ def test_other_regions_that_nobody_may_list_are_a_note(shared: StagedFunction) -
         ({"labels": {"goog-terraform-provisioned": "true"}}, "managed by Terraform", False),
         ({"labels": {"managed-by": "google-cloud-deploy"}}, "from Knative YAML", False),
         ({"labels": {"managed-by-cnrm": "true"}}, "managed by Config Connector", False),
+        (
+            {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}},
+            "from Knative YAML",
+            False,
+        ),
     ],
 )
 def test_what_hurts_later_is_said_before_anything_is_built(
@@ -357,6 +362,12 @@ def test_what_hurts_later_is_said_before_anything_is_built(
     found = the_one(altered(shared, (path, reply({**now, **service}))))
     assert found.is_blocking is is_blocking
     assert words in found.sentence
+
+
+def test_internal_ingress_is_said_before_a_first_release_is_built(new_target: NewTarget) -> None:
+    found = the_one(new_target(ingress="ALLOW_INTERNAL_ONLY").preflight())
+    assert not found.is_blocking
+    assert "ingress of" in found.sentence
 
 
 def test_a_traffic_update_that_failed_is_told_from_a_split(shared: StagedFunction) -> None:

@@ -122,7 +122,10 @@ def test_a_service_that_was_never_ready_is_not_ours_to_end(
         ({"labels": {**OURS, "goog-terraform-provisioned": "true"}}, "by Terraform"),
         ({"labels": {**OURS, "goog-managed-by": "cloudfunctions"}}, "belongs to a function"),
         (
-            {"labels": OURS, "annotations": {"client.knative.dev/user-image": "x"}},
+            {
+                "labels": OURS,
+                "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
+            },
             "from Knative YAML",
         ),
     ],
@@ -134,6 +137,17 @@ def test_who_else_manages_the_service_is_named(
     found = the_one(altered(shared, (path, reply(described(shared, **fields)))))
     assert not found.is_blocking
     assert words in found.sentence
+
+
+def test_what_gcloud_and_the_console_write_is_no_knative_yaml(shared: StagedFunction) -> None:
+    now = described(shared, labels=OURS, annotations={"client.knative.dev/user-image": "x"})
+    assert altered(shared, (f"/services/{shared.service.rpartition('/')[2]}?", reply(now))) == ()
+
+
+def test_internal_ingress_is_said_before_a_first_release_is_built(new_target: NewTarget) -> None:
+    found = the_one(new_target(ingress="ALLOW_INTERNAL_ONLY").preflight())
+    assert not found.is_blocking
+    assert "ingress of" in found.sentence
 
 
 def test_a_job_of_that_name_is_no_service(shared: StagedFunction, new_target: NewTarget) -> None:
