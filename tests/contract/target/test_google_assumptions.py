@@ -39,7 +39,8 @@ FUNCTION = f"dg_assume_{secrets.token_hex(3)}"
 LABELS = RolloutLabels(rollout=RolloutId("assumptions"))
 _HIDDEN = re.compile(r"(Bearer |X-Goog-Signature=|X-Goog-Credential=)[^\"&\s]+")
 _PERSON = re.compile(r"[\w.+-]+@(?![\w.-]*gserviceaccount\.com)[\w-]+(\.[\w-]+)+")
-_NUMBER = re.compile(r"(?<!\d)\d{12}(?!\d)")
+_NUMBER = re.compile(r"(?<![\w.])\d{9,13}(?!\w)")
+"""A project's number; no part of a digest, nor of a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ def say(text: str) -> None:
 def sanitised(text: str, project: str) -> str:
     """``text`` without the project's name and number, people, and anything that is signed."""
     clean = _HIDDEN.sub(r"\1***", text).replace(project, "project-1")
+    clean = clean.replace(project.replace("-", "--"), "project--1")  # in the names of images
     return _PERSON.sub("somebody@example.com", _NUMBER.sub("123456789012", clean))
 
 
@@ -205,6 +207,18 @@ def test_two_template_patches_in_a_row_make_two_revisions_of_one_digest(subject:
 def test_asking_again_for_the_newest_revision_makes_no_other(subject: Subject) -> None:
     first = subject.target.add_revision(subject.built, Variant.CANDIDATE)
     assert subject.target.add_revision(subject.built, Variant.CANDIDATE) == first
+
+
+def test_a_write_of_labels_alone_makes_no_revision(subject: Subject) -> None:
+    before = subject.ask("service-before-labels-alone", subject.service)
+    subject.send(
+        "labels-alone", "PATCH", f"v2/{subject.service}", updateMask="labels",
+        body={"etag": before["etag"], "labels": {**before["labels"], "asked": "labels"}},
+    ).raise_for_status()  # fmt: skip
+    until(subject.target.snapshot, lambda found: found.is_settled, seconds=120)
+    after = subject.ask("service-after-labels-alone", subject.service)
+    assert after["labels"]["asked"] == "labels"
+    assert after["latestCreatedRevision"] == before["latestCreatedRevision"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,9 +375,14 @@ def test_what_a_submitted_build_must_have(subject: Subject) -> None:
 def test_recordings_tell_of_nobody() -> None:
     text = """{"creator": "ann.lee@shop.example.org", "bucket": "gcf-v2-sources-998877665544-r",
     "lastModifier": "service-998877665544@gcf-admin-robot.iam.gserviceaccount.com",
-    "name": "projects/shop-424242/locations/r", "url": "https://x?X-Goog-Signature=abc&a=b"}"""
+    "name": "projects/shop-424242/locations/r", "url": "https://x?X-Goog-Signature=abc&a=b",
+    "image": "r-docker.pkg.dev/shop-424242/gcf-artifacts/shop--424242__r__f@sha256:0a12345678901b",
+    "build": "projects/32555940559/locations/r", "uri": "https://f-32555940559.r.run.app",
+    "createTime": "2026-11-24T07:45:00.123456789Z"}"""
     clean = sanitised(text, "shop-424242")
-    assert not re.search(r"ann|lee|998877665544|424242|=abc", clean)
+    assert not re.search(r"ann|lee|998877665544|32555940559|424242|=abc", clean)
+    assert "sha256:0a12345678901b" in clean
+    assert "00.123456789Z" in clean
     assert "service-123456789012@gcf-admin-robot.iam.gserviceaccount.com" in clean
 
 
