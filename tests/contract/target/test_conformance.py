@@ -2,8 +2,7 @@
 
 With ``DEPLOYGATE_GCP_PROJECT`` set (and credentials, and optionally ``DEPLOYGATE_GCP_REGION``), the
 second run proves on the platform what is otherwise known from documentation and reports alone: that
-an update keeps pinned traffic and tags, that one without build settings builds nothing, how the
-service is named, and that the platform tells of requests after the lag that is waited for. It
+an update keeps pinned traffic and tags, that one build makes all revisions, how the service is named, and that the platform tells of requests after the lag that is waited for. It
 creates a function and deletes it, in about a quarter of an hour.
 
 The credentials need the roles of docs/how-to/google.md, and ``roles/run.admin`` to open the function.
@@ -33,6 +32,7 @@ from tests.contract.target.function_cleaner import (
     deleted_afterwards,
     google_target_of,
 )
+from tests.contract.target.google_recordings import record_all
 from tests.contract.target.staged_function import (
     KINDS,
     MAIN,
@@ -85,6 +85,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Conformanc
         lag_s=0 if endpoint else GOOGLE_LAG_S,
         least_requests=1,
     )
+    record_all(made, f"life-{request.node.callspec.id}")
     with deleted_afterwards(FUNCTION, tmp_path, endpoint):
         yield ConformancePlace(target=made, metrics=metrics)
     made.close()

@@ -1,10 +1,9 @@
 """What is assumed of Google and written down nowhere, one named check each, printed and recorded.
 
-Runs on the emulator always, and on Google when ``DEPLOYGATE_GCP_PROJECT`` is set (docs/google-proof.md): about a
+Runs on the emulator always, and on Google when ``DEPLOYGATE_GCP_PROJECT`` is set (docs/explanation/google-proof.md): about a
 quarter of an hour and a few cents. One function is made; a process of its own deletes it when this one ends, however.
 """
 
-import json
 import os
 import re
 import secrets
@@ -31,16 +30,18 @@ from tests.contract.target.function_cleaner import (
     deleted_afterwards,
     google_target,
 )
+from tests.contract.target.google_recordings import (
+    RECORDINGS,
+    keep,
+    record_all,
+    sanitised,
+    say,
+)
 from tests.contract.target.staged_function import make_source, make_spec, make_target, quietly
 from tests.emulator.emulator_driver import Driver, until
 
-RECORDINGS = "DEPLOYGATE_GCP_RECORDINGS"
 FUNCTION = f"dg_assume_{secrets.token_hex(3)}"
 LABELS = RolloutLabels(rollout=RolloutId("assumptions"))
-_HIDDEN = re.compile(r"(Bearer |X-Goog-Signature=|X-Goog-Credential=)[^\"&\s]+")
-_PERSON = re.compile(r"[\w.+-]+@(?![\w.-]*gserviceaccount\.com)[\w-]+(\.[\w-]+)+")
-_NUMBER = re.compile(r"(?<![\w.])\d{9,13}(?!\w)")
-"""A project's number; no part of a digest, nor of a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,32 +81,6 @@ class Subject:
         return f"projects/{spec.project}/locations/{spec.region}/functions/{spec.function}"
 
 
-def say(text: str) -> None:
-    """What a person who runs this on Google reads (with ``-s``)."""
-    sys.stdout.write(f"\n{text}\n")
-
-
-def sanitised(text: str, project: str) -> str:
-    """``text`` without the project's name and number, people, and anything that is signed."""
-    clean = _HIDDEN.sub(r"\1***", text).replace(project, "project-1")
-    clean = clean.replace(project.replace("-", "--"), "project--1")  # in the names of images
-    return _PERSON.sub("somebody@example.com", _NUMBER.sub("123456789012", clean))
-
-
-def keep(check: str, answer: requests.Response, project: str) -> None:
-    """Print an answer, and write it down where the caller wants recordings."""
-    try:
-        text = json.dumps(answer.json(), indent=1)
-    except ValueError:
-        text = answer.text
-    clean = sanitised(text, project)
-    say(f"{check}: {answer.status_code}\n{clean}")
-    if folder := os.environ.get(RECORDINGS):
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        (path / f"{check}.json").write_text(clean + "\n", encoding="utf-8")
-
-
 @pytest.fixture(scope="module", params=["local", "google"])
 def subject(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -123,6 +98,7 @@ def subject(
             pytest.skip(f"no Google project: {PROJECT} is not set, so nothing is proved there")
         endpoint = ""
         target = google_target(FUNCTION, folder)
+    record_all(target, f"assumptions-{request.param}")
     with deleted_afterwards(FUNCTION, folder, endpoint):
         first = begin(target)
         baseline = target.await_release(first, progress=quietly, budget_s=BUDGET_S)
@@ -378,12 +354,26 @@ def test_recordings_tell_of_nobody() -> None:
     "name": "projects/shop-424242/locations/r", "url": "https://x?X-Goog-Signature=abc&a=b",
     "image": "r-docker.pkg.dev/shop-424242/gcf-artifacts/shop--424242__r__f@sha256:0a12345678901b",
     "build": "projects/32555940559/locations/r", "uri": "https://f-32555940559.r.run.app",
-    "createTime": "2026-11-24T07:45:00.123456789Z"}"""
+    "uploadUrl": "https://x?GoogleAccessId=b&Signature=def%3D", "token": "eyJhbGciOi.eyJpc3Mi.c2ln",
+    "accessToken": "ya29.c.abc-def_g", "createTime": "2026-11-24T07:45:00.123456789Z"}"""
     clean = sanitised(text, "shop-424242")
-    assert not re.search(r"ann|lee|998877665544|32555940559|424242|=abc", clean)
+    assert not re.search(r"ann|lee|998877665544|32555940559|424242|=abc|=def|eyJ|ya29", clean)
     assert "sha256:0a12345678901b" in clean
     assert "00.123456789Z" in clean
     assert "service-123456789012@gcf-admin-robot.iam.gserviceaccount.com" in clean
+
+
+def test_every_answer_that_a_target_got_is_recorded(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "recordings"
+    monkeypatch.setenv(RECORDINGS, str(folder))
+    target = make_target(driver, make_spec("dg_told", make_source(tmp_path / "s")), tmp_path)
+    record_all(target, "told")
+    target.preflight()
+    target.close()
+    names = {path.name for path in folder.iterdir()}
+    assert {"told-GET-functions-dg_told.json", "told-GET-services-dg-told.json"} <= names
 
 
 def test_the_function_is_deleted_although_the_tests_are_killed(
