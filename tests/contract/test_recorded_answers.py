@@ -26,6 +26,7 @@ from tests.contract.recorded_google import (
     REGION,
     Json,
     RecordedGoogle,
+    recorded,
 )
 from tests.contract.target.staged_function import MAIN, HurriedClock, make_source
 from tests.loopback_server import serving
@@ -199,3 +200,13 @@ def test_an_operation_of_another_kind_is_no_error(packed: object, is_done: bool)
 
     found = operation_of({"name": "o", "done": is_done, "response": packed, "metadata": packed})
     assert (found.is_done, found.function, found.metadata.target) == (True, None, "")
+
+
+def test_an_operation_that_was_asked_for_something_new_is_known_all_the_same() -> None:
+    from pytest_deploygate.targets.function_operations import operation_of
+
+    begun = recorded("operation_running")
+    begun["metadata"]["requestResource"] = {"@type": "type.googleapis.com/google.cloud.v9.Thing"}
+    found = operation_of(begun)
+    assert found.metadata.target.endswith(f"/functions/{FUNCTION}")
+    assert found.asked is None

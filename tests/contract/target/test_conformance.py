@@ -2,8 +2,9 @@
 
 With ``DEPLOYGATE_GCP_PROJECT`` set (and credentials, and optionally ``DEPLOYGATE_GCP_REGION``), the
 second run proves on the platform what is otherwise known from documentation and reports alone: that
-an update keeps pinned traffic and tags, that one build makes all revisions, how the service is named, and that the platform tells of requests after the lag that is waited for. It
-creates a function and deletes it, in about a quarter of an hour.
+an update keeps pinned traffic and tags, that one build makes all revisions, how the service is
+named, and that the platform tells of requests after the lag that is waited for. It creates a
+function and deletes it, in about a quarter of an hour.
 
 The credentials need the roles of docs/how-to/google.md, and ``roles/run.admin`` to open the function.
 """

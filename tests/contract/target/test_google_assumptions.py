@@ -1,7 +1,8 @@
 """What is assumed of Google and written down nowhere, one named check each, printed and recorded.
 
-Runs on the emulator always, and on Google when ``DEPLOYGATE_GCP_PROJECT`` is set (docs/explanation/google-proof.md): about a
-quarter of an hour and a few cents. One function is made; a process of its own deletes it when this one ends, however.
+Runs on the emulator always, and on Google when ``DEPLOYGATE_GCP_PROJECT`` is set: about a quarter of an hour and a few
+cents (docs/explanation/google-proof.md). One function is made; a process of its own deletes it when this one ends,
+however.
 """
 
 import os
