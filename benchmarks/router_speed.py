@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks import load
 from benchmarks.figures import Figure, spread
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
-from tests.emulator.emulator_driver import Driver, RevisionPair, make_pair, short, to
+from tests.emulator.emulator_driver import Driver, RevisionPair, make_pair, short_name, to
 
 SWITCHES, VISITS = 50, 100_000
 _TURNS = 9
@@ -74,7 +74,7 @@ def _lost(driver: Driver, pair: RevisionPair) -> Figure:
     if done < SWITCHES:
         raise RuntimeError(f"the visitor was done after {done} promotions")
     wrong = sum(count for status, count in seen["by_status"].items() if status != "200")
-    strange = set(seen["by_revision"]) - {short(pair.first), short(pair.second)}
+    strange = set(seen["by_revision"]) - {short_name(pair.first), short_name(pair.second)}
     missing = VISITS - seen["answered"]
     return Figure(
         topic="router",
