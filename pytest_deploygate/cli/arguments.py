@@ -29,6 +29,38 @@ def confirm(out: Output, question: str, *, is_sure: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
+class NumberRange(click.FloatRange):
+    """A number of a range, which a message names as people write it."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number of ``value``."""
+        try:
+            return float(super().convert(value, param, ctx))  # type: ignore[arg-type]  # click takes any text
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a number{_bounds(self)}", param, ctx)
+
+
+class WholeNumberRange(click.IntRange):
+    """A whole number of a range, which a message names as people write it."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The number of ``value``."""
+        try:
+            return int(super().convert(value, param, ctx))  # type: ignore[arg-type]  # click takes any text
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a whole number{_bounds(self)}", param, ctx)
+
+
+def _bounds(wanted: click.IntRange | click.FloatRange) -> str:
+    least = f" above {wanted.min:g}" if wanted.min_open else f" from {wanted.min:g}"
+    most = f" to {wanted.max:g}" if wanted.max is not None else " on"
+    return least + ("" if wanted.min_open and wanted.max is None else most)
+
+
 def examples(*lines: str) -> str:
     """The end of a help text: commands to copy."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -13,6 +13,8 @@ import click
 
 from pytest_deploygate import wiring
 from pytest_deploygate.cli.arguments import (
+    NumberRange,
+    WholeNumberRange,
     complete_revision,
     examples,
     json_option,
@@ -134,7 +136,7 @@ class LocalLog(NamedTuple):
     epilog=examples("deploygate emulator logs --tail 20", "deploygate emulator logs REVISION -f"),
 )
 @click.argument("revision", required=False, shell_complete=complete_revision)
-@click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="Lines.")
+@click.option("--tail", type=WholeNumberRange(1), default=100, show_default=True, help="Lines.")
 @click.option(
     "--follow", "-f", is_flag=True, help="Go on with what is written from now on, until Ctrl-C."
 )
@@ -170,17 +172,17 @@ def logs(
 )
 @click.argument("revision", shell_complete=complete_revision)
 @click.option(
-    "--error-ratio", type=click.FloatRange(0, 1), default=0, help="Share of requests that fail."
+    "--error-ratio", type=NumberRange(0, 1), default=0, help="Share of requests that fail."
 )
 @click.option(
-    "--status", type=click.IntRange(400, 599), default=500, show_default=True, help="With what."
+    "--status", type=WholeNumberRange(400, 599), default=500, show_default=True, help="With what."
 )
 @click.option(
-    "--latency", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Before each answer."
+    "--latency", type=NumberRange(0), default=0, metavar="SECONDS", help="Before each answer."
 )
 @click.option("--body", metavar="TEXT", help="Answer this instead of what the function says.")
 @click.option(
-    "--memory", type=click.FloatRange(0), default=0, metavar="MB", help="Added to what it uses."
+    "--memory", type=NumberRange(0), default=0, metavar="MB", help="Added to what it uses."
 )
 @click.option("--kill", is_flag=True, help="Kill its process now.")
 @click.option("--clear", is_flag=True, help="Let it behave again.")
@@ -268,14 +270,14 @@ class LocalLoad(NamedTuple):
 @click.argument("service", required=False, default="")
 @click.option(
     "--rps",
-    type=click.FloatRange(0, MOST_PER_S, min_open=True),
+    type=NumberRange(0, MOST_PER_S, min_open=True),
     default=5,
     show_default=True,
     help="Requests a second.",
 )
 @click.option(
     "--seconds",
-    type=click.IntRange(1, MOST_SECONDS),
+    type=WholeNumberRange(1, MOST_SECONDS),
     default=60,
     show_default=True,
     help="For how long.",

@@ -3,6 +3,7 @@
 import click
 
 from pytest_deploygate.cli.arguments import (
+    WholeNumberRange,
     complete_rollout,
     examples,
     json_option,
@@ -43,7 +44,9 @@ def status(context: CliContext, environment: str, *, is_json: bool) -> int:
     ),
 )
 @optional_environment
-@click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=WholeNumberRange(1), default=LIMIT, show_default=True, help="How many."
+)
 @click.option(
     "--warnings",
     "only_warnings",

@@ -7,6 +7,7 @@ import click
 
 from pytest_deploygate import wiring
 from pytest_deploygate.cli.arguments import (
+    NumberRange,
     examples,
     json_option,
     pass_context,
@@ -50,7 +51,7 @@ class RecoverDocument(NamedTuple):
 @required_environment
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=NumberRange(0),
     default=0,
     metavar="SECONDS",
     help="How long to wait for a living rollout to end.",

@@ -235,9 +235,14 @@ def find_rollout(store: Store, text: str) -> RolloutRecord:
         r for r in recent if text in r.rollout_id
     ]
     if len(found) != 1:
-        known = ", ".join(r.rollout_id for r in (found or recent)[:5]) or "none"
+        known = ", ".join(r.rollout_id for r in (found or recent)[:5])
         what = "there is no rollout" if not found else "more than one rollout has"
-        raise ConfigError(f"{what} {text!r}", hint=f"deploygate history; for instance: {known}")
+        hint = (
+            f"deploygate history; for example: {known}"
+            if known
+            else "to deploy: pytest --deploy-to=ENV"
+        )
+        raise ConfigError(f"{what} {text!r}", hint=hint)
     return found[0]
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import click
 
 from pytest_deploygate.cli.arguments import (
+    NumberRange,
+    WholeNumberRange,
     examples,
     json_option,
     optional_environment,
@@ -86,13 +88,13 @@ class Stop:
 @optional_environment
 @click.option(
     "--interval",
-    type=click.FloatRange(1),
+    type=NumberRange(1),
     default=300,
     show_default=True,
     metavar="SECONDS",
     help="From the start of one round to the start of the next.",
 )
-@click.option("--rounds", type=click.IntRange(1), help="End after so many rounds.")
+@click.option("--rounds", type=WholeNumberRange(1), help="End after so many rounds.")
 @click.option("--once", is_flag=True, help="One round; the exit status is that of pytest.")
 @click.option("--report-only", is_flag=True, help="Judge, but never roll back.")
 @json_option

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.errors import ConfigError, join_errors
 from pytest_deploygate.core.setting import NAME, Setting
 
 Toml: TypeAlias = "str | int | bool | Decimal | list[Toml] | dict[str, Toml]"
@@ -51,10 +51,10 @@ class SettingFaults(list[SettingFault]):
         return self.note(where, f"the key {setting.key} is missing", hint)
 
     def error(self, path: Path) -> ConfigError:
-        """One error with all faults; each but the last contains its hint."""
-        errors = [ConfigError(f"{path}: {f.where}: {f.cause}", hint=f.hint) for f in self]
-        *others, last = errors
-        return ConfigError("\n".join([*map(str, others), last.message]), hint=last.hint)
+        """One error with all faults, each with its hint."""
+        return join_errors(
+            [ConfigError(f"{path}: {f.where}: {f.cause}", hint=f.hint) for f in self], "settings"
+        )
 
 
 class Kind(Protocol):

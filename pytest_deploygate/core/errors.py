@@ -3,6 +3,7 @@
 A failing gate is a value, not an error. Every error has a ``hint``: what the operator should do next.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum, unique
 
 
@@ -34,6 +35,14 @@ class DeployGateError(Exception):
 
 class ConfigError(DeployGateError):
     """An option, a setting, a file or a credential is wrong; nothing was touched."""
+
+
+def join_errors(errors: Sequence[ConfigError], what: str) -> ConfigError:
+    """One error that tells all ``errors``, of which there is at least one, each with its hint; ``what`` is wrong."""
+    if len(errors) == 1:
+        return errors[0]
+    told = "\n".join(f"  {error}".replace("\n", "\n  ") for error in errors)
+    return ConfigError(f"{len(errors)} {what} are wrong:\n{told}")
 
 
 class PolicyRefused(DeployGateError):

@@ -57,7 +57,10 @@ def plan_rollback(
         TargetRefused: there is none, it is not ready, it is known to be bad, or it was never verified.
     """
     if not snapshot.exists:
-        raise TargetRefused("nothing is deployed, so there is nothing to roll back")
+        raise TargetRefused(
+            "nothing is deployed, so there is nothing to roll back",
+            hint=f"to deploy: pytest --deploy-to={ports.environment}",
+        )
     wanted = backup.revision if backup is not None else to or _find_last_good(ports, snapshot)
     if snapshot.serving.sole == wanted:
         raise TargetRefused(f"{wanted} already serves all traffic")

@@ -6,7 +6,7 @@ from pathlib import Path
 from pytest_deploygate.config.environment import LOCAL, Environment
 from pytest_deploygate.config.settings import Settings
 from pytest_deploygate.core.enforcement import Enforcement
-from pytest_deploygate.core.errors import ConfigError
+from pytest_deploygate.core.errors import ConfigError, join_errors
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.mode import Mode
 from pytest_deploygate.core.policy import Policy
@@ -36,11 +36,8 @@ def check_early(settings: Settings, environment: Environment, mode: Mode) -> Non
         found += _find_undeployable(settings, environment)
     if environment.target == LOCAL:
         found += _find_unusable_emulator(settings, environment)
-    if len(found) == 1:
-        raise found[0]
     if found:
-        told = "\n".join(f"  {error}".replace("\n", "\n  ") for error in found)
-        raise ConfigError(f"{len(found)} things are wrong:\n{told}")
+        raise join_errors(found, "things")
 
 
 def _find_undeployable(settings: Settings, environment: Environment) -> Iterator[ConfigError]:

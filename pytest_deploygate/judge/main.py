@@ -314,6 +314,10 @@ class Judge:
         refusals = self._context.session.refusals
         if refusals and self._context.options.mode is Mode.DEPLOY:
             return result_of_error(ConfigError("; ".join(refusals)))
+        if self._context.session.finish() == ExitStatus.USAGE:  # pytest has said what was wrong
+            return result_of_error(
+                ConfigError("pytest ended with a usage error before it collected, see above")
+            )
         return result_of_empty_session(self._context)
 
     def _recover_elsewhere(self) -> SessionResult:

@@ -141,6 +141,13 @@ def test_status_of_a_local_environment_does_not_start_the_emulator(new: CliProje
         (["local", "inject-fault", "svc-1"], "say what it shall do"),
         (["--project", "suites", "status"], "no pyproject.toml with a [tool.deploygate] table"),
         (["show", "2099"], "there is no rollout"),
+        (["history", "--limit", "-3"], "'--limit': '-3' is not a whole number from 1 on"),
+        (["history", "--limit", "many"], "'--limit': 'many' is not a whole number from 1 on"),
+        (
+            ["local", "inject-fault", "svc-1", "--error-ratio", "2"],
+            "'--error-ratio': '2' is not a number from 0 to 1",
+        ),
+        (["local", "load", "--rps", "0"], "'--rps': '0' is not a number above 0 to "),
     ],
 )
 def test_wrong_command_line_is_a_usage_error(

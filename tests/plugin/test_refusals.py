@@ -171,6 +171,16 @@ def test_deployment_without_the_plugin_fails_closed(
     check_refused(project, run, platform, "unrecognized arguments")
 
 
+def test_usage_error_of_pytest_is_the_reason(project: DeploygateProject) -> None:
+    platform = project.platform_digest()
+    run = project.deploy("--nonsense")
+    check_refused(project, run, platform, "unrecognized arguments: --nonsense")
+    assert (
+        run.property("reason") == "pytest ended with a usage error before it collected, see above"
+    )
+    assert "said nothing" not in run.output
+
+
 def test_gates_that_share_a_check_are_refused(project: DeploygateProject) -> None:
     project.add_settings('\n[tool.deploygate.gates.all]\nphase = "candidate"\npaths = ["gates"]\n')
     platform = project.platform_digest()
@@ -263,6 +273,7 @@ def test_settings_that_are_wrong_are_all_told_by_key_with_what_to_write(
         project,
         project.deploy(),
         platform,
-        ".treshold: unknown key\n  hint: did you mean threshold?",
-        '.weight: "two" is not a number above 0\n  hint: for example: weight = 2',
+        "2 settings are wrong:\n",
+        ".treshold: unknown key\n    hint: did you mean threshold?",
+        '.weight: "two" is not a number above 0\n    hint: for example: weight = 2',
     )
