@@ -11,7 +11,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from benchmarks.figures import Figure, spread
-from pytest_deploygate.checks.accuracy import Record, compare
+from pytest_deploygate.checks.accuracy import Record
+from suites.support.rows import compare_lines
 
 TARGET_MS = 50
 _RUNS = 25
@@ -98,7 +99,7 @@ def figures(count: int = 20_000) -> list[Figure]:
     }
     found = []
     for name, (extracted, target) in cases.items():
-        times = _times(lambda data=extracted: compare(truth, data), runs=_RUNS)  # type: ignore[misc]
+        times = _times(lambda data=extracted: compare_lines(truth, data), runs=_RUNS)  # type: ignore[misc]
         figure = Figure(
             topic="accuracy",
             what=f"{count:,} line items aligned and scored, {name} (CPU, best)",

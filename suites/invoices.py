@@ -14,14 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
-from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
+from pytest_deploygate.checks.accuracy import AccuracyReport, Record
 from pytest_deploygate.checks.contract import Violation, load_schema, violations
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.endpoint import Json
 from pytest_deploygate.checks.probe import Answer
 from suites.support.json_sink import RecordReader
 from suites.support.profile import SinkKind, profile
-from suites.support.rows import Cell, InvoiceLine, SheetRow, parse_day, parse_line
+from suites.support.rows import Cell, InvoiceLine, SheetRow, compare_lines, parse_day, parse_line
 from suites.support.sheet_reader import SheetReader
 from suites.support.zapier import HeaderSet, ZapierCall, file_call, load_header_sets
 
@@ -223,7 +223,7 @@ class Posting:
 
     def accuracy(self) -> AccuracyReport:
         """The rows held against the golden line items."""
-        return compare(self.golden.records, self.records)
+        return compare_lines(self.golden.records, self.records)
 
     def wrong_places(self) -> list[str]:
         """What is wrong with the columns: one sentence a row."""

@@ -31,7 +31,7 @@ from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
 from pytest_deploygate.checks.alignment import align
-from pytest_deploygate.checks.measures import FieldRule, Measure, is_right
+from pytest_deploygate.checks.measures import FieldRule, is_right
 from pytest_deploygate.checks.remaining_records import Cells, Row, cells_at
 
 Value: TypeAlias = str | int | float | Decimal | None
@@ -40,15 +40,6 @@ Record: TypeAlias = Mapping[str, Value]
 """One line: field name to value. Fields without a rule are ignored, missing fields are empty cells."""
 
 _KeyOf: TypeAlias = Callable[[Cells], Cells]
-
-LINE_ITEM = (
-    FieldRule(name="code", measure=Measure.EXACT, is_key=True),
-    FieldRule(name="upc", measure=Measure.EXACT),
-    FieldRule(name="description", measure=Measure.TEXT),
-    FieldRule(name="price", measure=Measure.CENTS),
-    FieldRule(name="quantity", measure=Measure.NUMBER),
-)
-"""Rules for the line items of an invoice; ``price`` is the unit price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +110,7 @@ class AccuracyReport:
 
 
 def compare(
-    golden: Sequence[Record], extracted: Sequence[Record], rules: tuple[FieldRule, ...] = LINE_ITEM
+    golden: Sequence[Record], extracted: Sequence[Record], rules: tuple[FieldRule, ...]
 ) -> AccuracyReport:
     """Compare ``extracted`` with ``golden`` by ``rules``; the order of the records does not matter.
 

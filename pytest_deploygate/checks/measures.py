@@ -19,7 +19,7 @@ class Measure(Enum):
     """How a cell is compared with its golden cell. An empty cell agrees only with an empty cell."""
 
     EXACT = "exact"
-    """The same text, without outer blanks: codes, UPC, ISBN."""
+    """The same text, without outer blanks: codes and numbers of articles."""
     CENTS = "cents"
     """The same amount to the cent: at most half a cent apart, because half of $9.99 may be 4.99, 4.995 or 5.00. A ``$``
     and thousands commas are ignored."""
@@ -100,7 +100,7 @@ _NUMBERS = (Measure.CENTS, Measure.NUMBER)
 
 
 def as_text(value: object) -> str | None:
-    """Text without outer blanks, or a number in plain digits (a sheet returns an ISBN as number); ``None`` if empty."""
+    """Text without outer blanks, or a number in plain digits (a sheet has codes as numbers); ``None`` if empty."""
     if value is None or isinstance(value, str):
         return (value.strip() or None) if value is not None else None
     number = as_number(value)

@@ -46,7 +46,7 @@ class RequestOptions(TypedDict, total=False):
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 125.0
-"""Timeout for the next bytes of an answer, and for the whole answer: just above the limit for an invoice (120 s)."""
+"""Timeout for the next bytes of an answer, and for the whole answer: just above 120 s, which is long for a function."""
 MOST_BYTES = 32 * 1024 * 1024
 """The platform's limit for an answer that is not streamed (Cloud Run, "Quotas and limits")."""
 _SHOWN = 300
@@ -217,8 +217,8 @@ class Probe:
             )
         if is_harmless:
             return self._send(self._pooled, prepared, follow_redirects=follow_redirects)
-        # The server may close a kept connection just while an invoice is sent, and nobody could tell whether it
-        # received the invoice. So a request that may write gets its own connection.
+        # The server may close a kept connection just while a request is sent, and nobody could tell whether it
+        # received it. So a request that may write gets its own connection.
         with self._session() as fresh:
             return self._send(fresh, prepared, follow_redirects=follow_redirects)
 

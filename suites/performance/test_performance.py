@@ -11,14 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pytest_deploygate.checks.accuracy import compare
 from pytest_deploygate.checks.deployment import Deployment
 from pytest_deploygate.checks.platform import LocalStatistics, RevisionStatistics
 from pytest_deploygate.checks.probe import Answer, Probe, ProbeFailed
 from suites.invoices import NO_STATISTICS, Posting, golden, upload
 from suites.posting import SENDERS, Poster, Postings
 from suites.support.profile import profile
-from suites.support.rows import SheetRow, parse_line
+from suites.support.rows import SheetRow, compare_lines, parse_line
 
 SLOWER_THAN_BEFORE = 2.0
 """How many times as long as what serves an answer may take; absolute limits never catch a fast function."""
@@ -162,7 +161,7 @@ def test_documents_at_once_are_not_mixed(
             truth = golden(name)
             ours = [line for line in lines if line.invoice_number in truth.numbers]
             assert {line.vendor for line in ours} == {truth.vendor}
-            report = compare(truth.records * times, [line.as_record() for line in ours])
+            report = compare_lines(truth.records * times, [line.as_record() for line in ours])
             assert report.is_perfect, report.explain()
     assert len(lines) == sum(len(golden(name).records) for name in wanted.elements())
 

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
+from pytest_deploygate.checks.accuracy import AccuracyReport, Record
 from pytest_deploygate.checks.deployment import Deployment
 from suites.invoices import VendorProfile, golden, vendors
 from suites.support.placeholder import find_placeholders
 from suites.support.profile import profile
+from suites.support.rows import compare_lines
 
 if TYPE_CHECKING:
     from suites.readiness.conftest import OfflineRun
@@ -25,7 +26,9 @@ def by_key(vendor: VendorProfile) -> str:
 @pytest.fixture(scope="module")
 def reports(offline: "OfflineRun") -> dict[str, AccuracyReport]:
     names = [document for vendor in JUDGED for document in vendor.documents]
-    return {name: compare(golden(name).records, offline.results[name].records) for name in names}
+    return {
+        name: compare_lines(golden(name).records, offline.results[name].records) for name in names
+    }
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,9 @@ def together(offline: "OfflineRun") -> AccuracyReport:
     """All documents of all vendors with a reader, as one list."""
     names = [document for vendor in JUDGED for document in vendor.documents]
     truth: list[Record] = [record for name in names for record in golden(name).records]
-    return compare(truth, [record for name in names for record in offline.results[name].records])
+    return compare_lines(
+        truth, [record for name in names for record in offline.results[name].records]
+    )
 
 
 def test_accuracy_over_all_documents(

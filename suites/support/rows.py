@@ -11,11 +11,20 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import TypeAlias
 
-from pytest_deploygate.checks.accuracy import Record
-from pytest_deploygate.checks.measures import as_number, as_text
+from pytest_deploygate.checks.accuracy import AccuracyReport, Record, compare
+from pytest_deploygate.checks.measures import FieldRule, Measure, as_number, as_text
 
 Cell: TypeAlias = str | int | float | bool
 """A cell as the values API gives it; an empty one is ``""``."""
+
+LINE_ITEM = (
+    FieldRule(name="code", measure=Measure.EXACT, is_key=True),
+    FieldRule(name="upc", measure=Measure.EXACT),
+    FieldRule(name="description", measure=Measure.TEXT),
+    FieldRule(name="price", measure=Measure.CENTS),
+    FieldRule(name="quantity", measure=Measure.NUMBER),
+)
+"""Rules for the line items of an invoice; ``price`` is the unit price."""
 
 _SERIAL_EPOCH = date(1899, 12, 30)
 _SERIALS = range(25_569, 73_051)
@@ -100,7 +109,7 @@ class InvoiceLine:
     quantity: Decimal | None
 
     def as_record(self) -> Record:
-        """As :data:`~pytest_deploygate.checks.accuracy.LINE_ITEM` compares it."""
+        """As :data:`LINE_ITEM` compares it."""
         return {
             "code": self.code,
             "upc": self.upc,
@@ -163,3 +172,8 @@ def parse_day(cell: Cell) -> date | None:
     except ValueError:
         return None
     return None
+
+
+def compare_lines(golden: Sequence[Record], found: Sequence[Record]) -> AccuracyReport:
+    """The accuracy of the lines of an invoice by :data:`LINE_ITEM`."""
+    return compare(golden, found, LINE_ITEM)

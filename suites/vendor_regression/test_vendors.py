@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from pytest_deploygate.checks.accuracy import AccuracyReport, compare
+from pytest_deploygate.checks.accuracy import AccuracyReport
 from pytest_deploygate.checks.deployment import Deployment
 from suites.invoices import (
     Posting,
@@ -18,6 +18,7 @@ from suites.invoices import (
 )
 from suites.posting import Poster, Postings
 from suites.support.profile import profile
+from suites.support.rows import compare_lines
 
 JUDGED = [vendor for vendor in vendors() if vendor.accuracy is not None]
 EVERY = [document for vendor in vendors() for document in vendor.documents]
@@ -106,7 +107,7 @@ def test_vendor_is_no_worse_than_at_the_last_promotion(
 def accuracy_of(vendor: VendorProfile, prepared: Postings) -> AccuracyReport:
     """Over all documents of a vendor together."""
     found = [prepared.of(document) for document in vendor.documents]
-    return compare(
+    return compare_lines(
         [record for posting in found for record in posting.golden.records],
         [record for posting in found for record in posting.records],
     )

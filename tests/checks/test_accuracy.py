@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import permutations
@@ -12,9 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploygate.checks.accuracy import LINE_ITEM, Record, compare
+from pytest_deploygate.checks import accuracy
+from pytest_deploygate.checks.accuracy import AccuracyReport, Record
 from pytest_deploygate.checks.assignment import assign
 from pytest_deploygate.checks.measures import FieldRule, Measure
+
+LINE_ITEM = (
+    FieldRule(name="code", measure=Measure.EXACT, is_key=True),
+    FieldRule(name="upc", measure=Measure.EXACT),
+    FieldRule(name="description", measure=Measure.TEXT),
+    FieldRule(name="price", measure=Measure.CENTS),
+    FieldRule(name="quantity", measure=Measure.NUMBER),
+)
 
 _WORDS = (
     "metal",
@@ -27,6 +36,12 @@ _WORDS = (
     "frame",
     "glass",
 )
+
+
+def compare(
+    golden: Sequence[Record], found: Sequence[Record], rules: tuple[FieldRule, ...] = LINE_ITEM
+) -> AccuracyReport:
+    return accuracy.compare(golden, found, rules)
 
 
 def line(n: int, **other: str | float | Decimal | None) -> Record:

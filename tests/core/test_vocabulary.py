@@ -99,6 +99,18 @@ def test_pattern_finds_the_word(word: str, line: str) -> None:
     assert re.search(RETIRED[word][0], line, re.IGNORECASE)
 
 
+def test_package_knows_nothing_of_invoices() -> None:
+    """What the sample function reads belongs to the sample; examples may name it and its files."""
+    word = re.compile(r"(?<![-_/])\b(invoices?|isbn)\b(?!\.json)", re.IGNORECASE)
+    hits = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in files_below(("pytest_deploygate",))
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if word.search(line)
+    ]
+    assert hits == []
+
+
 def modules() -> list[Path]:
     """Every module of this code base."""
     places = ("pytest_deploygate", "suites", "tests", "benchmarks", "fixtures", "test_invoices")
