@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from textwrap import dedent
 
 import pytest
 
@@ -45,11 +46,16 @@ def test_looking_loads_no_library_that_it_does_not_need(project: CliProject, com
         "pytest_deploygate.testing.target_on_disk:make", "benchmarks.standing:make"
     )
     settings.write_text(light)
-    script = (
-        "import sys; from pytest_deploygate.cli import main\n"
-        f"sys.argv = ['deploygate', {command!r}]\n"
-        "try:\n    main()\nfinally:\n    print('loaded:', *sys.modules, file=sys.stderr)\n"
-    )
+    script = dedent(f"""
+        import sys
+        from pytest_deploygate.cli import main
+
+        sys.argv = ["deploygate", {command!r}]
+        try:
+            main()
+        finally:
+            print("loaded:", *sys.modules, file=sys.stderr)
+    """)
     kept = {k: v for k, v in project.all_variables().items() if not k.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -110,8 +111,13 @@ def test_window_that_begins_after_staging_keeps_the_candidate_from_serving(
     now = project.root / "now.txt"
     now.write_text("2026-11-20 13:59")
     (project.root / "suites" / "test_health.py").write_text(
-        "from pathlib import Path\n\n\ndef test_health():\n"
-        f"    Path({str(now)!r}).write_text('2026-11-20 14:00')\n"
+        dedent(f"""
+            from pathlib import Path
+
+
+            def test_health():
+                Path({str(now)!r}).write_text("2026-11-20 14:00")
+        """)
     )
     done = project.release("v3", "-v")
     assert done.status == 1

@@ -2,6 +2,7 @@
 
 import base64
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -202,9 +203,14 @@ def test_secrets_that_a_person_types_appear_nowhere(leaking: CliProject) -> None
 
 def test_secrets_in_an_error_of_the_target_appear_nowhere(leaking: CliProject) -> None:
     (leaking.root / "broken.py").write_text(
-        "import os\nfrom pytest_deploygate.core.errors import TargetUnavailable\n\n\n"
-        "def make(environment, settings, clock):\n"
-        "    raise TargetUnavailable('refused: ' + os.environ['SHOP_API_KEY'])\n"
+        dedent("""
+            import os
+            from pytest_deploygate.core.errors import TargetUnavailable
+
+
+            def make(environment, settings, clock):
+                raise TargetUnavailable("refused: " + os.environ["SHOP_API_KEY"])
+        """)
     )
     pyproject = leaking.root / "pyproject.toml"
     pyproject.write_text(
@@ -267,8 +273,13 @@ def test_reason_of_a_rollback_forges_no_line_of_the_log(project: CliProject) -> 
 
 def test_error_of_the_target_forges_no_line_of_the_log(project: CliProject) -> None:
     (project.root / "broken.py").write_text(
-        "from pytest_deploygate.core.errors import TargetUnavailable\n\n\n"
-        f"def make(environment, settings, clock):\n    raise TargetUnavailable({FORGED!r})\n"
+        dedent(f"""
+            from pytest_deploygate.core.errors import TargetUnavailable
+
+
+            def make(environment, settings, clock):
+                raise TargetUnavailable({FORGED!r})
+        """)
     )
     pyproject = project.root / "pyproject.toml"
     pyproject.write_text(

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from textwrap import dedent
 
 from tests.cli.cli_project import CliProject
 
@@ -92,8 +93,15 @@ def test_watch_ends_cleanly_by_a_signal(project: CliProject) -> None:
 def test_watch_ends_its_session_when_it_is_ended(project: CliProject) -> None:
     waiting = project.root / "waiting"
     (project.root / "suites" / "test_live.py").write_text(
-        "import time\nfrom pathlib import Path\n\n\ndef test_live():\n"
-        f"    Path({str(waiting)!r}).touch()\n    time.sleep(100)\n"
+        dedent(f"""
+            import time
+            from pathlib import Path
+
+
+            def test_live():
+                Path({str(waiting)!r}).touch()
+                time.sleep(100)
+        """)
     )
     process = project.popen(*project.command("deploygate", "watch", "fake"))
     while not waiting.exists():
@@ -138,8 +146,14 @@ def test_checks_never_roll_back_what_they_did_not_judge(project: CliProject) -> 
         )
     )
     (project.root / "suites" / "test_live.py").write_text(
-        "from pathlib import Path\n\n\ndef test_live():\n"
-        f"    Path({str(project.root / 'moved')!r}).touch()\n    assert False\n"
+        dedent(f"""
+            from pathlib import Path
+
+
+            def test_live():
+                Path({str(project.root / "moved")!r}).touch()
+                assert False
+        """)
     )
     path = f"{project.root}:{project.all_variables()['PYTHONPATH']}"
     done = project.deploygate("watch", "fake", "--once", PYTHONPATH=path)

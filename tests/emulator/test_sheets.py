@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from textwrap import dedent
 from urllib.parse import quote
 
 import pytest
@@ -233,14 +234,15 @@ def test_tabs_are_made_and_removed_from_the_side(sheet: EmulatedSheet, driver: D
 def test_functions_write_to_the_local_sheet(
     driver: Driver, sheet: EmulatedSheet, function_id: str
 ) -> None:
-    source = (
-        "import json, os, urllib.request as u\n"
-        "def hello(request):\n"
-        "    url = os.environ['GOOGLE_SHEETS_API_ENDPOINT'] + request.args['path']\n"
-        "    body = json.dumps({'values': [['from', 'function']]}).encode()\n"
-        "    head = {'content-type': 'application/json'}\n"
-        "    return u.urlopen(u.Request(url, body, head), timeout=10).read()\n"
-    )
+    source = dedent("""
+        import json, os, urllib.request as u
+
+        def hello(request):
+            url = os.environ["GOOGLE_SHEETS_API_ENDPOINT"] + request.args["path"]
+            body = json.dumps({"values": [["from", "function"]]}).encode()
+            head = {"content-type": "application/json"}
+            return u.urlopen(u.Request(url, body, head), timeout=10).read()
+    """)
     service = driver.deploy(function_id, source)
     path = (
         f"/v4/spreadsheets/{sheet.url.rpartition('/')[2]}/values/T!B:G:append?valueInputOption=RAW"

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -250,11 +251,13 @@ def test_act_cannot_go_on_where_the_verdict_does_not_hold(
 def test_act_cannot_promote_before_the_candidate_was_judged(
     project: DeploygateProject, before: str
 ) -> None:
-    hasty = (
-        "def pytest_deploygate_act(rollout, verdict):\n"
-        "    if verdict.evidence.phase.value == 'readiness':\n"
-        "        rollout.stage()\n        rollout.promote()\n        return True\n"
-    )
+    hasty = dedent("""
+        def pytest_deploygate_act(rollout, verdict):
+            if verdict.evidence.phase.value == "readiness":
+                rollout.stage()
+                rollout.promote()
+                return True
+    """)
     run = acting(project, hasty).write(FAILS).deploy()
     assert (run.status, run.serving) == (1, before), run.output
     assert "the candidate phase was not judged to hold" in run.output

@@ -74,12 +74,18 @@ def test_what_is_no_number_is_an_error_at_the_call(
     project: DeploygateProject, workers: int
 ) -> None:
     """Each of them raises in the check that measured; where it is swallowed, nothing was measured."""
-    body = (
-        "import math\nimport pytest\nBAD = [math.nan, math.inf, -math.inf, True, '0.9', None]\n"
-        "def test_subject(measure):\n    for bad in BAD:\n"
-        "        with pytest.raises((TypeError, ValueError), match=\"'m' needs a\"):\n"
-        "            measure('m', bad)\n"
-    )
+    body = """
+        import math
+        import pytest
+
+        BAD = [math.nan, math.inf, -math.inf, True, "0.9", None]
+
+
+        def test_subject(measure):
+            for bad in BAD:
+                with pytest.raises((TypeError, ValueError), match="'m' needs a"):
+                    measure("m", bad)
+    """
     run = project.write({SUBJECT: body}).deploy(workers=workers)
     assert run.status == 0, run.output
     assert measured(run) == []

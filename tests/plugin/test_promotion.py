@@ -36,13 +36,22 @@ def test_workers_may_steal_work(project: DeploygateProject, before: str) -> None
 def test_worker_that_replaces_another_knows_its_phase_and_what_it_judges(
     project: DeploygateProject, before: str
 ) -> None:
-    body = (
-        "import os\nimport pytest\nfrom pathlib import Path\ndef test_subject(): os._exit(1)\n"
-        "@pytest.mark.parametrize('i', range(12))\ndef test_more(i, deployment, worker_id):\n"
-        "    Path('ran-' + worker_id).touch()\n"
-        "    assert deployment.phase.value == 'candidate'\n"
-        "    assert deployment.candidate.url != deployment.live.url\n"
-    )
+    body = """
+        import os
+        import pytest
+        from pathlib import Path
+
+
+        def test_subject():
+            os._exit(1)
+
+
+        @pytest.mark.parametrize("i", range(12))
+        def test_more(i, deployment, worker_id):
+            Path("ran-" + worker_id).touch()
+            assert deployment.phase.value == "candidate"
+            assert deployment.candidate.url != deployment.live.url
+    """
     run = project.write({SUBJECT: body}).deploy(workers=1)
     assert (run.status, run.serving) == (1, before), run.output
     assert run.property("gate.cand").startswith("13/14 ")

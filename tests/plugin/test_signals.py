@@ -12,10 +12,16 @@ from pytest_deploygate.testing import DeploygateProject
 from pytest_deploygate.testing.sessions import LIMIT_S, ForkedSession, PipedProcess
 from tests.plugin.plugin_project import SUBJECT
 
-WAITS = (
-    "import time\nfrom pathlib import Path\ndef test_{name}():\n    Path('running').touch()\n"
-    "    while True: time.sleep(0.05)\n"
-)
+WAITS = """
+    import time
+    from pathlib import Path
+
+
+    def test_{name}():
+        Path("running").touch()
+        while True:
+            time.sleep(0.05)
+"""
 CANDIDATE = {SUBJECT: WAITS.format(name="subject")}
 LIVE = {"gates/live/test_live.py": WAITS.format(name="honest")}
 READINESS = {"gates/ready/test_ready.py": WAITS.format(name="honest")}
@@ -83,15 +89,30 @@ def test_signal_ends_in_the_baseline(
     )
 
 
-CAUGHT = (
-    "import time\nfrom pathlib import Path\ndef test_subject():\n    try:\n"
-    "        Path('running').touch()\n        while True: time.sleep(0.05)\n"
-    "    except KeyboardInterrupt: {then}\n"
-)
-BREAKS_THE_LOOP = (
-    "import pytest\n@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_protocol():\n    try: return (yield)\n"
-    "    except KeyboardInterrupt: raise RuntimeError('release unlocked lock')\n"
-)
+CAUGHT = """
+    import time
+    from pathlib import Path
+
+
+    def test_subject():
+        try:
+            Path("running").touch()
+            while True:
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            {then}
+"""
+BREAKS_THE_LOOP = """
+    import pytest
+
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol():
+        try:
+            return (yield)
+        except KeyboardInterrupt:
+            raise RuntimeError("release unlocked lock")
+"""
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -66,9 +67,17 @@ def test_documents_of_one_number_are_never_posted_at_once() -> None:
 
 def test_only_what_the_function_cannot_do_without_is_imported(tmp_path: Path) -> None:
     files = {
-        "main.py": "import own, package.part\nfrom typing import TYPE_CHECKING\nimport flask\n"
-        "try:\n    import orjson\nexcept ImportError:\n    orjson = None\n"
-        "if TYPE_CHECKING:\n    import numpy\n",
+        "main.py": dedent("""
+            import own, package.part
+            from typing import TYPE_CHECKING
+            import flask
+            try:
+                import orjson
+            except ImportError:
+                orjson = None
+            if TYPE_CHECKING:
+                import numpy
+        """),
         "own.py": "def f():\n    import requests.adapters\n",
         "package/part.py": "from . import other\n",
         "package/other.py": "import google.auth\n",
