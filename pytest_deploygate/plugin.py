@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 import pytest
 
-from pytest_deploygate import hookspecs, is_configured, project_folder
+from pytest_deploygate import ROLLBACK_CHECKS, hookspecs, is_configured, project_folder
 
 SESSION = "deploygate-session"
 
@@ -25,6 +25,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     """Be there before any conftest file is, where a project or an option asks; hand over to the judge."""
     known = early_config.known_args_namespace
     is_asked = known.deploy_to is not None or known.deploy_env is not None
+    if not is_asked and ROLLBACK_CHECKS not in known.markexpr:
+        _refuse_without_environment(known)
     if not is_asked and known.markexpr:  # live gates of a project below pytest's root
         is_asked = project_folder(early_config.invocation_params.dir) is not None
     if is_asked or is_configured(early_config.rootpath):
@@ -41,6 +43,29 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         early_config.pluginmanager.register(hooks, SESSION)
         hooks.begin(early_config, role)
     return (yield)
+
+
+def _refuse_without_environment(known: argparse.Namespace) -> None:
+    """An option of a deployment must not end well where nothing was deployed, planned or judged.
+
+    Raises:
+        UsageError: such an option, but no environment.
+    """
+    given = {
+        "--deploy-plan": known.deploy_plan,
+        "--deploy-reason": known.deploy_reason is not None,
+        "--deploy-steps": known.deploy_steps is not None,
+        "--deploy-detach": known.deploy_detach,
+        "--deploy-approval": known.deploy_approval is not None,
+        "--deploy-override": known.deploy_override,
+        "--deploy-report-only": known.deploy_report_only,
+    }
+    for option in (name for name, value in given.items() if value):
+        needed = "-m rollback-checks" if option == "--deploy-report-only" else "--deploy-to=ENV"
+        raise pytest.UsageError(
+            f"{option} without {needed}: nothing would be deployed or judged\n"
+            f"  hint: add {needed}, or leave {option} out"
+        )
 
 
 def _add_options(parser: pytest.Parser) -> None:

@@ -244,6 +244,31 @@ def test_judging_of_nothing_that_can_be_known_is_a_usage_error(
     assert sentence in run.output
 
 
+@pytest.mark.parametrize(
+    ("option", "needed"),
+    [
+        ("--deploy-plan", "--deploy-to=ENV"),
+        ("--deploy-detach", "--deploy-to=ENV"),
+        ("--deploy-steps=none", "--deploy-to=ENV"),
+        ("--deploy-reason=x", "--deploy-to=ENV"),
+        ("--deploy-override=cand:x", "--deploy-to=ENV"),
+        ("--deploy-approval=x", "--deploy-to=ENV"),
+        ("--deploy-report-only", "-m rollback-checks"),
+    ],
+)
+def test_an_option_of_a_deployment_without_environment_does_not_end_well(
+    project: DeploygateProject, option: str, needed: str
+) -> None:
+    """A job whose ``--deploy-to`` was lost runs the tests, is green, and deploys nothing."""
+    platform = project.platform_digest()
+    for more in ((), ("-m", "not slow")):
+        run = project.pytest("-n0", option, *more)
+        sentence = (
+            f"{option.partition('=')[0]} without {needed}: nothing would be deployed or judged"
+        )
+        check_refused(project, run, platform, sentence, f"hint: add {needed}")
+
+
 @pytest.mark.parametrize("way", ["PYTEST_ADDOPTS", "addopts"])
 @pytest.mark.parametrize(
     "option",
