@@ -122,6 +122,8 @@ class OutcomeAuditor:
         self._expected, self._nodeids = list(items), list(nodeids)
         self._numbers.clear()
         self._following = 0
+        if self._innermost.is_due:  # the project's own protocol may tell nobody that a check begins
+            self._innermost.register()
 
     def _number_of(self, item: pytest.Item) -> int | None:
         """Identities cost an audit event each, so they are looked up where the order does not tell."""
@@ -149,6 +151,8 @@ class OutcomeAuditor:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def watch_setup(self, item: pytest.Item) -> Generator[None]:
         """Around the first part of a check: setting up its fixtures."""
+        if self._innermost.is_due:  # for the parts to come: this one began without pytest_runtest_logstart
+            self._innermost.register()
         number = self._number = self._number_of(item)
         self._nodeid = item.nodeid if number is None else self._nodeids[number]
         self._claims.clear()
