@@ -151,7 +151,7 @@ class OutcomeAuditor:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def watch_setup(self, item: pytest.Item) -> Generator[None]:
         """Around the first part of a check: setting up its fixtures."""
-        if self._innermost.is_due:  # for the parts to come: this one began without pytest_runtest_logstart
+        if self._innermost.is_due:  # nobody said that this check begins: for its parts to come
             self._innermost.register()
         number = self._number = self._number_of(item)
         self._nodeid = item.nodeid if number is None else self._nodeids[number]
