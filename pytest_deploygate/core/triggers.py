@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 
 from pytest_deploygate.core.check_title import check_title
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.measurement import BASELINE_SIDE, Measurement
 from pytest_deploygate.core.policy import Condition, Trigger
@@ -34,6 +35,17 @@ def evaluate(
     results = [_evaluate_one(trigger, phase, measurements) for trigger in triggers]
     return tuple(
         sorted(results, key=lambda r: (r.firing is not Firing.FIRED, r.trigger.severity.rank))
+    )
+
+
+def lacks_measurement(triggers: tuple[Trigger, ...], measurements: tuple[Measurement, ...]) -> bool:
+    """Whether a trigger that decides has a condition on something that was not measured."""
+    known = {one.name for one in measurements}
+    return any(
+        condition.metric not in known
+        for trigger in triggers
+        if trigger.enforce is Enforcement.BLOCK
+        for condition in trigger.conditions
     )
 
 

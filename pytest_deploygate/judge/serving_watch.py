@@ -3,9 +3,8 @@
 from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.identifiers import Phase
-from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.record import RecordedStep
-from pytest_deploygate.core.triggers import Firing, evaluate
+from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.finalize import require_revision
 from pytest_deploygate.engine.rollout import Rollout
@@ -19,10 +18,11 @@ _REQUESTS = "request_count"
 
 def watch_serving(
     context: SessionContext, metrics: Metrics | None, rollout: Rollout
-) -> tuple[RecordedStep, Reason | None]:
+) -> tuple[RecordedStep, Reason | None, dict[str, str]]:
     """Look at the candidate's figures until they cover the last step's ``watch``; a reason where it is to go back.
 
-    Figures that cannot be read at the last look are no evidence: they are a reason.
+    Figures that cannot be read at the last look are no evidence: they are a reason. The last of what is returned are
+    the triggers that only warn and fired, by name with their sentences.
 
     Raises:
         SessionOver: the session ended meanwhile.
@@ -37,6 +37,7 @@ def watch_serving(
     context.terminal.step("watch", f"{candidate} for {step.watch}, figures come {late_s} s late")
     reason: Reason | None = None
     requests = 0
+    warned: dict[str, str] = {}
     while True:
         elapsed_s = clock.monotonic() - began
         covered_s = elapsed_s - late_s
@@ -46,7 +47,10 @@ def watch_serving(
             problem = sample.problems[0] if sample.problems else ""
             counted = [m.value for m in sample.measurements if m.name == _REQUESTS]
             requests = int(max(counted, default=requests))
-            reason = _fired_trigger(context, sample.measurements)
+            triggers = context.settings.policy.triggers
+            results = evaluate(triggers, Phase.LIVE, sample.measurements)
+            reason = _fired_trigger(results)
+            _add_warnings(context, results, warned)
         is_over = covered_s >= watch_s
         if reason is None and is_over and problem:
             sentence = f"the platform's figures cannot be read: {problem}"
@@ -65,12 +69,23 @@ def watch_serving(
         seconds=round(elapsed_s, 3),
         candidate_requests=requests,
     )
-    return recorded, reason
+    return recorded, reason, warned
 
 
-def _fired_trigger(context: SessionContext, measurements: tuple[Measurement, ...]) -> Reason | None:
+def _add_warnings(
+    context: SessionContext, results: tuple[TriggerResult, ...], warned: dict[str, str]
+) -> None:
+    """Show and keep each trigger that only warns when it fires first."""
+    for result in results:
+        name = f"trigger.{result.trigger.name}"
+        only_warns = result.trigger.enforce is Enforcement.WARN
+        if only_warns and result.firing is Firing.FIRED and name not in warned:
+            context.terminal.line(f"deploygate: warning: {result.sentence}", yellow=True)
+            warned[name] = result.sentence
+
+
+def _fired_trigger(results: tuple[TriggerResult, ...]) -> Reason | None:
     """The first enforced trigger that fires on the candidate's figures."""
-    results = evaluate(context.settings.policy.triggers, Phase.LIVE, measurements)
     for result in results:
         if result.firing is Firing.FIRED and result.trigger.enforce is Enforcement.BLOCK:
             return Reason(

@@ -21,11 +21,12 @@ from pytest_deploygate.core.measured_comparison import (
     compare_measured,
     pair_measurements,
 )
+from pytest_deploygate.core.measurement import Sample
 from pytest_deploygate.core.minute_counts import MinuteCounts, MinuteSeries, group_minutes
 from pytest_deploygate.core.record import RecordedStep
 from pytest_deploygate.core.step_command import StepCommand
 from pytest_deploygate.core.step_decision import StepLook, StepVerdict, decide_step
-from pytest_deploygate.core.triggers import evaluate
+from pytest_deploygate.core.triggers import evaluate, lacks_measurement
 from pytest_deploygate.core.verdict import ReasonCode
 from pytest_deploygate.engine.finalize import require_revision
 from pytest_deploygate.engine.rollout import Rollout
@@ -90,7 +91,8 @@ class StepWatch:
         self._orders = orders
         self._command = orders.read()
         self._shown_command: StepCommand | None = None
-        self._warned: set[str] = set()
+        self.warnings: dict[str, str] = {}
+        """By name, why rules that only warn would have aborted, at whichever evaluation that was."""
 
     def watch(self) -> StepVerdict:
         """Look until the step advances or is aborted; look once where nobody may wait.
@@ -104,6 +106,7 @@ class StepWatch:
         ).minutes
         while True:
             verdict = decide_step(self._look())
+            self._keep_warnings(verdict.look.warnings)
             self._show(verdict)
             is_held = verdict.decision is StepDecision.HOLD
             if not (is_held and self._may_wait) or self._context.recorder.doubts:
@@ -150,6 +153,11 @@ class StepWatch:
         until_both = min(map(len, both))
         grouped = (group_minutes(tuple(one[:until_both]), size) for one in both)
         pairs = [MinutePair(*pair) for pair in zip(*grouped, strict=True)]
+        triggers = self._context.settings.policy.triggers if count else ()
+        window_s = max(60, count * self._period_s)
+        sample = metrics.sample(self._candidate, window_s) if triggers else Sample()
+        if lacks_measurement(triggers, sample.measurements):
+            problems += sample.problems
         return replace(
             look,
             covered_s=len(pairs) * size * self._period_s,
@@ -162,13 +170,7 @@ class StepWatch:
                 if not one.is_measured
             )
             + look.results,
-            triggers=evaluate(
-                self._context.settings.policy.triggers,
-                Phase.LIVE,
-                metrics.sample(self._candidate, max(60, count * self._period_s)).measurements,
-            )
-            if count
-            else (),
+            triggers=evaluate(triggers, Phase.LIVE, sample.measurements),
             problem=problems[0] if problems else "",
         )
 
@@ -220,6 +222,13 @@ class StepWatch:
             return error.message
         return ""
 
+    def _keep_warnings(self, found: Mapping[str, str]) -> None:
+        """A trigger that fired for a minute would have decided in that minute: it is shown and kept."""
+        for rule, sentence in found.items():
+            if rule not in self.warnings:
+                self._context.terminal.line(f"deploygate: warning: {sentence}", yellow=True)
+                self.warnings[rule] = sentence
+
     def _show(self, verdict: StepVerdict) -> None:
         """A line of what is known, now and then, and whenever the decision changes."""
         look = verdict.look
@@ -229,10 +238,6 @@ class StepWatch:
         if verdict.decision is StepDecision.HOLD and not is_due:
             return
         self._shown_at = look.elapsed_s
-        for rule, sentence in look.warnings.items():
-            if rule not in self._warned:
-                self._context.terminal.line(f"deploygate: warning: {sentence}", yellow=True)
-        self._warned |= look.warnings.keys()
         told = (
             f"{verdict.decision.value} after {look.elapsed_s:.0f} s, "
             f"{look.candidate_requests} and {look.baseline_requests} requests"

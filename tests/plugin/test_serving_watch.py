@@ -22,6 +22,7 @@ from tests.core.policy_factory import a_trigger
 from tests.fakes import FakeClock
 
 CANDIDATE = RevisionName("svc-2")
+SHOWN: list[str] = []
 TRIGGER = a_trigger("error_rate > 0.10", name="errors")
 
 
@@ -57,11 +58,13 @@ def watch(
     clock: FakeClock,
     trigger: Trigger = TRIGGER,
     doubts: tuple[str, ...] = (),
-) -> tuple[RecordedStep, Reason | None]:
+) -> tuple[RecordedStep, Reason | None, dict[str, str]]:
     context = SimpleNamespace(
         settings=SimpleNamespace(policy=SimpleNamespace(triggers=(trigger,))),
         recorder=SimpleNamespace(doubts=doubts),
-        terminal=SimpleNamespace(step=lambda name, text: None),
+        terminal=SimpleNamespace(
+            step=lambda name, text: None, line=lambda text, **_: SHOWN.append(text)
+        ),
         signals=SimpleNamespace(deliver_signals=nullcontext),
         session=SimpleNamespace(wait=clock.sleep),
     )
@@ -76,7 +79,7 @@ def watch(
 def test_a_quiet_candidate_is_watched_for_the_whole_time() -> None:
     clock = FakeClock()
     metrics = ServingFigures(clock)
-    recorded, reason = watch(metrics, clock)
+    recorded, reason, _ = watch(metrics, clock)
     assert reason is None
     assert (recorded.percent, recorded.decision) == (100, "advance")
     assert 900 + 240 <= recorded.seconds <= 900 + 240 + 60
@@ -88,23 +91,27 @@ def test_a_quiet_candidate_is_watched_for_the_whole_time() -> None:
 
 def test_a_trigger_ends_the_watch_at_once() -> None:
     clock = FakeClock()
-    recorded, reason = watch(ServingFigures(clock, bad_after_s=400), clock)
+    recorded, reason, _ = watch(ServingFigures(clock, bad_after_s=400), clock)
     assert reason is not None
     assert (reason.code, reason.subject) == (ReasonCode.TRIGGER_FIRED, "errors")
     assert recorded.decision == "abort"
     assert recorded.seconds < 500
 
 
-def test_a_trigger_that_warns_does_not() -> None:
+def test_a_trigger_that_warns_does_not_and_is_told_once_and_kept() -> None:
     clock = FakeClock()
     warns = replace(TRIGGER, enforce=Enforcement.WARN)
-    assert watch(ServingFigures(clock, bad_after_s=0), clock, warns)[1] is None
+    SHOWN.clear()
+    recorded, reason, warned = watch(ServingFigures(clock, bad_after_s=0), clock, warns)
+    assert (recorded.decision, reason) == ("advance", None)
+    assert "error_rate is 0.2" in warned["trigger.errors"]
+    assert [f"deploygate: warning: {warned['trigger.errors']}"] == SHOWN
 
 
 def test_figures_that_cannot_be_read_at_the_end_are_a_reason_to_go_back() -> None:
     clock = FakeClock()
     for metrics in (ServingFigures(clock, problem="503 UNAVAILABLE"), None):
-        recorded, reason = watch(metrics, clock)
+        recorded, reason, _ = watch(metrics, clock)
         assert reason is not None
         assert reason.code is ReasonCode.STEP_UNDECIDED
         assert recorded.decision == "abort"
@@ -112,5 +119,5 @@ def test_figures_that_cannot_be_read_at_the_end_are_a_reason_to_go_back() -> Non
 
 def test_a_doubt_about_the_session_ends_the_watch() -> None:
     clock = FakeClock()
-    recorded, _ = watch(ServingFigures(clock), clock, doubts=("a worker died",))
+    recorded, *_ = watch(ServingFigures(clock), clock, doubts=("a worker died",))
     assert recorded.seconds == 0

@@ -50,6 +50,9 @@ class StepFigures:
     period_s: int = 60
     problem: str = ""
     measured: tuple[Measurement, ...] = ()
+    unread: str = ""
+    """Why ``measured`` has not all of them."""
+    measured_until_s: float = 1e9
     asked: list[tuple[RevisionName, datetime, int]] = field(default_factory=list)
 
     def minutes(self, revision: RevisionName, begin: datetime, count: int) -> MinuteSeries:
@@ -63,7 +66,9 @@ class StepFigures:
 
     def sample(self, revision: RevisionName, window_s: int) -> Sample:
         assert (revision, window_s >= 60) == (CANDIDATE, True)
-        return Sample(measurements=self.measured)
+        is_over = self.clock.monotonic() - FakeClock().monotonic() >= self.measured_until_s
+        measured = () if is_over else self.measured
+        return Sample(measurements=measured, problems=(self.unread,) if self.unread else ())
 
 
 @dataclass
@@ -80,11 +85,14 @@ class Watched:
     wait: Callable[[float], None] | None = None
     objectives: tuple[Objective, ...] = (ERRORS,)
     measured: Mapping[str, MeasuredPairs] = field(default_factory=dict)
+    enforce: Enforcement = Enforcement.BLOCK
+    warned: Mapping[str, str] = field(default_factory=dict)
     orders: Callable[[float], tuple[StepCommand, ...]] = lambda _: ()
     """By the seconds since the step began, what operators have ordered."""
 
     def watch(self, metrics: StepFigures | None) -> StepVerdict:
         trigger = a_trigger("memory_usage_mb > 1500", name="memory")
+        trigger = replace(trigger, enforce=self.enforce)
         context = SimpleNamespace(
             settings=SimpleNamespace(
                 policy=SimpleNamespace(objectives=self.objectives, triggers=(trigger,))
@@ -113,7 +121,11 @@ class Watched:
         known = cast("Rollout", rollout)
         judge = cast("SessionContext", context)
         orders = StepOrders(known)
-        return StepWatch(judge, metrics, known, orders, measured=self.measured).watch()
+        watch = StepWatch(judge, metrics, known, orders, measured=self.measured)
+        try:
+            return watch.watch()
+        finally:
+            self.warned = watch.warnings
 
 
 def test_a_step_advances_when_its_figures_cover_the_time_and_decide() -> None:
@@ -252,6 +264,35 @@ def test_a_trigger_on_the_candidate_aborts() -> None:
     metrics = StepFigures(watched.clock, PER_MINUTE)
     metrics.measured = (Measurement.of("memory_usage_mb", 1600, unit="MB", revision=CANDIDATE),)
     assert watched.watch(metrics).reason.code is ReasonCode.TRIGGER_FIRED
+
+
+def test_a_trigger_that_only_warns_is_kept_also_if_it_is_quiet_again_at_the_end() -> None:
+    watched = Watched(enforce=Enforcement.WARN)
+    metrics = StepFigures(watched.clock, PER_MINUTE, measured_until_s=450)
+    metrics.measured = (Measurement.of("memory_usage_mb", 1600, unit="MB", revision=CANDIDATE),)
+    verdict = watched.watch(metrics)
+    assert verdict.decision is StepDecision.ADVANCE
+    assert not verdict.look.warnings
+    assert "memory_usage_mb is 1600 MB" in watched.warned["trigger.memory"]
+    assert sum("warning: trigger memory" in line for line in watched.shown) == 1
+
+
+def test_a_trigger_whose_figure_cannot_be_read_is_never_a_pass() -> None:
+    watched = Watched()
+    metrics = StepFigures(watched.clock, PER_MINUTE, unread="403 on memory")
+    verdict = watched.watch(metrics)
+    assert (verdict.decision, verdict.is_undecided) == (StepDecision.ABORT, True)
+    assert "figures cannot be read: 403 on memory" in verdict.reason.sentence
+    for lenient in (
+        Watched(enforce=Enforcement.WARN),  # it decides nothing
+        Watched(objectives=(ERRORS,)),
+    ):
+        figures = replace(metrics, clock=lenient.clock)
+        if lenient.enforce is Enforcement.BLOCK:  # what cannot be read is something else
+            figures.measured = (
+                Measurement.of("memory_usage_mb", 90, unit="MB", revision=CANDIDATE),
+            )
+        assert lenient.watch(figures).decision is StepDecision.ADVANCE
 
 
 @pytest.mark.parametrize("per_minute", [{CANDIDATE: MinuteCounts(), BASELINE: MinuteCounts()}])

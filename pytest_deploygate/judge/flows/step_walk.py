@@ -49,8 +49,10 @@ def walk_steps(
     last = rollout.step
     if rollout.state is not State.SERVING or not last.watch:
         return None
-    recorded, reason = watch_serving(context, metrics, rollout)
-    rollout.update(rollout.record._replace(steps=(*rollout.record.steps, recorded)))
+    recorded, reason, warned = watch_serving(context, metrics, rollout)
+    record = rollout.record
+    warnings = {**record.warnings, **warned}
+    rollout.update(record._replace(steps=(*record.steps, recorded), warnings=warnings))
     return reason
 
 
@@ -118,7 +120,7 @@ def _watch_step(
         may_wait=not context.options.detaches,
     )
     watched = watch.watch()
-    warnings = {**rollout.record.warnings, **watched.look.warnings}
+    warnings = {**rollout.record.warnings, **watch.warnings}
     rollout.update(rollout.record._replace(warnings=warnings))
     found = recorded_step(watched)._replace(
         gates=recorded.gates,
