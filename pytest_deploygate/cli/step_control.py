@@ -47,7 +47,8 @@ class Ordered(NamedTuple):
 def hold(context: CliContext, environment: str, reason: str, *, is_json: bool) -> None:
     """Keep the rollout in ENV at its step until you `advance` or `abort` it, or `at-most` of the step is over.
 
-    The running session sees it within two seconds. Triggers and objectives still abort the step.
+    Where steps need an approval, a later `approve` ends it, too. The running session sees it within two seconds.
+    Triggers and objectives still abort the step.
     """
     _order(context, environment, CommandKind.HOLD, reason, is_json=is_json)
 
@@ -109,6 +110,7 @@ def _order(
     out = context.output(is_json=is_json)
     with context.log_to_file(), context.store() as store:
         record = _rollout_at_a_step(store, found, kind)
+        _check_is_carried(store, record)
         percent = record.step_percent
         command = StepCommand(
             rollout_id=record.rollout_id,
@@ -156,6 +158,11 @@ def _rollout_at_a_step(store: Store, environment: Environment, kind: CommandKind
         )
     record = open_rollouts[-1]
     percent = record.step_percent
+    if kind is CommandKind.APPROVE and environment.approval != "step":
+        raise PolicyRefused(
+            f"no step in {name} needs an approval",
+            hint=f'its settings do not say approval = "step"; to end a wait: deploygate advance {name} --reason TEXT',
+        )
     waits = any(step.percent == percent and step.wait for step in environment.engine.steps)
     if not (waits or kind is CommandKind.ABORT):
         raise PolicyRefused(
@@ -163,6 +170,18 @@ def _rollout_at_a_step(store: Store, environment: Environment, kind: CommandKind
             hint=f"to return to the baseline: deploygate abort {name} --reason TEXT",
         )
     return record
+
+
+def _check_is_carried(store: Store, record: RolloutRecord) -> None:
+    """Raise PolicyRefused if the process that holds the lease is known to be gone: nobody would see the command."""
+    from pytest_deploygate.system.process_identity import is_gone
+
+    lease = store.lease(record.environment)
+    if lease is not None and is_gone(lease.actor):
+        raise PolicyRefused(
+            f"nobody carries rollout {record.rollout_id} on: the process that carried it is gone",
+            hint=f"recover it first: deploygate recover {record.environment}",
+        )
 
 
 def _abort_left(

@@ -66,6 +66,9 @@ def test_an_operator_holds_and_then_advances(project: CliProject) -> None:
         assert (held["percent"], held["command"], held["reason"]) == (5, "hold", "I look")
         step = project.deploygate("status", "fake", "--json").json["step"]
         assert re.fullmatch("5 %; held by .+: I look", str(step))
+        unneeded = project.deploygate("approve", "fake", "--reason", "fine")
+        assert unneeded.status == 1, "it would lift the hold"
+        assert "no step in fake needs an approval" in unneeded.err
         advanced = project.deploygate("advance", "fake", "--reason", "fine")
         run = end()
     assert advanced.status == 0, advanced.output
@@ -86,6 +89,22 @@ def test_without_a_rollout_at_a_step_nothing_is_told(project: CliProject, comman
     assert "deploygate status fake" in done.err
     unsaid = project.deploygate(command, "fake", "--reason", " ")
     assert unsaid.status == 4
+
+
+def test_a_rollout_whose_process_is_gone_is_told_nothing(project: CliProject) -> None:
+    project.write_settings(environment=STEPS)
+    project.write({"main.py": "v3"})
+    process = project.popen(*project.command("pytest", *project.deploy_options()))
+    until(lambda: is_stepping(project), "a rollout at its first step")
+    process.kill()
+    process.wait(timeout=60)
+    for command in ("hold", "abort"):
+        done = project.deploygate(command, "fake", "--reason", "customers call")
+        assert done.status == 1, done.output
+        assert "the process that carried it is gone" in done.err, done.err
+        assert "deploygate recover fake" in done.err
+    assert project.deploygate("recover", "fake").status == 0
+    assert project.shares == {"svc-00002": 100}
 
 
 def test_a_step_that_does_not_wait_cannot_be_held(project: CliProject) -> None:
