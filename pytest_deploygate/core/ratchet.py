@@ -6,12 +6,16 @@ Stricter is free. Each point in which the policy or its checks became looser is 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Final
 
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.objective import Objective
 from pytest_deploygate.core.policy import Asking, Comparison, Condition, Gate, Leniency, Policy
+
+_APPROVALS: Final = ("", "none", "required", "step")
+"""Values of ``approval``, each of which asks no less than those before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class RecordedPolicy:
     unchecked_files: tuple[str, ...] = ()
     steps: tuple[TrafficStep, ...] | None = None
     """The steps of the settings; None in records of before they were kept."""
+    approval: str = ""
+    """The environment's ``approval``; empty in records of before it was kept."""
     left_out_checks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Check ids by gate of the steps that were left out (``--deploy-steps=none``), as of the promotion before."""
 
@@ -55,6 +61,8 @@ def find_looser(
         found += _looser_triggers(before.policy, now.policy)
         found += _looser_objectives(before.policy, now.policy)
         found += _looser_steps(before.steps or (), now.steps or ())
+        if _APPROVALS.index(now.approval) < _APPROVALS.index(before.approval):
+            found.append(f'approval was "{before.approval}", is "{now.approval}"')
         found += _more_defects(before.known_defects, now.known_defects)
     known = before.unchecked_files if before is not None else ()
     found += [

@@ -34,6 +34,7 @@ def recorded_policy(context: SessionContext, before: RolloutRecord | None = None
     return RecordedPolicy(
         policy=replace(policy, gates=(*policy.gates, *left_out)),
         steps=engine.left_out or engine.steps,
+        approval=context.environment.approval,
         known_defects={**defects, **context.recorder.known_defects},
         unchecked_files=tuple(unchecked),
         left_out_checks=kept,
@@ -88,7 +89,8 @@ def check_judged(
     )
     before, had = last.policy, last.inventory
     if before is not None:
-        before = replace(before, policy=before.policy.of_phases(phases), steps=None)
+        policy = before.policy.of_phases(phases)
+        before = replace(before, policy=policy, steps=None, approval=now.approval)
         names = {gate.name for gate in before.policy.gates}
         had = {gate: checks for gate, checks in had.items() if gate in names}
     finding = _finding_of_looser(context, last, find_looser(before, now, had, has))

@@ -42,6 +42,7 @@ def policy_document(recorded: RecordedPolicy) -> dict[str, object]:
         "objectives": {one.name: _objective_document(one) for one in policy.objectives},
         "known_defects": dict(recorded.known_defects),
         "unchecked_files": list(recorded.unchecked_files),
+        "approval": recorded.approval,
         "left_out_checks": {g: list(checks) for g, checks in recorded.left_out_checks.items()},
         "steps": [_step_document(step) for step in recorded.steps]
         if recorded.steps is not None
@@ -105,6 +106,7 @@ def policy_from(data: dict[str, Any]) -> RecordedPolicy:
         ),
         known_defects=dict(data["known_defects"]),
         unchecked_files=tuple(data["unchecked_files"]),
+        approval=data.get("approval", ""),
         left_out_checks={
             gate: tuple(checks) for gate, checks in data.get("left_out_checks", {}).items()
         },

@@ -155,6 +155,38 @@ def test_another_checkout_cannot_carry_it_on(
     assert state_of(project) is State.STEPPING
 
 
+@pytest.mark.parametrize(
+    ("was", "is_now", "what"),
+    [
+        (
+            'detach = true\napproval = "step"',
+            "detach = true",
+            'approval was "step", is "none"',
+        ),
+        ("}, 100]", ', undecided = "advance" }, 100]', 'undecided was "roll-back", is "advance"'),
+        ('worse-by = "1pp"', 'worse-by = "9pp"', "worse-by was 1pp, is 9pp"),
+    ],
+)
+@pytest.mark.full
+def test_settings_that_ask_less_cannot_carry_it_on(
+    project: CliProject, was: str, is_now: str, what: str
+) -> None:
+    began_with = STEPS.replace(is_now, was)
+    project.write({"suites/test_step.py": GATE})
+    project.write_settings(environment=began_with)
+    project.write({"main.py": "v3"})
+    plan = project.deploygate("plan", "fake", "--json").json
+    approved = f"--deploy-approval={plan['plan_digest']}"
+    begun = project.release("v3", "--deploy-detach", approved)
+    assert begun.status == 12, begun.output
+    project.write_settings(environment=began_with.replace(was, is_now))
+    run = resumed(project)
+    assert (run.status, run.shares) == (10, begun.shares), run.output
+    assert "less is asked than when the rollout began: " in run.output
+    assert what in run.output
+    assert state_of(project) is State.STEPPING
+
+
 def test_moved_traffic_is_not_carried_on(project: CliProject) -> None:
     detached(project)
     with project.cloud() as cloud:

@@ -31,7 +31,10 @@ SLOW = Objective(
 )
 POLICY = replace(POLICY, objectives=(SLOW,))
 BEFORE = RecordedPolicy(
-    policy=POLICY, known_defects={"c": "until 2026-10-01: ticket 1"}, unchecked_files=("g/old.py",)
+    policy=POLICY,
+    known_defects={"c": "until 2026-10-01: ticket 1"},
+    unchecked_files=("g/old.py",),
+    approval="required",
 )
 
 
@@ -160,6 +163,7 @@ LOOSER: dict[str, tuple[RecordedPolicy, str]] = {
         replace(BEFORE, known_defects={"c": "until 2026-12-01: ticket 1"}),
         "check c: its known defect was accepted until 2026-10-01, now until 2026-12-01: ticket 1",
     ),
+    "approval": (replace(BEFORE, approval="none"), 'approval was "required", is "none"'),
     "file without checks": (
         replace(BEFORE, unchecked_files=("g/new.py", "g/old.py")),
         "g/new.py is below the path of a gate, but no check was collected from it",
@@ -188,6 +192,7 @@ STRICTER: dict[str, RecordedPolicy] = {
     "narrower margin": with_objective(worse_by=Margin.parse("x1.2"), confidence=Fraction("0.99")),
     "defect gone": replace(BEFORE, known_defects={}),
     "defect sooner": replace(BEFORE, known_defects={"c": "until 2026-09-01: other words"}),
+    "approval of each step": replace(BEFORE, approval="step"),
     "files have checks": replace(BEFORE, unchecked_files=()),
 }
 
