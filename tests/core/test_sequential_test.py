@@ -116,13 +116,14 @@ def alarm_share(*, runs: int, confidence: float, candidate: float, per_minute: f
     return alarms / runs
 
 
+@pytest.mark.parametrize("runs", [400, pytest.param(10_000, marks=pytest.mark.full)])
 @pytest.mark.parametrize("candidate", [0.01, 0.02])
 @pytest.mark.slow
 def test_false_aborts_are_as_rare_as_the_confidence_says_when_looked_at_each_minute(
-    candidate: float,
+    candidate: float, runs: int
 ) -> None:
-    """At equality, and at the worst that the margin allows; benchmarks/canary.py has 10,000 runs."""
-    runs, alpha = 400, 0.05
+    """At equality, and at the worst that the margin allows."""
+    alpha = 0.05
     found = alarm_share(runs=runs, confidence=1 - alpha, candidate=candidate, per_minute=1200)
     # 3.1 standard deviations above alpha: more would happen in about one of 1000 repetitions if the share were alpha
     assert found <= alpha + 3.1 * math.sqrt(alpha * (1 - alpha) / runs)
