@@ -245,10 +245,23 @@ class StepWatch:
         name, terminal = f"step {look.step.percent} %", self._context.terminal
         if verdict.reason.code is ReasonCode.HELD and len(look.enforced) > 1:
             terminal.step(name, told)
-            for result in look.enforced:
-                terminal.line(f"  {result.sentence}")
+            results = look.enforced
         else:
             terminal.step(name, f"{told}: {verdict.reason.sentence}")
+            results = _unsaid(verdict)
+        for result in results:
+            terminal.line(f"  {result.sentence}")
+
+
+def _unsaid(verdict: StepVerdict) -> tuple[ObjectiveResult, ...]:
+    """What is known of the objectives of a step that holds, where its reason does not say it."""
+    if verdict.decision is not StepDecision.HOLD:
+        return ()
+    return tuple(
+        result
+        for result in verdict.look.enforced
+        if result.candidate_requests and result.sentence not in verdict.reason.sentence
+    )
 
 
 def _with_problem(look: StepLook, problem: str) -> StepLook:

@@ -216,6 +216,18 @@ def test_each_objective_that_let_a_step_advance_has_a_line_of_its_own() -> None:
     assert accuracy.startswith("  accuracy: not worse by ")
 
 
+def test_a_held_step_shows_the_interval_also_if_something_else_holds_it() -> None:
+    watched = Watched(step=STEP._replace(least_requests=100_000))
+    watched.watch(StepFigures(watched.clock, PER_MINUTE))
+    nothing_yet, *_ = watched.shown
+    assert "the candidate had 0 requests" in nothing_yet
+    at = next(n for n, line in enumerate(watched.shown) if "had 700 requests" in line)
+    assert watched.shown[at].startswith("step 5 %: hold after ")
+    assert watched.shown[at + 1].startswith("  errors: ")
+    assert "pp [" in watched.shown[at + 1]
+    assert "errors" not in watched.shown[1]
+
+
 def test_what_no_check_measured_is_never_a_pass() -> None:
     watched = Watched(objectives=(ERRORS, ACCURACY))
     verdict = watched.watch(StepFigures(watched.clock, PER_MINUTE))
