@@ -135,6 +135,12 @@ def test_a_good_release_goes_through_all_steps_and_loses_nobody(project: Checkou
     }
     assert properties["deploygate.step.5.decision"] == "advance"
     assert "not worse by 8pp or more" in properties["deploygate.step.25.objective.errors"]
+    for step in steps_of(project):
+        told = f"deploygate.step.{step.percent}"
+        assert properties[f"{told}.reason"] == step.reason
+        assert properties[f"{told}.seconds"] == f"{step.seconds:.3f}"
+        assert properties[f"{told}.candidate_requests"] == str(step.candidate_requests)
+        assert properties[f"{told}.baseline_requests"] == str(step.baseline_requests)
     record = project.last_rollout()
     assert record is not None
     assert record.drill_s is not None
