@@ -10,7 +10,7 @@ The first rule that holds decides:
 5. ADVANCE: otherwise.
 
 A HOLD that lasts for ``at-most`` is never a pass: it becomes ABORT, unless the step has ``undecided = "advance"`` and
-only evidence is missing.
+the figures, which could be read, are too few.
 """
 
 from dataclasses import dataclass, replace
@@ -156,7 +156,7 @@ def _why_held(look: StepLook) -> str:
 def _time_is_up(verdict: StepVerdict) -> StepVerdict:
     look = verdict.look
     is_kept = (
-        bool(look.blocked)
+        bool(look.blocked or look.problem)
         or look.waits_for_approval
         or (look.command is not None and look.command.kind is CommandKind.HOLD)
     )

@@ -100,6 +100,14 @@ def test_time_that_figures_come_late_is_added() -> None:
     assert decide_step(replace(look, elapsed_s=2040)).decision is StepDecision.ABORT
 
 
+def test_figures_that_cannot_be_read_never_advance_a_step() -> None:
+    """``undecided = "advance"`` is for few visitors, not for a platform that does not answer."""
+    step = STEP._replace(undecided="advance", at_most=Duration(900))
+    verdict = decide_step(replace(LOOK, step=step, problem="HTTP 503", elapsed_s=900))
+    assert (verdict.decision, verdict.is_undecided) == (StepDecision.ABORT, True)
+    assert verdict.reason.sentence.endswith("the platform's figures cannot be read: HTTP 503")
+
+
 def test_a_step_may_say_that_undecided_advances() -> None:
     step = STEP._replace(undecided="advance", at_most=Duration(900))
     look = replace(LOOK, step=step, results=(UNSURE,), elapsed_s=900)
