@@ -82,7 +82,12 @@ class ContainerSpec(NamedTuple):
     ] = ""
     vpc_tags: Annotated[
         tuple[str, ...],
-        Setting("network tags of instances", example='["web"]', only_for=_CLOUD_RUN),
+        Setting(
+            "network tags of instances",
+            example='["web"]',
+            default="as it is on the platform",
+            only_for=_CLOUD_RUN,
+        ),
     ] = ()
     startup_probe: Annotated[
         StartupProbe,

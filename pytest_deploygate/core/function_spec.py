@@ -280,7 +280,7 @@ class FunctionSpec(NamedTuple):
         Setting(
             "repository of Artifact Registry that keeps its images",
             example='"projects/my-project-123/locations/us-central1/repositories/functions"',
-            default=_KEPT,
+            default=f"{_KEPT}; on `cloud-run`, `cloud-run-source-deploy`",
         ),
     ] = ""
     base_image_updates: Annotated[

@@ -190,54 +190,35 @@ class CloudRunTarget(ServiceTarget):
         """
         from pytest_deploygate.targets.run_template import BuildSource
 
-        is_new = self._is_new()
-        revision = self._names.of_rollout(rollout_labels.rollout)
+        service = self._services.get(self._service_name())
+        release = self._release(service, rollout_labels)
         found = json.loads(source)
         if "image" in found:
-            release = self._release(revision, rollout_labels, is_new=is_new)
             return self._begin(release, image=str(found["image"]))
         built = BuildSource(**json.loads(found["source"]))
-        started = self._builds.submit(built)
-        base = started.base_image if self._spec.base_image_updates == "automatic" else ""
-        release = replace(
-            self._release(revision, rollout_labels, is_new=is_new), build=built, base_image=base
-        )
+        started = self._builds.submit(built, release.builder)
+        base = started.base_image if release.builder.is_automatic else ""
+        release = replace(release, build=built, base_image=base)
         return self._begin(release, operation=started.operation)
 
     def _release(
-        self, revision: RevisionName, rollout_labels: RolloutLabels, *, is_new: bool
+        self, service: "run_v2.Service | None", rollout_labels: RolloutLabels
     ) -> "Release":
+        from pytest_deploygate.targets.image_builds import builder_of
         from pytest_deploygate.targets.run_release import Release
 
+        is_new = _is_new(service)
         return Release(
             spec=self._spec,
             service=self._service_name(),
-            revision=revision,
+            revision=self._names.of_rollout(rollout_labels.rollout),
             rollout_labels=rollout_labels,
             secrets=self._secrets.resolve(self._spec),
             secret_files=self._secrets.resolve_files(self._spec),
             is_new=is_new,
             is_local=self._is_local,
+            builder=builder_of(self._spec, service),
         )
-
-    def _is_new(self) -> bool:
-        """Whether there is no service yet.
-
-        Raises:
-            TargetRefused: there is one of somebody else that never had a ready revision: not ours to end.
-        """
-        from pytest_deploygate.targets import converters
-
-        service = self._services.get(self._service_name())
-        if service is None:
-            return True
-        if not service.latest_ready_revision and not converters.has_rollout_labels(service.labels):
-            raise TargetRefused(
-                f"the service {converters.short_name(service.name)} exists and never had a ready revision: "
-                f"{converters.origin_of(service)}",
-                hint="mend or delete it, or take another name",
-            )
-        return False
 
     def _begin(self, deployment: "ImageDeployment", *, operation: str = "", image: str = "") -> str:
         """Remember what is to be deployed; the name of the operation says it to whoever comes after a death."""
@@ -269,6 +250,7 @@ class CloudRunTarget(ServiceTarget):
         A backup that was made of a function of Cloud Functions serves as well.
         """
         from pytest_deploygate.targets import source_backups
+        from pytest_deploygate.targets.image_builds import builder_of
         from pytest_deploygate.targets.run_release import Restoration
 
         described = json.loads(backup.settings)
@@ -287,7 +269,10 @@ class CloudRunTarget(ServiceTarget):
             )
         path = source_backups.read_source(backup)
         source = self._storage.upload(path, backup.sha256)
-        started = self._builds.submit(restoration.build_of(source))
+        builder = builder_of(self._spec, self._services.get(self._service_name()))._replace(
+            is_automatic=restoration.is_automatic
+        )
+        started = self._builds.submit(restoration.build_of(source), builder)
         return self._begin(restoration, operation=started.operation)
 
     def await_release(
@@ -346,3 +331,22 @@ class CloudRunTarget(ServiceTarget):
                 hint="close it first, if nobody uses it",
             )
         self._deployments.delete(service.name, service.etag)
+
+
+def _is_new(service: "run_v2.Service | None") -> bool:
+    """Whether there is no service yet.
+
+    Raises:
+        TargetRefused: there is one of somebody else that never had a ready revision: not ours to end.
+    """
+    from pytest_deploygate.targets import converters
+
+    if service is None:
+        return True
+    if not service.latest_ready_revision and not converters.has_rollout_labels(service.labels):
+        raise TargetRefused(
+            f"the service {converters.short_name(service.name)} exists and never had a ready revision: "
+            f"{converters.origin_of(service)}",
+            hint="mend or delete it, or take another name",
+        )
+    return False

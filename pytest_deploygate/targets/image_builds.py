@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from google.cloud import run_v2
+
 from pytest_deploygate.core.errors import (
     BuildFailed,
     OutcomeUnknown,
@@ -42,6 +44,34 @@ class StartedBuild(NamedTuple):
     base_image: str = ""
 
 
+class Builder(NamedTuple):
+    """Who builds, and whether the platform may replace the base image of what was built."""
+
+    service_account: str = ""
+    """Full name; empty for the project's own."""
+    worker_pool: str = ""
+    is_automatic: bool = False
+
+    def to_fields(self) -> Json:
+        """As a build, and a service, have them; nothing where the platform chooses."""
+        named = {"serviceAccount": self.service_account, "workerPool": self.worker_pool}
+        return {key: value for key, value in named.items() if value}
+
+
+def builder_of(spec: FunctionSpec, service: run_v2.Service | None) -> Builder:
+    """The builder that ``spec`` names; what it does not name is as for the build before."""
+    before = service.build_config if service is not None else run_v2.BuildConfig()
+    account = spec.build_service_account
+    if account and not account.startswith("projects/"):
+        account = f"projects/{spec.project}/serviceAccounts/{account}"
+    updates = spec.base_image_updates
+    return Builder(
+        service_account=account or before.service_account,
+        worker_pool=spec.build_worker_pool or before.worker_pool,
+        is_automatic=updates == "automatic" if updates else before.enable_automatic_updates,
+    )
+
+
 class ImageBuilds:
     """Calls about images, for one function."""
 
@@ -62,19 +92,18 @@ class ImageBuilds:
             return f"{parts[3]}-docker.pkg.dev/{parts[1]}/{parts[5]}/{slug}"
         return f"{spec.region}-docker.pkg.dev/{spec.project}/{REPOSITORY}/{slug}"
 
-    def submit(self, source: BuildSource) -> StartedBuild:
-        """Begin a build of ``source``; not awaited.
+    def submit(self, source: BuildSource, builder: Builder) -> StartedBuild:
+        """Begin a build of ``source`` by ``builder``; not awaited.
 
         Raises:
             TargetError: it was not taken.
         """
-        spec = self._spec
         buildpack: Json = {
             "runtime": source.runtime,
             "functionTarget": source.entry_point,
             "environmentVariables": dict(source.variables),
         }
-        if spec.base_image_updates == "automatic":
+        if builder.is_automatic:
             buildpack["enableAutomaticUpdates"] = True
         body: Json = {
             "storageSource": {
@@ -85,13 +114,8 @@ class ImageBuilds:
             "imageUri": self.image_of(),
             "buildpackBuild": buildpack,
             "client": "pytest-deploygate",
+            **builder.to_fields(),
         }
-        if spec.build_service_account:
-            name = spec.build_service_account
-            full = f"projects/{spec.project}/serviceAccounts/{name}"
-            body["serviceAccount"] = name if name.startswith("projects/") else full
-        if spec.build_worker_pool:
-            body["workerPool"] = spec.build_worker_pool
         failed: TargetError | None = None
         for _ in attempts(self._caller.clock, _AGAIN, most=_ATTEMPTS):
             try:
@@ -165,9 +189,9 @@ class ImageBuilds:
         Raises:
             TargetRefused: it cannot be resolved.
         """
-        if digest_in(image):
-            return image
-        repository, tag = _without_tag(image)
+        repository, tag = _without_tag(image.partition("@")[0])
+        if digest := digest_in(image):
+            return f"{repository}@{digest}"
         package = _package(repository)
         if package is None:
             raise TargetRefused(

@@ -9,6 +9,8 @@ from google.cloud import run_v2
 from pytest_deploygate.core.errors import DeployGateError, TargetError
 from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.preflight import PreflightFinding
+from pytest_deploygate.core.service_limits import ServiceLimits, cpus_of, limit_problems
+from pytest_deploygate.core.units import Memory
 from pytest_deploygate.targets import converters
 from pytest_deploygate.targets.image_builds import ImageBuilds
 from pytest_deploygate.targets.json_api import Json, JsonApi
@@ -50,12 +52,14 @@ class RunPreflight:
         known = service.template.service_account if service is not None else ""
         found += ask(lambda: self.on_project.account(self.spec.service_account or known))
         if service is None:
+            found += ask(lambda: self._template(run_v2.RevisionTemplate()))
             found += ask(lambda: self.on_service.ingress(None))
             found += ask(self._job)
             found += ask(self._other_regions)
         else:
             found += ask(lambda: self._origin(service))
             found += ask(lambda: self._variables(service))
+            found += ask(lambda: self._template(service.template))
             found += ask(lambda: self.on_service.run(service, {}))
         return tuple(sorted(found, key=lambda f: not f.is_blocking))
 
@@ -169,11 +173,49 @@ class RunPreflight:
                 "say that what serves is good, then deploy: deploygate adopt ENV REVISION --reason TEXT",
             )
 
+    def _template(self, now: run_v2.RevisionTemplate) -> Iterator[PreflightFinding]:
+        """What the platform would refuse of the settings together with what the service keeps."""
+        spec = self.spec
+        if spec.container.vpc_tags and not (
+            spec.container.vpc_network
+            or spec.container.vpc_subnetwork
+            or now.vpc_access.network_interfaces
+        ):
+            yield wrong_setting(
+                "vpc-tags are named, and no network whose instances could have them",
+                "name vpc-network or vpc-subnetwork, too",
+            )
+        [first, *others] = now.containers or [run_v2.Container()]
+        if others and not first.ports:
+            yield blocking_finding(
+                f"{spec.function} has {len(others) + 1} containers, and the one that takes requests is not the first: "
+                "a release would replace another",
+                "put the container with `ports` first, or take the others out",
+            )
+        scaling = now.scaling
+        kept = ServiceLimits(
+            memory_mib=Memory.parse(spec.memory).mib,
+            cpu=cpus_of(spec.cpu or first.resources.limits.get("cpu", "")),
+            concurrency=spec.concurrency or now.max_instance_request_concurrency,
+            min_instances=scaling.min_instance_count
+            if spec.min_instances is None
+            else spec.min_instances,
+            max_instances=spec.max_instances or scaling.max_instance_count,
+        )
+        said = {found.sentence for found in settings_problems(spec)}
+        for problem in limit_problems(kept):
+            if problem not in said:
+                yield wrong_setting(
+                    f"{problem}, with what the service has and the settings do not name",
+                    "name it in the settings: Google would refuse it",
+                )
+
     def _variables(self, service: run_v2.Service) -> Iterator[PreflightFinding]:
         spec = self.spec
         containers = service.template.containers
         known = {v.name for v in containers[0].env} if containers else set[str]()
         named = {*spec.variables, *spec.verify_variables, *spec.secrets}
+        named = named.union(*spec.verify_variants.values())
         gone = known - named - {*KEPT_VARIABLES, *_SET_BY_IMAGE}
         if gone:
             yield note(

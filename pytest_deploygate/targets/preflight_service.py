@@ -122,7 +122,13 @@ class ServicePreflight:
     def ingress(self, service: run_v2.Service | None) -> Iterator[PreflightFinding]:
         """Whether what is there, or what a first release will make, answers only inside the project's network."""
         is_internal = service is not None and service.ingress in _INTERNAL
-        if is_internal or self.spec.ingress != "ALLOW_ALL":
+        if is_internal and self.spec.ingress == "ALLOW_ALL":
+            yield note(
+                f"ingress of {self.spec.function} is internal, and the settings open it to all: the rollout does so "
+                "when it deploys, before the candidate is judged, and a rollback leaves it open",
+                "name under `ingress` what it is to be",
+            )
+        elif self.spec.ingress != "ALLOW_ALL":
             yield note(
                 f"ingress of {self.spec.function} is internal: the URLs of tags answer only "
                 "from inside the project's network",
@@ -163,10 +169,14 @@ class ServicePreflight:
                 f"traffic is split: {plan}; a rollout needs one revision that has all of it",
                 "give one revision all the traffic: deploygate rollback ENV --to REVISION",
             )
-        if service.reconciling:
+        if service.reconciling and self.is_function:
             yield blocking_finding(
-                f"{converters.short_name(service.name)} is being changed right now",
-                "wait until that has ended",
+                f"{_slug(service)} is being changed right now", "wait until that has ended"
+            )
+        elif service.reconciling:
+            yield note(
+                f"{_slug(service)} is being changed right now by somebody else",
+                "the rollout waits until that has ended, and asks once more",
             )
         if plan.sole is not None:
             found = self.revisions.describe(service.name, plan.sole)

@@ -8,9 +8,11 @@ from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.secret_ref import SecretRef
+from pytest_deploygate.targets.image_builds import Builder
 from pytest_deploygate.targets.json_api import Json
 from pytest_deploygate.targets.run_deployments import WantedService
 from pytest_deploygate.targets.run_template import (
+    FIELDS_OF_REVISION,
     INGRESS,
     BuildSource,
     WantedRevision,
@@ -44,6 +46,7 @@ class Release:
     secret_files: Mapping[str, SecretRef]
     is_new: bool
     is_local: bool
+    builder: Builder
     build: BuildSource | None = None
     base_image: str = ""
 
@@ -78,7 +81,9 @@ class Release:
                 "functionTarget": self.build.entry_point,
                 "sourceLocation": self.build.location,
                 "imageUri": image,
+                "environmentVariables": dict(self.build.variables),
                 "enableAutomaticUpdates": bool(self.base_image),
+                **self.builder.to_fields(),
             }
         return fields
 
@@ -102,12 +107,18 @@ class Restoration:
         return WantedService(
             name=self.service,
             revision=self.revision,
-            template_of=lambda _: wanted,
+            template_of=lambda now: {**_unknown_fields(now), **wanted},
             fields={},
             labels={},
             rollout_labels=None,
             is_new=False,
         )
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the platform may replace the base image below the one that is deployed."""
+        [first, *_] = (self.described.get("revision") or {}).get("containers") or [{}]
+        return bool(first.get("baseImageUri"))
 
     def build_of(self, source: BuildSource) -> BuildSource:
         """``source`` with runtime, entry point and variables of the build before, as far as the backup tells them."""
@@ -122,3 +133,8 @@ class Restoration:
             entry_point=str(config.get("entryPoint") or source.entry_point),
             variables=dict(config.get("environmentVariables") or {}),
         )
+
+
+def _unknown_fields(template: Json) -> Json:
+    """What a template has that no backup tells."""
+    return {name: value for name, value in template.items() if name not in FIELDS_OF_REVISION}

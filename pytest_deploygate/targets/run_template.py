@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pytest_deploygate.core.container_spec import ContainerSpec
 from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.secret_ref import SecretRef
@@ -39,6 +40,11 @@ FIELDS_OF_REVISION: Final = (
     "volumes",
     "executionEnvironment",
     "encryptionKey",
+    "encryptionKeyRevocationAction",
+    "encryptionKeyShutdownDuration",
+    "nodeSelector",
+    "gpuZonalRedundancyDisabled",
+    "serviceMesh",
     "maxInstanceRequestConcurrency",
     "sessionAffinity",
     "healthCheckDisabled",
@@ -141,6 +147,8 @@ def _container(spec: FunctionSpec, wanted: WantedRevision, now: Json, *, is_loca
     if spec.cpu:
         limits["cpu"] = spec.cpu
     container["resources"] = {**(now.get("resources") or {}), "limits": limits}
+    if wanted.build is not None or spec.container.command or now.get("command"):
+        container.pop("args", None)  # those of another program
     for name in ("command", "baseImageUri", "workingDir"):
         container.pop(name, None)
     if wanted.base_image:
@@ -181,9 +189,25 @@ def _secret_name(ref: SecretRef) -> str:
 
 
 def _mount_secrets(template: Json, container: Json, files: Mapping[str, SecretRef]) -> None:
-    """Show each of ``files`` at its path; volumes of others stay, those that we made before go."""
+    """Show each of ``files`` at its path; volumes of others stay, those that we made before go.
+
+    So does what others show in a directory of ours: the platform takes one of both.
+    """
+    folders = {path.rpartition("/")[0] for path in files}
     volumes = [v for v in template.get("volumes") or [] if not _is_ours(v.get("name"))]
-    mounts = [m for m in container.get("volumeMounts") or [] if not _is_ours(m.get("name"))]
+    mounts = [
+        m
+        for m in container.get("volumeMounts") or []
+        if not _is_ours(m.get("name")) and m.get("mountPath") not in folders
+    ]
+    others = [
+        *mounts,
+        *(m for c in template["containers"][1:] for m in c.get("volumeMounts") or []),
+    ]
+    hidden = {m.get("name") for m in container.get("volumeMounts") or []} - {
+        m.get("name") for m in others
+    }
+    volumes = [v for v in volumes if v.get("name") not in hidden]
     for number, (path, ref) in enumerate(sorted(files.items())):
         folder, _, file = path.rpartition("/")
         name = f"{_SECRETS}-{number}"
@@ -214,18 +238,23 @@ def _set_network(spec: FunctionSpec, template: Json) -> None:
     if spec.vpc_connector:
         access.pop("networkInterfaces", None)
         access["connector"] = spec.vpc_connector
-    elif container.vpc_network or container.vpc_subnetwork:
-        named = {
-            "network": container.vpc_network,
-            "subnetwork": container.vpc_subnetwork,
-            "tags": list(container.vpc_tags),
-        }
+    elif container.vpc_network or container.vpc_subnetwork or container.vpc_tags:
         access.pop("connector", None)
-        access["networkInterfaces"] = [{key: value for key, value in named.items() if value}]
+        known = (access.get("networkInterfaces") or [{}])[0]
+        access["networkInterfaces"] = [_interface(container, known)]
     if spec.vpc_egress:
         access["egress"] = spec.vpc_egress
     if access:
         template["vpcAccess"] = access
+
+
+def _interface(container: ContainerSpec, now: Json) -> Json:
+    """The interface ``now`` with what the settings name; a network and its subnetwork belong together."""
+    named = {"network": container.vpc_network, "subnetwork": container.vpc_subnetwork}
+    given: Json = {key: value for key, value in named.items() if value}
+    kept = now if all(now.get(key) == value for key, value in given.items()) else {}
+    tags = list(container.vpc_tags) or now.get("tags")
+    return {**kept, **given, **({"tags": tags} if tags else {})}
 
 
 def _set_annotation(template: Json, build: BuildSource | None) -> None:

@@ -129,6 +129,38 @@ def test_what_others_put_into_the_template_stays(new_target: NewTarget, driver: 
     assert dict(after.labels)["deploygate-rollout"] == "20261124-0001-abcd"
 
 
+def test_who_builds_and_updates_of_the_base_image_stay_where_nobody_names_them(
+    new_target: NewTarget, driver: Driver
+) -> None:
+    target = new_target(verify_variables={})
+    deployed(target)
+    service = service_of(driver, target)
+    builder = "projects/p1/serviceAccounts/builder@p1.iam.gserviceaccount.com"
+    pool = "projects/p1/locations/us-central1/workerPools/pool"
+    service.build_config.service_account = builder
+    service.build_config.worker_pool = pool
+    service.build_config.enable_automatic_updates = True
+    request = run_v2.UpdateServiceRequest(service=service, update_mask={"paths": ["build_config"]})
+    driver.services.update_service(request, timeout=20)
+    until(lambda: service_of(driver, target), lambda found: not found.reconciling)
+    before = driver.last_call()
+    deployed(target, RolloutLabels(rollout=RolloutId("20261124-0001-abcd")))
+    [submitted] = [c["request"] for c in driver.calls(before) if "builds:submit" in str(c["path"])]
+    sent = json.loads(str(submitted)) if isinstance(submitted, str) else submitted
+    assert isinstance(sent, dict)
+    assert (sent["serviceAccount"], sent["workerPool"]) == (builder, pool)
+    assert sent["buildpackBuild"]["enableAutomaticUpdates"]
+    after = service_of(driver, target)
+    assert (after.build_config.service_account, after.build_config.worker_pool) == (builder, pool)
+    assert after.build_config.enable_automatic_updates
+    assert after.template.containers[0].base_image_uri
+    named = new_target(verify_variables={}, base_image_updates="on-deploy")
+    deployed(named, RolloutLabels(rollout=RolloutId("20261125-0001-abcd")))
+    after = service_of(driver, target)
+    assert not after.build_config.enable_automatic_updates
+    assert not after.template.containers[0].base_image_uri
+
+
 def test_everything_that_the_settings_name_reaches_the_service(
     new_target: NewTarget, driver: Driver
 ) -> None:
@@ -332,12 +364,15 @@ def test_an_image_is_deployed_by_the_digest_that_its_tag_leads_to(
     deployed(source)
     pinned = service_of(driver, source).template.containers[0].image
     repository = pinned.partition("@")[0]
-    for image in (pinned, repository, f"{repository}:latest"):
+    by_both = pinned.replace("@", ":gone@")
+    for image in (pinned, by_both, repository, f"{repository}:latest"):
         target = new_target(verify_variables={}, source="", container=ContainerSpec(image=image))
         package = target.package()
         assert pinned.endswith(package.digest)
-        assert not any("builds:submit" in str(c["path"]) for c in driver.calls(driver.last_call()))
+        assert not [found for found in target.preflight() if found.is_blocking]
+        before = driver.last_call()
         deployed(target)
+        assert not any("builds:submit" in str(c["path"]) for c in driver.calls(before))
         assert service_of(driver, target).template.containers[0].image == pinned
 
 

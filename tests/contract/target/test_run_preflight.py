@@ -150,6 +150,77 @@ def test_internal_ingress_is_said_before_a_first_release_is_built(new_target: Ne
     assert "ingress of" in found.sentence
 
 
+def test_internal_ingress_that_a_release_would_open_is_said(shared: StagedFunction) -> None:
+    now = described(shared, labels=OURS, ingress="INGRESS_TRAFFIC_INTERNAL_ONLY")
+    path = f"/services/{shared.service.rpartition('/')[2]}?"
+    found = the_one(altered(shared, (path, reply(now))))
+    assert not found.is_blocking
+    assert "the settings open it to all" in found.sentence
+    kept = the_one(altered(shared, (path, reply(now)), ingress="ALLOW_INTERNAL_ONLY"))
+    assert "answer only from inside" in kept.sentence
+
+
+def test_a_service_that_somebody_changes_is_waited_for(shared: StagedFunction) -> None:
+    now = described(shared, labels=OURS, reconciling=True)
+    path = f"/services/{shared.service.rpartition('/')[2]}?"
+    found = the_one(altered(shared, (path, reply(now))))
+    assert not found.is_blocking
+    assert "is being changed right now" in found.sentence
+
+
+def template_of(shared: StagedFunction, **changes: object) -> dict[str, object]:
+    """The template of the shared service in JSON with other fields."""
+    now = described(shared)["template"]
+    assert isinstance(now, dict)
+    return {**now, **changes}
+
+
+def container_of(shared: StagedFunction, **changes: object) -> dict[str, object]:
+    """The container of that template with other fields."""
+    containers = template_of(shared)["containers"]
+    assert isinstance(containers, list)
+    return {**containers[0], **changes}
+
+
+SMALL_CPU = {"limits": {"memory": "256Mi", "cpu": "0.1666"}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"concurrency": 8}, "concurrency 8 needs at least 1 cpu, not 0.1666"),
+        ({"memory": "1Gi"}, "memory of 1024 MiB needs at least 0.5 cpu, not 0.1666"),
+        ({"concurrency": 8, "cpu": "1"}, ""),
+    ],
+)
+def test_what_the_service_keeps_must_go_with_what_the_settings_name(
+    shared: StagedFunction, settings: dict[str, object], words: str
+) -> None:
+    kept = container_of(shared, resources=SMALL_CPU)
+    template = template_of(shared, containers=[kept], maxInstanceRequestConcurrency=1)
+    path = f"/services/{shared.service.rpartition('/')[2]}?"
+    now = reply(described(shared, labels=OURS, template=template))
+    found = altered(shared, (path, now), **{"memory": "256Mi", **settings})  # type: ignore[arg-type]
+    if not words:
+        assert found == ()
+        return
+    [one] = found
+    assert one.is_blocking
+    assert words in one.sentence
+
+
+def test_a_service_whose_first_container_takes_no_requests_blocks(shared: StagedFunction) -> None:
+    ingress = container_of(shared, name="web", ports=[{"containerPort": 8080}])
+    sidecar = {"name": "proxy", "image": "x@sha256:0"}
+    path = f"/services/{shared.service.rpartition('/')[2]}?"
+    for containers, is_found in (([sidecar, ingress], True), ([ingress, sidecar], False)):
+        template = template_of(shared, containers=containers)
+        now = reply(described(shared, labels=OURS, template=template))
+        found = [f for f in altered(shared, (path, now)) if f.is_blocking]
+        assert bool(found) is is_found
+        assert not found or "2 containers" in found[0].sentence
+
+
 def test_a_job_of_that_name_is_no_service(shared: StagedFunction, new_target: NewTarget) -> None:
     target = new_target()
 
@@ -212,6 +283,7 @@ def test_a_service_in_another_region_is_named(shared: StagedFunction) -> None:
             {"container": ContainerSpec(secret_files={"/s/one": KEY, "/s/two": KEY})},
             "in one directory",
         ),
+        ({"container": ContainerSpec(vpc_tags=("web",))}, "vpc-tags are named, and no network"),
         ({"secrets": {"T": SecretRef(name="gone")}}, "the version latest of the secret gone"),
         ({"concurrency": 8, "cpu": "0.5"}, "needs at least 1 cpu"),
     ],
