@@ -44,7 +44,7 @@ class StartedBuild(NamedTuple):
     base_image: str = ""
 
 
-class Builder(NamedTuple):
+class ImageBuilder(NamedTuple):
     """Who builds, and whether the platform may replace the base image of what was built."""
 
     service_account: str = ""
@@ -58,14 +58,14 @@ class Builder(NamedTuple):
         return {key: value for key, value in named.items() if value}
 
 
-def builder_of(spec: FunctionSpec, service: run_v2.Service | None) -> Builder:
+def builder_of(spec: FunctionSpec, service: run_v2.Service | None) -> ImageBuilder:
     """The builder that ``spec`` names; what it does not name is as for the build before."""
     before = service.build_config if service is not None else run_v2.BuildConfig()
     account = spec.build_service_account
     if account and not account.startswith("projects/"):
         account = f"projects/{spec.project}/serviceAccounts/{account}"
     updates = spec.base_image_updates
-    return Builder(
+    return ImageBuilder(
         service_account=account or before.service_account,
         worker_pool=spec.build_worker_pool or before.worker_pool,
         is_automatic=updates == "automatic" if updates else before.enable_automatic_updates,
@@ -92,7 +92,7 @@ class ImageBuilds:
             return f"{parts[3]}-docker.pkg.dev/{parts[1]}/{parts[5]}/{slug}"
         return f"{spec.region}-docker.pkg.dev/{spec.project}/{REPOSITORY}/{slug}"
 
-    def submit(self, source: BuildSource, builder: Builder) -> StartedBuild:
+    def submit(self, source: BuildSource, builder: ImageBuilder) -> StartedBuild:
         """Begin a build of ``source`` by ``builder``; not awaited.
 
         Raises:

@@ -8,7 +8,7 @@ from pytest_deploygate.core.function_spec import FunctionSpec, Variant
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.secret_ref import SecretRef
-from pytest_deploygate.targets.image_builds import Builder
+from pytest_deploygate.targets.image_builds import ImageBuilder
 from pytest_deploygate.targets.json_api import Json
 from pytest_deploygate.targets.run_deployments import WantedService
 from pytest_deploygate.targets.run_template import (
@@ -46,7 +46,7 @@ class Release:
     secret_files: Mapping[str, SecretRef]
     is_new: bool
     is_local: bool
-    builder: Builder
+    builder: ImageBuilder
     build: BuildSource | None = None
     base_image: str = ""
 
