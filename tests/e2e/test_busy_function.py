@@ -52,3 +52,36 @@ def test_a_deployment_of_somebody_else_is_waited_for(greeting: Checkout) -> None
     assert "waiting: somebody else deploys the function" in second.output
     assert second.status == 0, second.output
     assert greeting.answering() not in ("", baseline)
+
+
+@pytest.mark.full
+def test_a_service_that_somebody_changes_is_waited_for(tmp_path: Path, build_cache: Path) -> None:
+    project = small_project(tmp_path / "checkout", build_cache, emulates="cloud-run")
+    try:
+        first = project.deploy("-q")
+        assert first.status == 0, first.output
+        baseline = project.answering()
+        url = f"{project.endpoint}/v2/projects/{SERVICE}"
+        slow = {"kind": "slow", "slow_s": 20}
+        project.call_emulator("faults", method="PATCH", path="/services/", operation=slow)
+        with direct_client() as client:
+            [container] = client.get(url, timeout=20).json()["template"]["containers"]
+            more = {
+                **container,
+                "env": [*container.get("env", []), {"name": "BY", "value": "hand"}],
+            }
+            kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+            body = {
+                "template": {"containers": [more]},
+                "traffic": [{"type": kind, "revision": baseline, "percent": 100}],
+            }
+            mask = "template.revision,template.containers,traffic"
+            client.patch(f"{url}?updateMask={mask}", json=body, timeout=20).raise_for_status()
+        main = project.root / "function" / "main.py"
+        main.write_text(f"{FUNCTION}# second\n", encoding="utf-8")
+        second = project.deploy()
+        assert "waiting: somebody else deploys the function" in second.output
+        assert second.status == 0, second.output
+        assert project.answering() not in ("", baseline)
+    finally:
+        project.close()
