@@ -138,9 +138,8 @@ def test_editors_accept_nothing_that_has_a_wrong_form(tmp_path: Path, text: str)
         "nan is not",
         "inf is not",
     )
-    if "[tool.deploygate.function]" in caught.value.hint or any(
-        b in str(caught.value) for b in beyond
-    ):
+    told = f"{caught.value}\n{caught.value.hint}"  # of several errors each has its hint in the list
+    if "to [tool.deploygate.function]" in told or any(b in told for b in beyond):
         return
     assert not is_in_schema(text)
 
