@@ -260,14 +260,14 @@ WRONG = {
         GATES + ENVIRONMENT,
         (
             "tool.deploygate.environments.local: the key source is missing\n"
-            '  hint: add it here or to [tool.deploygate.function]: source = "src/process_invoice"'
+            '    hint: add it here or to [tool.deploygate.function]: source = "src/process_invoice"'
         ),
     ),
     "google without a project": (
         GOOD.replace('target = "local"', 'target = "google"'),
         (
             "tool.deploygate.environments.local: the key project is missing\n"
-            '  hint: add it here or to [tool.deploygate.function]: project = "my-project-123"'
+            '    hint: add it here or to [tool.deploygate.function]: project = "my-project-123"'
         ),
     ),
     "region of another planet": (
