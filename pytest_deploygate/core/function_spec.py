@@ -293,8 +293,14 @@ class FunctionSpec(NamedTuple):
         ),
     ] = ""
     ingress: Annotated[
-        str, Setting("which networks may reach it", example='"internal-only"', choices=INGRESS)
-    ] = INGRESS["all"]
+        str,
+        Setting(
+            "which networks may reach it",
+            example='"internal-only"',
+            choices=INGRESS,
+            default=_KEPT,
+        ),
+    ] = ""
     min_instances: Annotated[
         int | None, Setting("least number of instances", example="1", at_least=0, default=_KEPT)
     ] = None

@@ -144,14 +144,12 @@ def service_config(
         timeout_seconds=spec.timeout_s,
         environment_variables=dict(variables),
         secret_environment_variables=secret_variables(spec, secrets),
-        ingress_settings=_member(functions_v2.ServiceConfig.IngressSettings, spec.ingress),
     )
     paths = [
         "available_memory",
         "timeout_seconds",
         "environment_variables",
         "secret_environment_variables",
-        "ingress_settings",
     ]
     optional = {
         "available_cpu": spec.cpu or None,
@@ -165,6 +163,10 @@ def service_config(
         if value is not None:
             setattr(config, path, value)
             paths.append(path)
+    if spec.ingress:
+        ingress = functions_v2.ServiceConfig.IngressSettings
+        config.ingress_settings = _member(ingress, spec.ingress)
+        paths.append("ingress_settings")
     if spec.vpc_egress:
         egress = functions_v2.ServiceConfig.VpcConnectorEgressSettings
         config.vpc_connector_egress_settings = _member(egress, spec.vpc_egress)

@@ -99,9 +99,9 @@ def _optional(spec: FunctionSpec) -> list[str]:
 
 
 def _ingress(spec: FunctionSpec) -> str:
-    """Gcloud's word; empty for the platform's default."""
+    """Gcloud's word; empty where the settings name none."""
     words = {platform: word for word, platform in INGRESS.items()}
-    return "" if spec.ingress == INGRESS["all"] else words[spec.ingress]
+    return words.get(spec.ingress, "")
 
 
 def _delete(spec: FunctionSpec) -> str:

@@ -55,8 +55,9 @@ def deploy(spec: FunctionSpec, *, cwd: Path, is_first: bool, tag: str) -> str:
         words.flag("memory", Memory.parse(spec.memory).api_text),
         words.flag("timeout", f"{spec.timeout_s}s"),
         words.flag("region", spec.region),
-        words.flag("ingress", _INGRESS[spec.ingress]),
     ]
+    if spec.ingress:
+        parts.append(words.flag("ingress", _INGRESS[spec.ingress]))
     if spec.variables:
         parts.append(words.flag("set-env-vars", words.join_pairs(spec.variables)))
     refs = {**spec.secrets, **spec.container.secret_files}

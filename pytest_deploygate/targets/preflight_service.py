@@ -128,7 +128,7 @@ class ServicePreflight:
                 "when it deploys, before the candidate is judged, and a rollback leaves it open",
                 "name under `ingress` what it is to be",
             )
-        elif self.spec.ingress != "ALLOW_ALL":
+        elif is_internal or self.spec.ingress not in ("", "ALLOW_ALL"):
             yield note(
                 f"ingress of {self.spec.function} is internal: the URLs of tags answer only "
                 "from inside the project's network",

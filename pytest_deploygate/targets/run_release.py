@@ -72,10 +72,9 @@ class Release:
         )
 
     def _fields(self, image: str) -> Mapping[str, object]:
-        fields: dict[str, object] = {
-            "ingress": INGRESS[self.spec.ingress],
-            "client": "pytest-deploygate",
-        }
+        fields: dict[str, object] = {"client": "pytest-deploygate"}
+        if self.spec.ingress:
+            fields["ingress"] = INGRESS[self.spec.ingress]
         if self.build is not None:  # by which others, too, see a function
             fields["buildConfig"] = {
                 "functionTarget": self.build.entry_point,

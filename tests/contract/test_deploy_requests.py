@@ -50,7 +50,6 @@ ALWAYS = {
     "service_config.timeout_seconds",
     "service_config.environment_variables",
     "service_config.secret_environment_variables",
-    "service_config.ingress_settings",
     "labels",
 }
 
@@ -104,7 +103,7 @@ def test_every_setting_reaches_the_platform() -> None:
     }
     # zero is the default and not in the message: the mask alone says that it is meant
     assert "service_config.min_instance_count" in paths
-    assert len(paths) == len(ALWAYS) + 10
+    assert len(paths) == len(ALWAYS) + 11
 
 
 @pytest.mark.parametrize("change", [{"ingress": "ALL"}, {"vpc_egress": "SOME"}])

@@ -8,9 +8,11 @@ import pytest
 from pytest_deploygate.core.container_spec import ContainerSpec
 from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import RevisionName
+from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.secret_ref import SecretRef
+from pytest_deploygate.targets.image_builds import ImageBuilder
 from pytest_deploygate.targets.json_api import Json
-from pytest_deploygate.targets.run_release import Restoration
+from pytest_deploygate.targets.run_release import Release, Restoration
 from pytest_deploygate.targets.run_template import (
     FIELDS_OF_REVISION,
     BuildSource,
@@ -126,3 +128,25 @@ def test_a_restored_revision_keeps_what_no_backup_tells() -> None:
         "revision": "f-dg-2",
         "ofTomorrow": {"a": 1},
     }
+
+
+@pytest.mark.parametrize(
+    ("ingress", "wanted"), [("", None), ("ALLOW_ALL", "INGRESS_TRAFFIC_ALL")], ids=["kept", "named"]
+)
+def test_a_release_opens_no_service_unless_the_settings_say_so(
+    ingress: str, wanted: str | None
+) -> None:
+    released = Release(
+        spec=FunctionSpec(
+            function="f", runtime="python312", entry_point="hello", source="/s", ingress=ingress
+        ),
+        service="f",
+        revision=RevisionName("f-dg-1"),
+        rollout_labels=RolloutLabels(),
+        secrets={},
+        secret_files={},
+        is_new=False,
+        is_local=False,
+        builder=ImageBuilder(),
+    )
+    assert released.with_image("i@sha256:0").fields.get("ingress") == wanted

@@ -431,7 +431,7 @@ def test_settings_that_nobody_writes_are_as_safe_as_can_be(tmp_path: Path) -> No
         "256Mi",
         60,
         False,
-        "ALLOW_ALL",
+        "",
     )
     assert (settings.default_environment, settings.state) == ("local", "")
 
