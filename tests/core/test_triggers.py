@@ -1,15 +1,17 @@
 """Triggers at, below and above their bounds, and with a missing value."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.identifiers import Phase, Severity
 from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.policy import Comparison, Condition
-from pytest_deploygate.core.triggers import Firing, evaluate
+from pytest_deploygate.core.triggers import Firing, evaluate, lacks_measurement
 from tests.core.policy_factory import a_trigger, measured
 
 TINY = Fraction(1, 10**12)
@@ -186,3 +188,11 @@ def test_condition_reads_what_it_is_given() -> None:
         bound=Fraction(1, 10),
         text="error_rate >= 0.10",
     )
+
+
+def test_what_was_not_measured_is_missed_only_by_a_trigger_that_decides() -> None:
+    decides = a_trigger("error_rate > 0.1", "memory_usage_mb > 1500")
+    assert lacks_measurement((decides,), (measured("error_rate", 0.0),))
+    both = (measured("error_rate", 0.0), measured("memory_usage_mb", 1))
+    assert not lacks_measurement((decides,), both)
+    assert not lacks_measurement((replace(decides, enforce=Enforcement.WARN),), ())
