@@ -304,20 +304,20 @@ def test_append_whose_answer_is_lost_is_not_repeated(function: Function, sheet: 
     [({}, 200), ({5: 99}, 500), ({4: 0.01}, 500), ({2: "NS1"}, 500)],
     ids=["as sent", "another quantity", "another price", "another number"],
 )
+@pytest.mark.parametrize("name", [BOOKS, "onehundred80_1T25194476NCHR"], ids=["plain", "dollars"])
 def test_append_whose_answer_is_lost_is_looked_for_by_all_that_it_says(
-    function: Function, sheet: KeptSheet, change: dict[int, object], status: int
+    function: Function, sheet: KeptSheet, name: str, change: dict[int, object], status: int
 ) -> None:
     rows: list[list[object]] = [
-        [45776, *row[1:4], float(row[4]), int(row[5])] for row in golden_rows(BOOKS)
+        [45776, *row[1:4], float(row[4].replace("$", "")), int(row[5])] for row in golden_rows(name)
     ]
     for place, value in change.items():
         rows[-1][place] = value
     sheet.drop, sheet.kept = True, [["Date"], *rows]
-    response = function.upload(pdf(BOOKS))
+    response = function.upload(pdf(name))
     assert response.status_code == status
-    assert answer_of(response).get("updated_range") == (
-        "'Update 20230525'!B2:G24" if status == 200 else None
-    )
+    found = f"'Update 20230525'!B2:G{len(rows) + 1}" if status == 200 else None
+    assert answer_of(response).get("updated_range") == found
 
 
 @pytest.mark.parametrize(
