@@ -372,6 +372,14 @@ class FunctionSpec(NamedTuple):
         return (Variant.VERIFICATION, *self.verify_variants)
 
     @property
+    def build_account(self) -> str:
+        """Full name of the service account that builds; empty where the settings name none."""
+        name = self.build_service_account
+        if not name or name.startswith("projects/"):
+            return name
+        return f"projects/{self.project}/serviceAccounts/{name}"
+
+    @property
     def has_verification(self) -> bool:
         """Whether a rollout creates a verification revision."""
         return bool(self.verify_variables)

@@ -19,7 +19,7 @@ from pytest_deploygate.core.comparison import ObjectiveResult, StepDecision
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.engine_settings import TrafficStep
 from pytest_deploygate.core.step_command import CommandKind, StepCommand
-from pytest_deploygate.core.triggers import Firing, TriggerResult
+from pytest_deploygate.core.triggers import Firing, TriggerResult, warnings_of
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 
 
@@ -69,11 +69,7 @@ class StepLook:
             for r in self.results
             if r.decision is StepDecision.ABORT and r.objective.enforce is Enforcement.WARN
         }
-        return found | {
-            f"trigger.{t.trigger.name}": t.sentence
-            for t in self.triggers
-            if t.firing is Firing.FIRED and t.trigger.enforce is Enforcement.WARN
-        }
+        return found | warnings_of(self.triggers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Rollback triggers: conditions on measurements that end a rollout whatever the gates show."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, unique
 
@@ -36,6 +37,15 @@ def evaluate(
     return tuple(
         sorted(results, key=lambda r: (r.firing is not Firing.FIRED, r.trigger.severity.rank))
     )
+
+
+def warnings_of(results: Iterable[TriggerResult]) -> dict[str, str]:
+    """By name, why triggers with ``enforce = "warn"`` would abort."""
+    return {
+        f"trigger.{one.trigger.name}": one.sentence
+        for one in results
+        if one.firing is Firing.FIRED and one.trigger.enforce is Enforcement.WARN
+    }
 
 
 def lacks_measurement(triggers: tuple[Trigger, ...], measurements: tuple[Measurement, ...]) -> bool:

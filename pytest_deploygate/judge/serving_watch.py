@@ -4,11 +4,12 @@ from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.identifiers import Phase
 from pytest_deploygate.core.record import RecordedStep
-from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate
+from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate, warnings_of
 from pytest_deploygate.core.verdict import Reason, ReasonCode
 from pytest_deploygate.engine.finalize import require_revision
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.judge.context import SessionContext
+from pytest_deploygate.judge.step_watch import keep_warnings
 from pytest_deploygate.ports import Metrics
 
 _SHORTEST_WINDOW_S = 60
@@ -50,7 +51,7 @@ def watch_serving(
             triggers = context.settings.policy.triggers
             results = evaluate(triggers, Phase.LIVE, sample.measurements)
             reason = _fired_trigger(results)
-            _add_warnings(context, results, warned)
+            keep_warnings(context.terminal, warnings_of(results), warned)
         is_over = covered_s >= watch_s
         if reason is None and is_over and problem:
             sentence = f"the platform's figures cannot be read: {problem}"
@@ -70,18 +71,6 @@ def watch_serving(
         candidate_requests=requests,
     )
     return recorded, reason, warned
-
-
-def _add_warnings(
-    context: SessionContext, results: tuple[TriggerResult, ...], warned: dict[str, str]
-) -> None:
-    """Show and keep each trigger that only warns when it fires first."""
-    for result in results:
-        name = f"trigger.{result.trigger.name}"
-        only_warns = result.trigger.enforce is Enforcement.WARN
-        if only_warns and result.firing is Firing.FIRED and name not in warned:
-            context.terminal.line(f"deploygate: warning: {result.sentence}", yellow=True)
-            warned[name] = result.sentence
 
 
 def _fired_trigger(results: tuple[TriggerResult, ...]) -> Reason | None:

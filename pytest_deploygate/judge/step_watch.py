@@ -32,6 +32,7 @@ from pytest_deploygate.engine.finalize import require_revision
 from pytest_deploygate.engine.rollout import Rollout
 from pytest_deploygate.judge.context import SessionContext
 from pytest_deploygate.judge.preconditions import check_not_frozen
+from pytest_deploygate.judge.reporting.terminal import Terminal
 from pytest_deploygate.judge.step_orders import POLL_S, StepOrders
 from pytest_deploygate.ports import Clock, Metrics
 
@@ -106,7 +107,7 @@ class StepWatch:
         ).minutes
         while True:
             verdict = decide_step(self._look())
-            self._keep_warnings(verdict.look.warnings)
+            keep_warnings(self._context.terminal, verdict.look.warnings, self.warnings)
             self._show(verdict)
             is_held = verdict.decision is StepDecision.HOLD
             if not (is_held and self._may_wait) or self._context.recorder.doubts:
@@ -222,13 +223,6 @@ class StepWatch:
             return error.message
         return ""
 
-    def _keep_warnings(self, found: Mapping[str, str]) -> None:
-        """A trigger that fired for a minute would have decided in that minute: it is shown and kept."""
-        for rule, sentence in found.items():
-            if rule not in self.warnings:
-                self._context.terminal.line(f"deploygate: warning: {sentence}", yellow=True)
-                self.warnings[rule] = sentence
-
     def _show(self, verdict: StepVerdict) -> None:
         """A line of what is known, now and then, and whenever the decision changes."""
         look = verdict.look
@@ -251,6 +245,14 @@ class StepWatch:
             results = _unsaid(verdict)
         for result in results:
             terminal.line(f"  {result.sentence}")
+
+
+def keep_warnings(terminal: Terminal, found: Mapping[str, str], kept: dict[str, str]) -> None:
+    """Show each warning that is not ``kept`` yet, and keep it: a rule that fired once would have decided then."""
+    for rule, sentence in found.items():
+        if rule not in kept:
+            terminal.line(f"deploygate: warning: {sentence}", yellow=True)
+            kept[rule] = sentence
 
 
 def _unsaid(verdict: StepVerdict) -> tuple[ObjectiveResult, ...]:

@@ -92,7 +92,7 @@ def build_config(
     )
     paths = ["runtime", "entry_point", "source", "environment_variables"]
     if spec.build_service_account:
-        config.service_account = _service_account(spec)
+        config.service_account = spec.build_account
         paths.append("service_account")
     if spec.build_worker_pool:
         config.worker_pool = spec.build_worker_pool
@@ -107,12 +107,6 @@ def build_config(
         config.on_deploy_update_policy = functions_v2.OnDeployUpdatePolicy()
         paths.append("on_deploy_update_policy")
     return config, [f"build_config.{path}" for path in paths]
-
-
-def _service_account(spec: FunctionSpec) -> str:
-    name = spec.build_service_account
-    full = f"projects/{spec.project}/serviceAccounts/{name}"
-    return name if name.startswith("projects/") else full
 
 
 E = TypeVar("E", bound=Enum)

@@ -75,9 +75,6 @@ def deploy(spec: FunctionSpec, *, cwd: Path, is_private: bool = False) -> str:
 
 def _optional(spec: FunctionSpec) -> list[str]:
     """Flags for what the settings name and gcloud would otherwise leave as it is."""
-    account = spec.build_service_account
-    if account and not account.startswith("projects/"):
-        account = f"projects/{spec.project}/serviceAccounts/{account}"
     values: dict[str, str | int | None] = {
         "cpu": spec.cpu,
         "service-account": spec.service_account,
@@ -89,7 +86,7 @@ def _optional(spec: FunctionSpec) -> list[str]:
         "egress-settings": spec.vpc_egress.lower().replace("_", "-").replace("-traffic", ""),
         "update-labels": words.join_pairs(spec.labels),
         "set-build-env-vars": words.join_pairs(spec.build_variables),
-        "build-service-account": account,
+        "build-service-account": spec.build_account,
         "build-worker-pool": spec.build_worker_pool,
         "docker-repository": spec.docker_repository,
     }

@@ -82,9 +82,6 @@ def _source_or_image(spec: FunctionSpec, cwd: Path) -> Iterator[str]:
 def _optional(spec: FunctionSpec) -> list[str]:
     """Flags for what the settings name and gcloud would otherwise leave as it is."""
     container = spec.container
-    account = spec.build_service_account
-    if account and not account.startswith("projects/"):
-        account = f"projects/{spec.project}/serviceAccounts/{account}"
     probe = container.startup_probe
     values: dict[str, str | int | None] = {
         "cpu": spec.cpu,
@@ -106,7 +103,7 @@ def _optional(spec: FunctionSpec) -> list[str]:
     if not container.image:
         values |= {
             "set-build-env-vars": words.join_pairs(spec.build_variables),
-            "build-service-account": account,
+            "build-service-account": spec.build_account,
             "build-worker-pool": spec.build_worker_pool,
         }
     flags = [

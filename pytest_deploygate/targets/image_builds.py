@@ -61,12 +61,9 @@ class ImageBuilder(NamedTuple):
 def builder_of(spec: FunctionSpec, service: run_v2.Service | None) -> ImageBuilder:
     """The builder that ``spec`` names; what it does not name is as for the build before."""
     before = service.build_config if service is not None else run_v2.BuildConfig()
-    account = spec.build_service_account
-    if account and not account.startswith("projects/"):
-        account = f"projects/{spec.project}/serviceAccounts/{account}"
     updates = spec.base_image_updates
     return ImageBuilder(
-        service_account=account or before.service_account,
+        service_account=spec.build_account or before.service_account,
         worker_pool=spec.build_worker_pool or before.worker_pool,
         is_automatic=updates == "automatic" if updates else before.enable_automatic_updates,
     )
