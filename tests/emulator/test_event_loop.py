@@ -187,9 +187,11 @@ def test_figures_of_all_times_are_told_at_once(driver: Driver, pair: RevisionPai
         "interval.endTime": "9998-01-01T00:00:00Z",
     } | {f"aggregation.{name}": value for name, value in aggregation.items()}
     url = f"{driver.cloud.endpoint}/v3/projects/p1/timeSeries"
-    [series] = driver.http.get(url, params=query, timeout=30).json()["timeSeries"]
-    assert sum(int(point["value"]["int64Value"]) for point in series["points"]) >= 3
-    assert len(series["points"]) < 100
+    told = driver.http.get(url, params=query, timeout=30).json()["timeSeries"]
+    # other tests may have had this revision fail
+    points = {one["metric"]["labels"]["response_code_class"]: one["points"] for one in told}["2xx"]
+    assert sum(int(point["value"]["int64Value"]) for point in points) >= 3
+    assert len(points) < 100
 
 
 def test_entries_of_very_many_projects_are_refused(driver: Driver) -> None:

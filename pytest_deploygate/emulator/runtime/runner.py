@@ -20,6 +20,12 @@ from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.upstream import Upstream
 from pytest_deploygate.emulator.runtime.builder import Build, tail
+from pytest_deploygate.emulator.runtime.fork_server import (
+    IS_SUPPORTED,
+    LAUNCHER,
+    ForkServers,
+    InstanceProcess,
+)
 from pytest_deploygate.emulator.runtime.instance_files import InstanceFiles, make_instance_files
 from pytest_deploygate.emulator.runtime.process_memory import MemoryMeter, listens
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
@@ -31,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 INSTANCES = "instances"
 """Directory below the home that holds the files of all instances."""
-_LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL = Backoff(first_s=0.02, factor=1)
 _SWEEP_S = 0.25
 _RECENT_S = 2.0
@@ -84,7 +89,7 @@ class Instance:
         revision: str,
         spec: LaunchSpec,
         files: InstanceFiles,
-        process: asyncio.subprocess.Process,
+        process: InstanceProcess,
         port: int,
     ) -> None:
         self.revision = revision
@@ -139,6 +144,7 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept: frozenset[str] = frozenset()
         self._is_closing = False
+        self._fork_servers = ForkServers()
 
     def kill_leftovers(self) -> None:
         """End function processes of an emulator that was killed."""
@@ -196,6 +202,7 @@ class Runner:
         await asyncio.gather(*self._starting.values(), *self._tasks, return_exceptions=True)
         instances, self._ready = list(self._ready.values()), {}
         await asyncio.gather(*(self._stop(instance) for instance in instances))
+        await self._fork_servers.close()
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -222,13 +229,7 @@ class Runner:
         self, port: int, revision: str, spec: LaunchSpec, files: InstanceFiles
     ) -> Instance:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
-        command = _command_of(spec, files, port)
-        own = {"PORT": str(port), "HOME": str(files.home), "TMPDIR": str(files.temporary)}
-        with spec.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *command, cwd=_directory_of(spec, files), env=spec.environment | own,
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        process = await self._launch(port, spec, files)
         instance = Instance(revision, spec, files, process, port)
         self._state.instances.put(
             revision, {"pid": process.pid, "created": start_time(process.pid) or ""}
@@ -247,6 +248,20 @@ class Runner:
         self._spawn(self._watch(instance))
         logger.info("revision.started", extra={"revision": spec.revision, "port": port})
         return instance
+
+    async def _launch(self, port: int, spec: LaunchSpec, files: InstanceFiles) -> InstanceProcess:
+        own = {"PORT": str(port), "HOME": str(files.home), "TMPDIR": str(files.temporary)}
+        variables = spec.environment | own
+        if spec.build is not None and IS_SUPPORTED:
+            return await self._fork_servers.fork(
+                spec.build.python, _arguments_of(spec.build, port),
+                folder=files.folder, directory=files.source, environment=variables, log=spec.log,
+            )  # fmt: skip
+        with spec.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *_command_of(spec, files, port), cwd=_directory_of(spec, files), env=variables,
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
 
     async def _wait_until_listening(self, instance: Instance) -> None:
         async for _ in async_attempts(_POLL, timeout_s=self._settings.start_timeout_s):
@@ -344,10 +359,12 @@ class Runner:
 def _command_of(spec: LaunchSpec, files: InstanceFiles, port: int) -> list[str]:
     if spec.build is None:
         return list(spec.command)
-    return [
-        str(spec.build.python), str(_LAUNCHER), str(os.getpid()), str(files.folder), "--host", "127.0.0.1",
-        "--port", str(port), "--source", spec.build.source_file,
-    ]  # fmt: skip
+    own = [str(spec.build.python), str(LAUNCHER), str(os.getpid()), str(files.folder)]
+    return [*own, *_arguments_of(spec.build, port)]
+
+
+def _arguments_of(build: Build, port: int) -> list[str]:
+    return ["--host", "127.0.0.1", "--port", str(port), "--source", build.source_file]
 
 
 def _directory_of(spec: LaunchSpec, files: InstanceFiles) -> str:
