@@ -11,31 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.coverage_scope import is_unmeasured
 from tests.loopback_server import ServerMaker, serving
 
 SLOW = ("cli", "emulator", "plugin", "variants", "watchdog")
 """Folders whose tests start many processes; run on one version of Python, see tox.ini."""
-UNMEASURED = (
-    "cli/test_rollback_command.py",
-    "cli/test_rules.py",
-    "cli/test_step_control.py",
-    "cli/test_traces.py",
-    "contract/target/test_conformance.py",
-    "contract/target/test_google_assumptions.py",
-    "contract/target/test_port.py",
-    "contract/target/test_recorded_behaviour.py",
-    "contract/target/test_recorded_rollout.py",
-    "contract/target/test_rollout.py",
-    "contract/target/test_traffic.py",
-    "core/test_sequential_test.py",
-    "emulator/test_builds.py",
-    "emulator/test_documented_methods.py",
-    "emulator/test_run_services.py",
-    "engine/test_grid.py",
-    "suites",
-)
-"""Files and folders that run without coverage: they reach next to nothing that others do not, and take up to twice as
-long with it."""
 _HERE = Path(__file__).parent
 _MEASURED_PROCESS = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """Variables that have each new process measured."""
@@ -49,7 +29,7 @@ if os.environ.get("DEPLOYGATE_GRID") == "few":  # see tox.ini
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Run what is unmeasured without coverage, with all that it starts."""
-    if any(item.path.is_relative_to(_HERE / name) for name in UNMEASURED):
+    if is_unmeasured(item.path):
         with _unmeasured():
             return (yield)
     return (yield)

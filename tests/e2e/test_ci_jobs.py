@@ -75,7 +75,14 @@ def test_release_that_fails_its_gate_fails_the_job(
     assert len(job.uploaded) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.full),
+        signal.SIGTERM,
+        pytest.param(signal.SIGKILL, marks=pytest.mark.full),
+    ],
+)
 def test_job_that_is_cancelled_or_killed_leaves_the_baseline(
     released: DeploygateProject, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -31,7 +31,7 @@ BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
         (FIRST, "append observed open PROMOTING"),
         pytest.param(NEXT, "append observed await_release STAGING", marks=pytest.mark.full),
         pytest.param(NEXT, "append moved staged STAGED", marks=pytest.mark.full),
-        (NEXT, "append moved shifted SERVING"),
+        pytest.param(NEXT, "append moved shifted SERVING", marks=pytest.mark.full),
     ],
 )
 def test_orphan_of_a_lost_record_is_found_by_what_the_service_shows(

@@ -23,7 +23,7 @@ _OF_FAKE = factory.SETTINGS.format(environment=FAKE, target=factory.TARGETS[FAKE
 ON_EMULATOR = SETTINGS.replace(
     _OF_FAKE, factory.SETTINGS.format(environment=LOCAL, target=factory.TARGETS[LOCAL])
 )
-CASES = [case for case in FALSE_GREENS if case.name in FIRST[IN_PROCESS]]
+CASES = [case for case in FALSE_GREENS if case.name in FIRST and IN_PROCESS in case.workers]
 
 
 @pytest.fixture(scope="module")

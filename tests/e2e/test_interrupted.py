@@ -23,7 +23,7 @@ MOMENTS = [
     (NEXT, "append intent shift PROMOTING", "SIGHUP", "ROLLED_BACK"),
     (NEXT, "append observed shift PROMOTING", killing_store.AGAIN, "ROLLED_BACK"),
 ]
-OF_EACH_PUSH = {"append observed open PROMOTING", "append intent shift PROMOTING"}
+OF_EACH_PUSH = {"append intent shift PROMOTING"}
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def night(tmp_path: Path, build_cache: Path) -> Iterator[Night]:
         project.close()
 
 
+@pytest.mark.full
 def test_release_that_goes_bad_later_is_noticed_returned_and_replaced(night: Night) -> None:
     first, second = night.release("one"), night.release("two")
     rounds = night.watch("ROLLED_BACK", lambda: night.goes_bad(second))

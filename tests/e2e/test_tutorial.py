@@ -14,7 +14,7 @@ from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from pytest_deploygate.emulator.lifecycle import stop
 from tests.e2e.checkout import REPOSITORY
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("stranger")]
+pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.xdist_group("stranger")]
 TUTORIAL = REPOSITORY / "docs" / "tutorial" / "first-project.md"
 MARK = "--- after command"
 VARIES = (

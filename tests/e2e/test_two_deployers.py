@@ -65,6 +65,7 @@ def test_one_of_two_acts_ten_times_over(shared: DisturbedProject) -> None:
         assert shared.is_settled()
 
 
+@pytest.mark.full
 def test_second_one_waits_when_asked_to(shared: DisturbedProject) -> None:
     shared.release()
     first = shared.hold("source", log="one")

@@ -9,6 +9,7 @@ import pytest
 from pytest_deploygate.emulator.emulator_settings import BUILD_CACHE_VARIABLE
 from pytest_deploygate.emulator.lifecycle import ensure_running, stop
 from tests.contract.discovery import call_problems
+from tests.coverage_scope import is_unmeasured
 from tests.emulator.emulator_driver import Driver, RevisionPair, make_pair, to
 
 
@@ -26,13 +27,33 @@ def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shared_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+def _emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bool], Driver]]:
+    """Two emulators for the whole session: one that coverage measures, for the files that it measures, and another one.
+
+    Whether it measures an emulator is decided when that starts, and which file needs it first is chance.
+    """
+    opened: dict[bool, Driver] = {}
+    homes: list[Path] = []
+
+    def emulator(is_measured: bool) -> Driver:
+        if is_measured not in opened:
+            homes.append(tmp_path_factory.mktemp("cloud"))
+            settings = "idle_s = 0.5\nstart_timeout_s = 10\n"
+            (homes[-1] / "settings.toml").write_text(settings, encoding="utf-8")
+            opened[is_measured] = Driver(ensure_running(homes[-1]))
+        return opened[is_measured]
+
+    yield emulator
+    for driver in opened.values():
+        driver.__exit__()
+    for home in homes:
+        stop(home)
+
+
+@pytest.fixture(scope="module")
+def shared_driver(_emulators: Callable[[bool], Driver], request: pytest.FixtureRequest) -> Driver:
     """The emulator of the session; use ``driver``."""
-    home = tmp_path_factory.mktemp("cloud")
-    (home / "settings.toml").write_text("idle_s = 0.5\nstart_timeout_s = 10\n", encoding="utf-8")
-    with Driver(ensure_running(home)) as driver:
-        yield driver
-    stop(home)
+    return _emulators(not is_unmeasured(request.path))
 
 
 @pytest.fixture
@@ -57,9 +78,16 @@ def function_id(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def shared_pair(shared_driver: Driver) -> RevisionPair:
+def _pairs() -> dict[Driver, RevisionPair]:
+    return {}
+
+
+@pytest.fixture(scope="module")
+def shared_pair(shared_driver: Driver, _pairs: dict[Driver, RevisionPair]) -> RevisionPair:
     """Two revisions that many tests use; use ``pair``."""
-    return make_pair(shared_driver, "pair")
+    if shared_driver not in _pairs:
+        _pairs[shared_driver] = make_pair(shared_driver, "pair")
+    return _pairs[shared_driver]
 
 
 @pytest.fixture

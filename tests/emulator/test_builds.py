@@ -60,8 +60,10 @@ def _answer(driver: Driver, function_id: str, archive: bytes) -> object:
 
 @pytest.mark.parametrize(
     "requirements",
-    ["vendor/mylib-1.0-py3-none-any.whl\n", "--find-links vendor\nmylib==1.0\n"],
-    ids=["path", "find-links"],
+    [
+        pytest.param("vendor/mylib-1.0-py3-none-any.whl\n", id="path"),
+        pytest.param("--find-links vendor\nmylib==1.0\n", id="find-links", marks=pytest.mark.full),
+    ],
 )
 def test_wheel_in_the_source_is_the_one_that_was_shipped(
     driver: Driver, function_id: str, requirements: str

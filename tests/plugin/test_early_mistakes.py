@@ -180,8 +180,11 @@ CHECKS = {
 }
 
 
-@pytest.mark.parametrize(("text", "sentence"), CHECKS.values(), ids=CHECKS)
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("workers", "text", "sentence"),
+    [(0, *one) for one in CHECKS.values()] + [(1, *CHECKS["fixture"]), (1, *CHECKS["import"])],
+    ids=[*CHECKS, "fixture-n1", "import-n1"],
+)
 def test_mistakes_of_checks_are_refused_before_anything_is_staged(
     project: DeploygateProject, workers: int, text: str, sentence: str
 ) -> None:

@@ -1,7 +1,8 @@
 """Every false green, in one process and with workers: the baseline serves, and the record says what happened.
 
-By default the first of each kind by itself, with one worker unless it needs several, and all that concern only their
-own check together in one session; ``tox -e full`` tries each by itself (``DEPLOYGATE_FALSE_GREENS=all``).
+By default the first of each kind by itself, by turns in one process and with a worker (two where it needs several), and
+all that concern only their own check together in one session of either; ``tox -e full`` tries each by itself, both ways
+(``DEPLOYGATE_FALSE_GREENS=all``).
 """
 
 import os
@@ -17,12 +18,16 @@ from tests.plugin.plugin_project import SETTINGS, SUBJECT
 IS_ALL = os.environ.get("DEPLOYGATE_FALSE_GREENS", "") == "all"
 
 
-def first_of_each_kind(workers: int) -> list[str]:
-    """Names of the cases, of those that are not tried with others in one session."""
-    found = []
-    for kind in KINDS:
-        fit = [c for c in kind if workers in c.workers and not c.is_sociable]
-        found += [case.name for case in fit[:1]]
+def first_of_each_kind() -> dict[str, int]:
+    """How many workers each case is tried with, by name; of those that are not tried with others in one session."""
+    found: dict[str, int] = {}
+    for turn, kind in enumerate(KINDS):
+        alone = [case for case in kind if not case.is_sociable]
+        for workers in ((IN_PROCESS, WORKERS), (WORKERS, IN_PROCESS))[turn % 2]:
+            fit = [case for case in alone if workers in case.workers]
+            if fit:
+                found[fit[0].name] = workers
+                break
     return found
 
 
@@ -32,7 +37,7 @@ def workers_for(case: FalseGreen, workers: int) -> int:
     return workers if IS_ALL or is_of_workers else min(workers, 1)
 
 
-FIRST = {workers: first_of_each_kind(workers) for workers in (IN_PROCESS, WORKERS)}
+FIRST = first_of_each_kind()
 ROWS = [
     pytest.param(
         case, started, id=f"{case.name}-n{started}", marks=[pytest.mark.slow] if started else []
@@ -40,7 +45,7 @@ ROWS = [
     for case in FALSE_GREENS
     for workers in case.workers
     if workers == IN_PROCESS or not case.is_sociable
-    if IS_ALL or case.name in FIRST[workers]
+    if IS_ALL or FIRST.get(case.name) == workers
     for started in [workers_for(case, workers)]
 ]
 

@@ -65,8 +65,19 @@ PATCHES = {
 }
 
 
-@pytest.mark.parametrize("conftest", PATCHES.values(), ids=PATCHES)
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("conftest", "workers"),
+    [
+        pytest.param(
+            text,
+            workers,
+            id=f"{name}-n{workers}",
+            marks=() if workers == turn % 2 else pytest.mark.full,
+        )
+        for turn, (name, text) in enumerate(PATCHES.items())
+        for workers in (0, 1)
+    ],
+)
 def test_project_that_patches_its_own_process_is_deployed(
     project: DeploygateProject, before: str, conftest: str, workers: int
 ) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,7 +13,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from pytest_deploygate.testing import DeploygateProject
-from tests.plugin.plugin_project import SUBJECT
+from tests.plugin.plugin_project import SUBJECT, copy_project
 
 HARD = """
     import os
@@ -51,9 +52,14 @@ DIES = """
 """
 
 
-@pytest.fixture(params=["promoted", "failed", "died", "unreadable"])
-def ending(request: pytest.FixtureRequest, project: DeploygateProject) -> Path:
+@pytest.fixture(params=["promoted", "failed", "died", "unreadable"], scope="module")
+def ending(
+    request: pytest.FixtureRequest,
+    baseline: DeploygateProject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Path]:
     """The JUnit file of a session that came to this end."""
+    project = copy_project(baseline, tmp_path_factory.mktemp("ending") / "project")
     options = project.deploy_options()
     if request.param == "unreadable":
         options = ["--deploy-to=nowhere"]
@@ -62,7 +68,8 @@ def ending(request: pytest.FixtureRequest, project: DeploygateProject) -> Path:
     run = project.pytest(*options)
     assert (run.status == 0) is (request.param == "promoted"), run.output
     assert run.junit is not None
-    return run.junit.path
+    yield run.junit.path
+    project.close()
 
 
 def test_numbers_of_the_suite_are_those_of_its_cases(ending: Path) -> None:

@@ -22,6 +22,7 @@ def test_honest_deployment_promotes(project: DeploygateProject, before: str, wor
 MEANT = "--deploy-reason=one check became nine"
 
 
+@pytest.mark.full
 def test_workers_may_steal_work(project: DeploygateProject, before: str) -> None:
     body = "import pytest\n@pytest.mark.parametrize('i', range(9))\ndef test_subject(i): assert i != {}\n"
     run = project.write({SUBJECT: body.format(8)}).deploy("--dist=worksteal", MEANT, workers=2)
