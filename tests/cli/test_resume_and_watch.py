@@ -123,6 +123,7 @@ def test_a_named_rollback_ends_it_too(project: CliProject) -> None:
         assert store.open_rollouts("fake") == ()  # type: ignore[arg-type]  # a name
 
 
+@pytest.mark.full
 def test_watch_carries_it_on(project: CliProject) -> None:
     detached(project)
     held = project.deploygate("watch", "fake", "--once", "--json").json

@@ -74,6 +74,7 @@ def test_rollback_never_goes_to_a_revision_that_was_rolled_back(project: CliProj
     assert project.shares == {"svc-00001": 100}
 
 
+@pytest.mark.full
 def test_rollback_never_goes_to_a_candidate_that_failed_its_gates(project: CliProject) -> None:
     project.say("health", "bad")
     assert project.release("v3").status == 1
@@ -116,6 +117,7 @@ def test_rollback_with_nobody_to_ask_needs_yes(project: CliProject) -> None:
     assert project.shares == {"svc-00002": 100}
 
 
+@pytest.mark.full
 def test_rollback_ends_a_split_of_traffic(project: CliProject) -> None:
     with project.cloud() as cloud:
         shares = {RevisionName("svc-00001"): 50, RevisionName("svc-00002"): 50}
@@ -259,6 +261,7 @@ def test_rollback_goes_on_when_nobody_listens_any_more(project: CliProject) -> N
     assert project.deploygate("status", "--json").json["open_rollouts"] == []
 
 
+@pytest.mark.full
 def test_emergency_works_when_the_record_is_gone(project: CliProject) -> None:
     (project.root / ".deploygate" / "state.db").unlink()
     done = project.deploygate(*BAD, "--emergency")
@@ -266,6 +269,7 @@ def test_emergency_works_when_the_record_is_gone(project: CliProject) -> None:
     assert project.shares == {"svc-00001": 100}
 
 
+@pytest.mark.full
 def test_emergency_goes_where_a_person_says(project: CliProject) -> None:
     assert project.deploygate(*BAD).status == 0
     done = project.deploygate(*BAD, "--emergency", "--to", "svc-00002")
@@ -298,6 +302,7 @@ def test_rollback_that_cannot_be_verified_is_stranded_until_it_can(project: CliP
     assert "this very release was rolled back before" in project.release("v2").out
 
 
+@pytest.mark.full
 def test_rollback_by_name_decides_what_a_stranded_rollout_left_open(project: CliProject) -> None:
     with project.cloud() as cloud:
         cloud.is_answering = False

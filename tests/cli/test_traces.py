@@ -155,6 +155,7 @@ def test_collector_that_is_down_changes_nothing(
     assert "note:" not in done.out
 
 
+@pytest.mark.full
 def test_rollback_by_hand_is_a_trace(project: CliProject, collector: OtlpCollector) -> None:
     done = project.deploygate(
         "rollback", "fake", "--reason", "complaints", "--yes", **collector.variables
@@ -166,6 +167,7 @@ def test_rollback_by_hand_is_a_trace(project: CliProject, collector: OtlpCollect
     assert "rolling back" in spans
 
 
+@pytest.mark.full
 def test_recovery_ends_the_trace_that_a_dead_session_began(
     project: CliProject, collector: OtlpCollector
 ) -> None:

@@ -41,6 +41,7 @@ def update_by_hand(project: Checkout, slow_s: float) -> None:
         client.patch(f"{url}?updateMask=labels", json=body, timeout=20).raise_for_status()
 
 
+@pytest.mark.full
 def test_a_deployment_of_somebody_else_is_waited_for(greeting: Checkout) -> None:
     baseline = greeting.answering()
     (greeting.root / "function" / "main.py").write_text(f"{FUNCTION}# second\n", encoding="utf-8")

@@ -54,6 +54,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeploygatePro
         factory.close()
 
 
+@pytest.mark.full
 def test_release_that_fails_its_gate_fails_the_job(
     released: DeploygateProject, tmp_path: Path
 ) -> None:

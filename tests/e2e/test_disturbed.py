@@ -85,6 +85,7 @@ def test_traffic_moved_by_hand_is_not_overwritten(disturbed: DisturbedProject) -
 # -- a rollback that cannot be verified ------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_rollback_that_the_platform_refuses_is_stranded_until_it_is_settled(
     disturbed: DisturbedProject,
 ) -> None:

@@ -93,6 +93,7 @@ def test_documented_method_is_there_or_says_that_it_is_not(
 
 
 @pytest.mark.parametrize("method", _METHODS, ids=_NAMES)
+@pytest.mark.full
 def test_junk_is_no_defect(shared_driver: Driver, method: _Method) -> None:
     """Whatever is in a field or a parameter, it is taken, refused, or not there at all."""
     for body in method.bodies:

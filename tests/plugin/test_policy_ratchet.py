@@ -105,11 +105,21 @@ def test_record_that_is_not_there_is_said(project: DeploygateProject) -> None:
 @pytest.mark.parametrize(
     "files",
     [
-        {"gates/cand/build/test_more.py": "def test_more(): pass\n"},
-        {"gates/cand/more/test_more.py": "def test_more(): pass\n"},
-        {"gates/cand/more_test.py": "class TestMore:\n    def test_it(self): pass\n"},
+        pytest.param(
+            {"gates/cand/build/test_more.py": "def test_more(): pass\n"},
+            id="left out by pytest itself",
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            {"gates/cand/more/test_more.py": "def test_more(): pass\n"},
+            id="norecursedirs",
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            {"gates/cand/more_test.py": "class TestMore:\n    def test_it(self): pass\n"},
+            id="python_files",
+        ),
     ],
-    ids=["left out by pytest itself", "norecursedirs", "python_files"],
 )
 def test_file_without_checks_needs_a_reason_at_a_first_release(
     deploygate_project: ProjectFactory,  # noqa: F811
@@ -153,7 +163,10 @@ LESS_LIVE: dict[str, tuple[dict[str, str], str]] = {
 }
 
 
-@pytest.mark.parametrize("session", [["-m", "rollback-checks"], ["--deploy-env=fake"]])
+@pytest.mark.parametrize(
+    "session",
+    [["-m", "rollback-checks"], pytest.param(["--deploy-env=fake"], marks=pytest.mark.full)],
+)
 @pytest.mark.parametrize(("files", "sentence"), LESS_LIVE.values(), ids=LESS_LIVE)
 def test_judging_session_that_asks_less_than_the_promotion_keeps_nothing_without_a_reason(
     project: DeploygateProject,

@@ -212,10 +212,10 @@ def test_judging_may_narrow_and_knows_nothing_then(project: DeploygateProject) -
     "narrowed",
     [
         ("gates/live",),
-        ("--ignore=gates/cand",),
+        pytest.param(("--ignore=gates/cand",), marks=pytest.mark.full),
         ("-o", "python_files=test_l*.py"),
-        ("--runxfail",),
-        ("--deselect=gates/live/test_more.py",),
+        pytest.param(("--runxfail",), marks=pytest.mark.full),
+        pytest.param(("--deselect=gates/live/test_more.py",), marks=pytest.mark.full),
     ],
     ids=lambda words: words[0],
 )

@@ -132,6 +132,7 @@ def test_function_whose_reading_is_a_service_is_only_imported_before_it_is_deplo
 
 
 @pytest.mark.parametrize("gates", [GATES, ("readiness",)], ids=["served", "readiness"])
+@pytest.mark.full
 def test_function_of_another_author_passes_every_gate(gates: tuple[str, ...], sheets: str) -> None:
     run = judge(OTHER_FUNCTION, sheets, gates, "-k", IDENTITY)
     assert run.returncode == 0, run.stdout[-3000:]
