@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pytest_deploygate.core.duration import Duration
 from pytest_deploygate.core.engine_settings import EngineSettings, TrafficStep
-from pytest_deploygate.core.errors import DeployGateError, LeaseLost
+from pytest_deploygate.core.errors import DeployGateError, Drifted, LeaseLost
 from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.core.identifiers import Actor, EnvironmentName, Phase, RevisionName
 from pytest_deploygate.core.own_tags import TAGS_OF_SERVING
@@ -13,7 +13,7 @@ from pytest_deploygate.core.record import EntryKind, Lease, RolloutRecord
 from pytest_deploygate.core.state_machine import Judged, State
 from pytest_deploygate.core.variant_tags import is_own_tag
 from pytest_deploygate.core.verdict import Reason, ReasonCode
-from pytest_deploygate.engine.detached import detach, find_detached, resume
+from pytest_deploygate.engine.detached import abort_detached, detach, find_detached, resume
 from pytest_deploygate.engine.engine_context import Ports
 from pytest_deploygate.engine.journaled_rollout import reason_for
 from pytest_deploygate.engine.permits import PhasePermits
@@ -253,7 +253,12 @@ class Simulation:
         """Resume a rollout that another process left, as a session does; all gates hold as the scenario says."""
         package = ports.target.package()
         permits = PhasePermits(*Phase, *Judged)
-        rollout = resume(ports, left, actor=actor, package=package, permits=permits)
+        try:
+            rollout = resume(ports, left, actor=actor, package=package, permits=permits)
+        except Drifted:  # nobody but an operator decides what should serve then
+            ordered = _reason(ReasonCode.REQUESTED, "an operator ended it")
+            abort_detached(ports, left, actor=actor, reason=ordered)
+            return
         assert rollout is not None
         try:
             self._walk(rollout, is_judged=True)
