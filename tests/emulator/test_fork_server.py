@@ -58,6 +58,13 @@ async def answer_of(instance: Instance) -> dict[str, object]:
     return await asyncio.to_thread(ask)
 
 
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def spec_that_tells(folder: Path) -> LaunchSpec:
     spec = spec_in(folder)
     (folder / "source" / "main.py").write_text(_TELLS)
@@ -144,7 +151,20 @@ def test_instance_is_started_anew_when_what_forked_it_dies(tmp_path: Path) -> No
     before, after, answer = asyncio.run(killed())
     assert before != after
     assert answer["debug"] is True
-    assert not psutil.pid_exists(before)
+    until(lambda: is_running(before), lambda still: not still)
+
+
+def test_instance_starts_although_what_forks_it_has_just_died(tmp_path: Path) -> None:
+    spec = spec_that_tells(tmp_path)
+
+    async def second() -> dict[str, object]:
+        async with runner_of({"one": spec, "two": spec}, tmp_path) as kept:
+            server = psutil.Process((await kept.start("one")).process.pid).parent()
+            assert server is not None
+            server.send_signal(signal.SIGKILL)
+            return await answer_of(await kept.start("two"))
+
+    assert asyncio.run(second())["debug"] is True
 
 
 def test_nothing_is_left_of_it_at_the_end(tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ class ForkServers:
         Raises:
             OSError: neither a server nor an instance can be started.
         """
-        read = {n: text for n, text in environment.items() if n.startswith(_AT_START)}
-        key = (str(python), tuple(sorted(read.items())))
+        read = sorted(one for one in environment.items() if one[0].startswith(_AT_START))
+        key = (str(python), tuple(read))
         request = {
             "folder": str(folder),
             "arguments": list(arguments),
@@ -108,13 +108,23 @@ class ForkServers:
             "environment": dict(environment),
             "log": str(log),
         }
+        server = await self._server(key)
+        try:
+            return await server.fork(request)
+        except ForkServerLost:  # it may have died unnoticed since the last instance
+            if self._servers.get(key) is server:
+                del self._servers[key]
+            return await (await self._server(key)).fork(request)
+
+    async def _server(self, key: Key) -> "_ForkServer":
+        python, read = key
         async with self._turn:
             server = self._servers.pop(key, None)
             if server is None or server.is_lost:
-                server = await _ForkServer.start(python, read)
+                server = await _ForkServer.start(python, dict(read))
             self._servers[key] = server  # the newest is the last
             await self._let_go()
-        return await server.fork(request)
+        return server
 
     async def _let_go(self) -> None:
         for key, server in list(self._servers.items())[:-_MOST]:
@@ -139,12 +149,12 @@ class _ForkServer:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def start(cls, python: Path, variables: Mapping[str, str]) -> "_ForkServer":
+    async def start(cls, python: str, variables: Mapping[str, str]) -> "_ForkServer":
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    str(python), str(LAUNCHER), "--serve", str(os.getpid()), cwd="/", env=dict(variables),
+                    python, str(LAUNCHER), "--serve", str(os.getpid()), cwd="/", env=dict(variables),
                     stdin=theirs.fileno(), stdout=DEVNULL, stderr=DEVNULL, start_new_session=True,
                 )  # fmt: skip
             except BaseException:

@@ -229,7 +229,10 @@ class Runner:
         self, port: int, revision: str, spec: LaunchSpec, files: InstanceFiles
     ) -> Instance:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
-        process = await self._launch(port, spec, files)
+        try:
+            process = await self._launch(port, spec, files)
+        except OSError as error:
+            raise StartError(f"the instance could not be started: {error}") from error
         instance = Instance(revision, spec, files, process, port)
         self._state.instances.put(
             revision, {"pid": process.pid, "created": start_time(process.pid) or ""}
