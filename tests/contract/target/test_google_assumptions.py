@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -154,6 +155,8 @@ def test_the_older_api_tells_the_digest_too(subject: Subject) -> None:
 
 
 def test_each_build_has_a_digest_of_its_own_under_one_tag(subject: Subject) -> None:
+    for check, revision in (("first-build", subject.baseline), ("second-build", subject.built)):
+        subject.ask(f"revision-of-the-{check}", f"{subject.service}/revisions/{revision}")
     one, other = subject.target.revision(subject.baseline), subject.target.revision(subject.built)
     assert one is not None
     assert other is not None
@@ -184,6 +187,8 @@ def test_two_template_patches_in_a_row_make_two_revisions_of_one_digest(subject:
 def test_asking_again_for_the_newest_revision_makes_no_other(subject: Subject) -> None:
     first = subject.target.add_revision(subject.built, Variant.CANDIDATE)
     assert subject.target.add_revision(subject.built, Variant.CANDIDATE) == first
+    found = subject.ask("service-after-asking-again", subject.service)
+    assert found["latestCreatedRevision"].endswith(first)
 
 
 def test_a_write_of_labels_alone_makes_no_revision(subject: Subject) -> None:
@@ -328,8 +333,19 @@ def test_which_form_of_its_image_a_revision_shows(subject: Subject) -> None:
 
 
 def test_the_image_of_a_revision_can_be_tagged(subject: Subject) -> None:
-    subject.target.keep_image(subject.built, "dg-prev")
-    subject.target.keep_image(subject.baseline, "dg-prev")  # one that exists is moved
+    for check, revision in (("made", subject.built), ("moved", subject.baseline)):
+        subject.target.keep_image(revision, "dg-prev")
+        info = subject.target.revision(revision)
+        assert info is not None
+        named = re.match(r"([a-z0-9-]+)-docker\.pkg\.dev/([^/]+)/([^/]+)/([^@:]+)", info.image)
+        assert named is not None
+        location, project, repository, package = named.groups()
+        path = (
+            f"projects/{project}/locations/{location}/repositories/{repository}"
+            f"/packages/{quote(package, safe='')}/tags/dg-prev"
+        )
+        found = subject.ask(f"image-tag-that-was-{check}", path, "v1", "artifactregistry")
+        assert found["version"].endswith(info.digest)
 
 
 def test_services_of_all_regions_can_be_listed(subject: Subject) -> None:
