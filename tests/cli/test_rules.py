@@ -125,5 +125,8 @@ def test_window_that_begins_after_staging_keeps_the_candidate_from_serving(
     assert "gate health: PASSED" in done.out
     assert project.shares == {"svc-00002": 100}
     now.write_text("2026-11-23 06:00")
-    (project.root / "suites" / "test_health.py").write_text("def test_health():\n    pass\n")
+    (project.root / "suites" / "test_health.py").write_text("""\
+def test_health():
+    pass
+""")
     assert project.release("v3").status == 0, "a freeze says nothing about the release"

@@ -41,20 +41,36 @@ POPULAR = [
     Popular(
         name="asyncio",
         module="pytest_asyncio",
-        check="import pytest\n@pytest.mark.asyncio\nasync def test_subject(): pass\n",
+        check="""\
+import pytest
+@pytest.mark.asyncio
+async def test_subject(): pass
+""",
     ),
     Popular(
         name="anyio",
         module="anyio",
-        check="import pytest\n@pytest.mark.anyio\nasync def test_subject(): pass\n",
+        check="""\
+import pytest
+@pytest.mark.anyio
+async def test_subject(): pass
+""",
         files={
-            "conftest.py": "import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
+            "conftest.py": """\
+import pytest
+@pytest.fixture
+def anyio_backend(): return 'asyncio'
+"""
         },
     ),
     Popular(
         name="trio",
         module="pytest_trio",
-        check="import pytest\n@pytest.mark.trio\nasync def test_subject(): pass\n",
+        check="""\
+import pytest
+@pytest.mark.trio
+async def test_subject(): pass
+""",
     ),
     Popular(
         name="check",
@@ -64,22 +80,38 @@ POPULAR = [
     Popular(
         name="flaky",
         module="flaky",
-        check="from flaky import flaky\n@flaky\ndef test_subject(): pass\n",
+        check="""\
+from flaky import flaky
+@flaky
+def test_subject(): pass
+""",
     ),
     Popular(
         name="rerunfailures",
         module="pytest_rerunfailures",
-        check="import pytest\n@pytest.mark.flaky(reruns=2)\ndef test_subject(): pass\n",
+        check="""\
+import pytest
+@pytest.mark.flaky(reruns=2)
+def test_subject(): pass
+""",
     ),
     Popular(
         name="retry",
         module="pytest_retry",
-        check="import pytest\n@pytest.mark.flaky(retries=2)\ndef test_subject(): pass\n",
+        check="""\
+import pytest
+@pytest.mark.flaky(retries=2)
+def test_subject(): pass
+""",
     ),
     Popular(
         name="repeat",
         module="pytest_repeat",
-        check="import pytest\n@pytest.mark.repeat(3)\ndef test_subject(): pass\n",
+        check="""\
+import pytest
+@pytest.mark.repeat(3)
+def test_subject(): pass
+""",
     ),
     Popular(name="randomly", module="pytest_randomly", args=("-p", "randomly")),
     Popular(
@@ -119,7 +151,10 @@ POPULAR = [
     Popular(
         name="env",
         module="pytest_env",
-        check="import os\ndef test_subject(): assert os.environ['IS_SET'] == 'yes'\n",
+        check="""\
+import os
+def test_subject(): assert os.environ['IS_SET'] == 'yes'
+""",
         settings='\n[tool.pytest_env]\nIS_SET = "yes"\n',
     ),
     Popular(name="html", module="pytest_html", args=("--html=report.html",)),
@@ -135,12 +170,21 @@ POPULAR = [
     Popular(
         name="gevent",
         module="gevent",
-        files={"conftest.py": "from gevent import monkey\nmonkey.patch_all()\n"},
+        files={
+            "conftest.py": """\
+from gevent import monkey
+monkey.patch_all()
+"""
+        },
     ),
     Popular(
         name="time-machine",
         module="time_machine",
-        check="import time_machine\n@time_machine.travel('2020-01-01')\ndef test_subject(): pass\n",
+        check="""\
+import time_machine
+@time_machine.travel('2020-01-01')
+def test_subject(): pass
+""",
     ),
 ]
 INSTALLED = [one for one in POPULAR if find_spec(one.module) is not None]
@@ -191,7 +235,16 @@ def test_honest_release_is_promoted_with_all_of_them_and_workers(
     ("args", "files"),
     [
         (("--forked",), {}),
-        ((), {SUBJECT: "import pytest\n@pytest.mark.forked\ndef test_subject(): pass\n"}),
+        (
+            (),
+            {
+                SUBJECT: """\
+import pytest
+@pytest.mark.forked
+def test_subject(): pass
+"""
+            },
+        ),
     ],
     ids=["option", "marker"],
 )

@@ -20,7 +20,10 @@ from pytest_deploygate.targets.secret_scan import scan_file
 from pytest_deploygate.targets.source_archive import make_package
 from tests.secret_corpus import HARMLESS, PLANTED, Planted, text_of
 
-MAIN = "def process(request):\n    return 'ok'\n"
+MAIN = """\
+def process(request):
+    return 'ok'
+"""
 
 
 @pytest.fixture
@@ -413,7 +416,17 @@ def test_missing_requirements_are_named(source: Path, home: Path) -> None:
 
 
 def test_a_missing_entry_point_names_what_there_is(source: Path, home: Path) -> None:
-    write(source, {"main.py": "def other(r):\n    return ''\n_x = 1\nCONSTANT = 2\n"})
+    write(
+        source,
+        {
+            "main.py": """\
+def other(r):
+    return ''
+_x = 1
+CONSTANT = 2
+"""
+        },
+    )
     message = refusal(source, home)
     assert "no 'process'" in message
     assert "CONSTANT, other" in message
@@ -441,17 +454,43 @@ def test_every_way_to_define_the_entry_point_is_seen(source: Path, home: Path, c
 
 
 def test_a_nested_function_is_no_entry_point(source: Path, home: Path) -> None:
-    write(source, {"main.py": "def outer():\n    def process(r): ...\n"})
+    write(
+        source,
+        {
+            "main.py": """\
+def outer():
+    def process(r): ...
+"""
+        },
+    )
     assert "no 'process'" in refusal(source, home)
 
 
 def test_broken_syntax_is_named_with_its_line(source: Path, home: Path) -> None:
-    write(source, {"main.py": "x = 1\ndef process(:\n"})
+    write(
+        source,
+        {
+            "main.py": """\
+x = 1
+def process(:
+"""
+        },
+    )
     assert "main.py:2:" in refusal(source, home)
 
 
 def test_syntax_that_only_a_later_runtime_may_know_is_packed(source: Path, home: Path) -> None:
-    write(source, {"main.py": "type Row = int\n\n\ndef process(request): ...\n"})
+    write(
+        source,
+        {
+            "main.py": """\
+type Row = int
+
+
+def process(request): ...
+"""
+        },
+    )
     later = f"python3{sys.version_info.minor + 1}"
     assert "main.py" in pack(source, home, runtime=later).files
 
@@ -573,9 +612,21 @@ def test_words_about_secrets_are_no_secrets(source: Path, home: Path) -> None:
     [
         "for process in [len]:\n    pass\n",
         "globals()['process'] = len\n",
-        "def bind():\n    global process\n    process = len\n\nbind()\n",
-        "def __getattr__(name):\n    return len\n",
-        "import sys\nsetattr(sys.modules[__name__], 'process', len)\n",
+        """\
+def bind():
+    global process
+    process = len
+
+bind()
+""",
+        """\
+def __getattr__(name):
+    return len
+""",
+        """\
+import sys
+setattr(sys.modules[__name__], 'process', len)
+""",
         "match len:\n    case process:\n        pass\n",
         "while (process := len) is None:\n    pass\n",
     ],

@@ -46,7 +46,10 @@ def test_function_that_does_not_start(project: DeploygateProject) -> None:
 def test_gate_that_saw_5xx_names_the_log(project: DeploygateProject) -> None:
     project.write(
         {
-            "function/main.py": "def hello(request):\n    raise KeyError('rows')\n",
+            "function/main.py": """\
+def hello(request):
+    raise KeyError('rows')
+""",
             "gates/cand/test_cand.py": """
                 import pytest
 
@@ -73,8 +76,14 @@ def test_gate_that_saw_5xx_names_the_log(project: DeploygateProject) -> None:
 
 
 SAYS_HELLO = {
-    "function/main.py": "def hello(request):\n    return 'hello'\n",
-    "gates/cand/test_cand.py": "def test_it(candidate):\n    assert candidate.get().text == 'hello'\n",
+    "function/main.py": """\
+def hello(request):
+    return 'hello'
+""",
+    "gates/cand/test_cand.py": """\
+def test_it(candidate):
+    assert candidate.get().text == 'hello'
+""",
 }
 
 

@@ -34,7 +34,10 @@ def test_the_main_job_a_refusal_a_rollback_and_a_recovery_do_not_mind(tomorrow: 
 
     check = tomorrow.root / "checks" / "source" / "test_source.py"
     held = check.read_text(encoding="utf-8")
-    check.write_text("def test_it_has_a_name():\n    raise AssertionError('not yet')\n")
+    check.write_text("""\
+def test_it_has_a_name():
+    raise AssertionError('not yet')
+""")
     main = tomorrow.root / "function" / "main.py"
     main.write_text(FUNCTION + "# second\n", encoding="utf-8")
     refused = tomorrow.deploy("-q")

@@ -156,7 +156,13 @@ def test_junk_that_says_it_is_gzip_is_a_client_error(shared_driver: Driver) -> N
 def test_variable_that_no_process_can_have_is_refused(
     driver: Driver, function_id: str, value: str
 ) -> None:
-    wanted = driver.function(function_id, "def hello(r):\n    return ''\n")
+    wanted = driver.function(
+        function_id,
+        """\
+def hello(r):
+    return ''
+""",
+    )
     body = {"buildConfig": {"runtime": "python311", "entryPoint": "hello", "source": {
         "storageSource": {
             "bucket": wanted.build_config.source.storage_source.bucket,

@@ -102,7 +102,12 @@ def _pyproject(*dependencies: str) -> str:
 
 
 def test_pyproject_is_installed_from_python_3_13_on(driver: Driver, function_id: str) -> None:
-    main = "import six\n\ndef hello(request):\n    return {'value': six.__version__}\n"
+    main = """\
+import six
+
+def hello(request):
+    return {'value': six.__version__}
+"""
     files: dict[str, str | bytes] = {
         "main.py": main,
         "pyproject.toml": _pyproject("functions-framework", "six==1.17.0"),
@@ -126,7 +131,10 @@ def test_pyproject_without_the_framework_is_refused(driver: Driver, function_id:
 def test_function_is_in_the_file_that_the_build_variable_names(
     driver: Driver, function_id: str
 ) -> None:
-    main = "def hello(request):\n    return {'value': __name__}\n"
+    main = """\
+def hello(request):
+    return {'value': __name__}
+"""
     wanted = driver.function(function_id, _archive({"app/handler.py": main}))
     with pytest.raises(exceptions.InvalidArgument, match=r"main\.py is missing"):
         driver.create(wanted)
@@ -156,6 +164,12 @@ def hello(request):
 def test_archive_that_no_directory_can_hold_is_refused_as_a_build(
     driver: Driver, function_id: str, names: list[str]
 ) -> None:
-    files: dict[str, str | bytes] = dict.fromkeys(names, "def hello(r):\n    return ''\n")
+    files: dict[str, str | bytes] = dict.fromkeys(
+        names,
+        """\
+def hello(r):
+    return ''
+""",
+    )
     with pytest.raises(exceptions.InvalidArgument, match="the archive holds"):
         driver.create(driver.function(function_id, _archive(files)))

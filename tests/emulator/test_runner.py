@@ -18,7 +18,10 @@ from pytest_deploygate.emulator.runtime.runner import LaunchSpec, Runner, StartE
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.storage.state import EmulatorState
 
-HELLO = "def hello(request):\n    return 'it is me'\n"
+HELLO = """\
+def hello(request):
+    return 'it is me'
+"""
 
 
 def environment_in(folder: Path) -> Path:

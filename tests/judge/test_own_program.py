@@ -10,7 +10,10 @@ import pytest
 from pytest_deploygate.system.own_program import import_named, own_program
 
 SHADOWED = ("sitecustomize", "usercustomize", "json", "runpy", "simplejson")
-ENDS = "import os\nos._exit(77)\n"
+ENDS = """\
+import os
+os._exit(77)
+"""
 
 
 def test_own_program_loads_nothing_of_working_directory_and_pythonpath(tmp_path: Path) -> None:
@@ -45,7 +48,10 @@ def test_module_that_the_settings_name_is_found_on_pythonpath(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "named_by_settings.py").write_text(
-        "import named_beside\nname = named_beside.name\n"
+        """\
+import named_beside
+name = named_beside.name
+"""
     )
     (tmp_path / "named_beside.py").write_text("name = 'x'\n")
     monkeypatch.setattr(sys, "path", [*sys.path])

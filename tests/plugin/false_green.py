@@ -83,4 +83,7 @@ def by_collection(name: str, files: Mapping[str, str], **more: object) -> FalseG
     return FalseGreen(name=name, files=files, **settled)  # type: ignore[arg-type]  # checked by the class
 
 
-IMPORTS = "import os, sys, threading, time, unittest, warnings\nimport pytest\n"
+IMPORTS = """\
+import os, sys, threading, time, unittest, warnings
+import pytest
+"""

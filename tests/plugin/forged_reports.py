@@ -4,7 +4,12 @@ from tests.plugin.false_green import GATE, IMPORTS, INCOMPLETE, WORKERS, FalseGr
 from tests.plugin.plugin_project import SUBJECT
 
 FALSE = f"{IMPORTS}def test_subject(): assert False\n"
-HOOK = "import pytest\n@pytest.hookimpl({how})\ndef {head}:\n{body}\n"
+HOOK = """\
+import pytest
+@pytest.hookimpl({how})
+def {head}:
+{body}
+"""
 IS_CALL = "    if {what}.when == 'call' and 'test_subject' in {where}:\n        {then}\n"
 FLIPS = IS_CALL.format(what="report", where="report.nodeid", then="report.outcome = 'passed'")
 FORGETS = IS_CALL.format(
@@ -15,7 +20,10 @@ SWALLOWS = "    try: return (yield)\n    except BaseException: return None"
 SKIPS = "    try: return (yield)\n    except BaseException: pytest.skip('not today')"
 ALLOWED = ('paths = ["gates/cand"]', 'paths = ["gates/cand"]\nskips = "allow"')
 XPASS = f"{IMPORTS}@pytest.mark.xfail(strict=False)\ndef test_subject(): pass\n"
-FIXTURE = "@pytest.fixture(autouse=True)\ndef f():\n"
+FIXTURE = """\
+@pytest.fixture(autouse=True)
+def f():
+"""
 
 
 def forged(

@@ -88,7 +88,10 @@ ODD_ENDS = [
     ),
     conftest(
         "the summary ends the process",
-        "import os\ndef pytest_terminal_summary(): os._exit(0)\n",
+        """\
+import os
+def pytest_terminal_summary(): os._exit(0)
+""",
         workers=ALONE,
     ),
     conftest(
@@ -105,21 +108,30 @@ ODD_ENDS = [
     ),
     conftest(
         "a hook that is told the end ends the process",
-        "import os\ndef pytest_deploygate_finished(): os._exit(0)\n",
+        """\
+import os
+def pytest_deploygate_finished(): os._exit(0)
+""",
     ),
 ]
 
 STRIKES = [
     by_check(
         "check sends SIGTERM to the process that decides",
-        "import signal\ndef test_subject(): os.kill(os.getppid(), signal.SIGTERM); time.sleep(20)\n",
+        """\
+import signal
+def test_subject(): os.kill(os.getppid(), signal.SIGTERM); time.sleep(20)
+""",
         reasons=(INTERRUPTED, INCOMPLETE),
         statuses=(2,),
         workers=ALONE,
     ),
     by_check(
         "check sends SIGHUP to everybody",
-        "import signal\ndef test_subject(): os.killpg(0, signal.SIGHUP); time.sleep(20)\n",
+        """\
+import signal
+def test_subject(): os.killpg(0, signal.SIGHUP); time.sleep(20)
+""",
         reasons=(INTERRUPTED, INCOMPLETE),
         statuses=(2,),
     ),
@@ -138,7 +150,10 @@ STRIKES = [
     ),
     by_check(
         "check stops its own process",
-        "import signal\ndef test_subject(): os.kill(os.getpid(), signal.SIGSTOP)\n",
+        """\
+import signal
+def test_subject(): os.kill(os.getpid(), signal.SIGSTOP)
+""",
         settings=SHORT,
         reasons=UNKNOWN,
         statuses=(1, 2),
@@ -310,7 +325,10 @@ FORGERIES = [
     ),
 ]
 
-EXITS_IN_OURS = "import os, sys\nif 'pytest_deploygate' in ' '.join(sys.orig_argv): os._exit(0)\n"
+EXITS_IN_OURS = """\
+import os, sys
+if 'pytest_deploygate' in ' '.join(sys.orig_argv): os._exit(0)
+"""
 """A module of the project that ends the processes of this package which load it."""
 NEAR = {"PYTHONPATH": "."}
 
@@ -327,7 +345,10 @@ def module_named(name: str, text: str = "") -> FalseGreen:
     )
 
 
-EVIL = "import os\ndef pytest_unconfigure(): os._exit(0)\n"
+EVIL = """\
+import os
+def pytest_unconfigure(): os._exit(0)
+"""
 SURROUNDINGS = [
     module_named("sitecustomize"),
     module_named("usercustomize"),
@@ -382,7 +403,12 @@ SURROUNDINGS = [
     ),
     FalseGreen(
         name="variable of the session is taken away from workers",
-        files={"conftest.py": "import os\nos.environ.pop('DEPLOYGATE_SESSION', None)\n"},
+        files={
+            "conftest.py": """\
+import os
+os.environ.pop('DEPLOYGATE_SESSION', None)
+"""
+        },
         state="",
         is_recorded=None,
         reasons=(*UNKNOWN, "could_not_act"),
@@ -391,7 +417,13 @@ SURROUNDINGS = [
     ),
     FalseGreen(
         name="interpreter of workers is another program",
-        files={"conftest.py": "import sys\nsys.executable = '/bin/true'\n", **FAILS},
+        files={
+            "conftest.py": """\
+import sys
+sys.executable = '/bin/true'
+""",
+            **FAILS,
+        },
         state="",
         is_recorded=None,
         reasons=(*UNKNOWN, "could_not_act"),
@@ -403,7 +435,11 @@ SURROUNDINGS = [
 FILES = [
     by_check(
         "check writes a green JUnit file",
-        "def test_subject():\n    open('junit.xml', 'w').write('<testsuites/>')\n    assert False\n",
+        """\
+def test_subject():
+    open('junit.xml', 'w').write('<testsuites/>')
+    assert False
+""",
         check="failed",
     ),
     conftest(

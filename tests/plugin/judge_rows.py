@@ -39,15 +39,24 @@ STATUSES = [
     ),
     conftest(
         "sys.exit(0) in unconfigure",
-        "import sys\ndef pytest_unconfigure(): sys.exit(0)\n",
+        """\
+import sys
+def pytest_unconfigure(): sys.exit(0)
+""",
     ),
     conftest(
         "a clean-up of the configuration that exits",
-        "import os\ndef pytest_configure(config): config.add_cleanup(lambda: os._exit(0))\n",
+        """\
+import os
+def pytest_configure(config): config.add_cleanup(lambda: os._exit(0))
+""",
     ),
     conftest(
         "atexit",
-        "import atexit, os\natexit.register(lambda: os._exit(0))\n",
+        """\
+import atexit, os
+atexit.register(lambda: os._exit(0))
+""",
     ),
     conftest(
         "a wrapper of unconfigure that exits",
@@ -76,11 +85,17 @@ STATUSES = [
     ),
     conftest(
         "exec of true at the end",
-        "import os\ndef pytest_unconfigure(): os.execvp('true', ['true'])\n",
+        """\
+import os
+def pytest_unconfigure(): os.execvp('true', ['true'])
+""",
     ),
     conftest(
         "_exit of the C library at the end",
-        "import ctypes\ndef pytest_unconfigure(): ctypes.CDLL(None)._exit(0)\n",
+        """\
+import ctypes
+def pytest_unconfigure(): ctypes.CDLL(None)._exit(0)
+""",
     ),
     by_check(
         "exec of true in the check",
@@ -91,7 +106,10 @@ STATUSES = [
     ),
     by_check(
         "_exit of the C library in the check",
-        "import ctypes\ndef test_subject(): ctypes.CDLL(None)._exit(0)\n",
+        """\
+import ctypes
+def test_subject(): ctypes.CDLL(None)._exit(0)
+""",
         check="crashed",
         reasons=(INCOMPLETE, INTERRUPTED),
         statuses=(1, 2),
@@ -101,12 +119,20 @@ STATUSES = [
 FORKS = [
     by_check(
         "the copy that a check forked goes on, the parent fails",
-        "def test_subject():\n    assert os.fork() == 0\n",
+        """\
+def test_subject():
+    assert os.fork() == 0
+""",
         check="failed",
     ),
     by_check(
         "the copy of pty.fork goes on",
-        "import pty\ndef test_subject():\n    pid, _ = pty.fork()\n    assert pid == 0\n",
+        """\
+import pty
+def test_subject():
+    pid, _ = pty.fork()
+    assert pid == 0
+""",
         check="failed",
     ),
     by_check(
@@ -117,7 +143,12 @@ FORKS = [
     ),
     FalseGreen(
         name="the module forks as it is imported, and the parent dies",
-        files={SUBJECT: "if os.fork(): os._exit(0)\ndef test_subject(): pass\n"},
+        files={
+            SUBJECT: """\
+if os.fork(): os._exit(0)
+def test_subject(): pass
+"""
+        },
         state="REFUSED",
         reasons=(INCOMPLETE, INTERRUPTED),
         is_recorded=None,
@@ -160,7 +191,13 @@ LEFT_BEHIND = [
     left_behind("a clock that stands still", "time.monotonic = time.time = lambda: 0.0"),
     FalseGreen(
         name="all files that are open are closed",
-        files={LIVE: "def test_honest():\n    os.closerange(3, 256)\n    assert False\n"},
+        files={
+            LIVE: """\
+def test_honest():
+    os.closerange(3, 256)
+    assert False
+"""
+        },
         reasons=(GATE, INCOMPLETE, INTERRUPTED),
         statuses=(1, 2, 3),
         workers=(IN_PROCESS, WORKERS),

@@ -47,7 +47,10 @@ FINALISER = """
 SILENT = [
     by_check(
         "coroutine returns False under pytest-asyncio, strict",
-        "@pytest.mark.asyncio\nasync def test_subject(): return False\n",
+        """\
+@pytest.mark.asyncio
+async def test_subject(): return False
+""",
         check="failed",
         needs="pytest_asyncio",
     ),
@@ -60,7 +63,10 @@ SILENT = [
     ),
     by_check(
         "coroutine returns False under pytest-trio",
-        "@pytest.mark.trio\nasync def test_subject(): return False\n",
+        """\
+@pytest.mark.trio
+async def test_subject(): return False
+""",
         check="failed",
         needs="pytest_trio",
     ),
@@ -103,7 +109,10 @@ SILENT = [
     by_collection(
         "assertion of a tuple in a helper module",
         {
-            "gates/cand/helping.py": "def must_hold(x):\n    assert (x, 'it must hold')\n",
+            "gates/cand/helping.py": """\
+def must_hold(x):
+    assert (x, 'it must hold')
+""",
             SUBJECT: """
                 import helping
 
@@ -155,7 +164,10 @@ SILENT = [
     FalseGreen(
         name="assertions are switched off for workers alone",
         files={
-            "conftest.py": "import os\nos.environ['PYTHONOPTIMIZE'] = '1'\n",
+            "conftest.py": """\
+import os
+os.environ['PYTHONOPTIMIZE'] = '1'
+""",
             SUBJECT: "def test_subject(): assert False\n",
         },
         state="",
@@ -166,7 +178,12 @@ SILENT = [
     ),
     FalseGreen(
         name="expected failures are no failures without the plugin that knows them",
-        files={SUBJECT: "@pytest.mark.xfail\ndef test_subject(): assert False\n"},
+        files={
+            SUBJECT: """\
+@pytest.mark.xfail
+def test_subject(): assert False
+"""
+        },
         args=("-p", "no:skipping"),
         state="",
         reasons=("could_not_act",),

@@ -35,13 +35,22 @@ def new(tmp_path: Path) -> DeploygateProject:
     [
         ({MAIN: "def hello(:\n"}, None, ["main.py:1: SyntaxError: invalid syntax: def hello(:"]),
         (
-            {MAIN: "def hello(r):\n    import helper\n", "function/helper.py": "return 1\n"},
+            {
+                MAIN: """\
+def hello(r):
+    import helper
+""",
+                "function/helper.py": "return 1\n",
+            },
             None,
             ["helper.py:1: SyntaxError: 'return' outside function"],
         ),
         (
             {
-                MAIN: "from shop import rows\ndef hello(r): ...\n",
+                MAIN: """\
+from shop import rows
+def hello(r): ...
+""",
                 "function/shop/__init__.py": "from . import tabs as t\n",
                 "function/shop/rows.py": "",
                 "function/shop/tabs.py": "x = = 1\n",
@@ -106,7 +115,13 @@ def test_emulator_of_another_build_is_refused_before_anything_is_collected(
     "files",
     [
         {"function/template.py": "def {{ name }}(:\n"},
-        {MAIN: 'import os, missing\nfrom os import path\ndef hello(r): "\\d"\n'},
+        {
+            MAIN: """\
+import os, missing
+from os import path
+def hello(r): "\\d"
+"""
+        },
     ],
     ids=["a file that nothing imports", "modules that are installed elsewhere"],
 )
@@ -124,7 +139,13 @@ def test_what_does_not_belong_to_the_function_is_no_mistake(
     ("main", "sentence"),
     [
         ("def hello(:\n", "main.py:1: SyntaxError: invalid syntax: def hello(:"),
-        ("type Row = int\ndef hello(r): ...\n", "gates/redy does not exist"),
+        (
+            """\
+type Row = int
+def hello(r): ...
+""",
+            "gates/redy does not exist",
+        ),
     ],
     ids=["wrong", "right in that version"],
 )
@@ -161,19 +182,35 @@ CHECKS = {
         f"{SUBJECT}:1: test_subject: the fixture 'candidat' is not defined",
     ),
     "fixture of a fixture": (
-        "import pytest\n@pytest.fixture\ndef page(brwser): ...\ndef test_subject(page): ...\n",
+        """\
+import pytest
+@pytest.fixture
+def page(brwser): ...
+def test_subject(page): ...
+""",
         "test_subject: the fixture 'brwser' is not defined",
     ),
     "mark": (
-        "import pytest\n@pytest.mark.smok\ndef test_subject(): ...\n",
+        """\
+import pytest
+@pytest.mark.smok
+def test_subject(): ...
+""",
         "test_subject: the mark 'smok' is not registered",
     ),
     "mark of a module": (
-        "import pytest\npytestmark = pytest.mark.smok\ndef test_subject(): ...\n",
+        """\
+import pytest
+pytestmark = pytest.mark.smok
+def test_subject(): ...
+""",
         "test_subject: the mark 'smok' is not registered",
     ),
     "import": (
-        "import nowhere\ndef test_subject(): ...\n",
+        """\
+import nowhere
+def test_subject(): ...
+""",
         f"{SUBJECT} could not be collected: ModuleNotFoundError: No module named 'nowhere'",
     ),
     "syntax": ("def test_subject(:\n", f"{SUBJECT} could not be collected: SyntaxError"),
@@ -232,7 +269,10 @@ def test_what_pytest_finds_by_itself_is_no_mistake(project: DeploygateProject) -
 
 
 IN_CANDIDATE = {
-    "TypeError": "def test_subject(candidate):\n    len(5)\n",
+    "TypeError": """\
+def test_subject(candidate):
+    len(5)
+""",
     "fixture": """
         import pytest
 
@@ -242,8 +282,14 @@ IN_CANDIDATE = {
 
         def test_subject(page): ...
     """,
-    "fixture that is looked up": "def test_subject(request):\n    request.getfixturevalue('page')\n",
-    "NameError": "def test_subject(candidate):\n    candidat.get()\n",
+    "fixture that is looked up": """\
+def test_subject(request):
+    request.getfixturevalue('page')
+""",
+    "NameError": """\
+def test_subject(candidate):
+    candidat.get()
+""",
 }
 
 
@@ -266,7 +312,14 @@ def test_mistake_in_a_gate_does_not_mark_the_release_as_bad(
         broken.property("reason")
     )
     project.edit("pyproject.toml", 'asks = "clients"', 'asks = "nothing"')
-    project.write({SUBJECT: "def test_subject():\n    assert True\n"})
+    project.write(
+        {
+            SUBJECT: """\
+def test_subject():
+    assert True
+"""
+        }
+    )
     mended = project.deploy()
     assert mended.status == 0, mended.output
 
@@ -274,9 +327,19 @@ def test_mistake_in_a_gate_does_not_mark_the_release_as_bad(
 @pytest.mark.parametrize(
     "text",
     [
-        "def test_subject():\n    assert False\n",
-        "def test_subject(deployment):\n    raise ConnectionRefusedError\n",
-        "import json\ndef test_subject():\n    json.loads('{')\n",
+        """\
+def test_subject():
+    assert False
+""",
+        """\
+def test_subject(deployment):
+    raise ConnectionRefusedError
+""",
+        """\
+import json
+def test_subject():
+    json.loads('{')
+""",
     ],
     ids=["assertion", "connection", "code elsewhere"],
 )

@@ -117,7 +117,10 @@ def test_file_that_a_plugin_leaves_open_is_written_when_the_session_ends(
 def test_call_of_an_asynchronous_mock_that_nobody_awaits_is_no_failure(
     project: DeploygateProject, before: str
 ) -> None:
-    check = "from unittest.mock import AsyncMock\ndef test_subject(): AsyncMock()()\n"
+    check = """\
+from unittest.mock import AsyncMock
+def test_subject(): AsyncMock()()
+"""
     run = project.write({SUBJECT: check}).deploy()
     assert run.status == 0, run.output
     assert run.serving != before

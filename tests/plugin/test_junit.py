@@ -188,7 +188,10 @@ def test_digest_of_the_checks_changes_with_every_file_that_has_a_say(
 
 
 def test_file_says_pending_while_nothing_is_decided(project: DeploygateProject) -> None:
-    body = "import shutil\ndef test_subject(): shutil.copy('junit.xml', 'early.xml')\n"
+    body = """\
+import shutil
+def test_subject(): shutil.copy('junit.xml', 'early.xml')
+"""
     run = project.write({SUBJECT: body}).deploy()
     assert run.status == 0, run.output
     [suite] = JUnitXml.fromfile(str(project.root / "early.xml"))

@@ -15,7 +15,10 @@ TRIGGER = """
 fires-when = ["{condition}"]
 severity = "critical"
 """
-MEASURES = "def test_{check}(measure):\n    measure('{name}', {value}, unit='s')\n"
+MEASURES = """\
+def test_{check}(measure):
+    measure('{name}', {value}, unit='s')
+"""
 
 
 def measured(run: SessionOutcome) -> list[dict[str, object]]:

@@ -60,7 +60,14 @@ environments = ["other"]
 
 def test_gate_of_another_environment_is_not_run(project: DeploygateProject) -> None:
     project.add_settings(GATE_OF_ANOTHER)
-    project.write({"gates/other/test_other.py": "def test_other():\n    assert False\n"})
+    project.write(
+        {
+            "gates/other/test_other.py": """\
+def test_other():
+    assert False
+"""
+        }
+    )
     run = project.deploy()
     assert run.status == 0, run.output
     assert not any(case.name == "test_other" for case in run.cases)

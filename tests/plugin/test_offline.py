@@ -10,7 +10,12 @@ from pytest_deploygate.testing import DeploygateProject
 from tests.loopback_server import LoopbackServer, Reply, serving
 from tests.plugin.plugin_project import REPOSITORY, SUBJECT
 
-ASKS = "import urllib.request\n{}\ndef test_subject():\n    assert True\n"
+ASKS = """\
+import urllib.request
+{}
+def test_subject():
+    assert True
+"""
 TRIES = {
     "at import": "urllib.request.urlopen({!r}, timeout=5)",
     "whatever is caught": "try:\n    urllib.request.urlopen({!r}, timeout=5)\nexcept BaseException:\n    pass",

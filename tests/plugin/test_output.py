@@ -60,7 +60,14 @@ def test_failure_names_check_file_line_and_error(project: DeploygateProject, amo
 
 def test_what_the_verdict_says_is_not_repeated_below_it(project: DeploygateProject) -> None:
     project.edit("pyproject.toml", 'asks = "nothing"', 'asks = "clients"')
-    run = project.write({SUBJECT: "def test_subject(candidate):\n    len(5)\n"}).deploy()
+    run = project.write(
+        {
+            SUBJECT: """\
+def test_subject(candidate):
+    len(5)
+"""
+        }
+    ).deploy()
     verdict, *below = run.out[run.out.index("\nROLL_BACK: ") + 1 :].splitlines()
     assert "TypeError: object of type 'int' has no len()" in verdict, run.output
     assert not [line for line in below if "TypeError" in line]

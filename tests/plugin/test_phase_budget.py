@@ -5,7 +5,10 @@ import pytest
 from pytest_deploygate.testing import DeploygateProject
 from tests.plugin.plugin_project import SUBJECT
 
-SLOW = "import time\ndef test_subject(): time.sleep(60)\n"
+SLOW = """\
+import time
+def test_subject(): time.sleep(60)
+"""
 BREAKS = {
     "a check": {SUBJECT: SLOW},
     "an old wrapper of a plugin": {

@@ -116,7 +116,12 @@ def test_record_that_is_not_there_is_said(project: DeploygateProject) -> None:
             marks=pytest.mark.full,
         ),
         pytest.param(
-            {"gates/cand/more_test.py": "class TestMore:\n    def test_it(self): pass\n"},
+            {
+                "gates/cand/more_test.py": """\
+class TestMore:
+    def test_it(self): pass
+"""
+            },
             id="python_files",
         ),
     ],
@@ -200,7 +205,10 @@ def test_what_fails_is_rolled_back_although_less_is_asked(
     project: DeploygateProject, before: str
 ) -> None:
     assert project.deploy().serving != before
-    fails = "def test_other(): pass\ndef test_another(): assert False\n"
+    fails = """\
+def test_other(): pass
+def test_another(): assert False
+"""
     run = project.write({LIVE: fails}).pytest("-m", "rollback-checks", "-n0")
     assert (run.status, run.serving) == (1, before), run.output
     assert run.property("state") == "ROLLED_BACK"

@@ -24,7 +24,11 @@ MEANT = "--deploy-reason=one check became nine"
 
 @pytest.mark.full
 def test_workers_may_steal_work(project: DeploygateProject, before: str) -> None:
-    body = "import pytest\n@pytest.mark.parametrize('i', range(9))\ndef test_subject(i): assert i != {}\n"
+    body = """\
+import pytest
+@pytest.mark.parametrize('i', range(9))
+def test_subject(i): assert i != {}
+"""
     run = project.write({SUBJECT: body.format(8)}).deploy("--dist=worksteal", MEANT, workers=2)
     assert (run.status, run.serving) == (1, before), run.output
     assert run.property("gate.cand") == "9/10 FAILED"

@@ -143,9 +143,11 @@ def test_workers_load_no_library_of_a_target_or_store(project: DeploygateProject
 def test_checks_run_in_a_worker_where_the_user_asks_for_one(
     project: DeploygateProject, workers: int | None
 ) -> None:
-    body = (
-        "import os\ndef test_subject():\n    assert ('PYTEST_XDIST_WORKER' in os.environ) is %s\n"
-    )
+    body = """\
+import os
+def test_subject():
+    assert ('PYTEST_XDIST_WORKER' in os.environ) is %s
+"""
     number = [] if workers is None else [f"-n{workers}"]
     run = project.write({SUBJECT: body % (workers is not None)}).pytest(
         "--deploy-to=fake", "--deploy-no-watchdog", *number
@@ -190,6 +192,9 @@ def test_promotion_stays_one_whatever_pytest_counts_afterwards(project: Deployga
     """``--max-warnings`` changes the exit status after the decision: traffic is what it says."""
     if pytest.version_tuple < (9,):
         pytest.skip("an option of pytest 9")
-    body = "import warnings\ndef test_subject(): warnings.warn('x')\n"
+    body = """\
+import warnings
+def test_subject(): warnings.warn('x')
+"""
     run = project.write({SUBJECT: body}).deploy("--max-warnings=0")
     assert (run.status, run.property("state")) == (0, "PROMOTED"), run.output

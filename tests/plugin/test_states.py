@@ -7,15 +7,32 @@ import pytest
 from pytest_deploygate.core.evidence import UNCOUNTED, CheckState, Score
 from pytest_deploygate.testing import DeploygateProject, SessionOutcome
 
-IMPORTS = "import os\nfrom pathlib import Path\nimport pytest\n"
+IMPORTS = """\
+import os
+from pathlib import Path
+import pytest
+"""
 DEFECT = '@pytest.mark.known_defect(until="2999-12-31", reason="ticket 7")\n'
 BODIES = {
     CheckState.PASSED: "def test_it(): pass\n",
     CheckState.FAILED: "def test_it(): assert False\n",
-    CheckState.ERROR: "@pytest.fixture\ndef f(): raise OSError\ndef test_it(f): pass\n",
-    CheckState.SKIPPED: "@pytest.mark.skip\ndef test_it(): pass\n",
-    CheckState.XFAILED: "@pytest.mark.xfail\ndef test_it(): assert False\n",
-    CheckState.XPASSED: "@pytest.mark.xfail(strict=False)\ndef test_it(): pass\n",
+    CheckState.ERROR: """\
+@pytest.fixture
+def f(): raise OSError
+def test_it(f): pass
+""",
+    CheckState.SKIPPED: """\
+@pytest.mark.skip
+def test_it(): pass
+""",
+    CheckState.XFAILED: """\
+@pytest.mark.xfail
+def test_it(): assert False
+""",
+    CheckState.XPASSED: """\
+@pytest.mark.xfail(strict=False)
+def test_it(): pass
+""",
     CheckState.FLAKY: "@pytest.mark.flaky(reruns=1)\ndef test_it():\n    seen = Path('seen')\n"
     "    is_second = seen.exists()\n    seen.touch()\n    assert is_second\n",
     CheckState.CRASHED: "def test_it(): os._exit(0)\n",

@@ -120,7 +120,13 @@ def test_a_check_that_cannot_run_at_each_step_is_refused(
 
 
 def test_a_step_gate_without_checks_is_refused(project: DeploygateProject, before: str) -> None:
-    run = stepped(project, "def helper():\n    pass\n").deploy()
+    run = stepped(
+        project,
+        """\
+def helper():
+    pass
+""",
+    ).deploy()
     assert (run.status, run.serving) == (4, before), run.output
     assert "gate step needs at least 1 checks, 0 were collected" in run.output
 
@@ -132,7 +138,14 @@ def test_a_step_gate_without_checks_is_refused(project: DeploygateProject, befor
 def test_without_steps_a_step_gate_has_nothing_to_run_at(
     project: DeploygateProject, steps: str, options: tuple[str, ...]
 ) -> None:
-    run = stepped(project, "def test_it_fails():\n    assert False\n", steps=steps).deploy(*options)
+    run = stepped(
+        project,
+        """\
+def test_it_fails():
+    assert False
+""",
+        steps=steps,
+    ).deploy(*options)
     assert run.status == 0, run.output
     assert "test_it_fails" not in [case.name for case in run.cases]
 
@@ -141,7 +154,10 @@ def test_a_rollout_without_steps_is_not_what_the_next_policy_is_compared_with(
     project: DeploygateProject,
 ) -> None:
     """What a person left out for one night is still what the next promotion must ask."""
-    passes = "def test_one():\n    pass\n"
+    passes = """\
+def test_one():
+    pass
+"""
     stepped(project, passes, steps="[5, 100]")
     assert project.deploy().status == 0
     project.write({"function/main.py": "a fix"})

@@ -78,7 +78,10 @@ def test_only_what_the_function_cannot_do_without_is_imported(tmp_path: Path) ->
             if TYPE_CHECKING:
                 import numpy
         """),
-        "own.py": "def f():\n    import requests.adapters\n",
+        "own.py": """\
+def f():
+    import requests.adapters
+""",
         "package/part.py": "from . import other\n",
         "package/other.py": "import google.auth\n",
         "script.py": "import pytest\n",

@@ -223,7 +223,12 @@ def test_a_revision_that_does_not_start_is_told_in_the_words_of_the_platform(
     new_target: NewTarget, driver: Driver
 ) -> None:
     deployed(new_target(verify_variables={}))
-    broken = new_target("raise RuntimeError('no')\n\ndef hello(request):\n    return ''\n")
+    broken = new_target("""\
+raise RuntimeError('no')
+
+def hello(request):
+    return ''
+""")
     with pytest.raises(StartFailed, match="did not start"):
         deployed(broken)
 
@@ -231,7 +236,12 @@ def test_a_revision_that_does_not_start_is_told_in_the_words_of_the_platform(
 def test_a_bad_startup_probe_keeps_a_revision_from_being_ready(new_target: NewTarget) -> None:
     probe = ContainerSpec(startup_probe=StartupProbe(path="/"))
     target = new_target(
-        "def hello(request):\n    return 'no', 500\n", verify_variables={}, container=probe
+        """\
+def hello(request):
+    return 'no', 500
+""",
+        verify_variables={},
+        container=probe,
     )
     with pytest.raises(StartFailed):
         deployed(target)

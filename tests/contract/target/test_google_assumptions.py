@@ -105,7 +105,16 @@ def subject(
         first = begin(target)
         baseline = target.await_release(first, progress=quietly, budget_s=BUDGET_S)
         target.pin(target.snapshot(), LABELS)
-        make_source(source, "import os\n\n\ndef hello(request):\n    return os.environ['SHEET']\n")
+        make_source(
+            source,
+            """\
+import os
+
+
+def hello(request):
+    return os.environ['SHEET']
+""",
+        )
         built = build(target)
         service = target.snapshot().service
         yield Subject(
