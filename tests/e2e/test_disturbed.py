@@ -10,6 +10,7 @@ import requests
 from pytest_deploygate.emulator.lifecycle import find
 from tests.e2e.checkout import until
 from tests.e2e.disturbed_project import LOCAL, DisturbedProject, KillCase
+from tests.processes import is_running
 
 pytestmark = pytest.mark.e2e
 
@@ -211,7 +212,7 @@ def test_killed_watchdog_changes_nothing_for_a_session_that_lives(
     assert f"on, process {dog}" in disturbed.output
     process = psutil.Process(dog)
     process.kill()
-    until(lambda: not _is_running(process), seconds=120, what="the watchdog is dead")
+    until(lambda: not is_running(process.pid), seconds=120, what="the watchdog is dead")
     disturbed.command("status", LOCAL)
     assert f"process {dog}" not in disturbed.output
     disturbed.say("go on")
@@ -262,15 +263,10 @@ def _kill_cloud(disturbed: DisturbedProject) -> None:
     functions = psutil.Process(cloud.pid).children(recursive=True)
     os.kill(cloud.pid, signal.SIGKILL)
     until(
-        lambda: not any(_is_running(p) for p in functions), seconds=120, what="functions are gone"
+        lambda: not any(is_running(p.pid) for p in functions),
+        seconds=120,
+        what="functions are gone",
     )
-
-
-def _is_running(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _watchdog(disturbed: DisturbedProject) -> int:

@@ -20,6 +20,7 @@ from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.storage.state import EmulatorState
 from tests.emulator.emulator_driver import until
 from tests.emulator.test_runner import spec_in
+from tests.processes import is_running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="instances are forked on Linux")
 
@@ -49,6 +50,11 @@ async def runner_of(specs: Mapping[str, LaunchSpec], folder: Path) -> AsyncItera
         state.close()
 
 
+async def start(spec: LaunchSpec, folder: Path) -> None:
+    async with runner_of({"svc": spec}, folder) as kept:
+        await kept.start("svc")
+
+
 async def answer_of(instance: Instance) -> dict[str, object]:
     def ask() -> dict[str, object]:
         url = f"http://127.0.0.1:{instance.port}/"
@@ -56,13 +62,6 @@ async def answer_of(instance: Instance) -> dict[str, object]:
         return dict(answer.json())
 
     return await asyncio.to_thread(ask)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def spec_that_tells(folder: Path) -> LaunchSpec:
@@ -107,25 +106,15 @@ def test_memory_is_that_of_a_process_of_its_own(
 def test_module_of_a_function_comes_before_one_of_the_framework(tmp_path: Path) -> None:
     spec = spec_in(tmp_path)
     (tmp_path / "source" / "werkzeug.py").write_text("raise ImportError('this one is mine')\n")
-
-    async def start() -> None:
-        async with runner_of({"svc": spec}, tmp_path) as kept:
-            await kept.start("svc")
-
     with pytest.raises(StartError, match="this one is mine"):
-        asyncio.run(start())
+        asyncio.run(start(spec, tmp_path))
 
 
 def test_log_of_a_function_that_breaks_shows_its_own_lines_alone(tmp_path: Path) -> None:
     spec = spec_in(tmp_path)
     (tmp_path / "source" / "main.py").write_text("import not_there\n")
-
-    async def start() -> None:
-        async with runner_of({"svc": spec}, tmp_path) as kept:
-            await kept.start("svc")
-
     with pytest.raises(StartError, match="No module named 'not_there'"):
-        asyncio.run(start())
+        asyncio.run(start(spec, tmp_path))
     log = spec.log.read_text()
     assert "in serve" not in log
     assert "in _become_instance" not in log

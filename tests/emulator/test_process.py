@@ -21,6 +21,7 @@ from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.emulator import lifecycle
 from pytest_deploygate.emulator.lifecycle import RunningEmulator, ensure_running, find, logs, stop
 from tests.emulator.emulator_driver import Driver, make_pair, short_name, to, until, who
+from tests.processes import is_running
 
 Start = Callable[[], Driver]
 
@@ -31,20 +32,13 @@ def _function_pids(driver: Driver) -> list[int]:
     return [found["pid"] for service in services for found in service["processes"]]
 
 
-def _is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def test_running_one_is_used_again_and_stop_ends_it(own_home: Path) -> None:
     assert find(own_home) is None
     first = ensure_running(own_home)
     assert ensure_running(own_home) == first == find(own_home)
     assert psutil.Process(first.pid).ppid() != os.getpid()
     assert stop(own_home) is True
-    assert not _is_running(first.pid)
+    assert not is_running(first.pid)
     assert find(own_home) is None
     assert stop(own_home) is False
 
@@ -217,7 +211,7 @@ def test_it_ends_when_its_home_is_removed(running: Start, own_home: Path) -> Non
     driver.deploy("hello", who())
     pids = [driver.cloud.pid, *_function_pids(driver)]
     shutil.rmtree(own_home, ignore_errors=True)  # what is written meanwhile may stay
-    until(lambda: [pid for pid in pids if _is_running(pid)], lambda left: not left)
+    until(lambda: [pid for pid in pids if is_running(pid)], lambda left: not left)
 
 
 def test_proxy_of_the_environment_is_not_used(
@@ -236,7 +230,7 @@ def test_stop_ends_all_function_processes(running: Start, own_home: Path) -> Non
     pids = _function_pids(driver)
     assert pids
     stop(own_home)
-    until(lambda: [pid for pid in pids if _is_running(pid)], lambda left: not left)
+    until(lambda: [pid for pid in pids if is_running(pid)], lambda left: not left)
     with pytest.raises(requests.ConnectionError):
         driver.get(service.uri)
 
@@ -255,7 +249,7 @@ def test_kill_and_restart_keep_everything(running: Start) -> None:
     log = driver.local("GET", "traffic-log")
     pids = _function_pids(driver)
     os.kill(driver.cloud.pid, signal.SIGKILL)
-    until(lambda: [pid for pid in pids if _is_running(pid)], lambda left: not left)
+    until(lambda: [pid for pid in pids if is_running(pid)], lambda left: not left)
 
     again = running()
     assert again.cloud.endpoint == driver.cloud.endpoint

@@ -40,9 +40,6 @@ def opened(simulation: Simulation, source: str = "v2") -> Rollout:
     return rollout
 
 
-OF_EACH_PUSH = ("first", "second")
-
-
 def die(simulation: Simulation, rollout: Rollout) -> None:
     simulation.living.discard(rollout.record.actor.pid)
 

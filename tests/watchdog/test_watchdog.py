@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from pytest_deploygate.watchdog import process, registry
+from tests.processes import is_running
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30
@@ -37,13 +38,6 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         time.sleep(0.01)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
