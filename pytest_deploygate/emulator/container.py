@@ -11,10 +11,11 @@ from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.router import Router
 from pytest_deploygate.emulator.runtime.builder import Builder
 from pytest_deploygate.emulator.runtime.deployments import Deployments
+from pytest_deploygate.emulator.runtime.instance_launch import LaunchSpec
 from pytest_deploygate.emulator.runtime.pace import pace_of
 from pytest_deploygate.emulator.runtime.revisions import launch_spec
 from pytest_deploygate.emulator.runtime.run_services import EmulatedServices
-from pytest_deploygate.emulator.runtime.runner import ImageMissing, LaunchSpec, Runner
+from pytest_deploygate.emulator.runtime.runner import ImageMissing, Runner
 from pytest_deploygate.emulator.runtime.source_builds import SourceBuilds
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.services.service_interface import ServiceContext, StandInService

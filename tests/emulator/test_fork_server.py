@@ -14,8 +14,9 @@ import pytest
 import requests
 
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
-from pytest_deploygate.emulator.runtime import runner
-from pytest_deploygate.emulator.runtime.runner import Instance, LaunchSpec, Runner, StartError
+from pytest_deploygate.emulator.runtime import instance_launch
+from pytest_deploygate.emulator.runtime.instance_launch import LaunchSpec
+from pytest_deploygate.emulator.runtime.runner import Instance, Runner, StartError
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.storage.state import EmulatorState
 from tests.emulator.emulator_driver import until
@@ -99,7 +100,7 @@ def test_memory_is_that_of_a_process_of_its_own(
             return min(instance.memory.read().mib for instance in kept.ready_instances())
 
     forked = asyncio.run(smallest_mib())
-    monkeypatch.setattr(runner, "IS_SUPPORTED", False)
+    monkeypatch.setattr(instance_launch, "CAN_FORK", False)
     assert forked > 0.9 * asyncio.run(smallest_mib())
 
 

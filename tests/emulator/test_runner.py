@@ -14,7 +14,8 @@ from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.runtime import runner
 from pytest_deploygate.emulator.runtime.builder import Build
-from pytest_deploygate.emulator.runtime.runner import LaunchSpec, Runner, StartError, clean_path
+from pytest_deploygate.emulator.runtime.instance_launch import LaunchSpec
+from pytest_deploygate.emulator.runtime.runner import Runner, StartError, clean_path
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.storage.state import EmulatorState
 

@@ -11,14 +11,12 @@ import json
 import os
 import signal
 import socket
-import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 LAUNCHER = Path(__file__).with_name("launch.py")
-IS_SUPPORTED = sys.platform == "linux"
 _AT_START = ("GLIBC_", "LANG", "LC_", "LD_", "MALLOC_", "OPENSSL_", "PYTHON", "SSL_")
 """Beginnings of variables that are read before any code of a function runs."""
 _MOST = 8
@@ -27,24 +25,6 @@ _PACKET_BYTES = 4096
 
 Key: TypeAlias = "tuple[str, tuple[tuple[str, str], ...]]"
 """Interpreter, and the variables that it reads when it starts."""
-
-
-class InstanceProcess(Protocol):
-    """What the runner needs of the process of an instance."""
-
-    @property
-    def pid(self) -> int:
-        """Also the id of its process group."""
-
-    @property
-    def returncode(self) -> int | None:
-        """None while it runs; negative for a signal."""
-
-    async def wait(self) -> int:
-        """Wait for its end; the exit status."""
-
-    def send_signal(self, number: int, /) -> None:
-        """Raises ProcessLookupError if it has ended."""
 
 
 class _ServerLost(OSError):

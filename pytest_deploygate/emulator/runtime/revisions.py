@@ -11,13 +11,9 @@ from google.protobuf.message import Message
 
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.runtime.builder import Build
+from pytest_deploygate.emulator.runtime.instance_launch import LaunchSpec
 from pytest_deploygate.emulator.runtime.platform_fields import fill_template
-from pytest_deploygate.emulator.runtime.runner import (
-    INSTANCES,
-    ImageMissing,
-    LaunchSpec,
-    clean_path,
-)
+from pytest_deploygate.emulator.runtime.runner import INSTANCES, ImageMissing, clean_path
 from pytest_deploygate.emulator.storage.local_secrets import resolve_secret
 from pytest_deploygate.emulator.storage.state import EmulatorState
 

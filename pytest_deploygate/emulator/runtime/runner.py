@@ -13,20 +13,18 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_deploygate.core.units import Memory
 from pytest_deploygate.emulator.emulator_settings import EmulatorSettings
 from pytest_deploygate.emulator.routing.upstream import Upstream
-from pytest_deploygate.emulator.runtime.builder import Build, tail
-from pytest_deploygate.emulator.runtime.fork_server import (
-    IS_SUPPORTED,
-    LAUNCHER,
-    ForkServers,
-    InstanceProcess,
-)
+from pytest_deploygate.emulator.runtime.builder import tail
 from pytest_deploygate.emulator.runtime.instance_files import InstanceFiles, make_instance_files
+from pytest_deploygate.emulator.runtime.instance_launch import (
+    InstanceLauncher,
+    InstanceProcess,
+    LaunchSpec,
+)
 from pytest_deploygate.emulator.runtime.process_memory import MemoryMeter, listens
 from pytest_deploygate.emulator.runtime.usage_statistics import UsageStatistics
 from pytest_deploygate.emulator.storage.state import EmulatorState
@@ -56,29 +54,6 @@ class _PortTaken(Exception):
 
 class ImageMissing(StartError):
     """The build of the revision is gone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchSpec:
-    """What a revision needs in order to run."""
-
-    revision: str
-    """Short name."""
-    build: Build | None
-    """What was built; None where ``command`` stands in for an image of somebody else."""
-    environment: dict[str, str]
-    memory: Memory
-    timeout_s: float
-    log: Path
-    instances: Path
-    """Directory that holds the files of its instances."""
-    command: tuple[str, ...] = ()
-    """Program that is run on this machine in place of an image that was not built here."""
-    working_directory: str = ""
-    startup_path: str = ""
-    """Path that must answer well before the instance takes requests."""
-    secret_files: dict[str, str] = field(default_factory=dict)
-    """Contents by path, below its own ``/tmp``."""
 
 
 class Instance:
@@ -144,7 +119,7 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept: frozenset[str] = frozenset()
         self._is_closing = False
-        self._fork_servers = ForkServers()
+        self._launcher = InstanceLauncher()
 
     def kill_leftovers(self) -> None:
         """End function processes of an emulator that was killed."""
@@ -202,7 +177,7 @@ class Runner:
         await asyncio.gather(*self._starting.values(), *self._tasks, return_exceptions=True)
         instances, self._ready = list(self._ready.values()), {}
         await asyncio.gather(*(self._stop(instance) for instance in instances))
-        await self._fork_servers.close()
+        await self._launcher.close()
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -230,7 +205,7 @@ class Runner:
     ) -> Instance:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         try:
-            process = await self._launch(port, spec, files)
+            process = await self._launcher.launch(spec, files, port)
         except OSError as error:
             raise StartError(f"the instance could not be started: {error}") from error
         instance = Instance(revision, spec, files, process, port)
@@ -251,20 +226,6 @@ class Runner:
         self._spawn(self._watch(instance))
         logger.info("revision.started", extra={"revision": spec.revision, "port": port})
         return instance
-
-    async def _launch(self, port: int, spec: LaunchSpec, files: InstanceFiles) -> InstanceProcess:
-        own = {"PORT": str(port), "HOME": str(files.home), "TMPDIR": str(files.temporary)}
-        variables = spec.environment | own
-        if spec.build is not None and IS_SUPPORTED:
-            return await self._fork_servers.fork(
-                spec.build.python, _arguments_of(spec.build, port),
-                folder=files.folder, directory=files.source, environment=variables, log=spec.log,
-            )  # fmt: skip
-        with spec.log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                *_command_of(spec, files, port), cwd=_directory_of(spec, files), env=variables,
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
 
     async def _wait_until_listening(self, instance: Instance) -> None:
         async for _ in async_attempts(_POLL, timeout_s=self._settings.start_timeout_s):
@@ -357,21 +318,6 @@ class Runner:
             extra={"revision": instance.spec.revision, "used_mb": used.mb},
         )
         instance.kill()
-
-
-def _command_of(spec: LaunchSpec, files: InstanceFiles, port: int) -> list[str]:
-    if spec.build is None:
-        return list(spec.command)
-    own = [str(spec.build.python), str(LAUNCHER), str(os.getpid()), str(files.folder)]
-    return [*own, *_arguments_of(spec.build, port)]
-
-
-def _arguments_of(build: Build, port: int) -> list[str]:
-    return ["--host", "127.0.0.1", "--port", str(port), "--source", build.source_file]
-
-
-def _directory_of(spec: LaunchSpec, files: InstanceFiles) -> str:
-    return (spec.working_directory if spec.build is None else "") or str(files.source)
 
 
 async def _is_healthy(instance: Instance) -> bool:
