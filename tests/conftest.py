@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import coverage
 import pytest
 from hypothesis import settings
 
@@ -47,6 +48,15 @@ def _unmeasured() -> Iterator[None]:
         sys.settrace(here)
         threading.settrace(of_threads)
         os.environ.update(kept)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Write down what coverage measured in this process: xdist kills a worker that takes over ten seconds to end."""
+    measurement = coverage.Coverage.current()
+    if measurement is not None and "PYTEST_XDIST_WORKER" in os.environ:
+        measurement.stop()
+        measurement.save()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,7 +34,8 @@ ROLLOUT = RolloutId("20261123-0001-abcd")
 class HurriedClock:
     """Real time in which nobody sleeps long: what was not slept is added to ``monotonic``."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_s: float = 0.1) -> None:
+        self._longest_s = longest_s
         self._skipped = 0.0
         self.slept: list[float] = []
 
@@ -45,7 +46,7 @@ class HurriedClock:
         return time.monotonic() + self._skipped
 
     def sleep(self, seconds: float) -> None:
-        real = min(seconds, 0.1)
+        real = min(seconds, self._longest_s)
         time.sleep(real)
         self._skipped += seconds - real
         self.slept.append(seconds)

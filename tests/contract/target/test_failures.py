@@ -18,6 +18,7 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.secret_ref import SecretRef
+from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.deploy_requests import adopt
@@ -49,6 +50,20 @@ def begin(target: AnyTarget) -> str:
 
 def wait(target: AnyTarget, operation: str, budget_s: float = BUDGET_S) -> RevisionName:
     return target.await_release(operation, progress=quietly, budget_s=budget_s)
+
+
+def on_another_clock(
+    target: CloudFunctionsTarget, driver: Driver, home: Path, clock: Clock
+) -> CloudFunctionsTarget:
+    """Another target on the same function."""
+    return CloudFunctionsTarget(
+        spec=target.spec,
+        endpoint=driver.cloud.endpoint,
+        credentials=None,
+        home=home,
+        clock=clock,
+        is_local=True,
+    )
 
 
 def deploy_again(shared: StagedFunction) -> str:
@@ -326,26 +341,21 @@ def test_a_service_that_is_deleted_while_it_is_looked_at_is_open_to_nobody(
     assert shared.again().snapshot().is_public is False
 
 
-def test_a_busy_function_is_said(shared: StagedFunction) -> None:
-    shared.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 8})
-    another, source = shared.again(), shared.target.upload(shared.target.package())
-    operation = deploy_again(shared)
+def test_a_busy_function_is_said(new_target: NewTarget, driver: Driver, tmp_path: Path) -> None:
+    target = new_target(verify_variables={})
+    assert wait(target, begin(target))
+    driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 600})
+    begin(target)
+    another = on_another_clock(target, driver, tmp_path, HurriedClock(longest_s=0.01))
     with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
-        another.begin_release(source, RolloutLabels(rollout=None))
-    assert wait(shared.target, operation)
+        begin(another)
+    another.close()
 
 
 def test_a_busy_function_is_waited_for_and_asked_once_more(shared: StagedFunction) -> None:
     shared.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 0.5})
     theirs = deploy_again(shared)
-    target = CloudFunctionsTarget(
-        spec=shared.target.spec,
-        endpoint=shared.driver.cloud.endpoint,
-        credentials=None,
-        home=shared.home,
-        clock=SystemClock(),
-        is_local=True,
-    )
+    target = on_another_clock(shared.target, shared.driver, shared.home, SystemClock())
     ours = begin(target)
     assert ours != theirs
     assert wait(target, ours)
