@@ -52,11 +52,10 @@ def wait(target: AnyTarget, operation: str, budget_s: float = BUDGET_S) -> Revis
     return target.await_release(operation, progress=quietly, budget_s=budget_s)
 
 
-def on_another_clock(
-    target: CloudFunctionsTarget, driver: Driver, home: Path, clock: Clock
-) -> CloudFunctionsTarget:
+def on_another_clock(target: AnyTarget, driver: Driver, home: Path, clock: Clock) -> AnyTarget:
     """Another target on the same function."""
-    return CloudFunctionsTarget(
+    kind: type[AnyTarget] = type(target)
+    return kind(
         spec=target.spec,
         endpoint=driver.cloud.endpoint,
         credentials=None,
