@@ -37,6 +37,10 @@ def _pem(kind: str) -> str:
     return f"-----BEGIN {kind}-----\n{body}\n-----END {kind}-----"
 
 
+def _base64(kind: str) -> str:
+    return base64.b64encode(_pem(kind).encode()).decode()
+
+
 def _jwt() -> str:
     parts = ({"alg": "HS256", "typ": "JWT"}, {"sub": "1234", "name": "somebody"})
     texts = [base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in parts]
@@ -102,6 +106,15 @@ def _keys() -> list[Planted]:
     return [
         Planted(
             "OpenSSH key", "deploy", _pem(openssh).encode(), made(64, LETTERS + "+/", openssh + "0")
+        ),
+        *(
+            _planted(
+                f"{kind or 'PKCS #8'} key of a kubeconfig",
+                _base64(f"{kind} PRIVATE ".lstrip() + "KEY"),
+                "  client-key-data: {}\n",
+                "kube.yaml",
+            )
+            for kind in ("", "RSA", "EC", "OPENSSH", "ENCRYPTED", "DSA")
         ),
         Planted("RSA key", "cert.txt", _pem(rsa).encode(), made(64, LETTERS + "+/", rsa + "0")),
         Planted("PGP key", "key.asc", _pem(pgp).encode(), made(64, LETTERS + "+/", pgp + "0")),
@@ -198,6 +211,8 @@ def _services() -> list[Planted]:
             "github_pat_" + made(22, LETTERS, "pat") + "_" + made(59, LETTERS, "pat2"),
         ),
         _planted("GitLab token", "glpat-" + made(20, URL_SAFE, "gl")),
+        _planted("Docker personal token", "dckr_pat_" + made(27, URL_SAFE, "docker")),
+        _planted("Docker organization token", "dckr_oat_" + made(32, URL_SAFE, "docker2")),
         _planted("npm token", "npm_" + made(36, LETTERS, "npm")),
         _planted(
             "npmrc", made(36, HEX, "npmrc"), "//registry.example/:_auth" + "Token={}\n", "npm.cfg"
@@ -229,6 +244,12 @@ def _plain() -> list[Planted]:
     word = made(18, LETTERS + "!#%", "password")
     return [
         _planted("JWT", _jwt()),
+        _planted(
+            ".netrc",
+            made(16, LETTERS, "netrc"),
+            "machine pypi.example.com\n  login bot\n  password {}\n",
+            "netrc.txt",
+        ),
         _planted(
             "bearer in a header",
             made(40, LETTERS, "bearer"),
@@ -299,6 +320,8 @@ HARMLESS: tuple[tuple[str, str, str], ...] = (
     ("beginning of a key alone", "a.md", "Look for `-----BEGIN PRIVATE " + "KEY-----`.\n"),
     ("public key", "a.pem.txt", _pem("PUBLIC KEY")),
     ("certificate", "a.crt", _pem("CERTIFICATE")),
+    ("certificate in base64", "kube.yaml", f"client-certificate-data: {_base64('CERTIFICATE')}\n"),
+    (".netrc with a placeholder", "a.md", "machine HOST login USER password your-password\n"),
     ("password from the environment", "a.py", "password = os.environ['DB_PASSWORD']\n"),
     ("password from a call", "a.py", "password = get_password(user)\n"),
     ("password from a vault", "a.yaml", "password: ${DB_PASSWORD}\n"),

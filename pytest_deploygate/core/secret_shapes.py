@@ -55,6 +55,13 @@ SHAPES: Final = (
         rf"{_B64}{{32,}}(?:{_B64}|\s|\\+[nr])*(?:-----END [A-Z0-9 ]+-----)?",
     ),
     SecretShape(
+        "a private key in base64",
+        ("ls0tls1crudjti",),
+        # "-----BEGIN ", then a kind of private key; what follows for a certificate or a public key differs
+        r"\bLS0tLS1CRUdJTi(?:BQUklWQVRF|BSU0EgUFJJVkFURS|BFQyBQUklWQVRF|BPUEVOU1NIIFBSSVZBVE|BFTkNSWVBURUQgUFJJVkFURS"
+        rf"|BEU0EgUFJJVkFURS){_B64}{{40,}}",
+    ),
+    SecretShape(
         "a signature or key in an address",
         ("sig", "token", "key=", "credential", "password=", "secret="),
         r"(?i)[?&;](?:x-(?:goog|amz)-(?:signature|credential|security-token)|signature|sig|token|access_token"
@@ -131,6 +138,13 @@ SHAPES: Final = (
         "a Teams webhook",
         ("/webhookb2/",),
         r"webhook\.office\.com/(?P<secret>webhookb2/[\w@-]{20,}[\w/@-]*)",
+    ),
+    SecretShape("a Docker token", ("dckr_",), r"\bdckr_[po]at_[\w-]{20,}"),
+    SecretShape(
+        "a password of a .netrc file",
+        ("machine",),
+        r"\bmachine\s+\S+\s+(?:login\s+\S+\s+)?password\s+(?P<secret>\S{8,})",
+        is_vague=True,
     ),
     SecretShape("an npm token", ("npm_",), r"\bnpm_[0-9A-Za-z]{36}\b"),
     SecretShape(

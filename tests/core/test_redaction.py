@@ -207,6 +207,7 @@ def test_password_in_an_address_is_a_secret_whatever_the_variable_is_called() ->
 AWKWARD = "s3cret/with <all> \"of\" 'it' & +more\\é?"
 SHOWN_AS_MASKED = {
     "documented AWS key",
+    ".netrc with a placeholder",
     "URL without a password",
     "URL with a placeholder",
     "URL with a variable",
