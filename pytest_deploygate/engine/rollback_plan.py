@@ -77,14 +77,10 @@ def plan_rollback(
     release, bad = ports.store.promotion_of(ports.environment, wanted), None
     if snapshot.serving.sole is not None:
         bad = ports.store.promotion_of(ports.environment, snapshot.serving.sole)
-    tags = dict(snapshot.traffic.tags)
-    verification = release.verification if release is not None else None
-    if verification is None and tags.get(TAG_PREVIOUS) == wanted:
-        verification = tags.get(TAG_PREVIOUS_VERIFY)
     return RollbackPlan(
         serving=snapshot.serving,
         to=wanted,
-        to_verification=verification,
+        to_verification=_verification_of(wanted, release, snapshot),
         digest=release.digest[:63] if release is not None else "",
         config=release.config_digest[:63] if release is not None else "",
         public=snapshot.is_public,
@@ -93,6 +89,16 @@ def plan_rollback(
         backup=backup.identifier if backup is not None else _newest_backup(ports, wanted),
         url=snapshot.url,
     )
+
+
+def _verification_of(
+    wanted: RevisionName, release: RolloutRecord | None, snapshot: Snapshot
+) -> RevisionName | None:
+    """The verification revision beside ``wanted``: of its release, else by our tags."""
+    if release is not None and release.verification is not None:
+        return release.verification
+    tags = dict(snapshot.traffic.tags)
+    return tags.get(TAG_PREVIOUS_VERIFY) if tags.get(TAG_PREVIOUS) == wanted else None
 
 
 def bad_verdict_on(ports: Ports, revision: RevisionName) -> RolloutRecord | None:

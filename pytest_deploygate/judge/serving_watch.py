@@ -1,8 +1,11 @@
 """Watches the candidate after the last step: it has all traffic, so triggers alone can end it, not a comparison."""
 
+from collections.abc import Iterable
+
 from pytest_deploygate.core.comparison import StepDecision
 from pytest_deploygate.core.enforcement import Enforcement
 from pytest_deploygate.core.identifiers import Phase
+from pytest_deploygate.core.measurement import Measurement
 from pytest_deploygate.core.record import RecordedStep
 from pytest_deploygate.core.triggers import Firing, TriggerResult, evaluate, warnings_of
 from pytest_deploygate.core.verdict import Reason, ReasonCode
@@ -37,8 +40,8 @@ def watch_serving(
     began = clock.monotonic()
     context.terminal.step("watch", f"{candidate} for {step.watch}, figures come {late_s} s late")
     reason: Reason | None = None
-    requests = 0
     warned: dict[str, str] = {}
+    requests = 0
     while True:
         elapsed_s = clock.monotonic() - began
         covered_s = elapsed_s - late_s
@@ -46,10 +49,8 @@ def watch_serving(
         if metrics is not None and covered_s > 0:
             sample = metrics.sample(candidate, max(_SHORTEST_WINDOW_S, int(covered_s)))
             problem = sample.problems[0] if sample.problems else ""
-            counted = [m.value for m in sample.measurements if m.name == _REQUESTS]
-            requests = int(max(counted, default=requests))
-            triggers = context.settings.policy.triggers
-            results = evaluate(triggers, Phase.LIVE, sample.measurements)
+            requests = _count_requests(sample.measurements, default=requests)
+            results = evaluate(context.settings.policy.triggers, Phase.LIVE, sample.measurements)
             reason = _fired_trigger(results)
             keep_warnings(context.terminal, warnings_of(results), warned)
         is_over = covered_s >= watch_s
@@ -62,15 +63,18 @@ def watch_serving(
             context.session.wait(min(max(1.0, watch_s / 30), _LONGEST_POLL_S))
     told = reason.sentence if reason is not None else f"no trigger fired in {step.watch}"
     context.terminal.step("watch", f"{requests} requests: {told}")
-    decision = StepDecision.ABORT if reason is not None else StepDecision.ADVANCE
     recorded = RecordedStep(
         percent=step.percent,
-        decision=decision.value,
+        decision=(StepDecision.ABORT if reason is not None else StepDecision.ADVANCE).value,
         reason=told,
         seconds=round(elapsed_s, 3),
         candidate_requests=requests,
     )
     return recorded, reason, warned
+
+
+def _count_requests(measurements: Iterable[Measurement], *, default: int) -> int:
+    return int(max((m.value for m in measurements if m.name == _REQUESTS), default=default))
 
 
 def _fired_trigger(results: tuple[TriggerResult, ...]) -> Reason | None:
