@@ -14,6 +14,7 @@ from pytest_deploygate.cli.cli_context import CliContext
 from pytest_deploygate.cli.output import Output
 from pytest_deploygate.config.environment import CLOUD_RUN, GOOGLE
 from pytest_deploygate.config.tables import field_of
+from pytest_deploygate.core.documentation import page_url
 from pytest_deploygate.core.errors import ConfigError
 from pytest_deploygate.core.function_spec import FunctionSpec
 from pytest_deploygate.scaffold.function_finder import FoundFunction
@@ -117,12 +118,17 @@ def init(
         ],
     )
     out.document(done)
-    _print(out, done, wishes)
-
-
-def _print(out: Output, done: Initialised, wishes: Wishes) -> None:
     if wishes.found is not None:
         out.line(f"found {wishes.found.entry_point} in {wishes.found.file}")
+    for file in survey.applications:
+        out.line(
+            f"{file} is a web application, not a function, and is not deployed: {wishes.function} "
+            f"is new. An application ships as an image: {page_url('how-to/cloud-run#a-container')}"
+        )
+    _print(out, done)
+
+
+def _print(out: Output, done: Initialised) -> None:
     out.table(("file", ""), [(file.path, file.what) for file in done.files])
     out.line()
     for command in done.next_commands:

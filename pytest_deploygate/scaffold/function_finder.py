@@ -1,4 +1,7 @@
-"""Finds the functions of a project that answer HTTP requests, by reading their source; imports nothing of it."""
+"""Finds what answers HTTP requests in a project, by reading its source: functions, and applications that have none.
+
+Nothing of it is imported.
+"""
 
 import ast
 import os
@@ -14,6 +17,8 @@ _SKIPPED = frozenset(
 _MOST_FILES = 5000
 _MOST_BYTES = 1_000_000
 _REQUEST_NAMES = ("request", "req")
+_APPLICATIONS = ("Flask", "FastAPI", "Quart", "Starlette")
+"""Classes of web frameworks whose instances answer requests by themselves."""
 
 
 class FoundFunction(NamedTuple):
@@ -43,6 +48,29 @@ def find_functions(root: Path) -> tuple[FoundFunction, ...]:
     return tuple(declared or found)
 
 
+def find_applications(root: Path) -> tuple[Path, ...]:
+    """Files below ``root``, relative to it, that make a web application at their top, as of Flask."""
+    return tuple(
+        path.relative_to(root) for path in _python_files(root) if _makes_application(_parse(path))
+    )
+
+
+def _makes_application(module: ast.Module | None) -> bool:
+    return module is not None and any(
+        isinstance(node, ast.Assign | ast.AnnAssign)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func).rpartition(".")[2] in _APPLICATIONS
+        for node in module.body
+    )
+
+
+def _parse(path: Path) -> ast.Module | None:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return None
+
+
 def _python_files(root: Path) -> Iterator[Path]:
     seen = 0
     for folder, folders, files in os.walk(root):
@@ -63,9 +91,8 @@ def _python_files(root: Path) -> Iterator[Path]:
 
 
 def _functions_in(root: Path, path: Path) -> Iterator[FoundFunction]:
-    try:
-        module = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
+    module = _parse(path)
+    if module is None:
         return
     is_main = path.name == MAIN
     source = _source_folder(root, path, module)

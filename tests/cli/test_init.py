@@ -96,6 +96,32 @@ def test_empty_folder_becomes_a_project_that_can_deploy(tmp_path: Path) -> None:
     assert "#" in (folder / "pyproject.toml").read_text()
 
 
+def test_a_web_application_is_no_function_and_init_says_so(tmp_path: Path) -> None:
+    application = """\
+        import flask
+        app = flask.Flask(__name__)
+
+        @app.get("/")
+        def home():
+            return "hello"
+    """
+    tests_own = "from fastapi import FastAPI\napp = FastAPI()\n"
+    write(tmp_path, {"web/app.py": application, "tests/test_app.py": tests_own})
+    before = (tmp_path / "web/app.py").read_bytes()
+    told = run_init(tmp_path, "--yes").stdout
+    assert "web/app.py is a web application, not a function, and is not deployed" in told
+    assert "how-to/cloud-run.html#a-container" in told
+    assert "tests/test_app.py" not in told
+    assert (tmp_path / "web/app.py").read_bytes() == before
+
+
+def test_a_function_beside_a_web_application_is_taken_without_a_word(tmp_path: Path) -> None:
+    write(tmp_path, {"main.py": "from flask import Flask\napp = Flask('x')\n" + DECLARED})
+    told = run_init(tmp_path, "--yes").stdout
+    assert "found greet in main.py" in told
+    assert "web application" not in told
+
+
 def test_name_may_have_hyphens(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
