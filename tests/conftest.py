@@ -6,12 +6,14 @@ import sys
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 
 import coverage
 import pytest
 from hypothesis import settings
 
+from pytest_deploygate.testing.sessions import PRELOADED
 from tests.coverage_scope import is_unmeasured
 from tests.loopback_server import ServerMaker, serving
 
@@ -20,6 +22,8 @@ SLOW = ("cli", "emulator", "plugin", "variants", "watchdog")
 _HERE = Path(__file__).parent
 _MEASURED_PROCESS = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """Variables that have each new process measured."""
+_UNMEASURED_FORKS = forkserver.ForkServer()
+"""Forks the sessions of unmeasured tests: coverage measures a session where it measures what forked it."""
 
 
 if os.environ.get("DEPLOYGATE_GRID") == "few":  # see tox.ini
@@ -38,16 +42,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @contextmanager
 def _unmeasured() -> Iterator[None]:
-    kept = {name: os.environ.pop(name) for name in _MEASURED_PROCESS if name in os.environ}
     here, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
     threading.settrace(None)
-    try:
-        yield
-    finally:
-        sys.settrace(here)
-        threading.settrace(of_threads)
-        os.environ.update(kept)
+    with pytest.MonkeyPatch.context() as patch:
+        if any(name in os.environ for name in _MEASURED_PROCESS):
+            _UNMEASURED_FORKS.set_forkserver_preload(PRELOADED)
+            connect = _UNMEASURED_FORKS.connect_to_new_process
+            patch.setattr(forkserver, "connect_to_new_process", connect)
+        for name in _MEASURED_PROCESS:
+            patch.delenv(name, raising=False)
+        try:
+            yield
+        finally:
+            sys.settrace(here)
+            threading.settrace(of_threads)
 
 
 @pytest.hookimpl(trylast=True)

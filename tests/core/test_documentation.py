@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploygate.core.documentation import BASE_URL, page_url
+from pytest_deploygate.core.documentation import BASE_URL, page_url, stranded_advice
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [f.read_text(encoding="utf-8") for f in (ROOT / "pytest_deploygate").rglob("*.py")]
@@ -27,6 +27,12 @@ def test_url_leads_to_a_page_and_a_section(url: str) -> None:
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
     assert not anchor or anchor in anchors
+
+
+def test_advice_on_a_stranded_rollout_names_the_command_and_the_page() -> None:
+    advice = stranded_advice("production")
+    assert "deploygate status production" in advice
+    assert any(url in advice for url in URLS)
 
 
 PAGES = [
