@@ -6,8 +6,6 @@ UNMEASURED = (
     "channel/test_server.py",
     "cli/test_drill_command.py",
     "cli/test_notify.py",
-    "cli/test_recover_unlock_adopt.py",
-    "cli/test_report.py",
     "cli/test_rollback_command.py",
     "cli/test_rules.py",
     "cli/test_step_control.py",
