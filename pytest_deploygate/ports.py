@@ -167,7 +167,8 @@ class Target(Protocol):
         shows it. ``rollout_labels`` None leaves the rollout labels as they are.
 
         Raises:
-            Drifted: the shares are neither ``expect`` nor ``to``.
+            Drifted: the shares are neither ``expect`` nor ``to``, or ``to`` follows LATEST, which would lead
+                elsewhere: to a newer revision without traffic, say.
         """
         ...
 

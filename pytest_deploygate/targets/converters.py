@@ -175,6 +175,11 @@ def latest_ready(service: run_v2.Service) -> RevisionName | None:
     return short_name(service.latest_ready_revision) or None
 
 
+def latest_created(service: run_v2.Service) -> RevisionName | None:
+    """Short name of the newest revision, ready or not, or None."""
+    return short_name(service.latest_created_revision) or None
+
+
 # -- snapshot and revisions ------------------------------------------------------------------------
 
 
@@ -199,7 +204,7 @@ def snapshot_of(service: run_v2.Service, *, is_public: bool) -> Snapshot:
         is_settled=is_carried_out(service),
         is_public=is_public or service.invoker_iam_disabled,
         latest_ready=newest,
-        latest_created=short_name(service.latest_created_revision) or None,
+        latest_created=latest_created(service),
         updates_base_image=bool(service.build_config.enable_automatic_updates),
         rollout_labels=rollout_labels,
     )

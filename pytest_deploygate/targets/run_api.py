@@ -294,20 +294,25 @@ def _shows(service: run_v2.Service, wanted: Traffic, labels: dict[str, str] | No
 
 
 def _refuse_if_drifted(service: run_v2.Service, to: Traffic, expect: Traffic | None) -> None:
-    """Compare who serves, LATEST resolved; and let ``to`` follow LATEST only to where ``expect`` led."""
+    """Compare who serves, LATEST resolved; and let ``to`` follow LATEST only to where ``expect`` led.
+
+    A revision without traffic is not yet the latest that is ready, and may become it as soon as traffic follows LATEST.
+    """
     if expect is None:
         return
-    latest = converters.latest_ready(service)
-    now = converters.resolve_latest(converters.plan_of(service), latest).shares
+    latest, newest = converters.latest_ready(service), converters.latest_created(service)
+    plan = converters.plan_of(service)
+    now = converters.resolve_latest(plan, latest).shares
     before, after = (
         converters.resolve_latest(expect, latest).shares,
         converters.resolve_latest(to, latest).shares,
     )
-    if now not in (before, after) or (not to.is_pinned and after != before):
+    is_overtaken = plan.is_pinned and newest != latest
+    if now not in (before, after) or (not to.is_pinned and (after != before or is_overtaken)):
         found = Traffic(shares=now)
         raise Drifted(
             f"somebody else changed {converters.short_name(service.name)}: {str(found) or 'nothing'} serves, and "
-            f"the newest revision is {latest}; expected {expect}",
+            f"the newest revision is {newest}; expected {expect}",
             found=str(found),
             hint="nothing was overwritten. Find out who deploys it at the same time",
         )

@@ -105,7 +105,7 @@ def test_following_latest_counts_as_the_revision_that_it_leads_to(shared: Staged
 
 
 def test_following_latest_is_refused_where_it_would_move_traffic(shared: StagedFunction) -> None:
-    # somebody deployed after the candidate: LATEST is no longer what was judged
+    # the candidate has no traffic, so that the latest revision that is ready may be the baseline: not for long
     with pytest.raises(Drifted, match="newest revision is"):
         shared.target.shift_traffic(Traffic.of({LATEST: 100}), expect=shared.at_baseline)
     assert shared.serving() == {shared.baseline}
