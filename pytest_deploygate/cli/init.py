@@ -118,17 +118,17 @@ def init(
         ],
     )
     out.document(done)
+    _print(out, done, wishes, survey)
+
+
+def _print(out: Output, done: Initialised, wishes: Wishes, survey: ProjectSurvey) -> None:
     if wishes.found is not None:
         out.line(f"found {wishes.found.entry_point} in {wishes.found.file}")
-    for file in survey.applications:
+    for file in survey.applications if wishes.found is None else ():
         out.line(
             f"{file} is a web application, not a function, and is not deployed: {wishes.function} "
             f"is new. An application ships as an image: {page_url('how-to/cloud-run#a-container')}"
         )
-    _print(out, done)
-
-
-def _print(out: Output, done: Initialised) -> None:
     out.table(("file", ""), [(file.path, file.what) for file in done.files])
     out.line()
     for command in done.next_commands:

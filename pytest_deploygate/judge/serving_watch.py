@@ -40,8 +40,8 @@ def watch_serving(
     began = clock.monotonic()
     context.terminal.step("watch", f"{candidate} for {step.watch}, figures come {late_s} s late")
     reason: Reason | None = None
-    warned: dict[str, str] = {}
     requests = 0
+    warned: dict[str, str] = {}
     while True:
         elapsed_s = clock.monotonic() - began
         covered_s = elapsed_s - late_s
@@ -55,17 +55,17 @@ def watch_serving(
             keep_warnings(context.terminal, warnings_of(results), warned)
         is_over = covered_s >= watch_s
         if reason is None and is_over and problem:
-            sentence = f"the platform's figures cannot be read: {problem}"
-            reason = Reason(code=ReasonCode.STEP_UNDECIDED, sentence=sentence)
+            reason = _unreadable(problem)
         if reason is not None or is_over or context.recorder.doubts:
             break
         with context.signals.deliver_signals():
             context.session.wait(min(max(1.0, watch_s / 30), _LONGEST_POLL_S))
     told = reason.sentence if reason is not None else f"no trigger fired in {step.watch}"
     context.terminal.step("watch", f"{requests} requests: {told}")
+    decision = StepDecision.ABORT if reason is not None else StepDecision.ADVANCE
     recorded = RecordedStep(
         percent=step.percent,
-        decision=(StepDecision.ABORT if reason is not None else StepDecision.ADVANCE).value,
+        decision=decision.value,
         reason=told,
         seconds=round(elapsed_s, 3),
         candidate_requests=requests,
@@ -75,6 +75,11 @@ def watch_serving(
 
 def _count_requests(measurements: Iterable[Measurement], *, default: int) -> int:
     return int(max((m.value for m in measurements if m.name == _REQUESTS), default=default))
+
+
+def _unreadable(problem: str) -> Reason:
+    sentence = f"the platform's figures cannot be read: {problem}"
+    return Reason(code=ReasonCode.STEP_UNDECIDED, sentence=sentence)
 
 
 def _fired_trigger(results: tuple[TriggerResult, ...]) -> Reason | None:

@@ -41,22 +41,34 @@ class FoundFunction(NamedTuple):
         return self.module == MAIN.removesuffix(".py")
 
 
-def find_functions(root: Path) -> tuple[FoundFunction, ...]:
-    """Functions below ``root``: those that are declared, or else those of a ``main.py`` that take a request."""
-    found = [one for path in _python_files(root) for one in _functions_in(root, path)]
+class FoundCode(NamedTuple):
+    """What answers HTTP requests below a folder.
+
+    ``functions`` are those that are declared, or else those of a ``main.py`` that take a request; ``applications`` the
+    files that make a web application at their top, as of Flask.
+    """
+
+    functions: tuple[FoundFunction, ...]
+    applications: tuple[Path, ...]
+
+
+def find_code(root: Path) -> FoundCode:
+    """Read all of ``root`` that may answer requests, each file once."""
+    found: list[FoundFunction] = []
+    applications: list[Path] = []
+    for path in _python_files(root):
+        module = _parse(path)
+        if module is None:
+            continue
+        found += _functions_in(root, path, module)
+        if _makes_application(module):
+            applications.append(path.relative_to(root))
     declared = [one for one in found if one.is_declared]
-    return tuple(declared or found)
+    return FoundCode(functions=tuple(declared or found), applications=tuple(applications))
 
 
-def find_applications(root: Path) -> tuple[Path, ...]:
-    """Files below ``root``, relative to it, that make a web application at their top, as of Flask."""
-    return tuple(
-        path.relative_to(root) for path in _python_files(root) if _makes_application(_parse(path))
-    )
-
-
-def _makes_application(module: ast.Module | None) -> bool:
-    return module is not None and any(
+def _makes_application(module: ast.Module) -> bool:
+    return any(
         isinstance(node, ast.Assign | ast.AnnAssign)
         and isinstance(node.value, ast.Call)
         and ast.unparse(node.value.func).rpartition(".")[2] in _APPLICATIONS
@@ -90,10 +102,7 @@ def _python_files(root: Path) -> Iterator[Path]:
                 yield here / name
 
 
-def _functions_in(root: Path, path: Path) -> Iterator[FoundFunction]:
-    module = _parse(path)
-    if module is None:
-        return
+def _functions_in(root: Path, path: Path, module: ast.Module) -> Iterator[FoundFunction]:
     is_main = path.name == MAIN
     source = _source_folder(root, path, module)
     name = ".".join(path.relative_to(source).with_suffix("").parts)

@@ -11,11 +11,7 @@ from typing import Any
 
 from pytest_deploygate import FILE
 from pytest_deploygate.core.errors import ConfigError
-from pytest_deploygate.scaffold.function_finder import (
-    FoundFunction,
-    find_applications,
-    find_functions,
-)
+from pytest_deploygate.scaffold.function_finder import FoundFunction, find_code
 
 _RUNNERS = {"uv": "uv run ", "poetry": "poetry run "}
 _ADDERS = {"uv": "uv add --dev", "poetry": "poetry add --group dev"}
@@ -30,7 +26,7 @@ class ProjectSurvey:
     pyproject: Mapping[str, Any]
     functions: tuple[FoundFunction, ...]
     applications: tuple[Path, ...]
-    """Files of web applications, looked for where there is no function."""
+    """Files of web applications."""
     manager: str
     """``uv``, ``poetry`` or empty."""
     has_pytest_settings: bool
@@ -72,12 +68,12 @@ def survey_project(root: Path) -> ProjectSurvey:
     document = _read_pyproject(root / FILE)
     pytest_settings = _pytest_settings(root, document)
     patterns = (pytest_settings or {}).get("python_files") or ["test_*.py", "*_test.py"]
-    functions = find_functions(root)
+    code = find_code(root)
     return ProjectSurvey(
         root=root,
         pyproject=document,
-        functions=functions,
-        applications=() if functions else find_applications(root),
+        functions=code.functions,
+        applications=code.applications,
         manager=_manager(root, document),
         has_pytest_settings=pytest_settings is not None,
         test_patterns=patterns.split() if isinstance(patterns, str) else patterns,

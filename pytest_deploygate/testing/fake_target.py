@@ -207,11 +207,8 @@ class FakeTarget:
             if plan == service.traffic and rollout_labels in (None, service.rollout_labels):
                 return cloud.peek()
             serving, wanted = cloud.serving(), cloud.resolve_latest(plan)
-            is_overtaken = (
-                service.traffic.is_pinned and service.latest_created != service.latest_ready
-            )
-            follows_elsewhere = not to.is_pinned and (
-                wanted.shares != cloud.resolve_latest(expect).shares or is_overtaken
+            follows_elsewhere = (
+                not to.is_pinned and wanted.shares != cloud.resolve_latest(expect).shares
             )
             if serving.shares not in (expect.shares, wanted.shares) or follows_elsewhere:
                 raise Drifted(f"{serving} serves, expected {expect}", found=str(serving))

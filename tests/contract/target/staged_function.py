@@ -14,7 +14,7 @@ from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
 from pytest_deploygate.core.release import RolloutLabels, Snapshot
 from pytest_deploygate.core.traffic import Traffic
-from pytest_deploygate.ports import Target
+from pytest_deploygate.ports import Clock, Target
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.cloud_run import CloudRunTarget
 from tests.emulator.emulator_driver import Driver, until
@@ -97,15 +97,21 @@ T = TypeVar("T", bound=AnyTarget)
 
 
 def make_target_of(
-    kind: type[T], driver: Driver, spec: FunctionSpec, home: Path, *, timeout_s: float = 20.0
+    kind: type[T],
+    driver: Driver,
+    spec: FunctionSpec,
+    home: Path,
+    *,
+    clock: Clock | None = None,
+    timeout_s: float = 20.0,
 ) -> T:
-    """A target of that kind on the emulator."""
+    """A target of that kind on the emulator, in a hurry without a ``clock``."""
     return kind(
         spec=spec,
         endpoint=driver.cloud.endpoint,
         credentials=None,
         home=home,
-        clock=HurriedClock(),
+        clock=clock or HurriedClock(),
         is_local=True,
         timeout_s=timeout_s,
     )
@@ -186,10 +192,12 @@ class StagedFunction:
         """What the engine does when the candidate was judged good."""
         return self.target.shift_traffic(self.at_candidate, expect=self.at_baseline)
 
-    def again(self, *, timeout_s: float = 20.0) -> AnyTarget:
+    def again(self, *, clock: Clock | None = None, timeout_s: float = 20.0) -> AnyTarget:
         """Another target on the same function, as another process has it."""
         kind: type[AnyTarget] = type(self.target)
-        return make_target_of(kind, self.driver, self.target.spec, self.home, timeout_s=timeout_s)
+        return make_target_of(
+            kind, self.driver, self.target.spec, self.home, clock=clock, timeout_s=timeout_s
+        )
 
     def read(self) -> run_v2.Service:
         """The service, as the platform describes it."""

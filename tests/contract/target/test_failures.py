@@ -18,7 +18,6 @@ from pytest_deploygate.core.errors import (
 from pytest_deploygate.core.identifiers import RevisionName
 from pytest_deploygate.core.release import RolloutLabels
 from pytest_deploygate.core.secret_ref import SecretRef
-from pytest_deploygate.ports import Clock
 from pytest_deploygate.system.clock import SystemClock
 from pytest_deploygate.targets.cloud_functions import CloudFunctionsTarget
 from pytest_deploygate.targets.deploy_requests import adopt
@@ -31,6 +30,7 @@ from tests.contract.target.staged_function import (
     StagedFunction,
     make_source,
     make_target,
+    make_target_of,
     quietly,
     release,
     stage,
@@ -50,19 +50,6 @@ def begin(target: AnyTarget) -> str:
 
 def wait(target: AnyTarget, operation: str, budget_s: float = BUDGET_S) -> RevisionName:
     return target.await_release(operation, progress=quietly, budget_s=budget_s)
-
-
-def on_another_clock(target: AnyTarget, driver: Driver, home: Path, clock: Clock) -> AnyTarget:
-    """Another target on the same function."""
-    kind: type[AnyTarget] = type(target)
-    return kind(
-        spec=target.spec,
-        endpoint=driver.cloud.endpoint,
-        credentials=None,
-        home=home,
-        clock=clock,
-        is_local=True,
-    )
 
 
 def deploy_again(shared: StagedFunction) -> str:
@@ -345,7 +332,8 @@ def test_a_busy_function_is_said(new_target: NewTarget, driver: Driver, tmp_path
     assert wait(target, begin(target))
     driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 600})
     begin(target)
-    another = on_another_clock(target, driver, tmp_path, HurriedClock(longest_s=0.01))
+    clock = HurriedClock(longest_s=0.01)
+    another = make_target_of(CloudFunctionsTarget, driver, target.spec, tmp_path, clock=clock)
     with pytest.raises(TargetUnavailable, match="unable to queue the operation"):
         begin(another)
     another.close()
@@ -354,7 +342,7 @@ def test_a_busy_function_is_said(new_target: NewTarget, driver: Driver, tmp_path
 def test_a_busy_function_is_waited_for_and_asked_once_more(shared: StagedFunction) -> None:
     shared.driver.fault(**UPDATE, operation={"kind": "slow", "slow_s": 0.5})
     theirs = deploy_again(shared)
-    target = on_another_clock(shared.target, shared.driver, shared.home, SystemClock())
+    target = shared.again(clock=SystemClock())
     ours = begin(target)
     assert ours != theirs
     assert wait(target, ours)

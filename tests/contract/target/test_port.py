@@ -10,7 +10,7 @@ from pytest_deploygate.core.function_spec import CopyRole
 from pytest_deploygate.core.identifiers import RevisionName, RolloutId
 from pytest_deploygate.core.own_tags import TAG_CANDIDATE, TAG_VERIFY
 from pytest_deploygate.core.release import RolloutLabels, Snapshot
-from pytest_deploygate.core.traffic import Traffic
+from pytest_deploygate.core.traffic import LATEST, Traffic
 from pytest_deploygate.ports import Target
 from pytest_deploygate.testing.fake_cloud import FakeCloud
 from pytest_deploygate.testing.fake_target import FakeTarget, a_spec
@@ -47,6 +47,15 @@ def test_before_the_first_release_there_is_nothing(target: Target) -> None:
     target.delete_function()
     with pytest.raises(TargetRefused):
         target.shift_traffic(Traffic.of({}), expect=Traffic.of({}))
+
+
+def test_traffic_does_not_follow_latest_to_a_revision_that_is_only_staged(target: Target) -> None:
+    baseline = release(target)
+    stage(target)
+    at_baseline = Traffic.of({baseline: 100})
+    with pytest.raises(Drifted):
+        target.shift_traffic(Traffic.of({LATEST: 100}), expect=at_baseline)
+    assert target.snapshot().serving.sole == baseline
 
 
 def test_a_first_release_is_closed_carries_its_rollout_and_can_be_taken_back(
